@@ -1,0 +1,106 @@
+//! Key layout in the store, below a Recommender's prefix.
+//!
+//! ```text
+//! <installation id>/<namespace>/<name>/snapshots/<sha256>.safetensors
+//!                                      runs/<number, ten digits>-<fingerprint, ten digits>.json
+//! ```
+//! Numbers are padded so that the order of keys is the order of runs.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::hash::Digest;
+
+/// Digits of the run number in a key.
+const NUMBER_DIGITS: usize = 10;
+/// Hex digits of the fingerprint in a key and a Job's name.
+pub const FINGERPRINT_DIGITS: usize = 10;
+
+/// A run: its number, higher is newer, and what was to be trained.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunId {
+    /// Counts up from 1 within a Recommender; a lower one never replaces a higher.
+    pub number: u32,
+    /// First digits of the attempt's hash, so that the name says what was tried.
+    pub attempt: String,
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:0width$}-{}", self.number, self.attempt, width = NUMBER_DIGITS)
+    }
+}
+
+impl RunId {
+    /// Parses what [`RunId`]'s `Display` writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (number, attempt) = text.split_once('-')?;
+        let canonical = number.len() == NUMBER_DIGITS && number.bytes().all(|b| b.is_ascii_digit());
+        let hex = attempt.len() == FINGERPRINT_DIGITS && attempt.bytes().all(|b| b.is_ascii_hexdigit());
+        if !canonical || !hex {
+            return None;
+        }
+        Some(Self { number: number.parse().ok()?, attempt: attempt.to_owned() })
+    }
+}
+
+/// The keys below one Recommender's prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyLayout {
+    prefix: String,
+}
+
+impl KeyLayout {
+    /// The layout below `prefix`, which ends with a slash (or is empty, for a plain directory).
+    pub fn new(prefix: impl Into<String>) -> Self {
+        Self { prefix: prefix.into() }
+    }
+
+    /// `<installation id>/<namespace>/<name>/`.
+    pub fn recommender_prefix(installation_id: &str, namespace: &str, name: &str) -> String {
+        format!("{installation_id}/{namespace}/{name}/")
+    }
+
+    /// Where the snapshot with this digest is.
+    pub fn snapshot(&self, digest: &Digest) -> String {
+        format!("{}snapshots/{digest}.safetensors", self.prefix)
+    }
+
+    /// Where the result of this run is.
+    pub fn run(&self, run: &RunId) -> String {
+        format!("{}runs/{run}.json", self.prefix)
+    }
+
+    /// Prefix of all run results.
+    pub fn runs(&self) -> String {
+        format!("{}runs/", self.prefix)
+    }
+
+    /// Prefix of all snapshots.
+    pub fn snapshots(&self) -> String {
+        format!("{}snapshots/", self.prefix)
+    }
+
+    /// The run that a key below [`Self::runs`] belongs to.
+    pub fn parse_run_key(&self, key: &str) -> Option<RunId> {
+        RunId::parse(key.strip_prefix(&self.runs())?.strip_suffix(".json")?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_key_reads_back() {
+        let keys = KeyLayout::new(KeyLayout::recommender_prefix("1b2c", "shop", "movies"));
+        let run = RunId { number: 12, attempt: "0123456789".into() };
+        assert_eq!(keys.run(&run), "1b2c/shop/movies/runs/0000000012-0123456789.json");
+        assert_eq!(keys.parse_run_key(&keys.run(&run)), Some(run));
+        for bad in ["1b2c/shop/movies/runs/12-0123456789.json", "1b2c/shop/movies/runs/0000000012.json", "x"] {
+            assert_eq!(keys.parse_run_key(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What a run ended with: `runs/<run>.json`, put last and create-only. The run commits by it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{hash::Digest, keys::RunId};
+
+/// The version of the result's form that this build writes.
+pub const RUN_RESULT_VERSION: u32 = 1;
+
+/// A finished run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunResult {
+    /// Form of this document; a reader refuses one that it does not know.
+    pub version: u32,
+    /// Which run.
+    pub run: RunId,
+    /// SHA-256 (canonical JSON) of the training config without run number, store and known data version.
+    pub config_hash: Digest,
+    /// What the source was when it was read; empty if the run failed before.
+    pub data_version: String,
+    /// How it ended.
+    pub outcome: RunOutcome,
+    /// Rows read, kept and dropped.
+    #[serde(default)]
+    pub rows: RowCounts,
+    /// Seconds since 1970 at the start of the run.
+    pub started_at: i64,
+    /// Seconds since 1970 at the end of the run.
+    pub finished_at: i64,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "kind")]
+pub enum RunOutcome {
+    /// A snapshot is in the store.
+    #[serde(rename_all = "camelCase")]
+    Trained {
+        /// Its content.
+        digest: Digest,
+        /// Its length in bytes.
+        snapshot_bytes: u64,
+        /// als, svd, bpr.
+        algorithm: String,
+        /// Users in the model.
+        users: u64,
+        /// Items in the model.
+        items: u64,
+        /// Interactions after merging duplicates.
+        interactions: u64,
+        /// What was measured; absent when nothing could be kept for measuring.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        metrics: Option<Metrics>,
+        /// The objective after each sweep of the refit.
+        #[serde(default)]
+        objective: Vec<f64>,
+    },
+    /// The source is what it was at the last run: nothing was trained.
+    Unchanged,
+    /// Nothing was trained, and trying the same again cannot help.
+    #[serde(rename_all = "camelCase")]
+    Failed {
+        /// A CamelCase word from a closed set, fit for a condition: `DataInvalid`, `SourceNotFound`, `TooFewInteractions`,
+        /// `TrainingDiverged`, `CapacityInsufficient`.
+        reason: String,
+        /// What is wrong, what was expected, what to try. No user id.
+        message: String,
+    },
+}
+
+/// Rows of the source and what became of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RowCounts {
+    /// Data rows seen.
+    pub read: u64,
+    /// Rows that became interactions (before duplicates merge).
+    pub kept: u64,
+    /// Rows left out, by reason (a closed set, sorted): `emptyUser`, `notANumber`, ….
+    pub dropped: std::collections::BTreeMap<String, u64>,
+    /// Kept rows that merged into an earlier one of the same (user, item).
+    pub merged: u64,
+}
+
+/// The model beside the baseline, on the part that the fit did not see.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Metrics {
+    /// `ndcg` for implicit data, `rmse` for explicit.
+    pub metric: String,
+    /// Length of the lists (0 for rmse).
+    pub k: u32,
+    /// Users that were measured.
+    pub test_users: u64,
+    /// The fitted model.
+    pub model: Measurement,
+    /// Popularity (implicit) or global + user + item bias (explicit).
+    pub baseline: Measurement,
+    /// Relative lift of `metric` over the baseline: 95 % interval of a paired bootstrap over users. Absent when the
+    /// baseline is zero or nobody could be measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lift: Option<Interval>,
+}
+
+/// Means over the measured users; what does not apply is absent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Measurement {
+    /// recall@k.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recall: Option<f64>,
+    /// NDCG@k.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ndcg: Option<f64>,
+    /// Root mean squared error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rmse: Option<f64>,
+}
+
+/// A point with its 95 % interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Interval {
+    /// The estimate itself.
+    pub estimate: f64,
+    /// Lower bound.
+    pub low: f64,
+    /// Upper bound.
+    pub high: f64,
+}
+
+/// The pod's termination message: a hint that saves a read of the store, never the truth.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TerminationHint {
+    /// As in [`RunOutcome::Failed`], or `Trained`, `Unchanged`, `Retry`.
+    pub reason: String,
+    /// For people.
+    pub message: String,
+}
+
+/// Longest termination message, in bytes, so that Kubernetes never cuts it (its own limit is 4096).
+pub const TERMINATION_MESSAGE_BYTES_MAX: usize = 2048;

@@ -1,0 +1,294 @@
+//! What one run is to train: rendered by the operator, or by the command line of `recmesh-sidecar train`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{keys::RunId, store::StoreConfig};
+
+/// One run's instructions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TrainingConfig {
+    /// The run that this is.
+    pub run: RunId,
+    /// Where the interactions are.
+    pub source: Source,
+    /// Guessed from the source's name when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
+    /// How delimited text is cut.
+    #[serde(default)]
+    pub csv: Csv,
+    /// Which column is what.
+    #[serde(default)]
+    pub columns: Columns,
+    /// What a row means.
+    #[serde(default)]
+    pub signal: Signal,
+    /// Titles and availability of items.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items: Option<Items>,
+    /// What is fitted.
+    pub algorithm: Algorithm,
+    /// How it is measured.
+    #[serde(default)]
+    pub evaluation: EvaluationConfig,
+    /// Seed of every random choice.
+    #[serde(default = "default_seed")]
+    pub seed: u64,
+    /// Where snapshot and result go.
+    pub store: StoreConfig,
+    /// Data version that the last run with the same fingerprint inputs saw: the trainer that stats the same one ends
+    /// with [`crate::RunOutcome::Unchanged`] at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_data_version: Option<String>,
+}
+
+/// Where rows come from. Paths of a ConfigMap or a PersistentVolumeClaim arrive as `file://` below
+/// [`crate::paths::DATA_DIR`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Source {
+    /// `file:///path` or `s3://bucket/key`; a trailing slash means every object below a prefix.
+    pub url: String,
+    /// What to call it in messages, in the user's own terms: `configMap shop/ratings key ratings.csv`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub described_as: String,
+}
+
+/// Item attributes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Items {
+    /// Where the item table is.
+    pub source: Source,
+    /// Guessed from the source's name when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
+    /// How delimited text is cut.
+    #[serde(default)]
+    pub csv: Csv,
+    /// Column of the item id.
+    pub id: Column,
+    /// Column of the title.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<Column>,
+    /// Column that is `false`, `0` or `no` for items that are never recommended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub available: Option<Column>,
+}
+
+/// File formats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// Comma-separated (or `csv.delimiter`).
+    Csv,
+    /// Tab-separated.
+    Tsv,
+    /// One JSON object a line.
+    Jsonl,
+    /// Apache Parquet.
+    Parquet,
+}
+
+/// How delimited text is cut.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Csv {
+    /// Whether the first line names the columns.
+    #[serde(default = "yes")]
+    pub header: bool,
+    /// One ASCII character; the format's own when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delimiter: Option<char>,
+}
+
+impl Default for Csv {
+    fn default() -> Self {
+        Self { header: true, delimiter: None }
+    }
+}
+
+/// A column by name, or by index (from 0) where there is no header.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Column {
+    /// From 0.
+    Index(u32),
+    /// As in the header.
+    Name(String),
+}
+
+impl std::fmt::Display for Column {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Index(index) => write!(f, "number {index} (from 0)"),
+            Self::Name(name) => write!(f, "{name:?}"),
+        }
+    }
+}
+
+/// Which column is what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Columns {
+    /// Default `user_id`.
+    #[serde(default = "user_id")]
+    pub user: Column,
+    /// Default `item_id`.
+    #[serde(default = "item_id")]
+    pub item: Column,
+    /// Strength or stars. Absent: the column `rating` if the header has it, else 1 a row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rating: Option<Column>,
+    /// Seconds since 1970 (fraction allowed) or RFC 3339. Absent: the column `timestamp` if the header has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timestamp: Option<Column>,
+}
+
+impl Default for Columns {
+    fn default() -> Self {
+        Self { user: user_id(), item: item_id(), rating: None, timestamp: None }
+    }
+}
+
+/// What a row means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Signal {
+    /// Something happened; the rating is its weight (0 or less: a dislike).
+    #[default]
+    Implicit,
+    /// The rating is an opinion on a scale.
+    Explicit,
+}
+
+/// Exactly one algorithm with its parameters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Algorithm {
+    /// Alternating least squares.
+    Als(AlsConfig),
+    /// Truncated singular value decomposition.
+    Svd(SvdConfig),
+    /// Bayesian personalized ranking.
+    Bpr(BprConfig),
+}
+
+impl Algorithm {
+    /// The name in the resource, in metrics and in `kubectl get`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Als(_) => "als",
+            Self::Svd(_) => "svd",
+            Self::Bpr(_) => "bpr",
+        }
+    }
+}
+
+/// Parameters of implicit ALS; `factorization` states the objective and the bounds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AlsConfig {
+    /// Factors a row.
+    pub factors: u32,
+    /// Sweeps over users and items.
+    pub iterations: u32,
+    /// λ.
+    pub regularization: f64,
+    /// ν.
+    pub regularization_exponent: f64,
+    /// α₀.
+    pub unobserved_weight: f64,
+}
+
+impl Default for AlsConfig {
+    fn default() -> Self {
+        Self {
+            factors: 64,
+            iterations: 15,
+            regularization: 0.003,
+            regularization_exponent: 1.0,
+            unobserved_weight: 0.1,
+        }
+    }
+}
+
+/// Parameters of truncated SVD.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SvdConfig {
+    /// Singular values kept.
+    pub factors: u32,
+}
+
+impl Default for SvdConfig {
+    fn default() -> Self {
+        Self { factors: 64 }
+    }
+}
+
+/// Parameters of BPR.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct BprConfig {
+    /// Factors a row.
+    pub factors: u32,
+    /// Passes over the interactions.
+    pub iterations: u32,
+    /// Step length.
+    pub learning_rate: f64,
+    /// λ.
+    pub regularization: f64,
+}
+
+impl Default for BprConfig {
+    fn default() -> Self {
+        Self { factors: 64, iterations: 50, learning_rate: 0.05, regularization: 0.01 }
+    }
+}
+
+/// How a run is measured. The gate is not here: the trainer measures, the operator decides.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EvaluationConfig {
+    /// Absent: by time when there is a timestamp, else by a seeded hash of the pair.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split: Option<SplitKind>,
+    /// Share of the interactions that is kept for measuring, in (0, 0.5].
+    pub holdout: f64,
+    /// Length of the measured lists.
+    pub k: u32,
+}
+
+impl Default for EvaluationConfig {
+    fn default() -> Self {
+        Self { split: None, holdout: 0.1, k: 10 }
+    }
+}
+
+/// Ways to split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SplitKind {
+    /// The newest rows are kept for measuring.
+    Time,
+    /// A seeded hash of (user, item) decides, so that a pair keeps its side.
+    Random,
+}
+
+fn default_seed() -> u64 {
+    42
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn user_id() -> Column {
+    Column::Name("user_id".to_owned())
+}
+
+fn item_id() -> Column {
+    Column::Name("item_id".to_owned())
+}
