@@ -1,0 +1,42 @@
+# shellcheck shell=bash
+# What a useful cluster has beyond the node: DNS, a default StorageClass, resource metrics. Images are assembled from
+# binaries that addons/ pins; nothing is pulled.
+
+# Files of an add-on's image, by image name.
+addon_images=(pause coredns local-path-provisioner metrics-server busybox)
+
+bake() { buildah --storage-driver vfs --root "$1/storage" --runroot "$1/run" "${@:2}"; }
+
+make_addon_images() {
+    local dir image work entrypoint
+    dir=$(addons_dir)
+    [ -e "$dir/.images" ] && return
+    work=$(mktemp -d)
+    for image in "${addon_images[@]}"; do
+        mkdir -p "$work/$image/root/bin" "$work/$image/root/tmp"
+        entrypoint="[\"/bin/$image\"]"
+        if [ "$image" = busybox ]; then
+            cp "$(command -v busybox)" "$work/$image/root/bin/busybox"
+            for applet in sh mkdir rm chmod sleep cat wget nslookup; do ln -s busybox "$work/$image/root/bin/$applet"; done
+            entrypoint='["/bin/sh"]'
+        else
+            cp "$dir/$image" "$work/$image/root/bin/$image"
+        fi
+        printf 'FROM scratch\nCOPY root/ /\nENV PATH=/bin\nENTRYPOINT %s\n' "$entrypoint" >"$work/$image/Dockerfile"
+        bake "$work" bud --isolation chroot -q -t "localhost/recmesh/$image:1" "$work/$image"
+        rm -f "$dir/$image.tar"
+        bake "$work" push -q "localhost/recmesh/$image:1" "docker-archive:$dir/$image.tar:localhost/recmesh/$image:1"
+    done
+    rm -rf "$work"
+    touch "$dir/.images"
+}
+
+install_addons() {
+    local manifest
+    for manifest in "$here"/addons/manifests/*.yaml; do
+        sed -e "s/@dns_address@/$dns_address/g" -e "s#@state@#$state#g" "$manifest" |
+            kube apply --server-side --field-manager=cluster -f -
+    done
+}
+
+wait_addons() { kube -n kube-system rollout status deployment/coredns --timeout=120s; }

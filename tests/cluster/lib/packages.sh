@@ -1,0 +1,20 @@
+# shellcheck shell=bash
+# Debian packages that the node needs; Kubernetes itself is built from source.
+
+packages=(runc containernetworking-plugins nftables iptables conntrack socat buildah busybox-static openssl util-linux iproute2 ca-certificates)
+
+missing_packages() {
+    local package
+    for package in "${packages[@]}"; do
+        dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed || echo "$package"
+    done
+}
+
+install_packages() {
+    command -v dpkg-query >/dev/null || fail "not a Debian or Ubuntu: install the equivalents of: ${packages[*]}"
+    local missing
+    mapfile -t missing < <(missing_packages)
+    [ ${#missing[@]} -eq 0 ] && return
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+}

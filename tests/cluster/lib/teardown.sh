@@ -1,0 +1,66 @@
+# shellcheck shell=bash
+# Removes every trace of a cluster, also of one that never came up: processes, mounts, cgroups, network, files.
+
+marked_processes() { # processes that `start` marked, and their children
+    local environ pid
+    for environ in /proc/[0-9]*/environ; do
+        if tr '\0' '\n' 2>/dev/null <"$environ" | grep -qx "RECMESH_CLUSTER=$name"; then
+            pid=${environ#/proc/}
+            pid=${pid%/environ}
+            [ "$pid" = $$ ] || echo "$pid"
+        fi
+    done 2>/dev/null
+}
+
+pod_processes() { # processes in the node's cgroups
+    local root
+    while read -r root; do
+        [ -d "$root/$cgroup" ] && find "$root/$cgroup" -name cgroup.procs -exec cat {} + 2>/dev/null
+    done < <(cgroup_roots)
+    return 0
+}
+
+kill_all() { # kill_all LISTER: until none is left
+    local round pids
+    for round in $(seq 1 50); do
+        mapfile -t pids < <("$1" | sort -u)
+        [ ${#pids[@]} -eq 0 ] && return
+        kill -KILL "${pids[@]}" 2>/dev/null || true
+        sleep 0.1
+    done
+    echo "processes survive SIGKILL: ${pids[*]} (after $round rounds)" >&2
+    return 1
+}
+
+unmount_all() {
+    local round mounts
+    for round in 1 2 3 4 5; do
+        mapfile -t mounts < <(awk -v prefix="$state/" 'index($2, prefix) == 1 {print $2}' /proc/mounts | sort -r)
+        [ ${#mounts[@]} -eq 0 ] && return
+        umount -l "${mounts[@]}" 2>/dev/null || true
+    done
+    echo "mounts remain after $round rounds: ${mounts[*]}" >&2
+    return 1
+}
+
+remove_cgroups() {
+    local root
+    while read -r root; do
+        [ -d "$root/$cgroup" ] && find "$root/$cgroup" -depth -type d -exec rmdir {} + 2>/dev/null
+    done < <(cgroup_roots)
+    return 0
+}
+
+tear_down() {
+    # kubelet and containerd first, so that nothing starts pods again; then the pods.
+    kill_all marked_processes
+    kill_all pod_processes
+    unmount_all
+    remove_cgroups
+    [ -e "/run/netns/$namespace" ] && ip netns delete "$namespace"
+    if [ -e "$state/network" ]; then
+        read_network
+        ip link delete "$veth" 2>/dev/null || true
+    fi
+    rm -rf "${state:?}" "$state.lock"
+}

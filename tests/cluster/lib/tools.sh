@@ -1,0 +1,40 @@
+# shellcheck shell=bash
+# Kubernetes, etcd, containerd and helm, built from the Go modules that tools/ and addons/ pin. Binaries live outside the
+# repository, keyed by the checksum of their module: a second run builds nothing, and branches do not disturb each other.
+
+cache=${RECMESH_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/recmesh}
+kubernetes_version=$(sed -n 's#^\tk8s.io/kubernetes \(v[0-9.]*\)$#\1#p' "$here/tools/go.mod")
+
+module_dir() { # module_dir tools|addons
+    local sum
+    sum=$(find "$here/$1" -type f \( -name 'go.*' -o -name '*.go' \) -print0 | sort -z | xargs -0 cat | sha256sum | cut -c1-16)
+    echo "$cache/$1/$sum/bin"
+}
+
+tools_dir() { module_dir tools; }
+addons_dir() { module_dir addons; }
+
+# build MODULE TARGET…: all or nothing, so that a build killed in the middle is not taken for a finished one.
+build() {
+    local module=$1 dir major minor
+    dir=$(module_dir "$module")
+    shift
+    [ -e "$dir/.complete" ] && return
+    command -v go >/dev/null || fail "Go 1.26 or newer is needed to build Kubernetes: https://go.dev/dl"
+    mkdir -p "$dir"
+    IFS=. read -r major minor _ <<<"${kubernetes_version#v}"
+    local version=k8s.io/component-base/version
+    (cd "$here/$module" && GOBIN=$dir CGO_ENABLED=0 GOFLAGS=-mod=readonly go install -trimpath \
+        -ldflags "-s -w -X $version.gitVersion=$kubernetes_version -X $version.gitMajor=$major -X $version.gitMinor=$minor" "$@")
+    touch "$dir/.complete"
+}
+
+build_tools() {
+    build tools tool
+    ln -sf server "$(tools_dir)/etcd"
+}
+
+build_addons() {
+    build addons tool ./pause
+    make_addon_images
+}
