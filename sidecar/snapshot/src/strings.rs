@@ -1,0 +1,65 @@
+//! Many strings in two flat vectors, as the file holds them.
+
+/// Strings by row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StringTable {
+    bytes: Vec<u8>,
+    offsets: Vec<u64>,
+}
+
+impl Default for StringTable {
+    fn default() -> Self {
+        Self { bytes: Vec::new(), offsets: vec![0] }
+    }
+}
+
+impl StringTable {
+    /// Appends a row.
+    pub fn push(&mut self, text: &str) {
+        self.bytes.extend_from_slice(text.as_bytes());
+        self.offsets.push(self.bytes.len() as u64);
+    }
+
+    /// Rows.
+    pub fn len(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// One row.
+    pub fn get(&self, row: usize) -> Option<&str> {
+        string_at(&self.bytes, &self.offsets, row)
+    }
+
+    /// All rows in order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        (0..self.len()).filter_map(|row| self.get(row))
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(crate) fn offsets(&self) -> &[u64] {
+        &self.offsets
+    }
+}
+
+impl<T: AsRef<str>> FromIterator<T> for StringTable {
+    fn from_iter<I: IntoIterator<Item = T>>(texts: I) -> Self {
+        let mut table = Self::default();
+        texts.into_iter().for_each(|text| table.push(text.as_ref()));
+        table
+    }
+}
+
+/// The string in `row`; `None` for a row that is not there (or bytes that are no string).
+pub(crate) fn string_at<'a>(bytes: &'a [u8], offsets: &[u64], row: usize) -> Option<&'a str> {
+    let start = usize::try_from(*offsets.get(row)?).ok()?;
+    let end = usize::try_from(*offsets.get(row.checked_add(1)?)?).ok()?;
+    std::str::from_utf8(bytes.get(start..end)?).ok()
+}

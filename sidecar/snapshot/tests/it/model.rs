@@ -1,0 +1,94 @@
+//! An owned model for the tests, and how it is written.
+
+use model_snapshot::{FORMAT_VERSION, Metadata, ModelParts, Seen, StringTable, Written, write};
+use ndarray::Array2;
+use sidecar_contract::{Algorithm, AlsConfig, Signal};
+
+#[derive(Clone, Debug)]
+pub struct Model {
+    pub metadata: Metadata,
+    pub user_ids: Vec<String>,
+    pub item_ids: Vec<String>,
+    pub user_factors: Array2<f32>,
+    pub item_factors: Array2<f32>,
+    pub gram: Array2<f64>,
+    pub item_counts: Vec<u32>,
+    pub popular_items: Vec<u32>,
+    pub seen: Vec<Vec<u32>>,
+    pub weights: Option<Vec<f32>>,
+    pub titles: Option<Vec<String>>,
+    pub available: Option<Vec<bool>>,
+}
+
+impl Model {
+    /// Numbers that are all different, so that a swap of tensors, rows or columns shows.
+    pub fn new(user_ids: Vec<String>, item_ids: Vec<String>, factors: usize, seen: Vec<Vec<u32>>) -> Self {
+        let (users, items) = (user_ids.len(), item_ids.len());
+        let matrix = |rows, from: f32| Array2::from_shape_fn((rows, factors), |(r, c)| from + (r * factors + c) as f32);
+        let interactions = seen.iter().map(Vec::len).sum::<usize>();
+        Self {
+            metadata: Metadata {
+                format_version: FORMAT_VERSION,
+                algorithm: Algorithm::Als(AlsConfig { regularization: 0.1 + 0.2, ..AlsConfig::default() }),
+                signal: Signal::Implicit,
+                seed: u64::MAX,
+                users: users as u64,
+                items: items as u64,
+                factors: factors as u64,
+                interactions: interactions as u64,
+            },
+            user_factors: matrix(users, 0.25),
+            item_factors: matrix(items, -1e6),
+            gram: Array2::from_shape_fn((factors, factors), |(r, c)| (r * factors + c) as f64 / 3.0),
+            item_counts: (0..items).map(|item| u32::try_from(item).unwrap() * 7).collect(),
+            popular_items: (0..items).rev().map(|item| u32::try_from(item).unwrap()).collect(),
+            weights: None,
+            titles: None,
+            available: None,
+            user_ids,
+            item_ids,
+            seen,
+        }
+    }
+
+    /// A small one with every optional part.
+    pub fn full() -> Self {
+        let names = |kind: &str, n: usize| (0..n).map(|i| format!("{kind}-é{}", (i * 7) % n)).collect();
+        let seen = vec![vec![0, 2, 10], vec![], vec![4], vec![0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10], vec![3, 9]];
+        let mut model = Self::new(names("user", 5), names("item", 11), 3, seen);
+        model.weights = Some((0..17).map(|i| i as f32 * 0.5 - 2.0).collect());
+        model.titles = Some((0..11).map(|i| if i == 4 { String::new() } else { format!("Title ☕ {i}") }).collect());
+        model.available = Some((0..11).map(|i| i % 3 != 0).collect());
+        model
+    }
+
+    pub fn write(&self) -> (Vec<u8>, Written) {
+        let mut bytes = Vec::new();
+        let user_ids: StringTable = self.user_ids.iter().collect();
+        let item_ids: StringTable = self.item_ids.iter().collect();
+        let titles: Option<StringTable> = self.titles.as_ref().map(|titles| titles.iter().collect());
+        let mut offsets = vec![0_u64];
+        for row in &self.seen {
+            offsets.push(offsets.last().unwrap() + row.len() as u64);
+        }
+        let items = self.seen.concat();
+        let written = write(
+            &ModelParts {
+                metadata: &self.metadata,
+                user_ids: &user_ids,
+                item_ids: &item_ids,
+                user_factors: self.user_factors.view(),
+                item_factors: self.item_factors.view(),
+                gram: self.gram.view(),
+                item_counts: &self.item_counts,
+                popular_items: &self.popular_items,
+                seen: Seen { offsets: &offsets, items: &items, weights: self.weights.as_deref() },
+                titles: titles.as_ref(),
+                available: self.available.as_deref(),
+            },
+            &mut bytes,
+        )
+        .unwrap();
+        (bytes, written)
+    }
+}

@@ -1,0 +1,162 @@
+//! What was written reads back, here and with the standard's own crate.
+
+use std::collections::BTreeSet;
+
+use model_snapshot::{Snapshot, SnapshotError, StringTable};
+use proptest::prelude::*;
+use safetensors::{Dtype, SafeTensors};
+use sidecar_contract::Digest;
+
+use crate::model::Model;
+
+/// Every accessor says what the model says.
+fn check(model: &Model, snapshot: &Snapshot) {
+    assert_eq!(*snapshot.metadata(), model.metadata);
+    assert_eq!(snapshot.user_factors(), model.user_factors);
+    assert_eq!(snapshot.item_factors(), model.item_factors);
+    assert_eq!(snapshot.gram(), model.gram);
+    assert_eq!(snapshot.item_counts(), model.item_counts);
+    assert_eq!(snapshot.popular(), model.popular_items);
+    assert_eq!((snapshot.users(), snapshot.items()), (model.user_ids.len(), model.item_ids.len()));
+    let mut start = 0;
+    for (row, id) in (0..).zip(&model.user_ids) {
+        assert_eq!(snapshot.user_id(row), Some(id.as_str()));
+        assert_eq!(snapshot.user_index(id), Some(row));
+        let seen = &model.seen[row as usize];
+        assert_eq!(snapshot.seen(row), seen);
+        let weights = model.weights.as_ref().map(|weights| &weights[start..start + seen.len()]);
+        assert_eq!(snapshot.seen_weights(row), weights);
+        start += seen.len();
+    }
+    for (row, id) in (0..).zip(&model.item_ids) {
+        assert_eq!(snapshot.item_id(row), Some(id.as_str()));
+        assert_eq!(snapshot.item_index(id), Some(row));
+        let title = model.titles.as_ref().map(|titles| titles[row as usize].as_str()).filter(|title| !title.is_empty());
+        assert_eq!(snapshot.title(row), title);
+        assert_eq!(snapshot.is_available(row), model.available.as_ref().is_none_or(|a| a[row as usize]));
+    }
+    for row in [u32::try_from(model.user_ids.len().max(model.item_ids.len())).unwrap(), u32::MAX] {
+        assert_eq!((snapshot.user_id(row), snapshot.item_id(row), snapshot.title(row)), (None, None, None));
+        assert_eq!((snapshot.seen(row), snapshot.seen_weights(row)), ([].as_slice(), None));
+        assert!(!snapshot.is_available(row));
+    }
+    for stranger in ["\u{10ffff}\u{10ffff}", "no such id, surely"] {
+        assert_eq!((snapshot.user_index(stranger), snapshot.item_index(stranger)), (None, None));
+    }
+}
+
+#[test]
+fn a_full_model_reads_back_mapped_and_in_memory() {
+    let model = Model::full();
+    let (bytes, written) = model.write();
+    assert_eq!(written.bytes, bytes.len() as u64);
+    assert_eq!(written.digest, Digest::of(&bytes));
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &bytes).unwrap();
+    for snapshot in [Snapshot::open(file.path()).unwrap(), Snapshot::from_bytes(&bytes).unwrap()] {
+        check(&model, &snapshot);
+        snapshot.verify_digest(&written.digest).unwrap();
+        assert_eq!(snapshot.size_bytes(), written.bytes);
+        let other = Digest::of(b"another model");
+        assert!(matches!(snapshot.verify_digest(&other), Err(SnapshotError::WrongDigest { .. })));
+    }
+}
+
+#[test]
+fn an_empty_model_reads_back() {
+    let model = Model::new(vec![], vec![], 2, vec![]);
+    check(&model, &Snapshot::from_bytes(&model.write().0).unwrap());
+}
+
+#[test]
+fn the_same_model_gives_the_same_bytes_whatever_its_memory_order() {
+    let model = Model::full();
+    let mut turned = model.clone();
+    turned.user_factors = model.user_factors.t().as_standard_layout().into_owned().reversed_axes();
+    assert!(!turned.user_factors.is_standard_layout());
+    assert_eq!(model.write(), turned.write());
+}
+
+#[test]
+fn the_standard_crate_opens_it() {
+    let model = Model::full();
+    let (bytes, _) = model.write();
+    let standard = SafeTensors::deserialize(&bytes).unwrap();
+    let (header_length, header) = SafeTensors::read_metadata(&bytes).unwrap();
+    assert_eq!((8 + header_length) % 64, 0);
+    let ours = header.metadata().clone().unwrap();
+    assert_eq!(ours.keys().collect::<Vec<_>>(), ["recmesh"]);
+    let json = &ours["recmesh"];
+    assert!(
+        json.starts_with(r#"{"algorithm":{"als":{"factors":64,"iterations":15,"regularization":0.30000000000000004,"#),
+        "{json}"
+    );
+
+    let factors = standard.tensor("user_factors").unwrap();
+    assert_eq!((factors.dtype(), factors.shape()), (Dtype::F32, [5, 3].as_slice()));
+    let expected: Vec<u8> = model.user_factors.iter().flat_map(|number| number.to_le_bytes()).collect();
+    assert_eq!(factors.data(), expected);
+    let gram = standard.tensor("gram").unwrap();
+    assert_eq!((gram.dtype(), gram.shape()), (Dtype::F64, [3, 3].as_slice()));
+    assert_eq!(standard.tensor("user_ids.bytes").unwrap().data(), model.user_ids.concat().as_bytes());
+    for (name, tensor) in standard.tensors() {
+        let at = tensor.data().as_ptr() as usize - bytes.as_ptr() as usize;
+        assert!(name.starts_with("_pad.") || at.is_multiple_of(64), "{name} starts at {at}");
+    }
+    let real = standard.names().into_iter().filter(|name| !name.starts_with("_pad.")).count();
+    assert_eq!(real, 17);
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let error = Snapshot::open(std::path::Path::new("/no/such/model.safetensors")).unwrap_err();
+    assert_eq!(error.to_string(), "cannot read snapshot /no/such/model.safetensors");
+}
+
+#[test]
+fn a_string_table_gives_its_rows_back() {
+    let table: StringTable = ["a", "", "ünï"].into_iter().collect();
+    assert_eq!(table.iter().collect::<Vec<_>>(), ["a", "", "ünï"]);
+    assert_eq!((table.get(3), table.len(), StringTable::default().is_empty()), (None, 3, true));
+}
+
+prop_compose! {
+    fn models()(
+        users in prop::collection::btree_set(".{0,6}", 0..20),
+        items in prop::collection::btree_set(".{0,6}", 0..20),
+        factors in 1_usize..9,
+        shuffle in any::<u64>(),
+        optional in any::<[bool; 3]>(),
+    ) -> Model {
+        // A cheap, repeatable shuffle: rows are in no order of their ids.
+        let mixed = |ids: BTreeSet<String>| {
+            let mut ids: Vec<String> = ids.into_iter().collect();
+            ids.sort_by_key(|id| Digest::of(format!("{shuffle}{id}").as_bytes()));
+            ids
+        };
+        let (users, items) = (mixed(users), mixed(items));
+        let count = u64::try_from(items.len()).unwrap();
+        let seen: Vec<Vec<u32>> = (0..users.len() as u64)
+            .map(|user| (0..count).filter(move |item| (shuffle >> ((user * 7 + item) % 61)) & 1 == 1))
+            .map(|row| row.map(|item| u32::try_from(item).unwrap()).collect())
+            .collect();
+        let interactions = seen.concat().len();
+        let mut model = Model::new(users, items, factors, seen);
+        model.weights = optional[0].then(|| (0..interactions).map(|i| i as f32 - 3.5).collect());
+        model.titles = optional[1].then(|| model.item_ids.iter().map(|id| format!("{id} ♫")).collect());
+        model.available = optional[2].then(|| (0..count).map(|item| (shuffle >> item) & 1 == 0).collect());
+        model
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_model_reads_back(model in models()) {
+        let (bytes, written) = model.write();
+        let snapshot = Snapshot::from_bytes(&bytes).unwrap();
+        check(&model, &snapshot);
+        snapshot.verify_digest(&written.digest).unwrap();
+        prop_assert_eq!(model.write().0, bytes.clone());
+        SafeTensors::deserialize(&bytes).unwrap();
+    }
+}
