@@ -62,7 +62,7 @@ pub enum RunOutcome {
     #[serde(rename_all = "camelCase")]
     Failed {
         /// A CamelCase word from a closed set, fit for a condition: `DataInvalid`, `SourceNotFound`, `TooFewInteractions`,
-        /// `TrainingDiverged`, `CapacityInsufficient`.
+        /// `TrainingDiverged`, `CapacityInsufficient`, `NotSupported`, `ConfigInvalid`.
         reason: String,
         /// What is wrong, what was expected, what to try. No user id.
         message: String,

@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{keys::RunId, store::StoreConfig};
+use crate::{
+    hash::{Digest, canonical_json},
+    keys::RunId,
+    store::StoreConfig,
+};
 
 /// One run's instructions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,6 +45,20 @@ pub struct TrainingConfig {
     /// with [`crate::RunOutcome::Unchanged`] at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_data_version: Option<String>,
+}
+
+impl TrainingConfig {
+    /// What [`crate::RunResult::config_hash`] holds: SHA-256 of the canonical JSON without run, store and known data
+    /// version, which say where and when, not what.
+    pub fn config_hash(&self) -> Digest {
+        let mut value = serde_json::to_value(self).unwrap_or_default();
+        if let Some(fields) = value.as_object_mut() {
+            for field in ["run", "store", "knownDataVersion"] {
+                fields.remove(field);
+            }
+        }
+        Digest::of(canonical_json(&value).as_bytes())
+    }
 }
 
 /// Where rows come from. Paths of a ConfigMap or a PersistentVolumeClaim arrive as `file://` below
@@ -291,4 +309,39 @@ fn user_id() -> Column {
 
 fn item_id() -> Column {
     Column::Name("item_id".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_config_hash_says_what_is_trained_and_not_where_or_when() {
+        let config = TrainingConfig {
+            run: RunId { number: 1, attempt: "0123456789".into() },
+            source: Source { url: "file:///data/visits.csv".into(), described_as: String::new() },
+            format: None,
+            csv: Csv::default(),
+            columns: Columns::default(),
+            signal: Signal::default(),
+            items: None,
+            algorithm: Algorithm::Als(AlsConfig::default()),
+            evaluation: EvaluationConfig::default(),
+            seed: 42,
+            store: StoreConfig {
+                url: "s3://recmesh".into(),
+                endpoint: None,
+                region: "us-east-1".into(),
+                prefix: "1b2c/shop/movies/".into(),
+            },
+            known_data_version: None,
+        };
+        let mut elsewhere = config.clone();
+        elsewhere.run.number = 2;
+        elsewhere.store.prefix = "other/".into();
+        elsewhere.known_data_version = Some("v".into());
+        assert_eq!(config.config_hash(), elsewhere.config_hash());
+        let other = TrainingConfig { seed: 43, ..config.clone() };
+        assert_ne!(config.config_hash(), other.config_hash());
+    }
 }
