@@ -16,7 +16,7 @@ start_api_server() {
         --service-cluster-ip-range "$service_range" --allow-privileged=true \
         --authorization-mode Node,RBAC --enable-admission-plugins NodeRestriction \
         --client-ca-file "$pki/ca.crt" --tls-cert-file "$pki/apiserver.crt" --tls-private-key-file "$pki/apiserver.key" \
-        --kubelet-certificate-authority "$pki/ca.crt" \
+        --kubelet-certificate-authority "$pki/ca.crt" --kubelet-preferred-address-types InternalIP \
         --kubelet-client-certificate "$pki/apiserver-kubelet-client.crt" --kubelet-client-key "$pki/apiserver-kubelet-client.key" \
         --service-account-issuer https://kubernetes.default.svc.cluster.local \
         --service-account-key-file "$pki/service-account.key" --service-account-signing-key-file "$pki/service-account.key" \

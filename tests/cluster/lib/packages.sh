@@ -1,7 +1,12 @@
 # shellcheck shell=bash
 # Debian packages that the node needs; Kubernetes itself is built from source.
 
-packages=(runc containernetworking-plugins nftables iptables conntrack socat buildah busybox-static openssl util-linux iproute2 ca-certificates)
+packages=(
+    # the node
+    runc containernetworking-plugins nftables iptables conntrack socat buildah busybox-static openssl util-linux iproute2 ca-certificates
+    # the tests
+    shellcheck curl jq
+)
 
 missing_packages() {
     local package

@@ -3,7 +3,7 @@
 # repository, keyed by the checksum of their module: a second run builds nothing, and branches do not disturb each other.
 
 cache=${RECMESH_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/recmesh}
-kubernetes_version=$(sed -n 's#^\tk8s.io/kubernetes \(v[0-9.]*\)$#\1#p' "$here/tools/go.mod")
+kubernetes_version=$(sed -n "s,^\tk8s.io/kubernetes \(v[0-9.]*\).*,\1,p" "$here/tools/go.mod")
 
 module_dir() { # module_dir tools|addons
     local sum

@@ -1,0 +1,29 @@
+# The few commands that a developer uses. `make help` lists them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo down test check fmt bench
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## the main job, end to end: local cluster (or CONTEXT=<name>), install, train, recommend, scrape
+	@tests/demo/demo $(if $(CONTEXT),--context '$(CONTEXT)') $(if $(REGISTRY),--registry '$(REGISTRY)')
+
+down: ## remove everything that `make demo` and the tests started
+	@tests/demo/down $(if $(CONTEXT),--context '$(CONTEXT)')
+
+check: ## the quick half of the tests: format, lints, docs, unit and property tests
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet
+	cargo test --workspace --exclude e2e --lib --bins --locked --quiet
+
+test: ## all tests, up to a real node and a real Prometheus (Linux, root)
+	@tests/run
+
+fmt: ## format the code
+	cargo fmt --all
+
+bench: ## benchmarks; see tests/bench/README.md for their data
+	@tests/bench/run

@@ -1,0 +1,69 @@
+//! kubectl and helm as a user runs them, with the cluster's own kubeconfig.
+
+use std::{
+    io::Write,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result, ensure};
+
+/// Where the tools are, and which cluster they speak to.
+#[derive(Clone, Debug)]
+pub struct Commands {
+    tools: PathBuf,
+    kubeconfig: PathBuf,
+}
+
+impl Commands {
+    /// Reads `RECMESH_TOOLS` and `RECMESH_E2E_KUBECONFIG`.
+    pub fn from_env() -> Result<Self> {
+        let variable = |name: &str| {
+            std::env::var_os(name).map(PathBuf::from).with_context(|| {
+                format!("{name} is not set: run the end-to-end tests with `make test`, which makes a cluster of its own")
+            })
+        };
+        Ok(Self { tools: variable("RECMESH_TOOLS")?, kubeconfig: variable("RECMESH_E2E_KUBECONFIG")? })
+    }
+
+    /// The kubeconfig's path.
+    pub fn kubeconfig(&self) -> &PathBuf {
+        &self.kubeconfig
+    }
+
+    /// Runs `kubectl` and returns what it printed.
+    pub fn kubectl(&self, arguments: &[&str]) -> Result<String> {
+        self.run("kubectl", arguments, "")
+    }
+
+    /// Runs `kubectl` with text on its standard input.
+    pub fn kubectl_with_input(&self, arguments: &[&str], input: &str) -> Result<String> {
+        self.run("kubectl", arguments, input)
+    }
+
+    /// Runs `helm` and returns what it printed.
+    pub fn helm(&self, arguments: &[&str]) -> Result<String> {
+        self.run("helm", arguments, "")
+    }
+
+    fn run(&self, program: &str, arguments: &[&str], input: &str) -> Result<String> {
+        let mut child = Command::new(self.tools.join(program))
+            .args(arguments)
+            .env("KUBECONFIG", &self.kubeconfig)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {program}"))?;
+        child.stdin.take().context("stdin was asked for")?.write_all(input.as_bytes())?;
+        let output = child.wait_with_output()?;
+        ensure!(
+            output.status.success(),
+            "{program} {}: {}\n{}",
+            arguments.join(" "),
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
