@@ -1,0 +1,82 @@
+//! The access key that a client signs with: read from mounted files, or given.
+
+use std::{fmt, io::Read as _, path::Path};
+
+use sidecar_contract::credentials::{ACCESS_KEY_ID, AccessKeyId, SECRET_ACCESS_KEY, derive_secret};
+
+use crate::{StoreError, limits::CREDENTIAL_BYTES_MAX};
+
+/// An access key of an S3 service.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoreCredentials {
+    /// Names the key.
+    pub access_key_id: String,
+    /// Signs; never shown.
+    pub secret_access_key: String,
+}
+
+impl StoreCredentials {
+    /// The embedded store's credential of `id`, derived from the installation's root key.
+    pub fn derived(root_key: &[u8], id: &AccessKeyId) -> Self {
+        Self { access_key_id: id.to_string(), secret_access_key: derive_secret(root_key, id) }
+    }
+
+    /// Reads the two files of a mounted credential. `None` when neither file is there: then the environment decides.
+    pub fn read(directory: &Path) -> Result<Option<Self>, StoreError> {
+        match (read_file(directory, ACCESS_KEY_ID)?, read_file(directory, SECRET_ACCESS_KEY)?) {
+            (Some(access_key_id), Some(secret_access_key)) => Ok(Some(Self { access_key_id, secret_access_key })),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(incomplete(directory, SECRET_ACCESS_KEY)),
+            (None, Some(_)) => Err(incomplete(directory, ACCESS_KEY_ID)),
+        }
+    }
+}
+
+impl fmt::Debug for StoreCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreCredentials").field("access_key_id", &self.access_key_id).finish_non_exhaustive()
+    }
+}
+
+fn incomplete(directory: &Path, missing: &str) -> StoreError {
+    StoreError::Config(format!("{}: expected a file {missing} beside the other half of the key", directory.display()))
+}
+
+fn read_file(directory: &Path, name: &str) -> Result<Option<String>, StoreError> {
+    let path = directory.join(name);
+    let file = match std::fs::File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(StoreError::File { path, source }),
+    };
+    let mut text = String::new();
+    file.take(CREDENTIAL_BYTES_MAX)
+        .read_to_string(&mut text)
+        .map_err(|source| StoreError::File { path: path.clone(), source })?;
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(StoreError::Config(format!("{}: expected a non-empty file", path.display())));
+    }
+    Ok(Some(text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mounted_credential_is_read_without_its_newline() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(StoreCredentials::read(directory.path()).unwrap(), None);
+        std::fs::write(directory.path().join("access-key-id"), "shop.movies.serve\n").unwrap();
+        let half = StoreCredentials::read(directory.path()).unwrap_err().to_string();
+        assert!(half.contains("secret-access-key"), "{half}");
+        std::fs::write(directory.path().join("secret-access-key"), "0123abcd\n").unwrap();
+        let both = StoreCredentials::read(directory.path()).unwrap().unwrap();
+        assert_eq!(
+            both,
+            StoreCredentials { access_key_id: "shop.movies.serve".into(), secret_access_key: "0123abcd".into() }
+        );
+        assert!(!format!("{both:?}").contains("0123abcd"), "a secret must not be shown");
+    }
+}

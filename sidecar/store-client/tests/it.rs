@@ -1,0 +1,158 @@
+//! The client on a directory and on sockets that answer badly; the embedded store's own tests cover the S3 side.
+#![allow(clippy::unwrap_used)] // helpers outside of #[test] functions, too
+
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpListener,
+    time::{Duration, Instant},
+};
+
+use sidecar_contract::{Digest, KeyLayout, RunId, RunOutcome, RunResult, StoreConfig};
+use store_client::{Creation, Store, StoreCredentials, StoreError};
+
+/// Generous: the point is seconds instead of minutes.
+const FAILS_WITHIN: Duration = Duration::from_secs(60);
+
+fn config(url: &str, endpoint: Option<&str>) -> StoreConfig {
+    StoreConfig {
+        url: url.into(),
+        endpoint: endpoint.map(Into::into),
+        region: "us-east-1".into(),
+        prefix: KeyLayout::recommender_prefix("1b2c", "shop", "movies"),
+    }
+}
+
+fn key() -> StoreCredentials {
+    StoreCredentials { access_key_id: "shop.movies.train".into(), secret_access_key: "secret".into() }
+}
+
+fn run(number: u32, finished_at: i64) -> RunResult {
+    RunResult {
+        version: 1,
+        run: RunId { number, attempt: "0123456789".into() },
+        config_hash: Digest::of(b"config"),
+        data_version: "v1".into(),
+        outcome: RunOutcome::Unchanged,
+        rows: sidecar_contract::RowCounts::default(),
+        started_at: 1,
+        finished_at,
+    }
+}
+
+fn directory_store(directory: &tempfile::TempDir) -> Store {
+    let url = format!("file://{}/store", directory.path().display());
+    Store::open(&config(&url, None), None).unwrap()
+}
+
+#[tokio::test]
+async fn runs_are_created_once_and_listed_in_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory_store(&directory);
+    assert_eq!(store.list_runs().await.unwrap(), []);
+    assert!(matches!(store.get_run(&run(1, 0).run).await, Err(StoreError::NotFound { .. })));
+    for number in [10, 2] {
+        assert_eq!(store.create_run(&run(number, 5)).await.unwrap(), Creation::Created);
+    }
+    assert_eq!(store.create_run(&run(2, 5)).await.unwrap(), Creation::Created, "the same bytes are the same create");
+    assert_eq!(store.create_run(&run(2, 6)).await.unwrap(), Creation::AlreadyExists);
+    assert_eq!(store.get_run(&run(2, 0).run).await.unwrap(), run(2, 5));
+    let numbers: Vec<u32> = store.list_runs().await.unwrap().iter().map(|run| run.number).collect();
+    assert_eq!(numbers, [2, 10]);
+    assert_eq!(store.delete_all().await.unwrap(), 2);
+    assert_eq!(store.list_runs().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn snapshots_travel_verified_and_bounded() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory_store(&directory);
+    // Below one part, exactly one part, several parts with a rest.
+    for length in [0, 1000, 8 * 1024 * 1024, 20 * 1024 * 1024 + 7] {
+        let content: Vec<u8> = (0..length).map(|i: u32| (i % 251) as u8).collect();
+        let (file, copy) = (directory.path().join("file"), directory.path().join("copy"));
+        std::fs::write(&file, &content).unwrap();
+        let digest = Digest::of(&content);
+        assert_eq!(store.put_snapshot(&file, &digest).await.unwrap(), u64::from(length));
+        assert_eq!(store.put_snapshot(&file, &digest).await.unwrap(), u64::from(length), "repeating is harmless");
+        let fetched = store.fetch_snapshot_to(&digest, &copy, u64::from(length)).await.unwrap();
+        assert_eq!((fetched, std::fs::read(&copy).unwrap()), (u64::from(length), content));
+
+        std::fs::remove_file(&copy).unwrap();
+        if length > 0 {
+            let refused = store.fetch_snapshot_to(&digest, &copy, u64::from(length) - 1).await;
+            assert!(matches!(refused, Err(StoreError::TooLarge { .. })), "{refused:?}");
+        }
+        let other = Digest::of(b"other");
+        assert!(matches!(store.put_snapshot(&file, &other).await, Err(StoreError::Corrupt { .. })));
+        assert!(matches!(store.fetch_snapshot_to(&other, &copy, 1).await, Err(StoreError::NotFound { .. })));
+
+        let stored = directory.path().join("store").join(store.keys.snapshot(&digest));
+        std::fs::write(&stored, b"damaged").unwrap();
+        let damaged = store.fetch_snapshot_to(&digest, &copy, 1000).await;
+        assert!(matches!(damaged, Err(StoreError::Corrupt { .. })), "{damaged:?}");
+        assert!(!copy.exists() && !directory.path().join("copy.partial").exists());
+        assert_eq!(store.list_snapshots().await.unwrap()[0].digest, digest);
+        store.delete(&store.keys.snapshot(&digest)).await.unwrap();
+        store.delete(&store.keys.snapshot(&digest)).await.unwrap();
+        assert_eq!(store.list_snapshots().await.unwrap(), []);
+    }
+}
+
+#[test]
+fn an_https_bucket_opens_without_a_provider_installed_by_the_program() {
+    Store::open(&config("s3://bucket", Some("https://s3.example.com")), Some(&key())).unwrap();
+    Store::open(&config("s3://bucket", None), Some(&key())).unwrap();
+}
+
+#[test]
+fn unusable_settings_say_what_was_expected() {
+    for (url, endpoint, expected) in [
+        ("bucket", None, "expected s3://<bucket>"),
+        ("gs://bucket", None, "scheme \"gs\" is not supported"),
+        ("file://host/path", None, "absolute path"),
+        ("s3://bucket", Some("ftp://host"), "expected http or https"),
+    ] {
+        let error = Store::open(&config(url, endpoint), Some(&key())).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+async fn fails(endpoint: &str) -> StoreError {
+    let began = Instant::now();
+    let store = Store::open(&config("s3://bucket", Some(endpoint)), Some(&key())).unwrap();
+    let error = store.get_run(&run(1, 0).run).await.unwrap_err();
+    assert!(began.elapsed() < FAILS_WITHIN, "took {:?}", began.elapsed());
+    error
+}
+
+#[tokio::test]
+async fn a_store_that_is_down_is_unreachable_within_seconds() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let error = fails(&format!("http://{free}")).await;
+    assert!(matches!(error, StoreError::Unreachable { .. }) && error.is_transient(), "{error:?}");
+    assert!(error.to_string().contains(&free.to_string()), "{error}");
+}
+
+/// A server that gives every request the same answer.
+fn answers(answer: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    format!("http://{address}")
+}
+
+#[tokio::test]
+async fn answers_are_told_apart() {
+    let overloaded = fails(&answers("HTTP/1.1 503 Slow Down\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")).await;
+    assert!(matches!(overloaded, StoreError::Unreachable { .. }), "{overloaded:?}");
+    let denied = fails(&answers("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")).await;
+    assert!(matches!(denied, StoreError::Denied { .. }) && !denied.is_transient(), "{denied:?}");
+    let absent = fails(&answers("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")).await;
+    assert!(matches!(absent, StoreError::NotFound { .. }), "{absent:?}");
+}
