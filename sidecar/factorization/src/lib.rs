@@ -1,1 +1,69 @@
-//! (to be written)
+//! Matrix factorization for recommendations: a library by itself, without clock, logging, network or files.
+//!
+//! # Objective of implicit alternating least squares
+//!
+//! ```text
+//!   L(U, V) = Σ_observed (a·ŷ² − 2b·ŷ)  +  α₀ Σ_all ŷ²  +  λ Σ_rows (n + α₀N)^ν ‖row‖²        ŷ = ⟨u, v⟩
+//! ```
+//! | symbol | here | meaning |
+//! |---|---|---|
+//! | `U`, `V` | `user_factors`, `item_factors` | users × factors, items × factors |
+//! | `a`, `b` | [`Evidence`] | weight of an observed cell, and weight times target |
+//! | `α₀` | `unobserved_weight` | weight of every cell, observed or not |
+//! | `λ`, `ν` | `regularization`, `regularization_exponent` | strength, and how it grows with a row's evidence |
+//! | `n`, `N` | | entries of the row, and length of the other side (items for a user, users for an item) |
+//!
+//! Rendle et al. 2022 ("Revisiting the performance of iALS on item recommendation benchmarks", RecSys) is a = b = 1;
+//! Hu, Koren and Volinsky 2008 ("Collaborative filtering for implicit feedback datasets", ICDM) and the package
+//! `implicit` are α₀ = 1, ν = 0, a = c − 1, b = c for a confidence c.
+//!
+//! Constant terms are left out, so L may be negative. With one side fixed, each row of the other minimizes a quadratic;
+//! [`RowSolver`] solves its normal equations exactly:
+//!
+//! ```text
+//!   (α₀ VᵀV + Σ a·v vᵀ + λ (n + α₀N)^ν I) u = Σ b·v
+//! ```
+//!
+//! Training ends with a half-sweep over users, so a stored user row is what [`RowSolver`] gives for that user's items, bit
+//! for bit: folding in a known user changes nothing.
+//!
+//! # Determinism
+//! Equal inputs and seed give equal bytes on any number of threads: rows are independent, sums over rows run over chunks
+//! of fixed length and are added in order, random numbers are a function of (seed, row, column).
+//!
+//! # Map
+//! [`interactions`] what was observed · [`params`] checked parameters · [`als`] the sweeps · [`row_solver`] one row ·
+//! [`model`] the result · [`mod@top_k`] best items · [`popularity`] the baseline · [`split`] what is kept for measuring ·
+//! [`ranking`] recall@k and NDCG@k · [`bootstrap`] intervals · [`memory`] forecast.
+#![allow(clippy::indexing_slicing)] // Shapes are checked where matrices are made; kernels index below those bounds.
+#![allow(clippy::needless_pass_by_value, clippy::trivially_copy_pass_by_ref)] // Views and small records are handles.
+#![allow(clippy::many_single_char_names, clippy::similar_names)] // Symbols are the papers'.
+
+pub mod als;
+pub mod bootstrap;
+mod cholesky;
+mod gram;
+pub mod interactions;
+mod lanes;
+pub mod memory;
+pub mod model;
+mod objective;
+pub mod params;
+pub mod popularity;
+mod random;
+pub mod ranking;
+pub mod row_solver;
+pub mod split;
+pub mod top_k;
+
+pub use als::{FitError, Side, SweepReport, fit_als};
+pub use bootstrap::{Lift, bootstrap_lift};
+pub use gram::gram;
+pub use interactions::{Entry, Evidence, Interactions, InteractionsError};
+pub use memory::memory_forecast_bytes;
+pub use model::Model;
+pub use params::{AlsParams, ParamsError, ValidAlsParams};
+pub use popularity::popularity;
+pub use ranking::{RankingMetrics, UserScores, evaluate_ranking, ndcg_at_k, recall_at_k, rmse};
+pub use row_solver::{RowSolver, SolveError};
+pub use top_k::{Scored, similar_items, top_k};

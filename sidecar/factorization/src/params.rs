@@ -1,0 +1,129 @@
+//! Parameters as given, and parameters as checked: only the checked ones fit.
+//!
+//! | name | default | range | meaning |
+//! |---|---|---|---|
+//! | `factors` | 64 | 1..=1024 | length of a row |
+//! | `iterations` | 15 | 1..=1000 | sweeps over users and items |
+//! | `regularization` | 0.003 | 0..=1e6 | λ |
+//! | `regularization_exponent` | 1 | 0..=2 | ν |
+//! | `unobserved_weight` | 0.1 | 0..=1e4 | α₀ |
+//!
+//! The defaults are Rendle et al.'s for MovieLens-20M. λ and α₀ may not both be 0: a row without entries would be free.
+
+use thiserror::Error;
+
+/// Bounds, which the resource's schema repeats.
+pub mod bounds {
+    /// Most factors.
+    pub const FACTORS_MAX: u32 = 1024;
+    /// Most sweeps.
+    pub const ITERATIONS_MAX: u32 = 1000;
+    /// Largest λ.
+    pub const REGULARIZATION_MAX: f64 = 1e6;
+    /// Largest ν.
+    pub const REGULARIZATION_EXPONENT_MAX: f64 = 2.0;
+    /// Largest α₀.
+    pub const UNOBSERVED_WEIGHT_MAX: f64 = 1e4;
+}
+
+/// Parameters of implicit ALS as given.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AlsParams {
+    /// Length of a row.
+    pub factors: u32,
+    /// Sweeps over users and items.
+    pub iterations: u32,
+    /// λ.
+    pub regularization: f64,
+    /// ν.
+    pub regularization_exponent: f64,
+    /// α₀.
+    pub unobserved_weight: f64,
+}
+
+impl Default for AlsParams {
+    fn default() -> Self {
+        Self {
+            factors: 64,
+            iterations: 15,
+            regularization: 0.003,
+            regularization_exponent: 1.0,
+            unobserved_weight: 0.1,
+        }
+    }
+}
+
+/// A parameter outside its range.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum ParamsError {
+    /// Names the parameter, what was given and what is allowed.
+    #[error("{name} is {given}: expected a number from {low} to {high}")]
+    OutOfRange {
+        /// As in [`AlsParams`].
+        name: &'static str,
+        /// What was given.
+        given: f64,
+        /// Smallest allowed.
+        low: f64,
+        /// Largest allowed.
+        high: f64,
+    },
+    /// λ = α₀ = 0.
+    #[error(
+        "regularization and unobservedWeight are both 0: rows without entries would be undetermined; set one above 0"
+    )]
+    Undetermined,
+}
+
+/// Checked parameters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ValidAlsParams(AlsParams);
+
+impl AlsParams {
+    /// Checks every bound.
+    ///
+    /// # Errors
+    /// The first parameter outside its range; NaN is outside every range.
+    pub fn check(self) -> Result<ValidAlsParams, ParamsError> {
+        let ranges = [
+            ("factors", f64::from(self.factors), 1.0, f64::from(bounds::FACTORS_MAX)),
+            ("iterations", f64::from(self.iterations), 1.0, f64::from(bounds::ITERATIONS_MAX)),
+            ("regularization", self.regularization, 0.0, bounds::REGULARIZATION_MAX),
+            ("regularizationExponent", self.regularization_exponent, 0.0, bounds::REGULARIZATION_EXPONENT_MAX),
+            ("unobservedWeight", self.unobserved_weight, 0.0, bounds::UNOBSERVED_WEIGHT_MAX),
+        ];
+        for (name, given, low, high) in ranges {
+            if !(low..=high).contains(&given) {
+                return Err(ParamsError::OutOfRange { name, given, low, high });
+            }
+        }
+        if self.regularization <= 0.0 && self.unobserved_weight <= 0.0 {
+            return Err(ParamsError::Undetermined);
+        }
+        Ok(ValidAlsParams(self))
+    }
+}
+
+impl ValidAlsParams {
+    /// Length of a row.
+    pub fn factors(&self) -> usize {
+        self.0.factors as usize
+    }
+
+    /// Sweeps.
+    pub fn iterations(&self) -> u32 {
+        self.0.iterations
+    }
+
+    /// α₀.
+    pub fn unobserved_weight(&self) -> f64 {
+        self.0.unobserved_weight
+    }
+
+    /// λ (n + α₀N)^ν for a row with `entries` of `length` cells.
+    pub fn row_regularization(&self, entries: usize, length: usize) -> f64 {
+        let evidence = entries as f64 + self.0.unobserved_weight * length as f64;
+        // libm, not std: the same bits on every platform.
+        self.0.regularization * libm::pow(evidence, self.0.regularization_exponent)
+    }
+}

@@ -1,0 +1,116 @@
+//! Quality of ranked lists, per user and on average.
+//!
+//! Relevance is binary. recall@k is hits / |relevant| (Manning, Raghavan and Schütze, Introduction to Information
+//! Retrieval, chapter 8), as in LightGCN's published figures; NDCG@k is DCG/IDCG with gain 1 and discount log₂(rank + 1)
+//! (Järvelin and Kekäläinen 2002), IDCG over min(k, |relevant|) places.
+
+use rayon::prelude::*;
+
+use crate::interactions::Interactions;
+
+/// recall@k of one list against the relevant items (ascending). 0 if nothing is relevant.
+pub fn recall_at_k(list: &[u32], relevant: &[u32], k: usize) -> f64 {
+    if relevant.is_empty() {
+        return 0.0;
+    }
+    let hits = list.iter().take(k).filter(|item| relevant.binary_search(item).is_ok()).count();
+    hits as f64 / relevant.len() as f64
+}
+
+/// NDCG@k of one list against the relevant items (ascending). 0 if nothing is relevant.
+pub fn ndcg_at_k(list: &[u32], relevant: &[u32], k: usize) -> f64 {
+    let discount = |place: usize| 1.0 / libm::log2(place as f64 + 2.0);
+    let ideal: f64 = (0..k.min(relevant.len())).map(discount).sum();
+    if ideal <= 0.0 {
+        return 0.0;
+    }
+    let gain: f64 = list
+        .iter()
+        .take(k)
+        .enumerate()
+        .filter(|(_, item)| relevant.binary_search(item).is_ok())
+        .map(|(place, _)| discount(place))
+        .sum();
+    gain / ideal
+}
+
+/// One user's scores.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct UserScores {
+    /// Row.
+    pub user: u32,
+    /// recall@k.
+    pub recall: f64,
+    /// NDCG@k.
+    pub ndcg: f64,
+}
+
+/// Scores of all measured users, ascending by user.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RankingMetrics {
+    /// Per user, for paired comparisons.
+    pub users: Vec<UserScores>,
+}
+
+impl RankingMetrics {
+    /// Mean recall@k; `None` without users.
+    pub fn recall(&self) -> Option<f64> {
+        self.mean(|scores| scores.recall)
+    }
+
+    /// Mean NDCG@k; `None` without users.
+    pub fn ndcg(&self) -> Option<f64> {
+        self.mean(|scores| scores.ndcg)
+    }
+
+    fn mean(&self, of: impl Fn(&UserScores) -> f64) -> Option<f64> {
+        (!self.users.is_empty()).then(|| self.users.iter().map(of).sum::<f64>() / self.users.len() as f64)
+    }
+}
+
+/// Measures every user with a positive entry in `test`: `list(user)` gives their ranked items, without those of the
+/// training part. Runs on the ambient rayon pool.
+#[expect(clippy::cast_possible_truncation, reason = "users ≤ INDEX_MAX")]
+pub fn evaluate_ranking(test: &Interactions, k: usize, list: impl Fn(u32) -> Vec<u32> + Sync) -> RankingMetrics {
+    let users = (0..test.users() as u32)
+        .into_par_iter()
+        .filter_map(|user| {
+            let (items, values) = test.row(user as usize);
+            let relevant: Vec<u32> = items.iter().zip(values).filter(|(_, v)| **v > 0.0).map(|(i, _)| *i).collect();
+            if relevant.is_empty() {
+                return None;
+            }
+            let list = list(user);
+            Some(UserScores { user, recall: recall_at_k(&list, &relevant, k), ndcg: ndcg_at_k(&list, &relevant, k) })
+        })
+        .collect();
+    RankingMetrics { users }
+}
+
+/// Root mean squared error of (predicted, actual) pairs; `None` without pairs.
+pub fn rmse(pairs: &[(f64, f64)]) -> Option<f64> {
+    let sum: f64 = pairs.iter().map(|(predicted, actual)| (predicted - actual) * (predicted - actual)).sum();
+    (!pairs.is_empty()).then(|| (sum / pairs.len() as f64).sqrt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_are_the_ones_computed_by_hand() {
+        // Hits at places 1 and 3 of 5; three relevant items.
+        let (list, relevant) = ([7, 1, 4, 2, 3], [4, 7, 9]);
+        assert!((recall_at_k(&list, &relevant, 5) - 2.0 / 3.0).abs() < 1e-12);
+        // DCG = 1 + 1/log2(4) = 1.5; IDCG = 1 + 1/log2(3) + 1/2 = 2.130929753571457.
+        assert!((ndcg_at_k(&list, &relevant, 5) - 1.5 / 2.130_929_753_571_457).abs() < 1e-12);
+        assert!((ndcg_at_k(&list, &relevant, 1) - 1.0).abs() < 1e-12);
+        assert!((recall_at_k(&list, &[], 5)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn rmse_of_known_errors() {
+        assert_eq!(rmse(&[(1.0, 4.0), (2.0, -2.0)]), Some(12.5_f64.sqrt()));
+        assert_eq!(rmse(&[]), None);
+    }
+}

@@ -1,0 +1,58 @@
+//! Which interactions are kept for measuring.
+
+use crate::random::{uniform, word};
+
+/// Whether the pair (user, item) is kept for measuring: a seeded hash of both ids, so that a pair keeps its side when
+/// other data comes and goes. About `holdout` of all pairs are.
+pub fn held_out_by_hash(seed: u64, user: &[u8], item: &[u8], holdout: f64) -> bool {
+    uniform(word(seed, fnv1a(user), fnv1a(item))) < holdout
+}
+
+/// The time after which interactions are kept for measuring, such that at most a `holdout` share is later. Interactions of
+/// the cut's own second stay in training, so the order of the input does not matter. `None` without timestamps.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a length")]
+pub fn time_cut(timestamps: &[f64], holdout: f64) -> Option<f64> {
+    let mut sorted = timestamps.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let kept = (sorted.len() as f64 * holdout).floor() as usize;
+    sorted.len().checked_sub(kept + 1).and_then(|last| sorted.get(last)).copied()
+}
+
+/// FNV-1a, 64 bit (Fowler, Noll and Vo; draft-eastlake-fnv).
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fnv_is_the_published_one() {
+        // Test vectors of draft-eastlake-fnv, appendix C.
+        assert_eq!(fnv1a(b""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(fnv1a(b"a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
+    }
+
+    #[test]
+    fn a_tenth_is_held_out_and_a_pair_keeps_its_side() {
+        let pair = |i: u32| (format!("u{}", i / 100), format!("i{}", i % 100));
+        let held = |seed: u64| -> Vec<bool> {
+            (0..100_000).map(pair).map(|(u, i)| held_out_by_hash(seed, u.as_bytes(), i.as_bytes(), 0.1)).collect()
+        };
+        let first = held(42);
+        let share = first.iter().filter(|h| **h).count();
+        assert!((9_500..10_500).contains(&share), "{share}"); // five standard errors
+        assert_eq!(first, held(42));
+        assert_ne!(first, held(43));
+    }
+
+    #[test]
+    fn the_newest_share_lies_after_the_cut() {
+        let times: Vec<f64> = (0..100).rev().map(f64::from).collect();
+        assert_eq!(time_cut(&times, 0.1), Some(89.0));
+        assert_eq!(time_cut(&[5.0; 10], 0.3), Some(5.0)); // nothing is later: nothing can be kept
+        assert_eq!(time_cut(&[], 0.1), None);
+    }
+}

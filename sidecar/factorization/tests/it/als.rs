@@ -1,0 +1,197 @@
+//! The fit: exact rows, a falling objective, equal bytes.
+
+use std::ops::ControlFlow;
+
+use factorization::{AlsParams, Interactions, Model, fit_als};
+use ndarray::{Array1, Array2};
+
+use crate::data::{interactions, params};
+
+fn fit(data: &Interactions, params: AlsParams) -> (Model, Vec<f64>) {
+    let mut objectives = Vec::new();
+    let model = fit_als(data, &params.check().unwrap(), 42, &mut |report| {
+        objectives.push(report.objective);
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    (model, objectives)
+}
+
+/// The objective as the crate's page states it, over every cell, in the plainest way.
+fn dense_objective(data: &Interactions, u: &Array2<f32>, v: &Array2<f32>, p: AlsParams) -> f64 {
+    let (u, v) = (u.mapv(f64::from), v.mapv(f64::from));
+    let mut total = 0.0;
+    let mut by_item = vec![0_usize; data.items()];
+    for user in 0..data.users() {
+        let (items, values) = data.row(user);
+        for item in 0..data.items() {
+            let y = u.row(user).dot(&v.row(item));
+            total += p.unobserved_weight * y * y;
+            if let Ok(place) = items.binary_search(&u32::try_from(item).unwrap()) {
+                by_item[item] += 1;
+                let w = f64::from(values[place]);
+                let (a, b) = if w > 0.0 { (w, w) } else { (-w, 0.0) };
+                total += a * y * y - 2.0 * b * y;
+            }
+        }
+        let n = items.len() as f64 + p.unobserved_weight * data.items() as f64;
+        total += p.regularization * n.powf(p.regularization_exponent) * u.row(user).dot(&u.row(user));
+    }
+    for (item, entries) in by_item.iter().enumerate() {
+        let n = *entries as f64 + p.unobserved_weight * data.users() as f64;
+        total += p.regularization * n.powf(p.regularization_exponent) * v.row(item).dot(&v.row(item));
+    }
+    total
+}
+
+/// Solves a dense system by Gauss and Jordan with partial pivoting.
+fn gauss_jordan(mut a: Array2<f64>, mut b: Array1<f64>) -> Array1<f64> {
+    let n = b.len();
+    for column in 0..n {
+        let pivot = (column..n).max_by(|x, y| a[[*x, column]].abs().total_cmp(&a[[*y, column]].abs())).unwrap();
+        for k in 0..n {
+            a.swap([column, k], [pivot, k]);
+        }
+        b.swap(column, pivot);
+        for row in 0..n {
+            if row != column {
+                let factor = a[[row, column]] / a[[column, column]];
+                for k in 0..n {
+                    a[[row, k]] -= factor * a[[column, k]];
+                }
+                b[row] -= factor * b[column];
+            }
+        }
+    }
+    Array1::from_shape_fn(n, |i| b[i] / a[[i, i]])
+}
+
+#[test]
+fn a_stored_user_solves_the_dense_normal_equations() {
+    let data = interactions(40, 25, 300, 1);
+    for (exponent, unobserved) in [(0.0, 1.0), (1.0, 0.1), (0.7, 0.3), (2.0, 0.0)] {
+        let p = AlsParams { regularization_exponent: exponent, unobserved_weight: unobserved, ..params() };
+        let (model, _) = fit(&data, p);
+        let v = model.item_factors.mapv(f64::from);
+        for user in 0..data.users() {
+            let (items, values) = data.row(user);
+            let n = items.len() as f64 + unobserved * data.items() as f64;
+            let mut a = v.t().dot(&v) * unobserved + Array2::<f64>::eye(9) * (p.regularization * n.powf(exponent));
+            let mut b = Array1::zeros(9);
+            for (&item, &w) in items.iter().zip(values) {
+                let row = v.row(item as usize);
+                let (weight, target) = if w > 0.0 { (f64::from(w), f64::from(w)) } else { (f64::from(-w), 0.0) };
+                for i in 0..9 {
+                    b[i] += target * row[i];
+                    for j in 0..9 {
+                        a[[i, j]] += weight * row[i] * row[j];
+                    }
+                }
+            }
+            if items.is_empty() {
+                assert!(model.user_factors.row(user).iter().all(|x| *x == 0.0));
+                continue;
+            }
+            for (stored, dense) in model.user_factors.row(user).iter().zip(gauss_jordan(a, b)) {
+                assert!(
+                    (f64::from(*stored) - dense).abs() <= 1e-5 * (1.0 + dense.abs()),
+                    "user {user}: {stored} {dense}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn folding_in_a_known_user_gives_the_stored_row_bit_for_bit() {
+    let data = interactions(200, 60, 2000, 2);
+    let (model, _) = fit(&data, params());
+    for user in 0..data.users() {
+        let (items, values) = data.row(user);
+        let folded = model.fold_in(items, values).unwrap();
+        let stored: Vec<u32> = model.user_factors.row(user).iter().map(|x| x.to_bits()).collect();
+        assert_eq!(folded.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), stored, "user {user}");
+    }
+}
+
+#[test]
+fn the_reported_objective_is_the_dense_one_and_never_rises() {
+    let data = interactions(60, 40, 500, 3);
+    for sweeps in 1..=6 {
+        let p = AlsParams { iterations: sweeps, ..params() };
+        let (model, objectives) = fit(&data, p);
+        for pair in objectives.windows(2) {
+            assert!(pair[1] <= pair[0] + 1e-6 * pair[0].abs(), "{objectives:?}");
+        }
+        // The closing half-sweep over users lies between this fit's last sweep and one sweep more.
+        let closed = dense_objective(&data, &model.user_factors, &model.item_factors, p);
+        let last = *objectives.last().unwrap();
+        assert!(closed <= last + 1e-6 * last.abs(), "sweep {sweeps}: {closed} after {last}");
+        let (_, longer) = fit(&data, AlsParams { iterations: sweeps + 1, ..p });
+        let next = longer[sweeps as usize];
+        assert!(next <= closed + 1e-6 * closed.abs(), "sweep {sweeps}: {next} after {closed}");
+    }
+}
+
+#[test]
+fn an_objective_at_rest_equals_the_dense_one() {
+    // After many sweeps the closing half-sweep changes nothing, so report and dense sum are of the same factors.
+    let data = interactions(30, 20, 200, 4);
+    let p = AlsParams { iterations: 400, regularization: 0.5, ..params() };
+    let (model, objectives) = fit(&data, p);
+    let dense = dense_objective(&data, &model.user_factors, &model.item_factors, p);
+    let reported = *objectives.last().unwrap();
+    assert!((dense - reported).abs() <= 1e-5 * dense.abs(), "{dense} {reported}");
+}
+
+#[test]
+fn bytes_are_equal_on_any_number_of_threads() {
+    let data = interactions(3000, 150, 20_000, 5);
+    let on = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| fit(&data, params()))
+    };
+    let (one, objectives) = on(1);
+    for threads in [2, 5] {
+        let (other, others) = on(threads);
+        assert_eq!(one, other, "{threads} threads");
+        assert_eq!(objectives, others, "{threads} threads");
+    }
+}
+
+#[test]
+fn the_order_of_entries_does_not_matter() {
+    let data = interactions(50, 30, 400, 6);
+    let mut entries = Vec::new();
+    for user in 0..50_u32 {
+        let (items, values) = data.row(user as usize);
+        entries.extend(items.iter().zip(values).map(|(&item, &value)| factorization::Entry { user, item, value }));
+    }
+    entries.reverse();
+    assert_eq!(Interactions::from_entries(50, 30, entries).unwrap(), data);
+}
+
+#[test]
+fn two_taste_groups_are_told_apart() {
+    // Users like the items of their own parity; one liked item each is withheld and must come first among the unseen.
+    let mut entries = Vec::new();
+    for user in 0..40_u32 {
+        for item in (0..20_u32).filter(|item| item % 2 == user % 2 && item / 2 != user % 10) {
+            entries.push(factorization::Entry { user, item, value: 1.0 });
+        }
+    }
+    let data = Interactions::from_entries(40, 20, entries).unwrap();
+    let (model, _) = fit(&data, AlsParams { factors: 4, iterations: 20, ..AlsParams::default() });
+    for user in 0..40_u32 {
+        let (seen, _) = data.row(user as usize);
+        let best = model.recommend(user as usize, 1, seen);
+        assert_eq!(best[0].item, 2 * (user % 10) + user % 2, "user {user}");
+    }
+}
+
+#[test]
+fn transposing_twice_changes_nothing() {
+    let data = interactions(31, 17, 200, 8);
+    assert_eq!(data.transpose().transpose(), data);
+    assert_eq!(data.transpose().users(), 17);
+}

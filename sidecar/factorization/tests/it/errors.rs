@@ -1,0 +1,81 @@
+//! What must be refused, and what the message must say.
+
+use std::ops::ControlFlow;
+
+use factorization::{AlsParams, Entry, FitError, Interactions, fit_als};
+
+use crate::data::{interactions, params};
+
+fn entry(user: u32, item: u32, value: f32) -> Entry {
+    Entry { user, item, value }
+}
+
+#[test]
+fn bad_entries_are_named() {
+    let check = |entries: Vec<Entry>, expected: &str| {
+        let message = Interactions::from_entries(2, 3, entries).unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}");
+    };
+    check(vec![entry(0, 0, 1.0), entry(2, 0, 1.0)], "entry 1: user 2 is outside 0..2");
+    check(vec![entry(0, 3, 1.0)], "entry 0: item 3 is outside 0..3");
+    check(vec![entry(0, 0, f32::NAN)], "value NaN is not a finite number");
+    check(vec![entry(0, 0, f32::INFINITY)], "value inf is not a finite number");
+    check(vec![entry(0, 0, f32::MAX), entry(0, 0, f32::MAX)], "value inf is not a finite number");
+}
+
+#[test]
+fn bad_parameters_are_named() {
+    let check = |change: fn(&mut AlsParams), expected: &str| {
+        let mut params = AlsParams::default();
+        change(&mut params);
+        let message = params.check().unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}");
+    };
+    check(|p| p.factors = 0, "factors is 0: expected a number from 1 to 1024");
+    check(|p| p.factors = 1025, "factors is 1025");
+    check(|p| p.iterations = 0, "iterations is 0");
+    check(|p| p.regularization = -1.0, "regularization is -1");
+    check(|p| p.regularization = f64::NAN, "regularization is NaN");
+    check(|p| p.regularization_exponent = 2.5, "regularizationExponent is 2.5");
+    check(|p| p.unobserved_weight = f64::INFINITY, "unobservedWeight is inf");
+    check(
+        |p| {
+            p.regularization = 0.0;
+            p.unobserved_weight = 0.0;
+        },
+        "both 0",
+    );
+}
+
+#[test]
+fn nothing_to_learn_from_is_an_error() {
+    let data = Interactions::from_entries(3, 3, vec![]).unwrap();
+    let result = fit_als(&data, &params().check().unwrap(), 1, &mut |_| ControlFlow::Continue(()));
+    assert_eq!(result.unwrap_err(), FitError::Empty);
+}
+
+#[test]
+fn a_fit_can_be_cancelled() {
+    let result = fit_als(&interactions(9, 9, 30, 1), &params().check().unwrap(), 1, &mut |report| {
+        if report.sweep == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    assert_eq!(result.unwrap_err(), FitError::Cancelled { sweep: 2 });
+}
+
+#[test]
+fn overflow_names_the_row() {
+    // One weight near the end of f32's range and no regularization to speak of.
+    let data = Interactions::from_entries(2, 2, vec![entry(0, 0, 1.0), entry(1, 1, f32::MAX)]).unwrap();
+    let params = AlsParams { factors: 8, regularization: 1e-300, unobserved_weight: 0.0, ..params() };
+    let error = fit_als(&data, &params.check().unwrap(), 1, &mut |_| ControlFlow::Continue(())).unwrap_err();
+    assert!(matches!(error, FitError::Row { .. }), "{error:?}");
+}
+
+#[test]
+fn a_fold_in_refuses_what_it_does_not_know() {
+    let data = interactions(9, 9, 40, 1);
+    let model = fit_als(&data, &params().check().unwrap(), 1, &mut |_| ControlFlow::Continue(())).unwrap();
+    assert!(model.fold_in(&[9], &[1.0]).unwrap_err().to_string().contains("index 9 is outside 0..9"));
+    assert!(model.fold_in(&[1], &[f32::NAN]).unwrap_err().to_string().contains("finite"));
+    assert_eq!(model.fold_in(&[], &[]).unwrap(), vec![0.0; 9]);
+}

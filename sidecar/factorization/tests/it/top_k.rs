@@ -1,0 +1,40 @@
+//! The bounded heap against a full sort.
+
+use factorization::{similar_items, top_k};
+use ndarray::Array2;
+use proptest::prelude::*;
+
+proptest! {
+    #[test]
+    fn top_k_is_the_head_of_a_full_sort(
+        rows in prop::collection::vec(prop::collection::vec(-3_i8..=3, 5), 0..60),
+        query in prop::collection::vec(-3_i8..=3, 5),
+        n in 0_usize..70,
+        excluded in prop::collection::btree_set(0_u32..60, 0..20),
+    ) {
+        // Small integers multiply exactly, and collide often, so ties are tried too.
+        let factors = Array2::from_shape_fn((rows.len(), 5), |(i, j)| f32::from(rows[i][j]));
+        let query: Vec<f32> = query.into_iter().map(f32::from).collect();
+        let mut all: Vec<(u32, f32)> = (0..u32::try_from(rows.len()).unwrap())
+            .filter(|item| !excluded.contains(item))
+            .map(|item| (item, factors.row(item as usize).iter().zip(&query).map(|(a, b)| a * b).sum()))
+            .collect();
+        all.sort_by(|x, y| y.1.partial_cmp(&x.1).unwrap().then(x.0.cmp(&y.0)));
+        all.truncate(n);
+        let best: Vec<(u32, f32)> =
+            top_k(&query, factors.view(), n, |item| !excluded.contains(&item)).iter().map(|s| (s.item, s.score)).collect();
+        // +0.0 and -0.0 are one score here and two in the total order.
+        let zero = |list: Vec<(u32, f32)>| list.into_iter().map(|(i, s)| (i, s + 0.0)).collect::<Vec<_>>();
+        prop_assert_eq!(zero(best), zero(all));
+    }
+}
+
+#[test]
+fn nothing_is_closer_to_an_item_than_its_multiple() {
+    let factors = Array2::from_shape_vec((4, 2), vec![1.0, 2.0, 3.0, 6.0, 2.0, -1.0, 0.0, 0.0]).unwrap();
+    let similar = similar_items(0, factors.view(), 3, |_| true);
+    assert_eq!(similar.iter().map(|s| s.item).collect::<Vec<_>>(), vec![1, 2, 3]);
+    assert!((similar[0].score - 1.0).abs() < 1e-6);
+    assert!(similar[1].score.abs() < 1e-6 && similar[2].score.abs() < 1e-6);
+    assert!(similar_items(9, factors.view(), 3, |_| true).is_empty());
+}
