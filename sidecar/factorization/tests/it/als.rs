@@ -17,6 +17,11 @@ fn fit(data: &Interactions, params: AlsParams) -> (Model, Vec<f64>) {
     (model, objectives)
 }
 
+/// The rule for weights, as the crate's documentation states it: a merged pair can weigh a bare 0.
+fn evidence(w: f64) -> (f64, f64) {
+    if w > 0.0 { (w, w) } else { (if w < 0.0 { -w } else { 1.0 }, 0.0) }
+}
+
 /// The objective as the crate's page states it, over every cell, in the plainest way.
 fn dense_objective(data: &Interactions, u: &Array2<f32>, v: &Array2<f32>, p: AlsParams) -> f64 {
     let (u, v) = (u.mapv(f64::from), v.mapv(f64::from));
@@ -30,7 +35,7 @@ fn dense_objective(data: &Interactions, u: &Array2<f32>, v: &Array2<f32>, p: Als
             if let Ok(place) = items.binary_search(&u32::try_from(item).unwrap()) {
                 by_item[item] += 1;
                 let w = f64::from(values[place]);
-                let (a, b) = if w > 0.0 { (w, w) } else { (-w, 0.0) };
+                let (a, b) = evidence(w);
                 total += a * y * y - 2.0 * b * y;
             }
         }
@@ -80,7 +85,7 @@ fn a_stored_user_solves_the_dense_normal_equations() {
             let mut b = Array1::zeros(9);
             for (&item, &w) in items.iter().zip(values) {
                 let row = v.row(item as usize);
-                let (weight, target) = if w > 0.0 { (f64::from(w), f64::from(w)) } else { (f64::from(-w), 0.0) };
+                let (weight, target) = evidence(f64::from(w));
                 for i in 0..9 {
                     b[i] += target * row[i];
                     for j in 0..9 {
