@@ -1,0 +1,89 @@
+//! Why a row is left out: a closed set, counted.
+
+use std::collections::BTreeMap;
+
+/// Why a row is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DropReason {
+    EmptyUser,
+    EmptyItem,
+    IdTooLong,
+    NotUtf8,
+    NotANumber,
+    NotFinite,
+    BadTimestamp,
+    WrongFieldCount,
+    RowTooLong,
+}
+
+impl DropReason {
+    const ALL: [Self; 9] = [
+        Self::EmptyUser,
+        Self::EmptyItem,
+        Self::IdTooLong,
+        Self::NotUtf8,
+        Self::NotANumber,
+        Self::NotFinite,
+        Self::BadTimestamp,
+        Self::WrongFieldCount,
+        Self::RowTooLong,
+    ];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::EmptyUser => "emptyUser",
+            Self::EmptyItem => "emptyItem",
+            Self::IdTooLong => "idTooLong",
+            Self::NotUtf8 => "notUtf8",
+            Self::NotANumber => "notANumber",
+            Self::NotFinite => "notFinite",
+            Self::BadTimestamp => "badTimestamp",
+            Self::WrongFieldCount => "wrongFieldCount",
+            Self::RowTooLong => "rowTooLong",
+        }
+    }
+}
+
+/// Rows left out, and the first of each kind, so that a log can say where to look.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Dropped {
+    counts: [u64; DropReason::ALL.len()],
+    first_rows: [u64; DropReason::ALL.len()],
+}
+
+impl Dropped {
+    /// `row` counts data rows from 1; `lines` is how many lines of the file it took.
+    pub(crate) fn add(&mut self, reason: DropReason, row: u64, lines: u64) {
+        if let Some(count) = self.counts.get_mut(reason as usize) {
+            *count += lines;
+        }
+        if let Some(first @ 0) = self.first_rows.get_mut(reason as usize) {
+            *first = row;
+        }
+    }
+
+    pub(crate) fn total(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// Counts by name, for the run result.
+    pub(crate) fn by_name(&self) -> BTreeMap<String, u64> {
+        self.entries().map(|(reason, count, _)| (reason.as_str().to_owned(), count)).collect()
+    }
+
+    /// `12 emptyUser (first: row 3), 1 notUtf8 (first: row 70)`.
+    pub(crate) fn described(&self) -> String {
+        let entry =
+            |(reason, count, row): (DropReason, u64, u64)| format!("{count} {} (first: row {row})", reason.as_str());
+        self.entries().map(entry).collect::<Vec<_>>().join(", ")
+    }
+
+    fn entries(&self) -> impl Iterator<Item = (DropReason, u64, u64)> {
+        DropReason::ALL
+            .into_iter()
+            .zip(self.counts)
+            .zip(self.first_rows)
+            .map(|((reason, count), first)| (reason, count, first))
+            .filter(|(_, count, _)| *count > 0)
+    }
+}

@@ -1,0 +1,35 @@
+//! What one run may read: every table, row and id has a limit, so that no input exhausts the machine unannounced.
+
+/// Limits of one run. [`Limits::default`] are the documented ones; tests use smaller ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most users.
+    pub users_max: u32,
+    /// Most items.
+    pub items_max: u32,
+    /// Most rows that are kept, before duplicates merge.
+    pub interactions_max: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { users_max: USERS_MAX, items_max: ITEMS_MAX, interactions_max: INTERACTIONS_MAX }
+    }
+}
+
+/// Most users of one model.
+pub const USERS_MAX: u32 = 200_000_000;
+/// Most items of one model.
+pub const ITEMS_MAX: u32 = 20_000_000;
+/// Most rows that are kept; 16 bytes each while they are read.
+pub const INTERACTIONS_MAX: u32 = 4_000_000_000;
+/// Longest id; rows with a longer one are dropped.
+pub const ID_BYTES_MAX: usize = 1024;
+/// Longest row, all fields together; longer ones are dropped.
+pub const ROW_BYTES_MAX: usize = 64 * 1024;
+/// Most fields of a row; rows with more are dropped.
+pub const FIELDS_PER_ROW_MAX: usize = 1024;
+/// Longest title; the rest is cut.
+pub const TITLE_BYTES_MAX: usize = 1024;
+/// When more than this share of the rows is dropped, the columns are likely not what the resource says.
+pub const DROPPED_SHARE_MAX: f64 = 0.5;

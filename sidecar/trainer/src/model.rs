@@ -1,0 +1,182 @@
+//! split ► fit ► measure ► refit ► write: the arithmetic of a run, on merged interactions.
+
+mod check;
+mod measure;
+mod memory;
+
+use std::{io::BufWriter, num::NonZeroUsize, ops::ControlFlow, path::Path};
+
+use factorization::{Entry, FitError, Interactions, Model, ValidAlsParams, fit_als, popularity};
+use model_snapshot::{FORMAT_VERSION, Metadata, ModelParts, Seen, Snapshot};
+use sidecar_contract::{Metrics, TrainingConfig};
+
+use crate::{
+    data::Data,
+    failure::{FailureReason, Stop, chain},
+    merge::Merged,
+    progress::{Event, Progress, Step},
+};
+
+pub(crate) use check::check;
+pub use model_snapshot::Written;
+
+/// A trained model in a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trained {
+    /// Digest and length of the file.
+    pub written: Written,
+    /// Users in the model.
+    pub users: u64,
+    /// Items in the model.
+    pub items: u64,
+    /// Different pairs.
+    pub interactions: u64,
+    /// What was measured; `None` when nothing could be kept for measuring.
+    pub metrics: Option<Metrics>,
+    /// The objective after each sweep of the refit.
+    pub objective: Vec<f64>,
+}
+
+/// Measures a fit without the kept part, then fits on everything and writes that to `file`.
+pub(crate) fn train(
+    config: &TrainingConfig,
+    data: &Data,
+    progress: &dyn Progress,
+    threads: Option<NonZeroUsize>,
+    file: &Path,
+) -> Result<Trained, Stop> {
+    in_pool(threads, || {
+        let params = prepare(config, &data.interactions)?;
+        let metrics = measure::measure(config, &params, &data.interactions, progress)?;
+        progress.event(&Event::Step(Step::Refit));
+        let all = interactions(&data.interactions, |_| true)?;
+        let (model, objective) = fit(&all, &params, config.seed, progress)?;
+        let written = write(config, data, &all, &model, file)?;
+        let merged = &data.interactions;
+        Ok(Trained {
+            written,
+            users: merged.user_ids.len() as u64,
+            items: merged.item_ids.len() as u64,
+            interactions: merged.items.len() as u64,
+            metrics,
+            objective,
+        })
+    })
+}
+
+/// Measures only.
+pub(crate) fn measure(
+    config: &TrainingConfig,
+    interactions: &Merged,
+    progress: &dyn Progress,
+    threads: Option<NonZeroUsize>,
+) -> Result<Option<Metrics>, Stop> {
+    in_pool(threads, || {
+        let params = prepare(config, interactions)?;
+        measure::measure(config, &params, interactions, progress)
+    })
+}
+
+/// What must hold before the first sweep.
+fn prepare(config: &TrainingConfig, interactions: &Merged) -> Result<ValidAlsParams, Stop> {
+    let params = check(config)?;
+    if !interactions.weights.iter().any(|weight| *weight > 0.0) {
+        return Err(Stop::failed(
+            FailureReason::TooFewInteractions,
+            "no user likes any item: every rating is 0 or less, which is a dislike. Check spec.data.columns.rating",
+        ));
+    }
+    memory::check(interactions, &params)?;
+    Ok(params)
+}
+
+fn in_pool<T: Send>(threads: Option<NonZeroUsize>, work: impl FnOnce() -> Result<T, Stop> + Send) -> Result<T, Stop> {
+    let Some(threads) = threads else { return work() };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build();
+    pool.map_err(|error| Stop::retry(format!("cannot start {threads} threads: {error}")))?.install(work)
+}
+
+/// The interactions whose position is kept, with the numbering of all.
+fn interactions(merged: &Merged, keep: impl Fn(usize) -> bool) -> Result<Interactions, Stop> {
+    let weighted = merged.items.iter().zip(&merged.weights);
+    let entries = merged
+        .users()
+        .zip(weighted)
+        .enumerate()
+        .filter(|(position, _)| keep(*position))
+        .map(|(_, (user, (&item, &value)))| Entry { user, item, value })
+        .collect();
+    Interactions::from_entries(merged.user_ids.len(), merged.item_ids.len(), entries)
+        .map_err(|error| Stop::failed(FailureReason::CapacityInsufficient, chain(&error)))
+}
+
+/// Fits, and says the objective after each sweep.
+fn fit(
+    interactions: &Interactions,
+    params: &ValidAlsParams,
+    seed: u64,
+    progress: &dyn Progress,
+) -> Result<(Model, Vec<f64>), Stop> {
+    let mut objective = Vec::new();
+    let fitted = fit_als(interactions, params, seed, &mut |report| {
+        objective.push(report.objective);
+        progress.event(&Event::Sweep { sweep: report.sweep, of: report.sweeps, objective: report.objective });
+        ControlFlow::Continue(())
+    });
+    match fitted {
+        Ok(model) => Ok((model, objective)),
+        Err(error @ FitError::Empty) => Err(Stop::failed(FailureReason::TooFewInteractions, chain(&error))),
+        Err(error @ (FitError::Row { .. } | FitError::Cancelled { .. })) => {
+            Err(Stop::failed(FailureReason::TrainingDiverged, format!("the fit failed: {}", chain(&error))))
+        }
+    }
+}
+
+fn write(
+    config: &TrainingConfig,
+    data: &Data,
+    all: &Interactions,
+    model: &Model,
+    file: &Path,
+) -> Result<Written, Stop> {
+    let Data { interactions: merged, attributes } = data;
+    let (item_counts, popular_items) = popularity(all);
+    let metadata = Metadata {
+        format_version: FORMAT_VERSION,
+        algorithm: config.algorithm.clone(),
+        signal: config.signal,
+        seed: config.seed,
+        users: merged.user_ids.len() as u64,
+        items: merged.item_ids.len() as u64,
+        factors: model.gram.nrows() as u64,
+        interactions: merged.items.len() as u64,
+    };
+    #[allow(clippy::float_cmp, reason = "exactly 1 is what a row without a rating weighs")]
+    let weighted = merged.weights.iter().any(|weight| *weight != 1.0);
+    let parts = ModelParts {
+        metadata: &metadata,
+        user_ids: &merged.user_ids,
+        item_ids: &merged.item_ids,
+        user_factors: model.user_factors.view(),
+        item_factors: model.item_factors.view(),
+        gram: model.gram.view(),
+        item_counts: &item_counts,
+        popular_items: &popular_items,
+        seen: Seen {
+            offsets: &merged.offsets,
+            items: &merged.items,
+            weights: weighted.then_some(merged.weights.as_slice()),
+        },
+        titles: attributes.titles.as_ref(),
+        available: attributes.available.as_deref(),
+    };
+    let cannot_write =
+        |problem: String| Stop::retry(format!("cannot write the snapshot to {}: {problem}", file.display()));
+    let out = std::fs::File::create(file).map_err(|error| cannot_write(error.to_string()))?;
+    let written = model_snapshot::write(&parts, BufWriter::new(out)).map_err(|error| cannot_write(chain(&error)))?;
+    // What no reader would open must not get a name.
+    Snapshot::open(file)
+        .and_then(|snapshot| snapshot.verify_digest(&written.digest))
+        .map_err(|error| cannot_write(chain(&error)))?;
+    Ok(written)
+}

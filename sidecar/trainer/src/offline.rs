@@ -1,0 +1,119 @@
+//! The same steps without a store: from a file to a file, or to a measurement. No cluster, no run, no result to commit.
+
+use std::path::Path;
+
+use sidecar_contract::{
+    Algorithm, AlsConfig, Columns, Csv, EvaluationConfig, Metrics, RowCounts, RunId, Signal, Source, StoreConfig,
+    TrainingConfig, keys::FINGERPRINT_DIGITS,
+};
+
+use crate::{
+    data::{Data, Sources},
+    failure::Stop,
+    model::{self, Trained},
+    progress::{Event, Progress, Step},
+    run::Options,
+};
+
+/// What [`train_to_file`] did.
+#[derive(Clone, Debug)]
+pub struct TrainedFile {
+    /// The model's numbers.
+    pub trained: Trained,
+    /// Rows read, kept and dropped.
+    pub rows: RowCounts,
+}
+
+/// A config for a file on this machine, with every default; the caller changes what it likes. Run and store are not
+/// looked at by the functions of this module.
+pub fn local_config(source: &Path) -> TrainingConfig {
+    TrainingConfig {
+        run: RunId { number: 0, attempt: "0".repeat(FINGERPRINT_DIGITS) },
+        source: local_source(source),
+        format: None,
+        csv: Csv::default(),
+        columns: Columns::default(),
+        signal: Signal::default(),
+        items: None,
+        algorithm: Algorithm::Als(AlsConfig::default()),
+        evaluation: EvaluationConfig::default(),
+        seed: 42,
+        store: StoreConfig {
+            url: "file:///".to_owned(),
+            endpoint: None,
+            region: sidecar_contract::store::EMBEDDED_REGION.to_owned(),
+            prefix: String::new(),
+        },
+        known_data_version: None,
+    }
+}
+
+/// A file on this machine as a source.
+pub fn local_source(path: &Path) -> Source {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    Source { url: format!("file://{}", absolute.display()), described_as: path.display().to_string() }
+}
+
+/// Trains and writes the snapshot to `output`, which appears only when it is whole.
+pub async fn train_to_file(
+    config: &TrainingConfig,
+    output: &Path,
+    progress: &dyn Progress,
+    options: &Options,
+) -> Result<TrainedFile, Stop> {
+    let (data, rows) = read(config, progress, options).await?;
+    let cannot_write = |error: std::io::Error| Stop::retry(format!("cannot write {}: {error}", output.display()));
+    let directory = output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let file = tempfile::NamedTempFile::new_in(directory).map_err(cannot_write)?;
+    let trained = tokio::task::block_in_place(|| model::train(config, &data, progress, options.threads, file.path()))?;
+    progress.event(&Event::Step(Step::PutResult));
+    file.as_file().sync_all().map_err(cannot_write)?;
+    file.persist(output).map_err(|error| cannot_write(error.error))?;
+    Ok(TrainedFile { trained, rows })
+}
+
+/// Fits without the kept part and measures; `None` when nothing could be kept.
+pub async fn evaluate(
+    config: &TrainingConfig,
+    progress: &dyn Progress,
+    options: &Options,
+) -> Result<Option<Metrics>, Stop> {
+    let (data, _) = read(config, progress, options).await?;
+    let metrics =
+        tokio::task::block_in_place(|| model::measure(config, &data.interactions, progress, options.threads))?;
+    progress.event(&Event::Step(Step::PutResult));
+    Ok(metrics)
+}
+
+async fn read(config: &TrainingConfig, progress: &dyn Progress, options: &Options) -> Result<(Data, RowCounts), Stop> {
+    model::check(config)?;
+    let sources = Sources::new(config, &options.data_dir)?;
+    progress.event(&Event::Step(Step::Stat));
+    let stats = sources.stat().await?;
+    let mut rows = RowCounts::default();
+    let data = sources.read(&stats, options.limits, progress, &mut rows).await?;
+    Ok((data, rows))
+}
+
+/// Metrics in one line for people: `ndcg@10 0.4321 (popularity 0.3210), recall@10 …, lift +34.6 % [+33.0 %, +36.1 %], 1234 users`.
+pub fn describe_metrics(metrics: &Metrics) -> String {
+    let Metrics { metric: _, k, test_users, model, baseline, lift } = metrics;
+    let mut parts = Vec::new();
+    for (name, model, baseline) in [
+        (format!("ndcg@{k}"), model.ndcg, baseline.ndcg),
+        (format!("recall@{k}"), model.recall, baseline.recall),
+        ("rmse".to_owned(), model.rmse, baseline.rmse),
+    ] {
+        if let (Some(model), Some(baseline)) = (model, baseline) {
+            parts.push(format!("{name} {model:.4} (baseline {baseline:.4})"));
+        }
+    }
+    parts.push(match lift {
+        Some(lift) => {
+            format!("lift {:+.1} % [{:+.1} %, {:+.1} %]", 100.0 * lift.estimate, 100.0 * lift.low, 100.0 * lift.high)
+        }
+        None => "no lift (too few test users, or a baseline of zero)".to_owned(),
+    });
+    parts.push(format!("{test_users} test users"));
+    parts.join(", ")
+}

@@ -1,0 +1,223 @@
+//! Delimited text in chunks of any size, cut into records of bounded size. It knows nothing of columns.
+
+use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
+
+use crate::limits::{FIELDS_PER_ROW_MAX, ROW_BYTES_MAX};
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// One record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Record<'a> {
+    bytes: &'a [u8],
+    ends: &'a [usize],
+}
+
+impl<'a> Record<'a> {
+    pub(crate) fn len(self) -> usize {
+        self.ends.len()
+    }
+
+    pub(crate) fn field(self, index: usize) -> Option<&'a [u8]> {
+        let start = match index.checked_sub(1) {
+            Some(before) => *self.ends.get(before)?,
+            None => 0,
+        };
+        self.bytes.get(start..*self.ends.get(index)?)
+    }
+
+    pub(crate) fn fields(self) -> impl Iterator<Item = &'a [u8]> {
+        (0..self.len()).filter_map(move |index| self.field(index))
+    }
+
+    /// Lines of the file that it stands on: an open quote swallows more than one.
+    pub(crate) fn lines(self) -> u64 {
+        self.bytes.split(|byte| *byte == b'\n').count() as u64
+    }
+}
+
+/// A record, or the place of one that was too long to keep.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Row<'a> {
+    Record(Record<'a>),
+    TooLong { lines: u64 },
+}
+
+/// Cuts what it is fed. Memory is bounded by [`ROW_BYTES_MAX`] and [`FIELDS_PER_ROW_MAX`] whatever comes.
+pub(crate) struct RecordCutter {
+    core: Reader,
+    bytes: Vec<u8>,
+    bytes_used: usize,
+    ends: Vec<usize>,
+    ends_used: usize,
+    too_long: bool,
+    /// Line at which the current record started.
+    start_line: u64,
+    /// First bytes of the file, until it is known whether they are a byte order mark.
+    head: Option<Vec<u8>>,
+}
+
+impl RecordCutter {
+    pub(crate) fn new(delimiter: u8) -> Self {
+        Self {
+            core: ReaderBuilder::new().delimiter(delimiter).build(),
+            bytes: vec![0; ROW_BYTES_MAX],
+            bytes_used: 0,
+            ends: vec![0; FIELDS_PER_ROW_MAX],
+            ends_used: 0,
+            too_long: false,
+            start_line: 1,
+            head: Some(Vec::new()),
+        }
+    }
+
+    /// Takes the next bytes of the file and hands on every record that they complete.
+    pub(crate) fn feed<E>(&mut self, chunk: &[u8], each: &mut impl FnMut(Row<'_>) -> Result<(), E>) -> Result<(), E> {
+        let Some(mut head) = self.head.take() else { return self.cut(chunk, each) };
+        head.extend_from_slice(chunk);
+        if head.len() < BYTE_ORDER_MARK.len() {
+            self.head = Some(head);
+            return Ok(());
+        }
+        self.cut(head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&head), each)
+    }
+
+    /// The file is over: hands on the record that no line end completed.
+    pub(crate) fn finish<E>(&mut self, each: &mut impl FnMut(Row<'_>) -> Result<(), E>) -> Result<(), E> {
+        if let Some(head) = self.head.take() {
+            self.cut(&head, each)?;
+        }
+        while self.step(&[], each)?.is_some() {}
+        Ok(())
+    }
+
+    fn cut<E>(&mut self, mut input: &[u8], each: &mut impl FnMut(Row<'_>) -> Result<(), E>) -> Result<(), E> {
+        // An empty input would mean the end of the file to the core.
+        while !input.is_empty() {
+            let taken = self.step(input, each)?.unwrap_or(0);
+            input = input.get(taken..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// One call of the core: how much input it took, or `None` at the end of the file.
+    fn step<E>(&mut self, input: &[u8], each: &mut impl FnMut(Row<'_>) -> Result<(), E>) -> Result<Option<usize>, E> {
+        let bytes = self.bytes.get_mut(self.bytes_used..).unwrap_or_default();
+        let ends = self.ends.get_mut(self.ends_used..).unwrap_or_default();
+        let (result, taken, bytes_written, ends_written) = self.core.read_record(input, bytes, ends);
+        self.bytes_used += bytes_written;
+        self.ends_used += ends_written;
+        match result {
+            ReadRecordResult::InputEmpty => {}
+            ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => {
+                // The rest of the record is read over what was kept, and forgotten.
+                self.too_long = true;
+                self.bytes_used = 0;
+                self.ends_used = 0;
+            }
+            ReadRecordResult::Record => {
+                let line = self.core.line();
+                let row = if self.too_long {
+                    Row::TooLong { lines: line.saturating_sub(self.start_line).max(1) }
+                } else {
+                    Row::Record(Record {
+                        bytes: self.bytes.get(..self.bytes_used).unwrap_or_default(),
+                        ends: self.ends.get(..self.ends_used).unwrap_or_default(),
+                    })
+                };
+                each(row)?;
+                self.bytes_used = 0;
+                self.ends_used = 0;
+                self.too_long = false;
+                self.start_line = line;
+            }
+            ReadRecordResult::End => return Ok(None),
+        }
+        Ok(Some(taken))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All records, with the text fed in chunks of `size` bytes; `None` for one that was too long.
+    fn records(text: &[u8], size: usize) -> Vec<Option<Vec<String>>> {
+        let mut found = Vec::new();
+        let mut each = |row: Row<'_>| {
+            found.push(match row {
+                Row::Record(record) => {
+                    Some(record.fields().map(|field| String::from_utf8_lossy(field).into_owned()).collect())
+                }
+                Row::TooLong { .. } => None,
+            });
+            Ok::<(), ()>(())
+        };
+        let mut cutter = RecordCutter::new(b',');
+        for chunk in text.chunks(size) {
+            cutter.feed(chunk, &mut each).unwrap();
+        }
+        cutter.finish(&mut each).unwrap();
+        found
+    }
+
+    fn check(text: &[u8], expected: &[&[&str]]) {
+        for size in [1, 2, 3, 7, 1000] {
+            let found = records(text, size);
+            let expected: Vec<_> =
+                expected.iter().map(|row| Some(row.iter().map(ToString::to_string).collect::<Vec<_>>())).collect();
+            assert_eq!(found, expected, "{:?} in chunks of {size}", String::from_utf8_lossy(text));
+        }
+    }
+
+    #[test]
+    fn line_ends_marks_quotes_and_blanks_do_not_matter() {
+        let rows: &[&[&str]] = &[&["u", "i"], &["a", "1"]];
+        check(b"u,i\na,1\n", rows);
+        check(b"u,i\na,1", rows);
+        check(b"u,i\r\na,1\r\n", rows);
+        check(b"u,i\ra,1\r", rows);
+        check(b"\n\nu,i\n\r\n\na,1\n\n", rows);
+        check(b"\xef\xbb\xbfu,i\na,1\n", rows);
+        check(b"\"u\",i\n\"a\",\"1\"\n", rows);
+        check(b"u,\"x, \"\"y\"\"\nz\"\n", &[&["u", "x, \"y\"\nz"]]);
+        check(b"", &[]);
+        check(b"\xef\xbb\xbf", &[]);
+        check(b"x", &[&["x"]]);
+        check(b"x,\n,", &[&["x", ""], &["", ""]]);
+    }
+
+    #[test]
+    fn a_row_that_is_too_long_is_skipped_and_the_next_is_read() {
+        let long = [b"u,i\n".as_slice(), &vec![b'x'; 3 * ROW_BYTES_MAX], b",1\na,1\n"].concat();
+        let wide = [b"u,i\n".as_slice(), &vec![b','; 3 * FIELDS_PER_ROW_MAX], b"\na,1\n"].concat();
+        for text in [long, wide] {
+            for size in [1000, 1 << 20] {
+                let found = records(&text, size);
+                assert_eq!(found.len(), 3);
+                assert_eq!(found[1], None);
+                assert_eq!(found[2], Some(vec!["a".to_owned(), "1".to_owned()]));
+            }
+        }
+    }
+
+    #[test]
+    fn lines_that_an_open_quote_swallows_are_counted() {
+        let mut lines = Vec::new();
+        let mut each = |row: Row<'_>| {
+            lines.push(match row {
+                Row::Record(record) => record.lines(),
+                Row::TooLong { lines } => lines,
+            });
+            Ok::<(), ()>(())
+        };
+        let mut cutter = RecordCutter::new(b',');
+        cutter.feed(b"u,i\n\"a\nb\nc\",1\nx,2\n\"open,1\n", &mut each).unwrap();
+        for _ in 0..ROW_BYTES_MAX {
+            cutter.feed(b"y,1\n", &mut each).unwrap();
+        }
+        cutter.finish(&mut each).unwrap();
+        assert_eq!(lines[..3], [1, 3, 1]);
+        assert!(lines[3] >= ROW_BYTES_MAX as u64, "{lines:?}");
+    }
+}

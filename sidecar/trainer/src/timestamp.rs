@@ -1,0 +1,47 @@
+//! The two forms of a timestamp, as microseconds since 1970.
+
+const MICROS_PER_SECOND: f64 = 1e6;
+/// Seconds of which the microseconds fit 64 bits.
+const SECONDS_ABS_MAX: f64 = 9.0e12;
+
+/// Seconds since 1970 (fraction allowed) or RFC 3339; `None` for anything else.
+pub(crate) fn parse_micros(text: &str) -> Option<i64> {
+    let text = text.trim();
+    // Whole seconds are the common case and must be exact.
+    if let Ok(seconds) = text.parse::<i64>() {
+        return (seconds.unsigned_abs() <= 9_000_000_000_000).then(|| seconds * 1_000_000);
+    }
+    if let Ok(seconds) = text.parse::<f64>() {
+        #[allow(clippy::cast_possible_truncation, reason = "the range was checked")]
+        return (seconds.abs() <= SECONDS_ABS_MAX).then(|| (seconds * MICROS_PER_SECOND).round() as i64);
+    }
+    chrono::DateTime::parse_from_rfc3339(text).ok().map(|time| time.timestamp_micros())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_mean_the_same_moment() {
+        for (text, micros) in [
+            ("0", Some(0)),
+            (" 978300760 ", Some(978_300_760_000_000)),
+            ("978300760.25", Some(978_300_760_250_000)),
+            ("-1.5", Some(-1_500_000)),
+            ("9.783e8", Some(978_300_000_000_000)),
+            ("2000-12-31T22:12:40Z", Some(978_300_760_000_000)),
+            ("2000-12-31 22:12:40Z", Some(978_300_760_000_000)),
+            ("2000-12-31T23:12:40.5+01:00", Some(978_300_760_500_000)),
+            ("", None),
+            ("2000-12-31", None),
+            ("yesterday", None),
+            ("NaN", None),
+            ("inf", None),
+            ("1e300", None),
+            ("9223372036854775807", None),
+        ] {
+            assert_eq!(parse_micros(text), micros, "{text:?}");
+        }
+    }
+}

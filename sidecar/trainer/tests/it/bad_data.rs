@@ -1,0 +1,195 @@
+//! Each bad input ends in the right refusal, with a message that says what to change.
+
+use recommender_trainer::Limits;
+use sidecar_contract::{
+    Algorithm, AlsConfig, BprConfig, Column, ExitCode, Format, Items, RowCounts, Signal, Source, SvdConfig,
+};
+
+use crate::setup::{Setup, csv, grouped_visits};
+
+/// The source fails as invalid data, and the message holds these words.
+fn check_bad(content: impl AsRef<[u8]>, words: &[&str]) {
+    let setup = Setup::new("ratings.csv", content);
+    check_message(&setup.failed(ExitCode::BadData, "DataInvalid"), words);
+}
+
+fn check_message(message: &str, words: &[&str]) {
+    for word in words {
+        assert!(message.contains(word), "{word:?} is not in: {message}");
+    }
+}
+
+#[test]
+fn empty_files_and_files_of_a_header_only() {
+    check_bad("", &["is empty"]);
+    check_bad("\u{feff}\n\n", &["is empty"]);
+    check_bad("user_id,item_id\n", &["a header but no rows"]);
+}
+
+#[test]
+fn a_missing_column_names_those_that_exist_and_the_field_to_change() {
+    check_bad("uid,item_id\na,1\n", &["no column \"user_id\"", "\"uid\", \"item_id\"", "spec.data.columns.user"]);
+    check_bad("user_id,movie\na,1\n", &["no column \"item_id\"", "\"movie\"", "spec.data.columns.item"]);
+    check_bad("user_id\titem_id\na\t1\n", &["no column \"user_id\"", "user_id\\titem_id"]);
+    check_bad("user_id,user_id,item_id\na,b,1\n", &["more than one column \"user_id\"", "number"]);
+    let mut setup = Setup::new("ratings.csv", "user_id,item_id\na,1\n");
+    setup.config.columns.rating = Some(Column::Name("stars".to_owned()));
+    check_message(&setup.failed(ExitCode::BadData, "DataInvalid"), &["\"stars\"", "spec.data.columns.rating"]);
+    setup = Setup::new("ratings.csv", "user_id,item_id\na,1\n");
+    setup.config.columns.timestamp = Some(Column::Index(2));
+    check_message(&setup.failed(ExitCode::BadData, "DataInvalid"), &["column number 2", "2 columns", "timestamp"]);
+    setup = Setup::new("ratings.csv", "a,1\n");
+    setup.config.csv.header = false;
+    check_message(&setup.failed(ExitCode::BadData, "DataInvalid"), &["no header", "spec.data.columns.user", "number"]);
+}
+
+#[test]
+fn many_columns_are_not_all_listed() {
+    let header: Vec<String> = (0..500).map(|i| format!("c{i}")).collect();
+    check_bad(header.join(",") + "\n", &["\"c19\" and 480 more"]);
+}
+
+#[test]
+fn no_usable_row_says_what_was_wrong_with_them() {
+    check_bad("user_id,item_id\n,1\n,2\na,\n", &["3 read", "2 emptyUser (first: row 1)", "1 emptyItem (first: row 3)"]);
+    check_bad("user_id,item_id,rating\na,1,x\nb,1,NaN\nc,1,inf\nd,1,\n", &["2 notANumber", "2 notFinite"]);
+    check_bad(b"user_id,item_id\n\xff\xfe,1\n", &["1 notUtf8"]);
+}
+
+#[test]
+fn more_than_half_dropped_is_refused_and_half_is_not() {
+    check_bad("user_id,item_id\na,1\n,1\n,2\n", &["more than half", "3 read", "2 emptyUser"]);
+    let (result, _) = Setup::new("ratings.csv", "user_id,item_id\na,1\nb,1\n,1\n,2\n").trained();
+    assert_eq!((result.rows.read, result.rows.kept, result.rows.dropped["emptyUser"]), (4, 2, 2));
+}
+
+#[test]
+fn a_quote_that_is_never_closed_does_not_swallow_the_data_unnoticed() {
+    let visits = csv(&grouped_visits());
+    let (start, rest) = visits.split_at(visits.len() / 4);
+    let start = &start[..=start.rfind('\n').unwrap()];
+    check_bad(format!("{start}\"{rest}"), &["more than half", "wrongFieldCount"]);
+}
+
+#[test]
+fn every_bad_row_is_dropped_and_counted_and_the_rest_is_kept() {
+    let long_id = "x".repeat(1025);
+    let long_row = "x".repeat(70_000);
+    let mut text = b"user_id,item_id,rating,timestamp\n".to_vec();
+    for user in 0..20 {
+        text.extend_from_slice(format!("u{user},i{},1,{user}\n", user % 4).as_bytes());
+    }
+    text.extend_from_slice(
+        format!(
+            ",i1,1,1\n  ,i1,1,1\nu1,,1,1\n{long_id},i1,1,1\nu1,i1,five,1\nu1,i1,NaN,1\nu1,i1,-inf,1\nu1,i1,1e39,1\n\
+             u1,i1,1,yesterday\nu1,i1,1\nu1,i1,1,1,1\n{long_row},i1,1,1\n"
+        )
+        .as_bytes(),
+    );
+    text.extend_from_slice(b"\xc3\x28,i1,1,1\n");
+    let (result, _) = Setup::new("ratings.csv", text).trained();
+    let RowCounts { read, kept, dropped, merged } = result.rows;
+    assert_eq!((read, kept, merged), (33, 20, 0));
+    let expected = [
+        ("badTimestamp", 1),
+        ("emptyItem", 1),
+        ("emptyUser", 2),
+        ("idTooLong", 1),
+        ("notANumber", 1),
+        ("notFinite", 3),
+        ("notUtf8", 1),
+        ("rowTooLong", 1),
+        ("wrongFieldCount", 2),
+    ];
+    assert_eq!(dropped.iter().map(|(reason, count)| (reason.as_str(), *count)).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn sources_that_are_not_there() {
+    let mut setup = Setup::new("ratings.csv", "");
+    std::fs::remove_file(setup.source()).unwrap();
+    check_message(&setup.failed(ExitCode::NoInput, "SourceNotFound"), &["is not there", "spec.data.source"]);
+    setup = Setup::new("ratings.csv", "");
+    setup.config.source.url = format!("file://{}", setup.directory.path().display());
+    check_message(&setup.failed(ExitCode::NoInput, "SourceNotFound"), &["not a file"]);
+}
+
+#[test]
+fn a_source_is_called_what_the_user_calls_it() {
+    let mut setup = Setup::new("ratings.csv", "");
+    setup.config.source.described_as = "configMap shop/ratings key ratings.csv".to_owned();
+    check_message(
+        &setup.failed(ExitCode::BadData, "DataInvalid"),
+        &["configMap shop/ratings key ratings.csv is empty"],
+    );
+}
+
+#[test]
+fn what_this_version_does_not_do_says_so() {
+    for format in [Format::Jsonl, Format::Parquet] {
+        let mut setup = Setup::new("ratings.csv", "user_id,item_id\na,1\n");
+        setup.config.format = Some(format);
+        check_message(&setup.failed(ExitCode::BadData, "DataInvalid"), &["not supported in this version"]);
+    }
+    let not_supported = |change: fn(&mut Setup)| {
+        let mut setup = Setup::new("ratings.csv", csv(&grouped_visits()));
+        change(&mut setup);
+        check_message(&setup.failed(ExitCode::Usage, "NotSupported"), &["spec."]);
+    };
+    not_supported(|setup| setup.config.algorithm = Algorithm::Svd(SvdConfig::default()));
+    not_supported(|setup| setup.config.algorithm = Algorithm::Bpr(BprConfig::default()));
+    not_supported(|setup| setup.config.signal = Signal::Explicit);
+    not_supported(|setup| setup.config.source.url = "gs://bucket/ratings.csv".to_owned());
+}
+
+#[test]
+fn parameters_out_of_bounds_are_named() {
+    let invalid = |change: fn(&mut Setup), words: &[&str]| {
+        let mut setup = Setup::new("ratings.csv", csv(&grouped_visits()));
+        change(&mut setup);
+        check_message(&setup.failed(ExitCode::Usage, "ConfigInvalid"), words);
+    };
+    invalid(|s| s.config.algorithm = Algorithm::Als(AlsConfig { factors: 0, ..AlsConfig::default() }), &["factors"]);
+    invalid(
+        |s| s.config.algorithm = Algorithm::Als(AlsConfig { regularization: f64::NAN, ..AlsConfig::default() }),
+        &["regularization"],
+    );
+    invalid(|s| s.config.evaluation.holdout = 0.9, &["holdout", "0.5"]);
+    invalid(|s| s.config.evaluation.holdout = f64::NAN, &["holdout"]);
+    invalid(|s| s.config.evaluation.k = 0, &["evaluation.k"]);
+    invalid(|s| s.config.csv.delimiter = Some('→'), &["delimiter"]);
+    invalid(|s| s.config.source.url = "s3://bucket-only".to_owned(), &["s3://<bucket>/<key>"]);
+}
+
+#[test]
+fn limits_are_named_in_numbers() {
+    for (limits, words) in [
+        (Limits { users_max: 299, ..Limits::default() }, "more than 299 users"),
+        (Limits { items_max: 59, ..Limits::default() }, "more than 59 items"),
+        (Limits { interactions_max: 1000, ..Limits::default() }, "more than 1000 rows"),
+    ] {
+        let mut setup = Setup::new("ratings.csv", csv(&grouped_visits()));
+        setup.options.limits = limits;
+        check_message(&setup.failed(ExitCode::OutOfCapacity, "CapacityInsufficient"), &[words]);
+    }
+    let mut setup = Setup::new("ratings.csv", csv(&grouped_visits()));
+    setup.options.limits = Limits { users_max: 300, items_max: 60, interactions_max: 5000 };
+    setup.trained();
+}
+
+#[test]
+fn a_bad_items_table_fails_the_run() {
+    let mut setup = Setup::new("ratings.csv", csv(&grouped_visits()));
+    let items = setup.directory.path().join("items.csv");
+    std::fs::write(&items, "id,name\nitem00,First\n").unwrap();
+    setup.config.items = Some(Items {
+        source: Source { url: format!("file://{}", items.display()), described_as: "the items".to_owned() },
+        format: None,
+        csv: sidecar_contract::Csv::default(),
+        id: Column::Name("id".to_owned()),
+        title: Some(Column::Name("title".to_owned())),
+        available: None,
+    });
+    let message = setup.failed(ExitCode::BadData, "DataInvalid");
+    check_message(&message, &["the items has no column \"title\"", "\"name\"", "spec.data.items.columns.title"]);
+}

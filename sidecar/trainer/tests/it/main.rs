@@ -1,0 +1,11 @@
+//! The trainer from outside: files in, a store's objects out.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::format_push_string, clippy::format_collect, reason = "tests are read more often than run")]
+
+mod bad_data;
+mod commit;
+mod determinism;
+mod items;
+mod quality;
+mod rows;
+mod setup;

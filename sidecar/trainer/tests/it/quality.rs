@@ -1,0 +1,69 @@
+//! What is measured: the model finds the groups that popularity cannot see.
+
+use recommender_trainer::{describe_metrics, evaluate, progress::Silent, train_to_file};
+use sidecar_contract::RunOutcome;
+
+use crate::setup::{Setup, csv, grouped_visits, runtime};
+
+#[test]
+fn the_model_beats_popularity_on_groups_and_says_by_how_much() {
+    let setup = Setup::new("visits.csv", csv(&grouped_visits()));
+    let (result, _) = setup.trained();
+    let RunOutcome::Trained { metrics: Some(metrics), .. } = &result.outcome else { panic!("{result:?}") };
+    assert_eq!((metrics.metric.as_str(), metrics.k), ("ndcg", 10));
+    assert!(metrics.test_users >= 100, "{metrics:?}");
+    assert!(
+        metrics.model.ndcg > metrics.baseline.ndcg && metrics.model.recall > metrics.baseline.recall,
+        "{metrics:?}"
+    );
+    let lift = metrics.lift.unwrap();
+    assert!(0.0 < lift.low && lift.low < lift.estimate && lift.estimate < lift.high, "{lift:?}");
+    let expected = metrics.model.ndcg.unwrap() / metrics.baseline.ndcg.unwrap() - 1.0;
+    assert!((lift.estimate - expected).abs() < 1e-9, "{lift:?} {expected}");
+}
+
+#[test]
+fn few_users_are_measured_without_a_lift_and_nothing_to_keep_without_metrics() {
+    let few: Vec<_> = grouped_visits().into_iter().filter(|(user, _)| user.as_str() < "user010").collect();
+    let (result, _) = Setup::new("visits.csv", csv(&few)).trained();
+    let RunOutcome::Trained { metrics, .. } = &result.outcome else { panic!("{result:?}") };
+    assert!(metrics.as_ref().is_none_or(|metrics| metrics.lift.is_none()), "{metrics:?}");
+    let (result, _) = Setup::new("visits.csv", "user_id,item_id\na,1\n").trained();
+    let RunOutcome::Trained { metrics: None, .. } = &result.outcome else { panic!("{result:?}") };
+}
+
+#[test]
+fn a_timestamp_splits_by_time() {
+    let mut text = "user_id,item_id,timestamp\n".to_owned();
+    for (at, (user, item)) in grouped_visits().iter().enumerate() {
+        text.push_str(&format!("{user},{item},{}\n", 1_500_000_000 + (at * 7919) % 10_007));
+    }
+    let metrics = |text: &str| {
+        let (result, _) = Setup::new("visits.csv", text).trained();
+        match result.outcome {
+            RunOutcome::Trained { metrics: Some(metrics), digest, .. } => (metrics, digest),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (by_time, digest) = metrics(&text);
+    let (by_hash, same_model) = metrics(&csv(&grouped_visits()));
+    assert_ne!(by_time, by_hash);
+    assert_eq!(digest, same_model, "the split says nothing about the refit on all rows");
+    assert!(by_time.model.ndcg > by_time.baseline.ndcg);
+}
+
+#[test]
+fn without_a_store_the_same_bytes_and_metrics_come_out() {
+    let setup = Setup::new("visits.csv", csv(&grouped_visits()));
+    let (result, _) = setup.trained();
+    let RunOutcome::Trained { digest, metrics, .. } = &result.outcome else { panic!("{result:?}") };
+    let output = setup.directory.path().join("model.safetensors");
+    let file =
+        runtime().block_on(async { train_to_file(&setup.config, &output, &Silent, &setup.options).await }).unwrap();
+    assert_eq!((&file.trained.written.digest, &file.trained.metrics), (digest, metrics));
+    assert_eq!(std::fs::read(&output).unwrap(), std::fs::read(setup.snapshot_path(digest)).unwrap());
+    let evaluated = runtime().block_on(async { evaluate(&setup.config, &Silent, &setup.options).await }).unwrap();
+    assert_eq!(evaluated, *metrics);
+    let line = describe_metrics(&evaluated.unwrap());
+    assert!(line.starts_with("ndcg@10 0.") && line.contains("lift +"), "{line}");
+}

@@ -1,0 +1,132 @@
+//! A directory with a source and a store, and small data with a structure that a model can find.
+
+use std::{fmt::Write as _, path::PathBuf};
+
+use model_snapshot::Snapshot;
+use recommender_trainer::{Finished, Options, local_config, progress::Silent};
+use sidecar_contract::{
+    Algorithm, AlsConfig, Digest, ExitCode, RunId, RunOutcome, RunResult, StoreConfig, TrainingConfig,
+};
+use store_client::Store;
+
+pub struct Setup {
+    pub directory: tempfile::TempDir,
+    pub config: TrainingConfig,
+    pub options: Options,
+}
+
+impl Setup {
+    /// A source with this content, and an empty store.
+    pub fn new(name: &str, content: impl AsRef<[u8]>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let source = directory.path().join(name);
+        std::fs::write(&source, content).unwrap();
+        let mut config = local_config(&source);
+        config.run = RunId { number: 1, attempt: "0123456789".to_owned() };
+        config.algorithm = Algorithm::Als(AlsConfig { factors: 8, iterations: 3, ..AlsConfig::default() });
+        config.store = StoreConfig {
+            url: format!("file://{}", directory.path().join("store").display()),
+            endpoint: None,
+            region: "us-east-1".to_owned(),
+            prefix: "installation/shop/movies/".to_owned(),
+        };
+        let options = Options { work_dir: Some(directory.path().to_owned()), ..Options::default() };
+        Self { directory, config, options }
+    }
+
+    pub fn source(&self) -> PathBuf {
+        PathBuf::from(self.config.source.url.strip_prefix("file://").unwrap())
+    }
+
+    pub fn store(&self) -> Store {
+        Store::open(&self.config.store, None).unwrap()
+    }
+
+    pub fn run(&self) -> Finished {
+        let run = async { recommender_trainer::run(&self.config, &self.store(), &Silent, &self.options).await };
+        runtime().block_on(run)
+    }
+
+    /// Runs, and expects a model.
+    pub fn trained(&self) -> (RunResult, Snapshot) {
+        let finished = self.run();
+        assert_eq!(finished.exit, ExitCode::Done, "{}: {}", finished.hint.reason, finished.hint.message);
+        assert_eq!(finished.hint.reason, "Trained");
+        let result = finished.result.unwrap();
+        let RunOutcome::Trained { digest, .. } = &result.outcome else { panic!("{result:?}") };
+        let snapshot = Snapshot::open(&self.snapshot_path(digest)).unwrap();
+        snapshot.verify_digest(digest).unwrap();
+        (result, snapshot)
+    }
+
+    /// Runs, and expects this failure, committed.
+    pub fn failed(&self, exit: ExitCode, reason: &str) -> String {
+        let finished = self.run();
+        assert_eq!((finished.exit, finished.hint.reason.as_str()), (exit, reason), "{}", finished.hint.message);
+        let committed = runtime().block_on(async { self.store().get_run(&self.config.run).await.unwrap() });
+        assert_eq!(finished.result.as_ref(), Some(&committed));
+        let RunOutcome::Failed { reason: committed, message } = committed.outcome else { panic!("{committed:?}") };
+        assert_eq!((committed.as_str(), &message), (reason, &finished.hint.message));
+        message
+    }
+
+    pub fn snapshot_path(&self, digest: &Digest) -> PathBuf {
+        let key = self.store().keys.snapshot(digest);
+        self.directory.path().join("store").join(key)
+    }
+
+    /// Keys in the store, sorted.
+    pub fn stored(&self) -> Vec<String> {
+        let store = self.directory.path().join("store");
+        let mut found = Vec::new();
+        let mut directories = vec![store.clone()];
+        while let Some(directory) = directories.pop() {
+            for entry in std::fs::read_dir(directory).into_iter().flatten() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    directories.push(path);
+                } else {
+                    found.push(path.strip_prefix(&store).unwrap().to_str().unwrap().to_owned());
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+}
+
+pub fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+/// The numbers of a linear congruential generator (Knuth's constants), upper half.
+pub struct Numbers(pub u64);
+
+impl Numbers {
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+}
+
+/// Visits of 300 users of 3 groups to 60 items: nine of ten go to the group's own twenty. Pairs are all different.
+pub fn grouped_visits() -> Vec<(String, String)> {
+    let mut numbers = Numbers(7);
+    let mut pairs = std::collections::BTreeSet::new();
+    for user in 0..300 {
+        for _ in 0..(4 + numbers.below(8)) {
+            let group = if numbers.below(10) == 0 { numbers.below(3) } else { user % 3 };
+            pairs.insert((format!("user{user:03}"), format!("item{:02}", group * 20 + numbers.below(20))));
+        }
+    }
+    pairs.into_iter().collect()
+}
+
+/// As csv with the default names.
+pub fn csv(pairs: &[(String, String)]) -> String {
+    let mut text = "user_id,item_id\n".to_owned();
+    for (user, item) in pairs {
+        writeln!(text, "{user},{item}").unwrap();
+    }
+    text
+}
