@@ -1,0 +1,164 @@
+//! Who may do what. Nothing is looked up: the access key id says whose it is, the root key makes its secret.
+//!
+//! | role     | may, below `<installation id>/<namespace>/<name>/`                  |
+//! |----------|----------------------------------------------------------------------|
+//! | train    | read, list, create                                                   |
+//! | serve    | read                                                                 |
+//! | operator | read, list, delete                                                   |
+//!
+//! Everything else, in any other prefix or bucket, is denied before a body is read.
+
+use s3s::{
+    S3Request, S3Result,
+    access::{S3Access, S3AccessContext},
+    auth::{S3Auth, SecretKey},
+    dto::{DeleteObjectsInput, ListObjectsV2Input},
+    s3_error,
+};
+use sidecar_contract::{
+    Digest, KeyLayout,
+    credentials::{AccessKeyId, Role, derive_secret},
+    store::EMBEDDED_BUCKET,
+};
+
+use crate::{disk::Placement, metrics::Operation};
+
+/// Derives the secret of any access key id.
+pub struct DerivedKeys {
+    root_key: Vec<u8>,
+}
+
+impl DerivedKeys {
+    /// Keys under this root.
+    pub fn new(root_key: Vec<u8>) -> Self {
+        Self { root_key }
+    }
+}
+
+#[async_trait::async_trait]
+impl S3Auth for DerivedKeys {
+    async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
+        let id = AccessKeyId::parse(access_key).ok_or_else(|| {
+            s3_error!(InvalidAccessKeyId, "access key id: expected <namespace>.<name>.<train|serve|operator>")
+        })?;
+        Ok(derive_secret(&self.root_key, &id).into())
+    }
+}
+
+/// What a request may reach; in the request's extensions once it has been let in.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// Who asks.
+    pub id: AccessKeyId,
+    /// Every key that it may name begins so.
+    pub prefix: String,
+}
+
+/// How an object may be put.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PutRule {
+    /// Whether it may take another's place.
+    pub placement: Placement,
+    /// What its content must hash to.
+    pub digest: Option<Digest>,
+}
+
+impl Grant {
+    fn covers(&self, key: &str) -> bool {
+        key.len() > self.prefix.len() && key.starts_with(&self.prefix)
+    }
+
+    /// A snapshot is named by its content: putting it again is harmless, as long as it is that content. Everything else
+    /// is written once.
+    pub fn put_rule(&self, key: &str) -> PutRule {
+        let snapshots = KeyLayout::new(self.prefix.as_str()).snapshots();
+        let digest = key
+            .strip_prefix(&snapshots)
+            .and_then(|name| name.strip_suffix(".safetensors"))
+            .and_then(|digest| Digest::try_from(digest.to_owned()).ok());
+        let placement = if digest.is_some() { Placement::Replace } else { Placement::Create };
+        PutRule { placement, digest }
+    }
+}
+
+/// The table above.
+pub struct Policy {
+    installation_id: String,
+}
+
+impl Policy {
+    /// The policy of one installation.
+    pub fn new(installation_id: String) -> Self {
+        Self { installation_id }
+    }
+
+    fn grant(&self, access_key: &str) -> Option<Grant> {
+        let id = AccessKeyId::parse(access_key)?;
+        let prefix = KeyLayout::recommender_prefix(&self.installation_id, &id.namespace, &id.name);
+        Some(Grant { id, prefix })
+    }
+}
+
+#[async_trait::async_trait]
+impl S3Access for Policy {
+    async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
+        let operation = Operation::named(cx.s3_op().name());
+        if let Some(seen) = cx.extensions_mut().get::<crate::gate::Seen>() {
+            seen.set(operation);
+        }
+        let grant = cx.credentials().and_then(|credentials| self.grant(&credentials.access_key));
+        let Some(grant) = grant else { return Err(s3_error!(AccessDenied, "a signature is required")) };
+        if cx.s3_path().get_bucket_name() != Some(EMBEDDED_BUCKET) {
+            return Err(denied(&grant, "the only bucket is \"recmesh\""));
+        }
+        if !may(grant.id.role, operation) {
+            return Err(denied(&grant, "this role may not do that"));
+        }
+        if let Some(key) = cx.s3_path().get_object_key()
+            && !grant.covers(key)
+        {
+            return Err(denied(&grant, "the key is outside of its prefix"));
+        }
+        cx.extensions_mut().insert(grant);
+        Ok(())
+    }
+
+    async fn list_objects_v2(&self, req: &mut S3Request<ListObjectsV2Input>) -> S3Result<()> {
+        let grant = granted(&req.extensions)?;
+        if req.input.prefix.as_deref().is_some_and(|prefix| prefix.starts_with(&grant.prefix)) {
+            return Ok(());
+        }
+        Err(denied(&grant, "it may list its own prefix only, which the request must name"))
+    }
+
+    async fn delete_objects(&self, req: &mut S3Request<DeleteObjectsInput>) -> S3Result<()> {
+        let grant = granted(&req.extensions)?;
+        if req.input.delete.objects.iter().all(|object| grant.covers(&object.key)) {
+            return Ok(());
+        }
+        Err(denied(&grant, "a key is outside of its prefix"))
+    }
+}
+
+/// The grant of a request that was let in.
+pub fn granted(extensions: &http::Extensions) -> S3Result<Grant> {
+    extensions.get::<Grant>().cloned().ok_or_else(|| s3_error!(AccessDenied, "a signature is required"))
+}
+
+fn may(role: Role, operation: Operation) -> bool {
+    match operation {
+        Operation::GetObject | Operation::HeadObject | Operation::HeadBucket | Operation::GetBucketLocation => true,
+        Operation::ListObjectsV2 => matches!(role, Role::Train | Role::Operator),
+        Operation::PutObject
+        | Operation::CreateMultipartUpload
+        | Operation::UploadPart
+        | Operation::CompleteMultipartUpload
+        | Operation::AbortMultipartUpload => role == Role::Train,
+        Operation::DeleteObject | Operation::DeleteObjects => role == Role::Operator,
+        Operation::Other => false,
+    }
+}
+
+fn denied(grant: &Grant, why: &str) -> s3s::S3Error {
+    s3_error!(AccessDenied, "{} is denied: {why} ({})", grant.id, grant.prefix)
+}

@@ -1,0 +1,61 @@
+//! The admin port: probes and metrics, on a listener of their own.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use sidecar_contract::paths::{LIVEZ, METRICS, READYZ};
+use tokio::sync::watch;
+
+use crate::{disk::Disk, metrics::Metrics, server::Infallibly};
+
+/// What the admin port shows.
+#[derive(Clone)]
+pub struct Admin {
+    /// Counted elsewhere.
+    pub metrics: Metrics,
+    /// Asked for its free space.
+    pub disk: Arc<Disk>,
+    /// True once the process drains.
+    pub stop: watch::Receiver<bool>,
+}
+
+impl Admin {
+    /// Answers a request.
+    pub async fn answer(self, request: Request<Incoming>) -> Infallibly<Full<Bytes>> {
+        if request.method() != Method::GET {
+            return Ok(text(StatusCode::METHOD_NOT_ALLOWED, "expected GET\n"));
+        }
+        Ok(match request.uri().path() {
+            LIVEZ => text(StatusCode::OK, "ok\n"),
+            READYZ if *self.stop.borrow() => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+            READYZ => match self.free_bytes().await {
+                Some(_) => text(StatusCode::OK, "ok\n"),
+                None => text(StatusCode::SERVICE_UNAVAILABLE, "the data directory does not answer\n"),
+            },
+            METRICS => match self.metrics.render(self.free_bytes().await) {
+                Ok(body) => answer(StatusCode::OK, prometheus::TEXT_FORMAT, body.into()),
+                Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
+            },
+            _ => text(StatusCode::NOT_FOUND, "expected /livez, /readyz or /metrics\n"),
+        })
+    }
+
+    async fn free_bytes(&self) -> Option<u64> {
+        let disk = Arc::clone(&self.disk);
+        tokio::task::spawn_blocking(move || disk.free_bytes()).await.ok()?.ok()
+    }
+}
+
+fn text(status: StatusCode, body: &str) -> Response<Full<Bytes>> {
+    answer(status, "text/plain; charset=utf-8", body.to_owned().into())
+}
+
+fn answer(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
+    response
+}

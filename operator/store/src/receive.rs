@@ -1,0 +1,180 @@
+//! A body on its way to disk: bounded, hashed, and compared with every checksum that came along.
+
+use std::io::Write as _;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use http::HeaderMap;
+use s3s::{
+    S3Error, S3Result, StdError, TrailingHeaders,
+    checksum::ChecksumHasher,
+    crypto::{Checksum as _, Md5, Sha256},
+    dto::StreamingBlob,
+    s3_error,
+};
+use sidecar_contract::Digest;
+
+use crate::{
+    disk::Temporary,
+    error,
+    limits::{CHUNK_BYTES, OBJECT_BYTES_MAX},
+};
+
+/// Checksum headers, which come before the body or as its trailers.
+const CHECKSUMS: [&str; 5] = [
+    "x-amz-checksum-crc32",
+    "x-amz-checksum-crc32c",
+    "x-amz-checksum-crc64nvme",
+    "x-amz-checksum-sha1",
+    "x-amz-checksum-sha256",
+];
+
+/// What a body is compared with.
+#[derive(Debug, Default)]
+pub struct Expected {
+    /// Its length, if it was announced.
+    pub bytes: Option<u64>,
+    /// Its SHA-256, if its name says so.
+    pub digest: Option<Digest>,
+}
+
+/// Receives a body into `temporary` and returns its length.
+pub async fn receive(
+    temporary: Temporary,
+    body: Option<StreamingBlob>,
+    headers: &HeaderMap,
+    trailers: Option<&TrailingHeaders>,
+    expected: Expected,
+) -> S3Result<(Temporary, u64)> {
+    if expected.bytes.is_some_and(|bytes| bytes > OBJECT_BYTES_MAX) {
+        return Err(too_large());
+    }
+    let mut sink = Sink::new(temporary, headers, expected.digest.is_some());
+    let mut chunks: Vec<Bytes> = Vec::new();
+    let mut waiting = 0;
+    let mut bytes: u64 = 0;
+    if let Some(mut body) = body {
+        while let Some(chunk) = body.next().await {
+            let chunk = chunk.map_err(|error| broken(&error))?;
+            bytes += chunk.len() as u64;
+            if bytes > OBJECT_BYTES_MAX {
+                return Err(too_large());
+            }
+            waiting += chunk.len();
+            chunks.push(chunk);
+            if waiting >= CHUNK_BYTES {
+                sink = sink.write(std::mem::take(&mut chunks)).await?;
+                waiting = 0;
+            }
+        }
+    }
+    sink = sink.write(chunks).await?;
+    if expected.bytes.is_some_and(|expected| expected != bytes) {
+        return Err(s3_error!(IncompleteBody, "{bytes} bytes came; content-length says otherwise"));
+    }
+    let temporary = sink.verify(headers, trailers, expected.digest.as_ref())?;
+    Ok((temporary, bytes))
+}
+
+struct Sink {
+    temporary: Temporary,
+    md5: Option<Md5>,
+    checksums: ChecksumHasher,
+    content: Option<Sha256>,
+}
+
+impl Sink {
+    fn new(temporary: Temporary, headers: &HeaderMap, hash_content: bool) -> Self {
+        let announced: Vec<String> = headers
+            .get_all("x-amz-trailer")
+            .iter()
+            .filter_map(|names| names.to_str().ok())
+            .flat_map(|names| names.split(','))
+            .map(|name| name.trim().to_ascii_lowercase())
+            .collect();
+        let wanted = |name: &str| headers.contains_key(name) || announced.iter().any(|trailer| trailer == name);
+        let [crc32, crc32c, crc64nvme, sha1, sha256] = CHECKSUMS.map(wanted);
+        let checksums = ChecksumHasher {
+            crc32: crc32.then(s3s::crypto::Crc32::new),
+            crc32c: crc32c.then(s3s::crypto::Crc32c::new),
+            crc64nvme: crc64nvme.then(s3s::crypto::Crc64Nvme::new),
+            sha1: sha1.then(s3s::crypto::Sha1::new),
+            sha256: sha256.then(Sha256::new),
+        };
+        let md5 = headers.contains_key("content-md5").then(Md5::new);
+        Self { temporary, md5, checksums, content: hash_content.then(Sha256::new) }
+    }
+
+    /// Hashes and writes on a thread that may block.
+    async fn write(mut self, chunks: Vec<Bytes>) -> S3Result<Self> {
+        let written = tokio::task::spawn_blocking(move || {
+            for chunk in &chunks {
+                if let Some(md5) = &mut self.md5 {
+                    md5.update(chunk);
+                }
+                if let Some(content) = &mut self.content {
+                    content.update(chunk);
+                }
+                self.checksums.update(chunk);
+                self.temporary.file.write_all(chunk)?;
+            }
+            Ok(self)
+        });
+        written.await.map_err(|e| error::from_join(&e))?.map_err(|e: std::io::Error| error::from_io("receive", &e))
+    }
+
+    fn verify(
+        self,
+        headers: &HeaderMap,
+        trailers: Option<&TrailingHeaders>,
+        digest: Option<&Digest>,
+    ) -> S3Result<Temporary> {
+        let trailers = trailers.and_then(TrailingHeaders::take).unwrap_or_default();
+        let sums = self.checksums.finalize();
+        let actual = [
+            sums.checksum_crc32,
+            sums.checksum_crc32c,
+            sums.checksum_crc64nvme,
+            sums.checksum_sha1,
+            sums.checksum_sha256,
+            self.md5.map(|md5| base64_simd::STANDARD.encode_to_string(md5.finalize())),
+        ];
+        for (name, actual) in CHECKSUMS.into_iter().chain(["content-md5"]).zip(actual) {
+            let Some(actual) = actual else { continue };
+            let claimed = headers.get(name).or_else(|| trailers.get(name));
+            if claimed.is_none_or(|claimed| claimed.as_bytes() != actual.as_bytes()) {
+                return Err(s3_error!(BadDigest, "{name}: the bytes that came have {actual}"));
+            }
+        }
+        if let (Some(expected), Some(content)) = (digest, self.content) {
+            let actual = Digest::from_hash(content.finalize());
+            if actual != *expected {
+                return Err(not_its_name(&actual));
+            }
+        }
+        Ok(self.temporary)
+    }
+}
+
+/// The answer when a snapshot is not what its key says.
+pub fn not_its_name(actual: &Digest) -> S3Error {
+    s3_error!(BadDigest, "a snapshot is named by its SHA-256; the bytes that came have {actual}")
+}
+
+/// The answer to an object above the limit.
+pub fn too_large() -> S3Error {
+    s3_error!(EntityTooLarge, "expected at most {OBJECT_BYTES_MAX} bytes")
+}
+
+/// The types of these errors are private to `s3s`; their text tells them apart, and tests on real requests notice when
+/// it changes.
+fn broken(error: &StdError) -> S3Error {
+    let text = error.to_string();
+    if text.contains("Sha256Mismatch") {
+        return s3_error!(BadDigest, "x-amz-content-sha256: the bytes that came hash otherwise");
+    }
+    if text.contains("SignatureMismatch") {
+        return s3_error!(SignatureDoesNotMatch, "a chunk's signature does not match");
+    }
+    s3_error!(IncompleteBody, "the body ended early: {text}")
+}
