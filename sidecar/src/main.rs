@@ -1,2 +1,35 @@
-//! Entry point.
-fn main() {}
+//! Entry point: arguments, logs, runtime, exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use recommender_sidecar::{
+    args::{Cli, Command},
+    commands, telemetry,
+};
+
+/// Threads that speak HTTP; computations have threads of their own, as many as the engine lets in.
+const HTTP_THREADS: usize = 2;
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(code) => ExitCode::from(code.code()),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(sidecar_contract::ExitCode::Usage.code())
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<sidecar_contract::ExitCode> {
+    telemetry::init(&cli.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(HTTP_THREADS).enable_all().build()?;
+    runtime.block_on(async {
+        match cli.command {
+            Command::Train(args) => commands::train::run(args).await,
+            Command::Serve(args) => commands::serve::run(args).await.map(|()| sidecar_contract::ExitCode::Done),
+            Command::Evaluate(args) => Ok(commands::evaluate::run(args).await),
+            Command::Recommend(args) => commands::recommend::run(args).map(|()| sidecar_contract::ExitCode::Done),
+        }
+    })
+}

@@ -33,6 +33,7 @@ pub struct RunResult {
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "kind")]
+#[expect(clippy::large_enum_variant, reason = "read once a run, never kept in numbers")]
 pub enum RunOutcome {
     /// A snapshot is in the store.
     #[serde(rename_all = "camelCase")]

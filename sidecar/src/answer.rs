@@ -1,0 +1,143 @@
+//! From a query to items: sources are asked in order until the list is full, and each item says which source it is from.
+//!
+//! A source is whatever can name items for a query: the model, popularity; later another Recommender or an upstream.
+
+use factorization::{SolveError, top_k};
+
+use crate::model::ServingModel;
+
+/// What a client wants to know; checked by the doors.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Query {
+    /// Whose taste.
+    pub user: Option<String>,
+    /// How many items.
+    pub n: usize,
+    /// Items that the user has met, with weights; folded in instead of the stored taste.
+    pub history: Vec<(String, f32)>,
+    /// Items that must not come back.
+    pub exclude: Vec<String>,
+    /// Whether items that the user has met in training may come back.
+    pub include_seen: bool,
+}
+
+/// One recommended item.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Item {
+    /// Row in the snapshot.
+    pub row: u32,
+    /// ⟨user, item⟩ for the model, users who chose it for popularity.
+    pub score: f32,
+    /// Which source named it.
+    pub source: &'static str,
+}
+
+/// A query in the model's own terms.
+struct Resolved<'a> {
+    model: &'a ServingModel,
+    user: Option<u32>,
+    history: Vec<(u32, f32)>,
+    excluded: Vec<u32>,
+}
+
+/// Whatever can name items.
+trait Source: Sync {
+    /// Up to `n` items for which `keep` holds, best first.
+    fn items(&self, query: &Resolved<'_>, n: usize, keep: &dyn Fn(u32) -> bool) -> Result<Vec<Item>, SolveError>;
+}
+
+/// The factors: of the stored user, or folded in from the history.
+struct Factors;
+
+/// What most users chose.
+struct Popular;
+
+impl Source for Factors {
+    fn items(&self, query: &Resolved<'_>, n: usize, keep: &dyn Fn(u32) -> bool) -> Result<Vec<Item>, SolveError> {
+        let snapshot = &query.model.snapshot;
+        let users = snapshot.user_factors();
+        let folded;
+        let (taste, source) = if query.history.is_empty() {
+            let Some(user) = query.user else { return Ok(Vec::new()) };
+            let Some(row) = users.row(user as usize).to_slice() else { return Ok(Vec::new()) };
+            (row, "model")
+        } else {
+            let (items, weights): (Vec<u32>, Vec<f32>) = query.history.iter().copied().unzip();
+            folded = query.model.fold_in()?.solve(&items, &weights)?;
+            (folded.as_slice(), "fold-in")
+        };
+        if taste.iter().all(|x| *x == 0.0) {
+            return Ok(Vec::new()); // No evidence: every score would be 0, and the order arbitrary.
+        }
+        let best = top_k(taste, snapshot.item_factors(), n, keep);
+        Ok(best.into_iter().map(|s| Item { row: s.item, score: s.score, source }).collect())
+    }
+}
+
+impl Source for Popular {
+    #[expect(clippy::cast_precision_loss, reason = "a count as a score")]
+    fn items(&self, query: &Resolved<'_>, n: usize, keep: &dyn Fn(u32) -> bool) -> Result<Vec<Item>, SolveError> {
+        let snapshot = &query.model.snapshot;
+        let counts = snapshot.item_counts();
+        let score = |item: u32| counts.get(item as usize).map_or(0.0, |count| *count as f32);
+        let popular = snapshot.popular().iter().copied().filter(|item| keep(*item)).take(n);
+        Ok(popular.map(|row| Item { row, score: score(row), source: "popular" }).collect())
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AnswerError {
+    /// The history cannot be folded in.
+    #[error("history cannot be folded in: {0}")]
+    FoldIn(#[from] SolveError),
+}
+
+/// Answers a query: the model first, then popularity. A known user's met items, the history's items, excluded and
+/// unavailable ones do not come back. Ids that the model does not know are passed over.
+///
+/// # Errors
+/// A history that cannot be folded in.
+pub fn answer(model: &ServingModel, query: &Query) -> Result<Vec<Item>, AnswerError> {
+    let query = resolve(model, query);
+    let mut answer: Vec<Item> = Vec::new();
+    let sources: [&dyn Source; 2] = [&Factors, &Popular];
+    for source in sources {
+        let missing = query.1.saturating_sub(answer.len());
+        if missing == 0 {
+            break;
+        }
+        let taken: Vec<u32> = answer.iter().map(|item| item.row).collect();
+        let keep = |item: u32| {
+            query.0.excluded.binary_search(&item).is_err()
+                && model.snapshot.is_available(item)
+                && !taken.contains(&item)
+        };
+        answer.extend(source.items(&query.0, missing, &keep)?);
+    }
+    Ok(answer)
+}
+
+fn resolve<'a>(model: &'a ServingModel, query: &Query) -> (Resolved<'a>, usize) {
+    let snapshot = &model.snapshot;
+    let user = query.user.as_deref().and_then(|id| snapshot.user_index(id));
+    let mut history: Vec<(u32, f32)> =
+        query.history.iter().filter_map(|(id, weight)| Some((snapshot.item_index(id)?, *weight))).collect();
+    history.sort_by(|x, y| x.0.cmp(&y.0).then(x.1.total_cmp(&y.1)));
+    // The trainer's rule for duplicates: weights add.
+    history.dedup_by(|next, kept| {
+        let same = next.0 == kept.0;
+        if same {
+            kept.1 += next.1;
+        }
+        same
+    });
+    let mut excluded: Vec<u32> = query.exclude.iter().filter_map(|id| snapshot.item_index(id)).collect();
+    excluded.extend(history.iter().map(|(item, _)| *item));
+    if let (Some(user), false) = (user, query.include_seen) {
+        excluded.extend_from_slice(snapshot.seen(user));
+    }
+    excluded.sort_unstable();
+    excluded.dedup();
+    (Resolved { model, user, history, excluded }, query.n.min(snapshot.items()))
+}

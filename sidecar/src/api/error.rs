@@ -1,0 +1,65 @@
+//! Refusals as RFC 9457 problem details: what is wrong, with which field, and what to try.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body_util::Full;
+use serde_json::json;
+
+use crate::{engine::Refusal, limits::RETRY_AFTER_SECONDS};
+
+/// A refused request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiError {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// Stable word; the problem's `type` is `urn:recmesh:problem:<kind>`.
+    pub kind: &'static str,
+    /// For people: the field, what was expected, what to try.
+    pub detail: String,
+    /// `Allow` for 405.
+    pub allow: Option<&'static str>,
+}
+
+impl ApiError {
+    /// A refusal with this status.
+    pub fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, kind, detail: detail.into(), allow: None }
+    }
+
+    /// 400: something is wrong with one field.
+    pub fn field(field: &str, detail: impl std::fmt::Display) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid-field", format!("{field}: {detail}"))
+    }
+
+    /// The response.
+    pub fn into_response(self) -> Response<Full<Bytes>> {
+        let body = json!({
+            "type": format!("urn:recmesh:problem:{}", self.kind),
+            "title": self.status.canonical_reason().unwrap_or("error"),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(allow) = self.allow {
+            headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+        }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+        }
+        response
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        let kind = match refusal {
+            Refusal::NotReady => "not-ready",
+            Refusal::Overloaded => "overloaded",
+            Refusal::TooSlow => "too-slow",
+        };
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, format!("{refusal}; try again in a moment"))
+    }
+}

@@ -1,0 +1,137 @@
+//! The command line; environment variables only where the pod builder sets them.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+use sidecar_contract::paths;
+
+/// Trains and serves recommendations; the data plane of Recmesh.
+#[derive(Debug, Parser)]
+#[command(name = "recmesh-sidecar", version, about, propagate_version = true)]
+pub struct Cli {
+    /// Log filter: error, warn, info, debug, or tracing directives.
+    #[arg(long, env = "RECMESH_LOG", default_value = "info", global = true)]
+    pub log: String,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train a model: from a file, or as the environment of a Job says.
+    Train(TrainArgs),
+    /// Answer POST /recommend from a model file, or as a mounted serving config says.
+    Serve(ServeArgs),
+    /// Fit without a tenth of the rows and measure on it.
+    Evaluate(DataArgs),
+    /// Print recommendations from a model file.
+    Recommend(RecommendArgs),
+}
+
+/// Rows and parameters.
+#[derive(Debug, Args)]
+pub struct DataArgs {
+    /// csv or tsv with a header.
+    pub data: PathBuf,
+    /// Column of the user id, by name.
+    #[arg(long, default_value = "user_id")]
+    pub user_column: String,
+    /// Column of the item id, by name.
+    #[arg(long, default_value = "item_id")]
+    pub item_column: String,
+    /// Column of the weight; without it `rating` if there is one, else 1 a row.
+    #[arg(long)]
+    pub rating_column: Option<String>,
+    /// Column of the time; without it `timestamp` if there is one.
+    #[arg(long)]
+    pub timestamp_column: Option<String>,
+    /// Table of items with columns item_id and title.
+    #[arg(long)]
+    pub items: Option<PathBuf>,
+    /// Factors a row, 1 to 1024.
+    #[arg(long, default_value_t = 64)]
+    pub factors: u32,
+    /// Sweeps, 1 to 1000.
+    #[arg(long, default_value_t = 15)]
+    pub iterations: u32,
+    /// λ of the objective.
+    #[arg(long, default_value_t = 0.003)]
+    pub regularization: f64,
+    /// ν of the objective.
+    #[arg(long, default_value_t = 1.0)]
+    pub regularization_exponent: f64,
+    /// α₀ of the objective.
+    #[arg(long, default_value_t = 0.1)]
+    pub unobserved_weight: f64,
+    /// Share of the rows that is kept for measuring.
+    #[arg(long, default_value_t = 0.1)]
+    pub holdout: f64,
+    /// Length of the measured lists.
+    #[arg(short, long, default_value_t = 10)]
+    pub k: u32,
+    /// Seed of every random choice.
+    #[arg(long, default_value_t = 42)]
+    pub seed: u64,
+}
+
+/// `train`.
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flattened arguments are documented one by one")]
+    pub data: Option<DataArgs>,
+    /// Where the snapshot goes.
+    #[arg(short, long, default_value = "model.safetensors")]
+    pub output: PathBuf,
+    /// A Job's training config, as JSON.
+    #[arg(long, env = paths::TRAINING_CONFIG_ENV, hide = true)]
+    pub config: Option<String>,
+}
+
+/// `serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// A model file, for use without a cluster.
+    #[arg(long)]
+    pub model: Option<PathBuf>,
+    /// Application port.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Admin port: probes and metrics.
+    #[arg(long, default_value = "127.0.0.1:9090")]
+    pub admin_listen: SocketAddr,
+    /// Directory with the mounted serving config.
+    #[arg(long, default_value = paths::SERVING_CONFIG_DIR)]
+    pub config_dir: PathBuf,
+    /// Directory with the mounted store credential.
+    #[arg(long, default_value = paths::STORE_CREDENTIALS_DIR)]
+    pub credentials_dir: PathBuf,
+    /// Directory for verified snapshots.
+    #[arg(long, default_value = paths::CACHE_DIR)]
+    pub cache_dir: PathBuf,
+    /// This pod's name.
+    #[arg(long, env = paths::POD_NAME_ENV, hide = true)]
+    pub pod_name: Option<String>,
+}
+
+/// `recommend`.
+#[derive(Debug, Args)]
+pub struct RecommendArgs {
+    /// The model file.
+    #[arg(long, default_value = "model.safetensors")]
+    pub model: PathBuf,
+    /// User id as in the training data.
+    #[arg(long)]
+    pub user: Option<String>,
+    /// Items that somebody has met, comma-separated: folded in.
+    #[arg(long, value_delimiter = ',')]
+    pub history: Vec<String>,
+    /// How many items.
+    #[arg(short, default_value_t = 10)]
+    pub n: usize,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,53 @@
+//! The subcommands, each from its arguments to an exit code.
+
+pub mod evaluate;
+pub mod recommend;
+pub mod serve;
+pub mod train;
+
+use sidecar_contract::{Algorithm, AlsConfig, Column, Items, TrainingConfig};
+
+use crate::args::DataArgs;
+
+/// A training config from the command line.
+fn training_config(args: &DataArgs) -> TrainingConfig {
+    let mut config = recommender_trainer::local_config(&args.data);
+    config.columns.user = Column::Name(args.user_column.clone());
+    config.columns.item = Column::Name(args.item_column.clone());
+    config.columns.rating = args.rating_column.clone().map(Column::Name);
+    config.columns.timestamp = args.timestamp_column.clone().map(Column::Name);
+    config.items = args.items.as_deref().map(|path| Items {
+        source: recommender_trainer::local_source(path),
+        format: None,
+        csv: sidecar_contract::Csv::default(),
+        id: Column::Name("item_id".to_owned()),
+        title: Some(Column::Name("title".to_owned())),
+        available: None,
+    });
+    config.algorithm = Algorithm::Als(AlsConfig {
+        factors: args.factors,
+        iterations: args.iterations,
+        regularization: args.regularization,
+        regularization_exponent: args.regularization_exponent,
+        unobserved_weight: args.unobserved_weight,
+    });
+    config.evaluation.holdout = args.holdout;
+    config.evaluation.k = args.k;
+    config.seed = args.seed;
+    config
+}
+
+/// Prints why nothing came out, and chooses the exit code.
+fn stopped(stop: &recommender_trainer::Stop) -> sidecar_contract::ExitCode {
+    use recommender_trainer::Stop;
+    match stop {
+        Stop::Failed { reason, message } => {
+            eprintln!("error: {message}");
+            reason.exit_code()
+        }
+        Stop::Retry { message } => {
+            eprintln!("error: {message}");
+            sidecar_contract::ExitCode::Retry
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! `recmesh-sidecar recommend`: a model file's answer on the terminal.
+
+use anyhow::{Result, ensure};
+use model_snapshot::Snapshot;
+
+use crate::{
+    answer::{Query, answer},
+    api::render::{Style, recommendations},
+    args::RecommendArgs,
+    model::ServingModel,
+};
+
+/// Prints items for a user or a history.
+///
+/// # Errors
+/// A model file that cannot serve, or neither user nor history.
+pub fn run(args: RecommendArgs) -> Result<()> {
+    ensure!(args.user.is_some() || !args.history.is_empty(), "give --user, or --history, or both");
+    let snapshot = Snapshot::open(&args.model)?;
+    let model = ServingModel::new(snapshot.digest(), snapshot)?;
+    if let Some(user) = &args.user
+        && model.snapshot.user_index(user).is_none()
+    {
+        eprintln!("the model does not know this user: the list is what most users chose");
+    }
+    let history = args.history.into_iter().map(|item| (item, 1.0)).collect();
+    let items = answer(&model, &Query { user: args.user, n: args.n, history, ..Query::default() })?;
+    if args.json {
+        println!("{}", recommendations(&model, &items, Style::Json));
+        return Ok(());
+    }
+    println!("{:<24} {:>9}  {:<8} TITLE", "ITEM", "SCORE", "SOURCE");
+    for item in items {
+        let id = model.snapshot.item_id(item.row).unwrap_or("?");
+        let title = model.snapshot.title(item.row).unwrap_or("");
+        println!("{id:<24} {:>9.4}  {:<8} {title}", item.score, item.source);
+    }
+    Ok(())
+}

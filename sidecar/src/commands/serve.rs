@@ -1,0 +1,37 @@
+//! `recmesh-sidecar serve`: until SIGTERM or Ctrl-C.
+
+use anyhow::Result;
+use sidecar_contract::paths;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    app::{App, ModelSource, Settings},
+    args::ServeArgs,
+    follower::Places,
+};
+
+/// Serves until told to stop.
+///
+/// # Errors
+/// A port that is taken, or a model file that cannot serve.
+pub async fn run(args: ServeArgs) -> Result<()> {
+    let source = match args.model {
+        Some(path) => ModelSource::File(path),
+        None => ModelSource::Follow(Places {
+            config_file: args.config_dir.join(paths::SERVING_CONFIG_FILE),
+            credentials_dir: args.credentials_dir,
+            cache_dir: args.cache_dir,
+            pod_name: args.pod_name,
+        }),
+    };
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let app = App::start(Settings { listen: args.listen, admin_listen: args.admin_listen, source }).await?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("draining");
+    app.stop().await;
+    Ok(())
+}

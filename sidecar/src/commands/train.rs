@@ -1,0 +1,64 @@
+//! `recmesh-sidecar train`: a Job's run, or a file to a model file.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use recommender_trainer::{Options, describe_metrics, progress, train_to_file, write_termination_message};
+use sidecar_contract::{ExitCode, TerminationHint, TrainingConfig, paths};
+use store_client::{Store, StoreCredentials};
+
+use crate::{
+    args::TrainArgs,
+    commands::{stopped, training_config},
+};
+
+/// Trains as the environment or the command line says.
+///
+/// # Errors
+/// A config that is not readable, or a store that cannot be named.
+pub async fn run(args: TrainArgs) -> Result<ExitCode> {
+    store_client::install_tls_provider();
+    match (args.data, args.config) {
+        (Some(data), _) => {
+            let config = training_config(&data);
+            let progress = progress::for_standard_error();
+            match train_to_file(&config, &args.output, &*progress, &Options::default()).await {
+                Ok(trained) => {
+                    let model = &trained.trained;
+                    println!(
+                        "{}: {} users, {} items, {} interactions",
+                        args.output.display(),
+                        model.users,
+                        model.items,
+                        model.interactions
+                    );
+                    if let Some(metrics) = &model.metrics {
+                        println!("{}", describe_metrics(metrics));
+                    }
+                    Ok(ExitCode::Done)
+                }
+                Err(stop) => Ok(stopped(&stop)),
+            }
+        }
+        (None, Some(config)) => job(&config).await,
+        (None, None) => anyhow::bail!("name a file with rows: recmesh-sidecar train ratings.csv"),
+    }
+}
+
+async fn job(config: &str) -> Result<ExitCode> {
+    let config: TrainingConfig = serde_json::from_str(config)
+        .with_context(|| format!("{} is not a training config", paths::TRAINING_CONFIG_ENV))?;
+    let credentials = StoreCredentials::read(Path::new(paths::STORE_CREDENTIALS_DIR))?;
+    let store = Store::open(&config.store, credentials.as_ref())?;
+    let progress = progress::for_standard_error();
+    let finished = recommender_trainer::run(&config, &store, &*progress, &Options::default()).await;
+    let TerminationHint { reason, message } = &finished.hint;
+    tracing::info!(run = %config.run, reason, message, "the run ended");
+    let log = Path::new(paths::TERMINATION_LOG);
+    if log.exists()
+        && let Err(error) = write_termination_message(&finished.hint, log)
+    {
+        tracing::warn!(%error, "the termination message cannot be written; the store has the result");
+    }
+    Ok(finished.exit)
+}

@@ -1,0 +1,204 @@
+//! Every metric name and label of the sidecar. Labels come from closed sets: routes, status codes, sources, reasons, and
+//! the few revisions that the serving config names; never a user or an item.
+
+use std::{collections::HashMap, time::Duration};
+
+use http::StatusCode;
+use prometheus::{
+    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    core::Collector,
+};
+use sidecar_contract::{LoadedModel, RevisionRef};
+
+/// Seconds; a local answer takes well below a millisecond, a bad day a second.
+const DURATION_BUCKETS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
+/// Label value where no model answered.
+const NO_REVISION: &str = "none";
+
+/// The sidecar's metrics on a registry of their own.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    durations: HistogramVec,
+    in_flight: IntGauge,
+    recommendations: IntCounterVec,
+    load_failures: IntCounterVec,
+    model_info: IntGaugeVec,
+    trained_at: IntGaugeVec,
+    loaded_at: IntGaugeVec,
+    users: IntGaugeVec,
+    items: IntGaugeVec,
+    ndcg: GaugeVec,
+    recall: GaugeVec,
+}
+
+/// Counts one request as in flight while it lives.
+#[derive(Debug)]
+pub struct InFlight(IntGauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Metrics {
+    /// Registers everything.
+    ///
+    /// # Errors
+    /// Only if two names here are equal.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let counter = |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
+            let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok(metric)
+        };
+        let gauge = |name: &str, help: &str, labels: &[&str]| -> Result<IntGaugeVec, prometheus::Error> {
+            let metric = IntGaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok(metric)
+        };
+        let ratio = |name: &str, help: &str| -> Result<GaugeVec, prometheus::Error> {
+            let metric = GaugeVec::new(Opts::new(name, help), &["revision", "subject", "k"])?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok(metric)
+        };
+        let durations = HistogramVec::new(
+            HistogramOpts::new(
+                "recommender_http_request_duration_seconds",
+                "Time from a request's head to its answer.",
+            )
+            .buckets(DURATION_BUCKETS.to_vec()),
+            &["route"],
+        )?;
+        registry.register(Box::new(durations.clone()))?;
+        let in_flight = IntGauge::new("recommender_http_requests_in_flight", "Requests being answered.")?;
+        registry.register(Box::new(in_flight.clone()))?;
+        let build = gauge("recommender_build_info", "Version of the sidecar.", &["version"])?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        Ok(Self {
+            requests: counter(
+                "recommender_http_requests_total",
+                "Requests by route, status code and the revision that answered.",
+                &["route", "code", "revision"],
+            )?,
+            recommendations: counter("recommender_recommendations_total", "Recommended items by source.", &["source"])?,
+            load_failures: counter(
+                "recommender_model_load_failures_total",
+                "Revisions that could not be loaded.",
+                &["reason"],
+            )?,
+            model_info: gauge("recommender_model_info", "The model that answers.", &["revision", "algorithm"])?,
+            trained_at: gauge(
+                "recommender_model_trained_timestamp_seconds",
+                "End of the revision's training run.",
+                &["revision"],
+            )?,
+            loaded_at: gauge(
+                "recommender_model_loaded_timestamp_seconds",
+                "When the revision was swapped in.",
+                &["revision"],
+            )?,
+            users: gauge("recommender_model_users", "Users in the model.", &["revision"])?,
+            items: gauge("recommender_model_items", "Items in the model.", &["revision"])?,
+            ndcg: ratio("recommender_evaluation_ndcg", "NDCG@k of a revision's run, for the model and its baseline.")?,
+            recall: ratio(
+                "recommender_evaluation_recall",
+                "recall@k of a revision's run, for the model and its baseline.",
+            )?,
+            registry,
+            durations,
+            in_flight,
+        })
+    }
+
+    /// Counts a request as in flight until the guard is dropped.
+    pub fn in_flight(&self) -> InFlight {
+        self.in_flight.inc();
+        InFlight(self.in_flight.clone())
+    }
+
+    /// One answered request.
+    pub fn observe_request(&self, route: &str, code: StatusCode, revision: Option<&str>, took: Duration) {
+        self.requests.with_label_values(&[route, code.as_str(), revision.unwrap_or(NO_REVISION)]).inc();
+        self.durations.with_label_values(&[route]).observe(took.as_secs_f64());
+    }
+
+    /// One recommended item.
+    pub fn count_recommendation(&self, source: &str) {
+        self.recommendations.with_label_values(&[source]).inc();
+    }
+
+    /// A revision that could not be loaded.
+    pub fn count_load_failure(&self, reason: &str) {
+        self.load_failures.with_label_values(&[reason]).inc();
+    }
+
+    /// A model was swapped in.
+    pub fn set_model(&self, loaded: &LoadedModel) {
+        let revision = loaded.digest.revision();
+        self.model_info.reset();
+        self.model_info.with_label_values(&[revision, &loaded.algorithm]).set(1);
+        self.loaded_at.with_label_values(&[revision]).set(loaded.loaded_at);
+        self.users.with_label_values(&[revision]).set(i64::try_from(loaded.users).unwrap_or(i64::MAX));
+        self.items.with_label_values(&[revision]).set(i64::try_from(loaded.items).unwrap_or(i64::MAX));
+    }
+
+    /// The serving config's revisions: their metrics appear, and series of revisions that it does not name go.
+    pub fn set_revisions(&self, revisions: &[RevisionRef], serving: Option<&str>) {
+        for revision in revisions {
+            let name = revision.digest.revision();
+            self.trained_at.with_label_values(&[name]).set(revision.trained_at);
+            let Some(metrics) = &revision.metrics else { continue };
+            let k = metrics.k.to_string();
+            for (subject, measured) in [("model", &metrics.model), ("baseline", &metrics.baseline)] {
+                for (gauge, value) in [(&self.ndcg, measured.ndcg), (&self.recall, measured.recall)] {
+                    if let Some(value) = value {
+                        gauge.with_label_values(&[name, subject, &k]).set(value);
+                    }
+                }
+            }
+        }
+        let named = |revision: &str| {
+            revision == NO_REVISION
+                || Some(revision) == serving
+                || revisions.iter().any(|r| r.digest.revision() == revision)
+        };
+        forget(&self.requests, &named, |labels| self.requests.remove(labels));
+        for gauge in [&self.trained_at, &self.loaded_at, &self.users, &self.items] {
+            forget(gauge, &named, |labels| gauge.remove(labels));
+        }
+        for gauge in [&self.ndcg, &self.recall] {
+            forget(gauge, &named, |labels| gauge.remove(labels));
+        }
+    }
+
+    /// The text format.
+    ///
+    /// # Errors
+    /// A metric that cannot be encoded.
+    pub fn encode(&self) -> Result<Vec<u8>, prometheus::Error> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+}
+
+/// Removes the series whose revision is not named any more.
+fn forget<C: Collector>(
+    metric: &C,
+    named: &dyn Fn(&str) -> bool,
+    remove: impl Fn(&HashMap<&str, &str>) -> prometheus::Result<()>,
+) {
+    for family in metric.collect() {
+        for series in family.get_metric() {
+            let labels: HashMap<&str, &str> = series.get_label().iter().map(|l| (l.name(), l.value())).collect();
+            if labels.get("revision").is_some_and(|revision| !named(revision)) {
+                // Gone already is as good as removed.
+                let _ = remove(&labels);
+            }
+        }
+    }
+}
