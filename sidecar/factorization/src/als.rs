@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::ControlFlow};
 
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, Axis};
 use rayon::prelude::*;
 use thiserror::Error;
 
@@ -10,7 +10,7 @@ use crate::{
     gram::gram,
     interactions::Interactions,
     model::Model,
-    objective::objective,
+    objective::regularization_term,
     params::ValidAlsParams,
     random::normal,
     row_solver::{RowSolver, Scratch, SolveError},
@@ -52,7 +52,7 @@ pub enum FitError {
         side: Side,
         /// Its index.
         row: usize,
-        /// From 1; `iterations + 1` is the closing half-sweep.
+        /// From 1.
         sweep: u32,
         /// Why.
         source: SolveError,
@@ -72,11 +72,13 @@ pub struct SweepReport {
     pub sweep: u32,
     /// How many there will be.
     pub sweeps: u32,
-    /// L after the sweep; see the crate's page.
+    /// L after the sweep, before factors are rounded to f32; see the crate's page. It costs next to nothing.
     pub objective: f64,
 }
 
 /// Fits implicit ALS on the ambient rayon pool. `progress` is called after every sweep and may cancel.
+///
+/// A sweep solves all items, then all users; it starts from random users. So training ends with exact users.
 ///
 /// # Errors
 /// Nothing to learn from, a row that cannot be solved (named), or cancelled.
@@ -91,36 +93,23 @@ pub fn fit_als(
     }
     let f = params.factors();
     let by_item = interactions.transpose();
-    let item_entries: Vec<usize> = by_item.offsets().windows(2).map(|w| w[1] - w[0]).collect();
-    let mut item_factors = starting_factors(interactions.items(), f, seed);
-    let mut user_factors = Array2::zeros((interactions.users(), f));
+    let mut user_factors = starting_factors(interactions.users(), f, seed);
+    let mut item_factors = Array2::zeros((interactions.items(), f));
+    let mut item_gram = Array2::zeros((f, f));
     let sweeps = params.iterations();
     for sweep in 1..=sweeps {
-        let item_gram = gram(item_factors.view());
-        let fixed = RowSolver::new(item_factors.view(), item_gram.view(), params);
-        half_sweep(interactions, fixed, &mut user_factors, (Side::User, sweep))?;
         let user_gram = gram(user_factors.view());
-        let fixed = RowSolver::new(user_factors.view(), user_gram.view(), params);
-        half_sweep(&by_item, fixed, &mut item_factors, (Side::Item, sweep))?;
-        let value = evaluate(interactions, &item_entries, user_factors.view(), item_factors.view(), params);
-        if progress(&SweepReport { sweep, sweeps, objective: value }).is_break() {
+        half_sweep(&by_item, (&user_factors, &user_gram), &mut item_factors, params)
+            .map_err(|(row, source)| FitError::Row { side: Side::Item, row, sweep, source })?;
+        item_gram = gram(item_factors.view());
+        let row_terms = half_sweep(interactions, (&item_factors, &item_gram), &mut user_factors, params)
+            .map_err(|(row, source)| FitError::Row { side: Side::User, row, sweep, source })?;
+        let objective = row_terms + regularization_term(&by_item, item_factors.view(), params);
+        if progress(&SweepReport { sweep, sweeps, objective }).is_break() {
             return Err(FitError::Cancelled { sweep });
         }
     }
-    let item_gram = gram(item_factors.view());
-    let fixed = RowSolver::new(item_factors.view(), item_gram.view(), params);
-    half_sweep(interactions, fixed, &mut user_factors, (Side::User, sweeps + 1))?;
     Ok(Model { user_factors, item_factors, gram: item_gram, params: *params })
-}
-
-fn evaluate(
-    interactions: &Interactions,
-    item_entries: &[usize],
-    user_factors: ArrayView2<'_, f32>,
-    item_factors: ArrayView2<'_, f32>,
-    params: &ValidAlsParams,
-) -> f64 {
-    objective(interactions, item_entries, user_factors, item_factors, &gram(item_factors), params)
 }
 
 fn starting_factors(rows: usize, factors: usize, seed: u64) -> Array2<f32> {
@@ -129,37 +118,32 @@ fn starting_factors(rows: usize, factors: usize, seed: u64) -> Array2<f32> {
     Array2::from_shape_fn((rows, factors), |(row, column)| (scale * normal(seed, row as u64, column as u64)) as f32)
 }
 
+/// Solves every row of one side; gives the sum of their minima, or the lowest row that failed, so that neither depends on
+/// threads.
 fn half_sweep(
     rows: &Interactions,
-    solver: RowSolver<'_>,
+    (fixed, gram): (&Array2<f32>, &Array2<f64>),
     solved: &mut Array2<f32>,
-    (side, sweep): (Side, u32),
-) -> Result<(), FitError> {
-    let f = solved.ncols();
+    params: &ValidAlsParams,
+) -> Result<f64, (usize, SolveError)> {
+    let solver = RowSolver::new(fixed.view(), gram.view(), params).map_err(|source| (0, source))?;
     let tasks: Vec<_> = solved.axis_chunks_iter_mut(Axis(0), TASK_ROWS).enumerate().collect();
-    let failures: Vec<(usize, SolveError)> = tasks
+    let sums: Vec<Result<f64, (usize, SolveError)>> = tasks
         .into_par_iter()
         .with_max_len(1)
         .map_init(
-            || Scratch::new(f),
+            || Scratch::new(params.factors()),
             |scratch, (task, mut chunk)| {
+                let mut sum = 0.0;
                 for (offset, mut out) in chunk.rows_mut().into_iter().enumerate() {
                     let row = task * TASK_ROWS + offset;
-                    let (indexes, values) = rows.row(row);
-                    let solved =
-                        out.as_slice_mut().map_or(Ok(()), |out| solver.solve_into(indexes, values, scratch, out));
-                    if let Err(source) = solved {
-                        return Some((row, source));
-                    }
+                    let (indexes, weights) = rows.row(row);
+                    let out = out.as_slice_mut().expect("factor matrices are in standard layout");
+                    sum += solver.solve_into(indexes, weights, scratch, out).map_err(|source| (row, source))?;
                 }
-                None
+                Ok(sum)
             },
         )
-        .flatten_iter()
         .collect();
-    // The lowest row, so that the message does not depend on threads.
-    match failures.into_iter().min_by_key(|(row, _)| *row) {
-        Some((row, source)) => Err(FitError::Row { side, row, sweep, source }),
-        None => Ok(()),
-    }
+    sums.into_iter().sum()
 }

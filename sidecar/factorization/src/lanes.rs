@@ -1,60 +1,55 @@
 //! Inner products over a fixed number of virtual lanes: the compiler may use any vector width, the order of additions
 //! stays the same.
 
-/// Lanes of an f32 product.
-const LANES_F32: usize = 16;
-/// Lanes of an f64 product.
-const LANES_F64: usize = 8;
+use crate::simd::{self, Kernel};
 
-/// ⟨x, y⟩ in f32; the shorter length counts.
-pub(crate) fn dot_f32(x: &[f32], y: &[f32]) -> f32 {
-    let mut sums = [0.0_f32; LANES_F32];
-    let (x_blocks, x_rest) = x.as_chunks::<LANES_F32>();
-    let (y_blocks, y_rest) = y.as_chunks::<LANES_F32>();
-    for (a, b) in x_blocks.iter().zip(y_blocks) {
-        for lane in 0..LANES_F32 {
-            sums[lane] += a[lane] * b[lane];
+/// Lanes of a product.
+const LANES: usize = 16;
+
+/// ⟨x, y⟩ of two rows of one length.
+#[inline(always)]
+fn dot(x: &[f32], y: &[f32]) -> f32 {
+    let mut sums = [0.0_f32; LANES];
+    let (x_blocks, x_rest) = x.as_chunks::<LANES>();
+    let (y_blocks, y_rest) = y.as_chunks::<LANES>();
+    for (x, y) in x_blocks.iter().zip(y_blocks) {
+        for lane in 0..LANES {
+            sums[lane] = x[lane].mul_add(y[lane], sums[lane]);
         }
     }
-    for (lane, (a, b)) in x_rest.iter().zip(y_rest).enumerate() {
-        sums[lane] += a * b;
+    for (lane, (x, y)) in x_rest.iter().zip(y_rest).enumerate() {
+        sums[lane] = x.mul_add(*y, sums[lane]);
     }
-    let mut width = LANES_F32 / 2;
-    while width > 0 {
-        for lane in 0..width {
-            sums[lane] += sums[lane + width];
-        }
-        width /= 2;
-    }
-    sums[0]
+    let s: [f32; 8] = std::array::from_fn(|lane| sums[lane] + sums[lane + 8]);
+    ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
 }
 
-/// ⟨x, y⟩ in f64; the shorter length counts.
-pub(crate) fn dot_f64(x: &[f64], y: &[f64]) -> f64 {
-    let mut sums = [0.0_f64; LANES_F64];
-    let (x_blocks, x_rest) = x.as_chunks::<LANES_F64>();
-    let (y_blocks, y_rest) = y.as_chunks::<LANES_F64>();
-    for (a, b) in x_blocks.iter().zip(y_blocks) {
-        for lane in 0..LANES_F64 {
-            sums[lane] += a[lane] * b[lane];
+/// The inner products of a query with rows that lie one after the other, one for each of `products`.
+pub(crate) fn dots(query: &[f32], rows: &[f32], products: &mut [f32]) {
+    simd::run(Dots { query, rows, products });
+}
+
+struct Dots<'a> {
+    query: &'a [f32],
+    rows: &'a [f32],
+    products: &'a mut [f32],
+}
+
+impl Kernel for Dots<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for (product, row) in self.products.iter_mut().zip(self.rows.chunks_exact(self.query.len().max(1))) {
+            *product = dot(self.query, row);
         }
     }
-    for (lane, (a, b)) in x_rest.iter().zip(y_rest).enumerate() {
-        sums[lane] += a * b;
-    }
-    let mut width = LANES_F64 / 2;
-    while width > 0 {
-        for lane in 0..width {
-            sums[lane] += sums[lane + width];
-        }
-        width /= 2;
-    }
-    sums[0]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::normal;
 
     #[test]
     fn small_integers_multiply_exactly_at_every_length() {
@@ -62,10 +57,24 @@ mod tests {
             let x: Vec<f32> = (0..length).map(|i| f32::from(i % 7) - 3.0).collect();
             let y: Vec<f32> = (0..length).map(|i| f32::from(i % 5)).collect();
             let exact: i32 = (0..i32::from(length)).map(|i| (i % 7 - 3) * (i % 5)).sum();
-            assert!((f64::from(dot_f32(&x, &y)) - f64::from(exact)).abs() < 1e-9, "f32, length {length}");
-            let (x, y): (Vec<f64>, Vec<f64>) =
-                (x.into_iter().map(f64::from).collect(), y.into_iter().map(f64::from).collect());
-            assert!((dot_f64(&x, &y) - f64::from(exact)).abs() < 1e-9, "f64, length {length}");
+            let mut products = [0.0; 2];
+            dots(&x, &[y.clone(), y].concat(), &mut products);
+            for product in products {
+                assert!((f64::from(product) - f64::from(exact)).abs() < 1e-9, "length {length}");
+            }
         }
+    }
+
+    #[test]
+    #[expect(clippy::cast_possible_truncation, reason = "any number will do")]
+    fn every_instruction_set_gives_the_same_bits() {
+        let (query, rows): (Vec<f32>, Vec<f32>) = {
+            let draw = |stream: u64, length: u64| (0..length).map(|i| normal(1, stream, i) as f32).collect();
+            (draw(0, 67), draw(1, 67 * 5))
+        };
+        let (mut wide, mut narrow) = ([0.0_f32; 5], [0.0_f32; 5]);
+        dots(&query, &rows, &mut wide);
+        Dots { query: &query, rows: &rows, products: &mut narrow }.run();
+        assert_eq!(wide.map(f32::to_bits), narrow.map(f32::to_bits));
     }
 }

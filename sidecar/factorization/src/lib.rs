@@ -37,6 +37,7 @@
 //! [`ranking`] recall@k and NDCG@k · [`bootstrap`] intervals · [`memory`] forecast.
 #![allow(clippy::indexing_slicing)] // Shapes are checked where matrices are made; kernels index below those bounds.
 #![allow(clippy::needless_pass_by_value, clippy::trivially_copy_pass_by_ref)] // Views and small records are handles.
+#![allow(clippy::inline_always)] // Kernels are compiled anew for each instruction set; see `simd`.
 #![allow(clippy::many_single_char_names, clippy::similar_names)] // Symbols are the papers'.
 
 pub mod als;
@@ -47,13 +48,15 @@ pub mod interactions;
 mod lanes;
 pub mod memory;
 pub mod model;
-mod objective;
+pub mod objective;
 pub mod params;
 pub mod popularity;
 mod random;
 pub mod ranking;
 pub mod row_solver;
+mod simd;
 pub mod split;
+mod tile;
 pub mod top_k;
 
 pub use als::{FitError, Side, SweepReport, fit_als};
@@ -62,6 +65,7 @@ pub use gram::gram;
 pub use interactions::{Entry, Evidence, Interactions, InteractionsError};
 pub use memory::memory_forecast_bytes;
 pub use model::Model;
+pub use objective::objective;
 pub use params::{AlsParams, ParamsError, ValidAlsParams};
 pub use popularity::popularity;
 pub use ranking::{RankingMetrics, UserScores, evaluate_ranking, ndcg_at_k, recall_at_k, rmse};

@@ -1,6 +1,6 @@
 //! How much memory a fit takes, before it is tried.
 
-use crate::{gram::CHUNKS_MAX, params::ValidAlsParams};
+use crate::{gram::CHUNKS_MAX, params::ValidAlsParams, row_solver::Scratch};
 
 /// Bytes of an entry in one compressed orientation: column and value.
 const ENTRY_BYTES: u64 = 8;
@@ -16,8 +16,8 @@ pub fn memory_forecast_bytes(users: u64, items: u64, entries: u64, threads: u64,
     let rows = users.saturating_add(items);
     let sparse = entries.saturating_mul(2 * ENTRY_BYTES + UNSORTED_ENTRY_BYTES).saturating_add(rows.saturating_mul(16));
     let factors = rows.saturating_mul(f).saturating_mul(FACTOR_BYTES);
-    // One matrix and five rows a thread, and a partial Gram matrix for each chunk of rows.
-    let scratch = threads.saturating_mul(8 * (f * f + 5 * f));
+    // Each thread's equations, and a partial Gram matrix for each chunk of rows.
+    let scratch = threads.saturating_mul(Scratch::bytes(params.factors()) as u64);
     let partial = CHUNKS_MAX as u64 * 8 * f * f;
     sparse.saturating_add(factors).saturating_add(scratch).saturating_add(partial)
 }

@@ -27,7 +27,7 @@ impl Model {
     /// # Errors
     /// As [`RowSolver::solve`].
     pub fn fold_in(&self, items: &[u32], values: &[f32]) -> Result<Vec<f32>, SolveError> {
-        RowSolver::new(self.item_factors.view(), self.gram.view(), &self.params).solve(items, values)
+        RowSolver::new(self.item_factors.view(), self.gram.view(), &self.params)?.solve(items, values)
     }
 
     /// The `n` best items of a stored user, without `exclude` (ascending).

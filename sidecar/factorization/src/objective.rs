@@ -1,6 +1,6 @@
 //! The objective's value, in f64; the formula stands on the crate's page.
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::ArrayView2;
 use rayon::prelude::*;
 
 use crate::{
@@ -12,32 +12,39 @@ use crate::{
 /// Rows summed together; fixed, so that threads do not matter.
 const CHUNK_ROWS: usize = 1024;
 
-/// L(U, V). `item_gram` is VᵀV; Σ_all ŷ² is the inner product of the two Gram matrices.
-pub(crate) fn objective(
+/// L(U, V) of any two factor matrices, as the crate's page states it. Σ_all ŷ² is the inner product of the Gram matrices.
+///
+/// # Panics
+/// If shapes disagree: users × factors and items × factors.
+pub fn objective(
     interactions: &Interactions,
-    item_entries: &[usize],
     user_factors: ArrayView2<'_, f32>,
     item_factors: ArrayView2<'_, f32>,
-    item_gram: &Array2<f64>,
     params: &ValidAlsParams,
 ) -> f64 {
-    let users = interactions.users();
-    let observed = sum_rows(users, |user| {
+    let observed = sum_rows(interactions.users(), |user| {
         let (items, values) = interactions.row(user);
         let u = user_factors.row(user);
         let cells = items.iter().zip(values).map(|(&item, &value)| {
-            let y: f64 =
-                u.iter().zip(item_factors.row(item as usize)).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+            let v = item_factors.row(item as usize);
+            let y: f64 = u.iter().zip(v).map(|(u, v)| f64::from(*u) * f64::from(*v)).sum();
             let Evidence { a, b } = Evidence::of(value);
             a * y * y - 2.0 * b * y
         });
-        cells.sum::<f64>() + params.row_regularization(items.len(), interactions.items()) * squared_norm(u)
+        cells.sum()
     });
-    let items = sum_rows(interactions.items(), |item| {
-        params.row_regularization(item_entries[item], users) * squared_norm(item_factors.row(item))
-    });
-    let all: f64 = gram(user_factors).iter().zip(item_gram).map(|(x, y)| x * y).sum();
-    observed + items + params.unobserved_weight() * all
+    let all: f64 = gram(user_factors).iter().zip(&gram(item_factors)).map(|(x, y)| x * y).sum();
+    observed
+        + params.unobserved_weight() * all
+        + regularization_term(interactions, user_factors, params)
+        + regularization_term(&interactions.transpose(), item_factors, params)
+}
+
+/// λ Σ (n + α₀N)^ν ‖row‖² of one side; `rows` has that side's rows.
+pub(crate) fn regularization_term(rows: &Interactions, factors: ArrayView2<'_, f32>, params: &ValidAlsParams) -> f64 {
+    sum_rows(rows.users(), |row| {
+        params.row_regularization(rows.row(row).0.len(), rows.items()) * squared_norm(factors.row(row))
+    })
 }
 
 fn squared_norm(row: ndarray::ArrayView1<'_, f32>) -> f64 {

@@ -4,7 +4,7 @@ use std::{cmp::Ordering, collections::BinaryHeap};
 
 use ndarray::ArrayView2;
 
-use crate::lanes::dot_f32;
+use crate::lanes::dots;
 
 /// An item and its score.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -16,7 +16,7 @@ pub struct Scored {
 }
 
 impl Scored {
-    /// Best first; total, also for NaN.
+    /// Best first.
     fn rank(&self, other: &Self) -> Ordering {
         other.score.total_cmp(&self.score).then(self.item.cmp(&other.item))
     }
@@ -46,52 +46,75 @@ impl Ord for Kept {
     }
 }
 
+/// Items that are scored before the heap sees them.
+const BLOCK_ITEMS: usize = 256;
+
 /// The `n` best rows of `item_factors` (items × factors) by inner product with `query` (factors), of those that `keep`
-/// lets pass; fewer if fewer pass.
+/// lets pass; fewer if fewer pass. A score that is not a number is never among them.
+///
+/// # Panics
+/// If `query` is not as long as the item factors have columns.
 pub fn top_k(query: &[f32], item_factors: ArrayView2<'_, f32>, n: usize, keep: impl Fn(u32) -> bool) -> Vec<Scored> {
-    best(item_factors.nrows(), n, keep, |item| {
-        item_factors.row(item).as_slice().map_or(f32::NEG_INFINITY, |row| dot_f32(query, row))
-    })
+    best(query, item_factors, n, keep, |_, _| {})
 }
 
-/// The `n` items most like `item` by cosine, without itself. An item whose factors are all 0 is like nothing: score 0.
+/// The `n` items most like `item` by cosine, without itself; none if there is no such item. An item whose factors are all
+/// 0 is like nothing: score 0.
 pub fn similar_items(
     item: u32,
     item_factors: ArrayView2<'_, f32>,
     n: usize,
     keep: impl Fn(u32) -> bool,
 ) -> Vec<Scored> {
-    let rows = item_factors.nrows();
-    let row = |index: usize| item_factors.row(index).to_slice();
-    let Some(query) = (item as usize).lt(&rows).then(|| row(item as usize)).flatten() else {
+    if item as usize >= item_factors.nrows() {
         return Vec::new();
+    }
+    let query = item_factors.row(item as usize).to_vec();
+    let length = norm(&query);
+    let cosines = |rows: &[f32], scores: &mut [f32]| {
+        for (score, row) in scores.iter_mut().zip(rows.chunks_exact(query.len().max(1))) {
+            let lengths = length * norm(row);
+            *score = if lengths > 0.0 { *score / lengths } else { 0.0 };
+        }
     };
-    let length = dot_f32(query, query).sqrt();
-    best(
-        rows,
-        n,
-        |other| other != item && keep(other),
-        |other| {
-            row(other).map_or(0.0, |v| {
-                let lengths = length * dot_f32(v, v).sqrt();
-                if lengths > 0.0 { dot_f32(query, v) / lengths } else { 0.0 }
-            })
-        },
-    )
+    best(&query, item_factors, n, |other| other != item && keep(other), cosines)
 }
 
+fn norm(row: &[f32]) -> f32 {
+    let mut square = [0.0];
+    dots(row, row, &mut square);
+    square[0].sqrt()
+}
+
+/// Scans all items block by block; `adjust` gets a block's rows and their inner products with the query.
 #[expect(clippy::cast_possible_truncation, reason = "items ≤ INDEX_MAX")]
-fn best(items: usize, n: usize, keep: impl Fn(u32) -> bool, score: impl Fn(usize) -> f32) -> Vec<Scored> {
+fn best(
+    query: &[f32],
+    item_factors: ArrayView2<'_, f32>,
+    n: usize,
+    keep: impl Fn(u32) -> bool,
+    adjust: impl Fn(&[f32], &mut [f32]),
+) -> Vec<Scored> {
+    let (items, factors) = item_factors.dim();
+    assert_eq!(query.len(), factors, "a query has as many entries as the item factors have columns");
+    let whole = item_factors.as_standard_layout();
+    let rows = whole.as_slice().unwrap_or_default();
+    let mut scores = [0.0; BLOCK_ITEMS];
     let mut heap: BinaryHeap<Kept> = BinaryHeap::with_capacity(n.min(items) + 1);
-    for index in 0..items {
-        let candidate = Kept(Scored { item: index as u32, score: score(index) });
-        let enters = heap.len() < n || heap.peek().is_some_and(|worst| candidate < *worst);
-        if !enters || !keep(candidate.0.item) {
-            continue;
-        }
-        heap.push(candidate);
-        if heap.len() > n {
-            heap.pop();
+    for (rows, start) in rows.chunks(BLOCK_ITEMS * factors.max(1)).zip((0..items).step_by(BLOCK_ITEMS)) {
+        let scores = &mut scores[..BLOCK_ITEMS.min(items - start)];
+        dots(query, rows, scores);
+        adjust(rows, scores);
+        for (item, &score) in (start as u32..).zip(&*scores) {
+            // Adding 0 makes −0 a 0, so that the index alone decides between them.
+            let candidate = Kept(Scored { item, score: score + 0.0 });
+            let enters = heap.len() < n || heap.peek().is_some_and(|worst| candidate < *worst);
+            if enters && !score.is_nan() && keep(item) {
+                heap.push(candidate);
+                if heap.len() > n {
+                    heap.pop();
+                }
+            }
         }
     }
     heap.into_sorted_vec().into_iter().map(|kept| kept.0).collect()

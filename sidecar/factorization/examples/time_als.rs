@@ -1,0 +1,69 @@
+//! Fits implicit ALS to a file of visits and says how long a sweep takes and how good the lists are.
+//!
+//! `cargo run --release -p factorization --example time_als -- train.txt [test.txt [factors [sweeps [threads]]]]`
+//!
+//! Each line of a file is a user's index followed by the indexes of their items, separated by spaces (the form in which
+//! the Gowalla check-ins of He et al. 2020, "LightGCN", are shared).
+
+use std::{error::Error, fs, ops::ControlFlow, time::Instant};
+
+use factorization::{AlsParams, Entry, Interactions, evaluate_ranking, fit_als};
+
+/// Length of the measured lists.
+const K: usize = 20;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut args = std::env::args().skip(1);
+    let train = read(&args.next().ok_or("name a file of visits")?)?;
+    let test = args.next().filter(|path| path != "-").map(|path| read(&path)).transpose()?;
+    let mut number = |default: u32| args.next().map_or(Ok(default), |text| text.parse());
+    let (factors, iterations, threads) = (number(64)?, number(5)?, number(2)?);
+
+    let size = |pick: fn(&Entry) -> u32| {
+        train.iter().chain(test.iter().flatten()).map(pick).max().map_or(0, |index| index as usize + 1)
+    };
+    let (users, items) = (size(|entry| entry.user), size(|entry| entry.item));
+    let train = Interactions::from_entries(users, items, train)?;
+    println!("{users} users, {items} items, {} visits, {factors} factors, {threads} threads", train.nnz());
+
+    let params = AlsParams { factors, iterations, ..AlsParams::default() }.check()?;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads as usize).build()?;
+    let mut last = Instant::now();
+    let model = pool.install(|| {
+        fit_als(&train, &params, 42, &mut |report| {
+            let seconds = last.elapsed().as_secs_f64();
+            println!("sweep {:>3}: {seconds:.3} s, objective {:.6e}", report.sweep, report.objective);
+            last = Instant::now();
+            ControlFlow::Continue(())
+        })
+    })?;
+    println!("closing half-sweep: {:.3} s", last.elapsed().as_secs_f64());
+
+    if let Some(test) = test {
+        let test = Interactions::from_entries(users, items, test)?;
+        let started = Instant::now();
+        let scores = pool.install(|| {
+            evaluate_ranking(&test, K, |user| {
+                let (seen, _) = train.row(user as usize);
+                model.recommend(user as usize, K, seen).into_iter().map(|scored| scored.item).collect()
+            })
+        });
+        let (recall, ndcg) = (scores.recall().unwrap_or(f64::NAN), scores.ndcg().unwrap_or(f64::NAN));
+        let seconds = started.elapsed().as_secs_f64();
+        println!("recall@{K} {recall:.5}, ndcg@{K} {ndcg:.5} over {} users in {seconds:.2} s", scores.users.len());
+    }
+    Ok(())
+}
+
+fn read(path: &str) -> Result<Vec<Entry>, Box<dyn Error>> {
+    let mut entries = Vec::new();
+    for line in fs::read_to_string(path)?.lines() {
+        let mut numbers = line.split_ascii_whitespace().map(str::parse::<u32>);
+        let Some(user) = numbers.next() else { continue };
+        let user = user?;
+        for item in numbers {
+            entries.push(Entry { user, item: item?, value: 1.0 });
+        }
+    }
+    Ok(entries)
+}
