@@ -1,0 +1,5 @@
+//! Prints the CRD.
+
+fn main() {
+    print!("{}", recommender_crds::crd_yaml());
+}
