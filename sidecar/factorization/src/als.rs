@@ -147,3 +147,30 @@ fn half_sweep(
         .collect();
     sums.into_iter().sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{interactions::Entry, objective::objective, params::AlsParams, random::below, random::word};
+
+    #[test]
+    fn no_half_sweep_raises_the_objective() {
+        let index = |stream: u64, i: u64| u32::try_from(below(word(5, stream, i), 80)).unwrap();
+        let entries = (0..900).map(|i| Entry { user: index(0, i), item: index(1, i), value: f32::from(i % 7 != 0) });
+        let by_user = Interactions::from_entries(80, 80, entries.collect()).unwrap();
+        let by_item = by_user.transpose();
+        let params = AlsParams { factors: 12, ..AlsParams::default() }.check().unwrap();
+        let (mut users, mut items) = (starting_factors(80, 12, 1), starting_factors(80, 12, 2));
+        let mut last = objective(&by_user, users.view(), items.view(), &params);
+        for half in 0..12 {
+            if half % 2 == 0 {
+                half_sweep(&by_item, (&users, &gram(users.view())), &mut items, &params).unwrap();
+            } else {
+                half_sweep(&by_user, (&items, &gram(items.view())), &mut users, &params).unwrap();
+            }
+            let next = objective(&by_user, users.view(), items.view(), &params);
+            assert!(next <= last + 1e-6 * last.abs(), "half-sweep {half}: {next} after {last}");
+            last = next;
+        }
+    }
+}

@@ -68,3 +68,22 @@ fn widen(line: &mut [f64], row: ArrayView1<'_, f32>) {
         None => line.iter_mut().zip(row).for_each(|(to, from)| *to = f64::from(*from)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::normal;
+
+    #[test]
+    #[expect(clippy::cast_possible_truncation, reason = "any number will do")]
+    fn it_is_the_product_of_the_transpose_with_itself() {
+        let factors = Array2::from_shape_fn((2500, 11), |(i, j)| normal(1, i as u64, j as u64) as f32);
+        let wide = factors.mapv(f64::from);
+        let plain = wide.t().dot(&wide);
+        for (fast, plain) in gram(factors.view()).iter().zip(&plain) {
+            assert!((fast - plain).abs() < 1e-9, "{fast} {plain}");
+        }
+        let part = || Products { factors: factors.view(), rows: 0..100 };
+        assert_eq!(simd::run(part()), part().run(), "every instruction set gives the same bits");
+    }
+}

@@ -6,22 +6,39 @@ use crate::simd::{self, Kernel};
 /// Lanes of a product.
 const LANES: usize = 16;
 
+/// Sums by lane + x·y, rounded once. Whole arrays in and out keep the lanes in vector registers.
+#[inline(always)]
+fn multiply_add(x: &[f32; LANES], y: &[f32; LANES], mut sums: [f32; LANES]) -> [f32; LANES] {
+    for lane in 0..LANES {
+        sums[lane] = x[lane].mul_add(y[lane], sums[lane]);
+    }
+    sums
+}
+
 /// ⟨x, y⟩ of two rows of one length.
 #[inline(always)]
 fn dot(x: &[f32], y: &[f32]) -> f32 {
-    let mut sums = [0.0_f32; LANES];
+    let mut sums = [0.0; LANES];
     let (x_blocks, x_rest) = x.as_chunks::<LANES>();
     let (y_blocks, y_rest) = y.as_chunks::<LANES>();
     for (x, y) in x_blocks.iter().zip(y_blocks) {
-        for lane in 0..LANES {
-            sums[lane] = x[lane].mul_add(y[lane], sums[lane]);
-        }
+        sums = multiply_add(x, y, sums);
     }
-    for (lane, (x, y)) in x_rest.iter().zip(y_rest).enumerate() {
-        sums[lane] = x.mul_add(*y, sums[lane]);
+    if !x_rest.is_empty() {
+        let (mut x, mut y) = ([0.0; LANES], [0.0; LANES]);
+        x[..x_rest.len()].copy_from_slice(x_rest);
+        y[..y_rest.len()].copy_from_slice(y_rest);
+        sums = multiply_add(&x, &y, sums);
     }
-    let s: [f32; 8] = std::array::from_fn(|lane| sums[lane] + sums[lane + 8]);
-    ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
+    let mut eight = [0.0; 8];
+    for lane in 0..8 {
+        eight[lane] = sums[lane] + sums[lane + 8];
+    }
+    let mut four = [0.0; 4];
+    for lane in 0..4 {
+        four[lane] = eight[lane] + eight[lane + 4];
+    }
+    (four[0] + four[2]) + (four[1] + four[3])
 }
 
 /// The inner products of a query with rows that lie one after the other, one for each of `products`.

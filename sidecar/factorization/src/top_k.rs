@@ -101,18 +101,25 @@ fn best(
     let rows = whole.as_slice().unwrap_or_default();
     let mut scores = [0.0; BLOCK_ITEMS];
     let mut heap: BinaryHeap<Kept> = BinaryHeap::with_capacity(n.min(items) + 1);
+    // What a score must exceed once there are n.
+    let mut bar = f32::INFINITY;
     for (rows, start) in rows.chunks(BLOCK_ITEMS * factors.max(1)).zip((0..items).step_by(BLOCK_ITEMS)) {
         let scores = &mut scores[..BLOCK_ITEMS.min(items - start)];
         dots(query, rows, scores);
         adjust(rows, scores);
         for (item, &score) in (start as u32..).zip(&*scores) {
-            // Adding 0 makes −0 a 0, so that the index alone decides between them.
-            let candidate = Kept(Scored { item, score: score + 0.0 });
-            let enters = heap.len() < n || heap.peek().is_some_and(|worst| candidate < *worst);
-            if enters && !score.is_nan() && keep(item) {
-                heap.push(candidate);
+            // Indexes ascend, so an equal score comes too late. NaN is greater than nothing.
+            if score > bar || (heap.len() < n && !score.is_nan()) {
+                if !keep(item) {
+                    continue;
+                }
+                // Adding 0 makes −0 a 0, so that the index alone decides between them.
+                heap.push(Kept(Scored { item, score: score + 0.0 }));
                 if heap.len() > n {
                     heap.pop();
+                }
+                if heap.len() == n {
+                    bar = heap.peek().map_or(f32::INFINITY, |worst| worst.0.score);
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use factorization::{AlsParams, Interactions, Model, fit_als};
+use factorization::{AlsParams, Entry, Interactions, Model, fit_als, objective};
 use ndarray::{Array1, Array2};
 
 use crate::data::{interactions, params};
@@ -29,11 +29,11 @@ fn dense_objective(data: &Interactions, u: &Array2<f32>, v: &Array2<f32>, p: Als
     let mut by_item = vec![0_usize; data.items()];
     for user in 0..data.users() {
         let (items, values) = data.row(user);
-        for item in 0..data.items() {
+        for (item, entries) in by_item.iter_mut().enumerate() {
             let y = u.row(user).dot(&v.row(item));
             total += p.unobserved_weight * y * y;
             if let Ok(place) = items.binary_search(&u32::try_from(item).unwrap()) {
-                by_item[item] += 1;
+                *entries += 1;
                 let w = f64::from(values[place]);
                 let (a, b) = evidence(w);
                 total += a * y * y - 2.0 * b * y;
@@ -122,31 +122,65 @@ fn folding_in_a_known_user_gives_the_stored_row_bit_for_bit() {
 #[test]
 fn the_reported_objective_is_the_dense_one_and_never_rises() {
     let data = interactions(60, 40, 500, 3);
-    for sweeps in 1..=6 {
+    let (_, all) = fit(&data, AlsParams { iterations: 6, ..params() });
+    for pair in all.windows(2) {
+        assert!(pair[1] <= pair[0] + 1e-6 * pair[0].abs(), "{all:?}");
+    }
+    for (sweeps, reported) in (1..=6).zip(all) {
+        // The same start, so this fit ends where the longer one was after as many sweeps.
         let p = AlsParams { iterations: sweeps, ..params() };
         let (model, objectives) = fit(&data, p);
-        for pair in objectives.windows(2) {
-            assert!(pair[1] <= pair[0] + 1e-6 * pair[0].abs(), "{objectives:?}");
-        }
-        // The closing half-sweep over users lies between this fit's last sweep and one sweep more.
-        let closed = dense_objective(&data, &model.user_factors, &model.item_factors, p);
-        let last = *objectives.last().unwrap();
-        assert!(closed <= last + 1e-6 * last.abs(), "sweep {sweeps}: {closed} after {last}");
-        let (_, longer) = fit(&data, AlsParams { iterations: sweeps + 1, ..p });
-        let next = longer[sweeps as usize];
-        assert!(next <= closed + 1e-6 * closed.abs(), "sweep {sweeps}: {next} after {closed}");
+        assert_eq!(objectives.last(), Some(&reported));
+        let dense = dense_objective(&data, &model.user_factors, &model.item_factors, p);
+        assert!((dense - reported).abs() <= 1e-9 * dense.abs(), "sweep {sweeps}: {dense} {reported}");
+        let sparse = objective(&data, model.user_factors.view(), model.item_factors.view(), &p.check().unwrap());
+        assert!((dense - sparse).abs() <= 1e-9 * dense.abs(), "sweep {sweeps}: {dense} {sparse}");
     }
 }
 
 #[test]
-fn an_objective_at_rest_equals_the_dense_one() {
-    // After many sweeps the closing half-sweep changes nothing, so report and dense sum are of the same factors.
-    let data = interactions(30, 20, 200, 4);
-    let p = AlsParams { iterations: 400, regularization: 0.5, ..params() };
-    let (model, objectives) = fit(&data, p);
-    let dense = dense_objective(&data, &model.user_factors, &model.item_factors, p);
-    let reported = *objectives.last().unwrap();
-    assert!((dense - reported).abs() <= 1e-5 * dense.abs(), "{dense} {reported}");
+fn a_matrix_of_low_rank_is_recovered() {
+    // Groups of users who all met all items of their group and nothing else, with one weight w a group: without
+    // regularization the best prediction is w/(w + α₀) inside and 0 outside, and that matrix has one rank a group.
+    let groups: [(u32, u32, f32); 3] = [(12, 9, 1.0), (7, 15, 2.0), (20, 5, 0.5)];
+    let (users, items) = groups.iter().fold((0, 0), |(users, items), group| (users + group.0, items + group.1));
+    let mut entries = Vec::new();
+    let mut expected = Array2::<f64>::zeros((users as usize, items as usize));
+    let (mut first_user, mut first_item) = (0, 0);
+    for (users, items, value) in groups {
+        for user in first_user..first_user + users {
+            for item in first_item..first_item + items {
+                entries.push(Entry { user, item, value });
+                expected[[user as usize, item as usize]] = f64::from(value) / (f64::from(value) + 0.3);
+            }
+        }
+        (first_user, first_item) = (first_user + users, first_item + items);
+    }
+    let data = Interactions::from_entries(users as usize, items as usize, entries).unwrap();
+    let p = AlsParams { factors: 3, iterations: 100, regularization: 1e-9, ..params() };
+    let (model, _) = fit(&data, p);
+    let predicted = model.user_factors.mapv(f64::from).dot(&model.item_factors.mapv(f64::from).t());
+    let worst = (predicted - expected).mapv(f64::abs).into_iter().fold(0.0, f64::max);
+    assert!(worst < 1e-4, "{worst}");
+}
+
+#[test]
+fn relabelled_items_get_the_same_factors() {
+    let data = interactions(60, 40, 600, 9);
+    let new_label = |item: u32| (item * 7 + 3) % 40; // 7 and 40 have no common divisor
+    let mut entries = Vec::new();
+    for user in 0..60_u32 {
+        let (items, values) = data.row(user as usize);
+        entries.extend(items.iter().zip(values).map(|(&item, &value)| Entry { user, item: new_label(item), value }));
+    }
+    let relabelled = Interactions::from_entries(60, 40, entries).unwrap();
+    let ((model, _), (other, _)) = (fit(&data, params()), fit(&relabelled, params()));
+    for item in 0..40_u32 {
+        let (row, other) = (model.item_factors.row(item as usize), other.item_factors.row(new_label(item) as usize));
+        for (x, y) in row.iter().zip(other) {
+            assert!((x - y).abs() <= 1e-4 * (1.0 + x.abs()), "item {item}: {x} {y}");
+        }
+    }
 }
 
 #[test]
@@ -170,7 +204,7 @@ fn the_order_of_entries_does_not_matter() {
     let mut entries = Vec::new();
     for user in 0..50_u32 {
         let (items, values) = data.row(user as usize);
-        entries.extend(items.iter().zip(values).map(|(&item, &value)| factorization::Entry { user, item, value }));
+        entries.extend(items.iter().zip(values).map(|(&item, &value)| Entry { user, item, value }));
     }
     entries.reverse();
     assert_eq!(Interactions::from_entries(50, 30, entries).unwrap(), data);
@@ -182,7 +216,7 @@ fn two_taste_groups_are_told_apart() {
     let mut entries = Vec::new();
     for user in 0..40_u32 {
         for item in (0..20_u32).filter(|item| item % 2 == user % 2 && item / 2 != user % 10) {
-            entries.push(factorization::Entry { user, item, value: 1.0 });
+            entries.push(Entry { user, item, value: 1.0 });
         }
     }
     let data = Interactions::from_entries(40, 20, entries).unwrap();

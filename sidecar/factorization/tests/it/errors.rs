@@ -2,7 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use factorization::{AlsParams, Entry, FitError, Interactions, fit_als};
+use factorization::{AlsParams, Entry, FitError, Interactions, RowSolver, Side, fit_als};
+use ndarray::Array2;
 
 use crate::data::{interactions, params};
 
@@ -55,6 +56,17 @@ fn nothing_to_learn_from_is_an_error() {
 }
 
 #[test]
+fn equations_without_one_solution_name_the_row() {
+    // Two factors, one user, nothing that weighs the rest: every item's equations have rank 1.
+    let data = Interactions::from_entries(1, 3, vec![entry(0, 1, 1.0)]).unwrap();
+    let params = AlsParams { factors: 2, regularization: 0.0, unobserved_weight: 1.0, ..params() };
+    let result = fit_als(&data, &params.check().unwrap(), 1, &mut |_| ControlFlow::Continue(()));
+    let FitError::Row { side, row, sweep, source } = result.unwrap_err() else { panic!("expected a row") };
+    assert_eq!((side, row, sweep), (Side::Item, 1, 1));
+    assert!(source.to_string().contains("raise regularization"), "{source}");
+}
+
+#[test]
 fn a_fit_can_be_cancelled() {
     let result = fit_als(&interactions(9, 9, 30, 1), &params().check().unwrap(), 1, &mut |report| {
         if report.sweep == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -77,5 +89,29 @@ fn a_fold_in_refuses_what_it_does_not_know() {
     let model = fit_als(&data, &params().check().unwrap(), 1, &mut |_| ControlFlow::Continue(())).unwrap();
     assert!(model.fold_in(&[9], &[1.0]).unwrap_err().to_string().contains("index 9 is outside 0..9"));
     assert!(model.fold_in(&[1], &[f32::NAN]).unwrap_err().to_string().contains("finite"));
+    assert!(model.fold_in(&[3, 1], &[1.0, 1.0]).unwrap_err().to_string().contains("index 1 does not come after"));
+    assert!(model.fold_in(&[3, 3], &[1.0, 1.0]).unwrap_err().to_string().contains("merge those of one index"));
+    assert!(model.fold_in(&[3], &[]).unwrap_err().to_string().contains("1 indexes come with 0 weights"));
     assert_eq!(model.fold_in(&[], &[]).unwrap(), vec![0.0; 9]);
+}
+
+#[test]
+fn a_fold_in_takes_entries_in_any_order_and_merges_them() {
+    let params = params().check().unwrap();
+    let model = fit_als(&interactions(9, 9, 40, 1), &params, 1, &mut |_| ControlFlow::Continue(())).unwrap();
+    let solver = RowSolver::new(model.item_factors.view(), model.gram.view(), &params).unwrap();
+    let merged = solver.solve_entries(&[(5, 1.0), (2, 0.5), (5, 2.0), (2, 0.25)]).unwrap();
+    assert_eq!(merged, model.fold_in(&[2, 5], &[0.75, 3.0]).unwrap());
+}
+
+#[test]
+fn parts_that_do_not_belong_together_are_refused() {
+    let params = params().check().unwrap();
+    let (fixed, gram) = (Array2::zeros((4, 9)), Array2::zeros((9, 9)));
+    assert!(RowSolver::new(fixed.view(), gram.view(), &params).is_ok());
+    let refuse = |fixed: &Array2<f32>, gram: &Array2<f64>| {
+        RowSolver::new(fixed.view(), gram.view(), &params).unwrap_err().to_string()
+    };
+    assert!(refuse(&Array2::zeros((4, 8)), &gram).contains("expected 9 columns"));
+    assert!(refuse(&fixed, &Array2::zeros((9, 8))).contains("gram (9, 8)"));
 }

@@ -6,4 +6,5 @@
 mod als;
 mod data;
 mod errors;
+mod ranking;
 mod top_k;

@@ -30,6 +30,13 @@ proptest! {
 }
 
 #[test]
+fn what_is_not_a_number_is_never_recommended() {
+    let factors = Array2::from_shape_vec((4, 1), vec![f32::NAN, -1.0, f32::NAN, 2.0]).unwrap();
+    let best = top_k(&[1.0], factors.view(), 4, |_| true);
+    assert_eq!(best.iter().map(|scored| scored.item).collect::<Vec<_>>(), vec![3, 1]);
+}
+
+#[test]
 fn nothing_is_closer_to_an_item_than_its_multiple() {
     let factors = Array2::from_shape_vec((4, 2), vec![1.0, 2.0, 3.0, 6.0, 2.0, -1.0, 0.0, 0.0]).unwrap();
     let similar = similar_items(0, factors.view(), 3, |_| true);
