@@ -1,200 +1,308 @@
-//! Conditions: their types and reasons as the status spells them, and how a list of them changes.
+//! Condition types and reasons: their words stand here and nowhere else. And how conditions change.
 
-use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, apimachinery::pkg::apis::meta::v1::Time};
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::{Condition, Time},
+    jiff::Timestamp,
+};
 
-/// Condition types.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ConditionType {
-    /// The summary: it answers as the spec says.
-    Ready,
-    /// The source could be read.
-    DataReady,
-    /// A model of this spec is trained.
-    Trained,
-    /// The newest model reached the gate.
-    QualityGatePassed,
-    /// The pods answer with the desired revision.
-    ModelLoaded,
-    /// Enough pods answer.
-    ServingAvailable,
-    /// A generation is rolling out. Absent otherwise.
-    Reconciling,
-    /// The user must act. Absent otherwise.
-    Stalled,
-    /// Runs and promotions are stopped. Absent otherwise.
-    Suspended,
-    /// Memory does not do. Absent otherwise.
-    CapacityInsufficient,
+/// Longest message of a condition, in bytes; a longer one is cut.
+pub const MESSAGE_BYTES_MAX: usize = 4096;
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum $name { $($(#[$variant_doc])* $variant,)+ }
+
+        impl $name {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The word in the API.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => stringify!($variant),)+ }
+            }
+
+            /// The one with this word.
+            pub fn parse(word: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|known| known.as_str() == word)
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+words! {
+    /// Types of conditions. The first six are always there; the others only while they are true.
+    ConditionType {
+        /// Recommendations are answered, as the spec asks.
+        Ready,
+        /// The data was found and is usable.
+        DataReady,
+        /// There is a model for the data and parameters of now.
+        Trained,
+        /// The model is good enough.
+        QualityGatePassed,
+        /// All serving pods have loaded the model.
+        ModelLoaded,
+        /// Enough serving pods are ready.
+        ServingAvailable,
+        /// A generation rolls out.
+        Reconciling,
+        /// The user must act.
+        Stalled,
+        /// `spec.suspend` or `training.suspend` is true.
+        Suspended,
+        /// An older model serves than the newest one.
+        RolledBack,
+        /// Something does not fit into the memory that it may have.
+        CapacityInsufficient,
+    }
 }
 
 impl ConditionType {
-    /// All of them, in the order of the status.
-    pub const ALL: [Self; 10] = [
-        Self::Ready,
-        Self::DataReady,
-        Self::Trained,
-        Self::QualityGatePassed,
-        Self::ModelLoaded,
-        Self::ServingAvailable,
-        Self::Reconciling,
-        Self::Stalled,
-        Self::Suspended,
-        Self::CapacityInsufficient,
-    ];
-
-    /// As the status spells it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ready => "Ready",
-            Self::DataReady => "DataReady",
-            Self::Trained => "Trained",
-            Self::QualityGatePassed => "QualityGatePassed",
-            Self::ModelLoaded => "ModelLoaded",
-            Self::ServingAvailable => "ServingAvailable",
-            Self::Reconciling => "Reconciling",
-            Self::Stalled => "Stalled",
-            Self::Suspended => "Suspended",
-            Self::CapacityInsufficient => "CapacityInsufficient",
-        }
+    /// Whether the condition is absent when all is fine.
+    pub const fn is_absent_when_fine(self) -> bool {
+        matches!(
+            self,
+            Self::Reconciling | Self::Stalled | Self::Suspended | Self::RolledBack | Self::CapacityInsufficient
+        )
     }
 }
 
-/// Reasons; a closed set, also fit for a metric's label.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(missing_docs, reason = "the words say it; messages say the rest")]
-pub enum Reason {
-    Serving,
-    ScaledToZero,
-    WaitingForModel,
-    WaitingForPods,
-    PodsUnavailable,
-    LoadFailed,
-    Loading,
-    Loaded,
-    DataRead,
-    DataUnchanged,
-    DataUnknown,
-    DataInvalid,
-    SourceNotFound,
-    SecretNotFound,
-    ClaimNotFound,
-    TooFewInteractions,
-    TrainingRunning,
-    TrainingPending,
-    TrainingFailed,
-    TrainingDiverged,
-    DeadlineExceeded,
-    OutOfMemory,
-    CapacityInsufficient,
-    Trained,
-    GatePassed,
-    GateFailed,
-    NoGate,
-    NotMeasured,
-    TooFewTestUsers,
-    InvalidSpec,
-    NameTaken,
-    StoreUnreachable,
-    SuspendedByUser,
-    NewGeneration,
-}
-
-impl Reason {
-    /// As the status spells it.
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Serving => "Serving",
-            Self::ScaledToZero => "ScaledToZero",
-            Self::WaitingForModel => "WaitingForModel",
-            Self::WaitingForPods => "WaitingForPods",
-            Self::PodsUnavailable => "PodsUnavailable",
-            Self::LoadFailed => "LoadFailed",
-            Self::Loading => "Loading",
-            Self::Loaded => "Loaded",
-            Self::DataRead => "DataRead",
-            Self::DataUnchanged => "DataUnchanged",
-            Self::DataUnknown => "DataUnknown",
-            Self::DataInvalid => "DataInvalid",
-            Self::SourceNotFound => "SourceNotFound",
-            Self::SecretNotFound => "SecretNotFound",
-            Self::ClaimNotFound => "ClaimNotFound",
-            Self::TooFewInteractions => "TooFewInteractions",
-            Self::TrainingRunning => "TrainingRunning",
-            Self::TrainingPending => "TrainingPending",
-            Self::TrainingFailed => "TrainingFailed",
-            Self::TrainingDiverged => "TrainingDiverged",
-            Self::DeadlineExceeded => "DeadlineExceeded",
-            Self::OutOfMemory => "OutOfMemory",
-            Self::CapacityInsufficient => "CapacityInsufficient",
-            Self::Trained => "Trained",
-            Self::GatePassed => "GatePassed",
-            Self::GateFailed => "GateFailed",
-            Self::NoGate => "NoGate",
-            Self::NotMeasured => "NotMeasured",
-            Self::TooFewTestUsers => "TooFewTestUsers",
-            Self::InvalidSpec => "InvalidSpec",
-            Self::NameTaken => "NameTaken",
-            Self::StoreUnreachable => "StoreUnreachable",
-            Self::SuspendedByUser => "SuspendedByUser",
-            Self::NewGeneration => "NewGeneration",
-        }
+words! {
+    /// Reasons of conditions.
+    Reason {
+        // Ready, ServingAvailable
+        /// The model answers.
+        Serving,
+        /// No model yet: what is popular answers, or nothing does.
+        AwaitingFirstModel,
+        /// There are fewer ready pods than there should be.
+        ReplicasUnavailable,
+        /// The minimum of ready pods is there.
+        ReplicasAvailable,
+        /// `serving.replicas` is 0.
+        ScaledToZero,
+        /// A new pod template did not become ready in time.
+        ProgressDeadlineExceeded,
+        // DataReady
+        /// Read by the last run.
+        DataRead,
+        /// Nobody has looked yet.
+        DataNotChecked,
+        /// The data is not there, or not readable with these credentials.
+        SourceNotFound,
+        /// The place of the data does not answer.
+        DataUnreachable,
+        /// The data is not what the resource says.
+        DataInvalid,
+        /// Too little is left to learn from.
+        TooFewInteractions,
+        // Trained
+        /// The last run made a model.
+        TrainingSucceeded,
+        /// A run is under way.
+        TrainingRunning,
+        /// A run is to start.
+        TrainingPending,
+        /// A run failed, and is tried again.
+        TrainingFailed,
+        /// A run took longer than `training.deadline`.
+        DeadlineExceeded,
+        /// The mathematics overflowed.
+        TrainingDiverged,
+        /// The trainer was killed for its memory.
+        OOMKilled,
+        /// What the resource asks for is not in this version.
+        NotSupported,
+        // QualityGatePassed
+        /// The metric reaches what the gate asks for.
+        GatePassed,
+        /// The metric does not.
+        GateFailed,
+        /// Too few users to tell.
+        TooFewTestUsers,
+        /// The user pinned the revision.
+        PinnedByUser,
+        /// There is nothing to judge yet.
+        NotEvaluated,
+        // ModelLoaded
+        /// All pods report it.
+        Loaded,
+        /// Some pods do not report it yet.
+        Loading,
+        /// There is nothing to load yet.
+        NoModel,
+        /// A pod could not load it.
+        LoadFailed,
+        /// A pod found other bytes than the digest says.
+        DigestMismatch,
+        // Reconciling
+        /// The generation is new.
+        NewGeneration,
+        /// Pods are replaced.
+        RollingOut,
+        // Stalled
+        /// The resource says something that cannot be.
+        InvalidSpec,
+        /// An object of that name is there already, and is somebody else's.
+        NameTaken,
+        /// An object that the resource names is not there.
+        ReferenceNotFound,
+        /// The API server refused an object.
+        Forbidden,
+        /// The store does not answer.
+        StoreUnreachable,
+        // Suspended
+        /// As the resource asks.
+        SuspendedByUser,
+        // CapacityInsufficient
+        /// The number to set is in the message.
+        MemoryInsufficient,
+        // RolledBack
+        /// An older model serves.
+        LastGoodServes,
     }
 }
 
-/// True, False or Unknown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the words say it")]
-pub enum Truth {
-    True,
-    False,
-    Unknown,
-}
-
-impl Truth {
-    /// As the status spells it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::True => "True",
-            Self::False => "False",
-            Self::Unknown => "Unknown",
-        }
-    }
-}
-
-impl From<bool> for Truth {
-    fn from(value: bool) -> Self {
-        if value { Self::True } else { Self::False }
-    }
-}
-
-/// A condition that is to hold.
+/// One condition as it is to be, without times.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claim {
-    /// Its type.
-    pub kind: ConditionType,
-    /// Whether it holds.
-    pub truth: Truth,
-    /// Why, one word.
+pub struct Verdict {
+    /// Which one.
+    pub condition: ConditionType,
+    /// True, false, or not known.
+    pub status: Option<bool>,
+    /// Why.
     pub reason: Reason,
-    /// Why, and what to do.
+    /// What to know or to do, for people.
     pub message: String,
 }
 
-/// The list that replaces `before`: `claims` in their order, transition times kept where the truth is what it was.
-pub fn merge(before: &[Condition], claims: &[Claim], generation: i64, now: &Time) -> Vec<Condition> {
-    claims
-        .iter()
-        .map(|claim| {
-            let old = before.iter().find(|c| c.type_ == claim.kind.as_str());
-            let unchanged = old.filter(|c| c.status == claim.truth.as_str());
-            Condition {
-                type_: claim.kind.as_str().to_owned(),
-                status: claim.truth.as_str().to_owned(),
-                reason: claim.reason.as_str().to_owned(),
-                message: claim.message.clone(),
-                observed_generation: Some(generation),
-                last_transition_time: unchanged.map_or_else(|| now.clone(), |c| c.last_transition_time.clone()),
-            }
+impl Verdict {
+    /// A condition that holds.
+    pub fn is(condition: ConditionType, reason: Reason, message: impl Into<String>) -> Self {
+        Self { condition, status: Some(true), reason, message: message.into() }
+    }
+
+    /// A condition that does not hold.
+    pub fn is_not(condition: ConditionType, reason: Reason, message: impl Into<String>) -> Self {
+        Self { condition, status: Some(false), reason, message: message.into() }
+    }
+
+    /// A condition that nobody can tell.
+    pub fn unknown(condition: ConditionType, reason: Reason, message: impl Into<String>) -> Self {
+        Self { condition, status: None, reason, message: message.into() }
+    }
+}
+
+/// The conditions after `verdicts`, given those before: in the order of [`ConditionType`], one of a type (the last verdict
+/// wins), types without a verdict removed. A condition keeps its `lastTransitionTime` as long as its status does; `now` is
+/// cut to seconds, which is what the API stores.
+pub fn merge(before: &[Condition], verdicts: &[Verdict], generation: i64, now: Timestamp) -> Vec<Condition> {
+    let now = Time(Timestamp::from_second(now.as_second()).unwrap_or(now));
+    let merged = ConditionType::ALL.iter().filter_map(|kind| {
+        let verdict = verdicts.iter().rev().find(|verdict| verdict.condition == *kind)?;
+        let status = match verdict.status {
+            Some(true) => "True",
+            Some(false) => "False",
+            None => "Unknown",
+        };
+        let last_transition_time = find(before, *kind)
+            .filter(|condition| condition.status == status)
+            .map_or_else(|| now.clone(), |condition| condition.last_transition_time.clone());
+        Some(Condition {
+            type_: kind.as_str().to_owned(),
+            status: status.to_owned(),
+            observed_generation: Some(generation),
+            last_transition_time,
+            reason: verdict.reason.as_str().to_owned(),
+            message: cut(&verdict.message).to_owned(),
         })
-        .collect()
+    });
+    merged.collect()
+}
+
+/// The condition of this type.
+pub fn find(conditions: &[Condition], kind: ConditionType) -> Option<&Condition> {
+    conditions.iter().find(|condition| condition.type_ == kind.as_str())
+}
+
+/// Whether the condition of this type is there and true.
+pub fn is_true(conditions: &[Condition], kind: ConditionType) -> bool {
+    find(conditions, kind).is_some_and(|condition| condition.status == "True")
+}
+
+fn cut(message: &str) -> &str {
+    message.get(..message.floor_char_boundary(MESSAGE_BYTES_MAX)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::new(second, 500).unwrap()
+    }
+
+    #[test]
+    fn a_condition_keeps_its_time_while_its_status_stays() {
+        let first = merge(
+            &[],
+            &[
+                Verdict::is_not(ConditionType::Ready, Reason::AwaitingFirstModel, "training"),
+                Verdict::is(ConditionType::Reconciling, Reason::NewGeneration, ""),
+            ],
+            1,
+            at(100),
+        );
+        let words: Vec<_> = first.iter().map(|c| (c.type_.as_str(), c.status.as_str(), c.reason.as_str())).collect();
+        assert_eq!(words, [("Ready", "False", "AwaitingFirstModel"), ("Reconciling", "True", "NewGeneration")]);
+
+        let second = merge(&first, &[Verdict::is_not(ConditionType::Ready, Reason::LoadFailed, "other")], 2, at(200));
+        assert_eq!(second.len(), 1, "what is no longer said is removed");
+        let ready = find(&second, ConditionType::Ready).unwrap();
+        assert_eq!(ready.last_transition_time.0.as_second(), 100);
+        assert_eq!((ready.reason.as_str(), ready.observed_generation), ("LoadFailed", Some(2)));
+
+        let third = merge(&second, &[Verdict::is(ConditionType::Ready, Reason::Serving, "")], 2, at(300));
+        assert_eq!(third.first().unwrap().last_transition_time.0, Timestamp::from_second(300).unwrap());
+        assert!(is_true(&third, ConditionType::Ready));
+        let again = merge(&third, &[Verdict::is(ConditionType::Ready, Reason::Serving, "")], 2, at(400));
+        assert_eq!(again, third, "the same verdict changes nothing");
+    }
+
+    #[test]
+    fn the_last_verdict_wins_and_unknown_has_its_word() {
+        let verdicts = [
+            Verdict::is(ConditionType::QualityGatePassed, Reason::GatePassed, ""),
+            Verdict::unknown(ConditionType::QualityGatePassed, Reason::TooFewTestUsers, ""),
+        ];
+        let merged = merge(&[], &verdicts, 1, at(1));
+        assert_eq!(merged.iter().map(|c| c.status.as_str()).collect::<Vec<_>>(), ["Unknown"]);
+    }
+
+    #[test]
+    fn a_long_message_is_cut_between_characters() {
+        let message = "é".repeat(MESSAGE_BYTES_MAX);
+        let merged = merge(&[], &[Verdict::is(ConditionType::Ready, Reason::Serving, message)], 1, at(1));
+        assert_eq!(merged.first().unwrap().message.len(), MESSAGE_BYTES_MAX);
+    }
+
+    #[test]
+    fn words_read_back_and_fit_the_api() {
+        for reason in Reason::ALL {
+            assert_eq!(Reason::parse(reason.as_str()), Some(*reason));
+            assert!(reason.as_str().chars().all(|c| c.is_ascii_alphanumeric()), "{reason}");
+        }
+        for kind in ConditionType::ALL {
+            assert_eq!(ConditionType::parse(kind.as_str()), Some(*kind));
+        }
+        assert_eq!(Reason::parse("Nonsense"), None);
+    }
 }

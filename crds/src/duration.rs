@@ -1,18 +1,39 @@
-//! Durations as the resource writes them: `90s`, `15m`, `1h`.
+//! Durations as people write them: `90s`, `15m`, `1h30m`.
 
-use std::time::Duration;
+/// What is wrong with a duration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DurationError;
 
-/// Parses a number with s, m or h; `None` for anything else.
-pub fn parse(text: &str) -> Option<Duration> {
-    let unit = text.chars().last()?;
-    let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3600,
-        _ => return None,
-    };
-    number.checked_mul(seconds).map(Duration::from_secs)
+impl std::fmt::Display for DurationError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("expected whole numbers with h, m or s, such as 90s, 15m or 1h30m")
+    }
+}
+
+impl std::error::Error for DurationError {}
+
+/// The seconds of a duration: one or more whole numbers, each with `h`, `m` or `s`, as the schema's pattern has it.
+pub fn parse_seconds(text: &str) -> Result<u64, DurationError> {
+    let mut seconds = 0_u64;
+    let mut rest = text;
+    if rest.is_empty() {
+        return Err(DurationError);
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or(DurationError)?;
+        let (number, tail) = rest.split_at(digits);
+        let number: u64 = number.parse().map_err(|_| DurationError)?;
+        let mut letters = tail.chars();
+        let unit = match letters.next() {
+            Some('h') => 3600,
+            Some('m') => 60,
+            Some('s') => 1,
+            _ => return Err(DurationError),
+        };
+        seconds = number.checked_mul(unit).and_then(|part| seconds.checked_add(part)).ok_or(DurationError)?;
+        rest = letters.as_str();
+    }
+    Ok(seconds)
 }
 
 #[cfg(test)]
@@ -20,12 +41,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn units_are_read() {
-        assert_eq!(parse("90s"), Some(Duration::from_secs(90)));
-        assert_eq!(parse("15m"), Some(Duration::from_secs(900)));
-        assert_eq!(parse("1h"), Some(Duration::from_secs(3600)));
-        for bad in ["", "h", "1d", "1.5h", "-1m", "99999999999999999999h"] {
-            assert_eq!(parse(bad), None, "{bad}");
+    fn people_write_durations_so() {
+        for (text, seconds) in [("10s", 10), ("90m", 5400), ("1h", 3600), ("1h30m", 5400), ("1h1m1s", 3661)] {
+            assert_eq!(parse_seconds(text), Ok(seconds), "{text}");
+        }
+        for text in ["", "1", "h", "1d", "1.5h", "-1h", "1h ", "99999999999999999999h", "18446744073709551615h"] {
+            assert_eq!(parse_seconds(text), Err(DurationError), "{text}");
         }
     }
 }

@@ -1,25 +1,46 @@
-//! The public API of Recmesh: the custom resource `Recommender`, its conditions, and the CRD that the cluster installs.
+//! The public API of Recmesh: the `Recommender` resource, its schema, its admission rules and its conditions.
 //!
-//! Types hold the defaults and bounds; [`rules`] holds what one field alone cannot say; [`crd()`] puts both into the CRD,
-//! and `recommenders.yaml` is its committed form. Until v1 the version changes by addition only.
+//! Types carry what `kubectl explain` shows; [`rules`] what the API server refuses; [`not_yet`] what a later version
+//! builds; [`crd()`] puts them together into what `crds/recommenders.yaml` holds.
 
+mod algorithm;
+mod column;
 pub mod condition;
-pub mod crd;
-pub mod duration;
-pub mod recommender;
+mod crd;
+mod data;
+mod duration;
+mod evaluation;
+pub mod not_yet;
+mod pod;
+mod recommender;
 pub mod rules;
-pub mod status;
+mod serving;
+mod status;
+mod training;
 
+pub use algorithm::{AlgorithmSpec, Als, Bpr, ChosenAlgorithm, Svd};
+pub use column::Column;
 pub use condition::{ConditionType, Reason};
-pub use crd::{crd, crd_yaml};
-pub use recommender::*;
-pub use status::*;
+pub use crd::{CRD_BYTES_MAX, crd, crd_yaml};
+pub use data::{
+    Columns, ConfigMapKey, Csv, DataSpec, Format, ItemColumns, ItemsSpec, NameRef, Signal, SourceSpec, VolumeFile,
+};
+pub use duration::{DurationError, parse_seconds};
+pub use evaluation::{EvaluationSpec, Gate, Split};
+pub use pod::{Amount, PodSettings, Resources};
+pub use recommender::{DeletionPolicy, ModelSpec, Promotion, Recommender, RecommenderSpec, StoreSpec};
+pub use serving::{POPULAR, ServingLimits, ServingSpec};
+pub use status::{
+    HISTORY_ENTRIES_MAX, HistoryEntry, Interval, LastRun, Measurement, ModelMetrics, ModelStatus, RecommenderStatus,
+    Rows, RunOutcome,
+};
+pub use training::TrainingSpec;
 
 /// API group.
 pub const GROUP: &str = "recmesh.dev";
-/// API version.
+/// Version of the API.
 pub const VERSION: &str = "v1alpha1";
-/// Longest name of a Recommender: names of its children append to it, and Kubernetes' own limit is 63.
-pub const NAME_LENGTH_MAX: usize = 40;
-/// Annotation that asks for a new training run; any new value asks once.
-pub const RETRAIN_AT_ANNOTATION: &str = "recmesh.dev/retrain-at";
+/// Plural name.
+pub const PLURAL: &str = "recommenders";
+/// Longest name of a Recommender: the names of its children still fit into 63 characters.
+pub const NAME_CHARS_MAX: usize = 40;

@@ -1,131 +1,219 @@
-//! The status: what the operator reports. It can be wiped; it is rebuilt from the store and the children.
+//! What the operator reports.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What is the case.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+/// Most entries of `status.history`.
+pub const HISTORY_ENTRIES_MAX: usize = 50;
+
+/// What the operator reports. It can be wiped: everything in it is found again.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RecommenderStatus {
-    /// Generation of the spec that this status is of; -1 before the first.
+    /// The generation of the spec that this status is about; -1 until the operator has seen the resource.
     pub observed_generation: i64,
-    /// Ready, DataReady, Trained, QualityGatePassed, ModelLoaded, ServingAvailable; and, only while they hold,
-    /// Reconciling, Stalled, Suspended, CapacityInsufficient.
+
+    /// What holds now, by type: Ready, DataReady, Trained, QualityGatePassed, ModelLoaded, ServingAvailable, and, only
+    /// while they are true, Reconciling, Stalled, Suspended, RolledBack, CapacityInsufficient.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]), length(max = 32))]
     pub conditions: Vec<Condition>,
-    /// The revision that should serve.
+
+    /// The model that should serve.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelStatus>,
-    /// The revision before it, which serves where the other cannot be loaded.
+
+    /// The last training run, ended or not.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub previous: Option<ModelStatus>,
-    /// The newest finished run.
+    pub last_run: Option<LastRun>,
+
+    /// When the next run starts, or a failed one is tried again. Absent: when the resource or its data changes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_run: Option<RunStatus>,
-    /// Value of the annotation recmesh.dev/retrain-at that the newest run honoured.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub retrain_at: Option<String>,
-    /// The spec's algorithm.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub algorithm: Option<String>,
-    /// The model's metric beside its baseline, for people.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub metric: Option<String>,
-    /// Pods that exist.
+    pub next_run_time: Option<Time>,
+
+    /// Runs of the present attempt that failed one after another.
+    pub failures: u32,
+
+    /// Models that are kept, the newest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["run"]),
+        length(max = HISTORY_ENTRIES_MAX)
+    )]
+    pub history: Vec<HistoryEntry>,
+
+    /// Serving pods that exist.
     pub replicas: i32,
-    /// Ready pods and wanted pods, for people: 2/2.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub replicas_text: Option<String>,
+
+    /// Serving pods that are ready.
+    pub ready_replicas: i32,
+
+    /// Serving pods that have loaded `model`.
+    pub loaded_replicas: i32,
+
     /// Label selector of the serving pods, for autoscalers.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub selector: Option<String>,
-    /// Where the cluster finds the application port.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub url: Option<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub selector: String,
+
+    /// Where recommendations are answered inside the cluster. Example: http://movies.shop.svc:8080.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub url: String,
+
+    /// The model's metric and its lift over the baseline, for people. Example: ndcg@10 0.412 (+23 %).
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub metric: String,
 }
 
-/// A revision.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+/// A model.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ModelStatus {
-    /// First ten hex digits of the digest.
+    /// Its short name: the first ten digits of the digest.
     pub revision: String,
-    /// SHA-256 of the snapshot.
+    /// SHA-256 of the snapshot, in 64 hex digits.
     pub digest: String,
-    /// als, svd or bpr.
+    /// What it was fitted with: als, svd or bpr.
     pub algorithm: String,
-    /// Bytes of the snapshot.
-    pub snapshot_bytes: i64,
-    /// Users in the model.
-    pub users: i64,
-    /// Items in the model.
-    pub items: i64,
-    /// Interactions it was trained on.
-    pub interactions: i64,
-    /// End of its run, RFC 3339.
-    pub trained_at: String,
-    /// Number of its run.
+    /// Number of the run that trained it.
     pub run: u32,
-    /// What was measured on the kept part.
+    /// Users that it knows.
+    pub users: u64,
+    /// Items that it knows.
+    pub items: u64,
+    /// Interactions that it was fitted to, after duplicates merged.
+    pub interactions: u64,
+    /// Length of the snapshot in bytes.
+    pub snapshot_bytes: u64,
+    /// What was measured; absent when there was too little to measure.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub metrics: Option<MetricsStatus>,
+    pub metrics: Option<ModelMetrics>,
+    /// When its run ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trained_at: Option<Time>,
 }
 
-/// What was measured.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+/// The model beside the baseline, on the part that the fit did not see.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-pub struct MetricsStatus {
-    /// Length of the lists.
+pub struct ModelMetrics {
+    /// What the gate looks at: ndcg for implicit data, rmse for explicit.
+    pub metric: String,
+    /// Length of the measured lists; 0 for rmse.
     pub k: u32,
     /// Users that were measured.
-    pub test_users: i64,
-    /// NDCG@k of the model.
+    pub test_users: u64,
+    /// The model.
+    pub model: Measurement,
+    /// What is popular (implicit), or averages of users and items (explicit).
+    pub baseline: Measurement,
+    /// Relative lift over the baseline: 0.05 is 5 % better. Absent when nothing can be said.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ndcg: Option<f64>,
-    /// NDCG@k of popularity.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub baseline_ndcg: Option<f64>,
-    /// recall@k of the model.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub recall: Option<f64>,
-    /// recall@k of popularity.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub baseline_recall: Option<f64>,
-    /// Relative lift of ndcg over popularity.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lift: Option<f64>,
-    /// Lower end of its 95 % interval.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lift_low: Option<f64>,
-    /// Upper end of its 95 % interval.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lift_high: Option<f64>,
+    pub lift: Option<Interval>,
 }
 
-/// A finished run.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+/// Means over the measured users; what does not apply is absent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-pub struct RunStatus {
-    /// Counts up from 1.
+pub struct Measurement {
+    /// Share of the kept items that the first k hold, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recall: Option<f64>,
+    /// Normalized discounted cumulative gain of the first k, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ndcg: Option<f64>,
+    /// Root mean squared error, in units of the rating.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rmse: Option<f64>,
+}
+
+/// An estimate with its 95 % interval.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Interval {
+    /// The estimate.
+    pub estimate: f64,
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+/// A training run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LastRun {
+    /// Runs count up from 1.
     pub number: u32,
-    /// Trained, Unchanged or Failed.
-    pub outcome: String,
-    /// Why it failed, one word.
+    /// What was tried, as the first digits of its hash.
+    pub attempt: String,
+    /// Running, Trained, Unchanged or Failed.
+    pub outcome: RunOutcome,
+    /// Why it failed, as one word.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// What to know or to do.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// When it started.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// Why it failed, and what to do.
+    pub started_at: Option<Time>,
+    /// When it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
-    /// End, RFC 3339.
-    pub finished_at: String,
-    /// Seconds it took.
-    pub seconds: i64,
-    /// Rows that were read.
-    pub rows_read: i64,
-    /// Rows that became interactions.
-    pub rows_kept: i64,
-    /// Rows left out, and why.
-    #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
-    pub rows_dropped: std::collections::BTreeMap<String, i64>,
+    pub finished_at: Option<Time>,
+    /// What the data was, as a hash.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub data_version: String,
+    /// Rows of the data and what became of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<Rows>,
+}
+
+/// How a run ended, or that it has not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RunOutcome {
+    /// It has not ended.
+    #[default]
+    Running,
+    /// There is a new model.
+    Trained,
+    /// The data is what it was: nothing was trained.
+    Unchanged,
+    /// There is no new model.
+    Failed,
+}
+
+/// Rows of the data and what became of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Rows {
+    /// Rows seen.
+    pub read: u64,
+    /// Rows that became interactions, before duplicates merged.
+    pub kept: u64,
+    /// Rows left out, by reason.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub dropped: BTreeMap<String, u64>,
+    /// Kept rows that merged into an earlier one of the same user and item.
+    pub merged: u64,
+}
+
+/// A model that is kept.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HistoryEntry {
+    /// Number of the run that trained it.
+    pub run: u32,
+    /// Its short name, as `model.revision` takes it.
+    pub revision: String,
+    /// SHA-256 of the snapshot, in 64 hex digits.
+    pub digest: String,
+    /// When its run ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trained_at: Option<Time>,
+    /// Its metric and lift, for people.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub metric: String,
 }

@@ -1,4 +1,4 @@
-//! Prints the CRD.
+//! Writes `crds/recommenders.yaml` to standard output.
 
 fn main() {
     print!("{}", recommender_crds::crd_yaml());

@@ -1,0 +1,124 @@
+//! What is fitted, and its parameters.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What is fitted: exactly one of the fields.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AlgorithmSpec {
+    /// Alternating least squares on all users times all items. It minimizes, over the sum of all observed pairs, a·ŷ² −
+    /// 2b·ŷ, plus unobservedWeight times the sum of ŷ² over all pairs, plus regularization times each row's squared
+    /// length times (n + unobservedWeight·N) to the power of regularizationExponent, where n is the number of the row's
+    /// pairs and N of all it could have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub als: Option<Als>,
+    /// Truncated singular value decomposition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub svd: Option<Svd>,
+    /// Bayesian personalized ranking.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bpr: Option<Bpr>,
+}
+
+impl Default for AlgorithmSpec {
+    /// `als: {}`.
+    fn default() -> Self {
+        Self { als: Some(Als::default()), svd: None, bpr: None }
+    }
+}
+
+/// The one algorithm of an [`AlgorithmSpec`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum ChosenAlgorithm {
+    /// `algorithm.als`.
+    Als(Als),
+    /// `algorithm.svd`.
+    Svd(Svd),
+    /// `algorithm.bpr`.
+    Bpr(Bpr),
+}
+
+impl AlgorithmSpec {
+    /// The one that is set; `None` unless exactly one is.
+    pub fn chosen(self) -> Option<ChosenAlgorithm> {
+        match (self.als, self.svd, self.bpr) {
+            (Some(als), None, None) => Some(ChosenAlgorithm::Als(als)),
+            (None, Some(svd), None) => Some(ChosenAlgorithm::Svd(svd)),
+            (None, None, Some(bpr)) => Some(ChosenAlgorithm::Bpr(bpr)),
+            _ => None,
+        }
+    }
+}
+
+/// Parameters of implicit ALS.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Als {
+    /// Numbers that describe a user or an item, 1 to 1024. More fit finer tastes, and cost memory and time. Default: 64.
+    #[schemars(range(min = 1, max = 1024))]
+    pub factors: u32,
+    /// Passes over all users and all items, 1 to 1000. Default: 15.
+    #[schemars(range(min = 1, max = 1000))]
+    pub iterations: u32,
+    /// How strongly factors are pulled to zero, 0 to 1000000. More for sparse data. Default: 0.003.
+    #[schemars(range(min = 0.0, max = 1_000_000.0))]
+    pub regularization: f64,
+    /// How regularization grows with the number of a row's interactions, 0 (not at all) to 2. Default: 1.
+    #[schemars(range(min = 0.0, max = 2.0))]
+    pub regularization_exponent: f64,
+    /// Weight of pairs that were not observed, against 1 for those that were, 0 to 10000. Default: 0.1.
+    #[schemars(range(min = 0.0, max = 10_000.0))]
+    pub unobserved_weight: f64,
+}
+
+impl Default for Als {
+    fn default() -> Self {
+        Self {
+            factors: 64,
+            iterations: 15,
+            regularization: 0.003,
+            regularization_exponent: 1.0,
+            unobserved_weight: 0.1,
+        }
+    }
+}
+
+/// Parameters of truncated SVD.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Svd {
+    /// Singular values that are kept, 1 to 1024. Default: 64.
+    #[schemars(range(min = 1, max = 1024))]
+    pub factors: u32,
+}
+
+impl Default for Svd {
+    fn default() -> Self {
+        Self { factors: 64 }
+    }
+}
+
+/// Parameters of BPR.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Bpr {
+    /// Numbers that describe a user or an item, 1 to 1024. Default: 64.
+    #[schemars(range(min = 1, max = 1024))]
+    pub factors: u32,
+    /// Passes over the interactions, 1 to 1000. Default: 50.
+    #[schemars(range(min = 1, max = 1000))]
+    pub iterations: u32,
+    /// Step length, above 0, at most 10. Default: 0.05.
+    #[schemars(range(min = 0.000_001, max = 10.0))]
+    pub learning_rate: f64,
+    /// How strongly factors are pulled to zero, 0 to 1000000. Default: 0.01.
+    #[schemars(range(min = 0.0, max = 1_000_000.0))]
+    pub regularization: f64,
+}
+
+impl Default for Bpr {
+    fn default() -> Self {
+        Self { factors: 64, iterations: 50, learning_rate: 0.05, regularization: 0.01 }
+    }
+}

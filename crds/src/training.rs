@@ -1,0 +1,45 @@
+//! When and with what training runs.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::PodSettings;
+
+/// When and with what training runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TrainingSpec {
+    /// When to train, as five fields of cron: minute, hour, day of the month, month, day of the week. Absent: when the
+    /// resource or its data changes. Example: "0 3 * * *".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 100))]
+    pub schedule: Option<String>,
+    /// Time zone of the schedule, by its IANA name. Absent: Etc/UTC. Example: Europe/Berlin.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$"))]
+    pub time_zone: Option<String>,
+    /// Seed of every random choice; equal data, parameters and seed give an equal model. Default: 42.
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_u64))]
+    pub seed: u64,
+    /// Starts no new training run; a running one ends. Default: false.
+    pub suspend: bool,
+    /// How long one run may take, from 10s to 168h, in h, m and s. Default: 1h. Example: 1h30m.
+    #[schemars(length(min = 2, max = 20))]
+    pub deadline: String,
+    /// Settings of the training pod.
+    #[serde(flatten)]
+    pub pod: PodSettings,
+}
+
+impl Default for TrainingSpec {
+    fn default() -> Self {
+        Self {
+            schedule: None,
+            time_zone: None,
+            seed: 42,
+            suspend: false,
+            deadline: "1h".to_owned(),
+            pod: PodSettings::default(),
+        }
+    }
+}
