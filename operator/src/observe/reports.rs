@@ -1,0 +1,33 @@
+//! What the serving pods say of themselves, from their admin ports.
+
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use sidecar_contract::{ModelReport, paths, ports};
+
+use crate::{context::Context, names::Component, observe::PodFacts};
+
+/// A pod that does not answer within this is asked again at the next reconcile.
+const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Pods asked at once.
+const ASKED_AT_ONCE: usize = 8;
+
+/// Reports of the running serving pods, by pod name; pods that do not answer are left out.
+pub async fn read(context: &Context, pods: &[PodFacts]) -> Vec<(String, ModelReport)> {
+    let asked = pods.iter().filter(|pod| pod.component == Some(Component::Serving) && pod.running);
+    let mut reports: Vec<(String, ModelReport)> = stream::iter(asked)
+        .map(|pod| async move {
+            let ip = pod.ip.as_ref()?;
+            // An IPv6 address stands in brackets in a URL.
+            let host = if ip.contains(':') { format!("[{ip}]") } else { ip.clone() };
+            let url = format!("http://{host}:{}{}", ports::ADMIN, paths::MODEL);
+            let answer = context.http.get(url).timeout(REPORT_TIMEOUT).send().await.ok()?;
+            Some((pod.name.clone(), answer.json::<ModelReport>().await.ok()?))
+        })
+        .buffer_unordered(ASKED_AT_ONCE)
+        .filter_map(|report| async { report })
+        .collect()
+        .await;
+    reports.sort_by(|x, y| x.0.cmp(&y.0));
+    reports
+}

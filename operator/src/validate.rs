@@ -1,0 +1,223 @@
+//! From the spec to what the other steps work with, or to what the user must change. Pure.
+//!
+//! The API server has checked the schema; what stands here catches objects that were stored under an older CRD, and turns
+//! the public API into the contract's terms.
+
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use recommender_crds::{
+    ColumnsSpec, DataSpec, Fallback, Format, ItemsSpec, NAME_LENGTH_MAX, RETRAIN_AT_ANNOTATION, Recommender, Signal,
+    SourceSpec, Split, duration,
+};
+use sidecar_contract::{
+    Algorithm, AlsConfig, Column, Columns, Csv, EvaluationConfig, Items, Source, SplitKind, paths,
+};
+
+/// A Recommender that was checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// Identity: children carry it.
+    pub uid: String,
+    /// Generation of the spec.
+    pub generation: i64,
+    /// The trainer's instructions but for run and store.
+    pub training: Training,
+    /// The spec itself, for pod settings and the gate.
+    pub spec: recommender_crds::RecommenderSpec,
+    /// Value of the annotation that asks for a run.
+    pub retrain_at: Option<String>,
+    /// Sources after the model.
+    pub fallback: Vec<String>,
+}
+
+/// What is to be trained.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Training {
+    /// Interactions.
+    pub source: Source,
+    /// Their format.
+    pub format: Option<sidecar_contract::Format>,
+    /// How text is cut.
+    pub csv: Csv,
+    /// Which column is what.
+    pub columns: Columns,
+    /// Item attributes.
+    pub items: Option<Items>,
+    /// The algorithm.
+    pub algorithm: Algorithm,
+    /// Split and lists.
+    pub evaluation: EvaluationConfig,
+    /// Seed.
+    pub seed: u64,
+    /// Longest time of a run.
+    pub deadline: Duration,
+}
+
+/// Checks a Recommender; every problem names the field and what to write instead.
+///
+/// # Errors
+/// All problems found.
+pub fn validate(recommender: &Recommender) -> Result<Plan, Vec<String>> {
+    let mut problems = Vec::new();
+    let spec = &recommender.spec;
+    let meta = &recommender.metadata;
+    let (name, namespace) = (meta.name.clone().unwrap_or_default(), meta.namespace.clone().unwrap_or_default());
+    if name.len() > NAME_LENGTH_MAX {
+        problems.push(format!("metadata.name: {} characters; at most {NAME_LENGTH_MAX} are possible", name.len()));
+    }
+    let source = source(&spec.data.source, "data.source", &namespace, &mut problems);
+    let items = spec.data.items.as_ref().map(|items| items_of(items, &namespace, &mut problems));
+    let algorithm = algorithm(spec, &mut problems);
+    if spec.data.signal == Signal::Explicit {
+        problems.push("data.signal: explicit comes with a later version; use implicit".to_owned());
+    }
+    let deadline = duration::parse(&spec.training.deadline).unwrap_or_else(|| {
+        problems.push(format!("training.deadline: {:?}; expected a number with s, m or h", spec.training.deadline));
+        Duration::ZERO
+    });
+    let seed = u64::try_from(spec.training.seed).unwrap_or_else(|_| {
+        problems.push(format!("training.seed: {}; expected 0 or more", spec.training.seed));
+        0
+    });
+    let csv = csv(&spec.data, &mut problems);
+    let (Some(source), Some(algorithm), true) = (source, algorithm, problems.is_empty()) else {
+        return Err(problems);
+    };
+    let training = Training {
+        source,
+        format: spec.data.format.map(format),
+        csv,
+        columns: columns(&spec.data.columns),
+        items: items.flatten(),
+        algorithm,
+        evaluation: EvaluationConfig {
+            split: spec.evaluation.split.map(|split| match split {
+                Split::Time => SplitKind::Time,
+                Split::Random => SplitKind::Random,
+            }),
+            holdout: spec.evaluation.holdout,
+            k: spec.evaluation.k,
+        },
+        seed,
+        deadline,
+    };
+    Ok(Plan {
+        namespace,
+        name,
+        uid: meta.uid.clone().unwrap_or_default(),
+        generation: meta.generation.unwrap_or_default(),
+        training,
+        spec: spec.clone(),
+        retrain_at: meta.annotations.as_ref().and_then(|a| a.get(RETRAIN_AT_ANNOTATION)).cloned(),
+        fallback: spec.serving.fallback.iter().map(|Fallback::Popular| "popular".to_owned()).collect(),
+    })
+}
+
+/// Subdirectory of the data mount for each source, so that interactions and items may share a kind.
+pub const INTERACTIONS_MOUNT: &str = "interactions";
+/// See [`INTERACTIONS_MOUNT`].
+pub const ITEMS_MOUNT: &str = "items";
+
+fn source(spec: &SourceSpec, field: &str, namespace: &str, problems: &mut Vec<String>) -> Option<Source> {
+    let mount = if field == "data.source" { INTERACTIONS_MOUNT } else { ITEMS_MOUNT };
+    let file = |path: &str| format!("file://{}/{mount}/{path}", paths::DATA_DIR);
+    match (&spec.url, &spec.config_map, &spec.persistent_volume_claim) {
+        (Some(url), None, None) if url.starts_with("s3://") && !url.ends_with('/') => {
+            Some(Source { url: url.clone(), described_as: url.clone() })
+        }
+        (Some(url), None, None) => {
+            problems.push(format!("{field}.url: {url:?}; expected s3://bucket/key.csv"));
+            None
+        }
+        (None, Some(map), None) => Some(Source {
+            url: file(&map.key),
+            described_as: format!("key {} of ConfigMap {namespace}/{}", map.key, map.name),
+        }),
+        (None, None, Some(claim)) => Some(Source {
+            url: file(&claim.path),
+            described_as: format!("{} on PersistentVolumeClaim {namespace}/{}", claim.path, claim.claim_name),
+        }),
+        _ => {
+            problems.push(format!("{field}: expected exactly one of url, configMap and persistentVolumeClaim"));
+            None
+        }
+    }
+}
+
+fn items_of(items: &ItemsSpec, namespace: &str, problems: &mut Vec<String>) -> Option<Items> {
+    Some(Items {
+        source: source(&items.source, "data.items.source", namespace, problems)?,
+        format: None,
+        csv: Csv::default(),
+        id: column(&items.columns.id),
+        title: items.columns.title.as_ref().map(column),
+        available: items.columns.available.as_ref().map(column),
+    })
+}
+
+fn algorithm(spec: &recommender_crds::RecommenderSpec, problems: &mut Vec<String>) -> Option<Algorithm> {
+    let given = &spec.algorithm;
+    match (&given.als, &given.svd, &given.bpr) {
+        (Some(als), None, None) => Some(Algorithm::Als(AlsConfig {
+            factors: als.factors,
+            iterations: als.iterations,
+            regularization: als.regularization,
+            regularization_exponent: als.regularization_exponent,
+            unobserved_weight: als.unobserved_weight,
+        })),
+        (None, Some(_), None) => {
+            problems.push("algorithm.svd: comes with a later version; use als".to_owned());
+            None
+        }
+        (None, None, Some(_)) => {
+            problems.push("algorithm.bpr: comes with a later version; use als".to_owned());
+            None
+        }
+        _ => {
+            problems.push("algorithm: expected exactly one of als, svd and bpr".to_owned());
+            None
+        }
+    }
+}
+
+fn csv(data: &DataSpec, problems: &mut Vec<String>) -> Csv {
+    let mut delimiter = None;
+    if let Some(text) = &data.csv.delimiter {
+        let mut characters = text.chars();
+        match (characters.next(), characters.next()) {
+            (Some(one), None) if one.is_ascii() => delimiter = Some(one),
+            _ => problems.push(format!("data.csv.delimiter: {text:?}; expected one ASCII character")),
+        }
+    }
+    Csv { header: data.csv.header, delimiter }
+}
+
+fn columns(spec: &ColumnsSpec) -> Columns {
+    Columns {
+        user: column(&spec.user),
+        item: column(&spec.item),
+        rating: spec.rating.as_ref().map(column),
+        timestamp: spec.timestamp.as_ref().map(column),
+    }
+}
+
+fn column(given: &IntOrString) -> Column {
+    match given {
+        IntOrString::Int(index) => u32::try_from(*index).map_or_else(|_| Column::Name(index.to_string()), Column::Index),
+        IntOrString::String(name) => Column::Name(name.clone()),
+    }
+}
+
+fn format(given: Format) -> sidecar_contract::Format {
+    match given {
+        Format::Csv => sidecar_contract::Format::Csv,
+        Format::Tsv => sidecar_contract::Format::Tsv,
+        Format::Jsonl => sidecar_contract::Format::Jsonl,
+        Format::Parquet => sidecar_contract::Format::Parquet,
+    }
+}
