@@ -1,6 +1,7 @@
 //! Fits implicit ALS to a file of visits and says how long a sweep takes and how good the lists are.
 //!
-//! `cargo run --release -p factorization --example time_als -- train.txt [test.txt [factors [sweeps [threads]]]]`
+//! `cargo run --release -p factorization --example time_als -- train.txt [test.txt [factors [sweeps [threads]]]]`,
+//! with `-` for no test file.
 //!
 //! Each line of a file is a user's index followed by the indexes of their items, separated by spaces (the form in which
 //! the Gowalla check-ins of He et al. 2020, "LightGCN", are shared).
@@ -37,7 +38,6 @@ fn main() -> Result<(), Box<dyn Error>> {
             ControlFlow::Continue(())
         })
     })?;
-    println!("closing half-sweep: {:.3} s", last.elapsed().as_secs_f64());
 
     if let Some(test) = test {
         let test = Interactions::from_entries(users, items, test)?;

@@ -13,9 +13,14 @@
 //! | `λ`, `ν` | `regularization`, `regularization_exponent` | strength, and how it grows with a row's evidence |
 //! | `n`, `N` | | entries of the row, and length of the other side (items for a user, users for an item) |
 //!
-//! Rendle et al. 2022 ("Revisiting the performance of iALS on item recommendation benchmarks", RecSys) is a = b = 1;
-//! Hu, Koren and Volinsky 2008 ("Collaborative filtering for implicit feedback datasets", ICDM) and the package
-//! `implicit` are α₀ = 1, ν = 0, a = c − 1, b = c for a confidence c.
+//! Rendle, Krichene, Zhang and Koren 2022 ("Revisiting the performance of iALS on item recommendation benchmarks", RecSys)
+//! is a = b = 1; Hu, Koren and Volinsky 2008 ("Collaborative filtering for implicit feedback datasets", ICDM) and the package
+//! `implicit` are α₀ = 1, ν = 0, a = c − 1, b = c for a confidence c. Takács, Pilászy and Tikk 2011 ("Applications of the
+//! conjugate gradient method for implicit feedback collaborative filtering", RecSys) set out the row systems and cheaper ways
+//! to solve them; here they are solved exactly.
+//!
+//! A weight w > 0 is a = b = w. A weight below 0 is a dislike: a = |w|, b = 0; so is a bare 0, with a = 1. Every entry counts
+//! in n.
 //!
 //! Constant terms are left out, so L may be negative. With one side fixed, each row of the other minimizes a quadratic;
 //! [`RowSolver`] solves its normal equations exactly:
@@ -24,17 +29,21 @@
 //!   (α₀ VᵀV + Σ a·v vᵀ + λ (n + α₀N)^ν I) u = Σ b·v
 //! ```
 //!
-//! Training ends with a half-sweep over users, so a stored user row is what [`RowSolver`] gives for that user's items, bit
-//! for bit: folding in a known user changes nothing.
+//! A sweep solves all items, then all users, starting from random users. So a stored user row is what [`RowSolver`] gives for
+//! that user's items, bit for bit: folding in a known user changes nothing. The objective after a sweep is −Σ bᵀu of its last
+//! half, plus the regularization of the items, and costs nothing.
 //!
 //! # Determinism
 //! Equal inputs and seed give equal bytes on any number of threads: rows are independent, sums over rows run over chunks
-//! of fixed length and are added in order, random numbers are a function of (seed, row, column).
+//! of fixed length and are added in order, random numbers are a function of (seed, row, column). They are also equal with
+//! any vector instructions: kernels have fixed lanes and fused multiply-adds, and `simd` only chooses what they compile to.
 //!
 //! # Map
 //! [`interactions`] what was observed · [`params`] checked parameters · [`als`] the sweeps · [`row_solver`] one row ·
-//! [`model`] the result · [`mod@top_k`] best items · [`popularity`] the baseline · [`split`] what is kept for measuring ·
-//! [`ranking`] recall@k and NDCG@k · [`bootstrap`] intervals · [`memory`] forecast.
+//! [`mod@gram`] what rows share · [`mod@objective`] its value for any factors · [`model`] the result · [`mod@top_k`] best
+//! items · [`mod@popularity`] the baseline · [`split`] what is kept for measuring · [`ranking`] recall@k and NDCG@k ·
+//! [`bootstrap`] intervals · [`memory`] forecast. Inside: `tile` and `cholesky` (f64 register tiles), `lanes` (f32 inner
+//! products), `simd` (the one door to wide instructions), `random` (counter-based).
 #![allow(clippy::indexing_slicing)] // Shapes are checked where matrices are made; kernels index below those bounds.
 #![allow(clippy::needless_pass_by_value, clippy::trivially_copy_pass_by_ref)] // Views and small records are handles.
 #![allow(clippy::inline_always)] // Kernels are compiled anew for each instruction set; see `simd`.
@@ -43,7 +52,7 @@
 pub mod als;
 pub mod bootstrap;
 mod cholesky;
-mod gram;
+pub mod gram;
 pub mod interactions;
 mod lanes;
 pub mod memory;
