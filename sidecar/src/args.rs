@@ -78,6 +78,8 @@ pub struct DataArgs {
 
 /// `train`.
 #[derive(Debug, Args)]
+// A Job names no file: its config says where the rows are.
+#[command(mut_arg("data", |data| data.required(false).required_unless_present("config")))]
 pub struct TrainArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "the flattened arguments are documented one by one")]

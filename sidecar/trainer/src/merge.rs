@@ -113,3 +113,73 @@ fn group_by_user(
     }
     (entries, starts)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+    use sidecar_contract::RowCounts;
+
+    use super::*;
+    use crate::{dropped::Dropped, interner::Interner};
+
+    /// A row as it stands in a file.
+    type Row = (String, String, i8, i64);
+
+    fn raw(rows: &[Row], timed: bool) -> RawInteractions {
+        let (mut users, mut items) = (Interner::default(), Interner::default());
+        let kept = rows
+            .iter()
+            .map(|(user, item, weight, _)| RawRow {
+                user: users.number(user, u32::MAX).unwrap(),
+                item: items.number(item, u32::MAX).unwrap(),
+                weight: f32::from(*weight),
+            })
+            .collect();
+        RawInteractions {
+            users,
+            items,
+            rows: kept,
+            times: timed.then(|| rows.iter().map(|row| row.3).collect()),
+            counts: RowCounts::default(),
+            dropped: Dropped::default(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn pairs_merge_as_in_a_sorted_map(
+            rows in prop::collection::vec(("[a-d]{1,2}", "[a-c]{1,2}", any::<i8>(), 0_i64..50), 0..60),
+            timed in any::<bool>(),
+        ) {
+            let mut expected: BTreeMap<(&str, &str), (f32, i64)> = BTreeMap::new();
+            for (user, item, weight, time) in &rows {
+                // Sums of small whole numbers are exact in any order.
+                let entry = expected.entry((user, item)).or_insert((0.0, i64::MIN));
+                *entry = (entry.0 + f32::from(*weight), entry.1.max(*time));
+            }
+            let merged = merge(raw(&rows, timed));
+            let pairs = merged.users().zip(&merged.items).map(|(user, item)| {
+                (merged.user_ids.get(user as usize).unwrap(), merged.item_ids.get(*item as usize).unwrap())
+            });
+            prop_assert_eq!(pairs.collect::<Vec<_>>(), expected.keys().copied().collect::<Vec<_>>());
+            prop_assert_eq!(&merged.weights, &expected.values().map(|(weight, _)| *weight).collect::<Vec<_>>());
+            let times = timed.then(|| expected.values().map(|(_, time)| *time).collect::<Vec<_>>());
+            prop_assert_eq!(&merged.times, &times);
+            prop_assert_eq!(merged.duplicates, (rows.len() - expected.len()) as u64);
+            prop_assert_eq!(merged.offsets.len(), merged.user_ids.len() + 1);
+        }
+    }
+
+    #[test]
+    fn a_sum_does_not_depend_on_the_order_of_the_rows() {
+        let weights = [1e20_f32, 1.0, -1e20, 0.5, 3e-5, 7.0];
+        let sum = |order: &[usize]| {
+            let mut raw = raw(&vec![("u".to_owned(), "i".to_owned(), 0, 0); weights.len()], false);
+            raw.rows.iter_mut().zip(order).for_each(|(row, at)| row.weight = weights[*at]);
+            merge(raw).weights
+        };
+        assert_eq!(sum(&[0, 1, 2, 3, 4, 5]), sum(&[5, 3, 0, 4, 2, 1]));
+    }
+}

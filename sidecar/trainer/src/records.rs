@@ -5,6 +5,8 @@ use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use crate::limits::{FIELDS_PER_ROW_MAX, ROW_BYTES_MAX};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// The core skips the mark, but only if it comes in one piece with something behind it.
+const FIRST_PIECE_BYTES_MIN: usize = 4;
 
 /// One record.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +55,7 @@ pub(crate) struct RecordCutter {
     too_long: bool,
     /// Line at which the current record started.
     start_line: u64,
-    /// First bytes of the file, until it is known whether they are a byte order mark.
+    /// First bytes of the file, until there are enough of them to see a byte order mark.
     head: Option<Vec<u8>>,
 }
 
@@ -75,16 +77,16 @@ impl RecordCutter {
     pub(crate) fn feed<E>(&mut self, chunk: &[u8], each: &mut impl FnMut(Row<'_>) -> Result<(), E>) -> Result<(), E> {
         let Some(mut head) = self.head.take() else { return self.cut(chunk, each) };
         head.extend_from_slice(chunk);
-        if head.len() < BYTE_ORDER_MARK.len() {
+        if head.len() < FIRST_PIECE_BYTES_MIN {
             self.head = Some(head);
             return Ok(());
         }
-        self.cut(head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&head), each)
+        self.cut(&head, each)
     }
 
     /// The file is over: hands on the record that no line end completed.
     pub(crate) fn finish<E>(&mut self, each: &mut impl FnMut(Row<'_>) -> Result<(), E>) -> Result<(), E> {
-        if let Some(head) = self.head.take() {
+        if let Some(head) = self.head.take().filter(|head| head != BYTE_ORDER_MARK) {
             self.cut(&head, each)?;
         }
         while self.step(&[], each)?.is_some() {}
@@ -183,6 +185,7 @@ mod tests {
         check(b"u,\"x, \"\"y\"\"\nz\"\n", &[&["u", "x, \"y\"\nz"]]);
         check(b"", &[]);
         check(b"\xef\xbb\xbf", &[]);
+        check(b"\xef\xbb\xbf\xef\xbb\xbfu,i\n", &[&["\u{feff}u", "i"]]);
         check(b"x", &[&["x"]]);
         check(b"x,\n,", &[&["x", ""], &["", ""]]);
     }
@@ -219,5 +222,18 @@ mod tests {
         cutter.finish(&mut each).unwrap();
         assert_eq!(lines[..3], [1, 3, 1]);
         assert!(lines[3] >= ROW_BYTES_MAX as u64, "{lines:?}");
+    }
+
+    proptest::proptest! {
+        /// The `csv` crate reads the same records from the whole text that the cutter reads from pieces of it.
+        #[test]
+        fn any_text_in_any_pieces_is_cut_as_the_csv_crate_does(text in "[ab,\"\n\r\u{feff}é]{0,60}", size in 1_usize..9) {
+            let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
+            let expected: Vec<Option<Vec<String>>> = reader
+                .byte_records()
+                .map(|record| Some(record.unwrap().iter().map(|f| String::from_utf8_lossy(f).into_owned()).collect()))
+                .collect();
+            proptest::prop_assert_eq!(records(text.as_bytes(), size), expected);
+        }
     }
 }

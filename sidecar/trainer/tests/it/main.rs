@@ -6,6 +6,7 @@ mod bad_data;
 mod commit;
 mod determinism;
 mod items;
+mod msweb;
 mod quality;
 mod rows;
 mod setup;
