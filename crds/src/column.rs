@@ -24,8 +24,14 @@ impl JsonSchema for Column {
         true
     }
 
-    /// Kubernetes' own form of "an integer or a string"; the rules bound the number and the name.
+    /// Kubernetes' own form of "an integer or a string"; a row has at most 1024 fields.
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "x-kubernetes-int-or-string": true })
+        json_schema!({
+            "x-kubernetes-int-or-string": true,
+            "minimum": 0,
+            "maximum": 1023,
+            "minLength": 1,
+            "maxLength": 256,
+        })
     }
 }

@@ -1,4 +1,5 @@
 //! The resource itself: what belongs to no part of it.
+#![allow(clippy::duplicated_attributes, reason = "printer columns have the same attributes")]
 
 use kube::CustomResource;
 use schemars::JsonSchema;

@@ -1,12 +1,171 @@
 //! What the API server refuses, as CEL: a table of places, rules and messages that say what to write instead.
+//!
+//! Bounds, lengths and patterns of single fields stand beside the fields; here is what those cannot say, or say badly.
 
-/// One rule at one place of the schema.
+/// One rule at one or more places of the schema.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {
     /// Where: property names below the root, separated by dots; empty for the root.
-    pub at: &'static str,
+    pub at: &'static [&'static str],
     /// CEL over `self`.
     pub rule: &'static str,
-    /// What is wrong and what to write instead.
+    /// What to write instead.
     pub message: &'static str,
 }
+
+const SOURCES: &[&str] = &["spec.data.source", "spec.data.items.source"];
+const RESOURCES: &[&str] = &["spec.serving.resources", "spec.training.resources"];
+
+/// What never makes sense.
+pub const RULES: &[Rule] = &[
+    Rule {
+        at: &[""],
+        rule: "self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+        message: "metadata.name: at most 40 characters, lower-case letters, digits and dashes, starting with a letter and \
+                  not ending with a dash, because Services and Jobs are named after it; for example movies",
+    },
+    Rule {
+        at: SOURCES,
+        rule: "[has(self.url), has(self.configMap), has(self.persistentVolumeClaim)].filter(x, x).size() == 1",
+        message: "source: set exactly one of url, configMap and persistentVolumeClaim; for example \
+                  url: s3://shop/ratings.csv",
+    },
+    Rule {
+        at: SOURCES,
+        rule: "!has(self.secretRef) || has(self.url)",
+        message: "source.secretRef goes with url only: remove it, or set url",
+    },
+    Rule {
+        at: SOURCES,
+        rule: "!has(self.url) || self.url.matches('^(s3|gs|az|https?)://[^/?#]+/.*$')",
+        message: "source.url: write s3://<bucket>/<key>, for example s3://shop/ratings.csv; a service other than AWS is named \
+                  by AWS_ENDPOINT_URL in the Secret of secretRef",
+    },
+    Rule {
+        at: SOURCES,
+        rule: "!has(self.persistentVolumeClaim) || !(self.persistentVolumeClaim.path.startsWith('/') || \
+               self.persistentVolumeClaim.path.endsWith('/') || \
+               self.persistentVolumeClaim.path.matches('(^|/)[.][.]?(/|$)'))",
+        message: "source.persistentVolumeClaim.path: write the path of one file from the root of the volume, without a \
+                  leading slash and without . or .., for example exports/ratings.csv",
+    },
+    Rule {
+        at: &["spec.data.csv", "spec.data.items.csv"],
+        rule: "!has(self.delimiter) || self.delimiter.matches('^[\\t !#-~]$')",
+        message: "csv.delimiter: one ASCII character that is no quote or line end, for example \";\"",
+    },
+    Rule {
+        at: &["spec.data.columns"],
+        rule: "self.user != self.item",
+        message: "columns: user and item are the same column; for example columns: {user: user_id, item: item_id}",
+    },
+    Rule {
+        at: &["spec.data"],
+        rule: "self.csv.header || (type(self.columns.user) == int && type(self.columns.item) == int && \
+               (!has(self.columns.rating) || type(self.columns.rating) == int) && \
+               (!has(self.columns.timestamp) || type(self.columns.timestamp) == int))",
+        message: "columns: without a header (csv.header: false) columns are numbers from 0; for example \
+                  columns: {user: 0, item: 1}",
+    },
+    Rule {
+        at: &["spec.data.items"],
+        rule: "self.csv.header || (type(self.columns.id) == int && \
+               (!has(self.columns.title) || type(self.columns.title) == int) && \
+               (!has(self.columns.available) || type(self.columns.available) == int))",
+        message: "items.columns: without a header (csv.header: false) columns are numbers from 0; for example \
+                  columns: {id: 0, title: 1}",
+    },
+    Rule {
+        at: &["spec.algorithm"],
+        rule: "[has(self.als), has(self.svd), has(self.bpr)].filter(x, x).size() == 1",
+        message: "algorithm: set exactly one, for example als: {}; with a merge patch, set the old one to null",
+    },
+    Rule {
+        at: &["spec.algorithm.als"],
+        rule: "self.regularization > 0.0 || self.unobservedWeight > 0.0",
+        message: "als: regularization and unobservedWeight are both 0, which leaves rows without entries undetermined: set \
+                  one above 0, for example regularization: 0.003",
+    },
+    Rule {
+        at: &["spec.evaluation"],
+        rule: "self.holdout > 0.0",
+        message: "evaluation.holdout: a share above 0 and at most 0.5, for example 0.1",
+    },
+    Rule {
+        at: &["spec.training"],
+        rule: "!has(self.schedule) || self.schedule.matches('^([0-9A-Za-z*/,-]+ +){4}[0-9A-Za-z*/,-]+$')",
+        message: "training.schedule: five fields of cron (minute, hour, day of the month, month, day of the week), for \
+                  example \"0 3 * * *\"",
+    },
+    Rule {
+        at: &["spec.training"],
+        rule: "!has(self.timeZone) || has(self.schedule)",
+        message: "training.timeZone goes with schedule only: remove it, or set schedule",
+    },
+    Rule {
+        at: &["spec.training"],
+        rule: "self.deadline.matches('^([0-9]{1,6}[hms])+$') && duration(self.deadline) >= duration('10s') && \
+               duration(self.deadline) <= duration('168h')",
+        message: "training.deadline: from 10s to 168h, in whole h, m and s, for example 1h30m",
+    },
+    Rule {
+        at: &["spec.model"],
+        rule: "!has(self.revision) || self.revision.matches('^([0-9a-f]{10}|[0-9a-f]{64})$')",
+        message: "model.revision: ten or 64 lower-case hex digits, as in status.history, for example 3f9a1c20be",
+    },
+    Rule {
+        at: &["spec.serving.allowFrom"],
+        rule: "self.all(peer, has(peer.ipBlock) != (has(peer.podSelector) || has(peer.namespaceSelector)))",
+        message: "serving.allowFrom: a peer is either an ipBlock, or a podSelector with or without a namespaceSelector; for \
+                  example namespaceSelector: {matchLabels: {team: web}}",
+    },
+    Rule {
+        at: &["spec.serving.allowFrom"],
+        rule: "self.all(peer, !has(peer.ipBlock) || isCIDR(peer.ipBlock.cidr))",
+        message: "serving.allowFrom: ipBlock.cidr is an address range, for example 10.0.0.0/8",
+    },
+    Rule {
+        at: &["spec.serving.tolerations", "spec.training.tolerations"],
+        rule: "self.all(t, (!has(t.effect) || t.effect in ['', 'NoSchedule', 'PreferNoSchedule', 'NoExecute']) && \
+               (has(t.operator) && t.operator == 'Exists' ? !has(t.value) || t.value == '' : \
+               (!has(t.operator) || t.operator in ['', 'Equal']) && has(t.key) && t.key != ''))",
+        message: "tolerations: operator is Exists (without value) or Equal (with key), effect is NoSchedule, PreferNoSchedule \
+                  or NoExecute; for example {key: gpu, operator: Exists, effect: NoSchedule}",
+    },
+    Rule {
+        at: RESOURCES,
+        rule: "[has(self.requests) ? self.requests : {}, has(self.limits) ? self.limits : {}].all(map, map.all(name, \
+               name in ['cpu', 'memory', 'ephemeral-storage'] || name.contains('/') || name.startsWith('hugepages-')))",
+        message: "resources: cpu, memory, ephemeral-storage, hugepages-<size> or <domain>/<name>; for example \
+                  requests: {cpu: 500m, memory: 1Gi}",
+    },
+    Rule {
+        at: RESOURCES,
+        rule: "!has(self.requests) || !has(self.limits) || self.requests.all(name, !(name in self.limits) || \
+               quantity(string(self.requests[name])).compareTo(quantity(string(self.limits[name]))) <= 0)",
+        message: "resources: a request is above its limit: lower the request or raise the limit",
+    },
+    Rule {
+        at: &["spec.serving.labels", "spec.training.labels"],
+        rule: "self.all(key, !key.startsWith('recmesh.dev/') && !key.startsWith('app.kubernetes.io/'))",
+        message: "labels: those of recmesh.dev/ and app.kubernetes.io/ are set by the operator: use others",
+    },
+    Rule {
+        at: &["spec.serving.annotations", "spec.training.annotations"],
+        rule: "self.all(key, !key.startsWith('recmesh.dev/'))",
+        message: "annotations: those of recmesh.dev/ are set by the operator: use others",
+    },
+    Rule {
+        at: &[
+            "spec.serving.labels",
+            "spec.training.labels",
+            "spec.serving.annotations",
+            "spec.training.annotations",
+            "spec.serving.nodeSelector",
+            "spec.training.nodeSelector",
+        ],
+        rule: "self.all(key, !format.qualifiedName().validate(key).hasValue())",
+        message: "a key is letters, digits, dashes, dots and underscores, with a domain before it or not; for example team or \
+                  example.com/team",
+    },
+];

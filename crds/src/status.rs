@@ -105,7 +105,7 @@ pub struct ModelMetrics {
     pub k: u32,
     /// Users that were measured.
     pub test_users: u64,
-    /// The model.
+    /// What the model reaches.
     pub model: Measurement,
     /// What is popular (implicit), or averages of users and items (explicit).
     pub baseline: Measurement,
@@ -133,11 +133,11 @@ pub struct Measurement {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Interval {
-    /// The estimate.
+    /// The estimate itself.
     pub estimate: f64,
-    /// Lower end.
+    /// Lower end of the interval.
     pub low: f64,
-    /// Upper end.
+    /// Upper end of the interval.
     pub high: f64,
 }
 
@@ -189,7 +189,7 @@ pub enum RunOutcome {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Rows {
-    /// Rows seen.
+    /// Rows that were seen.
     pub read: u64,
     /// Rows that became interactions, before duplicates merged.
     pub kept: u64,

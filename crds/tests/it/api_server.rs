@@ -1,0 +1,84 @@
+//! A real kube-apiserver with the definition in it.
+
+use std::{
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+use crate::generated::package;
+
+/// Far longer than a start takes.
+const START_DEADLINE: Duration = Duration::from_mins(2);
+
+/// The server, and a kubectl that talks to it.
+pub struct ApiServer {
+    kubectl: PathBuf,
+    kubeconfig: PathBuf,
+    script: Child,
+    _directory: TempDir,
+}
+
+impl Drop for ApiServer {
+    fn drop(&mut self) {
+        // The script's children are tied to it, so they go too.
+        let _ = self.script.kill();
+        let _ = self.script.wait();
+    }
+}
+
+/// Starts a server and installs `crds/recommenders.yaml`.
+pub fn start() -> ApiServer {
+    let cluster = package().join("../tests/cluster");
+    let tools = Command::new(cluster.join("cluster")).arg("path").output().unwrap();
+    let tools = PathBuf::from(String::from_utf8(tools.stdout).unwrap().trim());
+    let kubectl = tools.join("kubectl");
+    assert!(kubectl.exists(), "{} is not there: run tests/cluster/cluster tools", kubectl.display());
+
+    let directory = tempfile::tempdir().unwrap();
+    // The death signal ends the script when this test ends in a way that drops nothing.
+    let script = Command::new("setpriv")
+        .args(["--pdeathsig", "TERM", "--"])
+        .arg(cluster.join("apiserver"))
+        .arg(directory.path())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let kubeconfig = directory.path().join("kubeconfig");
+    let api = ApiServer { kubectl, kubeconfig, script, _directory: directory };
+    let deadline = Instant::now() + START_DEADLINE;
+    while !api.kubeconfig.exists() {
+        assert!(Instant::now() < deadline, "the API server did not start");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    api.kubectl(&["create", "-f", package().join("recommenders.yaml").to_str().unwrap()]).unwrap();
+    api.kubectl(&["wait", "--for=condition=Established", "crd/recommenders.recmesh.dev", "--timeout=60s"]).unwrap();
+    // Served, and known to the schema that kubectl reads, a moment after Established.
+    while api.kubectl(&["explain", "recommender.spec"]).is_err() || api.kubectl(&["get", "recommenders"]).is_err() {
+        assert!(Instant::now() < deadline, "recommenders are not served");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    api
+}
+
+impl ApiServer {
+    /// Runs kubectl: what it printed, or what went wrong.
+    pub fn kubectl(&self, arguments: &[&str]) -> Result<String, String> {
+        let output =
+            Command::new(&self.kubectl).arg("--kubeconfig").arg(&self.kubeconfig).args(arguments).output().unwrap();
+        if output.status.success() {
+            Ok(String::from_utf8(output.stdout).unwrap())
+        } else {
+            Err(String::from_utf8(output.stderr).unwrap())
+        }
+    }
+
+    /// Runs kubectl on a resource given as YAML.
+    pub fn with_yaml(&self, arguments: &[&str], yaml: &str) -> Result<String, String> {
+        let file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
+        std::fs::write(file.path(), yaml).unwrap();
+        self.kubectl(&[arguments, &["-f", file.path().to_str().unwrap()]].concat())
+    }
+}

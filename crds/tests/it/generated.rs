@@ -1,0 +1,113 @@
+//! The generated file and the examples.
+
+use std::path::{Path, PathBuf};
+
+use recommender_crds::{CRD_BYTES_MAX, Recommender, crd, crd_yaml, not_yet::NOT_YET, rules::RULES};
+use serde_json::Value;
+
+pub fn package() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The files of a directory, sorted.
+pub fn files(directory: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn the_committed_file_is_what_the_types_say() {
+    let file = package().join("recommenders.yaml");
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        std::fs::write(&file, crd_yaml()).unwrap();
+    }
+    let committed = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        committed == crd_yaml(),
+        "crds/recommenders.yaml is stale: run `cargo run -p recommender-crds --bin crdgen > crds/recommenders.yaml`, or this \
+         test with UPDATE_EXPECT=1"
+    );
+}
+
+#[test]
+fn the_file_stays_small() {
+    assert!(crd_yaml().len() < CRD_BYTES_MAX, "{} bytes", crd_yaml().len());
+}
+
+#[test]
+fn every_field_says_what_it_is() {
+    fn visit(place: &str, node: &Value, without: &mut Vec<String>) {
+        for (name, child) in node["properties"].as_object().into_iter().flatten() {
+            let place = format!("{place}.{name}");
+            let described = child["description"].as_str().is_some_and(|text| text.len() > 10);
+            if !described && place != ".metadata" {
+                without.push(place.clone());
+            }
+            visit(&place, child, without);
+        }
+        if node["items"].is_object() {
+            visit(&format!("{place}[]"), &node["items"], without);
+        }
+    }
+    let crd = serde_json::to_value(crd()).unwrap();
+    let mut without = Vec::new();
+    visit("", &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"], &mut without);
+    assert_eq!(without, Vec::<String>::new(), "fields without a description");
+}
+
+#[test]
+fn a_stated_default_is_the_default_of_the_schema() {
+    fn visit(place: &str, node: &Value, checked: &mut usize) {
+        for (name, child) in node["properties"].as_object().into_iter().flatten() {
+            let place = format!("{place}.{name}");
+            let text = child["description"].as_str().unwrap_or_default();
+            if let Some((_, rest)) = text.split_once("Default: ") {
+                let stated = rest.split([',', ' ']).next().unwrap().trim_end_matches('.');
+                let default = match &child["default"] {
+                    Value::String(text) => text.clone(),
+                    Value::Array(list) => list[0].as_str().unwrap().to_owned(),
+                    Value::Number(number) => number.as_f64().unwrap().to_string(),
+                    other => other.to_string(),
+                };
+                assert_eq!(stated, default, "{place}: {text}");
+                *checked += 1;
+            }
+            visit(&place, child, checked);
+        }
+    }
+    let crd = serde_json::to_value(crd()).unwrap();
+    let mut checked = 0;
+    visit("", &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"], &mut checked);
+    assert!(checked >= 20, "{checked}");
+}
+
+#[test]
+fn each_rule_has_a_bad_resource_that_it_refuses() {
+    let expected: Vec<String> = files(&package().join("tests/bad"))
+        .iter()
+        .map(|file| {
+            let text = std::fs::read_to_string(file).unwrap();
+            let first = text.lines().next().unwrap();
+            first.strip_prefix("# expected: ").unwrap_or_else(|| panic!("{}: {first}", file.display())).to_owned()
+        })
+        .collect();
+    for rule in RULES.iter().chain(NOT_YET) {
+        let tested = expected.iter().any(|expected| rule.message.starts_with(expected.as_str()));
+        assert!(tested, "no file of crds/tests/bad expects {:?}", rule.message);
+    }
+}
+
+#[test]
+fn the_examples_are_recommenders() {
+    let mut seen = 0;
+    for file in files(&package().join("examples")) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for document in text.split("\n---\n").filter(|document| document.contains("kind: Recommender")) {
+            let parsed: Recommender = serde_yaml_ng::from_str(document).unwrap();
+            assert!(parsed.spec.chosen_algorithm().is_some(), "{}", file.display());
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 3);
+}

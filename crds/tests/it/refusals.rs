@@ -1,0 +1,117 @@
+//! What a real API server says to good and bad resources.
+
+use serde_json::Value;
+
+use crate::{
+    api_server::{self, ApiServer},
+    generated::{files, package},
+};
+
+fn recommender(name: &str, spec: &str) -> String {
+    format!("apiVersion: recmesh.dev/v1alpha1\nkind: Recommender\nmetadata: {{name: {name}}}\nspec: {spec}\n")
+}
+
+type Story = fn(&ApiServer);
+
+/// One test, because one server is enough, and it has to go at the end.
+#[test]
+fn a_real_api_server_agrees() {
+    let api = api_server::start();
+    let stories: [(&str, Story); 6] = [
+        ("bad_resources_are_refused_with_a_sentence", bad_resources_are_refused_with_a_sentence),
+        ("examples_are_accepted", examples_are_accepted),
+        ("generous_resources_are_accepted", generous_resources_are_accepted),
+        (
+            "the_server_stores_defaults_and_an_unseen_resource_is_not_current",
+            the_server_stores_defaults_and_an_unseen_resource_is_not_current,
+        ),
+        (
+            "another_source_replaces_the_first_however_it_is_applied",
+            another_source_replaces_the_first_however_it_is_applied,
+        ),
+        ("every_field_is_explained", every_field_is_explained),
+    ];
+    for (name, story) in stories {
+        println!("{name}");
+        story(&api);
+    }
+}
+
+fn bad_resources_are_refused_with_a_sentence(api: &ApiServer) {
+    let bad = files(&package().join("tests/bad"));
+    assert!(bad.len() >= 15);
+    for file in bad {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let expected = text.lines().next().unwrap().trim_start_matches("# expected: ");
+        let said = api.kubectl(&["create", "--dry-run=server", "-f", file.to_str().unwrap()]);
+        let message = said.expect_err(&format!("{} is accepted", file.display()));
+        assert!(message.contains(expected), "{}: expected {expected:?} in {message}", file.display());
+    }
+}
+
+fn examples_are_accepted(api: &ApiServer) {
+    for file in files(&package().join("examples")) {
+        api.kubectl(&["create", "--dry-run=server", "-f", file.to_str().unwrap()]).unwrap();
+    }
+}
+
+fn generous_resources_are_accepted(api: &ApiServer) {
+    let specs = [
+        "{data: {source: {url: 's3://shop/a/ratings'}, format: tsv, csv: {delimiter: \"\\t\"}}}",
+        "{data: {source: {url: 's3://shop/r.csv'}, csv: {header: false}, columns: {user: 0, item: 1, rating: 2}}}",
+        "{data: {source: {configMap: {name: a, key: r.csv}}}, algorithm: {als: {regularization: 0}}}",
+        "{data: {source: {configMap: {name: a, key: r.csv}}}, serving: {replicas: 0, resources: {requests: {cpu: 1, memory: \
+         0.5Gi}, limits: {cpu: '1.5', nvidia.com/gpu: 1}}, tolerations: [{operator: Exists}, {key: a, value: b}]}}",
+        "{data: {source: {configMap: {name: a, key: r.csv}}}, training: {deadline: 1h30m, labels: {team: shop}, \
+         annotations: {linkerd.io/inject: enabled}, nodeSelector: {kubernetes.io/os: linux}, imagePullSecrets: [{name: r}]}}",
+        "{data: {source: {configMap: {name: a, key: r.csv}}}, serving: {allowFrom: [{ipBlock: {cidr: 10.0.0.0/8}}, \
+         {podSelector: {}, namespaceSelector: {matchLabels: {a: b}}}]}}",
+    ];
+    for spec in specs {
+        api.with_yaml(&["create", "--dry-run=server"], &recommender("generous", spec)).expect(spec);
+    }
+}
+
+fn the_server_stores_defaults_and_an_unseen_resource_is_not_current(api: &ApiServer) {
+    let yaml = recommender("defaults", "{data: {source: {url: 's3://a/b.csv'}}, algorithm: {als: {factors: 8}}}");
+    api.with_yaml(&["create"], &yaml).unwrap();
+    let stored: Value =
+        serde_json::from_str(&api.kubectl(&["get", "rcmd", "defaults", "-o", "json"]).unwrap()).unwrap();
+    assert_eq!(stored["status"]["observedGeneration"], -1);
+    assert_eq!(stored["spec"]["algorithm"]["als"]["iterations"], 15);
+    assert_eq!(stored["spec"]["algorithm"]["als"]["factors"], 8);
+    assert_eq!(stored["spec"]["data"]["columns"]["user"], "user_id");
+    assert_eq!(stored["spec"]["evaluation"]["gate"]["minLiftOverBaseline"].as_f64(), Some(0.0));
+    // What the server stored is what the types say to an empty object.
+    let ours: recommender_crds::Recommender = serde_yaml_ng::from_str(&yaml).unwrap();
+    let parsed: recommender_crds::Recommender = serde_json::from_value(stored).unwrap();
+    assert_eq!(parsed.spec, ours.spec);
+
+    api.kubectl(&["scale", "recommender", "defaults", "--replicas=3"]).unwrap();
+    let replicas = api.kubectl(&["get", "rcmd", "defaults", "-o", "jsonpath={.spec.serving.replicas}"]).unwrap();
+    assert_eq!(replicas, "3");
+    let header = api.kubectl(&["get", "rcmd", "defaults", "-o", "wide"]).unwrap();
+    let columns: Vec<&str> = header.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(columns, ["NAME", "READY", "REVISION", "ALGORITHM", "METRIC", "REPLICAS", "AGE", "REASON", "URL"]);
+}
+
+fn another_source_replaces_the_first_however_it_is_applied(api: &ApiServer) {
+    for (name, mode) in [("client", "--server-side=false"), ("server", "--server-side=true")] {
+        for spec in [
+            "{data: {source: {configMap: {name: a, key: r.csv}}}, algorithm: {als: {factors: 8}}}",
+            "{data: {source: {url: 's3://a/b.csv'}}, algorithm: {als: {iterations: 3}}}",
+            "{data: {source: {persistentVolumeClaim: {claimName: a, path: b.csv}}}}",
+        ] {
+            api.with_yaml(&["apply", mode], &recommender(name, spec)).expect(spec);
+        }
+    }
+}
+
+fn every_field_is_explained(api: &ApiServer) {
+    let text = api.kubectl(&["explain", "recommender.spec", "--recursive"]).unwrap();
+    for field in ["data", "source", "als", "minLiftOverBaseline", "tolerations", "revisionHistoryLimit"] {
+        assert!(text.contains(field), "{field} in {text}");
+    }
+    let text = api.kubectl(&["explain", "recommender.spec.training.deadline"]).unwrap();
+    assert!(text.contains("1h30m"), "{text}");
+}
