@@ -13,7 +13,12 @@ use crate::{
 const HASH_VERSION: u32 = 1;
 
 /// The training config of a run.
-pub fn training_config(plan: &Plan, run: RunId, store: StoreConfig, known_data_version: Option<String>) -> TrainingConfig {
+pub fn training_config(
+    plan: &Plan,
+    run: RunId,
+    store: StoreConfig,
+    known_data_version: Option<String>,
+) -> TrainingConfig {
     let training = &plan.training;
     TrainingConfig {
         run,
@@ -112,10 +117,8 @@ pub fn training(plan: &Plan, results: &[RunResult], jobs: &[JobFacts], backoff: 
         return Training::Idle;
     }
     // Failures of this very attempt, with their ends: results that say so, and Jobs that ended without a result.
-    let failed: Vec<&RunResult> = results
-        .iter()
-        .filter(|r| r.run.attempt == attempt && matches!(r.outcome, RunOutcome::Failed { .. }))
-        .collect();
+    let failed: Vec<&RunResult> =
+        results.iter().filter(|r| r.run.attempt == attempt && matches!(r.outcome, RunOutcome::Failed { .. })).collect();
     let silent = jobs.iter().filter(|job| {
         job.attempt == attempt && job.state == JobState::Failed && !results.iter().any(|r| r.run.number == job.run)
     });
@@ -133,7 +136,8 @@ pub fn training(plan: &Plan, results: &[RunResult], jobs: &[JobFacts], backoff: 
 /// Whether a model of this spec is there, and the request for another, if any, was honoured.
 pub fn is_trained(plan: &Plan, results: &[RunResult]) -> bool {
     let hash = config_hash(plan);
-    let mut trained = results.iter().filter(|r| r.config_hash == hash && matches!(r.outcome, RunOutcome::Trained { .. }));
+    let mut trained =
+        results.iter().filter(|r| r.config_hash == hash && matches!(r.outcome, RunOutcome::Trained { .. }));
     match &plan.retrain_at {
         None => trained.next().is_some(),
         Some(_) => trained.any(|r| r.retrain_at == plan.retrain_at),
@@ -143,8 +147,6 @@ pub fn is_trained(plan: &Plan, results: &[RunResult]) -> bool {
 /// What the gate says of a result.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    /// No gate in the spec.
-    NoGate,
     /// The lower bound of the lift reaches the gate.
     Passed {
         /// Lower bound.
@@ -163,8 +165,7 @@ pub enum Verdict {
 
 /// Holds a result against the spec's gate.
 pub fn gate(plan: &Plan, result: &RunResult) -> Verdict {
-    let wanted = plan.spec.evaluation.gate.as_ref().and_then(|gate| gate.min_lift_over_baseline);
-    let Some(wanted) = wanted else { return Verdict::NoGate };
+    let wanted = plan.spec.evaluation.gate.min_lift_over_baseline;
     let lift = match &result.outcome {
         RunOutcome::Trained { metrics, .. } => metrics.as_ref().and_then(|m| m.lift),
         RunOutcome::Unchanged | RunOutcome::Failed { .. } => None,
@@ -182,7 +183,7 @@ pub fn serving<'a>(plan: &Plan, results: &'a [RunResult]) -> Vec<&'a RunResult> 
     let mut trained: Vec<&RunResult> =
         results.iter().filter(|r| matches!(r.outcome, RunOutcome::Trained { .. })).collect();
     trained.sort_by_key(|r| std::cmp::Reverse(r.run.number));
-    let passed = |r: &&&RunResult| matches!(gate(plan, r), Verdict::NoGate | Verdict::Passed { .. });
+    let passed = |r: &&&RunResult| matches!(gate(plan, r), Verdict::Passed { .. });
     let mut chosen: Vec<&RunResult> = trained.iter().filter(passed).copied().collect();
     if chosen.is_empty() {
         chosen = trained.iter().filter(|r| gate(plan, r) == Verdict::Unknown).copied().collect();

@@ -1,2 +1,91 @@
-//! Entry point.
-fn main() {}
+//! Entry point: arguments, logs, and the order in which the operator starts.
+
+use std::{process::ExitCode, sync::Arc};
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Parser;
+use kube::{
+    Client,
+    runtime::events::{Recorder, Reporter},
+};
+use recommender_operator::{
+    admin,
+    args::{Cli, Command, Settings},
+    context::Context,
+    controller,
+    leader::Candidate,
+    metrics::Metrics,
+    names::MANAGER,
+    store_root, telemetry,
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match telemetry::init(&cli.log) {
+        Ok(()) => match cli.command {
+            Command::Run(settings) => run(settings).await,
+            Command::Check { url } => check(&url).await,
+        },
+        Err(error) => Err(error),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(settings: Settings) -> Result<()> {
+    store_client::install_tls_provider();
+    tracing::info!(?settings, "starts");
+    let metrics = Arc::new(Metrics::new()?);
+    tokio::spawn(admin::bind(settings.admin_listen, Arc::clone(&metrics)).await?);
+    let client = Client::try_default().await.context("cannot find the API server")?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    // The root comes before the lease: the store waits for it.
+    let root = store_root::ensure(&client, &settings.namespace).await?;
+    let candidate = Candidate::new(client.clone(), &settings.namespace, &settings.pod_name);
+    if settings.leader_election {
+        tokio::select! {
+            () = candidate.lead() => tracing::info!("leads"),
+            _ = terminate.recv() => return Ok(()),
+        }
+    }
+    metrics.set_leader(true);
+    let elected = settings.leader_election;
+    let reporter = Reporter { controller: MANAGER.to_owned(), instance: Some(settings.pod_name.clone()) };
+    let recorder = Recorder::new(client.clone(), reporter);
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let context = Arc::new(Context::new(client, settings, root, metrics, recorder, http));
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let controller = tokio::spawn(controller::run(context, async {
+        let _ = stopped.await;
+    }));
+    let lost = async {
+        if elected {
+            candidate.hold().await;
+        } else {
+            std::future::pending::<()>().await;
+        }
+    };
+    let kept = tokio::select! {
+        _ = terminate.recv() => true,
+        () = lost => false,
+    };
+    ensure!(kept, "the lease is lost: another operator acts, and this process ends");
+    let _ = stop.send(());
+    controller.await?;
+    Ok(())
+}
+
+async fn check(url: &str) -> Result<()> {
+    store_client::install_tls_provider();
+    let status = reqwest::get(url).await.with_context(|| format!("{url} cannot be reached"))?.status();
+    ensure!(status.is_success(), "{url} answers {status}");
+    println!("{url} answers {status}");
+    Ok(())
+}

@@ -13,6 +13,8 @@ pub const ATTEMPT_LABEL: &str = "recmesh.dev/attempt";
 pub const RUN_LABEL: &str = "recmesh.dev/run";
 /// Annotation of serving pods that makes kubelet refresh the mounted config.
 pub const CONFIG_HASH_ANNOTATION: &str = "recmesh.dev/config-hash";
+/// Annotation of a Recommender that asks for a new run; any new value asks once.
+pub const RETRAIN_AT_ANNOTATION: &str = "recmesh.dev/retrain-at";
 /// Secret in the operator's namespace with the store's root key.
 pub const ROOT_SECRET: &str = "recmesh-store-root";
 /// Lease of the leader.

@@ -66,7 +66,7 @@ pub struct DeploymentFacts {
 }
 
 /// What is the case.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Observed {
     /// Training Jobs.
     pub jobs: Vec<JobFacts>,
@@ -91,10 +91,10 @@ pub async fn observe(context: &Context, plan: &Plan) -> Result<Observed, Error> 
     let owned = ListParams::default().labels(&format!("{RECOMMENDER_LABEL}={}", plan.name));
     let jobs: Api<Job> = Api::namespaced(client.clone(), &plan.namespace);
     let pods: Api<Pod> = Api::namespaced(client.clone(), &plan.namespace);
-    let (jobs, pods) = futures::try_join!(
-        async { jobs.list(&owned).await.map_err(Error::api("cannot list Jobs")) },
-        async { pods.list(&owned).await.map_err(Error::api("cannot list Pods")) },
-    )?;
+    let (jobs, pods) =
+        futures::try_join!(async { jobs.list(&owned).await.map_err(Error::api("cannot list Jobs")) }, async {
+            pods.list(&owned).await.map_err(Error::api("cannot list Pods"))
+        },)?;
     let taken = taken_names(context, plan).await?;
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), &plan.namespace);
     let deployment = deployments
@@ -106,7 +106,14 @@ pub async fn observe(context: &Context, plan: &Plan) -> Result<Observed, Error> 
     let pods: Vec<PodFacts> = pods.items.iter().map(pods::facts).collect();
     let runs = runs::read(context, plan).await;
     let reports = reports::read(context, &pods).await;
-    Ok(Observed { jobs: jobs.collect(), deployment: deployment.as_ref().map(deployment_facts), taken, runs, reports, pods })
+    Ok(Observed {
+        jobs: jobs.collect(),
+        deployment: deployment.as_ref().map(deployment_facts),
+        taken,
+        runs,
+        reports,
+        pods,
+    })
 }
 
 /// Whether our Recommender, and not one of the same name before it, controls an object.

@@ -5,14 +5,12 @@
 
 use std::time::Duration;
 
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use recommender_crds::{
-    ColumnsSpec, DataSpec, Fallback, Format, ItemsSpec, NAME_LENGTH_MAX, RETRAIN_AT_ANNOTATION, Recommender, Signal,
-    SourceSpec, Split, duration,
+    ChosenAlgorithm, Format, ItemsSpec, NAME_CHARS_MAX, Recommender, Signal, SourceSpec, Split, parse_seconds,
 };
-use sidecar_contract::{
-    Algorithm, AlsConfig, Column, Columns, Csv, EvaluationConfig, Items, Source, SplitKind, paths,
-};
+use sidecar_contract::{Algorithm, AlsConfig, Column, Columns, Csv, EvaluationConfig, Items, Source, SplitKind, paths};
+
+use crate::names::RETRAIN_AT_ANNOTATION;
 
 /// A Recommender that was checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,8 +65,8 @@ pub fn validate(recommender: &Recommender) -> Result<Plan, Vec<String>> {
     let spec = &recommender.spec;
     let meta = &recommender.metadata;
     let (name, namespace) = (meta.name.clone().unwrap_or_default(), meta.namespace.clone().unwrap_or_default());
-    if name.len() > NAME_LENGTH_MAX {
-        problems.push(format!("metadata.name: {} characters; at most {NAME_LENGTH_MAX} are possible", name.len()));
+    if name.len() > NAME_CHARS_MAX {
+        problems.push(format!("metadata.name: {} characters; at most {NAME_CHARS_MAX} are possible", name.len()));
     }
     let source = source(&spec.data.source, "data.source", &namespace, &mut problems);
     let items = spec.data.items.as_ref().map(|items| items_of(items, &namespace, &mut problems));
@@ -76,15 +74,14 @@ pub fn validate(recommender: &Recommender) -> Result<Plan, Vec<String>> {
     if spec.data.signal == Signal::Explicit {
         problems.push("data.signal: explicit comes with a later version; use implicit".to_owned());
     }
-    let deadline = duration::parse(&spec.training.deadline).unwrap_or_else(|| {
-        problems.push(format!("training.deadline: {:?}; expected a number with s, m or h", spec.training.deadline));
-        Duration::ZERO
-    });
-    let seed = u64::try_from(spec.training.seed).unwrap_or_else(|_| {
-        problems.push(format!("training.seed: {}; expected 0 or more", spec.training.seed));
-        0
-    });
-    let csv = csv(&spec.data, &mut problems);
+    let deadline = parse_seconds(&spec.training.deadline).map_or_else(
+        |error| {
+            problems.push(format!("training.deadline: {:?}; {error}", spec.training.deadline));
+            Duration::ZERO
+        },
+        Duration::from_secs,
+    );
+    let csv = csv(&spec.data.csv, "data.csv.delimiter", &mut problems);
     let (Some(source), Some(algorithm), true) = (source, algorithm, problems.is_empty()) else {
         return Err(problems);
     };
@@ -103,7 +100,7 @@ pub fn validate(recommender: &Recommender) -> Result<Plan, Vec<String>> {
             holdout: spec.evaluation.holdout,
             k: spec.evaluation.k,
         },
-        seed,
+        seed: spec.training.seed,
         deadline,
     };
     Ok(Plan {
@@ -114,7 +111,7 @@ pub fn validate(recommender: &Recommender) -> Result<Plan, Vec<String>> {
         training,
         spec: spec.clone(),
         retrain_at: meta.annotations.as_ref().and_then(|a| a.get(RETRAIN_AT_ANNOTATION)).cloned(),
-        fallback: spec.serving.fallback.iter().map(|Fallback::Popular| "popular".to_owned()).collect(),
+        fallback: spec.serving.fallback.clone(),
     })
 }
 
@@ -152,8 +149,8 @@ fn source(spec: &SourceSpec, field: &str, namespace: &str, problems: &mut Vec<St
 fn items_of(items: &ItemsSpec, namespace: &str, problems: &mut Vec<String>) -> Option<Items> {
     Some(Items {
         source: source(&items.source, "data.items.source", namespace, problems)?,
-        format: None,
-        csv: Csv::default(),
+        format: items.format.map(format),
+        csv: csv(&items.csv, "data.items.csv.delimiter", problems),
         id: column(&items.columns.id),
         title: items.columns.title.as_ref().map(column),
         available: items.columns.available.as_ref().map(column),
@@ -161,43 +158,36 @@ fn items_of(items: &ItemsSpec, namespace: &str, problems: &mut Vec<String>) -> O
 }
 
 fn algorithm(spec: &recommender_crds::RecommenderSpec, problems: &mut Vec<String>) -> Option<Algorithm> {
-    let given = &spec.algorithm;
-    match (&given.als, &given.svd, &given.bpr) {
-        (Some(als), None, None) => Some(Algorithm::Als(AlsConfig {
-            factors: als.factors,
-            iterations: als.iterations,
-            regularization: als.regularization,
-            regularization_exponent: als.regularization_exponent,
-            unobserved_weight: als.unobserved_weight,
-        })),
-        (None, Some(_), None) => {
-            problems.push("algorithm.svd: comes with a later version; use als".to_owned());
-            None
+    match spec.chosen_algorithm() {
+        Some(ChosenAlgorithm::Als(als)) => {
+            return Some(Algorithm::Als(AlsConfig {
+                factors: als.factors,
+                iterations: als.iterations,
+                regularization: als.regularization,
+                regularization_exponent: als.regularization_exponent,
+                unobserved_weight: als.unobserved_weight,
+            }));
         }
-        (None, None, Some(_)) => {
-            problems.push("algorithm.bpr: comes with a later version; use als".to_owned());
-            None
-        }
-        _ => {
-            problems.push("algorithm: expected exactly one of als, svd and bpr".to_owned());
-            None
-        }
+        Some(ChosenAlgorithm::Svd(_)) => problems.push("algorithm.svd: comes with a later version; use als".to_owned()),
+        Some(ChosenAlgorithm::Bpr(_)) => problems.push("algorithm.bpr: comes with a later version; use als".to_owned()),
+        None => problems.push("algorithm: expected exactly one of als, svd and bpr".to_owned()),
     }
+    None
 }
 
-fn csv(data: &DataSpec, problems: &mut Vec<String>) -> Csv {
+fn csv(given: &recommender_crds::Csv, field: &str, problems: &mut Vec<String>) -> Csv {
     let mut delimiter = None;
-    if let Some(text) = &data.csv.delimiter {
+    if let Some(text) = &given.delimiter {
         let mut characters = text.chars();
         match (characters.next(), characters.next()) {
             (Some(one), None) if one.is_ascii() => delimiter = Some(one),
-            _ => problems.push(format!("data.csv.delimiter: {text:?}; expected one ASCII character")),
+            _ => problems.push(format!("{field}: {text:?}; expected one ASCII character")),
         }
     }
-    Csv { header: data.csv.header, delimiter }
+    Csv { header: given.header, delimiter }
 }
 
-fn columns(spec: &ColumnsSpec) -> Columns {
+fn columns(spec: &recommender_crds::Columns) -> Columns {
     Columns {
         user: column(&spec.user),
         item: column(&spec.item),
@@ -206,10 +196,10 @@ fn columns(spec: &ColumnsSpec) -> Columns {
     }
 }
 
-fn column(given: &IntOrString) -> Column {
+fn column(given: &recommender_crds::Column) -> Column {
     match given {
-        IntOrString::Int(index) => u32::try_from(*index).map_or_else(|_| Column::Name(index.to_string()), Column::Index),
-        IntOrString::String(name) => Column::Name(name.clone()),
+        recommender_crds::Column::Index(index) => Column::Index(*index),
+        recommender_crds::Column::Name(name) => Column::Name(name.clone()),
     }
 }
 

@@ -49,7 +49,8 @@ pub fn facts(pod: &Pod) -> PodFacts {
     let containers = status.and_then(|s| s.container_statuses.as_deref()).unwrap_or_default();
     let container = containers.first();
     let terminated = container.and_then(|c| {
-        let state = |s: &Option<k8s_openapi::api::core::v1::ContainerState>| s.as_ref().and_then(|s| s.terminated.clone());
+        let state =
+            |s: &Option<k8s_openapi::api::core::v1::ContainerState>| s.as_ref().and_then(|s| s.terminated.clone());
         state(&c.state).or_else(|| state(&c.last_state))
     });
     PodFacts {
@@ -75,7 +76,7 @@ fn trouble(pod: &Pod, container: Option<&ContainerStatus>) -> Option<Trouble> {
         .any(|t| t.reason.as_deref() == Some("OOMKilled"));
     if killed {
         return Some(Trouble {
-            reason: Reason::OutOfMemory,
+            reason: Reason::OOMKilled,
             message: "the container was killed for memory; raise resources.limits.memory".to_owned(),
         });
     }
@@ -84,11 +85,11 @@ fn trouble(pod: &Pod, container: Option<&ContainerStatus>) -> Option<Trouble> {
         return match waiting.reason.as_deref() {
             // kubelet says: secret "x" not found, or couldn't find key k in Secret ns/x
             Some("CreateContainerConfigError") => Some(Trouble {
-                reason: Reason::SecretNotFound,
+                reason: Reason::ReferenceNotFound,
                 message: format!("{message}; create it, and training goes on by itself"),
             }),
             Some(reason @ ("ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull")) => {
-                Some(Trouble { reason: Reason::PodsUnavailable, message: format!("{reason}: {message}") })
+                Some(Trouble { reason: Reason::ReplicasUnavailable, message: format!("{reason}: {message}") })
             }
             _ => None,
         };
@@ -100,7 +101,7 @@ fn trouble(pod: &Pod, container: Option<&ContainerStatus>) -> Option<Trouble> {
     let message = scheduled.message.clone().unwrap_or_default();
     let claim = message.contains("persistentvolumeclaim");
     Some(Trouble {
-        reason: if claim { Reason::ClaimNotFound } else { Reason::TrainingPending },
+        reason: if claim { Reason::ReferenceNotFound } else { Reason::TrainingPending },
         message: format!("the pod cannot be scheduled: {message}"),
     })
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures::{StreamExt, stream};
+use futures::{StreamExt as _, stream};
 use sidecar_contract::{ModelReport, paths, ports};
 
 use crate::{context::Context, names::Component, observe::PodFacts};
@@ -14,18 +14,21 @@ const ASKED_AT_ONCE: usize = 8;
 
 /// Reports of the running serving pods, by pod name; pods that do not answer are left out.
 pub async fn read(context: &Context, pods: &[PodFacts]) -> Vec<(String, ModelReport)> {
-    let asked = pods.iter().filter(|pod| pod.component == Some(Component::Serving) && pod.running);
+    let asked: Vec<(String, String)> = pods
+        .iter()
+        .filter(|pod| pod.component == Some(Component::Serving) && pod.running)
+        .filter_map(|pod| Some((pod.name.clone(), pod.ip.clone()?)))
+        .collect();
     let mut reports: Vec<(String, ModelReport)> = stream::iter(asked)
-        .map(|pod| async move {
-            let ip = pod.ip.as_ref()?;
+        .map(|(name, ip)| async move {
             // An IPv6 address stands in brackets in a URL.
-            let host = if ip.contains(':') { format!("[{ip}]") } else { ip.clone() };
+            let host = if ip.contains(':') { format!("[{ip}]") } else { ip };
             let url = format!("http://{host}:{}{}", ports::ADMIN, paths::MODEL);
             let answer = context.http.get(url).timeout(REPORT_TIMEOUT).send().await.ok()?;
-            Some((pod.name.clone(), answer.json::<ModelReport>().await.ok()?))
+            Some((name, answer.json::<ModelReport>().await.ok()?))
         })
         .buffer_unordered(ASKED_AT_ONCE)
-        .filter_map(|report| async { report })
+        .filter_map(std::future::ready)
         .collect()
         .await;
     reports.sort_by(|x, y| x.0.cmp(&y.0));

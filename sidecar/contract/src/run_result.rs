@@ -24,6 +24,9 @@ pub struct RunResult {
     /// Rows read, kept and dropped.
     #[serde(default)]
     pub rows: RowCounts,
+    /// The request that the run honoured; see [`crate::TrainingConfig::retrain_at`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retrain_at: Option<String>,
     /// Seconds since 1970 at the start of the run.
     pub started_at: i64,
     /// Seconds since 1970 at the end of the run.

@@ -45,15 +45,18 @@ pub struct TrainingConfig {
     /// with [`crate::RunOutcome::Unchanged`] at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_data_version: Option<String>,
+    /// Value of the annotation that asked for this run, if one did; the result repeats it, so that it is honoured once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retrain_at: Option<String>,
 }
 
 impl TrainingConfig {
-    /// What [`crate::RunResult::config_hash`] holds: SHA-256 of the canonical JSON without run, store and known data
-    /// version, which say where and when, not what.
+    /// What [`crate::RunResult::config_hash`] holds: SHA-256 of the canonical JSON without run, store, known data
+    /// version and retrain time, which say where and when, not what.
     pub fn config_hash(&self) -> Digest {
         let mut value = serde_json::to_value(self).unwrap_or_default();
         if let Some(fields) = value.as_object_mut() {
-            for field in ["run", "store", "knownDataVersion"] {
+            for field in ["run", "store", "knownDataVersion", "retrainAt"] {
                 fields.remove(field);
             }
         }
@@ -335,6 +338,7 @@ mod tests {
                 prefix: "1b2c/shop/movies/".into(),
             },
             known_data_version: None,
+            retrain_at: None,
         };
         let mut elsewhere = config.clone();
         elsewhere.run.number = 2;

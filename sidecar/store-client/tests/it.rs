@@ -34,6 +34,7 @@ fn run(number: u32, finished_at: i64) -> RunResult {
         data_version: "v1".into(),
         outcome: RunOutcome::Unchanged,
         rows: sidecar_contract::RowCounts::default(),
+        retrain_at: None,
         started_at: 1,
         finished_at,
     }

@@ -45,6 +45,7 @@ pub fn local_config(source: &Path) -> TrainingConfig {
             prefix: String::new(),
         },
         known_data_version: None,
+        retrain_at: None,
     }
 }
 

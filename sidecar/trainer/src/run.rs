@@ -85,6 +85,7 @@ pub async fn run(config: &TrainingConfig, store: &Store, progress: &dyn Progress
         data_version: so_far.data_version,
         outcome,
         rows: so_far.rows,
+        retrain_at: config.retrain_at.clone(),
         started_at,
         finished_at: now(),
     };

@@ -1,0 +1,91 @@
+//! What every reconcile may use: clients, settings, the store's root, and what was read before.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use kube::{Client, runtime::events::Recorder};
+use sidecar_contract::{
+    KeyLayout, RunResult, StoreConfig,
+    credentials::{AccessKeyId, Role, derive_secret},
+    store::{EMBEDDED_BUCKET, EMBEDDED_REGION},
+};
+use store_client::{Store, StoreCredentials, StoreError};
+
+use crate::{args::Settings, desired::StoreSecrets, metrics::Metrics, store_root::StoreRoot};
+
+/// Shared by all reconciles.
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// Pods' admin ports.
+    pub http: reqwest::Client,
+    /// What the process was told.
+    pub settings: Settings,
+    /// The store's root key and installation id.
+    pub root: StoreRoot,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// Events.
+    pub recorder: Recorder,
+    runs: Mutex<HashMap<String, Vec<RunResult>>>,
+}
+
+impl Context {
+    /// A context that knows nothing yet.
+    pub fn new(
+        client: Client,
+        settings: Settings,
+        root: StoreRoot,
+        metrics: Arc<Metrics>,
+        recorder: Recorder,
+        http: reqwest::Client,
+    ) -> Self {
+        Self { client, http, settings, root, metrics, recorder, runs: Mutex::default() }
+    }
+
+    /// The store as a Recommender's pods see it.
+    pub fn store_config(&self, namespace: &str, name: &str) -> StoreConfig {
+        StoreConfig {
+            url: self.settings.store_url.clone().unwrap_or_else(|| format!("s3://{EMBEDDED_BUCKET}")),
+            endpoint: self.settings.store_url.is_none().then(|| self.settings.store_endpoint.clone()),
+            region: EMBEDDED_REGION.to_owned(),
+            prefix: KeyLayout::recommender_prefix(&self.root.installation_id, namespace, name),
+        }
+    }
+
+    /// The store with the operator's own credential.
+    ///
+    /// # Errors
+    /// Settings that name no store.
+    pub fn store(&self, namespace: &str, name: &str) -> Result<Store, StoreError> {
+        let id = AccessKeyId { namespace: namespace.to_owned(), name: name.to_owned(), role: Role::Operator };
+        let credentials = StoreCredentials::derived(&self.root.key, &id);
+        Store::open(&self.store_config(namespace, name), Some(&credentials))
+    }
+
+    /// Credentials for a Recommender's pods.
+    pub fn store_secrets(&self, namespace: &str, name: &str) -> StoreSecrets {
+        let pair = |role: Role| {
+            let id = AccessKeyId { namespace: namespace.to_owned(), name: name.to_owned(), role };
+            (id.to_string(), derive_secret(&self.root.key, &id))
+        };
+        StoreSecrets { train: pair(Role::Train), serve: pair(Role::Serve) }
+    }
+
+    /// Run results of a Recommender (by uid) that were read before.
+    pub fn known_runs(&self, uid: &str) -> Option<Vec<RunResult>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner).get(uid).cloned()
+    }
+
+    /// Keeps results for the time when the store is down.
+    pub fn remember_runs(&self, uid: &str, results: &[RunResult]) {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned(), results.to_vec());
+    }
+
+    /// Keeps the results of these Recommenders only.
+    pub fn forget_runs_but(&self, uids: &dyn Fn(&str) -> bool) {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| uids(uid));
+    }
+}

@@ -1,0 +1,48 @@
+//! Services: the one that clients call, and a headless one over all pods.
+
+use serde_json::json;
+use sidecar_contract::ports;
+
+use super::{Child, Kind, metadata};
+use crate::{
+    names::{Component, Names, selector},
+    validate::Plan,
+};
+
+/// `<name>`: the application port of ready pods.
+pub fn service(plan: &Plan) -> Child {
+    Child {
+        kind: Kind::Service,
+        manifest: json!({
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": metadata(plan, &plan.name, Component::Serving),
+            "spec": {
+                "selector": selector(&plan.name, Component::Serving),
+                "ports": [{
+                    "name": ports::APP_NAME, "port": ports::APP, "targetPort": ports::APP_NAME,
+                    "protocol": "TCP", "appProtocol": "http",
+                }],
+            },
+        }),
+    }
+}
+
+/// `<name>-pods`: every pod, ready or not, for whoever must reach each of them.
+pub fn headless(plan: &Plan) -> Child {
+    let port = |name: &str, number: u16| json!({"name": name, "port": number, "targetPort": name, "protocol": "TCP"});
+    Child {
+        kind: Kind::Service,
+        manifest: json!({
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": metadata(plan, &Names::new(&plan.name).pods(), Component::Serving),
+            "spec": {
+                "clusterIP": "None",
+                "publishNotReadyAddresses": true,
+                "selector": selector(&plan.name, Component::Serving),
+                "ports": [port(ports::APP_NAME, ports::APP), port(ports::ADMIN_NAME, ports::ADMIN)],
+            },
+        }),
+    }
+}

@@ -1,0 +1,89 @@
+//! Writes the status if it changed, and an Event for each condition that turned. IO.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{
+    Api, Resource,
+    api::{Patch, PatchParams},
+    runtime::events::{Event, EventType},
+};
+use recommender_crds::{Recommender, RecommenderStatus};
+use serde_json::json;
+
+use crate::{context::Context, error::Error, names::MANAGER};
+
+/// Longest note of an Event, in bytes (the API's own limit is 1 KiB).
+const NOTE_BYTES_MAX: usize = 1000;
+
+/// Publishes; a status that is what it was is not written.
+///
+/// # Errors
+/// The API server. An Event that cannot be written is only logged: the status has it all.
+pub async fn publish(context: &Context, recommender: &Recommender, status: &RecommenderStatus) -> Result<(), Error> {
+    let namespace = recommender.metadata.namespace.clone().ok_or(Error::Incomplete("namespace"))?;
+    let name = recommender.metadata.name.clone().ok_or(Error::Incomplete("name"))?;
+    context.metrics.set_conditions(&namespace, &name, status);
+    let before = recommender.status.clone().unwrap_or_default();
+    if before == *status {
+        return Ok(());
+    }
+    let api: Api<Recommender> = Api::namespaced(context.client.clone(), &namespace);
+    // A replacement of the whole status: fields that are not said any more go.
+    let patch = json!([{"op": "add", "path": "/status", "value": status}]);
+    let patch: Patch<()> = Patch::Json(
+        serde_json::from_value(patch)
+            .map_err(|error| Error::api("cannot write a status")(kube::Error::SerdeError(error)))?,
+    );
+    let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+    match api.patch_status(&name, &params, &patch).await {
+        Ok(_) => {}
+        // Deleted meanwhile: nobody is left to tell.
+        Err(kube::Error::Api(gone)) if gone.code == 404 => return Ok(()),
+        Err(error) => return Err(Error::api(format!("cannot write the status of {namespace}/{name}"))(error)),
+    }
+    for condition in turned(&before.conditions, &status.conditions) {
+        let event = event(condition);
+        if let Err(error) = context.recorder.publish(&event, &recommender.object_ref(&())).await {
+            tracing::warn!(namespace, name, %error, "an Event could not be written");
+        }
+    }
+    Ok(())
+}
+
+/// Conditions that are new, or whose status or reason changed.
+fn turned<'a>(before: &[Condition], after: &'a [Condition]) -> Vec<&'a Condition> {
+    after
+        .iter()
+        .filter(|now| {
+            !before.iter().any(|old| old.type_ == now.type_ && old.status == now.status && old.reason == now.reason)
+        })
+        .filter(|now| now.status != "Unknown")
+        .collect()
+}
+
+fn event(condition: &Condition) -> Event {
+    let bad = match condition.type_.as_str() {
+        "Stalled" | "CapacityInsufficient" => true,
+        "Reconciling" | "Suspended" => false,
+        _ => {
+            condition.status == "False"
+                && !matches!(
+                    condition.reason.as_str(),
+                    "TrainingRunning"
+                        | "TrainingPending"
+                        | "Loading"
+                        | "NoModel"
+                        | "AwaitingFirstModel"
+                        | "ReplicasUnavailable"
+                )
+        }
+    };
+    let mut note = format!("{} is {}: {}", condition.type_, condition.status, condition.message);
+    note.truncate(note.floor_char_boundary(NOTE_BYTES_MAX));
+    Event {
+        type_: if bad { EventType::Warning } else { EventType::Normal },
+        reason: condition.reason.clone(),
+        note: Some(note),
+        action: "Reconcile".to_owned(),
+        secondary: None,
+    }
+}
