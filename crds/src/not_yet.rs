@@ -42,6 +42,14 @@ pub const NOT_YET: &[Rule] = &[
                   a dislike)",
     },
     Rule {
+        at: &["spec.data"],
+        rule: "!has(self.items) || !has(self.source.url) || !has(self.items.source.url) || \
+               (has(self.source.secretRef) ? self.source.secretRef.name : '') == \
+               (has(self.items.source.secretRef) ? self.items.source.secretRef.name : '')",
+        message: "data.items.source.secretRef: another Secret than that of data.source comes with a later version; use the \
+                  same for both",
+    },
+    Rule {
         at: &["spec.algorithm"],
         rule: "!has(self.svd)",
         message: "algorithm.svd comes with a later version; use als: {}",

@@ -1,70 +1,91 @@
-{{/* Names, labels and images; every template takes them from here. */}}
-{{- define "recmesh.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
-{{- end -}}
+{{- /* Names, labels and images; every template takes them from here. */ -}}
 
-{{- define "recmesh.fullname" -}}
-{{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
-{{- else if contains (include "recmesh.name" .) .Release.Name -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
-{{- else -}}
-{{- printf "%s-%s" .Release.Name (include "recmesh.name" .) | trunc 40 | trimSuffix "-" -}}
-{{- end -}}
-{{- end -}}
+{{- define "recmesh.operator" -}}{{ .Values.fullnameOverride }}-operator{{- end }}
+{{- define "recmesh.store" -}}{{ .Values.fullnameOverride }}-store{{- end }}
 
-{{- define "recmesh.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
-app.kubernetes.io/name: {{ include "recmesh.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-app.kubernetes.io/part-of: recmesh
-{{- end -}}
-
-{{- define "recmesh.selector" -}}
-app.kubernetes.io/name: {{ include "recmesh.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
-app.kubernetes.io/component: {{ .component }}
-{{- end -}}
-
-{{- define "recmesh.image" -}}
-{{- if .image.digest -}}
-{{ .image.repository }}@{{ .image.digest }}
-{{- else -}}
-{{ .image.repository }}:{{ default .root.Chart.AppVersion .image.tag }}
-{{- end -}}
-{{- end -}}
+{{- /* The operator makes this Secret once, under this name; the store waits for it. */ -}}
+{{- define "recmesh.rootSecret" -}}recmesh-store-root{{- end }}
 
 {{- define "recmesh.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create -}}
-{{- default (printf "%s-operator" (include "recmesh.fullname" .)) .Values.serviceAccount.name -}}
+{{- .Values.serviceAccount.name | default (include "recmesh.operator" .) -}}
 {{- else -}}
-{{- default "default" .Values.serviceAccount.name -}}
+{{- required "serviceAccount.name: name an existing ServiceAccount, or set serviceAccount.create" .Values.serviceAccount.name -}}
 {{- end -}}
-{{- end -}}
-
-{{- define "recmesh.scrape" -}}
-{{- if .Values.metrics.annotations }}
-prometheus.io/scrape: "true"
-prometheus.io/port: "9090"
-prometheus.io/path: /metrics
 {{- end }}
+
+{{- /* recmesh.selector (list . component): never changes, so it holds no version. */ -}}
+{{- define "recmesh.selector" -}}
+app.kubernetes.io/name: recmesh
+app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end }}
+
+{{- /* recmesh.labels (list . component) */ -}}
+{{- define "recmesh.labels" -}}
+{{- $ := index . 0 -}}
+{{ include "recmesh.selector" . }}
+app.kubernetes.io/version: {{ $.Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: recmesh
+app.kubernetes.io/managed-by: {{ $.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" $.Chart.Name $.Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{- /* recmesh.podMetadata (list . component): labels and annotations, without versions, so that an upgrade restarts
+only what changed; what the user adds replaces no label of the selector. */ -}}
+{{- define "recmesh.podMetadata" -}}
+{{- $ := index . 0 -}}{{- $values := index $.Values (index . 1) -}}
+{{- $annotations := dict "kubectl.kubernetes.io/default-container" (index . 1) -}}
+{{- if $.Values.metrics.annotations -}}
+{{- $annotations = merge $annotations (dict "prometheus.io/scrape" "true" "prometheus.io/port" "9090" "prometheus.io/path" "/metrics") -}}
 {{- end -}}
+labels:
+  {{- merge (include "recmesh.selector" . | fromYaml) (dict "app.kubernetes.io/part-of" "recmesh") $values.podLabels | toYaml | nindent 2 }}
+annotations:
+  {{- merge (deepCopy $values.podAnnotations) $annotations | toYaml | nindent 2 }}
+{{- end }}
+
+{{- /* recmesh.placement (list . component) */ -}}
+{{- define "recmesh.placement" -}}
+{{- $values := index (index . 0).Values (index . 1) -}}
+{{- range $field := list "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" "priorityClassName" -}}
+{{- with index $values $field }}
+{{ dict $field . | toYaml }}
+{{- end -}}
+{{- end -}}
+{{- with (index . 0).Values.imagePullSecrets }}
+imagePullSecrets: {{ toJson . }}
+{{- end -}}
+{{- end }}
+
+{{- /* recmesh.image (list . which) */ -}}
+{{- define "recmesh.image" -}}
+{{- $ := index . 0 -}}{{- $image := index $.Values.image (index . 1) -}}
+{{- if $image.digest -}}{{ $image.repository }}@{{ $image.digest }}
+{{- else -}}{{ $image.repository }}:{{ $image.tag | default $.Chart.AppVersion }}
+{{- end -}}
+{{- end }}
 
 {{- define "recmesh.podSecurity" -}}
 runAsNonRoot: true
 runAsUser: 65532
 runAsGroup: 65532
 fsGroup: 65532
-seccompProfile: { type: RuntimeDefault }
-{{- end -}}
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
 
 {{- define "recmesh.containerSecurity" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
-capabilities: { drop: [ALL] }
-{{- end -}}
+capabilities: {drop: [ALL]}
+{{- end }}
 
-{{/* The name is fixed: the operator makes this Secret once, and the store waits for it. */}}
-{{- define "recmesh.rootSecret" -}}recmesh-store-root{{- end -}}
+{{- /* Those who may scrape: the chart's own namespace and the named ones. */ -}}
+{{- define "recmesh.scrapers" -}}
+- namespaceSelector:
+    matchExpressions:
+    - key: kubernetes.io/metadata.name
+      operator: In
+      values: {{ prepend .Values.metrics.namespaces .Release.Namespace | uniq | toJson }}
+{{- end }}
