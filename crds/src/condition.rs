@@ -121,6 +121,8 @@ words! {
         OOMKilled,
         /// What the resource asks for is not in this version.
         NotSupported,
+        /// The trainer cannot work as it was told.
+        ConfigInvalid,
         // QualityGatePassed
         /// The metric reaches what the gate asks for.
         GatePassed,
@@ -165,6 +167,8 @@ words! {
         // CapacityInsufficient
         /// The number to set is in the message.
         MemoryInsufficient,
+        /// The same, in the words of trainer and sidecar.
+        CapacityInsufficient,
         // RolledBack
         /// An older model serves.
         LastGoodServes,
