@@ -1,4 +1,5 @@
 //! What the operator reports.
+#![allow(rustdoc::bare_urls, reason = "kubectl explain shows plain text")]
 
 use std::collections::BTreeMap;
 
