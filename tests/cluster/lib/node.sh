@@ -62,7 +62,8 @@ load_images() {
     for file in "$@"; do
         [ -r "$file" ] || fail "image archive $file: not readable"
         # --local: containerd needs no unpacked layers but those it runs
-        ctr images import --local "$file" | tail -n 1
+        # Its warnings are about the containerd that we chose; its errors are kept.
+        ctr images import --local "$file" 2> >(grep -v level=warning >&2) | tail -n 1
     done
 }
 
