@@ -2,7 +2,6 @@
 # What a useful cluster has beyond the node: DNS, a default StorageClass, resource metrics. Images are assembled from
 # binaries that addons/ pins; nothing is pulled.
 
-# Files of an add-on's image, by image name.
 addon_images=(pause coredns local-path-provisioner metrics-server busybox)
 
 bake() { buildah --storage-driver vfs --root "$1/storage" --runroot "$1/run" "${@:2}"; }
@@ -10,14 +9,15 @@ bake() { buildah --storage-driver vfs --root "$1/storage" --runroot "$1/run" "${
 make_addon_images() {
     local dir image work entrypoint
     dir=$(addons_dir)
-    [ -e "$dir/.images" ] && return
-    work=$(mktemp -d)
+    [ -e "$dir/.images-2" ] && return # counts changes of what is below
+    work=$dir/images-work
+    rm -rf "$work"
     for image in "${addon_images[@]}"; do
         mkdir -p "$work/$image/root/bin" "$work/$image/root/tmp"
         entrypoint="[\"/bin/$image\"]"
         if [ "$image" = busybox ]; then
             cp "$(command -v busybox)" "$work/$image/root/bin/busybox"
-            for applet in sh mkdir rm chmod sleep cat wget nslookup; do ln -s busybox "$work/$image/root/bin/$applet"; done
+            for applet in sh mkdir rm chmod sleep cat id touch httpd wget nslookup; do ln -s busybox "$work/$image/root/bin/$applet"; done
             entrypoint='["/bin/sh"]'
         else
             cp "$dir/$image" "$work/$image/root/bin/$image"
@@ -28,7 +28,7 @@ make_addon_images() {
         bake "$work" push -q "localhost/recmesh/$image:1" "docker-archive:$dir/$image.tar:localhost/recmesh/$image:1"
     done
     rm -rf "$work"
-    touch "$dir/.images"
+    touch "$dir/.images-2"
 }
 
 install_addons() {

@@ -14,20 +14,20 @@ certificate() { # certificate NAME SUBJECT AUTHORITY [SUBJECT-ALTERNATIVE-NAMES]
             -extfile <(echo "$extensions") -out "$pki/$1.crt" 2>/dev/null
 }
 
-kubeconfig_for() { # kubeconfig_for CERTIFICATE FILE
-    cat >"$2" <<KUBECONFIG
+kubeconfig_for() { # kubeconfig_for CERTIFICATE SERVER FILE
+    cat >"$3" <<KUBECONFIG
 apiVersion: v1
 kind: Config
 current-context: recmesh-local
 contexts: [{name: recmesh-local, context: {cluster: recmesh-local, user: $1}}]
 clusters:
 - name: recmesh-local
-  cluster: {server: "https://$node_address:6443", certificate-authority-data: $(base64 -w0 <"$pki/ca.crt")}
+  cluster: {server: "$2", certificate-authority-data: $(base64 -w0 <"$pki/ca.crt")}
 users:
 - name: $1
   user: {client-certificate-data: $(base64 -w0 <"$pki/$1.crt"), client-key-data: $(base64 -w0 <"$pki/$1.key")}
 KUBECONFIG
-    chmod 600 "$2"
+    chmod 600 "$3"
 }
 
 make_certificates() {
@@ -47,7 +47,7 @@ make_certificates() {
     openssl ecparam -genkey -name prime256v1 -noout -out "$pki/service-account.key"
     local user
     for user in kubelet controller-manager scheduler proxy; do
-        kubeconfig_for "$user" "$state/config/$user.kubeconfig"
+        kubeconfig_for "$user" "https://$node_address:6443" "$state/config/$user.kubeconfig"
     done
-    kubeconfig_for admin "$state/config/admin.kubeconfig"
+    kubeconfig_for admin "https://$node_address:6443" "$state/config/admin.kubeconfig"
 }

@@ -4,8 +4,7 @@
 kube() { "$(tools_dir)/kubectl" --kubeconfig "$state/config/admin.kubeconfig" "$@"; }
 
 start_api_server() {
-    local bin
-    bin=$(tools_dir)
+    local bin=$state/bin # as seen inside
     # No fsync: the cluster is thrown away, and its tests need the disk more.
     start etcd "$bin/etcd" --data-dir "$state/etcd" --unsafe-no-fsync --log-level warn \
         --listen-client-urls http://127.0.0.1:2379 --advertise-client-urls http://127.0.0.1:2379 \
@@ -25,13 +24,10 @@ start_api_server() {
         --requestheader-username-headers X-Remote-User \
         --proxy-client-cert-file "$pki/front-proxy-client.crt" --proxy-client-key-file "$pki/front-proxy-client.key"
     wait_for 60 kube get --raw /readyz
-    # The kubeconfig appears once it works: others take its presence for "up".
-    cp "$state/config/admin.kubeconfig" "$kubeconfig"
 }
 
 start_controllers() {
-    local bin
-    bin=$(tools_dir)
+    local bin=$state/bin # as seen inside
     start kube-controller-manager "$bin/kube-controller-manager" --kubeconfig "$state/config/controller-manager.kubeconfig" \
         --use-service-account-credentials --service-account-private-key-file "$pki/service-account.key" \
         --root-ca-file "$pki/ca.crt" --cluster-signing-cert-file "$pki/ca.crt" --cluster-signing-key-file "$pki/ca.key" \

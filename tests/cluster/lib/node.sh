@@ -16,12 +16,19 @@ make_cgroups() {
         for file in cpuset.cpus cpuset.mems; do # empty in a new v1 group, and then no process may enter
             [ -e "$root/$file" ] && cat "$root/$file" >"$root/$cgroup/$file"
         done
-        if [ -e "$root/cgroup.controllers" ] && [ "$root" = /sys/fs/cgroup ]; then
-            sed 's/[^ ]\+/+&/g' "$root/cgroup.controllers" >"$root/cgroup.subtree_control" || true
-            sed 's/[^ ]\+/+&/g' "$root/$cgroup/cgroup.controllers" >"$root/$cgroup/cgroup.subtree_control" || true
-        fi
     done < <(cgroup_roots)
-    return 0
+    if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+        delegate /sys/fs/cgroup
+        delegate "/sys/fs/cgroup/$cgroup"
+    fi
+}
+
+delegate() { # delegate GROUP: on v2, its children get the controllers that kubelet insists on
+    local controller
+    for controller in cpu cpuset memory pids; do
+        grep -qw "$controller" "$1/cgroup.subtree_control" || echo "+$controller" >"$1/cgroup.subtree_control" ||
+            fail "cgroup v2: cannot delegate $controller in $1. In a container, move its processes to a child group first"
+    done
 }
 
 containerd_socket() { echo "$state/containerd/containerd.sock"; }
@@ -36,34 +43,34 @@ fill() { # fill TEMPLATE: replaces @name@ by the shell variable of that name
 }
 
 start_node() {
-    local bin runc
-    bin=$(tools_dir)
+    local bin=$state/bin runc # as seen inside
     runc=$(command -v runc)
     make_cgroups
     mkdir -p "$state"/{containerd,kubelet,cni,volumes}
     fill containerd.toml >"$state/config/containerd.toml"
-    fill cni.conflist >"$state/cni/10-bridge.conflist"
+    fill cni.conflist >"$state/cni/10-ptp.conflist"
     fill kubelet.yaml >"$state/config/kubelet.yaml"
     : >"$state/config/resolv.conf" # no upstream resolver: the cluster answers for itself only
-    PATH=$bin:$PATH start containerd "$bin/containerd" --config "$state/config/containerd.toml"
+    start containerd "$bin/containerd" --config "$state/config/containerd.toml"
     wait_for 30 ctr version
     load_images "$(addons_dir)"/*.tar
     start kubelet "$bin/kubelet" --config "$state/config/kubelet.yaml" --kubeconfig "$state/config/kubelet.kubeconfig" \
         --root-dir "$state/kubelet" --hostname-override "$node" --node-ip "$node_address"
     start kube-proxy "$bin/kube-proxy" --kubeconfig "$state/config/proxy.kubeconfig" --proxy-mode nftables \
         --cluster-cidr "$pod_range" --hostname-override "$node" --conntrack-max-per-core 0 --oom-score-adj 0 \
-        --bind-address 127.0.0.1
+        --metrics-bind-address 127.0.0.1:10249
 }
 
-ctr() { "$(tools_dir)/ctr" --address "$(containerd_socket)" --namespace k8s.io "$@"; }
+ctr() { inside "$state/bin/ctr" --address "$(containerd_socket)" --namespace k8s.io "$@"; }
 
 load_images() {
     local file
+    [ -S "$(containerd_socket)" ] || fail "cluster $name is not up: run tests/cluster/cluster up --name $name"
     for file in "$@"; do
-        [ -r "$file" ] || fail "image archive $file: not readable"
-        # --local: containerd needs no unpacked layers but those it runs
+        [ -r "$file" ] || fail "image archive $file: not readable; tests/cluster/images builds ours"
+        # By standard input: the path may not exist inside. --local: containerd needs no unpacked layers but those it runs
         # Its warnings are about the containerd that we chose; its errors are kept.
-        ctr images import --local "$file" 2> >(grep -v level=warning >&2) | tail -n 1
+        ctr images import --local - <"$file" 2> >(grep -v level=warning >&2) | tail -n 1
     done
 }
 
@@ -74,12 +81,12 @@ node_is_ready() {
 wait_node_ready() { wait_for 120 node_is_ready; }
 
 show_status() {
-    local file pid
-    [ -d "$state" ] || { say "cluster $name: not there"; return; }
+    local file line
+    [ -d "$state/pids" ] || fail "cluster $name is not up: run tests/cluster/cluster up --name $name"
     for file in "$state"/pids/*; do
-        pid=$(cat "$file")
-        printf '%-26s %s\n' "$(basename "$file")" "$(ps -o pid=,etime=,rss= -p "$pid" 2>/dev/null | awk '{printf "pid %s, up %s, %d MiB", $1, $2, $3/1024}' || true)"
+        line=$(ps -o pid=,etime=,rss= -p "$(cat "$file")" | awk '{printf "pid %s, up %s, %d MiB", $1, $2, $3/1024}') || true
+        printf '%-26s %s\n' "$(basename "$file")" "${line:-ended; see $state/logs/$(basename "$file").log}"
     done
-    kube get nodes -o wide
-    kube get pods -A
+    kube --request-timeout=5s get nodes -o wide
+    kube --request-timeout=5s get pods -A
 }

@@ -20,6 +20,8 @@ install_packages() {
     local missing
     mapfile -t missing < <(missing_packages)
     [ ${#missing[@]} -eq 0 ] && return
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+    [ "$(id -u)" = 0 ] || fail "packages are missing; as root: apt-get install ${missing[*]}"
+    # Without the lock (file descriptor 9), so that `down` does not kill dpkg half-way.
+    apt-get update -qq 9>&-
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" </dev/null 9>&-
 }

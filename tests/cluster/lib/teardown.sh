@@ -6,8 +6,7 @@ marked_processes() { # processes that `start` marked, and their children
     for environ in /proc/[0-9]*/environ; do
         if tr '\0' '\n' 2>/dev/null <"$environ" | grep -qx "RECMESH_CLUSTER=$name"; then
             pid=${environ#/proc/}
-            pid=${pid%/environ}
-            [ "$pid" = $$ ] || echo "$pid"
+            echo "${pid%/environ}"
         fi
     done 2>/dev/null
 }
@@ -22,11 +21,11 @@ pod_processes() { # processes in the node's cgroups
 
 kill_all() { # kill_all LISTER: until none is left
     local round pids
-    for round in $(seq 1 50); do
+    for round in $(seq 1 100); do
         mapfile -t pids < <("$1" | sort -u)
         [ ${#pids[@]} -eq 0 ] && return
         kill -KILL "${pids[@]}" 2>/dev/null || true
-        sleep 0.1
+        sleep 0.05
     done
     echo "processes survive SIGKILL: ${pids[*]} (after $round rounds)" >&2
     return 1
@@ -44,11 +43,15 @@ unmount_all() {
 }
 
 remove_cgroups() {
-    local root
+    local root round
     while read -r root; do
-        [ -d "$root/$cgroup" ] && find "$root/$cgroup" -depth -type d -exec rmdir {} + 2>/dev/null
+        for round in $(seq 1 50); do # the kernel needs a moment after the last process
+            [ -d "$root/$cgroup" ] || continue 2
+            find "$root/$cgroup" -depth -type d -exec rmdir {} + 2>/dev/null || sleep 0.05
+        done
+        echo "cgroup $root/$cgroup cannot be removed (after $round rounds)" >&2
+        return 1
     done < <(cgroup_roots)
-    return 0
 }
 
 tear_down() {
@@ -57,10 +60,13 @@ tear_down() {
     kill_all pod_processes
     unmount_all
     remove_cgroups
-    [ -e "/run/netns/$namespace" ] && ip netns delete "$namespace"
-    if [ -e "$state/network" ]; then
-        read_network
-        ip link delete "$veth" 2>/dev/null || true
-    fi
-    rm -rf "${state:?}" "$state.lock"
+    remove_namespaces
+    rm -rf "${state:?}"
+}
+
+down() {
+    kill_all lock_holders # an `up` that runs, or what an `up` that was killed left running
+    take_lock
+    tear_down
+    drop_lock
 }

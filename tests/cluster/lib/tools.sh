@@ -22,17 +22,18 @@ build() {
     [ -e "$dir/.complete" ] && return
     command -v go >/dev/null || fail "Go 1.26 or newer is needed to build Kubernetes: https://go.dev/dl"
     mkdir -p "$dir"
+    exec 8>"$dir/.lock"
+    flock 8
+    [ -e "$dir/.complete" ] && return # somebody else built it meanwhile
     IFS=. read -r major minor _ <<<"${kubernetes_version#v}"
     local version=k8s.io/component-base/version
     (cd "$here/$module" && GOBIN=$dir CGO_ENABLED=0 GOFLAGS=-mod=readonly go install -trimpath \
         -ldflags "-s -w -X $version.gitVersion=$kubernetes_version -X $version.gitMajor=$major -X $version.gitMinor=$minor" "$@")
+    [ ! -e "$dir/server" ] || ln -sf server "$dir/etcd" # the module's own name for it
     touch "$dir/.complete"
 }
 
-build_tools() {
-    build tools tool
-    ln -sf server "$(tools_dir)/etcd"
-}
+build_tools() { build tools tool; }
 
 build_addons() {
     build addons tool ./pause
