@@ -9,15 +9,15 @@ bake() { buildah --storage-driver vfs --root "$1/storage" --runroot "$1/run" "${
 make_addon_images() {
     local dir image work entrypoint
     dir=$(addons_dir)
-    [ -e "$dir/.images-2" ] && return # counts changes of what is below
+    [ -e "$dir/.images" ] && return
     work=$dir/images-work
     rm -rf "$work"
     for image in "${addon_images[@]}"; do
         mkdir -p "$work/$image/root/bin" "$work/$image/root/tmp"
         entrypoint="[\"/bin/$image\"]"
         if [ "$image" = busybox ]; then
-            cp "$(command -v busybox)" "$work/$image/root/bin/busybox"
-            for applet in sh mkdir rm chmod sleep cat id touch httpd wget nslookup; do ln -s busybox "$work/$image/root/bin/$applet"; done
+            cp "$(command -v busybox)" "$dir/fetch" "$work/$image/root/bin/"
+            for applet in sh mkdir rm chmod sleep cat id touch httpd nslookup; do ln -s busybox "$work/$image/root/bin/$applet"; done
             entrypoint='["/bin/sh"]'
         else
             cp "$dir/$image" "$work/$image/root/bin/$image"
@@ -28,7 +28,7 @@ make_addon_images() {
         bake "$work" push -q "localhost/recmesh/$image:1" "docker-archive:$dir/$image.tar:localhost/recmesh/$image:1"
     done
     rm -rf "$work"
-    touch "$dir/.images-2"
+    touch "$dir/.images"
 }
 
 install_addons() {

@@ -21,6 +21,6 @@ lock_holders() { # call before take_lock, or it finds this script
     local fd
     for fd in /proc/[0-9]*/fd/9; do
         [ "$fd" -ef "$lock" ] && cut -d / -f 3 <<<"$fd"
-    done 2>/dev/null
+    done
     return 0
 }

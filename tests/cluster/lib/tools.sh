@@ -36,6 +36,6 @@ build() {
 build_tools() { build tools tool; }
 
 build_addons() {
-    build addons tool ./pause
+    build addons tool ./pause ./fetch
     make_addon_images
 }
