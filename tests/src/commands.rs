@@ -20,7 +20,9 @@ impl Commands {
     pub fn from_env() -> Result<Self> {
         let variable = |name: &str| {
             std::env::var_os(name).map(PathBuf::from).with_context(|| {
-                format!("{name} is not set: run the end-to-end tests with `make test`, which makes a cluster of its own")
+                format!(
+                    "{name} is not set: run the end-to-end tests with `make test`, which makes a cluster of its own"
+                )
             })
         };
         Ok(Self { tools: variable("RECMESH_TOOLS")?, kubeconfig: variable("RECMESH_E2E_KUBECONFIG")? })

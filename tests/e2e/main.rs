@@ -1,0 +1,8 @@
+//! End-to-end tests on a real node: each tells what a user would notice, in a namespace of its own.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // A test may fail loudly.
+
+mod data;
+mod failures; // what is wrong is said, and mending it recovers
+mod life; // train, serve, change, delete
+mod metrics; // what the real Prometheus sees
