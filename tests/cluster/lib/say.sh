@@ -14,6 +14,7 @@ step() {
     shift
     log=$(mktemp)
     begin=$(date +%s%N)
+    [ ! -t 1 ] || printf '%-58s …\r' "$text"
     # A subshell of its own, outside any condition: only so does errexit hold inside the step. Steps therefore hand
     # nothing over in variables, only in files.
     set +e
