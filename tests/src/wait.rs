@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 /// Longest wait for anything; it ends a hanging test and decides none.
-pub const PATIENCE: Duration = Duration::from_secs(180);
+pub const PATIENCE: Duration = Duration::from_mins(3);
 const PAUSE: Duration = Duration::from_millis(300);
 
 /// Tries until `probe` succeeds; after [`PATIENCE`] the last error says what was missing.
