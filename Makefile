@@ -25,5 +25,5 @@ test: ## all tests, up to a real node and a real Prometheus (Linux, root)
 fmt: ## format the code
 	cargo fmt --all
 
-bench: ## benchmarks; see tests/bench/README.md for their data
-	@tests/bench/run
+bench: ## benchmarks of the factorization: TRAIN=… TEST=…, see tests/bench/run
+	@TRAIN=$(TRAIN) TEST=$(TEST) tests/bench/run
