@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # etcd, API server, controller manager and scheduler, on the node's address inside the namespace.
 
-kube() { "$(tools_dir)/kubectl" --kubeconfig "$state/config/admin.kubeconfig" "$@"; }
+kube() { KUBECACHEDIR=$state/kubectl "$(tools_dir)/kubectl" --kubeconfig "$state/config/admin.kubeconfig" "$@"; }
 
 start_api_server() {
     local bin=$state/bin # as seen inside

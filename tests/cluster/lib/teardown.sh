@@ -49,6 +49,13 @@ remove_cgroups() {
     done < <(cgroup_roots)
 }
 
+# kubectl remembers by address for hours what a server offers; the next cluster at this address offers something else.
+forget_discovery() {
+    [ -e "$state/network" ] || return 0
+    read_network
+    rm -rf "${HOME:-/root}/.kube/cache/discovery/${node_address}_6443"
+}
+
 tear_down() {
     # kubelet and containerd first, so that nothing starts pods again; then the pods.
     kill_all marked_processes
@@ -56,6 +63,7 @@ tear_down() {
     unmount_all
     remove_cgroups
     remove_namespaces
+    forget_discovery
     rm -rf "${state:?}"
 }
 
