@@ -148,7 +148,7 @@ impl Follower {
             match self.load(&config, last_good, false).await {
                 Ok(model) => self.swap(model, &config),
                 Err(error) => {
-                    tracing::error!(revision = last_good.digest.revision(), %error, "the last good revision cannot be loaded")
+                    tracing::error!(revision = last_good.digest.revision(), %error, "the last good revision cannot be loaded");
                 }
             }
         }

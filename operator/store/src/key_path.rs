@@ -2,7 +2,7 @@
 //! directory, and a key may be the beginning of another ("a" beside "a/b").
 //!
 //! A key splits at its slashes. Every part but the last is a directory `d_<part>`, the last one a file `o_<part>`.
-//! A part longer than [`PIECE_BYTES`] goes on below directories `c_<piece>`, because file systems end names at 255 bytes.
+//! A part longer than `PIECE_BYTES` goes on below directories `c_<piece>`, because file systems end names at 255 bytes.
 //! Bytes outside `A-Z a-z 0-9 . _ -` are written `%XX`. The marks keep files and directories apart, and make `.`, `..`
 //! and the empty part ordinary names.
 

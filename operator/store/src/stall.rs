@@ -88,7 +88,7 @@ mod tests {
         let slow = tokio::spawn(async move {
             // Never silent for as long as the limit, though for longer than it in all.
             for _ in 0..4 {
-                tokio::time::sleep(WRITE_STALL_MAX - Duration::from_secs(1)).await;
+                sleep(WRITE_STALL_MAX.saturating_sub(Duration::from_secs(1))).await;
                 far.read_exact(&mut [0; 16]).await.unwrap();
             }
             far

@@ -11,7 +11,7 @@ use sidecar_contract::{Digest, KeyLayout, RunId, RunOutcome, RunResult, StoreCon
 use store_client::{Creation, Store, StoreCredentials, StoreError};
 
 /// Generous: the point is seconds instead of minutes.
-const FAILS_WITHIN: Duration = Duration::from_secs(60);
+const FAILS_WITHIN: Duration = Duration::from_mins(1);
 
 fn config(url: &str, endpoint: Option<&str>) -> StoreConfig {
     StoreConfig {

@@ -117,7 +117,7 @@ pub fn for_standard_error() -> Box<dyn Progress> {
     if std::io::stderr().is_terminal() { Box::new(Bar::new()) } else { Box::new(Lines::default()) }
 }
 
-/// Log lines; of the many events while rows are read, one every [`ROWS_LINE_EVERY`].
+/// Log lines; of the many events while rows are read, one every `ROWS_LINE_EVERY`.
 #[derive(Debug, Default)]
 pub struct Lines {
     last_rows_line: Mutex<Option<Instant>>,
