@@ -1,0 +1,90 @@
+//! The real binary on a directory of its own.
+
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use sidecar_contract::{
+    StoreConfig,
+    credentials::{AccessKeyId, Role, derive_secret},
+    store::{EMBEDDED_BUCKET, EMBEDDED_REGION},
+};
+
+/// The root key of the tests.
+pub const ROOT: &[u8] = b"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+/// The installation id of the tests.
+pub const INSTALLATION: &str = "1b2c3d4e";
+
+/// A running store; killed when dropped.
+pub struct Process {
+    child: Child,
+    /// Where it answers.
+    pub endpoint: String,
+}
+
+impl Process {
+    /// Starts it and waits until it is ready.
+    pub fn start(directory: &Path) -> Self {
+        let file = |name: &str, content: &[u8]| -> PathBuf {
+            let path = directory.join(name);
+            std::fs::write(&path, content).unwrap();
+            path
+        };
+        let port = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let (port, admin) = (port(), port());
+        let child = Command::new(env!("CARGO_BIN_EXE_recmesh-store"))
+            .arg("--data-dir")
+            .arg(directory.join("objects"))
+            .args(["--listen", &format!("127.0.0.1:{port}"), "--admin-listen", &format!("127.0.0.1:{admin}")])
+            .arg("--root-key-file")
+            .arg(file("root-key", ROOT))
+            .arg("--installation-id-file")
+            .arg(file("installation-id", INSTALLATION.as_bytes()))
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let begin = Instant::now();
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(begin.elapsed() < Duration::from_secs(30), "the store does not start");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Self { child, endpoint: format!("http://127.0.0.1:{port}") }
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// The store as a client's config.
+    pub fn config(&self) -> StoreConfig {
+        StoreConfig {
+            url: format!("s3://{EMBEDDED_BUCKET}"),
+            endpoint: Some(self.endpoint.clone()),
+            region: EMBEDDED_REGION.to_owned(),
+            prefix: prefix(),
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The prefix of Recommender shop/movies.
+pub fn prefix() -> String {
+    format!("{INSTALLATION}/shop/movies/")
+}
+
+/// Access key id and secret of a role of shop/movies.
+pub fn key(role: Role) -> (String, String) {
+    let id = AccessKeyId { namespace: "shop".into(), name: "movies".into(), role };
+    (id.to_string(), derive_secret(ROOT, &id))
+}

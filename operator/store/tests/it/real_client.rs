@@ -1,0 +1,39 @@
+//! boto3 against the store: every verb that is needed, and 403 on every verb beyond one's prefix.
+
+use std::{path::Path, process::Command};
+
+use sidecar_contract::credentials::Role;
+
+use crate::process::{Process, key, prefix};
+
+/// Python with boto3, in a virtual environment below target/.
+fn python() -> std::path::PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("s3-client-venv");
+    let python = venv.join("bin/python");
+    let run = |command: &mut Command| {
+        let output = command.output().expect("python3 is needed for this test");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    if !venv.join("complete").exists() {
+        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv));
+        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "-r"]).arg(tests.join("requirements.txt")));
+        std::fs::write(venv.join("complete"), "").unwrap();
+    }
+    python
+}
+
+#[test]
+fn a_real_client_finds_what_it_needs_and_nothing_of_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Process::start(directory.path());
+    let keys = [Role::Train, Role::Serve, Role::Operator].map(key);
+    let output = Command::new(python())
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/s3_client.py"))
+        .args([&store.endpoint, &prefix()])
+        .args(keys.iter().flat_map(|(id, secret)| [id, secret]))
+        .output()
+        .unwrap();
+    let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && said.ends_with("ok all\n"), "{said}\n{failed}");
+}
