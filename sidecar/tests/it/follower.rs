@@ -1,0 +1,181 @@
+//! The follower against a store in a directory: what swaps, and what leaves the last good model in place.
+
+use std::{path::Path, sync::Arc};
+
+use recommender_sidecar::{
+    admin::Report,
+    engine::Engine,
+    follower::{Follower, Places},
+    metrics::Metrics,
+};
+use sidecar_contract::{Digest, RevisionRef, RevisionRole, ServingConfig, ServingLimits, StoreConfig, canonical_json};
+use store_client::Store;
+
+use crate::model::train;
+
+struct Setup {
+    directory: tempfile::TempDir,
+    engine: Arc<Engine>,
+    report: Arc<Report>,
+    follower: Follower,
+    store: StoreConfig,
+}
+
+fn follower(directory: &Path) -> (Arc<Engine>, Arc<Report>, Follower) {
+    let (engine, report) = (Arc::new(Engine::default()), Arc::new(Report::default()));
+    let places = Places {
+        config_file: directory.join("serving.json"),
+        credentials_dir: directory.join("no-credentials"),
+        cache_dir: directory.join("cache"),
+        pod_name: Some("pod-a".into()),
+    };
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let follower = Follower::new(places, Arc::clone(&engine), metrics, Arc::clone(&report));
+    (engine, report, follower)
+}
+
+fn setup() -> Setup {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("store")).unwrap();
+    let store = StoreConfig {
+        url: format!("file://{}", directory.path().join("store").display()),
+        endpoint: None,
+        region: "us-east-1".into(),
+        prefix: "1b2c/shop/movies/".into(),
+    };
+    let (engine, report, follower) = follower(directory.path());
+    Setup { directory, engine, report, follower, store }
+}
+
+impl Setup {
+    async fn put(&self, factors: u32) -> (Digest, u64) {
+        let path = train(self.directory.path(), factors).await;
+        let bytes = std::fs::read(&path).unwrap();
+        let digest = Digest::of(&bytes);
+        Store::open(&self.store, None).unwrap().put_snapshot(&path, &digest).await.unwrap();
+        (digest, bytes.len() as u64)
+    }
+
+    fn stored(&self, digest: &Digest) -> std::path::PathBuf {
+        self.directory.path().join("store/1b2c/shop/movies/snapshots").join(format!("{digest}.safetensors"))
+    }
+
+    fn configure(&self, revisions: &[&(Digest, u64)], loads_first: Option<&str>) {
+        let roles = [RevisionRole::Desired, RevisionRole::LastGood];
+        let revisions = revisions.iter().zip(roles).map(|((digest, bytes), role)| RevisionRef {
+            digest: digest.clone(),
+            snapshot_bytes: *bytes,
+            role,
+            weight: 100,
+            trained_at: 0,
+            metrics: None,
+        });
+        let config = ServingConfig {
+            namespace: "shop".into(),
+            name: "movies".into(),
+            revisions: revisions.collect(),
+            loads_first: loads_first.map(str::to_owned),
+            fallback: vec!["popular".into()],
+            store: self.store.clone(),
+            limits: ServingLimits::default(),
+        };
+        std::fs::write(self.directory.path().join("serving.json"), canonical_json(&config)).unwrap();
+    }
+
+    fn serving(&self) -> Option<Digest> {
+        self.engine.model().map(|model| model.digest.clone())
+    }
+
+    fn failure(&self) -> Option<String> {
+        self.report.get().failure.map(|failure| failure.reason)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_revision_swaps_in_and_old_copies_go() {
+    let mut setup = setup();
+    let (first, second) = (setup.put(3).await, setup.put(4).await);
+    setup.follower.step().await;
+    assert_eq!(setup.serving(), None);
+    setup.configure(&[&first], None);
+    setup.follower.step().await;
+    assert_eq!(setup.serving(), Some(first.0.clone()));
+    setup.configure(&[&second], None);
+    setup.follower.step().await;
+    assert_eq!(setup.serving(), Some(second.0.clone()));
+    assert_eq!(setup.report.get().loaded.unwrap().digest, second.0);
+    let cached: Vec<_> = std::fs::read_dir(setup.directory.path().join("cache")).unwrap().collect();
+    assert_eq!(cached.len(), 1, "{cached:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_corrupt_revision_leaves_the_last_good_one_serving() {
+    let mut setup = setup();
+    let (first, second) = (setup.put(3).await, setup.put(4).await);
+    setup.configure(&[&first], None);
+    setup.follower.step().await;
+    let path = setup.stored(&second.0);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    setup.configure(&[&second, &first], None);
+    setup.follower.step().await;
+    assert_eq!(setup.serving(), Some(first.0.clone()));
+    assert_eq!(setup.failure().as_deref(), Some("DigestMismatch"));
+    // Back to the first: the failure is of nobody any more.
+    setup.configure(&[&first], None);
+    setup.follower.step().await;
+    assert_eq!(setup.failure(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_revision_is_reported_and_the_last_good_one_is_loaded_at_start() {
+    let mut setup = setup();
+    let first = setup.put(3).await;
+    let missing = (Digest::of(b"nothing"), 10);
+    setup.configure(&[&missing, &first], None);
+    setup.follower.step().await;
+    assert_eq!(setup.serving(), Some(first.0));
+    assert_eq!(setup.failure().as_deref(), Some("NotFound"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_pod_loads_first() {
+    let mut setup = setup();
+    let (first, second) = (setup.put(3).await, setup.put(4).await);
+    setup.configure(&[&first], None);
+    setup.follower.step().await;
+    setup.configure(&[&second, &first], Some("pod-b"));
+    setup.follower.step().await;
+    assert_eq!(setup.serving(), Some(first.0.clone()));
+    setup.configure(&[&second, &first], Some("pod-a"));
+    setup.follower.step().await;
+    assert_eq!(setup.serving(), Some(second.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revision_that_killed_the_process_is_not_tried_again_while_another_serves() {
+    let mut setup = setup();
+    let (first, second) = (setup.put(3).await, setup.put(4).await);
+    std::fs::create_dir_all(setup.directory.path().join("cache")).unwrap();
+    std::fs::write(setup.directory.path().join("cache").join(format!("loading-{}", second.0)), "").unwrap();
+    let (engine, report, mut restarted) = follower(setup.directory.path());
+    setup.configure(&[&second, &first], None);
+    restarted.step().await;
+    assert_eq!(engine.model().unwrap().digest, first.0);
+    assert_eq!(report.get().failure.unwrap().reason, "CrashedWhileLoading");
+    setup.follower.step().await; // The one that saw no marker loads it.
+    assert_eq!(setup.serving(), Some(second.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_config_changes_nothing() {
+    let mut setup = setup();
+    let first = setup.put(3).await;
+    setup.configure(&[&first], None);
+    setup.follower.step().await;
+    std::fs::write(setup.directory.path().join("serving.json"), "{\"namespace\": \"sh").unwrap();
+    setup.follower.step().await;
+    assert_eq!(setup.serving(), Some(first.0));
+}

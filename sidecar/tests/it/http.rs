@@ -1,0 +1,262 @@
+//! The application port as a function: what it answers, and what it refuses with which words.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use model_snapshot::Snapshot;
+use recommender_sidecar::{
+    api::{Api, REVISION_HEADER, ROUTES},
+    engine::Engine,
+    metrics::Metrics,
+    model::ServingModel,
+};
+use serde_json::{Value, json};
+use sidecar_contract::ServingLimits;
+
+use crate::model::train;
+
+const JSON: &str = "application/json";
+const FORM: &str = "application/x-www-form-urlencoded";
+
+struct Door {
+    api: Api,
+    engine: Arc<Engine>,
+    _directory: tempfile::TempDir,
+}
+
+async fn door() -> Door {
+    let directory = tempfile::tempdir().unwrap();
+    let path = train(directory.path(), 6).await;
+    let snapshot = Snapshot::open(&path).unwrap();
+    let engine = Arc::new(Engine::default());
+    engine.swap(Arc::new(ServingModel::new(snapshot.digest(), snapshot).unwrap()));
+    let api = Api::new(Arc::clone(&engine), Arc::new(Metrics::new().unwrap()), ServingLimits::default());
+    Door { api, engine, _directory: directory }
+}
+
+async fn send(
+    api: &Api,
+    method: &str,
+    path: &str,
+    content_type: &str,
+    body: &[u8],
+) -> (StatusCode, http::HeaderMap, Value) {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::CONTENT_TYPE, content_type)
+        .body(Full::new(Bytes::copy_from_slice(body)))
+        .unwrap();
+    let response = api.handle(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    (parts.status, parts.headers, serde_json::from_slice(&bytes).unwrap())
+}
+
+async fn recommend(door: &Door, body: Value) -> Value {
+    let (status, headers, answer) = send(&door.api, "POST", "/recommend", JSON, body.to_string().as_bytes()).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    assert_eq!(headers[REVISION_HEADER], answer["model"]["revision"].as_str().unwrap());
+    answer
+}
+
+fn ids(answer: &Value) -> Vec<String> {
+    answer["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_known_user_gets_what_is_missing_of_their_group_first() {
+    let door = door().await;
+    let answer = recommend(&door, json!({"user": "user6", "n": 1})).await;
+    assert_eq!(ids(&answer), ["item12"]);
+    assert_eq!(answer["items"][0]["source"], "model");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scores_are_the_inner_products_of_the_file() {
+    let door = door().await;
+    let model = door.engine.model().unwrap();
+    let answer = recommend(&door, json!({"user": "user7", "n": 20, "includeSeen": true})).await;
+    let user = model.snapshot.user_index("user7").unwrap() as usize;
+    assert_eq!(answer["items"].as_array().unwrap().len(), 20);
+    for item in answer["items"].as_array().unwrap() {
+        let row = model.snapshot.item_index(item["id"].as_str().unwrap()).unwrap() as usize;
+        let product: f64 = model
+            .snapshot
+            .user_factors()
+            .row(user)
+            .iter()
+            .zip(model.snapshot.item_factors().row(row))
+            .map(|(u, v)| f64::from(*u) * f64::from(*v))
+            .sum();
+        assert!((item["score"].as_f64().unwrap() - product).abs() < 1e-5, "{item} {product}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ones_own_history_folds_in_to_the_stored_taste() {
+    let door = door().await;
+    let history: Vec<Value> = (0..20)
+        .filter(|item| item % 2 == 0 && item / 2 != 6)
+        .map(|item| json!({"item": format!("item{item}")}))
+        .collect();
+    let stored = recommend(&door, json!({"user": "user6", "n": 5})).await;
+    let folded = recommend(&door, json!({"user": "user6", "n": 5, "history": history})).await;
+    for (stored, folded) in stored["items"].as_array().unwrap().iter().zip(folded["items"].as_array().unwrap()) {
+        assert_eq!((&stored["id"], &stored["score"]), (&folded["id"], &folded["score"]));
+        assert_eq!(folded["source"], "fold-in");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_met_or_excluded_never_comes_back() {
+    let door = door().await;
+    let excluded =
+        json!({"user": "user6", "n": 20, "exclude": ["item12", "item1"], "history": [{"item": "item3", "rating": 2}]});
+    let got = ids(&recommend(&door, excluded).await);
+    for gone in ["item12", "item1", "item3", "item0", "item2"] {
+        assert!(!got.contains(&gone.to_owned()), "{gone} in {got:?}");
+    }
+    let mut unique = got.clone();
+    unique.sort();
+    unique.dedup();
+    assert_eq!(unique.len(), got.len());
+    // 20 items, 9 met in training, three named above of which item12, item1 and item3 were not met: 8 are left.
+    assert_eq!(got.len(), 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_user_gets_what_is_popular() {
+    let door = door().await;
+    let answer = recommend(&door, json!({"user": "nobody", "n": 4})).await;
+    assert_eq!(answer["items"].as_array().unwrap().len(), 4);
+    assert!(answer["items"].as_array().unwrap().iter().all(|item| item["source"] == "popular"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_form_answers_with_ids_alone() {
+    let door = door().await;
+    let body = b"user_id=42&items=item0,item2&ratings=5,3&n=2";
+    let (status, _, answer) = send(&door.api, "POST", "/recommend", FORM, body).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    assert_eq!(answer["recommendations"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn batch_equals_single_and_similar_leaves_the_item_out() {
+    let door = door().await;
+    let body = json!({"requests": [{"user": "user6", "n": 3}, {"user": "user7", "n": 2}]});
+    let (status, _, answer) = send(&door.api, "POST", "/recommend:batch", JSON, body.to_string().as_bytes()).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    let single = recommend(&door, json!({"user": "user6", "n": 3})).await;
+    assert_eq!(answer["responses"][0]["items"], single["items"]);
+    let (status, _, answer) = send(&door.api, "POST", "/similar", JSON, br#"{"item": "item4", "n": 19}"#).await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(!ids(&answer).contains(&"item4".to_owned()) && ids(&answer).len() == 19);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_openapi_document_has_the_routes_and_no_others() {
+    let door = door().await;
+    let (status, _, document) = send(&door.api, "GET", "/openapi.json", JSON, b"").await;
+    assert_eq!(status, StatusCode::OK);
+    let mut documented: Vec<(String, String)> = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        documented.extend(methods.as_object().unwrap().keys().map(|method| (method.to_uppercase(), path.clone())));
+    }
+    let mut routes: Vec<(String, String)> = ROUTES.iter().map(|(m, p)| ((*m).to_owned(), (*p).to_owned())).collect();
+    documented.sort();
+    routes.sort();
+    assert_eq!(documented, routes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_requests_are_refused_with_what_to_change() {
+    let door = door().await;
+    let long = format!(r#"{{"user": "{}"}}"#, "x".repeat(2000));
+    let many = format!(r#"{{"user": "a", "exclude": [{}]}}"#, vec![r#""i""#; 1001].join(","));
+    let cases: &[(&str, &str, &str, &[u8], u16, &str)] = &[
+        ("POST", "/recommend", JSON, b"", 400, "body: not JSON"),
+        ("POST", "/recommend", JSON, b"{\"user\": ", 400, "body: not JSON"),
+        ("POST", "/recommend", JSON, b"[1]", 400, "expected a JSON object, not a list"),
+        ("POST", "/recommend", JSON, b"\xff\xfe", 400, "body: not JSON"),
+        ("POST", "/recommend", JSON, b"{}", 400, "user: missing; give user, or history, or both"),
+        ("POST", "/recommend", JSON, br#"{"user": "a", "count": 3}"#, 400, "count: unknown field; known are user, n"),
+        ("POST", "/recommend", JSON, br#"{"user": true}"#, 400, "user: expected a string, not a boolean"),
+        ("POST", "/recommend", JSON, br#"{"user": ""}"#, 400, "user: empty id"),
+        ("POST", "/recommend", JSON, long.as_bytes(), 400, "user: an id of 2000 bytes; at most 1024"),
+        ("POST", "/recommend", JSON, br#"{"user": "a", "n": 0}"#, 400, "n: 0: expected a whole number from 1 to 1000"),
+        ("POST", "/recommend", JSON, br#"{"user": "a", "n": -1}"#, 400, "n: -1: expected"),
+        ("POST", "/recommend", JSON, br#"{"user": "a", "n": 1001}"#, 400, "n: 1001: expected"),
+        ("POST", "/recommend", JSON, br#"{"user": "a", "n": 1.5}"#, 400, "n: 1.5: expected a whole number"),
+        ("POST", "/recommend", JSON, br#"{"user": "a", "n": "3"}"#, 400, "n: \"3\": expected a whole number"),
+        ("POST", "/recommend", JSON, br#"{"history": [{"rating": 3}]}"#, 400, "history[0].item: missing"),
+        (
+            "POST",
+            "/recommend",
+            JSON,
+            br#"{"history": [{"item": "a", "rating": 1e300}]}"#,
+            400,
+            "expected a finite number",
+        ),
+        ("POST", "/recommend", JSON, br#"{"history": ["a"]}"#, 400, "history[0]: expected an object"),
+        ("POST", "/recommend", JSON, many.as_bytes(), 400, "exclude: 1001 entries; at most 1000"),
+        ("POST", "/recommend", FORM, b"", 400, "user_id: missing"),
+        ("POST", "/recommend", FORM, b"user_id=1&items=a,b&ratings=5", 400, "1 ratings for 2 items"),
+        ("POST", "/recommend", FORM, b"user_id=1&items=a&ratings=NaN", 400, "ratings: \"NaN\" is not a finite number"),
+        ("POST", "/recommend", FORM, b"user_id=1&items=a&ratings=x", 400, "ratings: \"x\" is not a finite number"),
+        ("POST", "/recommend", FORM, b"user_id=%ff", 400, "user_id: not UTF-8"),
+        ("POST", "/recommend", FORM, b"user_id=1&user_id=2", 400, "user_id: given twice"),
+        ("POST", "/recommend", FORM, b"user=1", 400, "user: unknown field; known are user_id"),
+        ("POST", "/recommend", FORM, b"user_id=1&n=ten", 400, "n: \"ten\" is not a whole number"),
+        ("POST", "/recommend", FORM, b"user_id=1&items=a,,b", 400, "items: empty id"),
+        (
+            "POST",
+            "/recommend",
+            "text/plain",
+            b"user",
+            415,
+            "takes application/json or application/x-www-form-urlencoded",
+        ),
+        ("POST", "/similar", FORM, b"item=1", 415, "/similar takes application/json"),
+        ("POST", "/similar", JSON, br#"{"item": "no such"}"#, 404, "item: the model does not know this id"),
+        ("POST", "/similar", JSON, b"{}", 400, "item: missing"),
+        ("POST", "/recommend:batch", JSON, br#"{"requests": []}"#, 400, "0 requests; expected 1 to 100"),
+        (
+            "POST",
+            "/recommend:batch",
+            JSON,
+            br#"{"requests": [{"user": "a"}, {"n": 1}]}"#,
+            400,
+            "requests[1].user: missing",
+        ),
+        ("GET", "/recommend", JSON, b"", 405, "/recommend takes POST, not GET"),
+        ("POST", "/model", JSON, b"", 405, "/model takes GET, not POST"),
+        ("GET", "/nothing", JSON, b"", 404, "no such path; there are /recommend"),
+    ];
+    for (method, path, content_type, body, status, part) in cases {
+        let (got, headers, problem) = send(&door.api, method, path, content_type, body).await;
+        let detail = problem["detail"].as_str().unwrap_or_default();
+        let at = format!("{method} {path} {}", String::from_utf8_lossy(body).chars().take(60).collect::<String>());
+        assert_eq!(got.as_u16(), *status, "{at}: {problem}");
+        assert!(detail.contains(part), "{at}: {detail:?} lacks {part:?}");
+        assert_eq!(headers[header::CONTENT_TYPE], "application/problem+json", "{at}");
+        assert_eq!(problem["status"], *status, "{at}");
+        if *status == 405 {
+            assert!(headers.contains_key(header::ALLOW), "{at}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_large_a_body_and_too_early_a_request_are_refused() {
+    let door = door().await;
+    let (status, _, problem) = send(&door.api, "POST", "/recommend", JSON, &vec![b' '; 2 << 20]).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE, "{problem}");
+    let empty = Api::new(Arc::new(Engine::default()), Arc::new(Metrics::new().unwrap()), ServingLimits::default());
+    let (status, headers, problem) = send(&empty, "POST", "/recommend", JSON, br#"{"user": "a"}"#).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{problem}");
+    assert_eq!(headers[header::RETRY_AFTER], "1");
+}

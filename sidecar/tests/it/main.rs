@@ -1,0 +1,7 @@
+//! The serving process as a client sees it, without sockets where none are needed.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // A test may fail loudly.
+
+mod follower; // swaps, and what must not swap
+mod http; // doors, answers, refusals
+mod model; // a small model to serve
