@@ -200,3 +200,6 @@ pub fn serving<'a>(plan: &Plan, results: &'a [RunResult]) -> Vec<&'a RunResult> 
     chosen.truncate(2);
     chosen
 }
+
+#[cfg(test)]
+mod tests;
