@@ -150,3 +150,6 @@ fn metadata(plan: &Plan, name: &str, component: Component) -> Value {
         }],
     })
 }
+
+#[cfg(test)]
+mod tests;

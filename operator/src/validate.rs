@@ -211,3 +211,6 @@ fn format(given: Format) -> sidecar_contract::Format {
         Format::Parquet => sidecar_contract::Format::Parquet,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -172,12 +172,15 @@ async fn the_openapi_document_has_the_routes_and_no_others() {
     assert_eq!(documented, routes);
 }
 
+/// Method, path, content type, body; status, and a part of the detail.
+type Refused<'a> = (&'a str, &'a str, &'a str, &'a [u8], u16, &'a str);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_requests_are_refused_with_what_to_change() {
     let door = door().await;
     let long = format!(r#"{{"user": "{}"}}"#, "x".repeat(2000));
     let many = format!(r#"{{"user": "a", "exclude": [{}]}}"#, vec![r#""i""#; 1001].join(","));
-    let cases: &[(&str, &str, &str, &[u8], u16, &str)] = &[
+    let cases: &[Refused<'_>] = &[
         ("POST", "/recommend", JSON, b"", 400, "body: not JSON"),
         ("POST", "/recommend", JSON, b"{\"user\": ", 400, "body: not JSON"),
         ("POST", "/recommend", JSON, b"[1]", 400, "expected a JSON object, not a list"),

@@ -67,7 +67,12 @@ async fn an_acknowledged_snapshot_survives_kill_9_and_a_half_one_is_never_seen()
     let process = Process::start(directory.path());
     let operator = open(&process, Role::Operator);
     let listed = operator.list_snapshots().await.unwrap();
-    assert!(listed.len() >= acknowledged.len() && !acknowledged.is_empty(), "{} of {}", listed.len(), acknowledged.len());
+    assert!(
+        listed.len() >= acknowledged.len() && !acknowledged.is_empty(),
+        "{} of {}",
+        listed.len(),
+        acknowledged.len()
+    );
     // Whatever is visible is whole: fetching verifies the digest.
     let serve = open(&process, Role::Serve);
     for snapshot in listed {

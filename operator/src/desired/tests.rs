@@ -1,0 +1,121 @@
+//! Builders over a minimal resource: the promises that other objects and other people rely on.
+
+use clap::Parser;
+use serde_json::json;
+use sidecar_contract::{RunId, StoreConfig};
+
+use super::*;
+use crate::{
+    args::{Cli, Command},
+    decide,
+    validate::validate,
+};
+
+fn plan() -> Plan {
+    let yaml = "apiVersion: recmesh.dev/v1alpha1
+kind: Recommender
+metadata: {name: movies, namespace: shop, uid: u-1, generation: 1}
+spec:
+  data: {source: {url: 's3://shop/ratings.csv', secretRef: {name: shop-s3}}}
+  serving: {replicas: 3, labels: {team: web, recmesh.dev/recommender: stolen}}
+";
+    validate(&serde_yaml_ng::from_str(yaml).unwrap()).unwrap()
+}
+
+fn settings() -> Settings {
+    let arguments = [
+        "recmesh-operator",
+        "run",
+        "--namespace=recmesh-system",
+        "--sidecar-image=sidecar:1",
+        "--store-endpoint=http://store:9000",
+    ];
+    match Cli::parse_from(arguments).command {
+        Command::Run(settings) => settings,
+        Command::Check { .. } => unreachable!("the arguments say run"),
+    }
+}
+
+fn store() -> StoreConfig {
+    StoreConfig {
+        url: "s3://recmesh".into(),
+        endpoint: None,
+        region: "us-east-1".into(),
+        prefix: "1b2c/shop/movies/".into(),
+    }
+}
+
+fn job() -> Value {
+    let run = RunId { number: 7, attempt: "0123456789".into() };
+    training_job(&plan(), &settings(), &decide::training_config(&plan(), run, store(), None)).manifest
+}
+
+#[test]
+fn every_child_is_owned_and_labelled() {
+    let config = serving_config(&plan(), &[], store());
+    let secrets = StoreSecrets { train: ("a".into(), "b".into()), serve: ("c".into(), "d".into()) };
+    for child in children(&plan(), &settings(), &secrets, &config) {
+        let owner = &child.manifest["metadata"]["ownerReferences"][0];
+        assert_eq!((&owner["uid"], &owner["controller"]), (&json!("u-1"), &json!(true)), "{}", child.name());
+        assert_eq!(child.manifest["metadata"]["labels"]["recmesh.dev/recommender"], "movies", "{}", child.name());
+        assert!(
+            Kind::children(&Names::new("movies")).contains(&(child.kind, child.name().to_owned())),
+            "{}",
+            child.name()
+        );
+    }
+}
+
+#[test]
+fn selectors_are_minimal_and_users_cannot_take_their_labels() {
+    let deployment = deployment::build(&plan(), &settings()).manifest;
+    let selector = json!({"recmesh.dev/recommender": "movies", "app.kubernetes.io/component": "serving"});
+    assert_eq!(deployment["spec"]["selector"]["matchLabels"], selector);
+    let labels = &deployment["spec"]["template"]["metadata"]["labels"];
+    assert_eq!((&labels["recmesh.dev/recommender"], &labels["team"]), (&json!("movies"), &json!("web")));
+    assert_eq!(deployment["spec"]["replicas"], 3);
+}
+
+#[test]
+fn both_kinds_of_pods_meet_the_restricted_standard() {
+    for manifest in [deployment::build(&plan(), &settings()).manifest, job()] {
+        let pod = &manifest["spec"]["template"]["spec"];
+        assert_eq!(pod["automountServiceAccountToken"], false);
+        assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
+        assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+        let container = &pod["containers"][0]["securityContext"];
+        assert_eq!(
+            *container,
+            json!({"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]}})
+        );
+    }
+}
+
+#[test]
+fn a_job_fails_at_once_on_what_trying_again_cannot_help() {
+    let job = job();
+    assert_eq!(job["metadata"]["name"], "movies-train-7");
+    assert_eq!(job["spec"]["activeDeadlineSeconds"], 3600);
+    let rules = &job["spec"]["podFailurePolicy"]["rules"];
+    assert_eq!(rules[0]["onExitCodes"]["values"], json!([2, 65, 66, 70, 71]));
+    assert_eq!((&rules[0]["action"], &rules[1]["action"]), (&json!("FailJob"), &json!("Ignore")));
+    let container = &job["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(container["envFrom"], json!([{"secretRef": {"name": "shop-s3"}}]));
+    assert_eq!(job["spec"]["template"]["spec"]["restartPolicy"], "Never");
+}
+
+#[test]
+fn the_admin_port_is_for_operator_and_monitoring_only() {
+    let policy = network_policy::build(&plan(), &settings()).manifest;
+    let ingress = &policy["spec"]["ingress"];
+    assert_eq!((&ingress[0]["ports"][0]["port"], &ingress[1]["ports"][0]["port"]), (&json!(8080), &json!(9090)));
+    let namespaces = &ingress[1]["from"][0]["namespaceSelector"]["matchExpressions"][0]["values"];
+    assert_eq!(*namespaces, json!(["recmesh-system"]));
+}
+
+#[test]
+fn nothing_serves_before_there_is_a_model() {
+    let secrets = StoreSecrets { train: ("a".into(), "b".into()), serve: ("c".into(), "d".into()) };
+    let children = children(&plan(), &settings(), &secrets, &serving_config(&plan(), &[], store()));
+    assert!(!children.iter().any(|child| child.kind == Kind::Deployment));
+}

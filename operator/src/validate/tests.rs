@@ -1,0 +1,55 @@
+//! The schema's bounds are the mathematics' bounds, and what slips past the schema is named.
+
+use factorization::params::bounds;
+use recommender_crds::Recommender;
+
+use super::*;
+
+#[test]
+fn the_schema_and_the_mathematics_agree_on_bounds() {
+    let crd = serde_json::to_value(recommender_crds::crd()).unwrap();
+    let als = crd
+        .pointer(
+            "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/algorithm/properties/als/properties",
+        )
+        .unwrap();
+    let maximum = |field: &str| als[field]["maximum"].as_f64();
+    assert_eq!(maximum("factors"), Some(f64::from(bounds::FACTORS_MAX)));
+    assert_eq!(maximum("iterations"), Some(f64::from(bounds::ITERATIONS_MAX)));
+    assert_eq!(maximum("regularization"), Some(bounds::REGULARIZATION_MAX));
+    assert_eq!(maximum("regularizationExponent"), Some(bounds::REGULARIZATION_EXPONENT_MAX));
+    assert_eq!(maximum("unobservedWeight"), Some(bounds::UNOBSERVED_WEIGHT_MAX));
+}
+
+fn problems(spec: &str) -> String {
+    let yaml = format!(
+        "apiVersion: recmesh.dev/v1alpha1\nkind: Recommender\nmetadata: {{name: movies, namespace: shop}}\nspec: {spec}\n"
+    );
+    let recommender: Recommender = serde_yaml_ng::from_str(&yaml).unwrap();
+    validate(&recommender).unwrap_err().join("; ")
+}
+
+#[test]
+fn what_slips_past_the_schema_is_named_with_what_to_write() {
+    let cases = [
+        ("{data: {source: {}}}", "data.source: expected exactly one of url, configMap and persistentVolumeClaim"),
+        ("{data: {source: {url: 'ftp://x/y'}}}", "data.source.url: \"ftp://x/y\"; expected s3://bucket/key.csv"),
+        ("{data: {source: {url: 's3://x/y.csv'}}, algorithm: {svd: {}}}", "algorithm.svd: comes with a later version"),
+        (
+            "{data: {source: {url: 's3://x/y.csv'}, signal: explicit}}",
+            "data.signal: explicit comes with a later version",
+        ),
+        ("{data: {source: {url: 's3://x/y.csv'}, csv: {delimiter: ab}}}", "data.csv.delimiter: \"ab\"; expected one"),
+        (
+            "{data: {source: {url: 's3://x/y.csv'}}, training: {deadline: soon}}",
+            "training.deadline: \"soon\"; expected",
+        ),
+    ];
+    for (spec, part) in cases {
+        let said = problems(spec);
+        assert!(said.contains(part), "{spec}: {said:?} lacks {part:?}");
+    }
+    // All at once, not one after the other.
+    let said = problems("{data: {source: {}, signal: explicit}}");
+    assert!(said.contains("data.source") && said.contains("data.signal"), "{said}");
+}
