@@ -36,6 +36,7 @@ fn asking(value: &str) -> Plan {
     })
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "reads better in the tables")]
 fn result(plan: &Plan, number: u32, outcome: Value) -> RunResult {
     serde_json::from_value(json!({
         "version": 1,
