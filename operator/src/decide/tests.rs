@@ -178,3 +178,10 @@ fn the_two_newest_passing_revisions_serve() {
     assert_eq!(numbers(&[of(1, "a", Some(0.0)), of(2, "b", None)]), [2], "unknown serves if nothing else does");
     assert_eq!(numbers(&[of(1, "a", Some(0.0)), failed(&plan, 2)]), [0_u32; 0]);
 }
+
+#[test]
+fn the_hashes_of_a_release_do_not_change() {
+    // Golden: a change here retrains every Recommender of every user at upgrade.
+    let plan = plan();
+    assert_eq!((config_hash(&plan).revision(), attempt(&plan).as_str()), ("7224a3c84a", "2a44de28c5"));
+}
