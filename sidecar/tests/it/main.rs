@@ -5,3 +5,4 @@
 mod follower; // swaps, and what must not swap
 mod http; // doors, answers, refusals
 mod model; // a small model to serve
+mod python; // the public safetensors package and numpy
