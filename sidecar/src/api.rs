@@ -14,7 +14,6 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Body;
 use serde_json::{Value, json};
-use sidecar_contract::ServingLimits;
 
 use crate::{
     answer::{AnswerError, Item, Query, answer},
@@ -42,7 +41,6 @@ pub const ROUTES: [(&str, &str); 5] = [
 pub struct Api {
     engine: Arc<Engine>,
     metrics: Arc<Metrics>,
-    limits: ServingLimits,
 }
 
 /// What a door gives back: a document, and the revision that made it.
@@ -53,8 +51,8 @@ struct Answered {
 
 impl Api {
     /// An application port over this engine.
-    pub fn new(engine: Arc<Engine>, metrics: Arc<Metrics>, limits: ServingLimits) -> Self {
-        Self { engine, metrics, limits }
+    pub fn new(engine: Arc<Engine>, metrics: Arc<Metrics>) -> Self {
+        Self { engine, metrics }
     }
 
     /// Answers one request; every failure is a response.
@@ -104,10 +102,11 @@ impl Api {
         }
         let content_type = content_type(&request, route)?;
         let body = read_body(request.into_body()).await?;
+        let limits = self.engine.limits();
         match (route, content_type) {
-            ("/recommend", ContentType::Form) => self.recommend(form::parse(&body, &self.limits)?, Style::Form).await,
+            ("/recommend", ContentType::Form) => self.recommend(form::parse(&body, &limits)?, Style::Form).await,
             ("/recommend", ContentType::Json) => {
-                self.recommend(json::query(json::object(&body)?, "", &self.limits)?, Style::Json).await
+                self.recommend(json::query(json::object(&body)?, "", &limits)?, Style::Json).await
             }
             ("/recommend:batch", _) => self.batch(&body).await,
             _ => self.similar(&body).await,
@@ -137,7 +136,8 @@ impl Api {
         let Value::Array(requests) = requests else {
             return Err(ApiError::field("requests", "expected a list of objects as POST /recommend takes them"));
         };
-        let max = self.limits.requests_per_batch_max as usize;
+        let limits = self.engine.limits();
+        let max = limits.requests_per_batch_max as usize;
         if requests.is_empty() || requests.len() > max {
             let message = format!("{} requests; expected 1 to {max}", requests.len());
             return Err(ApiError::field("requests", message));
@@ -148,7 +148,7 @@ impl Api {
             let Value::Object(request) = request else {
                 return Err(ApiError::field(&at, "expected an object as POST /recommend takes it"));
             };
-            queries.push(json::query(request, &format!("{at}."), &self.limits)?);
+            queries.push(json::query(request, &format!("{at}."), &limits)?);
         }
         let (model, answers) = self
             .engine
@@ -168,7 +168,7 @@ impl Api {
         let id = object.remove("item").ok_or_else(|| ApiError::field("item", "missing"))?;
         let id = json::id("item", &id)?;
         let n = match object.remove("n") {
-            Some(n) => json::number_of_items("n", &n, &self.limits)?,
+            Some(n) => json::number_of_items("n", &n, &self.engine.limits())?,
             None => crate::limits::ITEMS_PER_ANSWER_DEFAULT,
         };
         if let Some(key) = object.keys().next() {

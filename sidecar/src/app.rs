@@ -4,7 +4,6 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use anyhow::{Context, Result};
 use model_snapshot::Snapshot;
-use sidecar_contract::ServingLimits;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
@@ -81,7 +80,7 @@ impl App {
         };
         let (listener, admin_listener) = (bind(settings.listen).await?, bind(settings.admin_listen).await?);
         let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
-        let api = Arc::new(Api::new(Arc::clone(&engine), Arc::clone(&metrics), ServingLimits::default()));
+        let api = Arc::new(Api::new(Arc::clone(&engine), Arc::clone(&metrics)));
         tasks.spawn(serve(listener, stopped.clone(), move |request| {
             let api = Arc::clone(&api);
             async move { api.handle(request).await }

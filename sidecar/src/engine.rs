@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use sidecar_contract::ServingLimits;
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Engine {
     model: ArcSwapOption<ServingModel>,
+    limits: ArcSwap<ServingLimits>,
     queue: Semaphore,
     running: Arc<Semaphore>,
 }
@@ -36,6 +38,7 @@ impl Default for Engine {
     fn default() -> Self {
         Self {
             model: ArcSwapOption::empty(),
+            limits: ArcSwap::default(),
             queue: Semaphore::new(ANSWERS_QUEUED_MAX),
             running: Arc::new(Semaphore::new(ANSWERS_AT_ONCE_MAX)),
         }
@@ -46,6 +49,16 @@ impl Engine {
     /// The model that answers now. A request holds it to its end, so all its items come from one revision.
     pub fn model(&self) -> Option<Arc<ServingModel>> {
         self.model.load_full()
+    }
+
+    /// What one request may ask for now.
+    pub fn limits(&self) -> Arc<ServingLimits> {
+        self.limits.load_full()
+    }
+
+    /// Takes the limits of a serving config.
+    pub fn set_limits(&self, limits: ServingLimits) {
+        self.limits.store(Arc::new(limits));
     }
 
     /// Swaps a model in; requests in flight keep theirs.

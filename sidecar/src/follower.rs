@@ -117,7 +117,11 @@ impl Follower {
     /// Follows until `stop` turns true.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         while !*stop.borrow() {
-            self.step().await;
+            // A store that does not answer must not hold up the shutdown.
+            tokio::select! {
+                () = self.step() => {}
+                () = told(&mut stop) => return,
+            }
             tokio::select! {
                 () = tokio::time::sleep(CONFIG_POLL) => {}
                 () = told(&mut stop) => {}
@@ -129,12 +133,13 @@ impl Follower {
     pub async fn step(&mut self) {
         self.read_config();
         let Some(config) = self.config.clone() else { return };
+        let due = Instant::now() >= self.next_try;
         let serving = self.engine.model().map(|model| model.digest.clone());
         let desired = find(&config, RevisionRole::Desired);
         let last_good = find(&config, RevisionRole::LastGood);
         let mine = config.loads_first.is_none() || config.loads_first == self.places.pod_name;
         if let Some(desired) = desired.filter(|revision| mine && Some(&revision.digest) != serving.as_ref())
-            && Instant::now() >= self.next_try
+            && due
         {
             match self.load(&config, desired, last_good.is_some()).await {
                 Ok(model) => self.swap(model, &config),
@@ -143,12 +148,15 @@ impl Follower {
         }
         // Something must answer: the last good one, when the desired one is not there (yet).
         if self.engine.model().is_none()
+            && due
             && let Some(last_good) = last_good
         {
             match self.load(&config, last_good, false).await {
                 Ok(model) => self.swap(model, &config),
                 Err(error) => {
                     tracing::error!(revision = last_good.digest.revision(), %error, "the last good revision cannot be loaded");
+                    self.metrics.count_load_failure(error.reason());
+                    self.retry_later();
                 }
             }
         }
@@ -171,6 +179,7 @@ impl Follower {
             Ok(config) => {
                 let serving = self.engine.model().map(|model| model.digest.revision().to_owned());
                 self.metrics.set_revisions(&config.revisions, serving.as_deref());
+                self.engine.set_limits(config.limits.clone());
                 let hash = config.hash();
                 tracing::info!(config = hash.revision(), revisions = config.revisions.len(), "took a serving config");
                 self.report.update(|report| {
@@ -210,12 +219,16 @@ impl Follower {
         }
         self.cache.mark(digest)?;
         let opened = tokio::task::spawn_blocking({
-            let (digest, path) = (digest.clone(), path.clone());
-            move || open(digest, &path)
+            let (cache, digest, path) = (self.cache.clone(), digest.clone(), path.clone());
+            move || {
+                let opened = open(digest.clone(), &path);
+                // Here, and not after the await: a shutdown stops waiting, and is no crash.
+                cache.unmark(&digest);
+                opened
+            }
         })
         .await
         .unwrap_or(Err(LoadError::Crashed));
-        self.cache.unmark(digest);
         if let Err(error) = &opened {
             // A copy that does not verify is of no use; the next try fetches a new one.
             tracing::warn!(revision = digest.revision(), %error, "a cached snapshot is discarded");
@@ -251,6 +264,10 @@ impl Follower {
                 message: error.to_string(),
             });
         });
+        self.retry_later();
+    }
+
+    fn retry_later(&mut self) {
         self.next_try = Instant::now() + self.pause;
         self.pause = (self.pause * 2).min(LOAD_RETRY_MAX);
     }

@@ -13,7 +13,6 @@ use recommender_sidecar::{
     model::ServingModel,
 };
 use serde_json::{Value, json};
-use sidecar_contract::ServingLimits;
 
 use crate::model::train;
 
@@ -32,7 +31,7 @@ async fn door() -> Door {
     let snapshot = Snapshot::open(&path).unwrap();
     let engine = Arc::new(Engine::default());
     engine.swap(Arc::new(ServingModel::new(snapshot.digest(), snapshot).unwrap()));
-    let api = Api::new(Arc::clone(&engine), Arc::new(Metrics::new().unwrap()), ServingLimits::default());
+    let api = Api::new(Arc::clone(&engine), Arc::new(Metrics::new().unwrap()));
     Door { api, engine, _directory: directory }
 }
 
@@ -258,7 +257,7 @@ async fn too_large_a_body_and_too_early_a_request_are_refused() {
     let door = door().await;
     let (status, _, problem) = send(&door.api, "POST", "/recommend", JSON, &vec![b' '; 2 << 20]).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE, "{problem}");
-    let empty = Api::new(Arc::new(Engine::default()), Arc::new(Metrics::new().unwrap()), ServingLimits::default());
+    let empty = Api::new(Arc::new(Engine::default()), Arc::new(Metrics::new().unwrap()));
     let (status, headers, problem) = send(&empty, "POST", "/recommend", JSON, br#"{"user": "a"}"#).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{problem}");
     assert_eq!(headers[header::RETRY_AFTER], "1");

@@ -4,5 +4,6 @@
 
 mod follower; // swaps, and what must not swap
 mod http; // doors, answers, refusals
+mod lifecycle; // the process: swap under load, limits, metrics text, SIGTERM
 mod model; // a small model to serve
 mod python; // the public safetensors package and numpy
