@@ -4,7 +4,12 @@
 
 use factorization::{SolveError, top_k};
 
+use sidecar_contract::Answers;
+
 use crate::model::ServingModel;
+
+/// The name of popularity as a source, in answers and in `fallback` of a serving config.
+pub const POPULAR: &str = "popular";
 
 /// What a client wants to know; checked by the doors.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -75,14 +80,18 @@ impl Source for Factors {
 }
 
 impl Source for Popular {
-    #[expect(clippy::cast_precision_loss, reason = "a count as a score")]
     fn items(&self, query: &Resolved<'_>, n: usize, keep: &dyn Fn(u32) -> bool) -> Result<Vec<Item>, SolveError> {
-        let snapshot = &query.model.snapshot;
-        let counts = snapshot.item_counts();
-        let score = |item: u32| counts.get(item as usize).map_or(0.0, |count| *count as f32);
-        let popular = snapshot.popular().iter().copied().filter(|item| keep(*item)).take(n);
-        Ok(popular.map(|row| Item { row, score: score(row), source: "popular" }).collect())
+        Ok(popular(query.model, n, keep))
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a count as a score")]
+fn popular(model: &ServingModel, n: usize, keep: &dyn Fn(u32) -> bool) -> Vec<Item> {
+    let snapshot = &model.snapshot;
+    let counts = snapshot.item_counts();
+    let score = |item: u32| counts.get(item as usize).map_or(0.0, |count| *count as f32);
+    let popular = snapshot.popular().iter().copied().filter(|item| keep(*item)).take(n);
+    popular.map(|row| Item { row, score: score(row), source: POPULAR }).collect()
 }
 
 /// Why there is no answer.
@@ -93,29 +102,50 @@ pub enum AnswerError {
     FoldIn(#[from] SolveError),
 }
 
+/// The sources of a revision, in the order in which they are asked. Popularity comes last whatever a config names: an
+/// unknown user never gets an empty answer.
+fn sources(answers: Answers) -> &'static [&'static dyn Source] {
+    match answers {
+        Answers::Full => &[&Factors, &Popular],
+        Answers::Popular => &[&Popular],
+    }
+}
+
 /// Answers a query: the model first, then popularity. A known user's met items, the history's items, excluded and
 /// unavailable ones do not come back. Ids that the model does not know are passed over.
 ///
 /// # Errors
 /// A history that cannot be folded in.
 pub fn answer(model: &ServingModel, query: &Query) -> Result<Vec<Item>, AnswerError> {
-    let query = resolve(model, query);
+    let (query, n) = resolve(model, query);
     let mut answer: Vec<Item> = Vec::new();
-    let sources: [&dyn Source; 2] = [&Factors, &Popular];
-    for source in sources {
-        let missing = query.1.saturating_sub(answer.len());
+    for source in sources(model.answers) {
+        let missing = n.saturating_sub(answer.len());
         if missing == 0 {
             break;
         }
         let taken: Vec<u32> = answer.iter().map(|item| item.row).collect();
         let keep = |item: u32| {
-            query.0.excluded.binary_search(&item).is_err()
-                && model.snapshot.is_available(item)
-                && !taken.contains(&item)
+            query.excluded.binary_search(&item).is_err() && model.snapshot.is_available(item) && !taken.contains(&item)
         };
-        answer.extend(source.items(&query.0, missing, &keep)?);
+        answer.extend(source.items(&query, missing, &keep)?);
     }
     Ok(answer)
+}
+
+/// Items like an item; `None` if the model does not know it. A revision that answers by popularity alone names popular
+/// ones, and says so.
+pub fn similar(model: &ServingModel, id: &str, n: usize) -> Option<Vec<Item>> {
+    let snapshot = &model.snapshot;
+    let item = snapshot.item_index(id)?;
+    match model.answers {
+        Answers::Full => {
+            let best =
+                factorization::similar_items(item, snapshot.item_factors(), n, |other| snapshot.is_available(other));
+            Some(best.into_iter().map(|s| Item { row: s.item, score: s.score, source: "similar" }).collect())
+        }
+        Answers::Popular => Some(popular(model, n, &|other| other != item && snapshot.is_available(other))),
+    }
 }
 
 fn resolve<'a>(model: &'a ServingModel, query: &Query) -> (Resolved<'a>, usize) {

@@ -16,7 +16,7 @@ use hyper::body::Body;
 use serde_json::{Value, json};
 
 use crate::{
-    answer::{AnswerError, Item, Query, answer},
+    answer::{AnswerError, Item, Query, answer, similar},
     api::{error::ApiError, render::Style},
     engine::Engine,
     limits::{BODY_BYTES_MAX, BODY_TIMEOUT},
@@ -187,13 +187,6 @@ impl Api {
             self.metrics.count_recommendation(item.source);
         }
     }
-}
-
-fn similar(model: &ServingModel, id: &str, n: usize) -> Option<Vec<Item>> {
-    let snapshot = &model.snapshot;
-    let item = snapshot.item_index(id)?;
-    let best = factorization::similar_items(item, snapshot.item_factors(), n, |other| snapshot.is_available(other));
-    Some(best.into_iter().map(|s| Item { row: s.item, score: s.score, source: "similar" }).collect())
 }
 
 fn answered(body: Value, model: &ServingModel) -> Answered {

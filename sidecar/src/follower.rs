@@ -19,7 +19,7 @@ use tokio::{sync::watch, time::Instant};
 use self::cache::Cache;
 use crate::{
     admin::Report,
-    answer::{Query, answer},
+    answer::{POPULAR, Query, answer},
     engine::Engine,
     headroom,
     limits::{CONFIG_BYTES_MAX, CONFIG_POLL, LOAD_RETRY_MAX, LOAD_RETRY_MIN, WARM_UP_ANSWERS},
@@ -133,6 +133,7 @@ impl Follower {
     pub async fn step(&mut self) {
         self.read_config();
         let Some(config) = self.config.clone() else { return };
+        self.change_what_answers(&config);
         let due = Instant::now() >= self.next_try;
         let serving = self.engine.model().map(|model| model.digest.clone());
         let desired = find(&config, RevisionRole::Desired);
@@ -180,6 +181,9 @@ impl Follower {
                 let serving = self.engine.model().map(|model| model.digest.revision().to_owned());
                 self.metrics.set_revisions(&config.revisions, serving.as_deref());
                 self.engine.set_limits(config.limits.clone());
+                for source in config.fallback.iter().filter(|source| *source != POPULAR) {
+                    tracing::warn!(source, "a fallback that this build does not know is passed over");
+                }
                 let hash = config.hash();
                 tracing::info!(config = hash.revision(), revisions = config.revisions.len(), "took a serving config");
                 self.report.update(|report| {
@@ -194,6 +198,18 @@ impl Follower {
             Err(error) => tracing::error!(%error, "the serving config is not readable; the last one stays in force"),
         }
         self.config_text = text;
+    }
+
+    /// The revision that serves may answer with more or less of it than before; nothing is loaded for that.
+    fn change_what_answers(&self, config: &ServingConfig) {
+        let Some(model) = self.engine.model() else { return };
+        let Some(wanted) = config.revisions.iter().find(|revision| revision.digest == model.digest) else { return };
+        if wanted.answers != model.answers {
+            let changed = model.answering(wanted.answers);
+            tracing::info!(revision = changed.digest.revision(), answers = ?wanted.answers, "changed what answers");
+            self.report.update(|report| report.loaded = Some(changed.describe()));
+            self.engine.swap(Arc::new(changed));
+        }
     }
 
     async fn load(
@@ -234,7 +250,7 @@ impl Follower {
             tracing::warn!(revision = digest.revision(), %error, "a cached snapshot is discarded");
             self.cache.discard(digest);
         }
-        opened
+        opened.map(|model| model.answering(revision.answers))
     }
 
     fn swap(&mut self, model: ServingModel, config: &ServingConfig) {

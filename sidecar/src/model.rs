@@ -1,8 +1,10 @@
 //! A model that serves: a verified snapshot with its checked parameters. Immutable; swapped whole.
 
+use std::sync::Arc;
+
 use factorization::{AlsParams, RowSolver, SolveError, ValidAlsParams};
 use model_snapshot::{Snapshot, SnapshotError};
-use sidecar_contract::{Algorithm, Digest, LoadedModel};
+use sidecar_contract::{Algorithm, Answers, Digest, LoadedModel};
 use thiserror::Error;
 
 use crate::clock::unix_seconds;
@@ -27,7 +29,9 @@ pub struct ServingModel {
     /// Its content's name.
     pub digest: Digest,
     /// Its data.
-    pub snapshot: Snapshot,
+    pub snapshot: Arc<Snapshot>,
+    /// What of it answers.
+    pub answers: Answers,
     params: ValidAlsParams,
     loaded_at: i64,
 }
@@ -49,7 +53,14 @@ impl ServingModel {
             .check()?,
             other @ (Algorithm::Svd(_) | Algorithm::Bpr(_)) => return Err(ModelError::Algorithm(other.name())),
         };
-        Ok(Self { digest, snapshot, params, loaded_at: unix_seconds() })
+        Ok(Self { digest, snapshot: Arc::new(snapshot), answers: Answers::Full, params, loaded_at: unix_seconds() })
+    }
+
+    /// The same revision, with more or less of it answering; its data is shared.
+    #[must_use]
+    pub fn answering(&self, answers: Answers) -> Self {
+        let Self { digest, snapshot, answers: _, params, loaded_at } = self;
+        Self { digest: digest.clone(), snapshot: Arc::clone(snapshot), answers, params: *params, loaded_at: *loaded_at }
     }
 
     /// The solver that folds users in.
@@ -69,6 +80,7 @@ impl ServingModel {
             users: metadata.users,
             items: metadata.items,
             factors: u32::try_from(metadata.factors).unwrap_or(u32::MAX),
+            answers: self.answers,
             loaded_at: self.loaded_at,
         }
     }

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 use sidecar_contract::{
-    RevisionRef, RevisionRole, RunOutcome, RunResult, ServingConfig, ServingLimits, StoreConfig, canonical_json, paths,
+    Answers, RevisionRef, RevisionRole, RunOutcome, RunResult, ServingConfig, ServingLimits, StoreConfig,
+    canonical_json, paths,
 };
 
 use super::{Child, Kind, metadata};
@@ -22,6 +23,7 @@ pub fn serving_config(plan: &Plan, serving: &[&RunResult], store: StoreConfig) -
             role,
             weight: 100,
             trained_at: result.finished_at,
+            answers: Answers::Full,
             metrics: metrics.clone(),
         }),
         RunOutcome::Unchanged | RunOutcome::Failed { .. } => None,

@@ -24,7 +24,7 @@ pub use hash::{Digest, canonical_json};
 pub use keys::{KeyLayout, RunId};
 pub use model_report::{LoadFailure, LoadedModel, ModelReport};
 pub use run_result::{Interval, Measurement, Metrics, RowCounts, RunOutcome, RunResult, TerminationHint};
-pub use serving::{RevisionRef, RevisionRole, ServingConfig, ServingLimits};
+pub use serving::{Answers, RevisionRef, RevisionRole, ServingConfig, ServingLimits};
 pub use store::StoreConfig;
 pub use training::{
     Algorithm, AlsConfig, BprConfig, Column, Columns, Csv, EvaluationConfig, Format, Items, Signal, Source, SplitKind,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::hash::Digest;
+use crate::{hash::Digest, serving::Answers};
 
 /// A pod's report.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -33,6 +33,9 @@ pub struct LoadedModel {
     pub items: u64,
     /// Factors a row.
     pub factors: u32,
+    /// What of it answers.
+    #[serde(default, skip_serializing_if = "Answers::is_full")]
+    pub answers: Answers,
     /// Seconds since 1970 when it was swapped in.
     pub loaded_at: i64,
 }

@@ -21,7 +21,8 @@ pub struct ServingConfig {
     /// The pod that loads the desired revision first, alone; the rest follow when the config no longer names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loads_first: Option<String>,
-    /// Sources after the model, in order.
+    /// Sources after the model, in order. Names that a sidecar does not know are passed over, and popularity is asked last
+    /// even if it is not named: an unknown user never gets an empty answer.
     #[serde(default = "popular")]
     pub fallback: Vec<String>,
     /// Where snapshots are.
@@ -54,6 +55,9 @@ pub struct RevisionRef {
     /// Seconds since 1970 when its run finished.
     #[serde(default)]
     pub trained_at: i64,
+    /// What of it answers.
+    #[serde(default, skip_serializing_if = "Answers::is_full")]
+    pub answers: Answers,
     /// Metrics of its run, exported with the revision as label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<crate::run_result::Metrics>,
@@ -67,6 +71,24 @@ pub enum RevisionRole {
     Desired,
     /// What serves when the desired one cannot be loaded.
     LastGood,
+}
+
+/// What of a revision answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Answers {
+    /// Its factors, then the fallback.
+    #[default]
+    Full,
+    /// Its popularity alone: a first model that did not pass the gate.
+    Popular,
+}
+
+impl Answers {
+    /// The default, which is left out of documents.
+    pub fn is_full(&self) -> bool {
+        *self == Self::Full
+    }
 }
 
 /// Limits of the serving doors.
@@ -93,4 +115,20 @@ fn popular() -> Vec<String> {
 
 fn all() -> u8 {
     100
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEFORE: &str = r#"{"digest":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","role":"desired","snapshotBytes":7,"trainedAt":0,"weight":100}"#;
+
+    #[test]
+    fn what_is_the_default_is_not_written_so_hashes_stay() {
+        let mut revision: RevisionRef = serde_json::from_str(BEFORE).unwrap();
+        assert_eq!(revision.answers, Answers::Full);
+        assert_eq!(canonical_json(&revision), BEFORE);
+        revision.answers = Answers::Popular;
+        assert!(canonical_json(&revision).contains(r#""answers":"popular""#));
+    }
 }

@@ -66,7 +66,9 @@ fn schemas() -> Value {
         "Model": {"type": "object", "properties": {
             "revision": {"type": "string"}, "digest": {"type": "string"}, "algorithm": {"type": "object"},
             "users": {"type": "integer"}, "items": {"type": "integer"}, "interactions": {"type": "integer"},
-            "factors": {"type": "integer"}, "loadedAt": {"type": "integer", "description": "Seconds since 1970"}}},
+            "factors": {"type": "integer"}, "answers": {"enum": ["full", "popular"], "description": "popular: a first model that \
+    did not pass its quality gate answers by its popularity alone"},
+            "loadedAt": {"type": "integer", "description": "Seconds since 1970"}}},
         "Problem": {"type": "object", "properties": {
             "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"}, "detail": {"type": "string"}}},
     })

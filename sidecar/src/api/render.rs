@@ -55,6 +55,7 @@ pub fn model(loaded: &LoadedModel, metadata: &Metadata) -> Value {
         "items": loaded.items,
         "interactions": metadata.interactions,
         "factors": loaded.factors,
+        "answers": loaded.answers,
         "loadedAt": loaded.loaded_at,
     })
 }

@@ -1,14 +1,17 @@
 //! The follower against a store in a directory: what swaps, and what leaves the last good model in place.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use recommender_sidecar::{
     admin::Report,
+    answer::{Query, answer, similar},
     engine::Engine,
     follower::{Follower, Places},
     metrics::Metrics,
 };
-use sidecar_contract::{Digest, RevisionRef, RevisionRole, ServingConfig, ServingLimits, StoreConfig, canonical_json};
+use sidecar_contract::{
+    Answers, Digest, RevisionRef, RevisionRole, ServingConfig, ServingLimits, StoreConfig, canonical_json,
+};
 use store_client::Store;
 
 use crate::model::train;
@@ -19,6 +22,7 @@ struct Setup {
     report: Arc<Report>,
     follower: Follower,
     store: StoreConfig,
+    answers: Answers,
 }
 
 fn follower(directory: &Path) -> (Arc<Engine>, Arc<Report>, Follower) {
@@ -44,7 +48,7 @@ fn setup() -> Setup {
         prefix: "1b2c/shop/movies/".into(),
     };
     let (engine, report, follower) = follower(directory.path());
-    Setup { directory, engine, report, follower, store }
+    Setup { directory, engine, report, follower, store, answers: Answers::Full }
 }
 
 impl Setup {
@@ -68,6 +72,7 @@ impl Setup {
             role,
             weight: 100,
             trained_at: 0,
+            answers: self.answers,
             metrics: None,
         });
         let config = ServingConfig {
@@ -178,4 +183,31 @@ async fn half_a_config_changes_nothing() {
     std::fs::write(setup.directory.path().join("serving.json"), "{\"namespace\": \"sh").unwrap();
     setup.follower.step().await;
     assert_eq!(setup.serving(), Some(first.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revision_may_answer_by_popularity_alone_and_by_all_of_it_later() {
+    let mut setup = setup();
+    let first = setup.put(3).await;
+    let sources = |setup: &Setup| -> (BTreeSet<&str>, BTreeSet<&str>) {
+        let model = setup.engine.model().unwrap();
+        let query = Query { user: Some("user6".into()), n: 5, ..Query::default() };
+        let items = answer(&model, &query).unwrap();
+        assert_eq!(items.len(), 5);
+        let like = similar(&model, "item4", 5).unwrap();
+        assert!(like.len() == 5 && like.iter().all(|item| model.snapshot.item_id(item.row) != Some("item4")));
+        (items.iter().map(|item| item.source).collect(), like.iter().map(|item| item.source).collect())
+    };
+    setup.answers = Answers::Popular;
+    setup.configure(&[&first], None);
+    setup.follower.step().await;
+    assert_eq!(sources(&setup), (["popular"].into(), ["popular"].into()));
+    assert_eq!(setup.report.get().loaded.unwrap().answers, Answers::Popular);
+    // A revision that serves by all of it is the same one: nothing is fetched again.
+    std::fs::remove_file(setup.stored(&first.0)).unwrap();
+    setup.answers = Answers::Full;
+    setup.configure(&[&first], None);
+    setup.follower.step().await;
+    assert_eq!(sources(&setup), (["model"].into(), ["similar"].into()));
+    assert_eq!(setup.report.get().loaded.unwrap().answers, Answers::Full);
 }

@@ -10,7 +10,9 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use sidecar_contract::{Digest, RevisionRef, RevisionRole, ServingConfig, ServingLimits, StoreConfig, canonical_json};
+use sidecar_contract::{
+    Answers, Digest, RevisionRef, RevisionRole, ServingConfig, ServingLimits, StoreConfig, canonical_json,
+};
 use store_client::Store;
 
 use crate::model::train;
@@ -88,7 +90,15 @@ async fn put(directory: &Path, store: &StoreConfig, factors: u32) -> RevisionRef
     let digest = Digest::of(&bytes);
     Store::open(store, None).unwrap().put_snapshot(&path, &digest).await.unwrap();
     let snapshot_bytes = bytes.len() as u64;
-    RevisionRef { digest, snapshot_bytes, role: RevisionRole::Desired, weight: 100, trained_at: 1, metrics: None }
+    RevisionRef {
+        digest,
+        snapshot_bytes,
+        role: RevisionRole::Desired,
+        weight: 100,
+        trained_at: 1,
+        answers: Answers::Full,
+        metrics: None,
+    }
 }
 
 fn configure(directory: &Path, store: &StoreConfig, revision: &RevisionRef, limits: ServingLimits) {
