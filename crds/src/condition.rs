@@ -132,6 +132,8 @@ words! {
         TooFewTestUsers,
         /// The user pinned the revision.
         PinnedByUser,
+        /// Better than the baseline, and worse than the model that served.
+        Regressed,
         /// There is nothing to judge yet.
         NotEvaluated,
         // ModelLoaded
@@ -150,6 +152,8 @@ words! {
         NewGeneration,
         /// Pods are replaced.
         RollingOut,
+        /// Other Recommenders roll out first.
+        RolloutQueued,
         // Stalled
         /// The resource says something that cannot be.
         InvalidSpec,
@@ -161,6 +165,12 @@ words! {
         Forbidden,
         /// The store does not answer.
         StoreUnreachable,
+        /// `model.revision` names a revision that is not kept.
+        RevisionNotFound,
+        /// A model passed the gate and waits to be promoted.
+        AwaitingPromotion,
+        /// The Recommender is being deleted.
+        Deleting,
         // Suspended
         /// As the resource asks.
         SuspendedByUser,

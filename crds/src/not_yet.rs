@@ -60,25 +60,10 @@ pub const NOT_YET: &[Rule] = &[
         message: "algorithm.bpr comes with a later version; use als: {}",
     },
     Rule {
-        at: &["spec.evaluation.gate"],
-        rule: "!has(self.maxRegression)",
-        message: "evaluation.gate.maxRegression comes with a later version; use minLiftOverBaseline",
-    },
-    Rule {
         at: &["spec.training"],
         rule: "!has(self.schedule)",
         message: "training.schedule comes with a later version; until then kubectl annotate --overwrite \
                   recommender <name> recmesh.dev/retrain-at=<time> trains again",
-    },
-    Rule {
-        at: &["spec.model"],
-        rule: "!has(self.revision)",
-        message: "model.revision comes with a later version; use suspend: true to keep the model that serves",
-    },
-    Rule {
-        at: &["spec"],
-        rule: "self.promotion == 'Automatic'",
-        message: "promotion: Manual comes with a later version; use suspend: true to keep the model that serves",
     },
     Rule {
         at: &["spec.serving.fallback"],
@@ -89,10 +74,5 @@ pub const NOT_YET: &[Rule] = &[
         at: &["spec"],
         rule: "!has(self.store)",
         message: "store: a bucket of your own comes with a later version; use the store of the chart by removing the field",
-    },
-    Rule {
-        at: &["spec"],
-        rule: "self.deletionPolicy == 'Retain'",
-        message: "deletionPolicy: Delete comes with a later version; use Retain",
     },
 ];

@@ -33,6 +33,20 @@ pub async fn apply(context: &Context, namespace: &str, children: &[Child]) -> Re
     Ok(())
 }
 
+/// Scales the serving pods without touching their template, while a new template waits for its turn.
+///
+/// # Errors
+/// The API server; a Deployment that is gone is no error.
+pub async fn scale(context: &Context, namespace: &str, name: &str, replicas: i32) -> Result<(), Error> {
+    let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+    let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
+    match api(context, namespace, Kind::Deployment).patch(name, &params, &patch).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(error) => Err(Error::api(format!("cannot scale Deployment {namespace}/{name}"))(error)),
+    }
+}
+
 /// Creates a Job; one of that name is as good as made, since the name holds the run.
 ///
 /// # Errors

@@ -69,6 +69,9 @@ pub struct Settings {
     /// Recommenders reconciled at once.
     #[arg(long, default_value_t = 4)]
     pub concurrency: u16,
+    /// Recommenders whose pods may change at once: a new model, or a new pod template.
+    #[arg(long, default_value_t = 10)]
+    pub rollouts_max: usize,
     /// Elect a leader; needed with more than one replica.
     #[arg(long)]
     pub leader_election: bool,

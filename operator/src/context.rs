@@ -13,7 +13,7 @@ use sidecar_contract::{
 };
 use store_client::{Store, StoreCredentials, StoreError};
 
-use crate::{args::Settings, desired::StoreSecrets, metrics::Metrics, store_root::StoreRoot};
+use crate::{args::Settings, desired::StoreSecrets, metrics::Metrics, rollouts::Rollouts, store_root::StoreRoot};
 
 /// Shared by all reconciles.
 pub struct Context {
@@ -29,7 +29,10 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// Events.
     pub recorder: Recorder,
+    /// Places for rollouts.
+    pub rollouts: Rollouts,
     runs: Mutex<HashMap<String, Vec<RunResult>>>,
+    sweeps: Mutex<HashMap<String, i64>>,
 }
 
 impl Context {
@@ -42,7 +45,18 @@ impl Context {
         recorder: Recorder,
         http: reqwest::Client,
     ) -> Self {
-        Self { client, http, settings, root, metrics, recorder, runs: Mutex::default() }
+        let rollouts = Rollouts::new(settings.rollouts_max);
+        Self {
+            client,
+            http,
+            settings,
+            root,
+            metrics,
+            recorder,
+            rollouts,
+            runs: Mutex::default(),
+            sweeps: Mutex::default(),
+        }
     }
 
     /// The store as a Recommender's pods see it.
@@ -84,8 +98,20 @@ impl Context {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned(), results.to_vec());
     }
 
-    /// Keeps the results of these Recommenders only.
-    pub fn forget_runs_but(&self, uids: &dyn Fn(&str) -> bool) {
+    /// Keeps what is known of these Recommenders only.
+    pub fn forget_all_but(&self, uids: &dyn Fn(&str) -> bool) {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| uids(uid));
+        self.sweeps.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| uids(uid));
+    }
+
+    /// Whether this process has not looked for orphans in a Recommender's part of the store for so many seconds.
+    pub fn sweep_is_due(&self, uid: &str, now: i64, seconds: i64) -> bool {
+        let sweeps = self.sweeps.lock().unwrap_or_else(PoisonError::into_inner);
+        sweeps.get(uid).is_none_or(|at| now.saturating_sub(*at) >= seconds)
+    }
+
+    /// Notes such a look.
+    pub fn swept(&self, uid: &str, now: i64) {
+        self.sweeps.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned(), now);
     }
 }

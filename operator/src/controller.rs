@@ -55,7 +55,7 @@ pub async fn run(context: Arc<Context>, stop: impl Future<Output = ()> + Send + 
             // Memory and series of deleted Recommenders go.
             let uids: std::collections::BTreeSet<String> =
                 store.state().iter().filter_map(|object| object.meta().uid.clone()).collect();
-            context.forget_runs_but(&|uid| uids.contains(uid));
+            context.forget_all_but(&|uid| uids.contains(uid));
             let names: std::collections::BTreeSet<(String, String)> = store
                 .state()
                 .iter()

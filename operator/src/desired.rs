@@ -99,6 +99,11 @@ impl Child {
     pub fn name(&self) -> &str {
         self.manifest.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default()
     }
+
+    /// One of its annotations.
+    pub fn annotation(&self, name: &str) -> Option<&str> {
+        self.manifest.get("metadata")?.get("annotations")?.get(name)?.as_str()
+    }
 }
 
 /// Secrets of the embedded store.
@@ -110,19 +115,26 @@ pub struct StoreSecrets {
     pub serve: (String, String),
 }
 
-/// The children that a Recommender has all its life, in the order in which they are applied: what pods need comes before
-/// the pods. Serving pods exist once there is something to serve.
-pub fn children(plan: &Plan, settings: &Settings, secrets: &StoreSecrets, config: &ServingConfig) -> Vec<Child> {
-    let mut children = vec![
+/// What pods of either kind need to start.
+pub fn prerequisites(plan: &Plan, secrets: &StoreSecrets) -> Vec<Child> {
+    vec![
         small::service_account(plan),
         small::store_secret(plan, Component::Trainer, &secrets.train),
         small::store_secret(plan, Component::Serving, &secrets.serve),
+    ]
+}
+
+/// The children that a Recommender has all its life, in the order in which they are applied: what pods need comes before
+/// the pods. Serving pods exist once there is something to serve.
+pub fn children(plan: &Plan, settings: &Settings, secrets: &StoreSecrets, config: &ServingConfig) -> Vec<Child> {
+    let mut children = prerequisites(plan, secrets);
+    children.extend([
         config_map::build(plan, config),
         network_policy::build(plan, settings),
         services::service(plan),
         services::headless(plan),
         small::pod_disruption_budget(plan),
-    ];
+    ]);
     if !config.revisions.is_empty() {
         children.push(deployment::build(plan, settings));
     }

@@ -15,6 +15,12 @@ pub const RUN_LABEL: &str = "recmesh.dev/run";
 pub const CONFIG_HASH_ANNOTATION: &str = "recmesh.dev/config-hash";
 /// Annotation of a Recommender that asks for a new run; any new value asks once.
 pub const RETRAIN_AT_ANNOTATION: &str = "recmesh.dev/retrain-at";
+/// Annotation of a Recommender that names the revision to promote where `promotion` is Manual.
+pub const PROMOTE_ANNOTATION: &str = "recmesh.dev/promote";
+/// Annotation of a Deployment: the hash of its pod template, as the operator wrote it.
+pub const TEMPLATE_HASH_ANNOTATION: &str = "recmesh.dev/template-hash";
+/// Finalizer of a Recommender whose part of the store goes with it.
+pub const FINALIZER: &str = "recmesh.dev/delete-data";
 /// Secret in the operator's namespace with the store's root key.
 pub const ROOT_SECRET: &str = "recmesh-store-root";
 /// Lease of the leader.

@@ -1,5 +1,6 @@
 //! Reads what the pure steps need: children, pods, run results, and what the serving pods say of themselves. IO.
 
+mod config;
 mod pods;
 mod reports;
 mod runs;
@@ -11,13 +12,13 @@ use kube::{
     api::{ListParams, PartialObjectMeta},
     core::DynamicObject,
 };
-use sidecar_contract::{ModelReport, RunResult};
+use sidecar_contract::{ModelReport, RunResult, ServingConfig};
 
 use crate::{
     context::Context,
     desired::Kind,
     error::Error,
-    names::{ATTEMPT_LABEL, Names, RECOMMENDER_LABEL, RUN_LABEL},
+    names::{ATTEMPT_LABEL, Component, Names, RECOMMENDER_LABEL, RUN_LABEL, TEMPLATE_HASH_ANNOTATION},
     validate::Plan,
 };
 pub use pods::{PodFacts, Trouble};
@@ -53,8 +54,12 @@ pub struct JobFacts {
 }
 
 /// The Deployment of the serving pods.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeploymentFacts {
+    /// Pods that there should be.
+    pub wanted: i32,
+    /// Hash of the pod template, as the operator wrote it.
+    pub template: String,
     /// Pods that exist.
     pub replicas: i32,
     /// Pods that are ready.
@@ -74,12 +79,22 @@ pub struct Observed {
     pub pods: Vec<PodFacts>,
     /// The Deployment, if it is there.
     pub deployment: Option<DeploymentFacts>,
+    /// The serving config in force.
+    pub config: Option<ServingConfig>,
     /// Children's names that somebody else's objects have.
     pub taken: Vec<String>,
     /// Finished runs; `Err` says why they are unknown.
     pub runs: Result<Vec<RunResult>, String>,
     /// Serving pods' reports by pod name.
     pub reports: Vec<(String, ModelReport)>,
+}
+
+impl Observed {
+    /// Names of the serving pods that run.
+    pub fn running_serving_pods(&self) -> Vec<&str> {
+        let serving = self.pods.iter().filter(|pod| pod.component == Some(Component::Serving) && pod.running);
+        serving.map(|pod| pod.name.as_str()).collect()
+    }
 }
 
 /// Reads it all.
@@ -104,11 +119,13 @@ pub async fn observe(context: &Context, plan: &Plan) -> Result<Observed, Error> 
         .filter(|d| controlled_by(d.owner_references(), &plan.uid));
     let jobs = jobs.items.iter().filter(|job| controlled_by(job.owner_references(), &plan.uid)).filter_map(job_facts);
     let pods: Vec<PodFacts> = pods.items.iter().map(pods::facts).collect();
+    let config = config::read(context, plan).await?;
     let runs = runs::read(context, plan).await;
     let reports = reports::read(context, &pods).await;
     Ok(Observed {
         jobs: jobs.collect(),
         deployment: deployment.as_ref().map(deployment_facts),
+        config,
         taken,
         runs,
         reports,
@@ -117,7 +134,7 @@ pub async fn observe(context: &Context, plan: &Plan) -> Result<Observed, Error> 
 }
 
 /// Whether our Recommender, and not one of the same name before it, controls an object.
-fn controlled_by(owners: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference], uid: &str) -> bool {
+pub fn controlled_by(owners: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference], uid: &str) -> bool {
     owners.iter().any(|owner| owner.controller == Some(true) && owner.uid == uid)
 }
 
@@ -158,8 +175,10 @@ fn job_facts(job: &Job) -> Option<JobFacts> {
 }
 
 fn deployment_facts(deployment: &Deployment) -> DeploymentFacts {
-    let Some(status) = &deployment.status else { return DeploymentFacts::default() };
+    let status = deployment.status.clone().unwrap_or_default();
     DeploymentFacts {
+        wanted: deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1),
+        template: deployment.annotations().get(TEMPLATE_HASH_ANNOTATION).cloned().unwrap_or_default(),
         replicas: status.replicas.unwrap_or(0),
         ready: status.ready_replicas.unwrap_or(0),
         updated: status.updated_replicas.unwrap_or(0),

@@ -5,14 +5,16 @@ use std::{sync::Arc, time::Duration};
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::Action;
 use recommender_crds::{Reason, Recommender};
-use sidecar_contract::{RunResult, ServingConfig};
+use sidecar_contract::ServingConfig;
 
 use crate::{
-    apply,
+    apply, collect,
     context::Context,
-    decide::{self, Backoff, Training},
-    desired,
+    decide::{self, Backoff, Choice, Named, Serving, Training},
+    deletion::{self, Farewell},
+    desired::{self, Child, Kind},
     error::Error,
+    names::TEMPLATE_HASH_ANNOTATION,
     observe::{self, Observed},
     publish::publish,
     status::{self, Facts},
@@ -21,48 +23,69 @@ use crate::{
 
 /// While pods start or load, they are looked at this often.
 const SOON: Duration = Duration::from_secs(2);
+/// A store that keeps a deleted Recommender from going is asked again after this.
+const DELETION_PAUSE: Duration = Duration::from_secs(30);
 
 /// Brings a Recommender one step nearer to its spec.
 ///
 /// # Errors
 /// The world misbehaved; the caller tries again with a back-off.
 pub async fn reconcile(recommender: &Recommender, context: &Arc<Context>) -> Result<Action, Error> {
-    if recommender.metadata.deletion_timestamp.is_some() {
-        return Ok(Action::await_change()); // Owner references delete the children.
-    }
     let now = Timestamp::now();
     let before = recommender.status.clone().unwrap_or_default();
     let generation = recommender.metadata.generation.unwrap_or_default();
+    let stalled = |reason, message: String| status::stalled(&before, generation, reason, &message, now);
+    if recommender.metadata.deletion_timestamp.is_some() {
+        return match deletion::farewell(context, recommender).await? {
+            Farewell::Done => Ok(Action::await_change()), // Owner references delete the children.
+            Farewell::StopsRuns => Ok(Action::requeue(SOON)),
+            Farewell::StoreUnreachable { message } => {
+                publish(context, recommender, &stalled(Reason::Deleting, deletion::escape(recommender, &message)))
+                    .await?;
+                Ok(Action::requeue(jittered(DELETION_PAUSE)))
+            }
+        };
+    }
     let plan = match validate(recommender) {
         Ok(plan) => plan,
         Err(problems) => {
-            let message = problems.join("; ");
-            publish(context, recommender, &status::stalled(&before, generation, Reason::InvalidSpec, &message, now))
-                .await?;
+            publish(context, recommender, &stalled(Reason::InvalidSpec, problems.join("; "))).await?;
             return Ok(Action::requeue(jittered(context.settings.resync())));
         }
     };
+    if deletion::hold(context, recommender).await? {
+        return Ok(Action::requeue(Duration::ZERO)); // The object changed: what was read is old.
+    }
     let mut observed = observe::observe(context, &plan).await?;
     if !observed.taken.is_empty() {
         let message = format!(
             "{} exists and is not this Recommender's; delete or rename it, or choose another name",
             observed.taken.join(", ")
         );
-        publish(context, recommender, &status::stalled(&before, generation, Reason::NameTaken, &message, now)).await?;
+        publish(context, recommender, &stalled(Reason::NameTaken, message)).await?;
         return Ok(Action::requeue(jittered(context.settings.resync())));
     }
     let training = train(context, &plan, &observed, now).await?;
-    let results = observed.runs.clone().unwrap_or_default();
-    let serving = decide::serving(&plan, &results);
-    let hurried = serve(context, &plan, &mut observed, &serving).await?;
-    let facts = Facts { plan: &plan, observed: &observed, training: &training, serving: &serving, before: &before };
+    let served = serve(context, &plan, &observed, now).await?;
+    collect(context, &plan, &mut observed, &served.serving, now).await?;
+    let facts = Facts {
+        plan: &plan,
+        observed: &observed,
+        training: &training,
+        serving: &served.serving,
+        queued: served.queued,
+        before: &before,
+    };
     let computed = status::compute(facts, now);
+    if status::has_rolled_out(facts) && !served.behind {
+        context.rollouts.release(&plan.uid);
+    }
     let waits =
         recommender_crds::condition::is_true(&computed.conditions, recommender_crds::ConditionType::Reconciling);
     publish(context, recommender, &computed).await?;
     let pause = match training {
         Training::Wait { seconds } => Duration::from_secs(seconds + 1).min(context.settings.resync()),
-        _ if waits || hurried || observed.runs.is_err() => SOON,
+        _ if waits || served.behind || observed.runs.is_err() => SOON,
         _ => context.settings.resync(),
     };
     Ok(Action::requeue(if pause == SOON { pause } else { jittered(pause) }))
@@ -81,15 +104,11 @@ async fn train(context: &Context, plan: &Plan, observed: &Observed, now: Timesta
         Training::Replace { job } => apply::delete_job(context, &plan.namespace, job).await?,
         Training::Start { run, known_data_version } => {
             // What the Job mounts must be there first.
-            let early = desired::children(
-                plan,
-                &context.settings,
-                &context.store_secrets(&plan.namespace, &plan.name),
-                &empty_config(context, plan),
-            );
-            apply::apply(context, &plan.namespace, early.get(..3).unwrap_or(&early)).await?;
+            let early = desired::prerequisites(plan, &context.store_secrets(&plan.namespace, &plan.name));
+            apply::apply(context, &plan.namespace, &early).await?;
             let store = context.store_config(&plan.namespace, &plan.name);
-            let config = decide::training_config(plan, run.clone(), store, known_data_version.clone());
+            let mut config = decide::training_config(plan, run.clone(), store, known_data_version.clone());
+            config.incumbent = decide::incumbent(plan, results, observed.config.as_ref());
             let job = desired::training_job(plan, &context.settings, &config);
             tracing::info!(namespace = plan.namespace, name = plan.name, run = %run, "starts a training run");
             apply::create_job(context, &plan.namespace, &job).await?;
@@ -99,15 +118,63 @@ async fn train(context: &Context, plan: &Plan, observed: &Observed, now: Timesta
     Ok(decision)
 }
 
-/// Applies the children, and makes kubelet bring the config where a pod does not have it. Says whether one did not.
-async fn serve(context: &Context, plan: &Plan, observed: &mut Observed, serving: &[&RunResult]) -> Result<bool, Error> {
-    if observed.runs.is_err() {
-        return Ok(false); // Which revision should serve is unknown: what serves goes on.
+/// What was decided and done about serving.
+struct Served {
+    /// What should serve now.
+    serving: Serving,
+    /// A pod has not taken the config yet.
+    behind: bool,
+    /// A new model or template waits until other Recommenders have rolled out.
+    queued: bool,
+}
+
+/// Applies the children, and makes kubelet bring the config where a pod does not have it.
+async fn serve(context: &Context, plan: &Plan, observed: &Observed, now: Timestamp) -> Result<Served, Error> {
+    let before = observed.config.as_ref();
+    // While the store is down, the config in force is what is known.
+    let results = observed.runs.as_deref().unwrap_or_default();
+    let mut serving = decide::serving(plan, results, before);
+    if observed.runs.is_err() && before.is_none() {
+        return Ok(Served { serving, behind: false, queued: false });
     }
-    let config = desired::serving_config(plan, serving, context.store_config(&plan.namespace, &plan.name));
+    let store = || context.store_config(&plan.namespace, &plan.name);
     let secrets = context.store_secrets(&plan.namespace, &plan.name);
-    let children = desired::children(plan, &context.settings, &secrets, &config);
+    let rendered = |serving: &Serving| {
+        let running = observed.running_serving_pods();
+        let loads_first = decide::loads_first(serving, before, &running, &observed.reports);
+        let config = desired::serving_config(plan, serving, loads_first, store());
+        (desired::children(plan, &context.settings, &secrets, &config), config)
+    };
+    let (mut children, mut config) = rendered(&serving);
+    let queued = rolls_out(plan, observed, &serving, &children)
+        && serving.choice != Choice::Pinned // Somebody acts on an incident.
+        && !context.rollouts.claim(&plan.uid, now.as_second());
+    if queued {
+        serving = serving.held(before);
+        (children, config) = rendered(&serving);
+        children.retain(|child| child.kind != Kind::Deployment);
+    }
     apply::apply(context, &plan.namespace, &children).await?;
+    if let (true, Some(deployment)) = (queued, &observed.deployment)
+        && deployment.wanted != plan.spec.serving.replicas
+    {
+        apply::scale(context, &plan.namespace, &plan.name, plan.spec.serving.replicas).await?;
+    }
+    let behind = hurry(context, plan, observed, &config).await?;
+    Ok(Served { serving, behind, queued })
+}
+
+/// Whether an apply would change what the pods of a Deployment that is there serve or are.
+fn rolls_out(plan: &Plan, observed: &Observed, serving: &Serving, children: &[Child]) -> bool {
+    let Some(deployment) = observed.deployment.as_ref().filter(|_| plan.spec.serving.replicas > 0) else {
+        return false;
+    };
+    let template = children.iter().find_map(|child| child.annotation(TEMPLATE_HASH_ANNOTATION)).unwrap_or_default();
+    template != deployment.template || serving.differs(observed.config.as_ref())
+}
+
+/// Asks kubelet to bring the config to pods that do not report it. Says whether there were any.
+async fn hurry(context: &Context, plan: &Plan, observed: &Observed, config: &ServingConfig) -> Result<bool, Error> {
     let hash = config.hash();
     let mut behind = false;
     for (pod, report) in &observed.reports {
@@ -123,8 +190,20 @@ async fn serve(context: &Context, plan: &Plan, observed: &mut Observed, serving:
     Ok(behind)
 }
 
-fn empty_config(context: &Context, plan: &Plan) -> ServingConfig {
-    desired::serving_config(plan, &[], context.store_config(&plan.namespace, &plan.name))
+/// Lets the store forget what nothing names any more.
+async fn collect(
+    context: &Context,
+    plan: &Plan,
+    observed: &mut Observed,
+    serving: &Serving,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let named = Named { serving, before: observed.config.as_ref(), reports: &observed.reports };
+    let gone = collect::collect(context, plan, observed, named, now.as_second()).await?;
+    if let Ok(results) = &mut observed.runs {
+        results.retain(|result| !gone.contains(&result.run));
+    }
+    Ok(())
 }
 
 /// Up to a tenth longer, so that a fleet does not move in step.

@@ -1,15 +1,17 @@
 //! From what was observed and decided to the status. Pure: the time is an argument.
 
+mod serving;
+
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use recommender_crds::{
-    ConditionType, HistoryEntry, Interval, LastRun, Measurement, ModelMetrics, ModelStatus, Reason, RecommenderStatus,
-    Rows, RunOutcome as StatusOutcome,
+    ConditionType, HISTORY_ENTRIES_MAX, HistoryEntry, Interval, LastRun, Measurement, ModelMetrics, ModelStatus,
+    Reason, RecommenderStatus, Rows, RunOutcome as StatusOutcome,
     condition::{Verdict, merge},
 };
-use sidecar_contract::{Metrics, RunOutcome, RunResult, ports};
+use sidecar_contract::{Answers, Metrics, RunOutcome, RunResult, ports};
 
 use crate::{
-    decide::{self, Training},
+    decide::{self, Serving, Training},
     names::{Component, selector_text},
     observe::{JobState, Observed},
     validate::Plan,
@@ -24,28 +26,30 @@ pub struct Facts<'a> {
     pub observed: &'a Observed,
     /// What was decided about training.
     pub training: &'a Training,
-    /// The revisions that should serve.
-    pub serving: &'a [&'a RunResult],
+    /// What should serve.
+    pub serving: &'a Serving,
+    /// A new model or template waits until other Recommenders have rolled out.
+    pub queued: bool,
     /// The status so far: transition times, and what stays said while the store is down.
     pub before: &'a RecommenderStatus,
 }
 
 /// The status of a Recommender whose spec can be worked with.
 pub fn compute(facts: Facts<'_>, now: Timestamp) -> RecommenderStatus {
-    let Facts { plan, observed, training, serving, before } = facts;
-    let deployment = observed.deployment.unwrap_or_default();
+    let Facts { plan, observed, training, before, .. } = facts;
+    let deployment = observed.deployment.clone().unwrap_or_default();
     let known = observed.runs.is_ok();
     let mut status = RecommenderStatus {
         observed_generation: plan.generation,
         replicas: deployment.replicas,
         ready_replicas: deployment.ready,
-        loaded_replicas: loaded(facts),
+        loaded_replicas: serving::loaded(facts),
         selector: selector_text(&plan.name),
         url: format!("http://{}.{}.svc:{}", plan.name, plan.namespace, ports::APP),
         ..RecommenderStatus::default()
     };
     if known {
-        status.model = serving.first().and_then(|result| model(result));
+        status.model = serving_model(facts);
         status.metric = status.model.as_ref().map(metric_text).unwrap_or_default();
         status.last_run = last_run(facts);
         status.failures = failures(facts);
@@ -67,6 +71,17 @@ pub fn compute(facts: Facts<'_>, now: Timestamp) -> RecommenderStatus {
     }
     status.conditions = merge(&before.conditions, &verdicts(facts, &status), plan.generation, now);
     status
+}
+
+/// Whether the pods are what they should be and have what they should have, as far as can be seen.
+pub fn has_rolled_out(facts: Facts<'_>) -> bool {
+    let wanted = facts.plan.spec.serving.replicas;
+    let deployment = facts.observed.deployment.clone().unwrap_or_default();
+    let settled = deployment.current && deployment.updated >= wanted && deployment.replicas == wanted;
+    !facts.queued
+        && settled
+        && serving::model_loaded(facts).status == Some(true)
+        && serving::available(facts).status == Some(true)
 }
 
 /// The status of a Recommender whose spec cannot be worked with, or whose children's names are taken: what serves is left
@@ -105,20 +120,25 @@ pub fn stalled(
 
 fn verdicts(facts: Facts<'_>, status: &RecommenderStatus) -> Vec<Verdict> {
     let Facts { plan, observed, training, .. } = facts;
-    let mut verdicts = vec![data_ready(facts), trained(facts), gate(facts)];
-    let model_loaded = model_loaded(facts);
-    let available = available(facts);
+    let mut verdicts = vec![data_ready(facts), trained(facts), serving::gate(facts)];
+    let model_loaded = serving::model_loaded(facts);
+    let available = serving::available(facts);
     let answers = model_loaded.status == Some(true) && available.status == Some(true);
-    verdicts.push(ready(facts, &model_loaded, &available));
+    verdicts.push(serving::ready(facts, &model_loaded, &available));
+    verdicts.extend(serving::rolled_back(facts));
     let run_is_new = matches!(training, Training::Running { .. } | Training::Replace { .. } | Training::Start { .. })
         && !known_trained(facts);
     let rolling = plan.spec.serving.replicas > 0 && !answers && status.model.is_some();
-    if run_is_new || rolling {
-        let (reason, message) = if run_is_new {
-            (Reason::NewGeneration, "a model of this spec is being trained")
-        } else {
-            (Reason::RollingOut, "pods are starting or loading the model")
-        };
+    let reconciling = if run_is_new {
+        Some((Reason::NewGeneration, "a model of this spec is being trained"))
+    } else if facts.queued {
+        Some((Reason::RolloutQueued, "other Recommenders roll out first; what serves goes on serving"))
+    } else if rolling {
+        Some((Reason::RollingOut, "pods are starting or loading the model"))
+    } else {
+        None
+    };
+    if let Some((reason, message)) = reconciling {
         verdicts.push(Verdict::is(ConditionType::Reconciling, reason, message));
     }
     verdicts.extend(stall(facts));
@@ -244,103 +264,21 @@ fn trained(facts: Facts<'_>) -> Verdict {
     }
 }
 
-fn gate(facts: Facts<'_>) -> Verdict {
-    let kind = ConditionType::QualityGatePassed;
-    let newest =
-        results(facts).iter().filter(|r| matches!(r.outcome, RunOutcome::Trained { .. })).max_by_key(|r| r.run.number);
-    let Some(newest) = newest else {
-        return Verdict::unknown(kind, Reason::NotEvaluated, "there is no model to judge yet");
-    };
-    match decide::gate(facts.plan, newest) {
-        decide::Verdict::Passed { low } => {
-            Verdict::is(kind, Reason::GatePassed, format!("lift over the baseline is at least {:+.1} %", 100.0 * low))
-        }
-        decide::Verdict::Failed { low, wanted } => {
-            let message = format!(
-                "lift over the baseline may be as low as {:+.1} %, and evaluation.gate.minLiftOverBaseline asks for {:+.1} %; tune algorithm.als (more regularization, fewer factors), or lower the gate",
-                100.0 * low,
-                100.0 * wanted
-            );
-            Verdict::is_not(kind, Reason::GateFailed, message)
-        }
-        decide::Verdict::Unknown => {
-            Verdict::unknown(kind, Reason::TooFewTestUsers, "too few users with kept rows to compare with the baseline")
-        }
-    }
-}
-
-fn loaded(facts: Facts<'_>) -> i32 {
-    let Some(RunOutcome::Trained { digest, .. }) = facts.serving.first().map(|r| &r.outcome) else { return 0 };
-    let loaded =
-        facts.observed.reports.iter().filter(|(_, report)| report.loaded.as_ref().is_some_and(|l| l.digest == *digest));
-    i32::try_from(loaded.count()).unwrap_or(i32::MAX)
-}
-
-fn model_loaded(facts: Facts<'_>) -> Verdict {
-    let kind = ConditionType::ModelLoaded;
-    let wanted = facts.plan.spec.serving.replicas;
-    if facts.serving.is_empty() {
-        return Verdict::is_not(kind, Reason::NoModel, "there is no model to load yet");
-    }
-    let failure = facts.observed.reports.iter().find_map(|(pod, report)| Some((pod, report.failure.as_ref()?)));
-    if let Some((pod, failure)) = failure {
-        let reason = if failure.reason == "DigestMismatch" { Reason::DigestMismatch } else { Reason::LoadFailed };
-        let message = format!("pod {pod} cannot load {}: {}", failure.digest.revision(), failure.message);
-        return Verdict::is_not(kind, reason, message);
-    }
-    let loaded = loaded(facts);
-    if loaded >= wanted {
-        return Verdict::is(kind, Reason::Loaded, format!("{loaded} of {wanted} pods answer with the model"));
-    }
-    Verdict::is_not(kind, Reason::Loading, format!("{loaded} of {wanted} pods answer with the model"))
-}
-
-fn available(facts: Facts<'_>) -> Verdict {
-    let kind = ConditionType::ServingAvailable;
-    let wanted = facts.plan.spec.serving.replicas;
-    if wanted == 0 {
-        return Verdict::is(kind, Reason::ScaledToZero, "serving.replicas is 0");
-    }
-    let ready = facts.observed.deployment.unwrap_or_default().ready;
-    let message = format!("{ready} of {wanted} pods are ready");
-    if ready >= wanted {
-        return Verdict::is(kind, Reason::ReplicasAvailable, message);
-    }
-    let serving = facts.observed.pods.iter().filter(|pod| pod.component == Some(Component::Serving));
-    let trouble = serving.filter_map(|pod| pod.trouble.as_ref()).map(|t| format!("; {}", t.message)).next();
-    Verdict::is_not(kind, Reason::ReplicasUnavailable, format!("{message}{}", trouble.unwrap_or_default()))
-}
-
-fn ready(facts: Facts<'_>, model_loaded: &Verdict, available: &Verdict) -> Verdict {
-    let kind = ConditionType::Ready;
-    let replicas = facts.plan.spec.serving.replicas;
-    if facts.serving.is_empty() {
-        let trained = trained(facts);
-        let gate = gate(facts);
-        let message = if gate.status == Some(false) { gate.message } else { trained.message };
-        return Verdict::is_not(kind, Reason::AwaitingFirstModel, message);
-    }
-    if replicas == 0 {
-        return Verdict::is(kind, Reason::ScaledToZero, "trained; serving.replicas is 0");
-    }
-    if available.status != Some(true) {
-        return Verdict::is_not(kind, available.reason, &*available.message);
-    }
-    // Every ready pod answers, with this revision or the last good one.
-    if model_loaded.status == Some(true) {
-        return Verdict::is(kind, Reason::Serving, &*model_loaded.message);
-    }
-    Verdict::is(kind, Reason::Serving, format!("the last good model answers: {}", model_loaded.message))
-}
-
 /// What only the user can mend.
 fn stall(facts: Facts<'_>) -> Option<Verdict> {
     let kind = ConditionType::Stalled;
     if let Some(trouble) = trainer_trouble(facts).filter(|t| t.reason == Reason::ReferenceNotFound) {
         return Some(Verdict::is(kind, trouble.reason, &*trouble.message));
     }
-    let (_, reason, message) = failed_run(facts)?;
-    Some(Verdict::is(kind, Reason::parse(reason).unwrap_or(Reason::TrainingFailed), message))
+    if let Some(stall) = serving::pin_not_found(facts) {
+        return Some(stall);
+    }
+    if let Some((_, reason, message)) = failed_run(facts) {
+        return Some(Verdict::is(kind, Reason::parse(reason).unwrap_or(Reason::TrainingFailed), message));
+    }
+    // While a run may change that, nobody has to act.
+    let idle = matches!(facts.training, Training::Idle | Training::Wait { .. });
+    serving::nothing_may_serve(facts).filter(|_| idle)
 }
 
 fn failures(facts: Facts<'_>) -> u32 {
@@ -400,7 +338,6 @@ fn history(facts: Facts<'_>) -> Vec<HistoryEntry> {
     let mut trained: Vec<(&RunResult, ModelStatus)> =
         results(facts).iter().filter_map(|result| Some((result, model(result)?))).collect();
     trained.sort_by_key(|(result, _)| std::cmp::Reverse(result.run.number));
-    let limit = facts.plan.spec.revision_history_limit as usize;
     let entry = |(result, model): (&RunResult, ModelStatus)| HistoryEntry {
         run: result.run.number,
         metric: metric_text(&model),
@@ -408,7 +345,25 @@ fn history(facts: Facts<'_>) -> Vec<HistoryEntry> {
         digest: model.digest,
         trained_at: model.trained_at,
     };
-    trained.into_iter().take(limit).map(entry).collect()
+    trained.into_iter().take(HISTORY_ENTRIES_MAX).map(entry).collect()
+}
+
+/// The model that should serve: what its run says of it, or, when the run is not there any more, what was said before.
+fn serving_model(facts: Facts<'_>) -> Option<ModelStatus> {
+    let desired = facts.serving.desired.as_ref().filter(|revision| revision.answers == Answers::Full)?;
+    let of_run =
+        results(facts).iter().filter(|r| decide::digest(r) == Some(&desired.digest)).max_by_key(|r| r.run.number);
+    of_run.and_then(model).or_else(|| {
+        let said = facts.before.model.clone().filter(|model| model.digest == desired.digest.as_str());
+        Some(said.unwrap_or_else(|| ModelStatus {
+            revision: desired.digest.revision().to_owned(),
+            digest: desired.digest.as_str().to_owned(),
+            snapshot_bytes: desired.snapshot_bytes,
+            metrics: desired.metrics.as_ref().map(model_metrics),
+            trained_at: time(desired.trained_at),
+            ..ModelStatus::default()
+        }))
+    })
 }
 
 fn model(result: &RunResult) -> Option<ModelStatus> {

@@ -10,7 +10,7 @@ use recommender_crds::{
 };
 use sidecar_contract::{Algorithm, AlsConfig, Column, Columns, Csv, EvaluationConfig, Items, Source, SplitKind, paths};
 
-use crate::names::RETRAIN_AT_ANNOTATION;
+use crate::names::{PROMOTE_ANNOTATION, RETRAIN_AT_ANNOTATION};
 
 /// A Recommender that was checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +29,8 @@ pub struct Plan {
     pub spec: recommender_crds::RecommenderSpec,
     /// Value of the annotation that asks for a run.
     pub retrain_at: Option<String>,
+    /// Value of the annotation that promotes a revision.
+    pub promote: Option<String>,
     /// Sources after the model.
     pub fallback: Vec<String>,
 }
@@ -103,6 +105,7 @@ pub fn validate(recommender: &Recommender) -> Result<Plan, Vec<String>> {
         seed: spec.training.seed,
         deadline,
     };
+    let annotation = |name: &str| meta.annotations.as_ref().and_then(|a| a.get(name)).cloned();
     Ok(Plan {
         namespace,
         name,
@@ -110,7 +113,8 @@ pub fn validate(recommender: &Recommender) -> Result<Plan, Vec<String>> {
         generation: meta.generation.unwrap_or_default(),
         training,
         spec: spec.clone(),
-        retrain_at: meta.annotations.as_ref().and_then(|a| a.get(RETRAIN_AT_ANNOTATION)).cloned(),
+        retrain_at: annotation(RETRAIN_AT_ANNOTATION),
+        promote: annotation(PROMOTE_ANNOTATION),
         fallback: spec.serving.fallback.clone(),
     })
 }

@@ -19,20 +19,30 @@ pub enum Verdict {
         /// The gate.
         wanted: f64,
     },
+    /// It is better than the baseline, and may be worse than the model that served when it was trained.
+    Regressed {
+        /// Lower bound of the lift over that model.
+        low: f64,
+        /// Largest loss that passes.
+        allowed: f64,
+    },
     /// Nothing could be compared.
     Unknown,
 }
 
 /// Holds a result against the spec's gate.
 pub fn gate(plan: &Plan, result: &RunResult) -> Verdict {
-    let wanted = plan.spec.evaluation.gate.min_lift_over_baseline;
-    let lift = match &result.outcome {
-        RunOutcome::Trained { metrics, .. } => metrics.as_ref().and_then(|m| m.lift),
-        RunOutcome::Unchanged | RunOutcome::Failed { .. } => None,
-    };
-    match lift {
-        None => Verdict::Unknown,
-        Some(lift) if lift.low >= wanted => Verdict::Passed { low: lift.low },
-        Some(lift) => Verdict::Failed { low: lift.low, wanted },
+    let RunOutcome::Trained { metrics: Some(metrics), .. } = &result.outcome else { return Verdict::Unknown };
+    let Some(lift) = metrics.lift else { return Verdict::Unknown };
+    let gate = &plan.spec.evaluation.gate;
+    if lift.low < gate.min_lift_over_baseline {
+        return Verdict::Failed { low: lift.low, wanted: gate.min_lift_over_baseline };
     }
+    // Without a model that served there is nothing to lose against.
+    if let (Some(allowed), Some(against)) = (gate.max_regression, &metrics.incumbent)
+        && against.lift.low < -allowed
+    {
+        return Verdict::Regressed { low: against.lift.low, allowed };
+    }
+    Verdict::Passed { low: lift.low }
 }

@@ -29,6 +29,7 @@ pub fn training_config(
         store,
         known_data_version,
         retrain_at: plan.retrain_at.clone(),
+        incumbent: None,
     }
 }
 

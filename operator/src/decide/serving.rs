@@ -1,30 +1,235 @@
-//! Which revision should serve.
+//! Which revision should serve, which one stands behind it, and which pod loads it first. What serves now is read from the
+//! serving config, which outlives the status and the operator: whatever cannot be decided leaves it as it is.
 
-use sidecar_contract::{Digest, RunOutcome, RunResult};
+use sidecar_contract::{
+    Answers, Digest, Incumbent, ModelReport, RevisionRef, RevisionRole, RunOutcome, RunResult, ServingConfig,
+};
 
 use super::{Verdict, gate};
 use crate::validate::Plan;
 
-/// The revisions that should serve: the newest that the gate lets pass, and the one before it. One that could not be
-/// compared serves only if nothing else does.
-pub fn serving<'a>(plan: &Plan, results: &'a [RunResult]) -> Vec<&'a RunResult> {
-    let mut trained: Vec<&RunResult> =
-        results.iter().filter(|r| matches!(r.outcome, RunOutcome::Trained { .. })).collect();
-    trained.sort_by_key(|r| std::cmp::Reverse(r.run.number));
-    let passed = |r: &&&RunResult| matches!(gate(plan, r), Verdict::Passed { .. });
-    let mut chosen: Vec<&RunResult> = trained.iter().filter(passed).copied().collect();
-    if chosen.is_empty() {
-        chosen = trained.iter().filter(|r| gate(plan, r) == Verdict::Unknown).copied().collect();
+/// What should serve.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Serving {
+    /// What the pods should load; `None` only as long as nothing was ever trained.
+    pub desired: Option<RevisionRef>,
+    /// What they serve when they cannot.
+    pub last_good: Option<RevisionRef>,
+    /// Why it is the desired one.
+    pub choice: Choice,
+    /// A newer revision that passes the gate and does not serve: it waits for the user.
+    pub candidate: Option<Digest>,
+}
+
+/// Why a revision is the desired one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// There is none.
+    Nothing,
+    /// The newest that passes the gate.
+    Passed,
+    /// Nothing could be compared, and nothing better is there.
+    Unmeasured,
+    /// `spec.model.revision` names it.
+    Pinned,
+    /// The promote annotation names it.
+    Promoted,
+    /// It served before, and nothing may or can take its place.
+    Kept,
+    /// No model is good enough yet: what is popular answers.
+    PopularOnly,
+    /// The pin names a revision that is not there; what served goes on.
+    PinNotFound,
+}
+
+impl Serving {
+    /// What served before, while a change waits for its turn.
+    #[must_use]
+    pub fn held(&self, before: Option<&ServingConfig>) -> Self {
+        let of = |role| before.and_then(|config| config.revisions.iter().find(|r| r.role == role)).cloned();
+        let (desired, last_good) = (of(RevisionRole::Desired), of(RevisionRole::LastGood));
+        Self { desired, last_good, choice: Choice::Kept, candidate: self.candidate.clone() }
     }
-    // A revision is its content: two runs with equal bytes are one revision.
-    let mut digests: Vec<&Digest> = Vec::new();
-    chosen.retain(|result| match &result.outcome {
-        RunOutcome::Trained { digest, .. } if !digests.contains(&digest) => {
-            digests.push(digest);
-            true
+
+    /// Whether it is another revision, or another part of it, than in this config.
+    pub fn differs(&self, before: Option<&ServingConfig>) -> bool {
+        let what = |revision: &RevisionRef| (revision.digest.clone(), revision.answers);
+        let now = before.and_then(|config| config.revisions.iter().find(|r| r.role == RevisionRole::Desired));
+        now.is_some() && now.map(what) != self.desired.as_ref().map(what)
+    }
+}
+
+/// Decides what should serve. `now` is the serving config in force, if there is one.
+pub fn serving(plan: &Plan, results: &[RunResult], now: Option<&ServingConfig>) -> Serving {
+    let trained = newest_first(results);
+    let current = now.and_then(|config| config.revisions.iter().find(|r| r.role == RevisionRole::Desired));
+    let (chosen, choice) = choose(plan, &trained, current);
+    let desired = chosen.map(|chosen| RevisionRef { role: RevisionRole::Desired, ..chosen });
+    let last_good = desired.as_ref().and_then(|desired| last_good(plan, &trained, desired, now));
+    let candidate = desired.as_ref().and_then(|desired| candidate(plan, &trained, &desired.digest));
+    Serving { desired, last_good, choice, candidate }
+}
+
+fn choose(plan: &Plan, trained: &[&RunResult], current: Option<&RevisionRef>) -> (Option<RevisionRef>, Choice) {
+    let current_full = current.filter(|revision| revision.answers == Answers::Full);
+    let newest = |verdict: fn(&Verdict) -> bool| trained.iter().copied().find(|result| verdict(&gate(plan, result)));
+    if let Some(pin) = pin(plan) {
+        // A pin that is not among the runs may still be what serves, when the store was lost.
+        let pinned = trained
+            .iter()
+            .find_map(|result| revision(result, Answers::Full).filter(|r| names(pin, &r.digest)))
+            .or_else(|| current_full.filter(|r| names(pin, &r.digest)).cloned());
+        return match pinned {
+            Some(pinned) => (Some(pinned), Choice::Pinned),
+            None => (current.cloned(), Choice::PinNotFound),
+        };
+    }
+    if plan.spec.suspend
+        && let Some(current) = current
+    {
+        return (Some(fresh(trained, current)), Choice::Kept);
+    }
+    if plan.spec.promotion == recommender_crds::Promotion::Manual {
+        let promoted = plan.promote.as_deref().and_then(|wanted| {
+            trained
+                .iter()
+                .filter(|result| !matches!(gate(plan, result), Verdict::Failed { .. } | Verdict::Regressed { .. }))
+                .find_map(|result| revision(result, Answers::Full).filter(|r| names(wanted, &r.digest)))
+        });
+        return match (promoted, current_full) {
+            (Some(promoted), _) => (Some(promoted), Choice::Promoted),
+            (None, Some(current)) => (Some(fresh(trained, current)), Choice::Kept),
+            (None, None) => popular_only(trained, current),
+        };
+    }
+    if let Some(passed) = newest(|verdict| matches!(verdict, Verdict::Passed { .. })) {
+        return (revision(passed, Answers::Full), Choice::Passed);
+    }
+    let current_verdict = current_full.and_then(|current| find(trained, &current.digest)).map(|r| gate(plan, r));
+    if let (Some(current), None | Some(Verdict::Failed { .. } | Verdict::Regressed { .. })) =
+        (current_full, current_verdict)
+    {
+        return (Some(fresh(trained, current)), Choice::Kept);
+    }
+    match newest(|verdict| *verdict == Verdict::Unknown) {
+        Some(unmeasured) => (revision(unmeasured, Answers::Full), Choice::Unmeasured),
+        None => popular_only(trained, current),
+    }
+}
+
+/// The popularity of the newest model, when no model may serve.
+fn popular_only(trained: &[&RunResult], current: Option<&RevisionRef>) -> (Option<RevisionRef>, Choice) {
+    let popular = trained.first().and_then(|result| revision(result, Answers::Popular));
+    match popular.or_else(|| current.cloned()) {
+        Some(popular) => (Some(popular), Choice::PopularOnly),
+        None => (None, Choice::Nothing),
+    }
+}
+
+/// What serves when the desired one cannot be loaded: what served before it.
+fn last_good(
+    plan: &Plan,
+    trained: &[&RunResult],
+    desired: &RevisionRef,
+    now: Option<&ServingConfig>,
+) -> Option<RevisionRef> {
+    let revisions = now.map(|config| config.revisions.as_slice()).unwrap_or_default();
+    let other = |revision: &&RevisionRef| revision.digest != desired.digest;
+    // The config names the present one first, then the one before it.
+    let before = revisions.iter().find(other).cloned();
+    let older = || {
+        let passing = trained.iter().filter(|r| matches!(gate(plan, r), Verdict::Passed { .. } | Verdict::Unknown));
+        passing.filter_map(|result| revision(result, Answers::Full)).find(|r| r.digest != desired.digest)
+    };
+    before.or_else(older).map(|revision| RevisionRef { role: RevisionRole::LastGood, ..revision })
+}
+
+/// The newest revision that passes the gate and is newer than what serves.
+fn candidate(plan: &Plan, trained: &[&RunResult], desired: &Digest) -> Option<Digest> {
+    let serving_run = find(trained, desired).map_or(0, |result| result.run.number);
+    let newer = trained.iter().filter(|result| result.run.number > serving_run);
+    let mut fit = newer.filter(|r| matches!(gate(plan, r), Verdict::Passed { .. } | Verdict::Unknown));
+    fit.find_map(|result| digest(result)).filter(|digest| *digest != desired).cloned()
+}
+
+/// The model that serves, for a run to measure its own against, where the gate asks for that.
+pub fn incumbent(plan: &Plan, results: &[RunResult], now: Option<&ServingConfig>) -> Option<Incumbent> {
+    plan.spec.evaluation.gate.max_regression?;
+    let current = now?.revisions.iter().find(|r| r.role == RevisionRole::Desired && r.answers == Answers::Full)?;
+    results.iter().find_map(|result| match &result.outcome {
+        RunOutcome::Trained { digest, parameters, .. } if *digest == current.digest => {
+            Some(Incumbent { digest: digest.clone(), algorithm: parameters.clone()? })
         }
-        _ => false,
+        _ => None,
+    })
+}
+
+/// Which pod loads a revision first, alone: only where another revision answers meanwhile, and only until one pod has it.
+/// A pod keeps that part as long as it runs.
+pub fn loads_first(
+    serving: &Serving,
+    before: Option<&ServingConfig>,
+    running: &[&str],
+    reports: &[(String, ModelReport)],
+) -> Option<String> {
+    let desired = serving.desired.as_ref()?;
+    let has_it = |report: &ModelReport| report.loaded.as_ref().is_some_and(|loaded| loaded.digest == desired.digest);
+    if serving.last_good.is_none() || running.len() < 2 || reports.iter().any(|(_, report)| has_it(report)) {
+        return None;
+    }
+    let kept = before.and_then(|config| config.loads_first.as_deref()).filter(|pod| running.contains(pod));
+    kept.or_else(|| running.iter().min().copied()).map(str::to_owned)
+}
+
+/// The pin, if one is set.
+pub fn pin(plan: &Plan) -> Option<&str> {
+    plan.spec.model.as_ref().and_then(|model| model.revision.as_deref())
+}
+
+/// Whether a name from a person (ten digits, or all of them) names a digest.
+pub fn names(name: &str, digest: &Digest) -> bool {
+    !name.is_empty() && digest.as_str().starts_with(name)
+}
+
+/// Trained runs, the newest first; of equal contents the newest.
+fn newest_first(results: &[RunResult]) -> Vec<&RunResult> {
+    let mut trained: Vec<&RunResult> = results.iter().filter(|result| digest(result).is_some()).collect();
+    trained.sort_by_key(|result| std::cmp::Reverse(result.run.number));
+    let mut seen: Vec<&Digest> = Vec::new();
+    trained.retain(|result| {
+        let Some(digest) = digest(result).filter(|digest| !seen.contains(digest)) else { return false };
+        seen.push(digest);
+        true
     });
-    chosen.truncate(2);
-    chosen
+    trained
+}
+
+fn find<'a>(trained: &[&'a RunResult], wanted: &Digest) -> Option<&'a RunResult> {
+    trained.iter().copied().find(|result| digest(result) == Some(wanted))
+}
+
+/// What serves, with what its run says of it, if its run is still there.
+fn fresh(trained: &[&RunResult], current: &RevisionRef) -> RevisionRef {
+    find(trained, &current.digest).and_then(|r| revision(r, current.answers)).unwrap_or_else(|| current.clone())
+}
+
+/// The content that a run made.
+pub fn digest(result: &RunResult) -> Option<&Digest> {
+    match &result.outcome {
+        RunOutcome::Trained { digest, .. } => Some(digest),
+        RunOutcome::Unchanged | RunOutcome::Failed { .. } => None,
+    }
+}
+
+fn revision(result: &RunResult, answers: Answers) -> Option<RevisionRef> {
+    let RunOutcome::Trained { digest, snapshot_bytes, metrics, .. } = &result.outcome else { return None };
+    Some(RevisionRef {
+        digest: digest.clone(),
+        snapshot_bytes: *snapshot_bytes,
+        role: RevisionRole::Desired,
+        answers,
+        weight: 100,
+        trained_at: result.finished_at,
+        metrics: metrics.clone(),
+    })
 }

@@ -3,13 +3,16 @@
 use recommender_crds::Recommender;
 use serde_json::{Value, json};
 
-use super::{Backoff, Training, Verdict, attempt, config_hash, gate, is_trained, serving, training};
+use super::{Backoff, Training, Verdict, attempt, config_hash, gate, is_trained, training};
 use crate::{
     names::RETRAIN_AT_ANNOTATION,
     observe::{JobFacts, JobState},
     validate::{Plan, validate},
 };
 use sidecar_contract::{Digest, RunResult};
+
+mod retention;
+mod serving;
 
 const MINIMAL: &str = "
 apiVersion: recmesh.dev/v1alpha1
@@ -163,20 +166,6 @@ fn the_gate_looks_at_the_lower_bound() {
     assert_eq!(gate(&plan, &trained(&plan, 1, "a", Some(0.04))), Verdict::Failed { low: 0.04, wanted: 0.05 });
     assert_eq!(gate(&plan, &trained(&plan, 1, "a", None)), Verdict::Unknown);
     assert_eq!(gate(&plan, &failed(&plan, 1)), Verdict::Unknown);
-}
-
-#[test]
-fn the_two_newest_passing_revisions_serve() {
-    let plan = plan_of(|r| r.spec.evaluation.gate.min_lift_over_baseline = 0.05);
-    let numbers = |results: &[RunResult]| serving(&plan, results).iter().map(|r| r.run.number).collect::<Vec<_>>();
-    let of = |number, content, low| trained(&plan, number, content, low);
-    let good = Some(0.1);
-    assert_eq!(numbers(&[of(1, "a", good), of(3, "c", good), of(2, "b", good)]), [3, 2]);
-    assert_eq!(numbers(&[of(1, "a", good), of(2, "b", Some(0.0))]), [1], "one that fails does not serve");
-    assert_eq!(numbers(&[of(1, "a", good), of(2, "b", good), of(3, "b", good)]), [3, 1], "equal bytes are one");
-    assert_eq!(numbers(&[of(1, "a", good), of(2, "b", None)]), [1], "unknown yields to a passing one");
-    assert_eq!(numbers(&[of(1, "a", Some(0.0)), of(2, "b", None)]), [2], "unknown serves if nothing else does");
-    assert_eq!(numbers(&[of(1, "a", Some(0.0)), failed(&plan, 2)]), [0_u32; 0]);
 }
 
 #[test]

@@ -1,38 +1,28 @@
 //! The serving config: which revisions the pods should have.
 
 use serde_json::json;
-use sidecar_contract::{
-    Answers, RevisionRef, RevisionRole, RunOutcome, RunResult, ServingConfig, ServingLimits, StoreConfig,
-    canonical_json, paths,
-};
+use sidecar_contract::{ServingConfig, ServingLimits, StoreConfig, canonical_json, paths};
 
 use super::{Child, Kind, metadata};
 use crate::{
+    decide::Serving,
     names::{Component, Names},
     validate::Plan,
 };
 
-/// The config for these results: the desired revision first, then the last good one.
-pub fn serving_config(plan: &Plan, serving: &[&RunResult], store: StoreConfig) -> ServingConfig {
+/// The config for this choice: the desired revision first, then the last good one.
+pub fn serving_config(
+    plan: &Plan,
+    serving: &Serving,
+    loads_first: Option<String>,
+    store: StoreConfig,
+) -> ServingConfig {
     let limits = &plan.spec.serving.limits;
-    let roles = [RevisionRole::Desired, RevisionRole::LastGood];
-    let revisions = serving.iter().zip(roles).filter_map(|(result, role)| match &result.outcome {
-        RunOutcome::Trained { digest, snapshot_bytes, metrics, .. } => Some(RevisionRef {
-            digest: digest.clone(),
-            snapshot_bytes: *snapshot_bytes,
-            role,
-            weight: 100,
-            trained_at: result.finished_at,
-            answers: Answers::Full,
-            metrics: metrics.clone(),
-        }),
-        RunOutcome::Unchanged | RunOutcome::Failed { .. } => None,
-    });
     ServingConfig {
         namespace: plan.namespace.clone(),
         name: plan.name.clone(),
-        revisions: revisions.collect(),
-        loads_first: None,
+        revisions: serving.desired.iter().chain(&serving.last_good).cloned().collect(),
+        loads_first,
         fallback: plan.fallback.clone(),
         store,
         limits: ServingLimits {

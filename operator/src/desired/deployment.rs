@@ -1,7 +1,7 @@
 //! The serving pods. The template names no revision: a new model is a new config, not new pods.
 
 use serde_json::json;
-use sidecar_contract::{paths, ports};
+use sidecar_contract::{Digest, canonical_json, paths, ports};
 
 use super::{
     Child, Kind, metadata,
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     args::Settings,
-    names::{Component, Names, selector},
+    names::{Component, Names, TEMPLATE_HASH_ANNOTATION, selector},
     validate::Plan,
 };
 
@@ -64,17 +64,24 @@ pub fn build(plan: &Plan, settings: &Settings) -> Child {
             }],
         }),
     };
+    let template = template(plan, settings, &plan.spec.serving.pod, parts);
+    let mut metadata = metadata(plan, &plan.name, Component::Serving);
+    if let Some(fields) = metadata.as_object_mut() {
+        // Says whether an apply would replace pods, without knowing what the API server defaults.
+        let hash = Digest::of(canonical_json(&template).as_bytes());
+        fields.insert("annotations".to_owned(), json!({TEMPLATE_HASH_ANNOTATION: hash.revision()}));
+    }
     Child {
         kind: Kind::Deployment,
         manifest: json!({
             "apiVersion": "apps/v1",
             "kind": "Deployment",
-            "metadata": metadata(plan, &plan.name, Component::Serving),
+            "metadata": metadata,
             "spec": {
                 "replicas": plan.spec.serving.replicas,
                 "selector": {"matchLabels": selector(&plan.name, Component::Serving)},
                 "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-                "template": template(plan, settings, &plan.spec.serving.pod, parts),
+                "template": template,
             },
         }),
     }

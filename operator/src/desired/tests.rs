@@ -52,7 +52,7 @@ fn job() -> Value {
 
 #[test]
 fn every_child_is_owned_and_labelled() {
-    let config = serving_config(&plan(), &[], store());
+    let config = serving_config(&plan(), &decide::serving(&plan(), &[], None), None, store());
     let secrets = StoreSecrets { train: ("a".into(), "b".into()), serve: ("c".into(), "d".into()) };
     for child in children(&plan(), &settings(), &secrets, &config) {
         let owner = &child.manifest["metadata"]["ownerReferences"][0];
@@ -116,6 +116,11 @@ fn the_admin_port_is_for_operator_and_monitoring_only() {
 #[test]
 fn nothing_serves_before_there_is_a_model() {
     let secrets = StoreSecrets { train: ("a".into(), "b".into()), serve: ("c".into(), "d".into()) };
-    let children = children(&plan(), &settings(), &secrets, &serving_config(&plan(), &[], store()));
+    let children = children(
+        &plan(),
+        &settings(),
+        &secrets,
+        &serving_config(&plan(), &decide::serving(&plan(), &[], None), None, store()),
+    );
     assert!(!children.iter().any(|child| child.kind == Kind::Deployment));
 }

@@ -5,8 +5,8 @@ use sidecar_contract::{RunId, RunResult};
 
 use crate::{context::Context, error::chain, validate::Plan};
 
-/// Newest runs that are looked at.
-const RUNS_MAX: usize = 20;
+/// Newest runs that are looked at; retention keeps fewer.
+const RUNS_MAX: usize = 200;
 
 /// The newest results, or why they are unknown. Results that were read before count as known.
 pub async fn read(context: &Context, plan: &Plan) -> Result<Vec<RunResult>, String> {

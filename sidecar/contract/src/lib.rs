@@ -23,10 +23,10 @@ pub use exit_code::ExitCode;
 pub use hash::{Digest, canonical_json};
 pub use keys::{KeyLayout, RunId};
 pub use model_report::{LoadFailure, LoadedModel, ModelReport};
-pub use run_result::{Interval, Measurement, Metrics, RowCounts, RunOutcome, RunResult, TerminationHint};
+pub use run_result::{Against, Interval, Measurement, Metrics, RowCounts, RunOutcome, RunResult, TerminationHint};
 pub use serving::{Answers, RevisionRef, RevisionRole, ServingConfig, ServingLimits};
 pub use store::StoreConfig;
 pub use training::{
-    Algorithm, AlsConfig, BprConfig, Column, Columns, Csv, EvaluationConfig, Format, Items, Signal, Source, SplitKind,
-    SvdConfig, TrainingConfig,
+    Algorithm, AlsConfig, BprConfig, Column, Columns, Csv, EvaluationConfig, Format, Incumbent, Items, Signal, Source,
+    SplitKind, SvdConfig, TrainingConfig,
 };

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{hash::Digest, keys::RunId};
+use crate::{hash::Digest, keys::RunId, training::Algorithm};
 
 /// The version of the result's form that this build writes.
 pub const RUN_RESULT_VERSION: u32 = 1;
@@ -47,6 +47,9 @@ pub enum RunOutcome {
         snapshot_bytes: u64,
         /// als, svd, bpr.
         algorithm: String,
+        /// Its parameters; absent in results of older versions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parameters: Option<Algorithm>,
         /// Users in the model.
         users: u64,
         /// Items in the model.
@@ -105,6 +108,19 @@ pub struct Metrics {
     /// baseline is zero or nobody could be measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lift: Option<Interval>,
+    /// The same against the model that served when the run began; absent when nobody asked or nothing served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incumbent: Option<Against>,
+}
+
+/// A comparison with the parameters of an earlier model, fitted to the same part and measured on the same users.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Against {
+    /// The earlier model.
+    pub digest: Digest,
+    /// Relative lift over it, as [`Metrics::lift`] is over the baseline.
+    pub lift: Interval,
 }
 
 /// Means over the measured users; what does not apply is absent.

@@ -48,15 +48,28 @@ pub struct TrainingConfig {
     /// Value of the annotation that asked for this run, if one did; the result repeats it, so that it is honoured once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retrain_at: Option<String>,
+    /// The model that serves, to measure the new one against; it says nothing of what is trained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incumbent: Option<Incumbent>,
+}
+
+/// A model that a run is measured against: its parameters are fitted to the part that the new ones are fitted to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Incumbent {
+    /// Its content.
+    pub digest: Digest,
+    /// Its parameters.
+    pub algorithm: Algorithm,
 }
 
 impl TrainingConfig {
     /// What [`crate::RunResult::config_hash`] holds: SHA-256 of the canonical JSON without run, store, known data
-    /// version and retrain time, which say where and when, not what.
+    /// version, retrain time and incumbent, which say where and when, not what.
     pub fn config_hash(&self) -> Digest {
         let mut value = serde_json::to_value(self).unwrap_or_default();
         if let Some(fields) = value.as_object_mut() {
-            for field in ["run", "store", "knownDataVersion", "retrainAt"] {
+            for field in ["run", "store", "knownDataVersion", "retrainAt", "incumbent"] {
                 fields.remove(field);
             }
         }
@@ -339,6 +352,7 @@ mod tests {
             },
             known_data_version: None,
             retrain_at: None,
+            incumbent: None,
         };
         let mut elsewhere = config.clone();
         elsewhere.run.number = 2;

@@ -59,6 +59,11 @@ impl Store {
         Ok(objects.iter().filter_map(|object| self.keys.parse_run_key(object.location.as_ref())).collect())
     }
 
+    /// Deletes a run's result; one that is gone is no error.
+    pub async fn delete_run(&self, run: &RunId) -> Result<(), StoreError> {
+        self.delete(&self.keys.run(run)).await
+    }
+
     async fn read_small(&self, key: &str) -> Result<Bytes, StoreError> {
         let found: GetResult =
             self.object_store.get(&path_of(key)?).await.map_err(|error| self.failed("read", key, error))?;

@@ -121,6 +121,11 @@ impl Store {
         if actual == *digest { Ok(bytes) } else { Err(StoreError::Corrupt { key, actual: actual.as_str().to_owned() }) }
     }
 
+    /// Deletes a snapshot; one that is gone is no error.
+    pub async fn delete_snapshot(&self, digest: &Digest) -> Result<(), StoreError> {
+        self.delete(&self.keys.snapshot(digest)).await
+    }
+
     /// The stored snapshots. Keys of another form are skipped.
     pub async fn list_snapshots(&self) -> Result<Vec<StoredSnapshot>, StoreError> {
         let prefix = self.keys.snapshots();

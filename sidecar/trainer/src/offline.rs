@@ -46,6 +46,7 @@ pub fn local_config(source: &Path) -> TrainingConfig {
         },
         known_data_version: None,
         retrain_at: None,
+        incumbent: None,
     }
 }
 
@@ -98,7 +99,7 @@ async fn read(config: &TrainingConfig, progress: &dyn Progress, options: &Option
 
 /// Metrics in one line for people: `ndcg@10 0.4321 (popularity 0.3210), recall@10 …, lift +34.6 % [+33.0 %, +36.1 %], 1234 users`.
 pub fn describe_metrics(metrics: &Metrics) -> String {
-    let Metrics { metric: _, k, test_users, model, baseline, lift } = metrics;
+    let Metrics { metric: _, k, test_users, model, baseline, lift, incumbent: _ } = metrics;
     let mut parts = Vec::new();
     for (name, model, baseline) in [
         (format!("ndcg@{k}"), model.ndcg, baseline.ndcg),

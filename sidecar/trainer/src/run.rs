@@ -124,6 +124,7 @@ async fn train(
         digest,
         snapshot_bytes,
         algorithm: config.algorithm.name().to_owned(),
+        parameters: Some(config.algorithm.clone()),
         users: trained.users,
         items: trained.items,
         interactions: trained.interactions,

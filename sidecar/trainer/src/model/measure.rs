@@ -4,8 +4,10 @@
 //! nothing of the model. Lists leave out what a user has met in training. Whether an item is available now plays no part:
 //! the kept interactions are of the past.
 
-use factorization::{Interactions, Model, ValidAlsParams, bootstrap_lift, evaluate_ranking, popularity, split};
-use sidecar_contract::{Interval, Measurement, Metrics, SplitKind, TrainingConfig};
+use factorization::{
+    Interactions, Model, RankingMetrics, ValidAlsParams, bootstrap_lift, evaluate_ranking, popularity, split,
+};
+use sidecar_contract::{Against, Interval, Measurement, Metrics, SplitKind, TrainingConfig};
 
 use super::{fit, interactions};
 use crate::{
@@ -41,20 +43,51 @@ pub(super) fn measure(
     progress.event(&Event::Step(Step::Fit));
     let (model, _) = fit(&training, params, config.seed, progress)?;
     progress.event(&Event::Step(Step::Measure));
-    let metrics = compare(config, &model, &training, &test);
+    let k = config.evaluation.k as usize;
+    let scores = ranking_of(&model, &training, &test, k);
+    let mut metrics = compare(config, &scores, &training, &test);
+    if let (Some(metrics), Some(incumbent)) = (&mut metrics, &config.incumbent) {
+        let of_incumbent = || {
+            let params = super::check(&TrainingConfig { algorithm: incumbent.algorithm.clone(), ..config.clone() })?;
+            let (model, _) = fit(&training, &params, config.seed, progress)?;
+            Ok(ranking_of(&model, &training, &test, k))
+        };
+        // Equal parameters on equal rows are the same model.
+        let theirs = if incumbent.algorithm == config.algorithm { None } else { Some(of_incumbent()?) };
+        let lift = lift(&scores, theirs.as_ref().unwrap_or(&scores), config.seed);
+        metrics.incumbent = lift.map(|lift| Against { digest: incumbent.digest.clone(), lift });
+    }
     if let Some(metrics) = &metrics {
         progress.event(&Event::Measured(metrics));
     }
     Ok(metrics)
 }
 
-fn compare(config: &TrainingConfig, model: &Model, training: &Interactions, test: &Interactions) -> Option<Metrics> {
+fn ranking_of(model: &Model, training: &Interactions, test: &Interactions, k: usize) -> RankingMetrics {
+    evaluate_ranking(test, k, |user| {
+        let met = training.row(user as usize).0;
+        model.recommend(user as usize, k, met).into_iter().map(|scored| scored.item).collect()
+    })
+}
+
+/// Relative lift of the mean NDCG, on the same users.
+fn lift(ours: &RankingMetrics, theirs: &RankingMetrics, seed: u64) -> Option<Interval> {
+    let ndcgs = |scores: &RankingMetrics| scores.users.iter().map(|user| user.ndcg).collect::<Vec<_>>();
+    (ours.users.len() >= TEST_USERS_FOR_LIFT_MIN)
+        .then(|| bootstrap_lift(&ndcgs(ours), &ndcgs(theirs), seed, BOOTSTRAP_RESAMPLES))
+        .flatten()
+        .map(|lift| Interval { estimate: lift.estimate, low: lift.low, high: lift.high })
+}
+
+fn compare(
+    config: &TrainingConfig,
+    of_model: &RankingMetrics,
+    training: &Interactions,
+    test: &Interactions,
+) -> Option<Metrics> {
     let k = config.evaluation.k as usize;
     let (_, popular) = popularity(training);
     let met = |user: u32| training.row(user as usize).0;
-    let of_model = evaluate_ranking(test, k, |user| {
-        model.recommend(user as usize, k, met(user)).into_iter().map(|scored| scored.item).collect()
-    });
     let of_baseline = evaluate_ranking(test, k, |user| {
         let met = met(user);
         popular.iter().filter(|item| met.binary_search(item).is_err()).take(k).copied().collect()
@@ -63,23 +96,17 @@ fn compare(config: &TrainingConfig, model: &Model, training: &Interactions, test
     if test_users == 0 {
         return None;
     }
-    let ndcgs = |scores: &factorization::RankingMetrics| scores.users.iter().map(|user| user.ndcg).collect::<Vec<_>>();
-    let lift = (test_users >= TEST_USERS_FOR_LIFT_MIN)
-        .then(|| bootstrap_lift(&ndcgs(&of_model), &ndcgs(&of_baseline), config.seed, BOOTSTRAP_RESAMPLES))
-        .flatten()
-        .map(|lift| Interval { estimate: lift.estimate, low: lift.low, high: lift.high });
-    let measurement = |scores: &factorization::RankingMetrics| Measurement {
-        recall: scores.recall(),
-        ndcg: scores.ndcg(),
-        rmse: None,
-    };
+    let lift = lift(of_model, &of_baseline, config.seed);
+    let measurement =
+        |scores: &RankingMetrics| Measurement { recall: scores.recall(), ndcg: scores.ndcg(), rmse: None };
     Some(Metrics {
         metric: "ndcg".to_owned(),
         k: config.evaluation.k,
         test_users: test_users as u64,
-        model: measurement(&of_model),
+        model: measurement(of_model),
         baseline: measurement(&of_baseline),
         lift,
+        incumbent: None,
     })
 }
 

@@ -22,8 +22,9 @@ fn setup() -> Setup {
 fn snapshot_and_result_stand_where_the_contract_says() {
     let setup = setup();
     let (result, snapshot) = setup.trained();
-    let RunOutcome::Trained { digest, snapshot_bytes, algorithm, users, items, interactions, metrics, objective } =
-        &result.outcome
+    let RunOutcome::Trained {
+        digest, snapshot_bytes, algorithm, users, items, interactions, metrics, objective, ..
+    } = &result.outcome
     else {
         panic!("{result:?}")
     };

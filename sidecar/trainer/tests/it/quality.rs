@@ -1,7 +1,7 @@
 //! What is measured: the model finds the groups that popularity cannot see.
 
 use recommender_trainer::{describe_metrics, evaluate, progress::Silent, train_to_file};
-use sidecar_contract::RunOutcome;
+use sidecar_contract::{Algorithm, AlsConfig, Digest, Incumbent, RunOutcome};
 
 use crate::setup::{Setup, csv, grouped_visits, runtime};
 
@@ -66,4 +66,30 @@ fn without_a_store_the_same_bytes_and_metrics_come_out() {
     assert_eq!(evaluated, *metrics);
     let line = describe_metrics(&evaluated.unwrap());
     assert!(line.starts_with("ndcg@10 0.") && line.contains("lift +"), "{line}");
+}
+
+#[test]
+fn a_new_model_is_measured_against_the_one_that_serves() {
+    let mut setup = Setup::new("visits.csv", csv(&grouped_visits()));
+    let measured = |setup: &Setup| {
+        let metrics = runtime().block_on(async { evaluate(&setup.config, &Silent, &setup.options).await });
+        metrics.unwrap().unwrap()
+    };
+    let theirs = measured(&setup);
+    let digest = Digest::of(b"what serves");
+    setup.config.incumbent = Some(Incumbent { digest: digest.clone(), algorithm: setup.config.algorithm.clone() });
+    let same = measured(&setup).incumbent.unwrap();
+    assert_eq!(same.digest, digest);
+    assert!(same.lift.estimate == 0.0 && same.lift.low == 0.0 && same.lift.high == 0.0, "{same:?}");
+
+    let one_factor = Algorithm::Als(AlsConfig { factors: 1, iterations: 1, ..AlsConfig::default() });
+    setup.config.algorithm = one_factor;
+    let worse = measured(&setup);
+    let lift = worse.incumbent.unwrap().lift;
+    let expected = worse.model.ndcg.unwrap() / theirs.model.ndcg.unwrap() - 1.0;
+    assert!(expected < -0.1 && (lift.estimate - expected).abs() < 1e-9, "{lift:?} {expected}");
+    assert!(lift.low <= lift.estimate && lift.estimate <= lift.high && lift.high < 0.0, "{lift:?}");
+    let hash = setup.config.config_hash();
+    setup.config.incumbent = None;
+    assert_eq!(setup.config.config_hash(), hash, "what it is measured against is not what is trained");
 }
