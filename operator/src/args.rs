@@ -51,6 +51,9 @@ pub struct Settings {
     /// A store elsewhere than S3, e.g. `file:///tmp/store`, for tests.
     #[arg(long, hide = true)]
     pub store_url: Option<String>,
+    /// Namespaces whose Recommenders are looked after; all when absent.
+    #[arg(long, value_delimiter = ',')]
+    pub watch_namespaces: Vec<String>,
     /// Namespaces whose pods may scrape the admin ports, beside the operator's own.
     #[arg(long, value_delimiter = ',')]
     pub monitoring_namespaces: Vec<String>,

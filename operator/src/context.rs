@@ -12,6 +12,7 @@ use sidecar_contract::{
     store::{EMBEDDED_BUCKET, EMBEDDED_REGION},
 };
 use store_client::{Store, StoreCredentials, StoreError};
+use tokio::sync::Semaphore;
 
 use crate::{args::Settings, desired::StoreSecrets, metrics::Metrics, rollouts::Rollouts, store_root::StoreRoot};
 
@@ -31,6 +32,8 @@ pub struct Context {
     pub recorder: Recorder,
     /// Places for rollouts.
     pub rollouts: Rollouts,
+    /// Reconciles that may run at once.
+    pub slots: Semaphore,
     runs: Mutex<HashMap<String, Vec<RunResult>>>,
     sweeps: Mutex<HashMap<String, i64>>,
 }
@@ -46,6 +49,7 @@ impl Context {
         http: reqwest::Client,
     ) -> Self {
         let rollouts = Rollouts::new(settings.rollouts_max);
+        let slots = Semaphore::new(usize::from(settings.concurrency.max(1)));
         Self {
             client,
             http,
@@ -54,6 +58,7 @@ impl Context {
             metrics,
             recorder,
             rollouts,
+            slots,
             runs: Mutex::default(),
             sweeps: Mutex::default(),
         }

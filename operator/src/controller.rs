@@ -1,8 +1,8 @@
 //! Wakes reconciles up: watches Recommenders and what belongs to them, bounds concurrency, backs off after errors.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt, future::join_all};
 use k8s_openapi::api::{
     apps::v1::Deployment,
     batch::v1::Job,
@@ -10,11 +10,11 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api, Resource, ResourceExt,
-    core::DeserializeGuard,
+    core::{DeserializeGuard, NamespaceResourceScope},
     runtime::{
         Controller,
         controller::{Action, Config},
-        reflector::ObjectRef,
+        reflector::{ObjectRef, Store},
         watcher,
     },
 };
@@ -34,40 +34,59 @@ const ERROR_PAUSE: Duration = Duration::from_secs(5);
 
 type Guarded = DeserializeGuard<Recommender>;
 
-/// Runs until `stop` resolves.
+/// Runs until `stop` resolves: one controller over the whole cluster, or one for each namespace of the settings.
 pub async fn run(context: Arc<Context>, stop: impl Future<Output = ()> + Send + Sync + 'static) {
+    let named = &context.settings.watch_namespaces;
+    let scopes: Vec<Option<String>> =
+        if named.is_empty() { vec![None] } else { named.iter().cloned().map(Some).collect() };
+    let controllers: Vec<_> = scopes
+        .iter()
+        .map(|scope| Controller::new(api::<Guarded>(&context, scope.as_deref()), watcher::Config::default()))
+        .collect();
+    let stores: Vec<_> = controllers.iter().map(Controller::store).collect();
+    let stop = stop.shared();
+    let runs = controllers.into_iter().zip(&scopes).map(|(controller, scope)| {
+        let scope = scope.as_deref();
+        let labelled = watcher::Config::default().labels(RECOMMENDER_LABEL);
+        let config = Config::default().concurrency(context.settings.concurrency).debounce(DEBOUNCE);
+        controller
+            .with_config(config)
+            .owns(api::<Job>(&context, scope), labelled.clone())
+            .owns(api::<Deployment>(&context, scope), labelled.clone())
+            .owns(api::<ConfigMap>(&context, scope), labelled.clone())
+            .owns(api::<Service>(&context, scope), labelled.clone())
+            .watches(api::<Pod>(&context, scope), labelled, |pod| owner_of(&pod))
+            .graceful_shutdown_on(stop.clone())
+            .run(step, error_policy, Arc::clone(&context))
+            .for_each(|outcome| {
+                forget_the_deleted(&context, &stores);
+                if let Err(error) = outcome {
+                    tracing::debug!(error = chain(&error), "the queue reports");
+                }
+                std::future::ready(())
+            })
+    });
+    join_all(runs).await;
+}
+
+/// Objects of one namespace, or of all.
+fn api<K>(context: &Context, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<Scope = NamespaceResourceScope>,
+    K::DynamicType: Default,
+{
     let client = context.client.clone();
-    let labelled = watcher::Config::default().labels(RECOMMENDER_LABEL);
-    let recommenders: Api<Guarded> = Api::all(client.clone());
-    let config = Config::default().concurrency(context.settings.concurrency).debounce(DEBOUNCE);
-    let controller = Controller::new(recommenders, watcher::Config::default());
-    let store = controller.store();
-    controller
-        .with_config(config)
-        .owns(Api::<Job>::all(client.clone()), labelled.clone())
-        .owns(Api::<Deployment>::all(client.clone()), labelled.clone())
-        .owns(Api::<ConfigMap>::all(client.clone()), labelled.clone())
-        .owns(Api::<Service>::all(client.clone()), labelled.clone())
-        .watches(Api::<Pod>::all(client), labelled, |pod| owner_of(&pod))
-        .graceful_shutdown_on(stop)
-        .run(step, error_policy, Arc::clone(&context))
-        .for_each(|outcome| {
-            // Memory and series of deleted Recommenders go.
-            let uids: std::collections::BTreeSet<String> =
-                store.state().iter().filter_map(|object| object.meta().uid.clone()).collect();
-            context.forget_all_but(&|uid| uids.contains(uid));
-            let names: std::collections::BTreeSet<(String, String)> = store
-                .state()
-                .iter()
-                .map(|object| (object.namespace().unwrap_or_default(), object.name_any()))
-                .collect();
-            context.metrics.keep_only(&names);
-            if let Err(error) = outcome {
-                tracing::debug!(error = chain(&error), "the queue reports");
-            }
-            std::future::ready(())
-        })
-        .await;
+    namespace.map_or_else(|| Api::all(client.clone()), |namespace| Api::namespaced(client.clone(), namespace))
+}
+
+/// Memory and series of deleted Recommenders go.
+fn forget_the_deleted(context: &Context, stores: &[Store<Guarded>]) {
+    let there: Vec<_> = stores.iter().flat_map(Store::state).collect();
+    let uids: BTreeSet<String> = there.iter().filter_map(|object| object.meta().uid.clone()).collect();
+    context.forget_all_but(&|uid| uids.contains(uid));
+    let names: BTreeSet<(String, String)> =
+        there.iter().map(|object| (object.namespace().unwrap_or_default(), object.name_any())).collect();
+    context.metrics.keep_only(&names);
 }
 
 fn owner_of(pod: &Pod) -> Option<ObjectRef<Guarded>> {
@@ -76,6 +95,8 @@ fn owner_of(pod: &Pod) -> Option<ObjectRef<Guarded>> {
 }
 
 async fn step(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {
+    // One bound for all controllers; the semaphore is never closed.
+    let _slot = context.slots.acquire().await;
     let begin = std::time::Instant::now();
     let (namespace, name) = (guarded.namespace().unwrap_or_default(), guarded.name_any());
     let result = match &guarded.0 {

@@ -89,3 +89,52 @@ capabilities: {drop: [ALL]}
       operator: In
       values: {{ prepend .Values.metrics.namespaces .Release.Namespace | uniq | toJson }}
 {{- end }}
+
+{{- /* The namespaces that the operator looks after, as JSON; [] means all. */ -}}
+{{- define "recmesh.watched" -}}
+{{- $named := .Values.watch.namespaces | uniq -}}
+{{- if and (not $named) (eq .Values.scope "namespaced") -}}{{- $named = list .Release.Namespace -}}{{- end -}}
+{{- toJson $named -}}
+{{- end }}
+
+{{- /* What the operator does in the namespaces of Recommenders, and nothing else. Children go with their Recommender by
+garbage collection, so only Jobs (a run that is replaced) are deleted. Secrets are found by name only: it applies the store
+credentials that it derives, and learns that a Secret of yours is missing from the pod. */ -}}
+{{- define "recmesh.operatorRules" -}}
+- apiGroups: [recmesh.dev]
+  resources: [recommenders]
+  # patch: the finalizer of deletionPolicy Delete; admissionPolicy refuses every other change.
+  verbs: [get, list, watch, patch]
+- apiGroups: [recmesh.dev]
+  resources: [recommenders/status]
+  verbs: [patch]
+# Owner references that block deletion.
+- apiGroups: [recmesh.dev]
+  resources: [recommenders/finalizers]
+  verbs: [update]
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, list, watch, create, delete]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [""]
+  resources: [configmaps, services]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [""]
+  resources: [serviceaccounts, secrets]
+  verbs: [get, create, patch]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, create, patch]
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [get, create, patch]
+# patch: the annotation that makes kubelet bring a new serving config; admissionPolicy refuses every other change.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch, patch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end }}
