@@ -1,25 +1,32 @@
 //! The application port: routing, body limits, content types, and the count of what was answered.
 
+pub mod body;
 pub mod error;
 pub mod fields;
 pub mod form;
 pub mod json;
 pub mod openapi;
 pub mod render;
+pub mod request_id;
 
-use std::{convert::Infallible, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::body::Body;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
     answer::{AnswerError, Item, Query, answer, similar},
-    api::{error::ApiError, render::Style},
+    api::{
+        body::Budget,
+        error::ApiError,
+        render::Style,
+        request_id::{REQUEST_ID_HEADER, RequestId},
+    },
     engine::Engine,
-    limits::{BODY_BYTES_MAX, BODY_TIMEOUT},
+    limits::ITEMS_PER_BATCH_MAX,
     metrics::Metrics,
     model::ServingModel,
 };
@@ -41,18 +48,27 @@ pub const ROUTES: [(&str, &str); 5] = [
 pub struct Api {
     engine: Arc<Engine>,
     metrics: Arc<Metrics>,
+    budget: Budget,
 }
 
 /// What a door gives back: a document, and the revision that made it.
 struct Answered {
-    body: Value,
+    body: Bytes,
     revision: Option<String>,
+}
+
+/// A computed answer.
+struct Rendered {
+    body: Vec<u8>,
+    revision: String,
+    /// Items by source.
+    sources: BTreeMap<&'static str, u64>,
 }
 
 impl Api {
     /// An application port over this engine.
     pub fn new(engine: Arc<Engine>, metrics: Arc<Metrics>) -> Self {
-        Self { engine, metrics }
+        Self { engine, metrics, budget: Budget::default() }
     }
 
     /// Answers one request; every failure is a response.
@@ -66,18 +82,22 @@ impl Api {
     {
         let begin = Instant::now();
         let route = ROUTES.iter().find(|(_, path)| *path == request.uri().path()).map_or("other", |(_, path)| *path);
+        let id = RequestId::of(request.headers());
         let in_flight = self.metrics.in_flight();
-        let answered = self.dispatch(route, request).await;
+        let answered = self.dispatch(route, request, &id).await;
         drop(in_flight);
-        let (response, revision) = match answered {
-            Ok(Answered { body, revision }) => (document(&body, revision.as_deref()), revision),
-            Err(error) => (error.into_response(), None),
+        let (mut response, revision) = match answered {
+            Ok(Answered { body, revision }) => (document(body, revision.as_deref()), revision),
+            Err(error) => (error.into_response(&id), None),
         };
+        if let Some(value) = id.header() {
+            response.headers_mut().insert(REQUEST_ID_HEADER, value);
+        }
         self.metrics.observe_request(route, response.status(), revision.as_deref(), begin.elapsed());
         Ok(response)
     }
 
-    async fn dispatch<B>(&self, route: &'static str, request: Request<B>) -> Result<Answered, ApiError>
+    async fn dispatch<B>(&self, route: &'static str, request: Request<B>, id: &RequestId) -> Result<Answered, ApiError>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -94,39 +114,66 @@ impl Api {
             return Err(error);
         }
         if request.method() == Method::GET {
-            return if route == "/model" {
-                self.model()
-            } else {
-                Ok(Answered { body: openapi::document(), revision: None })
-            };
+            return if route == "/model" { self.model(id) } else { self.openapi() };
         }
         let content_type = content_type(&request, route)?;
-        let body = read_body(request.into_body()).await?;
+        let body = self.budget.receive(request.into_body()).await?;
         let limits = self.engine.limits();
         match (route, content_type) {
-            ("/recommend", ContentType::Form) => self.recommend(form::parse(&body, &limits)?, Style::Form).await,
-            ("/recommend", ContentType::Json) => {
-                self.recommend(json::query(json::object(&body)?, "", &limits)?, Style::Json).await
+            ("/recommend", ContentType::Form) => {
+                self.recommend(form::parse(&body.bytes, &limits)?, Style::Form, id).await
             }
-            ("/recommend:batch", _) => self.batch(&body).await,
-            _ => self.similar(&body).await,
+            ("/recommend", ContentType::Json) => {
+                let query = json::query(json::object(&body.bytes)?, "", &limits)?;
+                self.recommend(query, Style::Json, id).await
+            }
+            ("/recommend:batch", _) => self.batch(&body.bytes, id).await,
+            _ => self.similar(&body.bytes, id).await,
         }
     }
 
-    fn model(&self) -> Result<Answered, ApiError> {
+    fn model(&self, id: &RequestId) -> Result<Answered, ApiError> {
         let model = self.engine.model().ok_or(crate::engine::Refusal::NotReady)?;
-        let body = render::model(&model.describe(), model.snapshot.metadata());
-        Ok(Answered { body, revision: Some(model.digest.revision().to_owned()) })
+        let body = render::model(&model.describe(), model.snapshot.metadata(), id).to_string();
+        let revision = model.digest.revision().to_owned();
+        Ok(Answered { body: self.budget.send(body.into_bytes())?, revision: Some(revision) })
     }
 
-    async fn recommend(&self, query: Query, style: Style) -> Result<Answered, ApiError> {
-        let (model, items) = self.engine.compute(move |model| answer(model, &query)).await?;
-        let items = items.map_err(|error| unanswerable(&error))?;
-        self.count(&items);
-        Ok(answered(render::recommendations(&model, &items, style), &model))
+    fn openapi(&self) -> Result<Answered, ApiError> {
+        let body = openapi::document().to_string();
+        Ok(Answered { body: self.budget.send(body.into_bytes())?, revision: None })
     }
 
-    async fn batch(&self, body: &[u8]) -> Result<Answered, ApiError> {
+    async fn recommend(&self, query: Query, style: Style, id: &RequestId) -> Result<Answered, ApiError> {
+        let id = id.clone();
+        let rendered = self
+            .engine
+            .compute(move |model| answer(model, &query).map(|items| Rendered::new(model, &items, style, &id)))
+            .await?;
+        self.answered(rendered.map_err(|error| unanswerable("", &error))?)
+    }
+
+    async fn batch(&self, body: &[u8], id: &RequestId) -> Result<Answered, ApiError> {
+        let queries = self.queries(body)?;
+        let (parts, of_part) = (queries.into_iter().enumerate().collect(), id.clone());
+        let answers = self
+            .engine
+            .compute_each(parts, move |model, (place, query): (usize, Query)| {
+                let items =
+                    answer(model, &query).map_err(|error| unanswerable(&format!("requests[{place}]."), &error))?;
+                Ok::<_, ApiError>(Rendered::new(model, &items, Style::Json, &of_part.part(place)))
+            })
+            .await??;
+        let revision = answers.first().map(|answer| answer.revision.clone()).unwrap_or_default();
+        let mut sources = BTreeMap::new();
+        for (source, items) in answers.iter().flat_map(|answer| &answer.sources) {
+            *sources.entry(*source).or_default() += items;
+        }
+        let bodies: Vec<Vec<u8>> = answers.into_iter().map(|answer| answer.body).collect();
+        self.answered(Rendered { body: render::batch(&bodies, id), revision, sources })
+    }
+
+    fn queries(&self, body: &[u8]) -> Result<Vec<Query>, ApiError> {
         let mut object = json::object(body)?;
         let requests =
             object.remove("requests").ok_or_else(|| ApiError::field("requests", "missing; expected a list"))?;
@@ -150,23 +197,18 @@ impl Api {
             };
             queries.push(json::query(request, &format!("{at}."), &limits)?);
         }
-        let (model, answers) = self
-            .engine
-            .compute(move |model| queries.iter().map(|query| answer(model, query)).collect::<Result<Vec<_>, _>>())
-            .await?;
-        let answers = answers.map_err(|error| unanswerable(&error))?;
-        for items in &answers {
-            self.count(items);
+        let items: usize = queries.iter().map(|query| query.n).sum();
+        if items > ITEMS_PER_BATCH_MAX {
+            let message = format!("{items} items in all; at most {ITEMS_PER_BATCH_MAX} are answered in one batch");
+            return Err(ApiError::field("requests", message));
         }
-        let rendered: Vec<Value> =
-            answers.iter().map(|items| render::recommendations(&model, items, Style::Json)).collect();
-        Ok(answered(json!({ "responses": rendered }), &model))
+        Ok(queries)
     }
 
-    async fn similar(&self, body: &[u8]) -> Result<Answered, ApiError> {
+    async fn similar(&self, body: &[u8], id: &RequestId) -> Result<Answered, ApiError> {
         let mut object = json::object(body)?;
-        let id = object.remove("item").ok_or_else(|| ApiError::field("item", "missing"))?;
-        let id = json::id("item", &id)?;
+        let item = object.remove("item").ok_or_else(|| ApiError::field("item", "missing"))?;
+        let item = json::id("item", &item)?;
         let n = match object.remove("n") {
             Some(n) => json::number_of_items("n", &n, &self.engine.limits())?,
             None => crate::limits::ITEMS_PER_ANSWER_DEFAULT,
@@ -174,27 +216,39 @@ impl Api {
         if let Some(key) = object.keys().next() {
             return Err(ApiError::field(key, "unknown field; known are item, n"));
         }
-        let (model, items) = self.engine.compute(move |model| similar(model, &id, n)).await?;
-        let items = items.ok_or_else(|| {
+        let id = id.clone();
+        let rendered = self
+            .engine
+            .compute(move |model| similar(model, &item, n).map(|items| Rendered::new(model, &items, Style::Json, &id)))
+            .await?;
+        self.answered(rendered.ok_or_else(|| {
             let detail = "item: the model does not know this id; ids are those of the training data, as text";
             ApiError::new(StatusCode::NOT_FOUND, "unknown-item", detail)
-        })?;
-        Ok(answered(render::recommendations(&model, &items, Style::Json), &model))
+        })?)
     }
 
-    fn count(&self, items: &[Item]) {
-        for item in items {
-            self.metrics.count_recommendation(item.source);
+    fn answered(&self, rendered: Rendered) -> Result<Answered, ApiError> {
+        let body = self.budget.send(rendered.body)?;
+        for (source, items) in rendered.sources {
+            self.metrics.count_recommendations(source, items);
         }
+        Ok(Answered { body, revision: Some(rendered.revision) })
     }
 }
 
-fn answered(body: Value, model: &ServingModel) -> Answered {
-    Answered { body, revision: Some(model.digest.revision().to_owned()) }
+impl Rendered {
+    fn new(model: &ServingModel, items: &[Item], style: Style, id: &RequestId) -> Self {
+        let mut sources = BTreeMap::new();
+        for item in items {
+            *sources.entry(item.source).or_default() += 1;
+        }
+        let body = render::recommendations(model, items, style, id);
+        Self { body, revision: model.digest.revision().to_owned(), sources }
+    }
 }
 
-fn unanswerable(error: &AnswerError) -> ApiError {
-    ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "unanswerable", error.to_string())
+fn unanswerable(at: &str, error: &AnswerError) -> ApiError {
+    ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "unanswerable", format!("{at}{error}"))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -217,25 +271,8 @@ fn content_type<B>(request: &Request<B>, route: &str) -> Result<ContentType, Api
     }
 }
 
-async fn read_body<B>(body: B) -> Result<Bytes, ApiError>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let limited = Limited::new(body, BODY_BYTES_MAX);
-    match tokio::time::timeout(BODY_TIMEOUT, limited.collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            let detail = format!("body: more than {BODY_BYTES_MAX} bytes; send fewer items, or several requests");
-            Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail))
-        }
-        Ok(Err(_)) => Err(ApiError::new(StatusCode::BAD_REQUEST, "body-incomplete", "body: ended before its length")),
-        Err(_) => Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow", "body: did not arrive in time")),
-    }
-}
-
-fn document(body: &Value, revision: Option<&str>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+fn document(body: Bytes, revision: Option<&str>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some(value) = revision.and_then(|revision| HeaderValue::from_str(revision).ok()) {

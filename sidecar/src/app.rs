@@ -3,18 +3,21 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use anyhow::{Context, Result};
-use model_snapshot::Snapshot;
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+};
 
 use crate::{
     admin::{Admin, Report},
     api::Api,
     engine::Engine,
     follower::{Follower, Places},
-    limits::DRAIN_GRACE,
+    limits::{ADMIN_CONNECTIONS_MAX, CONNECTIONS_MAX, DRAIN_GRACE},
+    loading,
     metrics::Metrics,
-    model::ServingModel,
-    server::serve,
+    server::{Ends, serve},
 };
 
 /// Where the model comes from.
@@ -46,7 +49,9 @@ pub struct App {
     pub admin_address: SocketAddr,
     drain: watch::Sender<bool>,
     stop: watch::Sender<bool>,
-    tasks: JoinSet<()>,
+    stop_admin: watch::Sender<bool>,
+    serving: JoinSet<()>,
+    admin: JoinHandle<()>,
 }
 
 impl App {
@@ -61,18 +66,18 @@ impl App {
         let report = Arc::new(Report::default());
         let (drain, draining) = watch::channel(false);
         let (stop, stopped) = watch::channel(false);
-        let mut tasks = JoinSet::new();
+        let (stop_admin, admin_stopped) = watch::channel(false);
+        let mut serving = JoinSet::new();
         match settings.source {
             ModelSource::File(path) => {
-                let snapshot = Snapshot::open(&path)?;
-                let model = ServingModel::new(snapshot.digest(), snapshot)?;
+                let model = loading::open(&path, None)?;
                 metrics.set_model(&model.describe());
                 report.update(|report| report.loaded = Some(model.describe()));
                 engine.swap(Arc::new(model));
             }
             ModelSource::Follow(places) => {
                 let follower = Follower::new(places, Arc::clone(&engine), Arc::clone(&metrics), Arc::clone(&report));
-                tasks.spawn(follower.run(stopped.clone()));
+                serving.spawn(follower.run(stopped.clone()));
             }
         }
         let bind = async |address: SocketAddr| {
@@ -81,25 +86,29 @@ impl App {
         let (listener, admin_listener) = (bind(settings.listen).await?, bind(settings.admin_listen).await?);
         let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
         let api = Arc::new(Api::new(Arc::clone(&engine), Arc::clone(&metrics)));
-        tasks.spawn(serve(listener, stopped.clone(), move |request| {
+        let ends = Ends { draining: draining.clone(), stopped };
+        serving.spawn(serve(listener, CONNECTIONS_MAX, ends, move |request| {
             let api = Arc::clone(&api);
             async move { api.handle(request).await }
         }));
-        let admin = Arc::new(Admin::new(engine, metrics, report, draining));
-        tasks.spawn(serve(admin_listener, stopped, move |request| {
+        let admin = Arc::new(Admin::new(engine, metrics, report, draining.clone()));
+        let ends = Ends { draining, stopped: admin_stopped };
+        let admin = tokio::spawn(serve(admin_listener, ADMIN_CONNECTIONS_MAX, ends, move |request| {
             let admin = Arc::clone(&admin);
             async move { admin.handle(&request) }
         }));
         tracing::info!(%address, %admin_address, "listening");
-        Ok(Self { address, admin_address, drain, stop, tasks })
+        Ok(Self { address, admin_address, drain, stop, stop_admin, serving, admin })
     }
 
-    /// Stops in order: unready first, then, once the endpoints have forgotten the pod, no new connections, then requests
-    /// in flight end.
+    /// Stops in order: unready first, and each answer closes its connection; once the endpoints have forgotten the pod, no
+    /// new connections; then requests in flight end. The admin port says so until the last of them.
     pub async fn stop(mut self) {
         self.drain.send_replace(true);
         tokio::time::sleep(DRAIN_GRACE).await;
         self.stop.send_replace(true);
-        while self.tasks.join_next().await.is_some() {}
+        while self.serving.join_next().await.is_some() {}
+        self.stop_admin.send_replace(true);
+        let _ = self.admin.await;
     }
 }

@@ -113,6 +113,9 @@ pub struct ServeArgs {
     /// Directory for verified snapshots.
     #[arg(long, default_value = paths::CACHE_DIR)]
     pub cache_dir: PathBuf,
+    /// How often the serving config is looked at, in milliseconds.
+    #[arg(long, default_value_t = crate::limits::CONFIG_POLL_MS_DEFAULT, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    pub config_poll_ms: u64,
     /// This pod's name.
     #[arg(long, env = paths::POD_NAME_ENV, hide = true)]
     pub pod_name: Option<String>,

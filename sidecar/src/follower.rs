@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use model_snapshot::{Snapshot, SnapshotError};
+use model_snapshot::SnapshotError;
 use sidecar_contract::{Digest, LoadFailure, RevisionRef, RevisionRole, ServingConfig};
 use store_client::{Store, StoreCredentials, StoreError};
 use tokio::{sync::watch, time::Instant};
@@ -19,10 +19,11 @@ use tokio::{sync::watch, time::Instant};
 use self::cache::Cache;
 use crate::{
     admin::Report,
-    answer::{POPULAR, Query, answer},
+    answer::POPULAR,
     engine::Engine,
     headroom,
-    limits::{CONFIG_BYTES_MAX, CONFIG_POLL, LOAD_RETRY_MAX, LOAD_RETRY_MIN, WARM_UP_ANSWERS},
+    limits::{CONFIG_BYTES_MAX, LOAD_RETRY_MAX, LOAD_RETRY_MIN},
+    loading,
     metrics::Metrics,
     model::{ModelError, ServingModel},
     server::told,
@@ -39,6 +40,8 @@ pub struct Places {
     pub cache_dir: PathBuf,
     /// This pod, for `loadsFirst`.
     pub pod_name: Option<String>,
+    /// How often the config is looked at.
+    pub config_poll: Duration,
 }
 
 /// Why a revision could not be loaded.
@@ -123,7 +126,7 @@ impl Follower {
                 () = told(&mut stop) => return,
             }
             tokio::select! {
-                () = tokio::time::sleep(CONFIG_POLL) => {}
+                () = tokio::time::sleep(self.places.config_poll) => {}
                 () = told(&mut stop) => {}
             }
         }
@@ -237,7 +240,7 @@ impl Follower {
         let opened = tokio::task::spawn_blocking({
             let (cache, digest, path) = (self.cache.clone(), digest.clone(), path.clone());
             move || {
-                let opened = open(digest.clone(), &path);
+                let opened = loading::open(&path, Some(&digest)).map_err(LoadError::from);
                 // Here, and not after the await: a shutdown stops waiting, and is no crash.
                 cache.unmark(&digest);
                 opened
@@ -297,17 +300,4 @@ fn read_limited(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
     std::fs::File::open(path)?.take(CONFIG_BYTES_MAX).read_to_string(&mut text)?;
     Ok(text)
-}
-
-/// Opens, verifies and warms a snapshot up.
-fn open(digest: Digest, path: &Path) -> Result<ServingModel, LoadError> {
-    let snapshot = Snapshot::open(path).map_err(ModelError::from)?;
-    snapshot.verify_digest(&digest).map_err(ModelError::from)?;
-    let model = ServingModel::new(digest, snapshot)?;
-    for row in 0..WARM_UP_ANSWERS {
-        let user = model.snapshot.user_id(row).map(str::to_owned);
-        // What matters is that pages are touched and nothing breaks; the items are not looked at.
-        let _ = answer(&model, &Query { user, n: 10, ..Query::default() });
-    }
-    Ok(model)
 }

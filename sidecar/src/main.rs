@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use recommender_sidecar::{
     args::{Cli, Command},
-    commands, telemetry,
+    commands,
+    limits::EXIT_TIMEOUT,
+    telemetry,
 };
 
 /// Threads that speak HTTP; computations have threads of their own, as many as the engine lets in.
@@ -24,12 +26,15 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<sidecar_contract::ExitCode> {
     telemetry::init(&cli.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(HTTP_THREADS).enable_all().build()?;
-    runtime.block_on(async {
+    let done = runtime.block_on(async {
         match cli.command {
             Command::Train(args) => commands::train::run(args).await,
             Command::Serve(args) => commands::serve::run(args).await.map(|()| sidecar_contract::ExitCode::Done),
             Command::Evaluate(args) => Ok(commands::evaluate::run(args).await),
             Command::Recommend(args) => commands::recommend::run(args).map(|()| sidecar_contract::ExitCode::Done),
         }
-    })
+    });
+    // A model that is still being opened need not be.
+    runtime.shutdown_timeout(EXIT_TIMEOUT);
+    done
 }

@@ -1,7 +1,11 @@
 //! Every metric name and label of the sidecar. Labels come from closed sets: routes, status codes, sources, reasons, and
 //! the few revisions that the serving config names; never a user or an item.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{PoisonError, RwLock},
+    time::Duration,
+};
 
 use http::StatusCode;
 use prometheus::{
@@ -14,11 +18,16 @@ use sidecar_contract::{LoadedModel, RevisionRef};
 const DURATION_BUCKETS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
 /// Label value where no model answered.
 const NO_REVISION: &str = "none";
+/// Label value of answers by a revision that was swapped out and forgotten while they were computed.
+const RETIRED_REVISION: &str = "retired";
 
 /// The sidecar's metrics on a registry of their own.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// Revisions that may be labels. Whoever makes a series with one holds the lock until it is there, so that a late
+    /// answer cannot bring a forgotten one back.
+    named: RwLock<BTreeSet<String>>,
     requests: IntCounterVec,
     durations: HistogramVec,
     in_flight: IntGauge,
@@ -109,6 +118,7 @@ impl Metrics {
                 "recall@k of a revision's run, for the model and its baseline.",
             )?,
             registry,
+            named: RwLock::default(),
             durations,
             in_flight,
         })
@@ -122,13 +132,20 @@ impl Metrics {
 
     /// One answered request.
     pub fn observe_request(&self, route: &str, code: StatusCode, revision: Option<&str>, took: Duration) {
-        self.requests.with_label_values(&[route, code.as_str(), revision.unwrap_or(NO_REVISION)]).inc();
+        let named = self.named.read().unwrap_or_else(PoisonError::into_inner);
+        let revision = match revision {
+            Some(revision) if named.contains(revision) => revision,
+            Some(_) => RETIRED_REVISION,
+            None => NO_REVISION,
+        };
+        self.requests.with_label_values(&[route, code.as_str(), revision]).inc();
+        drop(named);
         self.durations.with_label_values(&[route]).observe(took.as_secs_f64());
     }
 
-    /// One recommended item.
-    pub fn count_recommendation(&self, source: &str) {
-        self.recommendations.with_label_values(&[source]).inc();
+    /// Recommended items.
+    pub fn count_recommendations(&self, source: &str, items: u64) {
+        self.recommendations.with_label_values(&[source]).inc_by(items);
     }
 
     /// A revision that could not be loaded.
@@ -139,6 +156,8 @@ impl Metrics {
     /// A model was swapped in.
     pub fn set_model(&self, loaded: &LoadedModel) {
         let revision = loaded.digest.revision();
+        let mut named = self.named.write().unwrap_or_else(PoisonError::into_inner);
+        named.insert(revision.to_owned());
         self.model_info.reset();
         self.model_info.with_label_values(&[revision, &loaded.algorithm]).set(1);
         self.loaded_at.with_label_values(&[revision]).set(loaded.loaded_at);
@@ -161,11 +180,9 @@ impl Metrics {
                 }
             }
         }
-        let named = |revision: &str| {
-            revision == NO_REVISION
-                || Some(revision) == serving
-                || revisions.iter().any(|r| r.digest.revision() == revision)
-        };
+        let mut labels = self.named.write().unwrap_or_else(PoisonError::into_inner);
+        *labels = revisions.iter().map(|r| r.digest.revision()).chain(serving).map(str::to_owned).collect();
+        let named = |revision: &str| [NO_REVISION, RETIRED_REVISION].contains(&revision) || labels.contains(revision);
         forget(&self.requests, &named, |labels| self.requests.remove(labels));
         for gauge in [&self.trained_at, &self.loaded_at, &self.users, &self.items] {
             forget(gauge, &named, |labels| gauge.remove(labels));

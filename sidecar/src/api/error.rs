@@ -5,7 +5,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use serde_json::json;
 
-use crate::{engine::Refusal, limits::RETRY_AFTER_SECONDS};
+use crate::{api::request_id::RequestId, engine::Refusal, limits::RETRY_AFTER_SECONDS};
 
 /// A refused request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,13 +31,14 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, "invalid-field", format!("{field}: {detail}"))
     }
 
-    /// The response.
-    pub fn into_response(self) -> Response<Full<Bytes>> {
+    /// The response to a request.
+    pub fn into_response(self, id: &RequestId) -> Response<Full<Bytes>> {
         let body = json!({
             "type": format!("urn:recmesh:problem:{}", self.kind),
             "title": self.status.canonical_reason().unwrap_or("error"),
             "status": self.status.as_u16(),
             "detail": self.detail,
+            "requestId": id.as_str(),
         });
         let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
         *response.status_mut() = self.status;
@@ -55,11 +56,12 @@ impl ApiError {
 
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
-        let kind = match refusal {
-            Refusal::NotReady => "not-ready",
-            Refusal::Overloaded => "overloaded",
-            Refusal::TooSlow => "too-slow",
+        let (status, kind) = match refusal {
+            Refusal::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "not-ready"),
+            Refusal::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+            Refusal::TooSlow => (StatusCode::SERVICE_UNAVAILABLE, "too-slow"),
+            Refusal::Failed => return Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", refusal.to_string()),
         };
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, format!("{refusal}; try again in a moment"))
+        Self::new(status, kind, format!("{refusal}; try again in a moment"))
     }
 }

@@ -7,7 +7,7 @@ pub fn document() -> Value {
     let problem = json!({"description": "What is wrong, with which field, and what to try (RFC 9457)",
         "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}});
     let ok = |schema: &str| {
-        json!({"description": "The answer; header x-model-revision names the revision that made it",
+        json!({"description": "The answer; header x-model-revision names the revision that made it, x-request-id the request",
             "content": {"application/json": {"schema": {"$ref": format!("#/components/schemas/{schema}")}}}})
     };
     let body = |schema: &str| json!({"required": true, "content": {"application/json": {"schema": {"$ref": format!("#/components/schemas/{schema}")}}}});
@@ -53,10 +53,11 @@ fn schemas() -> Value {
         "BatchRequest": {"type": "object", "additionalProperties": false, "required": ["requests"], "properties": {
             "requests": {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/RecommendRequest"}}}},
         "BatchResponse": {"type": "object", "properties": {
+            "requestId": {"type": "string"},
             "responses": {"type": "array", "items": {"$ref": "#/components/schemas/Recommendations"}}}},
         "SimilarRequest": {"type": "object", "additionalProperties": false, "required": ["item"], "properties": {
             "item": id, "n": {"type": "integer", "minimum": 1, "default": 10}}},
-        "Recommendations": {"description": "The form gets `recommendations`, JSON gets the rest", "type": "object", "properties": {
+        "Recommendations": {"description": "The form gets `recommendations` and `requestId`, JSON gets the rest", "type": "object", "properties": {
             "recommendations": {"type": "array", "items": {"type": "string"}},
             "requestId": {"type": "string"},
             "model": {"type": "object", "properties": {"revision": {"type": "string"}, "variant": {"type": "string"}}},
@@ -64,12 +65,14 @@ fn schemas() -> Value {
                 "id": {"type": "string"}, "title": {"type": "string"}, "score": {"type": "number"},
                 "source": {"enum": ["model", "fold-in", "popular", "similar"]}}}}}},
         "Model": {"type": "object", "properties": {
+            "requestId": {"type": "string"},
             "revision": {"type": "string"}, "digest": {"type": "string"}, "algorithm": {"type": "object"},
             "users": {"type": "integer"}, "items": {"type": "integer"}, "interactions": {"type": "integer"},
             "factors": {"type": "integer"}, "answers": {"enum": ["full", "popular"], "description": "popular: a first model that \
     did not pass its quality gate answers by its popularity alone"},
             "loadedAt": {"type": "integer", "description": "Seconds since 1970"}}},
         "Problem": {"type": "object", "properties": {
-            "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"}, "detail": {"type": "string"}}},
+            "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"}, "detail": {"type": "string"},
+            "requestId": {"type": "string", "description": "Also in header x-request-id; a sane one of the request is taken over"}}},
     })
 }

@@ -1,18 +1,11 @@
-//! Answers as JSON documents.
-
-use std::{
-    hash::{BuildHasher, RandomState},
-    sync::{
-        LazyLock,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+//! Answers as JSON documents, written straight from the model: a long answer is never held twice.
 
 use model_snapshot::Metadata;
+use serde::Serialize;
 use serde_json::{Value, json};
 use sidecar_contract::LoadedModel;
 
-use crate::{answer::Item, model::ServingModel};
+use crate::{answer::Item, api::request_id::RequestId, model::ServingModel};
 
 /// The variant of a Recommender that serves one revision to everybody.
 const ONLY_VARIANT: &str = "default";
@@ -20,34 +13,87 @@ const ONLY_VARIANT: &str = "default";
 /// Which door asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
-    /// `{"recommendations": [ids]}`.
+    /// `{"recommendations": [ids], "requestId"}`.
     Form,
     /// `{"requestId", "model", "items": [{"id", "title", "score", "source"}]}`.
     Json,
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FormAnswer<'a> {
+    recommendations: Vec<&'a str>,
+    request_id: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct JsonAnswer<'a> {
+    request_id: &'a str,
+    model: ModelName<'a>,
+    items: Vec<JsonItem<'a>>,
+}
+
+#[derive(Serialize)]
+struct ModelName<'a> {
+    revision: &'a str,
+    variant: &'a str,
+}
+
+#[derive(Serialize)]
+struct JsonItem<'a> {
+    id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<&'a str>,
+    score: f32,
+    source: &'a str,
+}
+
 /// A list of items.
-pub fn recommendations(model: &ServingModel, items: &[Item], style: Style) -> Value {
+pub fn recommendations(model: &ServingModel, items: &[Item], style: Style, id: &RequestId) -> Vec<u8> {
     let snapshot = &model.snapshot;
     match style {
-        Style::Form => {
-            let ids: Vec<&str> = items.iter().filter_map(|item| snapshot.item_id(item.row)).collect();
-            json!({ "recommendations": ids })
-        }
-        Style::Json => {
-            let items: Vec<Value> = items.iter().filter_map(|item| render_item(model, item)).collect();
-            json!({
-                "requestId": request_id(),
-                "model": {"revision": model.digest.revision(), "variant": ONLY_VARIANT},
-                "items": items,
-            })
-        }
+        Style::Form => json_bytes(&FormAnswer {
+            recommendations: items.iter().filter_map(|item| snapshot.item_id(item.row)).collect(),
+            request_id: id.as_str(),
+        }),
+        Style::Json => json_bytes(&JsonAnswer {
+            request_id: id.as_str(),
+            model: ModelName { revision: model.digest.revision(), variant: ONLY_VARIANT },
+            items: items
+                .iter()
+                .filter_map(|item| {
+                    let (id, title) = (snapshot.item_id(item.row)?, snapshot.title(item.row));
+                    Some(JsonItem { id, title, score: item.score, source: item.source })
+                })
+                .collect(),
+        }),
     }
 }
 
+/// The answers of a batch, each of which is a document already.
+pub fn batch(answers: &[Vec<u8>], id: &RequestId) -> Vec<u8> {
+    let mut body = b"{\"requestId\":".to_vec();
+    body.extend_from_slice(&json_bytes(&id.as_str()));
+    body.extend_from_slice(b",\"responses\":[");
+    for (place, answer) in answers.iter().enumerate() {
+        if place > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(answer);
+    }
+    body.extend_from_slice(b"]}");
+    body
+}
+
+fn json_bytes<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).expect("texts and numbers serialize")
+}
+
 /// The loaded model.
-pub fn model(loaded: &LoadedModel, metadata: &Metadata) -> Value {
+pub fn model(loaded: &LoadedModel, metadata: &Metadata, id: &RequestId) -> Value {
     json!({
+        "requestId": id.as_str(),
         "revision": loaded.digest.revision(),
         "digest": loaded.digest,
         "algorithm": metadata.algorithm,
@@ -58,21 +104,4 @@ pub fn model(loaded: &LoadedModel, metadata: &Metadata) -> Value {
         "answers": loaded.answers,
         "loadedAt": loaded.loaded_at,
     })
-}
-
-fn render_item(model: &ServingModel, item: &Item) -> Option<Value> {
-    let mut value = json!({"id": model.snapshot.item_id(item.row)?, "score": item.score, "source": item.source});
-    if let (Some(title), Value::Object(object)) = (model.snapshot.title(item.row), &mut value)
-        && !title.is_empty()
-    {
-        object.insert("title".to_owned(), Value::from(title));
-    }
-    Some(value)
-}
-
-/// Sixteen hex digits, different in every answer and unguessable across restarts: later feedback names them.
-fn request_id() -> String {
-    static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    format!("{:016x}", KEY.hash_one(NEXT.fetch_add(1, Ordering::Relaxed)))
 }

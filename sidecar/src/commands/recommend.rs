@@ -5,7 +5,10 @@ use model_snapshot::Snapshot;
 
 use crate::{
     answer::{Query, answer},
-    api::render::{Style, recommendations},
+    api::{
+        render::{Style, recommendations},
+        request_id::RequestId,
+    },
     args::RecommendArgs,
     model::ServingModel,
 };
@@ -26,7 +29,8 @@ pub fn run(args: RecommendArgs) -> Result<()> {
     let history = args.history.into_iter().map(|item| (item, 1.0)).collect();
     let items = answer(&model, &Query { user: args.user, n: args.n, history, ..Query::default() })?;
     if args.json {
-        println!("{}", recommendations(&model, &items, Style::Json));
+        let body = recommendations(&model, &items, Style::Json, &RequestId::fresh());
+        println!("{}", String::from_utf8_lossy(&body));
         return Ok(());
     }
     println!("{:<24} {:>9}  {:<8} TITLE", "ITEM", "SCORE", "SOURCE");

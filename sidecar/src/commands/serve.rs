@@ -1,5 +1,7 @@
 //! `recmesh-sidecar serve`: until SIGTERM or Ctrl-C.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use sidecar_contract::paths;
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,8 +24,10 @@ pub async fn run(args: ServeArgs) -> Result<()> {
             credentials_dir: args.credentials_dir,
             cache_dir: args.cache_dir,
             pod_name: args.pod_name,
+            config_poll: Duration::from_millis(args.config_poll_ms),
         }),
     };
+    crate::open_files::raise_limit();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let app = App::start(Settings { listen: args.listen, admin_listen: args.admin_listen, source }).await?;

@@ -1,6 +1,6 @@
 //! The follower against a store in a directory: what swaps, and what leaves the last good model in place.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use recommender_sidecar::{
     admin::Report,
@@ -32,6 +32,7 @@ fn follower(directory: &Path) -> (Arc<Engine>, Arc<Report>, Follower) {
         credentials_dir: directory.join("no-credentials"),
         cache_dir: directory.join("cache"),
         pod_name: Some("pod-a".into()),
+        config_poll: Duration::from_millis(10),
     };
     let metrics = Arc::new(Metrics::new().unwrap());
     let follower = Follower::new(places, Arc::clone(&engine), metrics, Arc::clone(&report));

@@ -1,0 +1,143 @@
+//! Bodies in and answers out, within one budget of bytes for all connections: slow senders and slow readers together cannot
+//! fill the memory.
+
+use std::{pin::pin, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+use http_body_util::BodyExt as _;
+use hyper::body::Body;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::{
+    api::error::ApiError,
+    engine::Refusal,
+    limits::{ANSWER_BYTES_MAX, BODY_BYTES_MAX, BODY_TIMEOUT, TRANSFER_BYTES_MAX},
+};
+
+/// Bytes that all bodies and answers together may hold.
+#[derive(Debug)]
+pub struct Budget(Arc<Semaphore>);
+
+/// A body, and its part of the budget while it lives.
+#[derive(Debug)]
+pub struct Received {
+    /// All of it.
+    pub bytes: BytesMut,
+    held: Option<OwnedSemaphorePermit>,
+}
+
+/// An answer that holds its part of the budget until the last of its bytes is sent.
+struct Held {
+    bytes: Vec<u8>,
+    _part: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(TRANSFER_BYTES_MAX)))
+    }
+}
+
+impl Budget {
+    fn part(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
+        let bytes = u32::try_from(bytes).map_err(|_| Refusal::Overloaded)?;
+        Arc::clone(&self.0).try_acquire_many_owned(bytes).map_err(|_| Refusal::Overloaded)
+    }
+
+    /// Puts an answer into the budget.
+    ///
+    /// # Errors
+    /// One that is too long, or no room.
+    pub fn send(&self, bytes: Vec<u8>) -> Result<Bytes, ApiError> {
+        if bytes.len() > ANSWER_BYTES_MAX {
+            let detail = format!(
+                "the answer has {} bytes; at most {ANSWER_BYTES_MAX} are sent: ask for fewer items, or in several requests",
+                bytes.len()
+            );
+            return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "answer-too-large", detail));
+        }
+        let part = self.part(bytes.len())?;
+        Ok(Bytes::from_owner(Held { bytes, _part: part }))
+    }
+
+    /// Reads a body: at most [`BODY_BYTES_MAX`], for at most [`BODY_TIMEOUT`].
+    ///
+    /// # Errors
+    /// Too long, too slow, cut off, or no room.
+    pub async fn receive<B>(&self, body: B) -> Result<Received, ApiError>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
+            return Err(too_large());
+        }
+        tokio::time::timeout(BODY_TIMEOUT, self.collect(body)).await.unwrap_or_else(|_| {
+            let detail = format!("body: did not arrive within {} s", BODY_TIMEOUT.as_secs());
+            Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow", detail))
+        })
+    }
+
+    async fn collect<B>(&self, body: B) -> Result<Received, ApiError>
+    where
+        B: Body<Data = Bytes>,
+    {
+        let mut body = pin!(body);
+        let mut received = Received { bytes: BytesMut::new(), held: None };
+        while let Some(frame) = body.frame().await {
+            let cut_off =
+                |_| ApiError::new(StatusCode::BAD_REQUEST, "body-incomplete", "body: ended before its length");
+            // What is no data is a trailer, of which there is nothing to know.
+            let Ok(data) = frame.map_err(cut_off)?.into_data() else { continue };
+            if received.bytes.len() + data.len() > BODY_BYTES_MAX {
+                return Err(too_large());
+            }
+            let part = self.part(data.len())?;
+            match &mut received.held {
+                Some(held) => held.merge(part),
+                none => *none = Some(part),
+            }
+            received.bytes.extend_from_slice(&data);
+        }
+        Ok(received)
+    }
+}
+
+fn too_large() -> ApiError {
+    let detail = format!("body: more than {BODY_BYTES_MAX} bytes; send fewer items, or several requests");
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Full;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn bodies_and_answers_share_one_budget_and_give_it_back() {
+        let budget = Budget::default();
+        let body = || Full::new(Bytes::from(vec![b' '; BODY_BYTES_MAX]));
+        let mut held = Vec::new();
+        for _ in 0..TRANSFER_BYTES_MAX / BODY_BYTES_MAX {
+            held.push(budget.receive(body()).await.unwrap());
+        }
+        assert_eq!(budget.receive(body()).await.unwrap_err().status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(budget.send(vec![0; 10]).unwrap_err().status, StatusCode::SERVICE_UNAVAILABLE);
+        held.pop();
+        let answer = budget.send(vec![0; BODY_BYTES_MAX]).unwrap();
+        let part = answer.slice(10..20);
+        drop(answer);
+        assert!(budget.receive(body()).await.is_err()); // A part of it is still being sent.
+        drop(part);
+        budget.receive(body()).await.unwrap();
+        assert_eq!(budget.send(vec![0; ANSWER_BYTES_MAX + 1]).unwrap_err().kind, "answer-too-large");
+    }
+}
