@@ -6,3 +6,4 @@ mod data;
 mod failures; // what is wrong is said, and mending it recovers
 mod life; // train, serve, change, delete
 mod metrics; // what the real Prometheus sees
+mod revisions; // gate, pin, promotion, history

@@ -19,3 +19,15 @@ pub async fn until<T>(what: &str, mut probe: impl FnMut() -> Result<T>) -> Resul
         }
     }
 }
+
+/// [`until`] for a probe that waits itself.
+pub async fn until_async<T>(what: &str, mut probe: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+    let begin = Instant::now();
+    loop {
+        match probe().await {
+            Ok(value) => return Ok(value),
+            Err(error) if begin.elapsed() > PATIENCE => bail!("gave up waiting until {what}: {error:#}"),
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}
