@@ -13,7 +13,8 @@ pub struct DataSpec {
     /// user did with one item.
     pub source: SourceSpec,
 
-    /// How rows are written: csv, tsv, jsonl or parquet. Absent: guessed from the source's name (ratings.tsv), else csv.
+    /// How rows are written: csv, tsv, jsonl or parquet. Absent: guessed from each file's name (ratings.tsv), else csv.
+    /// Text may be compressed with gzip or zstd.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
 
@@ -39,7 +40,7 @@ pub struct DataSpec {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SourceSpec {
-    /// An object in a bucket. Example: s3://shop/ratings.csv.
+    /// An object in a bucket, or with a trailing slash every object below a prefix. Example: s3://shop/ratings.csv.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub url: Option<String>,
@@ -80,14 +81,15 @@ pub struct ConfigMapKey {
     pub key: String,
 }
 
-/// One file of a volume.
+/// A file or a directory of a volume.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct VolumeFile {
     /// Name of the PersistentVolumeClaim, in the Recommender's namespace.
     #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub claim_name: String,
-    /// The file, from the root of the volume and without a leading slash. Example: exports/ratings.csv.
+    /// The file, or a directory for all files below it, from the root of the volume and without a leading slash. Example:
+    /// exports/ratings.csv.
     #[schemars(length(min = 1, max = 1024))]
     pub path: String,
 }

@@ -4,7 +4,6 @@
 use crate::rules::Rule;
 
 const SOURCES: &[&str] = &["spec.data.source", "spec.data.items.source"];
-const TABLES: &[&str] = &["spec.data", "spec.data.items"];
 
 /// The refusals.
 pub const NOT_YET: &[Rule] = &[
@@ -13,27 +12,6 @@ pub const NOT_YET: &[Rule] = &[
         rule: "!has(self.url) || !self.url.matches('^(gs|az|https?)://')",
         message: "source.url: gs://, az:// and http(s):// come with a later version; use s3://<bucket>/<key>, a configMap or \
                   a persistentVolumeClaim",
-    },
-    Rule {
-        at: SOURCES,
-        rule: "!has(self.url) || !self.url.endsWith('/')",
-        message: "source.url: a prefix of many objects (a trailing slash) comes with a later version; use the key of one \
-                  object, for example s3://shop/ratings.csv",
-    },
-    Rule {
-        at: SOURCES,
-        rule: "![has(self.url) ? self.url : '', has(self.configMap) ? self.configMap.key : '', \
-               has(self.persistentVolumeClaim) ? self.persistentVolumeClaim.path : '']\
-               .exists(name, name.matches('[.](gz|zst|bz2|xz|zip|lz4)$'))",
-        message: "source: compressed files come with a later version; use the file as it was before compression",
-    },
-    Rule {
-        at: TABLES,
-        rule: "has(self.format) ? self.format in ['csv', 'tsv'] : \
-               ![has(self.source.url) ? self.source.url : '', has(self.source.configMap) ? self.source.configMap.key : '', \
-               has(self.source.persistentVolumeClaim) ? self.source.persistentVolumeClaim.path : '']\
-               .exists(name, name.matches('[.](jsonl|ndjson|parquet)$'))",
-        message: "format: jsonl and parquet come with a later version; use csv or tsv",
     },
     Rule {
         at: &["spec.data"],

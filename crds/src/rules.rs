@@ -44,10 +44,16 @@ pub const RULES: &[Rule] = &[
     Rule {
         at: SOURCES,
         rule: "!has(self.persistentVolumeClaim) || !(self.persistentVolumeClaim.path.startsWith('/') || \
-               self.persistentVolumeClaim.path.endsWith('/') || \
                self.persistentVolumeClaim.path.matches('(^|/)[.][.]?(/|$)'))",
-        message: "source.persistentVolumeClaim.path: write the path of one file from the root of the volume, without a \
-                  leading slash and without . or .., for example exports/ratings.csv",
+        message: "source.persistentVolumeClaim.path: write the path of a file or directory from the root of the volume, \
+                  without a leading slash and without . or .., for example exports/ratings.csv",
+    },
+    Rule {
+        at: SOURCES,
+        rule: "![has(self.url) ? self.url : '', has(self.configMap) ? self.configMap.key : '', \
+               has(self.persistentVolumeClaim) ? self.persistentVolumeClaim.path : '']\
+               .exists(name, name.matches('[.](bz2|xz|zip|lz4|7z|lzo)$'))",
+        message: "source: compressed in a way that is not read; use gzip (.gz) or zstd (.zst)",
     },
     Rule {
         at: &["spec.data.csv", "spec.data.items.csv"],

@@ -128,11 +128,11 @@ fn source(spec: &SourceSpec, field: &str, namespace: &str, problems: &mut Vec<St
     let mount = if field == "data.source" { INTERACTIONS_MOUNT } else { ITEMS_MOUNT };
     let file = |path: &str| format!("file://{}/{mount}/{path}", paths::DATA_DIR);
     match (&spec.url, &spec.config_map, &spec.persistent_volume_claim) {
-        (Some(url), None, None) if url.starts_with("s3://") && !url.ends_with('/') => {
+        (Some(url), None, None) if url.starts_with("s3://") => {
             Some(Source { url: url.clone(), described_as: url.clone() })
         }
         (Some(url), None, None) => {
-            problems.push(format!("{field}.url: {url:?}; expected s3://bucket/key.csv"));
+            problems.push(format!("{field}.url: {url:?}; expected s3://bucket/key.csv, or s3://bucket/prefix/"));
             None
         }
         (None, Some(map), None) => Some(Source {

@@ -107,5 +107,5 @@ fn the_examples_are_recommenders() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 3);
+    assert!(seen >= 4, "{seen}");
 }

@@ -5,14 +5,13 @@ use std::path::Path;
 use sidecar_contract::{Digest, RowCounts, TrainingConfig, canonical_json};
 
 use crate::{
-    delimited::delimiter,
     failure::Stop,
     interactions::{InteractionReader, RawInteractions},
     items_table::{ItemAttributes, ItemsReader},
     limits::Limits,
     merge::{Merged, merge},
     progress::{Event, Progress, Step},
-    records::{RecordCutter, Row},
+    read::{Form, read_all},
     source::{Source, Stat},
 };
 
@@ -20,8 +19,8 @@ use crate::{
 pub(crate) struct Sources<'a> {
     config: &'a TrainingConfig,
     rows: Source,
-    rows_delimiter: u8,
-    items: Option<(Source, u8)>,
+    rows_form: Form<'a>,
+    items: Option<(Source, Form<'a>)>,
 }
 
 /// What the sources hold.
@@ -47,18 +46,18 @@ impl Stats {
 impl<'a> Sources<'a> {
     pub(crate) fn new(config: &'a TrainingConfig, data_dir: &Path) -> Result<Self, Stop> {
         let rows = Source::new(&config.source, "spec.data.source", data_dir)?;
-        let rows_delimiter =
-            delimiter(config.format, &config.csv, &config.source.url, &rows.described_as, "spec.data")?;
+        let rows_form = Form { format: config.format, csv: &config.csv, spec_field: "spec.data" };
+        rows_form.check()?;
         let items = match &config.items {
             None => None,
             Some(items) => {
                 let source = Source::new(&items.source, "spec.data.items.source", data_dir)?;
-                let url = &items.source.url;
-                let delimiter = delimiter(items.format, &items.csv, url, &source.described_as, "spec.data.items")?;
-                Some((source, delimiter))
+                let form = Form { format: items.format, csv: &items.csv, spec_field: "spec.data.items" };
+                form.check()?;
+                Some((source, form))
             }
         };
-        Ok(Self { config, rows, rows_delimiter, items })
+        Ok(Self { config, rows, rows_form, items })
     }
 
     pub(crate) async fn stat(&self) -> Result<Stats, Stop> {
@@ -78,31 +77,48 @@ impl<'a> Sources<'a> {
         progress: &dyn Progress,
         counts: &mut RowCounts,
     ) -> Result<Data, Stop> {
-        let raw = self.read_interactions(&before.rows, limits, progress, counts).await?;
+        let read = tokio::task::block_in_place(|| self.read_as_is(before, limits, progress, counts));
+        // What is wrong with data that moved under the reader may be right by now.
+        match read {
+            Err(retry @ Stop::Retry { .. }) => Err(retry),
+            read => {
+                if self.stat().await?.version() != before.version() {
+                    return Err(Stop::retry(format!(
+                        "{} changed while it was read; the run is tried again",
+                        self.rows.described_as
+                    )));
+                }
+                read
+            }
+        }
+    }
+
+    fn read_as_is(
+        &self,
+        before: &Stats,
+        limits: Limits,
+        progress: &dyn Progress,
+        counts: &mut RowCounts,
+    ) -> Result<Data, Stop> {
+        let raw = self.read_interactions(&before.rows, limits, progress, counts)?;
         progress.event(&Event::RowsDone {
             read: raw.counts.read,
             kept: raw.counts.kept,
             dropped: &raw.dropped.described(),
         });
         progress.event(&Event::Step(Step::Intern));
-        let interactions = tokio::task::block_in_place(|| merge(raw));
+        let interactions = merge(raw);
         counts.merged = interactions.duplicates;
         progress.event(&Event::Interned {
             users: interactions.user_ids.len() as u64,
             items: interactions.item_ids.len() as u64,
             interactions: interactions.items.len() as u64,
         });
-        let attributes = self.read_items(&interactions).await?;
-        if self.stat().await?.version() != before.version() {
-            return Err(Stop::retry(format!(
-                "{} changed while it was read; the run is tried again",
-                self.rows.described_as
-            )));
-        }
+        let attributes = self.read_items(before.items.as_ref(), &interactions)?;
         Ok(Data { interactions, attributes })
     }
 
-    async fn read_interactions(
+    fn read_interactions(
         &self,
         stat: &Stat,
         limits: Limits,
@@ -110,43 +126,22 @@ impl<'a> Sources<'a> {
         counts: &mut RowCounts,
     ) -> Result<RawInteractions, Stop> {
         progress.event(&Event::Step(Step::Read));
-        let mut reader =
-            InteractionReader::new(&self.rows.described_as, &self.config.columns, &self.config.csv, limits);
-        let read = read_all(&self.rows, self.rows_delimiter, &mut reader, InteractionReader::row, |reader, bytes| {
+        let mut reader = InteractionReader::new(&self.rows.described_as, &self.config.columns, limits);
+        let read = read_all(&self.rows, stat, self.rows_form, &mut reader, &|reader: &InteractionReader<'_>, bytes| {
             let (read, kept, dropped) = reader.progress();
             progress.event(&Event::Rows { read, kept, dropped, bytes, bytes_total: stat.size_bytes });
         });
-        let read = read.await;
         *counts = reader.counts();
         read?;
         reader.finish()
     }
 
-    async fn read_items(&self, interactions: &Merged) -> Result<ItemAttributes, Stop> {
-        let (Some((source, delimiter)), Some(config)) = (&self.items, &self.config.items) else {
+    fn read_items(&self, stat: Option<&Stat>, interactions: &Merged) -> Result<ItemAttributes, Stop> {
+        let (Some((source, form)), Some(config), Some(stat)) = (&self.items, &self.config.items, stat) else {
             return Ok(ItemAttributes::default());
         };
         let mut reader = ItemsReader::new(&source.described_as, config);
-        read_all(source, *delimiter, &mut reader, ItemsReader::row, |_, _| ()).await?;
+        read_all(source, stat, *form, &mut reader, &|_, _| ())?;
         reader.finish(&interactions.item_ids)
     }
-}
-
-/// Feeds every row of a source to `reader`; `after_chunk` hears how many bytes were read.
-async fn read_all<R>(
-    source: &Source,
-    delimiter: u8,
-    reader: &mut R,
-    row: impl Fn(&mut R, Row<'_>) -> Result<(), Stop>,
-    after_chunk: impl Fn(&R, u64),
-) -> Result<(), Stop> {
-    let mut chunks = source.read().await?;
-    let mut cutter = RecordCutter::new(delimiter);
-    let mut bytes = 0;
-    while let Some(chunk) = chunks.next().await? {
-        bytes += chunk.len() as u64;
-        cutter.feed(&chunk, &mut |found: Row<'_>| row(reader, found))?;
-        after_chunk(reader, bytes);
-    }
-    cutter.finish(&mut |found: Row<'_>| row(reader, found))
 }

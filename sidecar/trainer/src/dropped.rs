@@ -14,10 +14,12 @@ pub(crate) enum DropReason {
     BadTimestamp,
     WrongFieldCount,
     RowTooLong,
+    NotJson,
+    WrongType,
 }
 
 impl DropReason {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::EmptyUser,
         Self::EmptyItem,
         Self::IdTooLong,
@@ -27,6 +29,8 @@ impl DropReason {
         Self::BadTimestamp,
         Self::WrongFieldCount,
         Self::RowTooLong,
+        Self::NotJson,
+        Self::WrongType,
     ];
 
     pub(crate) fn as_str(self) -> &'static str {
@@ -40,6 +44,8 @@ impl DropReason {
             Self::BadTimestamp => "badTimestamp",
             Self::WrongFieldCount => "wrongFieldCount",
             Self::RowTooLong => "rowTooLong",
+            Self::NotJson => "notJson",
+            Self::WrongType => "wrongType",
         }
     }
 }

@@ -1,16 +1,18 @@
 //! Rows of the source to interactions: which are kept, which are dropped and why.
 
-use sidecar_contract::{Columns, Csv, RowCounts};
+use sidecar_contract::{Columns, RowCounts};
 
 use crate::{
-    columns::{Header, Positions},
     dropped::{DropReason, Dropped},
     failure::{FailureReason, Stop},
     interner::Interner,
-    limits::{DROPPED_SHARE_MAX, ID_BYTES_MAX, Limits},
-    records::{Record, Row},
-    timestamp::parse_micros,
+    limits::{DROPPED_SHARE_MAX, Limits},
+    table::{Cell, Digits, Role, Taker, WANTED_MAX, Wanted},
 };
+
+/// Columns that are used when the table has them and the resource names no other.
+const RATING_BY_DEFAULT: &str = "rating";
+const TIMESTAMP_BY_DEFAULT: &str = "timestamp";
 
 /// A kept row, with provisional numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,22 +37,18 @@ pub(crate) struct RawInteractions {
 /// Takes one row after the other.
 pub(crate) struct InteractionReader<'a> {
     described_as: &'a str,
-    columns: &'a Columns,
-    csv: &'a Csv,
+    wanted: [Wanted; WANTED_MAX],
     limits: Limits,
-    layout: Option<Layout>,
+    /// Which columns there are: the same in every file.
+    present: Option<[bool; WANTED_MAX]>,
     users: Interner,
     items: Interner,
     rows: Vec<RawRow>,
     times: Vec<i64>,
     read: u64,
     dropped: Dropped,
-}
-
-#[derive(Clone, Copy)]
-struct Layout {
-    positions: Positions,
-    fields: usize,
+    user_digits: Digits,
+    item_digits: Digits,
 }
 
 /// What one row says.
@@ -62,65 +60,33 @@ struct Parsed<'a> {
 }
 
 impl<'a> InteractionReader<'a> {
-    pub(crate) fn new(described_as: &'a str, columns: &'a Columns, csv: &'a Csv, limits: Limits) -> Self {
+    pub(crate) fn new(described_as: &'a str, columns: &Columns, limits: Limits) -> Self {
+        let Columns { user, item, rating, timestamp } = columns.clone();
+        let wanted = |column, by_default, spec_field, role| Wanted { column, by_default, spec_field, role };
         Self {
             described_as,
-            columns,
-            csv,
+            wanted: [
+                wanted(Some(user), None, "spec.data.columns.user", Role::Id),
+                wanted(Some(item), None, "spec.data.columns.item", Role::Id),
+                wanted(rating, Some(RATING_BY_DEFAULT), "spec.data.columns.rating", Role::Number),
+                wanted(timestamp, Some(TIMESTAMP_BY_DEFAULT), "spec.data.columns.timestamp", Role::Time),
+            ],
             limits,
-            layout: None,
+            present: None,
             users: Interner::default(),
             items: Interner::default(),
             rows: Vec::new(),
             times: Vec::new(),
             read: 0,
             dropped: Dropped::default(),
+            user_digits: Digits::default(),
+            item_digits: Digits::default(),
         }
     }
 
     /// Rows read, kept and dropped so far.
     pub(crate) fn progress(&self) -> (u64, u64, u64) {
         (self.read, self.rows.len() as u64, self.dropped.total())
-    }
-
-    /// One more row of the file; the first one is the header, or says how many fields there are.
-    pub(crate) fn row(&mut self, row: Row<'_>) -> Result<(), Stop> {
-        let layout = match (self.layout, row) {
-            (Some(layout), _) => layout,
-            (None, Row::Record(first)) => {
-                let header = Header::new(self.described_as, self.csv, first);
-                let positions = header.interactions(self.columns)?;
-                let layout = Layout { positions, fields: header.fields() };
-                self.layout = Some(layout);
-                if self.csv.header {
-                    return Ok(());
-                }
-                layout
-            }
-            (None, Row::TooLong { .. }) => {
-                return Err(Stop::bad_data(format!(
-                    "the first line of {} is longer than {} bytes: is this delimited text?",
-                    self.described_as,
-                    crate::limits::ROW_BYTES_MAX
-                )));
-            }
-        };
-        let (parsed, lines) = match row {
-            Row::TooLong { lines } => (Err(DropReason::RowTooLong), lines),
-            Row::Record(record) => (parse(record, layout), record.lines()),
-        };
-        match parsed {
-            Ok(parsed) => {
-                self.read += 1;
-                self.keep(&parsed)
-            }
-            Err(reason) => {
-                // A quote that is never closed swallows lines: they count as the rows that they would have been.
-                self.read += lines;
-                self.dropped.add(reason, self.read + 1 - lines, lines);
-                Ok(())
-            }
-        }
     }
 
     fn keep(&mut self, parsed: &Parsed<'_>) -> Result<(), Stop> {
@@ -144,8 +110,11 @@ impl<'a> InteractionReader<'a> {
     /// The file is over: what was read, if it can be trusted.
     pub(crate) fn finish(self) -> Result<RawInteractions, Stop> {
         let source = self.described_as;
-        let Some(layout) = self.layout else {
-            return Err(Stop::bad_data(format!("{source} is empty: expected a header and at least one row")));
+        let Some([_, _, _, timed]) = self.present else {
+            return Err(Stop::bad_data(match self.read {
+                0 => format!("{source} is empty: expected a header and at least one row"),
+                read => format!("no row of {source} can be used: {read} read, dropped {}", self.dropped.described()),
+            }));
         };
         let dropped = self.dropped.total();
         let described = self.dropped.described();
@@ -171,7 +140,7 @@ impl<'a> InteractionReader<'a> {
             users: self.users,
             items: self.items,
             rows: self.rows,
-            times: layout.positions.timestamp.map(|_| self.times),
+            times: timed.then_some(self.times),
             counts,
             dropped: self.dropped,
         })
@@ -183,32 +152,60 @@ impl<'a> InteractionReader<'a> {
     }
 }
 
-fn parse(record: Record<'_>, layout: Layout) -> Result<Parsed<'_>, DropReason> {
-    let Layout { positions, fields } = layout;
-    if record.len() != fields {
-        return Err(DropReason::WrongFieldCount);
+impl Taker for InteractionReader<'_> {
+    fn wanted(&self) -> &[Wanted] {
+        &self.wanted
     }
-    let text = |index: usize| {
-        let field = record.field(index).ok_or(DropReason::WrongFieldCount)?;
-        std::str::from_utf8(field).map_err(|_| DropReason::NotUtf8)
-    };
-    let id = |index: usize, empty: DropReason| match text(index)? {
-        id if id.trim().is_empty() => Err(empty),
-        id if id.len() > ID_BYTES_MAX => Err(DropReason::IdTooLong),
-        id => Ok(id),
-    };
-    Ok(Parsed {
-        user: id(positions.user, DropReason::EmptyUser)?,
-        item: id(positions.item, DropReason::EmptyItem)?,
-        weight: positions.rating.map_or(Ok(1.0), |index| parse_weight(text(index)?))?,
-        time: positions
-            .timestamp
-            .map(|index| parse_micros(text(index)?).ok_or(DropReason::BadTimestamp))
-            .transpose()?,
-    })
+
+    fn begin(&mut self, file: &str, present: [bool; WANTED_MAX]) -> Result<(), Stop> {
+        let first = *self.present.get_or_insert(present);
+        let differs = |(column, (now, before)): (&Wanted, (bool, bool))| (now != before).then(|| (column.clone(), now));
+        let Some((column, has_it)) = self.wanted.iter().zip(present.into_iter().zip(first)).find_map(differs) else {
+            return Ok(());
+        };
+        let (has, others) = if has_it { ("has", "have not") } else { ("has not", "have") };
+        Err(Stop::bad_data(format!(
+            "{file} {has} a column {:?} that the files before it {others}: give it to all or none of them, or set {} to a column \
+             that all have",
+            column.by_default.unwrap_or_default(),
+            column.spec_field
+        )))
+    }
+
+    fn row(&mut self, cells: &[Cell<'_>; WANTED_MAX]) -> Result<(), Stop> {
+        self.read += 1;
+        let present = self.present.unwrap_or_default();
+        let (mut user_digits, mut item_digits) =
+            (std::mem::take(&mut self.user_digits), std::mem::take(&mut self.item_digits));
+        let kept = match parse(*cells, present, &mut user_digits, &mut item_digits) {
+            Ok(parsed) => self.keep(&parsed),
+            Err(reason) => {
+                self.dropped.add(reason, self.read, 1);
+                Ok(())
+            }
+        };
+        (self.user_digits, self.item_digits) = (user_digits, item_digits);
+        kept
+    }
+
+    fn bad(&mut self, reason: DropReason, rows: u64) {
+        self.read += rows;
+        self.dropped.add(reason, self.read + 1 - rows, rows);
+    }
 }
 
-fn parse_weight(text: &str) -> Result<f32, DropReason> {
-    let weight: f32 = text.trim().parse().map_err(|_| DropReason::NotANumber)?;
-    if weight.is_finite() { Ok(weight) } else { Err(DropReason::NotFinite) }
+fn parse<'a>(
+    cells: [Cell<'a>; WANTED_MAX],
+    present: [bool; WANTED_MAX],
+    user_digits: &'a mut Digits,
+    item_digits: &'a mut Digits,
+) -> Result<Parsed<'a>, DropReason> {
+    let [user, item, rating, time] = cells;
+    let [_, _, rated, timed] = present;
+    Ok(Parsed {
+        user: user.id(user_digits, DropReason::EmptyUser)?,
+        item: item.id(item_digits, DropReason::EmptyItem)?,
+        weight: if rated { rating.number()? } else { 1.0 },
+        time: timed.then(|| time.micros()).transpose()?,
+    })
 }

@@ -6,10 +6,10 @@ use model_snapshot::StringTable;
 use sidecar_contract::Items;
 
 use crate::{
-    columns::Header,
+    dropped::{DropReason, Dropped},
     failure::{FailureReason, Stop},
     limits::{ITEMS_MAX, TITLE_BYTES_MAX},
-    records::{Record, Row},
+    table::{Cell, Digits, Role, Taker, WANTED_MAX, Wanted},
 };
 
 /// What the table says of an item.
@@ -18,21 +18,17 @@ struct Attributes {
     available: bool,
 }
 
-/// Takes one row after the other.
+/// Takes one row after the other; of several rows with one id the last counts. Rows that cannot be read are left out and
+/// counted.
 pub(crate) struct ItemsReader<'a> {
     described_as: &'a str,
-    config: &'a Items,
-    layout: Option<Layout>,
+    wanted: [Wanted; 3],
+    begun: bool,
     attributes: HashMap<Box<str>, Attributes>,
-    dropped: u64,
-}
-
-#[derive(Clone, Copy)]
-struct Layout {
-    id: usize,
-    title: Option<usize>,
-    available: Option<usize>,
-    fields: usize,
+    read: u64,
+    dropped: Dropped,
+    id_digits: Digits,
+    title_digits: Digits,
 }
 
 /// The table in the order of the model's items.
@@ -44,28 +40,69 @@ pub(crate) struct ItemAttributes {
 }
 
 impl<'a> ItemsReader<'a> {
-    pub(crate) fn new(described_as: &'a str, config: &'a Items) -> Self {
-        Self { described_as, config, layout: None, attributes: HashMap::new(), dropped: 0 }
+    pub(crate) fn new(described_as: &'a str, config: &Items) -> Self {
+        let Items { id, title, available, .. } = config.clone();
+        let wanted = |column, spec_field, role| Wanted { column, by_default: None, spec_field, role };
+        Self {
+            described_as,
+            wanted: [
+                wanted(Some(id), "spec.data.items.columns.id", Role::Id),
+                wanted(title, "spec.data.items.columns.title", Role::Text),
+                wanted(available, "spec.data.items.columns.available", Role::Flag),
+            ],
+            begun: false,
+            attributes: HashMap::new(),
+            read: 0,
+            dropped: Dropped::default(),
+            id_digits: Digits::default(),
+            title_digits: Digits::default(),
+        }
     }
 
-    /// One more row; of several rows with one id the last counts. Rows that cannot be read are left out and counted.
-    pub(crate) fn row(&mut self, row: Row<'_>) -> Result<(), Stop> {
-        let Row::Record(record) = row else {
-            self.dropped += 1;
-            return Ok(());
-        };
-        let layout = if let Some(layout) = self.layout {
-            layout
-        } else {
-            let layout = self.layout(record)?;
-            self.layout = Some(layout);
-            if self.config.csv.header {
-                return Ok(());
-            }
-            layout
-        };
-        match parse(record, layout) {
-            Some((id, attributes)) => {
+    /// The attributes of these items, in their order. Items that the table does not name have no title and are available.
+    pub(crate) fn finish(self, item_ids: &StringTable) -> Result<ItemAttributes, Stop> {
+        if !self.begun {
+            return Err(Stop::bad_data(format!("{} is empty: expected a header and rows", self.described_as)));
+        }
+        let [_, titled, flagged] = self.wanted.each_ref().map(|wanted| wanted.column.is_some());
+        let found = |id: &str| self.attributes.get(id);
+        let known = item_ids.iter().filter(|id| found(id).is_some()).count();
+        tracing::info!(
+            rows = self.attributes.len(),
+            dropped = self.dropped.described(),
+            known,
+            items = item_ids.len(),
+            "items read"
+        );
+        let title = |id: &str| found(id).map_or("", |attributes| &*attributes.title);
+        let available = |id: &str| found(id).is_none_or(|attributes| attributes.available);
+        Ok(ItemAttributes {
+            titles: titled.then(|| item_ids.iter().map(title).collect()),
+            available: flagged.then(|| item_ids.iter().map(available).collect()),
+        })
+    }
+}
+
+impl Taker for ItemsReader<'_> {
+    fn wanted(&self) -> &[Wanted] {
+        &self.wanted
+    }
+
+    fn begin(&mut self, _: &str, _: [bool; WANTED_MAX]) -> Result<(), Stop> {
+        self.begun = true;
+        Ok(())
+    }
+
+    fn row(&mut self, cells: &[Cell<'_>; WANTED_MAX]) -> Result<(), Stop> {
+        self.read += 1;
+        let [id, title, available, _] = *cells;
+        let parsed = id.id(&mut self.id_digits, DropReason::EmptyItem).and_then(|id| {
+            let title = title.text(&mut self.title_digits)?;
+            let title = title.get(..title.floor_char_boundary(TITLE_BYTES_MAX)).unwrap_or_default();
+            Ok((id, Attributes { title: title.into(), available: available.flag()? }))
+        });
+        match parsed {
+            Ok((id, attributes)) => {
                 if self.attributes.len() >= ITEMS_MAX as usize {
                     return Err(Stop::failed(
                         FailureReason::CapacityInsufficient,
@@ -74,57 +111,13 @@ impl<'a> ItemsReader<'a> {
                 }
                 self.attributes.insert(id.into(), attributes);
             }
-            None => self.dropped += 1,
+            Err(reason) => self.dropped.add(reason, self.read, 1),
         }
         Ok(())
     }
 
-    fn layout(&self, first: Record<'_>) -> Result<Layout, Stop> {
-        let Items { source: _, format: _, csv, id, title, available } = self.config;
-        let header = Header::new(self.described_as, csv, first);
-        let optional = |column: &Option<_>, spec_field| {
-            column.as_ref().map(|column| header.position(column, spec_field)).transpose()
-        };
-        Ok(Layout {
-            id: header.position(id, "spec.data.items.columns.id")?,
-            title: optional(title, "spec.data.items.columns.title")?,
-            available: optional(available, "spec.data.items.columns.available")?,
-            fields: header.fields(),
-        })
+    fn bad(&mut self, reason: DropReason, rows: u64) {
+        self.read += rows;
+        self.dropped.add(reason, self.read + 1 - rows, rows);
     }
-
-    /// The attributes of these items, in their order. Items that the table does not name have no title and are available.
-    pub(crate) fn finish(self, item_ids: &StringTable) -> Result<ItemAttributes, Stop> {
-        let Some(layout) = self.layout else {
-            return Err(Stop::bad_data(format!("{} is empty: expected a header and rows", self.described_as)));
-        };
-        let found = |id: &str| self.attributes.get(id);
-        let known = item_ids.iter().filter(|id| found(id).is_some()).count();
-        tracing::info!(
-            rows = self.attributes.len(),
-            dropped = self.dropped,
-            known,
-            items = item_ids.len(),
-            "items read"
-        );
-        let title = |id: &str| found(id).map_or("", |attributes| &*attributes.title);
-        let available = |id: &str| found(id).is_none_or(|attributes| attributes.available);
-        Ok(ItemAttributes {
-            titles: layout.title.map(|_| item_ids.iter().map(title).collect()),
-            available: layout.available.map(|_| item_ids.iter().map(available).collect()),
-        })
-    }
-}
-
-fn parse(record: Record<'_>, layout: Layout) -> Option<(&str, Attributes)> {
-    if record.len() != layout.fields {
-        return None;
-    }
-    let text = |index: usize| std::str::from_utf8(record.field(index)?).ok();
-    let id = text(layout.id).filter(|id| !id.trim().is_empty())?;
-    let title = layout.title.map_or(Some(""), text)?.trim();
-    let title = title.get(..title.floor_char_boundary(TITLE_BYTES_MAX)).unwrap_or_default();
-    let available = layout.available.map_or(Some("true"), text)?.trim();
-    let unavailable = ["false", "0", "no"].iter().any(|word| available.eq_ignore_ascii_case(word));
-    Some((id, Attributes { title: title.into(), available: !unavailable }))
 }

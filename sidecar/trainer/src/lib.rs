@@ -10,9 +10,7 @@
 //!
 //! The functions that train need a multi-threaded tokio runtime: they do the arithmetic in place.
 
-mod columns;
 mod data;
-mod delimited;
 mod dropped;
 mod failure;
 mod hint;
@@ -24,9 +22,10 @@ mod merge;
 mod model;
 mod offline;
 pub mod progress;
-mod records;
+mod read;
 mod run;
 mod source;
+mod table;
 mod timestamp;
 
 pub use failure::{FailureReason, Stop};

@@ -29,6 +29,12 @@ pub const ID_BYTES_MAX: usize = 1024;
 pub const ROW_BYTES_MAX: usize = 64 * 1024;
 /// Most fields of a row; rows with more are dropped.
 pub const FIELDS_PER_ROW_MAX: usize = 1024;
+/// Bytes of text that are taken at once.
+pub(crate) const CHUNK_BYTES: usize = 1 << 20;
+/// Most memory that zstd's window takes: 2 to this power, in bytes. Text is decompressed as it is read, never whole.
+pub(crate) const ZSTD_WINDOW_LOG_MAX: u32 = 27;
+/// Largest column of a Parquet row group that is decoded, in bytes; one of its pages is in memory at a time.
+pub const PARQUET_COLUMN_BYTES_MAX: u64 = 2 << 30;
 /// Longest title; the rest is cut.
 pub const TITLE_BYTES_MAX: usize = 1024;
 /// When more than this share of the rows is dropped, the columns are likely not what the resource says.

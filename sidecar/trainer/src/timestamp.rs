@@ -3,19 +3,30 @@
 const MICROS_PER_SECOND: f64 = 1e6;
 /// Seconds of which the microseconds fit 64 bits.
 const SECONDS_ABS_MAX: f64 = 9.0e12;
+const WHOLE_SECONDS_ABS_MAX: u64 = 9_000_000_000_000;
 
 /// Seconds since 1970 (fraction allowed) or RFC 3339; `None` for anything else.
 pub(crate) fn parse_micros(text: &str) -> Option<i64> {
     let text = text.trim();
     // Whole seconds are the common case and must be exact.
     if let Ok(seconds) = text.parse::<i64>() {
-        return (seconds.unsigned_abs() <= 9_000_000_000_000).then(|| seconds * 1_000_000);
+        return micros_of_seconds(seconds);
     }
     if let Ok(seconds) = text.parse::<f64>() {
-        #[allow(clippy::cast_possible_truncation, reason = "the range was checked")]
-        return (seconds.abs() <= SECONDS_ABS_MAX).then(|| (seconds * MICROS_PER_SECOND).round() as i64);
+        return micros_of_fraction(seconds);
     }
     chrono::DateTime::parse_from_rfc3339(text).ok().map(|time| time.timestamp_micros())
+}
+
+/// Whole seconds since 1970.
+pub(crate) fn micros_of_seconds(seconds: i64) -> Option<i64> {
+    (seconds.unsigned_abs() <= WHOLE_SECONDS_ABS_MAX).then(|| seconds * 1_000_000)
+}
+
+/// Seconds since 1970 with a fraction.
+pub(crate) fn micros_of_fraction(seconds: f64) -> Option<i64> {
+    #[allow(clippy::cast_possible_truncation, reason = "the range was checked")]
+    (seconds.abs() <= SECONDS_ABS_MAX).then(|| (seconds * MICROS_PER_SECOND).round() as i64)
 }
 
 #[cfg(test)]

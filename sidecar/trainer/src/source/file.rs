@@ -1,74 +1,135 @@
-//! A file: on a volume, from a ConfigMap, or given on the command line.
+//! Files: on a volume, from a ConfigMap, or given on the command line. A directory stands for the files below it.
 
 use std::{
-    io,
+    fs::{File, Metadata},
+    io::{self, Read},
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use serde_json::{Value, json};
 use sidecar_contract::{Digest, canonical_json};
-use tokio::{fs::File, io::AsyncReadExt};
 
-use super::{CHUNK_BYTES, Stat, not_found};
+use super::{FILES_MAX, Part, ReadAt, Stat, is_data, no_files, not_found, refuse_tables, too_many_files};
 use crate::failure::Stop;
 
 /// Mounted files up to this size are known by their content: a ConfigMap (at most 1 MiB) is mounted anew, with new
 /// times, in every pod.
 const KNOWN_BY_CONTENT_BYTES_MAX: u64 = 1 << 20;
+/// Deepest directory below a source; links may go round in circles.
+const DIRECTORY_DEPTH_MAX: usize = 16;
 
 pub(super) struct FileSource {
     path: PathBuf,
     mounted: bool,
-}
-
-pub(crate) struct FileChunks {
-    file: File,
-    described_as: String,
+    spec_field: &'static str,
 }
 
 impl FileSource {
-    pub(super) fn new(path: &str, data_dir: &Path) -> Self {
+    pub(super) fn new(path: &str, data_dir: &Path, spec_field: &'static str) -> Self {
         let path = PathBuf::from(path);
         let mounted = path.starts_with(data_dir);
-        Self { path, mounted }
+        Self { path, mounted, spec_field }
     }
 
-    pub(super) async fn stat(&self, described_as: &str) -> Result<Stat, Stop> {
-        let failed = |error| self.failed(described_as, &error);
-        let metadata = tokio::fs::metadata(&self.path).await.map_err(failed)?;
+    pub(super) fn stat(&self, described_as: &str) -> Result<Stat, Stop> {
+        let failed = |error| self.failed(&self.path, described_as, &error);
+        let metadata = std::fs::metadata(&self.path).map_err(failed)?;
+        if metadata.is_dir() {
+            return self.stat_directory(described_as);
+        }
         if !metadata.is_file() {
             return Err(not_found(format!(
-                "{described_as} ({}) is not a file: this version reads one file, not a directory",
+                "{described_as} ({}) is neither a file nor a directory",
                 self.path.display()
             )));
         }
         let size_bytes = metadata.len();
         let known_by = if self.mounted && size_bytes <= KNOWN_BY_CONTENT_BYTES_MAX {
-            let content = tokio::fs::read(&self.path).await.map_err(failed)?;
-            serde_json::json!({ "content": Digest::of(&content) })
+            json!({ "content": Digest::of(&std::fs::read(&self.path).map_err(failed)?) })
         } else {
-            let modified = metadata.modified().map_err(failed)?;
-            let since_1970 = modified.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-            serde_json::json!({
-                "path": self.path.to_string_lossy(),
-                "sizeBytes": size_bytes,
-                "modifiedSeconds": since_1970.as_secs(),
-                "modifiedNanos": since_1970.subsec_nanos(),
-            })
+            known_by(&self.path.to_string_lossy(), &metadata).map_err(failed)?
         };
-        Ok(Stat { version: Digest::of(canonical_json(&known_by).as_bytes()), size_bytes })
+        let name = self.path.to_string_lossy().into_owned();
+        Ok(Stat {
+            version: Digest::of(canonical_json(&known_by).as_bytes()),
+            size_bytes,
+            parts: vec![Part { name, described_as: described_as.to_owned(), size_bytes }],
+        })
     }
 
-    pub(super) async fn read(&self, described_as: &str) -> Result<FileChunks, Stop> {
-        let file = File::open(&self.path).await.map_err(|error| self.failed(described_as, &error))?;
-        Ok(FileChunks { file, described_as: described_as.to_owned() })
+    /// Every file below, in the order of paths, links followed.
+    fn stat_directory(&self, described_as: &str) -> Result<Stat, Stop> {
+        let mut found: Vec<(String, Metadata)> = Vec::new();
+        let mut directories = vec![(self.path.clone(), 0)];
+        while let Some((directory, depth)) = directories.pop() {
+            let failed = |error| self.failed(&directory, described_as, &error);
+            for entry in std::fs::read_dir(&directory).map_err(failed)? {
+                let path = entry.map_err(failed)?.path();
+                let below = path.strip_prefix(&self.path).unwrap_or(&path).to_string_lossy().into_owned();
+                refuse_tables(&below, described_as)?;
+                // 1: whether an empty file is data is asked below.
+                if !is_data(&below, 1) {
+                    continue;
+                }
+                let metadata = std::fs::metadata(&path).map_err(|error| self.failed(&path, described_as, &error))?;
+                if metadata.is_dir() && depth < DIRECTORY_DEPTH_MAX {
+                    directories.push((path, depth + 1));
+                } else if metadata.is_file() && is_data(&below, metadata.len()) {
+                    found.push((below, metadata));
+                }
+                if found.len() > FILES_MAX || directories.len() > FILES_MAX {
+                    return Err(too_many_files(described_as));
+                }
+            }
+        }
+        found.sort_by(|(a, _), (b, _)| a.cmp(b));
+        if found.is_empty() {
+            return Err(no_files(described_as));
+        }
+        let failed = |error| self.failed(&self.path, described_as, &error);
+        let known: Vec<Value> = found
+            .iter()
+            .map(|(below, metadata)| known_by(below, metadata))
+            .collect::<io::Result<_>>()
+            .map_err(failed)?;
+        let parts: Vec<Part> = found
+            .into_iter()
+            .map(|(below, metadata)| Part {
+                name: self.path.join(&below).to_string_lossy().into_owned(),
+                described_as: format!("{below} of {described_as}"),
+                size_bytes: metadata.len(),
+            })
+            .collect();
+        Ok(Stat {
+            version: Digest::of(canonical_json(&known).as_bytes()),
+            size_bytes: parts.iter().map(|part| part.size_bytes).sum(),
+            parts,
+        })
     }
 
-    fn failed(&self, described_as: &str, error: &io::Error) -> Stop {
-        let path = self.path.display();
+    pub(super) fn open(&self, part: &Part) -> Result<Box<dyn Read>, Stop> {
+        let file = self.opened(part)?;
+        Ok(Box::new(FileReader { file, described_as: part.described_as.clone() }))
+    }
+
+    pub(super) fn open_at(&self, part: &Part) -> Result<Arc<dyn ReadAt>, Stop> {
+        let (described_as, size_bytes) = (part.described_as.clone(), part.size_bytes);
+        Ok(Arc::new(FileAt { file: self.opened(part)?, described_as, size_bytes }))
+    }
+
+    fn opened(&self, part: &Part) -> Result<File, Stop> {
+        let path = Path::new(&part.name);
+        File::open(path).map_err(|error| self.failed(path, &part.described_as, &error))
+    }
+
+    fn failed(&self, path: &Path, described_as: &str, error: &io::Error) -> Stop {
+        let (path, spec_field) = (path.display(), self.spec_field);
         match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
-                not_found(format!("{described_as} is not there: no file {path}. Check spec.data.source"))
+                not_found(format!("{described_as} is not there: no file {path}. Check {spec_field}"))
             }
             io::ErrorKind::PermissionDenied => {
                 not_found(format!("{described_as} may not be read: {path} is not readable by this pod's user"))
@@ -78,11 +139,45 @@ impl FileSource {
     }
 }
 
-impl FileChunks {
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Stop> {
-        let mut chunk = BytesMut::with_capacity(CHUNK_BYTES);
-        let read = self.file.read_buf(&mut chunk).await;
-        let read = read.map_err(|error| Stop::retry(format!("cannot read on in {}: {error}", self.described_as)))?;
-        Ok((read > 0).then(|| chunk.freeze()))
+fn known_by(path: &str, metadata: &Metadata) -> io::Result<Value> {
+    let since_1970 = metadata.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Ok(json!({
+        "path": path,
+        "sizeBytes": metadata.len(),
+        "modifiedSeconds": since_1970.as_secs(),
+        "modifiedNanos": since_1970.subsec_nanos(),
+    }))
+}
+
+struct FileReader {
+    file: File,
+    described_as: String,
+}
+
+impl Read for FileReader {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.file.read(into).map_err(|error| io::Error::other(cannot_read_on(&self.described_as, &error)))
     }
+}
+
+struct FileAt {
+    file: File,
+    described_as: String,
+    size_bytes: u64,
+}
+
+impl ReadAt for FileAt {
+    fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    fn read_at(&self, start: u64, length: usize) -> Result<Bytes, Stop> {
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(&mut bytes, start).map_err(|error| cannot_read_on(&self.described_as, &error))?;
+        Ok(bytes.into())
+    }
+}
+
+fn cannot_read_on(described_as: &str, error: &io::Error) -> Stop {
+    Stop::retry(format!("cannot read on in {described_as}: {error}"))
 }

@@ -5,8 +5,10 @@
 mod bad_data;
 mod commit;
 mod determinism;
+mod formats;
 mod items;
 mod msweb;
+mod parquet;
 mod quality;
 mod rows;
 mod setup;

@@ -1,0 +1,153 @@
+//! Random access to a file in blocks: few requests whatever the decoder asks for, and bounded memory.
+
+use std::{
+    io::{self, Read},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::{Bytes, BytesMut};
+use parquet::{
+    errors::{ParquetError, Result},
+    file::reader::{ChunkReader, Length},
+};
+
+use crate::{failure::Stop, limits::PARQUET_COLUMN_BYTES_MAX, source::ReadAt};
+
+/// Bytes that are asked for at once.
+const BLOCK_BYTES: usize = 4 << 20;
+/// Blocks that are kept: each wanted column reads on in its own.
+const BLOCKS_KEPT_MAX: usize = 8;
+
+/// A file in blocks.
+#[derive(Clone)]
+pub(super) struct Blocks {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    file: Arc<dyn ReadAt>,
+    /// Number and content, the last used one last.
+    kept: Mutex<Vec<(u64, Bytes)>>,
+}
+
+/// Reads on from a position.
+pub(super) struct BlockReader {
+    blocks: Blocks,
+    position: u64,
+}
+
+impl Blocks {
+    pub(super) fn new(file: Arc<dyn ReadAt>) -> Self {
+        Self { shared: Arc::new(Shared { file, kept: Mutex::default() }) }
+    }
+
+    /// What there is of a block from `position` on; empty at the end of the file.
+    fn from(&self, position: u64) -> std::result::Result<Bytes, Stop> {
+        let size = self.shared.file.size_bytes();
+        if position >= size {
+            return Ok(Bytes::new());
+        }
+        let number = position / BLOCK_BYTES as u64;
+        let start = number * BLOCK_BYTES as u64;
+        let mut kept = self.shared.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let block = if let Some(at) = kept.iter().position(|(other, _)| *other == number) {
+            kept.remove(at).1
+        } else {
+            let length = usize::try_from(size - start).unwrap_or(usize::MAX).min(BLOCK_BYTES);
+            if kept.len() >= BLOCKS_KEPT_MAX {
+                kept.remove(0);
+            }
+            self.shared.file.read_at(start, length)?
+        };
+        kept.push((number, block.clone()));
+        let skipped = usize::try_from(position - start).unwrap_or(usize::MAX);
+        Ok(block.get(skipped..).map(|rest| block.slice_ref(rest)).unwrap_or_default())
+    }
+}
+
+impl Length for Blocks {
+    fn len(&self) -> u64 {
+        self.shared.file.size_bytes()
+    }
+}
+
+impl ChunkReader for Blocks {
+    type T = BlockReader;
+
+    fn get_read(&self, start: u64) -> Result<BlockReader> {
+        Ok(BlockReader { blocks: self.clone(), position: start })
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
+        let external = |stop: Stop| ParquetError::External(Box::new(stop));
+        if length as u64 > PARQUET_COLUMN_BYTES_MAX {
+            return Err(ParquetError::General(format!(
+                "a piece of {length} bytes; at most {PARQUET_COLUMN_BYTES_MAX}"
+            )));
+        }
+        let first = self.from(start).map_err(external)?;
+        if let Some(piece) = first.get(..length) {
+            return Ok(first.slice_ref(piece));
+        }
+        let mut piece = BytesMut::new();
+        let mut next = first;
+        loop {
+            let missing = length - piece.len();
+            piece.extend_from_slice(next.get(..missing).unwrap_or(&next));
+            if piece.len() == length {
+                return Ok(piece.freeze());
+            }
+            next = self.from(start + piece.len() as u64).map_err(external)?;
+            if next.is_empty() {
+                return Err(ParquetError::EOF(format!("the file ends {} bytes early", length - piece.len())));
+            }
+        }
+    }
+}
+
+impl Read for BlockReader {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let block = self.blocks.from(self.position).map_err(io::Error::other)?;
+        let length = block.len().min(into.len());
+        if let (Some(to), Some(from)) = (into.get_mut(..length), block.get(..length)) {
+            to.copy_from_slice(from);
+        }
+        self.position += length as u64;
+        Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Memory(Vec<u8>, Mutex<usize>);
+
+    impl ReadAt for Memory {
+        fn size_bytes(&self) -> u64 {
+            self.0.len() as u64
+        }
+        fn read_at(&self, start: u64, length: usize) -> std::result::Result<Bytes, Stop> {
+            *self.1.lock().unwrap() += 1;
+            let start = usize::try_from(start).unwrap();
+            Ok(Bytes::copy_from_slice(&self.0[start..start + length]))
+        }
+    }
+
+    #[test]
+    fn any_piece_is_what_stands_there_and_neighbours_cost_one_request() {
+        let content: Vec<u8> = (0_u8..251).cycle().take(BLOCK_BYTES * 3 + 77).collect();
+        let memory = Arc::new(Memory(content.clone(), Mutex::new(0)));
+        let blocks = Blocks::new(memory.clone());
+        for (start, length) in
+            [(0, 10), (100, 1000), (BLOCK_BYTES - 5, 10), (5, 2 * BLOCK_BYTES + 9), (3 * BLOCK_BYTES + 70, 7), (7, 0)]
+        {
+            assert_eq!(blocks.get_bytes(start as u64, length).unwrap(), content[start..start + length]);
+        }
+        assert_eq!(*memory.1.lock().unwrap(), 4);
+        assert!(blocks.get_bytes(content.len() as u64 - 3, 4).is_err());
+        let mut all = Vec::new();
+        blocks.get_read(3).unwrap().read_to_end(&mut all).unwrap();
+        assert_eq!(all, content[3..]);
+    }
+}

@@ -1,0 +1,329 @@
+//! The same interactions as jsonl, compressed, and in many files give the same snapshot; what is wrong with them is counted
+//! or named.
+
+use std::io::Write as _;
+
+use sidecar_contract::{Column, Csv, Digest, ExitCode, Format, Items, RunOutcome, Source, TrainingConfig};
+
+use crate::setup::{Setup, csv, grouped_visits};
+
+fn digest_of(setup: &Setup) -> Digest {
+    let (result, _) = setup.trained();
+    let RunOutcome::Trained { digest, .. } = result.outcome else { panic!("{result:?}") };
+    digest
+}
+
+fn digest(name: &str, content: impl AsRef<[u8]>, change: impl Fn(&mut TrainingConfig)) -> Digest {
+    let mut setup = Setup::new(name, content);
+    change(&mut setup.config);
+    digest_of(&setup)
+}
+
+fn expected() -> Digest {
+    digest("a.csv", csv(&grouped_visits()), |_| ())
+}
+
+fn jsonl(visits: &[(String, String)]) -> String {
+    visits.iter().map(|(user, item)| format!("{{\"user_id\": \"{user}\", \"item_id\": \"{item}\"}}\n")).collect()
+}
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(content).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zstd(content: &[u8]) -> Vec<u8> {
+    let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+    // As the command line does.
+    encoder.include_checksum(true).unwrap();
+    encoder.write_all(content).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// The message of a source that fails as invalid data.
+fn bad(name: &str, content: impl AsRef<[u8]>, words: &[&str]) {
+    bad_setup(&Setup::new(name, content), words);
+}
+
+fn bad_setup(setup: &Setup, words: &[&str]) {
+    let message = setup.failed(ExitCode::BadData, "DataInvalid");
+    for word in words {
+        assert!(message.contains(word), "{word:?} is not in: {message}");
+    }
+}
+
+#[test]
+fn jsonl_is_the_same_rows() {
+    let visits = grouped_visits();
+    let (expected, plain) = (expected(), jsonl(&visits));
+    let same = |name: &str, content: &str, change: &dyn Fn(&mut TrainingConfig)| {
+        assert_eq!(digest(name, content, change), expected, "{}", &content[..60]);
+    };
+    let unchanged = |_: &mut TrainingConfig| ();
+    same("a.jsonl", &plain, &unchanged);
+    same("a.json", &plain, &unchanged);
+    same("a.ndjson", plain.trim_end(), &unchanged);
+    same("a.txt", &plain, &|config| config.format = Some(Format::Jsonl));
+    same("a.jsonl", &format!("\u{feff}{}", plain.replace('\n', "\r\n\r\n")), &unchanged);
+    same(
+        "a.jsonl",
+        &plain.replace("\"user_id\"", "\"other\": {\"user_id\": [1, null]}, \"us\\u0065r_id\""),
+        &unchanged,
+    );
+    same("a.jsonl", &plain.replace("item_id", "thing.id"), &|config| {
+        config.columns.item = Column::Name("thing.id".to_owned());
+    });
+    same("a.jsonl", &plain.replace("\"}", "\", \"rating\": 1.0}"), &unchanged);
+    same("a.jsonl", &plain.replace("\"}", "\", \"rating\": \"1\"}"), &unchanged);
+    same("a.jsonl", &plain.replace("\"user_id\":", "\"user_id\": \"not me\", \"user_id\":"), &unchanged);
+}
+
+#[test]
+fn numbers_of_json_are_ids_in_their_digits() {
+    let numbered = |text: &dyn Fn(u64) -> String| {
+        let rows = grouped_visits().into_iter().map(|(user, item)| {
+            let number = |text: &str| text.trim_start_matches(|c: char| !c.is_ascii_digit()).parse::<u64>().unwrap();
+            // Beyond 2^53, where floating point numbers of neighbours are the same.
+            format!("{{\"user_id\": {}, \"item_id\": {}}}\n", text(u64::MAX - number(&user)), text(number(&item)))
+        });
+        rows.collect::<String>()
+    };
+    let (numbers, strings) = (numbered(&|n| n.to_string()), numbered(&|n| format!("\"{n}\"")));
+    assert_eq!(digest("a.jsonl", numbers, |_| ()), digest("a.jsonl", strings, |_| ()));
+}
+
+#[test]
+fn every_bad_object_is_dropped_and_counted() {
+    let mut text = String::new();
+    for user in 0..40 {
+        text.push_str(&format!(
+            "{{\"user_id\": \"u{user}\", \"item_id\": {}, \"rating\": 1, \"timestamp\": {user}}}\n",
+            user % 4
+        ));
+    }
+    let rest = "\"item_id\": 1, \"rating\": 1, \"timestamp\": 1}\n";
+    for user in ["null", "\"\"", "1.5", "18446744073709551616", "1e3", "[\"u\"]", "{\"id\": 1}", "true"] {
+        text.push_str(&format!("{{\"user_id\": {user}, {rest}"));
+    }
+    text.push_str(&format!("{{{rest}"));
+    for line in [
+        "not json",
+        "{\"user_id\": \"u\"",
+        "[1, 2]",
+        "{\"user_id\": \"u\"} {}",
+        "{\"user_id\": NaN, \"item_id\": 1, \"rating\": 1, \"timestamp\": 1}",
+        "{\"user_id\": \"u\", \"item_id\": 1, \"rating\": null, \"timestamp\": 1}",
+        "{\"user_id\": \"u\", \"item_id\": 1, \"timestamp\": 1}",
+        "{\"user_id\": \"u\", \"item_id\": 1, \"rating\": 1e39, \"timestamp\": 1}",
+        "{\"user_id\": \"u\", \"item_id\": 1, \"rating\": 1, \"timestamp\": 1e300}",
+        "{\"user_id\": \"u\", \"item_id\": 1, \"rating\": true, \"timestamp\": 1}",
+    ] {
+        text.push_str(line);
+        text.push('\n');
+    }
+    text.push_str(&format!("{{\"user_id\": {}1{}, {rest}", "[".repeat(200), "]".repeat(200)));
+    text.push_str(&format!("{{\"user_id\": \"{}\", {rest}", "x".repeat(2000)));
+    text.push_str(&format!("{{\"user_id\": \"{}\", {rest}", "x".repeat(70_000)));
+    let mut bytes = text.into_bytes();
+    bytes.extend_from_slice(b"{\"user_id\": \"\xff\", \"item_id\": 1, \"rating\": 1, \"timestamp\": 1}\n");
+    let (result, _) = Setup::new("a.jsonl", bytes).trained();
+    let dropped: Vec<_> = result.rows.dropped.iter().map(|(reason, count)| (reason.as_str(), *count)).collect();
+    let expected = [
+        ("badTimestamp", 1),
+        ("emptyUser", 3),
+        ("idTooLong", 1),
+        ("notANumber", 2),
+        ("notFinite", 1),
+        ("notJson", 5),
+        ("notUtf8", 1),
+        ("rowTooLong", 1),
+        ("wrongType", 8),
+    ];
+    assert_eq!(dropped, expected);
+    assert_eq!((result.rows.read, result.rows.kept), (63, 40));
+}
+
+#[test]
+fn jsonl_that_is_none_says_so() {
+    bad("a.jsonl", "", &["is empty"]);
+    bad("a.jsonl", "\n\n", &["is empty"]);
+    bad("a.jsonl", "[{\"user_id\": 1, \"item_id\": 1}]\n", &["JSON array", "one object a line"]);
+    bad("a.jsonl", "user_id,item_id\n1,1\n", &["no row", "2 notJson"]);
+    bad("a.jsonl", "{\"uid\": 1, \"item_id\": 1}\n", &["no key \"user_id\"", "\"uid\", \"item_id\"", "columns.user"]);
+    let mut setup = Setup::new("a.jsonl", "{\"user_id\": 1, \"item_id\": 1}\n");
+    setup.config.columns.user = Column::Index(0);
+    bad_setup(&setup, &["no numbers", "\"user_id\", \"item_id\"", "spec.data.columns.user"]);
+}
+
+#[test]
+fn compressed_text_is_the_same_rows() {
+    let (expected, visits) = (expected(), grouped_visits());
+    let (table, lines) = (csv(&visits), jsonl(&visits));
+    let (half, rest) = table.as_bytes().split_at(table.len() / 2);
+    for (name, content) in [
+        ("a.csv.gz", gzip(table.as_bytes())),
+        ("a.csv", gzip(table.as_bytes())),
+        ("a.CSV.GZ", [gzip(half), gzip(rest)].concat()),
+        ("a.csv.zst", zstd(table.as_bytes())),
+        ("a", zstd(table.as_bytes())),
+        ("a.csv.zst", [zstd(half), zstd(rest)].concat()),
+        ("a.tsv.gz", gzip(table.replace(',', "\t").as_bytes())),
+        ("a.jsonl.gz", gzip(lines.as_bytes())),
+        ("a.json.zst", zstd(lines.as_bytes())),
+    ] {
+        assert_eq!(digest(name, content, |_| ()), expected, "{name}");
+    }
+}
+
+#[test]
+fn damaged_and_unknown_compression_says_so() {
+    let table = csv(&grouped_visits());
+    for (name, whole) in [("a.csv.gz", gzip(table.as_bytes())), ("a.csv.zst", zstd(table.as_bytes()))] {
+        bad(name, &whole[..whole.len() / 2], &["damaged or cut short", "again"]);
+        bad(name, &whole[..whole.len() - 1], &["damaged or cut short"]);
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 0x55;
+        Setup::new(name, flipped).failed(ExitCode::BadData, "DataInvalid");
+        bad(name, [whole.as_slice(), b"garbage"].concat(), &["damaged or cut short"]);
+        bad(name, &table, &["does not begin so"]);
+        bad(name, "", &["is empty"]);
+    }
+    bad("a.csv.bz2", "BZh91AY&SY", &["bz2", "use gzip"]);
+    bad("a.csv", b"PK\x03\x04 and so on", &["zip", "use gzip"]);
+    bad("a.csv", b"PAR1 and so on", &["spec.data.format: parquet"]);
+}
+
+/// 24 MB of one row, 24 KB compressed: it goes through as rows, and nothing holds it whole.
+#[test]
+fn a_bomb_is_read_as_the_rows_that_it_is() {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(csv(&grouped_visits()).as_bytes()).unwrap();
+    let megabyte = vec![b'x'; 1 << 20];
+    for _ in 0..24 {
+        encoder.write_all(&megabyte).unwrap();
+    }
+    let bomb = encoder.finish().unwrap();
+    assert!(bomb.len() < 1 << 16, "{}", bomb.len());
+    let (result, _) = Setup::new("a.csv.gz", bomb).trained();
+    assert_eq!(result.rows.dropped.iter().collect::<Vec<_>>(), [(&"rowTooLong".to_owned(), &1)]);
+}
+
+/// A directory beside a source that is not read.
+fn directory(files: &[(&str, Vec<u8>)]) -> Setup {
+    let mut setup = Setup::new("unused", "");
+    let directory = setup.directory.path().join("visits");
+    for (name, content) in files {
+        let path = directory.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+    setup.config.source.url = format!("file://{}/", directory.display());
+    setup
+}
+
+#[test]
+fn a_directory_is_its_files() {
+    let (expected, visits) = (expected(), grouped_visits());
+    let thirds: Vec<_> = visits.chunks(visits.len() / 3 + 1).collect();
+    let table = |part: usize| csv(thirds[part]).into_bytes();
+    let files = |extra: &[(&'static str, Vec<u8>)]| {
+        let mut files = vec![
+            ("day=1/part-0000.csv", table(0)),
+            ("day=2/part-0000.csv.gz", gzip(&table(1))),
+            ("day=2/part-0001.jsonl", jsonl(thirds[2]).into_bytes()),
+        ];
+        files.extend_from_slice(extra);
+        directory(&files)
+    };
+    assert_eq!(digest_of(&files(&[])), expected);
+    let noise = [
+        ("_SUCCESS", b"x".to_vec()),
+        (".part-0000.csv.crc", b"crc".to_vec()),
+        ("_temporary/0/part-0000.csv", table(0)),
+        ("empty.csv", Vec::new()),
+    ];
+    let (plain, besides) = (files(&[]), files(&noise));
+    assert_eq!(digest_of(&besides), expected);
+    // Times are part of a file's version, so only one directory can be compared with itself.
+    let version = |setup: &Setup| {
+        let mut again = setup.config.clone();
+        again.run.number += 1;
+        again.run.attempt = format!("{:010x}", rand_number(setup));
+        let again = Setup { directory: tempfile::tempdir().unwrap(), config: again, options: setup.options.clone() };
+        again.run().result.unwrap().data_version
+    };
+    let before = version(&plain);
+    std::fs::write(plain.directory.path().join("visits/_SUCCESS"), "").unwrap();
+    assert_eq!(version(&plain), before);
+    std::fs::write(plain.directory.path().join("visits/one-more.csv"), table(0)).unwrap();
+    assert_ne!(version(&plain), before);
+    std::fs::remove_file(plain.directory.path().join("visits/one-more.csv")).unwrap();
+    assert_eq!(version(&plain), before);
+    std::fs::write(plain.directory.path().join("visits/day=1/part-0000.csv"), table(1)).unwrap();
+    assert_ne!(version(&plain), before);
+}
+
+/// Attempts must differ, or the run has committed already.
+fn rand_number(setup: &Setup) -> u64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one(setup.directory.path()) & 0xff_ffff_ffff
+}
+
+#[test]
+fn files_of_a_directory_must_agree() {
+    let with_time = b"user_id,item_id,timestamp\na,1,1\n".to_vec();
+    let without = b"user_id,item_id\na,1\n".to_vec();
+    bad_setup(
+        &directory(&[("a.csv", with_time.clone()), ("b.csv", without.clone())]),
+        &["b.csv", "has not a column \"timestamp\"", "spec.data.columns.timestamp"],
+    );
+    bad_setup(
+        &directory(&[("a.csv", without.clone()), ("b.csv", with_time)]),
+        &["b.csv", "has a column \"timestamp\""],
+    );
+    bad_setup(
+        &directory(&[("a.csv", without.clone()), ("b.csv", b"x,y\n1,2\n".to_vec())]),
+        &["b.csv", "no column \"user_id\""],
+    );
+    bad_setup(&directory(&[("a.csv", without.clone()), ("b.csv.bz2", without.clone())]), &["b.csv.bz2", "use gzip"]);
+    bad_setup(&directory(&[("_delta_log/0.json", without.clone()), ("b.csv", without)]), &["Delta table", "Export"]);
+}
+
+#[test]
+fn no_header_in_any_format() {
+    let table = csv(&grouped_visits()).replacen("user_id,item_id\n", "", 1);
+    let by_number = |config: &mut TrainingConfig| {
+        config.csv.header = false;
+        config.columns.user = Column::Index(0);
+        config.columns.item = Column::Index(1);
+    };
+    assert_eq!(digest("a.csv.zst", zstd(table.as_bytes()), by_number), expected());
+    let mut setup = directory(&[("a.csv", table.clone().into_bytes()), ("b.csv", table.into_bytes())]);
+    by_number(&mut setup.config);
+    let (result, _) = setup.trained();
+    assert_eq!(result.rows.merged, grouped_visits().len() as u64);
+}
+
+#[test]
+fn an_items_table_may_be_jsonl() {
+    let mut setup = Setup::new("a.csv", csv(&grouped_visits()));
+    let path = setup.directory.path().join("items.jsonl.gz");
+    let table = "{\"id\": \"item00\", \"title\": \"First\", \"stock\": false}\n{\"id\": \"item01\", \"title\": 2, \"stock\": null}\n\
+                 {\"id\": \"item02\", \"title\": null, \"stock\": 0}\n{\"id\": \"item03\", \"title\": [1], \"stock\": 1}\n";
+    std::fs::write(&path, gzip(table.as_bytes())).unwrap();
+    setup.config.items = Some(Items {
+        source: Source { url: format!("file://{}", path.display()), described_as: String::new() },
+        format: None,
+        csv: Csv::default(),
+        id: Column::Name("id".to_owned()),
+        title: Some(Column::Name("title".to_owned())),
+        available: Some(Column::Name("stock".to_owned())),
+    });
+    let (_, snapshot) = setup.trained();
+    let item = |id: &str| snapshot.item_index(id).unwrap();
+    let titles = ["item00", "item01", "item02", "item03"].map(|id| snapshot.title(item(id)));
+    assert_eq!(titles, [Some("First"), Some("2"), None, None]);
+    let available = ["item00", "item01", "item02", "item03"].map(|id| snapshot.is_available(item(id)));
+    assert_eq!(available, [false, true, false, true]);
+}

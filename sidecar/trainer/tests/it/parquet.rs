@@ -1,0 +1,178 @@
+//! Parquet as pyarrow and Spark write it.
+
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use sidecar_contract::{Column, Digest, ExitCode, RunOutcome, TrainingConfig};
+
+use crate::setup::{Numbers, Setup, grouped_visits};
+
+/// Python with pyarrow, in a virtual environment below target/.
+fn python() -> PathBuf {
+    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pyarrow-venv");
+    let python = venv.join("bin/python");
+    let run = |command: &mut Command| {
+        let output = command.output().expect("python3 is needed for this test");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    if !venv.join("complete").exists() {
+        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv));
+        let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/requirements.txt");
+        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "-r"]).arg(requirements));
+        std::fs::write(venv.join("complete"), "").unwrap();
+    }
+    python
+}
+
+fn digest_of(setup: &Setup) -> Digest {
+    let (result, _) = setup.trained();
+    assert!(result.rows.dropped.is_empty(), "{:?}", result.rows);
+    let RunOutcome::Trained { digest, .. } = result.outcome else { panic!("{result:?}") };
+    digest
+}
+
+/// A source that is this file or directory.
+fn of(path: &Path) -> Setup {
+    let mut setup = Setup::new("unused", "");
+    setup.config.source.url = format!("file://{}", path.display());
+    setup
+}
+
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    found.sort();
+    found
+}
+
+/// Users that are numbers, whole ratings, moments that are midnights: so that every type can hold them.
+fn rows() -> String {
+    let mut numbers = Numbers(11);
+    let mut text = "user_id,item_id,rating,timestamp\n".to_owned();
+    for (user, item) in grouped_visits() {
+        let user: u32 = user.trim_start_matches("user").parse().unwrap();
+        let (rating, day) = (1 + numbers.below(5), 15_000 + numbers.below(3000));
+        writeln!(text, "{user},{item},{rating},{}", day * 86_400).unwrap();
+    }
+    text
+}
+
+#[test]
+fn every_way_in_which_pyarrow_writes_a_table_is_the_same_table() {
+    let plain = Setup::new("rows.csv", rows());
+    let expected = digest_of(&plain);
+    let directory = plain.directory.path().join("parquet");
+    std::fs::create_dir(&directory).unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parquet.py");
+    let output = Command::new(python()).arg(script).arg(plain.source()).arg(&directory).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let same = files(&directory.join("same"));
+    assert!(same.len() > 50, "{}", same.len());
+    for file in same {
+        assert_eq!(digest_of(&of(&file)), expected, "{}", file.display());
+    }
+    wrong_types_say_so(&directory.join("bad"));
+    nulls_are_counted(&directory.join("nulls.parquet"));
+    damage_says_so(&directory.join("same/snappy-dictionary-v1.0.parquet"));
+}
+
+fn wrong_types_say_so(directory: &Path) {
+    let expected: &[(&str, &[&str])] = &[
+        ("all-users-null", &["no row of", "emptyUser"]),
+        ("no-rows", &["no rows"]),
+        ("rating-bool", &["column \"rating\" is BOOLEAN", "takes a number"]),
+        ("rating-time", &["column \"rating\" is INT64 (Timestamp"]),
+        ("time-bool", &["column \"timestamp\" is BOOLEAN", "takes a timestamp"]),
+        ("user-bool", &["column \"user_id\" is BOOLEAN"]),
+        ("user-decimal-2", &["column \"user_id\" is", "(Decimal"]),
+        ("user-float", &["column \"user_id\" is DOUBLE", "text or a whole number", "spec.data.columns.user"]),
+        ("user-list", &["column \"user_id\" is nested"]),
+        ("user-missing", &["no column \"user_id\"", "\"item_id\"", "spec.data.columns.user"]),
+        ("user-struct", &["column \"user_id\" is nested"]),
+    ];
+    let files = files(directory);
+    assert_eq!(files.len(), expected.len());
+    for (file, (name, words)) in files.iter().zip(expected) {
+        assert_eq!(file.file_stem().unwrap(), *name);
+        let message = of(file).failed(ExitCode::BadData, "DataInvalid");
+        assert!(words.iter().all(|word| message.contains(word)), "{name}: {message}");
+    }
+}
+
+fn nulls_are_counted(file: &Path) {
+    let (result, _) = of(file).trained();
+    let dropped: Vec<_> = result.rows.dropped.iter().map(|(reason, count)| (reason.as_str(), *count)).collect();
+    let expected = [
+        ("badTimestamp", 2),
+        ("emptyItem", 10),
+        ("emptyUser", 10),
+        ("notANumber", 5),
+        ("notFinite", 3),
+        ("notUtf8", 5),
+    ];
+    assert_eq!(dropped, expected);
+    // Five of the forty have nothing wrong.
+    assert_eq!(
+        (result.rows.read, result.rows.kept),
+        (grouped_visits().len() as u64 + 40, grouped_visits().len() as u64 + 5)
+    );
+}
+
+/// Cut anywhere it is refused; flipped anywhere it is refused or read, and never ends the process.
+fn damage_says_so(file: &Path) {
+    let whole = std::fs::read(file).unwrap();
+    for length in [1, 4, 8, 12, whole.len() / 2, whole.len() - 1] {
+        let message = Setup::new("a.parquet", &whole[..length]).failed(ExitCode::BadData, "DataInvalid");
+        assert!(message.contains("no Parquet file, or damaged"), "{message}");
+    }
+    let mut numbers = Numbers(3);
+    for _ in 0..60 {
+        let mut flipped = whole.clone();
+        let at = usize::try_from(numbers.below(whole.len() as u64)).unwrap();
+        flipped[at] ^= 1 << numbers.below(8);
+        let finished = Setup::new("a.parquet", &flipped).run();
+        assert!(
+            matches!(finished.exit, ExitCode::Done | ExitCode::BadData),
+            "byte {at}: {:?} {}",
+            finished.exit,
+            finished.hint.message
+        );
+    }
+    Setup::new("a.parquet", "user_id,item_id\na,1\n").failed(ExitCode::BadData, "DataInvalid");
+}
+
+/// What `tests/spark.py` wrote, computed by the same formulas.
+fn spark_rows() -> String {
+    let mut text = "user_id,item_id,rating,timestamp\n".to_owned();
+    for n in 0_u64..600 {
+        let moment = 1_700_000_000 + 3600 * n;
+        writeln!(text, "user{:02},{},{},{moment}", n * 7 % 97, n * n % 23, n % 5 + 1).unwrap();
+    }
+    text
+}
+
+#[test]
+fn what_spark_writes_is_the_same_table() {
+    let expected = digest_of(&Setup::new("rows.csv", spark_rows()));
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/spark");
+    let found = files(&directory);
+    assert_eq!(found.len(), 8);
+    for path in found {
+        let mut setup = of(&path);
+        if path.ends_with("csv-tabs-no-header") {
+            without_header(&mut setup.config);
+        }
+        assert_eq!(digest_of(&setup), expected, "{}", path.display());
+    }
+}
+
+fn without_header(config: &mut TrainingConfig) {
+    config.csv.header = false;
+    config.csv.delimiter = Some('\t');
+    config.columns.user = Column::Index(0);
+    config.columns.item = Column::Index(1);
+    config.columns.rating = Some(Column::Index(2));
+    config.columns.timestamp = Some(Column::Index(3));
+}
