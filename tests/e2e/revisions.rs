@@ -149,6 +149,10 @@ async fn the_store_keeps_what_the_limit_says_and_delete_empties_it() -> Result<(
     let limited = |factors, policy| {
         format!("{}  revisionHistoryLimit: 1\n  deletionPolicy: {policy}\n", recommender("movies", factors, 1))
     };
+    // An earlier test may have left something.
+    namespace.apply(&limited(3, "Delete"))?;
+    namespace.wait_ready("movies").await?;
+    namespace.kubectl(&["delete", "recommender", "movies"])?;
     for (run, factors) in [(1, 3), (2, 4), (3, 5), (4, 6)] {
         namespace.apply(&limited(factors, "Retain"))?;
         wait::until(&format!("run {run} serves"), || {

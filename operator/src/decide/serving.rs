@@ -5,7 +5,7 @@ use sidecar_contract::{
     Answers, Digest, Incumbent, ModelReport, RevisionRef, RevisionRole, RunOutcome, RunResult, ServingConfig,
 };
 
-use super::{Verdict, gate};
+use super::{Verdict, config_hash, gate};
 use crate::validate::Plan;
 
 /// What should serve.
@@ -17,7 +17,7 @@ pub struct Serving {
     pub last_good: Option<RevisionRef>,
     /// Why it is the desired one.
     pub choice: Choice,
-    /// A newer revision that passes the gate and does not serve: it waits for the user.
+    /// The revision that would serve, if it were not for a pin, for promotion by hand, or for `suspend`.
     pub candidate: Option<Digest>,
 }
 
@@ -102,19 +102,46 @@ fn choose(plan: &Plan, trained: &[&RunResult], current: Option<&RevisionRef>) ->
             (None, None) => popular_only(trained, current),
         };
     }
-    if let Some(passed) = newest(|verdict| matches!(verdict, Verdict::Passed { .. })) {
+    // A model of this spec first; what served under the spec before goes on until there is one.
+    if let Some(passed) = newest_of_spec(plan, trained, is_passed) {
         return (revision(passed, Answers::Full), Choice::Passed);
     }
-    let current_verdict = current_full.and_then(|current| find(trained, &current.digest)).map(|r| gate(plan, r));
-    if let (Some(current), None | Some(Verdict::Failed { .. } | Verdict::Regressed { .. })) =
-        (current_full, current_verdict)
-    {
-        return (Some(fresh(trained, current)), Choice::Kept);
+    let verdict = current_full.and_then(|current| find(trained, &current.digest)).map(|result| gate(plan, result));
+    match (current_full, verdict) {
+        (Some(current), Some(Verdict::Passed { .. })) => return (Some(fresh(trained, current)), Choice::Kept),
+        (Some(current), None | Some(Verdict::Failed { .. } | Verdict::Regressed { .. })) => {
+            return match newest(is_passed) {
+                Some(passed) => (revision(passed, Answers::Full), Choice::Passed),
+                None => (Some(fresh(trained, current)), Choice::Kept),
+            };
+        }
+        (Some(_), Some(Verdict::Unknown)) | (None, _) => {}
     }
-    match newest(|verdict| *verdict == Verdict::Unknown) {
-        Some(unmeasured) => (revision(unmeasured, Answers::Full), Choice::Unmeasured),
-        None => popular_only(trained, current),
+    if let Some(passed) = newest(is_passed) {
+        return (revision(passed, Answers::Full), Choice::Passed);
     }
+    if let Some(unmeasured) = newest_of_spec(plan, trained, is_unknown) {
+        return (revision(unmeasured, Answers::Full), Choice::Unmeasured);
+    }
+    match (current_full, newest(is_unknown)) {
+        (Some(current), _) => (Some(fresh(trained, current)), Choice::Kept),
+        (None, Some(unmeasured)) => (revision(unmeasured, Answers::Full), Choice::Unmeasured),
+        (None, None) => popular_only(trained, current),
+    }
+}
+
+fn is_passed(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Passed { .. })
+}
+
+fn is_unknown(verdict: &Verdict) -> bool {
+    *verdict == Verdict::Unknown
+}
+
+/// The newest model that was trained for the spec of now and of which the gate says this.
+fn newest_of_spec<'a>(plan: &Plan, trained: &[&'a RunResult], says: fn(&Verdict) -> bool) -> Option<&'a RunResult> {
+    let hash = config_hash(plan);
+    trained.iter().copied().find(|result| result.config_hash == hash && says(&gate(plan, result)))
 }
 
 /// The popularity of the newest model, when no model may serve.
@@ -144,12 +171,10 @@ fn last_good(
     before.or_else(older).map(|revision| RevisionRef { role: RevisionRole::LastGood, ..revision })
 }
 
-/// The newest revision that passes the gate and is newer than what serves.
+/// The revision that would serve, if it were not for a pin, for promotion by hand, or for `suspend`.
 fn candidate(plan: &Plan, trained: &[&RunResult], desired: &Digest) -> Option<Digest> {
-    let serving_run = find(trained, desired).map_or(0, |result| result.run.number);
-    let newer = trained.iter().filter(|result| result.run.number > serving_run);
-    let mut fit = newer.filter(|r| matches!(gate(plan, r), Verdict::Passed { .. } | Verdict::Unknown));
-    fit.find_map(|result| digest(result)).filter(|digest| *digest != desired).cloned()
+    let fit = newest_of_spec(plan, trained, is_passed).or_else(|| newest_of_spec(plan, trained, is_unknown));
+    fit.and_then(digest).filter(|digest| *digest != desired).cloned()
 }
 
 /// The model that serves, for a run to measure its own against, where the gate asks for that.

@@ -176,7 +176,7 @@ pub(super) fn rolled_back(facts: Facts<'_>) -> Option<Verdict> {
     if facts.serving.choice == Choice::Pinned {
         let newer = facts.serving.candidate.as_ref()?;
         let message = format!(
-            "model.revision pins {}; {} is newer and passes the gate. Remove the field to serve it",
+            "model.revision pins {}; {} serves once the field is removed",
             desired.digest.revision(),
             newer.revision()
         );

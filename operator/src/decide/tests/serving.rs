@@ -94,7 +94,7 @@ fn automatic_serves_the_newest_that_passes() {
         ("newest first", &[("a", GOOD), ("b", GOOD), ("c", GOOD)], ("c", "b", "-", Choice::Passed)),
         ("one that fails does not serve", &[("a", GOOD), ("b", BAD)], ("a", "-", "-", Choice::Passed)),
         ("equal bytes are one", &[("a", GOOD), ("b", GOOD), ("b", GOOD)], ("b", "a", "-", Choice::Passed)),
-        ("unmeasured yields to a passing one", &[("a", GOOD), ("b", UNMEASURED)], ("a", "b", "b", Choice::Passed)),
+        ("unmeasured yields to a passing one", &[("a", GOOD), ("b", UNMEASURED)], ("a", "b", "-", Choice::Passed)),
         ("unmeasured serves if nothing passes", &[("a", BAD), ("b", UNMEASURED)], ("b", "-", "-", Choice::Unmeasured)),
         ("popularity when nothing may serve", &[("a", BAD), ("b", BAD)], ("b", "-", "-", Choice::PopularOnly)),
     ];
@@ -134,6 +134,21 @@ fn what_serves_goes_on_when_nothing_may_take_its_place() {
 }
 
 #[test]
+fn a_spec_that_was_trained_before_serves_its_own_model_again() {
+    let (first, second) = (plan_of(|_| {}), plan_of(|r| r.spec.training.seed = 7));
+    let results = [trained(&first, 1, "a", GOOD), trained(&second, 2, "b", GOOD)];
+    let of_b = config(&serving(&second, &results, None));
+    let names = |plan: &Plan, before| {
+        let (desired, _, candidate, choice) = said(&serving(plan, &results, before));
+        (desired, candidate, choice)
+    };
+    assert_eq!(names(&first, Some(&of_b)), ("a".into(), "-".into(), Choice::Passed));
+    assert_eq!(names(&first, None), ("a".into(), "-".into(), Choice::Passed));
+    let third = plan_of(|r| r.spec.training.seed = 8);
+    assert_eq!(names(&third, Some(&of_b)), ("b".into(), "-".into(), Choice::Kept), "until there is one");
+}
+
+#[test]
 fn the_last_good_one_is_what_served_before() {
     let auto = || plan_of(|_| {});
     let results = &[("a", GOOD), ("b", GOOD), ("c", GOOD)];
@@ -149,7 +164,7 @@ fn a_pin_serves_whatever_the_gate_says() {
     let of_b = serving_of(&[("a", GOOD), ("b", GOOD)]);
     let results = &[("a", GOOD), ("b", GOOD), ("c", BAD)];
     check("an older one", pinned("a"), results, Some(&of_b), ("a", "b", "b", Choice::Pinned));
-    check("one that failed", pinned("c"), results, Some(&of_b), ("c", "b", "-", Choice::Pinned));
+    check("one that failed", pinned("c"), results, Some(&of_b), ("c", "b", "b", Choice::Pinned));
     check("one that is not there", pinned("d"), results, Some(&of_b), ("b", "a", "-", Choice::PinNotFound));
     check("the store was lost", pinned("b"), &[], Some(&of_b), ("b", "a", "-", Choice::Pinned));
     check("unpinned", plan_of(|_| {}), results, Some(&of_b), ("b", "a", "-", Choice::Passed));
