@@ -21,7 +21,7 @@ const NOTE_BYTES_MAX: usize = 1000;
 pub async fn publish(context: &Context, recommender: &Recommender, status: &RecommenderStatus) -> Result<(), Error> {
     let namespace = recommender.metadata.namespace.clone().ok_or(Error::Incomplete("namespace"))?;
     let name = recommender.metadata.name.clone().ok_or(Error::Incomplete("name"))?;
-    context.metrics.set_conditions(&namespace, &name, status);
+    context.metrics.set_status(&namespace, &name, status);
     let before = recommender.status.clone().unwrap_or_default();
     if before == *status {
         return Ok(());

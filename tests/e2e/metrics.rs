@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use e2e::{Cluster, Namespace, wait};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::data::{recommender, two_groups};
 
@@ -29,7 +29,9 @@ async fn prometheus_answers_for_request_rate_and_ndcg_by_revision() -> Result<()
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     });
-    for query in queries {
+    let mut queries: Vec<String> = queries.map(str::to_owned).to_vec();
+    queries.push("recommender_resource_info{namespace=\"e2e-scraped\", name=\"scraped\"}".to_owned());
+    for query in &queries {
         wait::until(&format!("Prometheus answers {query}"), || {
             let result = cluster.prometheus(query)?;
             ensure!(result.iter().any(|series| series["metric"]["revision"] == revision), "{result:?}");
@@ -37,7 +39,37 @@ async fn prometheus_answers_for_request_rate_and_ndcg_by_revision() -> Result<()
         })
         .await?;
     }
+    for (title, query) in dashboard_queries()? {
+        wait::until(&format!("panel {title:?} shows something: {query}"), || {
+            let result = cluster.prometheus(&query)?;
+            ensure!(!result.is_empty() || MAY_BE_EMPTY.contains(&title.as_str()), "no series");
+            Ok(())
+        })
+        .await?;
+    }
     asking.abort();
     ensure!(!cluster.prometheus("recommender_operator_reconcile_total{result=\"ok\"} > 0")?.is_empty());
     Ok(())
+}
+
+/// Panels about what goes wrong.
+const MAY_BE_EMPTY: [&str; 3] = ["Failed loads", "The store's errors", "Turned away"];
+
+/// Title and query of each panel of the chart's dashboard, with the variables as this test needs them.
+fn dashboard_queries() -> Result<Vec<(String, String)>> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/recmesh/files/dashboard.json");
+    let dashboard: Value = serde_json::from_str(&std::fs::read_to_string(path)?)?;
+    let mut queries = Vec::new();
+    for panel in dashboard["panels"].as_array().into_iter().flatten() {
+        for target in panel["targets"].as_array().into_iter().flatten() {
+            let query = target["expr"].as_str().unwrap_or_default();
+            let query = query
+                .replace("$namespace", "e2e-scraped")
+                .replace("$recommender", "scraped")
+                .replace("$__rate_interval", "1m");
+            queries.push((panel["title"].as_str().unwrap_or_default().to_owned(), query));
+        }
+    }
+    ensure!(queries.len() > 25, "{} queries", queries.len());
+    Ok(queries)
 }

@@ -35,7 +35,7 @@ impl Admin {
                 Some(_) => text(StatusCode::OK, "ok\n"),
                 None => text(StatusCode::SERVICE_UNAVAILABLE, "the data directory does not answer\n"),
             },
-            METRICS => match self.metrics.render(self.free_bytes().await) {
+            METRICS => match self.metrics.render(self.free_bytes().await, self.size_bytes().await) {
                 Ok(body) => answer(StatusCode::OK, prometheus::TEXT_FORMAT, body.into()),
                 Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
             },
@@ -46,6 +46,11 @@ impl Admin {
     async fn free_bytes(&self) -> Option<u64> {
         let disk = Arc::clone(&self.disk);
         tokio::task::spawn_blocking(move || disk.free_bytes()).await.ok()?.ok()
+    }
+
+    async fn size_bytes(&self) -> Option<u64> {
+        let disk = Arc::clone(&self.disk);
+        tokio::task::spawn_blocking(move || disk.size_bytes()).await.ok()?.ok()
     }
 }
 

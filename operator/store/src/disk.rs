@@ -179,6 +179,12 @@ impl Disk {
         Ok(space.f_bavail.saturating_mul(space.f_frsize))
     }
 
+    /// Bytes that the file system holds when it is full.
+    pub fn size_bytes(&self) -> io::Result<u64> {
+        let space = rustix::fs::statvfs(&self.objects)?;
+        Ok(space.f_blocks.saturating_mul(space.f_frsize))
+    }
+
     fn make_durable(&self, directory: &Path) -> io::Result<()> {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= KNOWN_DIRECTORIES_MAX {

@@ -58,6 +58,7 @@ pub struct Metrics {
     pub sent_bytes: GenericCounter<AtomicU64>,
     in_flight: IntGauge,
     free_bytes: IntGauge,
+    size_bytes: IntGauge,
 }
 
 impl Metrics {
@@ -80,6 +81,7 @@ impl Metrics {
         let sent_bytes = GenericCounter::new("recommender_store_sent_bytes_total", "Bytes of answers sent.")?;
         let in_flight = IntGauge::new("recommender_store_requests_in_flight", "Requests at work.")?;
         let free_bytes = IntGauge::new("recommender_store_disk_free_bytes", "Bytes that can still be written.")?;
+        let size_bytes = IntGauge::new("recommender_store_disk_size_bytes", "Bytes that the volume holds.")?;
         let registry = Registry::new();
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(durations.clone()))?;
@@ -87,7 +89,8 @@ impl Metrics {
         registry.register(Box::new(sent_bytes.clone()))?;
         registry.register(Box::new(in_flight.clone()))?;
         registry.register(Box::new(free_bytes.clone()))?;
-        Ok(Self { registry, requests, durations, received_bytes, sent_bytes, in_flight, free_bytes })
+        registry.register(Box::new(size_bytes.clone()))?;
+        Ok(Self { registry, requests, durations, received_bytes, sent_bytes, in_flight, free_bytes, size_bytes })
     }
 
     /// A request is at work until the guard is dropped.
@@ -103,9 +106,11 @@ impl Metrics {
     }
 
     /// The text that Prometheus scrapes.
-    pub fn render(&self, free_bytes: Option<u64>) -> Result<Vec<u8>, prometheus::Error> {
-        if let Some(free) = free_bytes {
-            self.free_bytes.set(i64::try_from(free).unwrap_or(i64::MAX));
+    pub fn render(&self, free_bytes: Option<u64>, size_bytes: Option<u64>) -> Result<Vec<u8>, prometheus::Error> {
+        for (gauge, bytes) in [(&self.free_bytes, free_bytes), (&self.size_bytes, size_bytes)] {
+            if let Some(bytes) = bytes {
+                gauge.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+            }
         }
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
