@@ -269,6 +269,7 @@ impl Follower {
         });
         let keep: BTreeSet<Digest> = config.revisions.iter().map(|r| r.digest.clone()).collect();
         self.cache.keep_only(&keep);
+        self.crashed.retain(|digest| keep.contains(digest));
         self.pause = LOAD_RETRY_MIN;
     }
 

@@ -1,16 +1,45 @@
 //! Whether a snapshot fits into what the container may still use, before it is fetched.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use crate::limits::HEADROOM_RESERVE_BYTES;
 
-/// Bytes that the container may use beyond its present anonymous memory; `None` without a limit (or outside Linux).
-/// File pages are not counted as used: the kernel gives up the old snapshot's for the new one's.
+/// Where control groups are mounted: version 2, and the memory controller of version 1.
+const UNIFIED: &str = "/sys/fs/cgroup";
+const MEMORY_CONTROLLER: &str = "/sys/fs/cgroup/memory";
+
+/// Bytes that the process may use beyond its group's present anonymous memory; `None` without a limit (or outside Linux).
+/// File pages are not counted as used: the kernel gives up the old snapshot's for the new one's. In a container the own
+/// group is what is mounted; elsewhere it is below, and each group above it may have a limit, too.
 pub fn headroom_bytes() -> Option<u64> {
-    let v2 = Path::new("/sys/fs/cgroup");
-    let v1 = Path::new("/sys/fs/cgroup/memory");
-    from_files(&v2.join("memory.max"), &v2.join("memory.stat"), "anon")
-        .or_else(|| from_files(&v1.join("memory.limit_in_bytes"), &v1.join("memory.stat"), "total_rss"))
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let unified = groups(Path::new(UNIFIED), own_group(&own, ""));
+    let controller = groups(Path::new(MEMORY_CONTROLLER), own_group(&own, "memory"));
+    let in_unified =
+        unified.iter().filter_map(|group| from_files(&group.join("memory.max"), &group.join("memory.stat"), "anon"));
+    let in_controller = controller
+        .iter()
+        .filter_map(|group| from_files(&group.join("memory.limit_in_bytes"), &group.join("memory.stat"), "total_rss"));
+    in_unified.chain(in_controller).min()
+}
+
+/// The group of a process as `/proc/<pid>/cgroup` names it: `<number>:<controllers>:<path>` a line.
+fn own_group<'a>(lines: &'a str, controller: &str) -> &'a str {
+    let fields = |line: &'a str| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        Some((fields.next()?, fields.next()?))
+    };
+    let found = lines.lines().filter_map(fields).find(|(names, _)| names.split(',').any(|name| name == controller));
+    found.map_or("", |(_, path)| path)
+}
+
+/// The group's directory and those above it, down to the mount.
+fn groups(mount: &Path, own: &str) -> Vec<PathBuf> {
+    let own = Path::new(own.trim_start_matches('/'));
+    own.ancestors().map(|group| mount.join(group)).collect()
 }
 
 fn from_files(limit: &Path, stat: &Path, anonymous: &str) -> Option<u64> {
@@ -47,6 +76,19 @@ mod tests {
         assert_eq!(from_files(&file("limit", "10000\n"), &stat, "total_rss"), Some(8000));
         assert_eq!(from_files(&file("unlimited", "max\n"), &stat, "anon"), None);
         assert_eq!(from_files(Path::new("/nowhere"), &stat, "anon"), None);
+    }
+
+    #[test]
+    fn the_own_group_and_those_above_are_looked_at() {
+        let version_1 = "9:name=systemd:/\n4:cpu,memory:/kubepods/pod1/abc\n0::/\n";
+        let version_2 = "0::/system.slice/a:b.service\n";
+        assert_eq!(own_group(version_1, "memory"), "/kubepods/pod1/abc");
+        assert_eq!(own_group(version_1, ""), "/");
+        assert_eq!(own_group(version_2, ""), "/system.slice/a:b.service");
+        assert_eq!(own_group(version_2, "memory"), "");
+        let paths = |own: &str| groups(Path::new("/m"), own);
+        assert_eq!(paths("/a/b"), [Path::new("/m/a/b"), Path::new("/m/a"), Path::new("/m/")]);
+        assert_eq!(paths("/"), [Path::new("/m/")]);
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub const ANSWERS_QUEUED_MAX: usize = 512;
 /// Threads that compute answers, at most; there are as many as the container may use processors.
 pub const COMPUTE_THREADS_MAX: usize = 64;
 /// Batches at once for each thread that computes.
-pub const BATCHES_PER_THREAD_MAX: usize = 2;
+pub const BATCHES_PER_THREAD_MAX: usize = 4;
 /// A batch lets others have their turn after this time.
 pub const BATCH_SLICE: Duration = Duration::from_millis(1);
 /// Load (what arrives against what the threads can do) up to which a burst may queue.

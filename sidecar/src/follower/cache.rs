@@ -57,10 +57,11 @@ impl Cache {
         remove(&self.snapshot(digest));
     }
 
-    /// Removes snapshots that nobody wants any more. A mapped file may be removed: the mapping stays.
+    /// Removes snapshots and notes that nobody wants any more. A mapped file may be removed: the mapping stays.
     pub fn keep_only(&self, wanted: &BTreeSet<Digest>) {
         for name in self.names() {
-            let digest = name.strip_suffix(SNAPSHOT_SUFFIX).and_then(|d| Digest::try_from(d.to_owned()).ok());
+            let digest = name.strip_suffix(SNAPSHOT_SUFFIX).or_else(|| name.strip_prefix(MARKER_PREFIX));
+            let digest = digest.and_then(|digest| Digest::try_from(digest.to_owned()).ok());
             if digest.is_some_and(|digest| !wanted.contains(&digest)) {
                 remove(&self.directory.join(name));
             }

@@ -25,7 +25,12 @@ struct Setup {
     answers: Answers,
 }
 
-fn follower(directory: &Path) -> (Arc<Engine>, Arc<Report>, Follower) {
+pub fn follower(directory: &Path) -> (Arc<Engine>, Arc<Report>, Follower) {
+    let (engine, report, follower, _) = follower_and_metrics(directory);
+    (engine, report, follower)
+}
+
+fn follower_and_metrics(directory: &Path) -> (Arc<Engine>, Arc<Report>, Follower, Arc<Metrics>) {
     let (engine, report) = (Arc::new(Engine::default()), Arc::new(Report::default()));
     let places = Places {
         config_file: directory.join("serving.json"),
@@ -35,8 +40,8 @@ fn follower(directory: &Path) -> (Arc<Engine>, Arc<Report>, Follower) {
         config_poll: Duration::from_millis(10),
     };
     let metrics = Arc::new(Metrics::new().unwrap());
-    let follower = Follower::new(places, Arc::clone(&engine), metrics, Arc::clone(&report));
-    (engine, report, follower)
+    let follower = Follower::new(places, Arc::clone(&engine), Arc::clone(&metrics), Arc::clone(&report));
+    (engine, report, follower, metrics)
 }
 
 fn setup() -> Setup {
@@ -211,4 +216,53 @@ async fn a_revision_may_answer_by_popularity_alone_and_by_all_of_it_later() {
     setup.follower.step().await;
     assert_eq!(sources(&setup), (["model"].into(), ["similar"].into()));
     assert_eq!(setup.report.get().loaded.unwrap().answers, Answers::Full);
+}
+
+/// The tries of a follower that cannot load what `revisions` asks for, in milliseconds since the first, over two minutes.
+async fn tries(setup: &Setup, revisions: &[&(Digest, u64)]) -> Vec<u64> {
+    let (_, _, mut follower, metrics) = follower_and_metrics(setup.directory.path());
+    setup.configure(revisions, None);
+    let begin = tokio::time::Instant::now();
+    let (mut tries, mut seen) = (Vec::new(), 0);
+    while begin.elapsed() < Duration::from_mins(2) {
+        follower.step().await;
+        let text = String::from_utf8(metrics.encode().unwrap()).unwrap();
+        let failures = text
+            .lines()
+            .find_map(|line| line.strip_prefix("recommender_model_load_failures_total{reason=\"NotFound\"} "));
+        let failures: u32 = failures.map_or(0, |count| count.parse().unwrap());
+        if failures > seen {
+            tries.push(u64::try_from(begin.elapsed().as_millis()).unwrap());
+            seen = failures;
+        }
+        tokio::time::advance(Duration::from_millis(500)).await;
+    }
+    tries
+}
+
+#[tokio::test(start_paused = true)]
+async fn tries_become_rarer_for_the_desired_and_for_the_last_good_revision() {
+    let setup = setup();
+    let (desired, last_good) = ((Digest::of(b"desired"), 10), (Digest::of(b"last good"), 10));
+    // Pauses of 1, 2, 4, 8, 16 and then 30 seconds.
+    let expected = [0, 1000, 3000, 7000, 15_000, 31_000, 61_000, 91_000];
+    assert_eq!(tries(&setup, &[&desired]).await, expected);
+    // With both missing, a round tries both, and the pause grows by both.
+    let both = tries(&setup, &[&desired, &last_good]).await;
+    assert!(both.len() < expected.len() && both.windows(2).skip(3).all(|pair| pair[1] - pair[0] >= 30_000), "{both:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_last_good_revision_that_cannot_be_loaded_is_tried_ever_more_rarely_while_another_pod_goes_first() {
+    let setup = setup();
+    let (desired, last_good) = ((Digest::of(b"desired"), 10), (Digest::of(b"last good"), 10));
+    let (_, _, mut follower, metrics) = follower_and_metrics(setup.directory.path());
+    setup.configure(&[&desired, &last_good], Some("pod-b"));
+    for _ in 0..120 {
+        follower.step().await;
+        tokio::time::advance(Duration::from_millis(500)).await;
+    }
+    let text = String::from_utf8(metrics.encode().unwrap()).unwrap();
+    // At 0, 1, 3, 7, 15 and 31 seconds of the minute.
+    assert!(text.contains("recommender_model_load_failures_total{reason=\"NotFound\"} 6\n"), "{text}");
 }

@@ -1,18 +1,25 @@
 //! The application port as a function: what it answers, and what it refuses with which words.
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use model_snapshot::Snapshot;
 use recommender_sidecar::{
-    api::{Api, REVISION_HEADER, ROUTES},
+    api::{Api, REVISION_HEADER, ROUTES, request_id::REQUEST_ID_HEADER},
     engine::Engine,
     metrics::Metrics,
     model::ServingModel,
 };
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::model::train;
 
@@ -261,4 +268,72 @@ async fn too_large_a_body_and_too_early_a_request_are_refused() {
     let (status, headers, problem) = send(&empty, "POST", "/recommend", JSON, br#"{"user": "a"}"#).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{problem}");
     assert_eq!(headers[header::RETRY_AFTER], "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_and_error_carries_the_id_of_its_request() {
+    let door = door().await;
+    let cases: [(&str, &str, &str, &[u8], u16); 7] = [
+        ("POST", "/recommend", JSON, br#"{"user": "user6"}"#, 200),
+        ("POST", "/recommend", FORM, b"user_id=user6", 200),
+        ("POST", "/recommend:batch", JSON, br#"{"requests": [{"user": "user6"}, {"user": "user7"}]}"#, 200),
+        ("POST", "/similar", JSON, br#"{"item": "item4"}"#, 200),
+        ("GET", "/model", JSON, b"", 200),
+        ("POST", "/recommend", JSON, b"{", 400),
+        ("GET", "/nothing", JSON, b"", 404),
+    ];
+    for (method, path, content_type, body, status) in cases {
+        let (got, headers, answer) = send(&door.api, method, path, content_type, body).await;
+        assert_eq!(got.as_u16(), status, "{answer}");
+        let id = answer["requestId"].as_str().unwrap_or_else(|| panic!("{path}: {answer}"));
+        assert_eq!(headers[REQUEST_ID_HEADER], id, "{path}");
+        for (place, part) in answer["responses"].as_array().into_iter().flatten().enumerate() {
+            assert_eq!(part["requestId"], format!("{id}.{place}"));
+        }
+    }
+    let request =
+        Request::get("/openapi.json").header(REQUEST_ID_HEADER, "mine-1").body(Full::new(Bytes::new())).unwrap();
+    let response = door.api.handle(request).await.unwrap();
+    assert_eq!(response.headers()[REQUEST_ID_HEADER], "mine-1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_wait_too_long_is_refused_at_once() {
+    let door = door().await;
+    // Every thread is busy until the test says so, and what they did before is known to take long.
+    let threads = std::thread::available_parallelism().unwrap().get();
+    for _ in 0..threads {
+        door.engine.compute(|_| std::thread::sleep(Duration::from_millis(50))).await.unwrap();
+    }
+    let open = Arc::new(AtomicBool::new(false));
+    let held: Vec<_> = (0..threads)
+        .map(|_| {
+            let (engine, open) = (Arc::clone(&door.engine), Arc::clone(&open));
+            let wait = move || {
+                while !open.load(Ordering::Relaxed) {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            };
+            tokio::spawn(async move { engine.compute(move |_| wait()).await })
+        })
+        .collect();
+    let api = Arc::new(door.api);
+    // More come than a burst may hold; most are refused before anything is computed.
+    let body = br#"{"user": "user6"}"#;
+    let mut asking = JoinSet::new();
+    for _ in 0..200 {
+        let api = Arc::clone(&api);
+        asking.spawn(async move { send(&api, "POST", "/recommend", JSON, body).await });
+    }
+    // No thread is free: what comes back now comes from the door.
+    let (status, headers, problem) = asking.join_next().await.unwrap().unwrap();
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{problem}");
+    assert_eq!(problem["type"], "urn:recmesh:problem:overloaded");
+    assert_eq!(headers[header::RETRY_AFTER], "1");
+    open.store(true, Ordering::Relaxed);
+    let rest = asking.join_all().await;
+    assert!(rest.iter().any(|(status, ..)| *status == StatusCode::OK), "nothing of a burst was let in");
+    for held in held {
+        held.await.unwrap().unwrap();
+    }
 }

@@ -1,144 +1,35 @@
 //! The running process: swaps under load, limits of the serving config, the metrics text, and SIGTERM.
 
-use std::{
-    collections::BTreeSet,
-    io::{Read as _, Write as _},
-    net::TcpStream,
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+use std::{collections::BTreeSet, process::Command};
+
+use sidecar_contract::ServingLimits;
+
+use crate::{
+    model::train,
+    process::{ask, configure, file_store, put, recommend, start, wait_for},
 };
-
-use serde_json::{Value, json};
-use sidecar_contract::{
-    Answers, Digest, RevisionRef, RevisionRole, ServingConfig, ServingLimits, StoreConfig, canonical_json,
-};
-use store_client::Store;
-
-use crate::model::train;
-
-/// Ends hanging only.
-const DEADLINE: Duration = Duration::from_mins(1);
-
-struct Process {
-    child: Child,
-    port: u16,
-    admin_port: u16,
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-fn start(directory: &Path) -> Process {
-    let (port, admin_port) = (free_port(), free_port());
-    let child = Command::new(env!("CARGO_BIN_EXE_recmesh-sidecar"))
-        .arg("serve")
-        .args(["--listen", &format!("127.0.0.1:{port}"), "--admin-listen", &format!("127.0.0.1:{admin_port}")])
-        .arg("--config-dir")
-        .arg(directory)
-        .arg("--credentials-dir")
-        .arg(directory.join("no-credentials"))
-        .arg("--cache-dir")
-        .arg(directory.join("cache"))
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    Process { child, port, admin_port }
-}
-
-/// Status and body; `None` if nobody listens.
-fn ask(port: u16, method: &str, path: &str, body: &str) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    let length = body.len();
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
-    );
-    stream.write_all(head.as_bytes()).ok()?;
-    stream.write_all(body.as_bytes()).ok()?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).ok()?;
-    let (head, body) = text.split_once("\r\n\r\n")?;
-    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
-}
-
-fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !holds() {
-        assert!(begin.elapsed() < DEADLINE, "{what} does not come");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn recommend(port: u16, n: u32) -> (u16, Value) {
-    let body = json!({"user": "user6", "n": n}).to_string();
-    let (status, body) = ask(port, "POST", "/recommend", &body).expect("the listener is open");
-    (status, serde_json::from_str(&body).unwrap())
-}
-
-async fn put(directory: &Path, store: &StoreConfig, factors: u32) -> RevisionRef {
-    let path = train(directory, factors).await;
-    let bytes = std::fs::read(&path).unwrap();
-    let digest = Digest::of(&bytes);
-    Store::open(store, None).unwrap().put_snapshot(&path, &digest).await.unwrap();
-    let snapshot_bytes = bytes.len() as u64;
-    RevisionRef {
-        digest,
-        snapshot_bytes,
-        role: RevisionRole::Desired,
-        weight: 100,
-        trained_at: 1,
-        answers: Answers::Full,
-        metrics: None,
-    }
-}
-
-fn configure(directory: &Path, store: &StoreConfig, revision: &RevisionRef, limits: ServingLimits) {
-    let config = ServingConfig {
-        namespace: "shop".into(),
-        name: "movies".into(),
-        revisions: vec![revision.clone()],
-        loads_first: None,
-        fallback: vec!["popular".into()],
-        store: store.clone(),
-        limits,
-    };
-    // Whole or not at all, as kubelet does it.
-    std::fs::write(directory.join("new"), canonical_json(&config)).unwrap();
-    std::fs::rename(directory.join("new"), directory.join(sidecar_contract::paths::SERVING_CONFIG_FILE)).unwrap();
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_fails_from_the_first_model_over_a_swap_to_the_drain() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
-    std::fs::create_dir(at.join("store")).unwrap();
-    let store = StoreConfig {
-        url: format!("file://{}", at.join("store").display()),
-        endpoint: None,
-        region: "us-east-1".into(),
-        prefix: "1b2c/shop/movies/".into(),
-    };
-    let (first, second) = (put(at, &store, 3).await, put(at, &store, 4).await);
+    let store = file_store(at);
+    let (first, second) = (put(&store, &train(at, 3).await).await, put(&store, &train(at, 4).await).await);
     let mut process = start(at);
     let (port, admin_port) = (process.port, process.admin_port);
-    wait_for("life", || ask(admin_port, "GET", "/livez", "").is_some_and(|(status, _)| status == 200));
     assert_eq!(ask(admin_port, "GET", "/readyz", "").unwrap().0, 503);
-    configure(at, &store, &first, ServingLimits::default());
+    configure(at, &store, std::slice::from_ref(&first), ServingLimits::default());
     wait_for("readiness", || ask(admin_port, "GET", "/readyz", "").unwrap().0 == 200);
 
     let (first_name, second_name) = (first.digest.revision().to_owned(), second.digest.revision().to_owned());
     let mut seen = BTreeSet::new();
     assert_eq!(recommend(port, 5).0, 200);
-    configure(at, &store, &second, ServingLimits { items_per_answer_max: 7, ..ServingLimits::default() });
+    configure(
+        at,
+        &store,
+        std::slice::from_ref(&second),
+        ServingLimits { items_per_answer_max: 7, ..ServingLimits::default() },
+    );
     wait_for("the second revision", || {
         let (status, answer) = recommend(port, 5);
         assert_eq!(status, 200, "{answer}");

@@ -2,8 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // A test may fail loudly.
 
+mod capacity; // a snapshot that does not fit
+mod corruption; // damage in the store and in the pod
+mod crash; // an end in the middle of a load
 mod follower; // swaps, and what must not swap
 mod http; // doors, answers, refusals
 mod lifecycle; // the process: swap under load, limits, metrics text, SIGTERM
 mod model; // a small model to serve
+mod privacy; // no user in logs and metrics
+mod process; // the real binary
 mod python; // the public safetensors package and numpy
+mod sockets; // hostile and broken clients
+mod swaps; // one revision an answer

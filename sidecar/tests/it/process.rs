@@ -1,0 +1,170 @@
+//! The real binary: started, asked, configured and stopped as kubelet and clients do it.
+
+use std::{
+    fs::File,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use sidecar_contract::{
+    Answers, Digest, ModelReport, RevisionRef, RevisionRole, ServingConfig, ServingLimits, StoreConfig, canonical_json,
+};
+use store_client::Store;
+
+/// Ends hanging only.
+pub const DEADLINE: Duration = Duration::from_mins(1);
+
+/// A running sidecar; killed when dropped.
+pub struct Process {
+    pub child: Child,
+    pub port: u16,
+    pub admin_port: u16,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// `serve` in a directory that holds config and cache; its log goes to `sidecar.log` there.
+pub fn start(directory: &Path) -> Process {
+    start_with(directory, &[])
+}
+
+/// The same with more arguments.
+pub fn start_with(directory: &Path, arguments: &[&str]) -> Process {
+    let (port, admin_port) = (free_port(), free_port());
+    let log = File::options().create(true).append(true).open(directory.join("sidecar.log")).unwrap();
+    let child = Command::new(env!("CARGO_BIN_EXE_recmesh-sidecar"))
+        .arg("serve")
+        .args(["--listen", &format!("127.0.0.1:{port}"), "--admin-listen", &format!("127.0.0.1:{admin_port}")])
+        .arg("--config-dir")
+        .arg(directory)
+        .arg("--credentials-dir")
+        .arg(directory.join("no-credentials"))
+        .arg("--cache-dir")
+        .arg(directory.join("cache"))
+        .args(["--config-poll-ms", "10"])
+        .args(arguments)
+        .env("AWS_ACCESS_KEY_ID", "nobody")
+        .env("AWS_SECRET_ACCESS_KEY", "nothing")
+        .stderr(log)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let process = Process { child, port, admin_port };
+    wait_for("life", || ask(admin_port, "GET", "/livez", "").is_some_and(|(status, _)| status == 200));
+    process
+}
+
+impl Process {
+    pub fn signal(&self, name: &str) {
+        assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap().success());
+    }
+
+    pub fn is_ready(&self) -> bool {
+        ask(self.admin_port, "GET", "/readyz", "").is_some_and(|(status, _)| status == 200)
+    }
+
+    pub fn report(&self) -> ModelReport {
+        serde_json::from_str(&ask(self.admin_port, "GET", "/model", "").unwrap().1).unwrap()
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream
+    }
+}
+
+/// Status and body; `None` if nobody listens.
+pub fn ask(port: u16, method: &str, path: &str, body: &str) -> Option<(u16, String)> {
+    ask_as(port, method, path, "application/json", body)
+}
+
+/// The same with another content type.
+pub fn ask_as(port: u16, method: &str, path: &str, content_type: &str, body: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    let length = body.len();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).ok()?;
+    stream.write_all(body.as_bytes()).ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+}
+
+pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !holds() {
+        assert!(begin.elapsed() < DEADLINE, "{what} does not come");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+pub fn recommend(port: u16, n: u32) -> (u16, Value) {
+    let body = json!({"user": "user6", "n": n}).to_string();
+    let (status, body) = ask(port, "POST", "/recommend", &body).expect("the listener is open");
+    (status, serde_json::from_str(&body).unwrap())
+}
+
+/// A store in a directory.
+pub fn file_store(directory: &Path) -> StoreConfig {
+    std::fs::create_dir_all(directory.join("store")).unwrap();
+    StoreConfig {
+        url: format!("file://{}", directory.join("store").display()),
+        endpoint: None,
+        region: "us-east-1".into(),
+        prefix: "1b2c/shop/movies/".into(),
+    }
+}
+
+/// Stores a model file as the desired revision.
+pub async fn put(store: &StoreConfig, path: &Path) -> RevisionRef {
+    let bytes = std::fs::read(path).unwrap();
+    let digest = Digest::of(&bytes);
+    Store::open(store, None).unwrap().put_snapshot(path, &digest).await.unwrap();
+    RevisionRef {
+        digest,
+        snapshot_bytes: bytes.len() as u64,
+        role: RevisionRole::Desired,
+        weight: 100,
+        trained_at: 1,
+        answers: Answers::Full,
+        metrics: None,
+    }
+}
+
+/// The revision in the other role.
+pub fn last_good(revision: &RevisionRef) -> RevisionRef {
+    RevisionRef { role: RevisionRole::LastGood, ..revision.clone() }
+}
+
+/// Writes the serving config, whole or not at all, as kubelet does it.
+pub fn configure(directory: &Path, store: &StoreConfig, revisions: &[RevisionRef], limits: ServingLimits) {
+    let config = ServingConfig {
+        namespace: "shop".into(),
+        name: "movies".into(),
+        revisions: revisions.to_vec(),
+        loads_first: None,
+        fallback: vec!["popular".into()],
+        store: store.clone(),
+        limits,
+    };
+    std::fs::write(directory.join("new"), canonical_json(&config)).unwrap();
+    std::fs::rename(directory.join("new"), directory.join(sidecar_contract::paths::SERVING_CONFIG_FILE)).unwrap();
+}

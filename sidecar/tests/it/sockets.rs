@@ -1,0 +1,212 @@
+//! What hostile and broken clients can do to the real binary: little. Times that are too long to wait for are tested
+//! against a paused clock beside the server's code.
+
+use std::{
+    io::{ErrorKind, Read as _, Write as _},
+    net::{Shutdown, TcpStream},
+};
+
+use recommender_sidecar::limits::{BODY_BYTES_MAX, CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADERS_MAX};
+use sidecar_contract::ServingLimits;
+
+use crate::{
+    model::train,
+    process::{Process, ask, configure, file_store, put, recommend, start, wait_for},
+};
+
+const BODY: &str = r#"{"user":"user6","n":3}"#;
+
+async fn serving(directory: &std::path::Path) -> Process {
+    let store = file_store(directory);
+    let revision = put(&store, &train(directory, 3).await).await;
+    configure(directory, &store, &[revision], ServingLimits::default());
+    let process = start(directory);
+    wait_for("readiness", || process.is_ready());
+    process
+}
+
+fn request(more_headers: &str) -> String {
+    let length = BODY.len();
+    format!(
+        "POST /recommend HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n{more_headers}content-length: {length}\r\n\r\n{BODY}"
+    )
+}
+
+/// What comes until the server closes; a reset is a close, too.
+fn read_all(stream: &mut TcpStream) -> String {
+    let mut read = Vec::new();
+    let mut piece = [0; 4096];
+    loop {
+        match stream.read(&mut piece) {
+            Ok(0) => break,
+            Ok(length) => read.extend_from_slice(&piece[..length]),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => break,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    String::from_utf8_lossy(&read).into_owned()
+}
+
+/// Status of the first answer; 0 for a close without one.
+fn status(text: &str) -> u16 {
+    text.split(' ').nth(1).map_or(0, |status| status.parse().unwrap())
+}
+
+/// Sends as much as the server takes.
+fn send(process: &Process, bytes: &[u8]) -> (TcpStream, bool) {
+    let mut stream = process.connect();
+    let whole = stream.write_all(bytes).is_ok();
+    (stream, whole)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_malformed_or_too_much_is_refused_and_the_next_is_served() {
+    let directory = tempfile::tempdir().unwrap();
+    let process = serving(directory.path()).await;
+    let long = format!("x-long: {}\r\n", "a".repeat(HEADER_BYTES_MAX));
+    let many: String = vec!["x-one: 1\r\n"; HEADERS_MAX + 1].concat();
+    let chunked =
+        "POST /recommend HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+    let claimed = format!(
+        "POST /recommend HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        BODY_BYTES_MAX + 1
+    );
+    let both = request("transfer-encoding: chunked\r\n");
+    let cases: [(&str, String, &[u16]); 9] = [
+        ("a head that is too long", request(&long), &[431]),
+        ("too many headers", request(&many), &[431]),
+        ("a body that says it is too long", claimed, &[413]),
+        ("no HTTP at all", "\u{16}\u{3}\u{1}\r\n\r\n".to_owned(), &[400]),
+        ("a length that is no number", request("").replace(&format!("length: {}", BODY.len()), "length: many"), &[400]),
+        ("a negative length", request("").replace(&format!("length: {}", BODY.len()), "length: -1"), &[400]),
+        // RFC 9112, 6.3: chunked wins or it is an error; either way nothing is smuggled.
+        ("two ways to end", both, &[400]),
+        ("a chunk of no size", format!("{chunked}zz\r\n"), &[400]),
+        ("HTTP of the future", request("").replace("HTTP/1.1", "HTTP/7.3"), &[400, 505]),
+    ];
+    for (what, bytes, expected) in cases {
+        let (mut stream, _) = send(&process, bytes.as_bytes());
+        let _ = stream.shutdown(Shutdown::Write);
+        let text = read_all(&mut stream);
+        assert!(expected.contains(&status(&text)), "{what}: {text}");
+        assert_eq!(recommend(process.port, 3).0, 200, "after {what}");
+    }
+
+    // A body in chunks that never ends is cut off at the limit of any body.
+    let (mut stream, _) = send(&process, chunked.as_bytes());
+    let chunk = format!("2000\r\n{}\r\n", " ".repeat(0x2000));
+    let mut sent = 0;
+    while sent < 64 << 20 && stream.write_all(chunk.as_bytes()).is_ok() {
+        sent += 0x2000;
+    }
+    assert!(sent < 16 << 20, "{sent} bytes were taken");
+    assert_eq!(recommend(process.port, 3).0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pipelined_requests_are_answered_one_by_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let process = serving(directory.path()).await;
+    let mut stream = process.connect();
+    let count = 500;
+    let mut writer = stream.try_clone().unwrap();
+    let sending = std::thread::spawn(move || {
+        for place in 0..count {
+            writer.write_all(request(&format!("x-request-id: nr-{place}\r\n")).as_bytes()).unwrap();
+        }
+        writer.write_all(request("x-request-id: last\r\nconnection: close\r\n").as_bytes()).unwrap();
+    });
+    let text = read_all(&mut stream);
+    sending.join().unwrap();
+    let ids: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("x-request-id: ")).collect();
+    let expected: Vec<String> = (0..count).map(|place| format!("nr-{place}")).chain(["last".to_owned()]).collect();
+    assert_eq!(ids, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_idle_connections_and_more_than_there_are_places_work_nobody_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let process = serving(directory.path()).await;
+    // Half of them have been served once, half dawdle over a head.
+    let mut idle = Vec::new();
+    for place in 0..CONNECTIONS_MAX + 200 {
+        let text = if place % 2 == 0 { request("") } else { "POST /recommend HTTP/1.1\r\nhost".to_owned() };
+        idle.push(send(&process, text.as_bytes()).0);
+        if place % 100 == 99 {
+            assert_eq!(recommend(process.port, 3).0, 200, "with {place} connections");
+            assert!(process.is_ready(), "with {place} connections");
+        }
+    }
+    // The newest is not the one that had to go.
+    let mut newest = idle.pop().unwrap();
+    newest
+        .write_all(
+            format!(
+                ": x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{BODY}",
+                BODY.len()
+            )
+            .as_bytes(),
+        )
+        .unwrap();
+    assert_eq!(status(&read_all(&mut newest)), 200);
+    // The first ones are gone.
+    let text = read_all(&mut idle[0]);
+    assert!(text.is_empty() || status(&text) == 200, "{text}");
+    let peak = std::fs::read_to_string(format!("/proc/{}/status", process.child.id())).unwrap();
+    let peak: u64 = peak
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .unwrap()
+        .trim()
+        .trim_end_matches(" kB")
+        .parse()
+        .unwrap();
+    assert!(peak < 256 << 10, "{peak} KiB");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_dawdles_is_let_go_while_others_are_served() {
+    let directory = tempfile::tempdir().unwrap();
+    let process = serving(directory.path()).await;
+    let mut dawdlers: Vec<TcpStream> =
+        (0..100).map(|_| send(&process, b"POST /recommend HTTP/1.1\r\nhost").0).collect();
+    let (mut half, _) = send(&process, &request("").as_bytes()[..request("").len() - 5]);
+    let mut gone = 0;
+    wait_for("the end of the dawdlers", || {
+        dawdlers.retain_mut(|stream| {
+            // One byte more, now and then, does not help; a write to a closed connection fails in the end.
+            stream.set_nonblocking(true).unwrap();
+            let closed = matches!(stream.read(&mut [0]), Ok(0)) || stream.write_all(b"x").is_err();
+            gone += u32::from(closed);
+            !closed
+        });
+        assert_eq!(recommend(process.port, 3).0, 200);
+        gone == 100
+    });
+    assert_eq!(status(&read_all(&mut half)), 408);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_in_flight_outlives_the_listener() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut process = serving(directory.path()).await;
+    let text = request("");
+    let (begin, rest) = text.split_at(text.len() - 5);
+    let mut slow = process.connect();
+    slow.write_all(begin.as_bytes()).unwrap();
+    process.signal("-TERM");
+    wait_for("unreadiness", || !process.is_ready());
+    // The endpoints still send requests here: they are answered, and told to go elsewhere next time.
+    let mut late = process.connect();
+    late.write_all(request("").as_bytes()).unwrap();
+    let answer = read_all(&mut late);
+    assert!(status(&answer) == 200 && answer.contains("connection: close"), "{answer}");
+    wait_for("the listener's end", || TcpStream::connect(("127.0.0.1", process.port)).is_err());
+    // The admin port stays, and says why nobody should come.
+    assert_eq!(ask(process.admin_port, "GET", "/readyz", "").unwrap().0, 503);
+    slow.write_all(rest.as_bytes()).unwrap();
+    let answer = read_all(&mut slow);
+    assert_eq!(status(&answer), 200, "{answer}");
+    wait_for("the end", || process.child.try_wait().unwrap().is_some());
+    assert!(process.child.wait().unwrap().success());
+}
