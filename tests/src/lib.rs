@@ -8,6 +8,7 @@
 pub mod cluster;
 pub mod commands;
 pub mod install;
+pub mod load;
 pub mod namespace;
 pub mod wait;
 

@@ -1,6 +1,9 @@
 //! The generated file and the examples.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
 
 use recommender_crds::{CRD_BYTES_MAX, Recommender, crd, crd_yaml, not_yet::NOT_YET, rules::RULES};
 use serde_json::Value;
@@ -108,4 +111,40 @@ fn the_examples_are_recommenders() {
         }
     }
     assert!(seen >= 4, "{seen}");
+}
+
+const BAD_RESOURCES: &str = "# Bad resources
+
+What the API server refuses when a `Recommender` is applied, and what it says: status 422, reason `Invalid`, with the path of the
+field before the sentence. Nothing of a refused resource is stored, and what ran before runs on. What only shows later (a Secret
+that is not there, a column that the data does not have) stands in the conditions of the status, with a sentence, too. A test
+writes this table from the resources in `crds/tests/bad`, each of which a real API server refuses with these words.
+
+| spec | what it says |
+|---|---|
+";
+
+#[test]
+fn the_docs_list_the_bad_resources() {
+    let mut text = BAD_RESOURCES.to_owned();
+    let bad = files(&package().join("tests/bad"));
+    assert!(bad.len() >= 40, "{}", bad.len());
+    for file in bad {
+        let yaml = std::fs::read_to_string(&file).unwrap();
+        let (first, _) = yaml.split_once('\n').unwrap();
+        let expected = first.trim_start_matches("# expected: ");
+        let rule = RULES.iter().chain(NOT_YET).find(|rule| rule.message.starts_with(expected));
+        let says = rule.map_or(expected, |rule| rule.message).replace('|', "\\|");
+        let document: Value = serde_yaml_ng::from_str(&yaml).unwrap();
+        let name = &document["metadata"]["name"];
+        let named = if name == "movies" { String::new() } else { format!("metadata.name: {name}, ") };
+        let spec = document["spec"].to_string().replace('|', "\\|");
+        writeln!(text, "| {named}`{spec}` | {says} |").unwrap();
+    }
+    let path = package().join("../docs/bad-resources.md");
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(committed == text, "docs/bad-resources.md is stale: run this test with UPDATE_EXPECT=1");
 }

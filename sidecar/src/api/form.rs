@@ -44,10 +44,10 @@ pub fn parse(body: &[u8], limits: &ServingLimits) -> Result<Query, ApiError> {
         }
         given.push(key.into_owned());
     }
-    if query.user.is_none() && items.is_none() {
+    let items = list(items.as_deref());
+    if query.user.is_none() && items.is_empty() {
         return Err(ApiError::field("user_id", "missing; give user_id, or items with ratings, or both"));
     }
-    let items = list(items.as_deref());
     let ratings = ratings.map(|text| list(Some(&text)));
     if let Some(ratings) = &ratings
         && ratings.len() != items.len()

@@ -23,16 +23,16 @@ use tokio::task::JoinSet;
 
 use crate::model::train;
 
-const JSON: &str = "application/json";
-const FORM: &str = "application/x-www-form-urlencoded";
+pub const JSON: &str = "application/json";
+pub const FORM: &str = "application/x-www-form-urlencoded";
 
-struct Door {
-    api: Api,
+pub struct Door {
+    pub api: Api,
     engine: Arc<Engine>,
     _directory: tempfile::TempDir,
 }
 
-async fn door() -> Door {
+pub async fn door() -> Door {
     let directory = tempfile::tempdir().unwrap();
     let path = train(directory.path(), 6).await;
     let snapshot = Snapshot::open(&path).unwrap();
@@ -42,7 +42,7 @@ async fn door() -> Door {
     Door { api, engine, _directory: directory }
 }
 
-async fn send(
+pub async fn send(
     api: &Api,
     method: &str,
     path: &str,
@@ -176,87 +176,6 @@ async fn the_openapi_document_has_the_routes_and_no_others() {
     documented.sort();
     routes.sort();
     assert_eq!(documented, routes);
-}
-
-/// Method, path, content type, body; status, and a part of the detail.
-type Refused<'a> = (&'a str, &'a str, &'a str, &'a [u8], u16, &'a str);
-
-#[tokio::test(flavor = "multi_thread")]
-async fn bad_requests_are_refused_with_what_to_change() {
-    let door = door().await;
-    let long = format!(r#"{{"user": "{}"}}"#, "x".repeat(2000));
-    let many = format!(r#"{{"user": "a", "exclude": [{}]}}"#, vec![r#""i""#; 1001].join(","));
-    let cases: &[Refused<'_>] = &[
-        ("POST", "/recommend", JSON, b"", 400, "body: not JSON"),
-        ("POST", "/recommend", JSON, b"{\"user\": ", 400, "body: not JSON"),
-        ("POST", "/recommend", JSON, b"[1]", 400, "expected a JSON object, not a list"),
-        ("POST", "/recommend", JSON, b"\xff\xfe", 400, "body: not JSON"),
-        ("POST", "/recommend", JSON, b"{}", 400, "user: missing; give user, or history, or both"),
-        ("POST", "/recommend", JSON, br#"{"user": "a", "count": 3}"#, 400, "count: unknown field; known are user, n"),
-        ("POST", "/recommend", JSON, br#"{"user": true}"#, 400, "user: expected a string, not a boolean"),
-        ("POST", "/recommend", JSON, br#"{"user": ""}"#, 400, "user: empty id"),
-        ("POST", "/recommend", JSON, long.as_bytes(), 400, "user: an id of 2000 bytes; at most 1024"),
-        ("POST", "/recommend", JSON, br#"{"user": "a", "n": 0}"#, 400, "n: 0: expected a whole number from 1 to 1000"),
-        ("POST", "/recommend", JSON, br#"{"user": "a", "n": -1}"#, 400, "n: -1: expected"),
-        ("POST", "/recommend", JSON, br#"{"user": "a", "n": 1001}"#, 400, "n: 1001: expected"),
-        ("POST", "/recommend", JSON, br#"{"user": "a", "n": 1.5}"#, 400, "n: 1.5: expected a whole number"),
-        ("POST", "/recommend", JSON, br#"{"user": "a", "n": "3"}"#, 400, "n: \"3\": expected a whole number"),
-        ("POST", "/recommend", JSON, br#"{"history": [{"rating": 3}]}"#, 400, "history[0].item: missing"),
-        (
-            "POST",
-            "/recommend",
-            JSON,
-            br#"{"history": [{"item": "a", "rating": 1e300}]}"#,
-            400,
-            "expected a finite number",
-        ),
-        ("POST", "/recommend", JSON, br#"{"history": ["a"]}"#, 400, "history[0]: expected an object"),
-        ("POST", "/recommend", JSON, many.as_bytes(), 400, "exclude: 1001 entries; at most 1000"),
-        ("POST", "/recommend", FORM, b"", 400, "user_id: missing"),
-        ("POST", "/recommend", FORM, b"user_id=1&items=a,b&ratings=5", 400, "1 ratings for 2 items"),
-        ("POST", "/recommend", FORM, b"user_id=1&items=a&ratings=NaN", 400, "ratings: \"NaN\" is not a finite number"),
-        ("POST", "/recommend", FORM, b"user_id=1&items=a&ratings=x", 400, "ratings: \"x\" is not a finite number"),
-        ("POST", "/recommend", FORM, b"user_id=%ff", 400, "user_id: not UTF-8"),
-        ("POST", "/recommend", FORM, b"user_id=1&user_id=2", 400, "user_id: given twice"),
-        ("POST", "/recommend", FORM, b"user=1", 400, "user: unknown field; known are user_id"),
-        ("POST", "/recommend", FORM, b"user_id=1&n=ten", 400, "n: \"ten\" is not a whole number"),
-        ("POST", "/recommend", FORM, b"user_id=1&items=a,,b", 400, "items: empty id"),
-        (
-            "POST",
-            "/recommend",
-            "text/plain",
-            b"user",
-            415,
-            "takes application/json or application/x-www-form-urlencoded",
-        ),
-        ("POST", "/similar", FORM, b"item=1", 415, "/similar takes application/json"),
-        ("POST", "/similar", JSON, br#"{"item": "no such"}"#, 404, "item: the model does not know this id"),
-        ("POST", "/similar", JSON, b"{}", 400, "item: missing"),
-        ("POST", "/recommend:batch", JSON, br#"{"requests": []}"#, 400, "0 requests; expected 1 to 100"),
-        (
-            "POST",
-            "/recommend:batch",
-            JSON,
-            br#"{"requests": [{"user": "a"}, {"n": 1}]}"#,
-            400,
-            "requests[1].user: missing",
-        ),
-        ("GET", "/recommend", JSON, b"", 405, "/recommend takes POST, not GET"),
-        ("POST", "/model", JSON, b"", 405, "/model takes GET, not POST"),
-        ("GET", "/nothing", JSON, b"", 404, "no such path; there are /recommend"),
-    ];
-    for (method, path, content_type, body, status, part) in cases {
-        let (got, headers, problem) = send(&door.api, method, path, content_type, body).await;
-        let detail = problem["detail"].as_str().unwrap_or_default();
-        let at = format!("{method} {path} {}", String::from_utf8_lossy(body).chars().take(60).collect::<String>());
-        assert_eq!(got.as_u16(), *status, "{at}: {problem}");
-        assert!(detail.contains(part), "{at}: {detail:?} lacks {part:?}");
-        assert_eq!(headers[header::CONTENT_TYPE], "application/problem+json", "{at}");
-        assert_eq!(problem["status"], *status, "{at}");
-        if *status == 405 {
-            assert!(headers.contains_key(header::ALLOW), "{at}");
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

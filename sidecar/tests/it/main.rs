@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // A test may fail loudly.
 
+mod bad_requests; // what is refused, and the table of it in the docs
 mod capacity; // a snapshot that does not fit
 mod corruption; // damage in the store and in the pod
 mod crash; // an end in the middle of a load
