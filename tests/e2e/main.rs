@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // A test may fail loudly.
 
+mod autoscaling; // the real autoscaler on the scale subresource
 mod data;
+mod examples; // crds/examples, as they are
 mod failures; // what is wrong is said, and mending it recovers
 mod life; // train, serve, change, delete
 mod metrics; // what the real Prometheus sees

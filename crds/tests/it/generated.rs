@@ -104,7 +104,9 @@ fn the_examples_are_recommenders() {
     let mut seen = 0;
     for file in files(&package().join("examples")) {
         let text = std::fs::read_to_string(&file).unwrap();
-        for document in text.split("\n---\n").filter(|document| document.contains("kind: Recommender")) {
+        for document in
+            text.split("\n---\n").filter(|document| document.lines().any(|line| line == "kind: Recommender"))
+        {
             let parsed: Recommender = serde_yaml_ng::from_str(document).unwrap();
             assert!(parsed.spec.chosen_algorithm().is_some(), "{}", file.display());
             seen += 1;

@@ -17,9 +17,10 @@ type Story = fn(&ApiServer);
 #[test]
 fn a_real_api_server_agrees() {
     let api = api_server::start();
-    let stories: [(&str, Story); 6] = [
+    let stories: [(&str, Story); 7] = [
         ("bad_resources_are_refused_with_a_sentence", bad_resources_are_refused_with_a_sentence),
         ("examples_are_accepted", examples_are_accepted),
+        ("replicas_belong_to_whoever_scaled_last", replicas_belong_to_whoever_scaled_last),
         ("generous_resources_are_accepted", generous_resources_are_accepted),
         (
             "the_server_stores_defaults_and_an_unseen_resource_is_not_current",
@@ -51,8 +52,37 @@ fn bad_resources_are_refused_with_a_sentence(api: &ApiServer) {
 
 fn examples_are_accepted(api: &ApiServer) {
     for file in files(&package().join("examples")) {
-        api.kubectl(&["create", "--dry-run=server", "-f", file.to_str().unwrap()]).unwrap();
+        let namespace = format!("example-{}", file.file_stem().unwrap().to_str().unwrap());
+        api.kubectl(&["create", "namespace", &namespace]).unwrap();
+        // With the strictest pod security, and nothing that the API server does not know.
+        let level = "pod-security.kubernetes.io/enforce=restricted";
+        api.kubectl(&["label", "namespace", &namespace, level]).unwrap();
+        let apply = ["apply", "--server-side", "--validate=strict", "--namespace", &namespace, "-f"];
+        let said = api.kubectl(&[&apply[..], &[file.to_str().unwrap()]].concat()).unwrap();
+        assert!(said.contains("recommender.recmesh.dev/"), "{}: {said}", file.display());
     }
+}
+
+fn replicas_belong_to_whoever_scaled_last(api: &ApiServer) {
+    let yaml = |factors: u32| {
+        recommender(
+            "scaled",
+            &format!("{{data: {{source: {{url: 's3://a/b.csv'}}}}, algorithm: {{als: {{factors: {factors}}}}}}}"),
+        )
+    };
+    let replicas = || api.kubectl(&["get", "rcmd", "scaled", "-o", "jsonpath={.spec.serving.replicas}"]).unwrap();
+    api.with_yaml(&["apply", "--server-side"], &yaml(8)).unwrap();
+    assert_eq!(replicas(), "1");
+    // As an autoscaler does: by the scale subresource, under a name of its own.
+    api.kubectl(&["scale", "recommender", "scaled", "--replicas=3"]).unwrap();
+    for mode in ["--server-side=true", "--server-side=false"] {
+        api.with_yaml(&["apply", mode], &yaml(16)).unwrap();
+        assert_eq!(replicas(), "3", "{mode}: a file without replicas leaves them alone");
+    }
+    let scale =
+        api.kubectl(&["get", "--raw", "/apis/recmesh.dev/v1alpha1/namespaces/default/recommenders/scaled/scale"]);
+    let scale: Value = serde_json::from_str(&scale.unwrap()).unwrap();
+    assert_eq!(scale["spec"]["replicas"], 3);
 }
 
 fn generous_resources_are_accepted(api: &ApiServer) {

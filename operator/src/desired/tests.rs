@@ -124,3 +124,40 @@ fn nothing_serves_before_there_is_a_model() {
     );
     assert!(!children.iter().any(|child| child.kind == Kind::Deployment));
 }
+
+#[test]
+fn an_operator_upgrade_replaces_no_pods_unless_the_template_changes() {
+    let annotation = |settings: &Settings| {
+        deployment::build(&plan(), settings).annotation(crate::names::TEMPLATE_HASH_ANNOTATION).unwrap().to_owned()
+    };
+    // Another hash replaces all serving pods of everybody who upgrades. If that is meant, the changelog says so.
+    assert_eq!(annotation(&settings()), "e1df333ddd");
+    // What else the operator is told is not the pods' business.
+    let told = Settings {
+        namespace: "elsewhere".into(),
+        pod_name: "recmesh-operator-7f".into(),
+        store_endpoint: "http://other-store.elsewhere.svc:9000".into(),
+        monitoring_namespaces: vec!["monitoring".into()],
+        watch_namespaces: vec!["shop".into()],
+        resync_seconds: 60,
+        concurrency: 64,
+        leader_election: true,
+        ..settings()
+    };
+    assert_eq!(annotation(&told), annotation(&settings()));
+    // The image of the sidecar is.
+    let newer = Settings { sidecar_image: "sidecar:2".into(), ..settings() };
+    assert_ne!(annotation(&newer), annotation(&settings()));
+}
+
+#[test]
+fn an_operator_upgrade_tries_no_run_again() {
+    let job = |settings: &Settings| {
+        let run = RunId { number: 7, attempt: decide::attempt(&plan()) };
+        training_job(&plan(), settings, &decide::training_config(&plan(), run, store(), None)).manifest
+    };
+    let newer = Settings { sidecar_image: "sidecar:2".into(), namespace: "elsewhere".into(), ..settings() };
+    let (before, after) = (job(&settings()), job(&newer));
+    assert_ne!(before, after, "the trainer's image is the new one");
+    assert_eq!(before["metadata"]["labels"], after["metadata"]["labels"], "the attempt is the same");
+}
