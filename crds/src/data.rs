@@ -40,14 +40,16 @@ pub struct DataSpec {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SourceSpec {
-    /// An object in a bucket, or with a trailing slash every object below a prefix. Example: s3://shop/ratings.csv.
+    /// An object in a bucket (s3://, gs://, az://), or with a trailing slash every object below a prefix; or one file of a
+    /// web server (https://). Example: s3://shop/ratings.csv.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub url: Option<String>,
 
     /// Secret in this namespace with what reads the url, its keys named as environment variables: AWS_ACCESS_KEY_ID,
-    /// AWS_SECRET_ACCESS_KEY and, for a service other than AWS, AWS_ENDPOINT_URL and AWS_REGION. Absent: what the pod
-    /// may read by itself (training.serviceAccountName).
+    /// AWS_SECRET_ACCESS_KEY and, for a service other than AWS, AWS_ENDPOINT_URL and AWS_REGION;
+    /// GOOGLE_SERVICE_ACCOUNT_KEY; AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY; HTTP_USERNAME and
+    /// HTTP_PASSWORD. Absent: what the pod may read by itself (training.serviceAccountName).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<NameRef>,
 

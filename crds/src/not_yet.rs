@@ -3,29 +3,13 @@
 
 use crate::rules::Rule;
 
-const SOURCES: &[&str] = &["spec.data.source", "spec.data.items.source"];
-
 /// The refusals.
 pub const NOT_YET: &[Rule] = &[
-    Rule {
-        at: SOURCES,
-        rule: "!has(self.url) || !self.url.matches('^(gs|az|https?)://')",
-        message: "source.url: gs://, az:// and http(s):// come with a later version; use s3://<bucket>/<key>, a configMap or \
-                  a persistentVolumeClaim",
-    },
     Rule {
         at: &["spec.data"],
         rule: "self.signal == 'implicit'",
         message: "data.signal: explicit comes with a later version; use implicit, which takes ratings as weights (0 or less is \
                   a dislike)",
-    },
-    Rule {
-        at: &["spec.data"],
-        rule: "!has(self.items) || !has(self.source.url) || !has(self.items.source.url) || \
-               (has(self.source.secretRef) ? self.source.secretRef.name : '') == \
-               (has(self.items.source.secretRef) ? self.items.source.secretRef.name : '')",
-        message: "data.items.source.secretRef: another Secret than that of data.source comes with a later version; use the \
-                  same for both",
     },
     Rule {
         at: &["spec.algorithm"],

@@ -38,8 +38,14 @@ pub const RULES: &[Rule] = &[
     Rule {
         at: SOURCES,
         rule: "!has(self.url) || self.url.matches('^(s3|gs|az|https?)://[^/?#]+/.*$')",
-        message: "source.url: write s3://<bucket>/<key>, for example s3://shop/ratings.csv; a service other than AWS is named \
-                  by AWS_ENDPOINT_URL in the Secret of secretRef",
+        message: "source.url: write s3://<bucket>/<key>, for example s3://shop/ratings.csv (or gs://, az://, https://); a \
+                  service other than AWS is named by AWS_ENDPOINT_URL in the Secret of secretRef",
+    },
+    Rule {
+        at: SOURCES,
+        rule: "!has(self.url) || !self.url.matches('^https?://') || !self.url.matches('(/$|[?#])')",
+        message: "source.url: of a web server one file is read, without a query; for example \
+                  https://example.com/ratings.csv.gz",
     },
     Rule {
         at: SOURCES,

@@ -124,15 +124,18 @@ pub const INTERACTIONS_MOUNT: &str = "interactions";
 /// See [`INTERACTIONS_MOUNT`].
 pub const ITEMS_MOUNT: &str = "items";
 
+/// What a source's URL starts with.
+const SCHEMES: [&str; 5] = ["s3://", "gs://", "az://", "https://", "http://"];
+
 fn source(spec: &SourceSpec, field: &str, namespace: &str, problems: &mut Vec<String>) -> Option<Source> {
     let mount = if field == "data.source" { INTERACTIONS_MOUNT } else { ITEMS_MOUNT };
     let file = |path: &str| format!("file://{}/{mount}/{path}", paths::DATA_DIR);
     match (&spec.url, &spec.config_map, &spec.persistent_volume_claim) {
-        (Some(url), None, None) if url.starts_with("s3://") => {
+        (Some(url), None, None) if SCHEMES.iter().any(|scheme| url.starts_with(scheme)) => {
             Some(Source { url: url.clone(), described_as: url.clone() })
         }
         (Some(url), None, None) => {
-            problems.push(format!("{field}.url: {url:?}; expected s3://bucket/key.csv, or s3://bucket/prefix/"));
+            problems.push(format!("{field}.url: {url:?}; expected s3://bucket/key.csv or s3://bucket/prefix/, gs:// and az:// likewise, or https://host/file.csv"));
             None
         }
         (None, Some(map), None) => Some(Source {

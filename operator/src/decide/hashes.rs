@@ -41,7 +41,7 @@ pub fn config_hash(plan: &Plan) -> Digest {
 
 /// Hash of what is tried: what is trained, and with which means. A failed attempt is tried again at once when it changes.
 pub fn attempt(plan: &Plan) -> String {
-    let means = serde_json::json!({
+    let mut means = serde_json::json!({
         "version": HASH_VERSION,
         "config": config_hash(plan),
         "deadlineSeconds": plan.training.deadline.as_secs(),
@@ -49,6 +49,13 @@ pub fn attempt(plan: &Plan) -> String {
         "secret": plan.spec.data.source.secret_ref,
         "retrainAt": plan.retrain_at,
     });
+    // Said only where there is something to say, so that the hashes of other specs stay what they were.
+    let items_secret = plan.spec.data.items.as_ref().and_then(|items| items.source.secret_ref.as_ref());
+    if items_secret != plan.spec.data.source.secret_ref.as_ref()
+        && let (Some(secret), Some(means)) = (items_secret, means.as_object_mut())
+    {
+        means.insert("itemsSecret".to_owned(), serde_json::json!(secret));
+    }
     let mut hash = Digest::of(canonical_json(&means).as_bytes()).as_str().to_owned();
     hash.truncate(FINGERPRINT_DIGITS);
     hash

@@ -60,18 +60,23 @@ fn parts(plan: &Plan, names: &Names, config: &TrainingConfig) -> Parts {
     ];
     let items = plan.spec.data.items.as_ref().map(|items| &items.source);
     let sources = [(INTERACTIONS_MOUNT, Some(&plan.spec.data.source)), (ITEMS_MOUNT, items)];
-    let mut secrets: Vec<&str> = Vec::new();
+    let mut env = vec![json!({"name": paths::TRAINING_CONFIG_ENV, "value": canonical_json(config)})];
+    let mut secrets = Vec::new();
     for (name, source) in sources {
         let Some(source) = source else { continue };
         if let Some(volume) = volume(name, source) {
             volumes.push(volume);
             mounts.push(json!({"name": name, "mountPath": format!("{}/{name}", paths::DATA_DIR), "readOnly": true}));
         }
-        secrets.extend(source.secret_ref.as_ref().map(|secret| secret.name.as_str()));
+        if let Some(secret) = &source.secret_ref {
+            // Each source has its own prefix, so that one's keys never open the other. A Secret that is missing shows in
+            // the pod's status: the operator does not read it.
+            let prefix =
+                if name == ITEMS_MOUNT { paths::ITEMS_SECRET_ENV_PREFIX } else { paths::SOURCE_SECRET_ENV_PREFIX };
+            secrets.push(json!({"prefix": prefix, "secretRef": {"name": secret.name}}));
+            env.push(json!({"name": format!("{prefix}{}", paths::SECRET_NAME), "value": secret.name}));
+        }
     }
-    secrets.dedup();
-    // A Secret that is missing shows in the pod's status, so the operator needs no right to read Secrets.
-    let secrets: Vec<Value> = secrets.into_iter().map(|name| json!({"secretRef": {"name": name}})).collect();
     Parts {
         component: Component::Trainer,
         labels: vec![(RUN_LABEL, config.run.number.to_string()), (ATTEMPT_LABEL, config.run.attempt.clone())],
@@ -79,7 +84,7 @@ fn parts(plan: &Plan, names: &Names, config: &TrainingConfig) -> Parts {
         container: json!({
             "name": "trainer",
             "args": ["train"],
-            "env": [{"name": paths::TRAINING_CONFIG_ENV, "value": canonical_json(config)}],
+            "env": env,
             "envFrom": secrets,
             "volumeMounts": mounts,
         }),

@@ -100,7 +100,9 @@ fn a_job_fails_at_once_on_what_trying_again_cannot_help() {
     assert_eq!(rules[0]["onExitCodes"]["values"], json!([2, 65, 66, 70, 71]));
     assert_eq!((&rules[0]["action"], &rules[1]["action"]), (&json!("FailJob"), &json!("Ignore")));
     let container = &job["spec"]["template"]["spec"]["containers"][0];
-    assert_eq!(container["envFrom"], json!([{"secretRef": {"name": "shop-s3"}}]));
+    assert_eq!(container["envFrom"], json!([{"prefix": "RECMESH_SOURCE_", "secretRef": {"name": "shop-s3"}}]));
+    let env = container["env"].as_array().unwrap();
+    assert!(env.contains(&json!({"name": "RECMESH_SOURCE_SECRET_NAME", "value": "shop-s3"})), "{env:?}");
     assert_eq!(job["spec"]["template"]["spec"]["restartPolicy"], "Never");
 }
 

@@ -33,7 +33,7 @@ fn problems(spec: &str) -> String {
 fn what_slips_past_the_schema_is_named_with_what_to_write() {
     let cases = [
         ("{data: {source: {}}}", "data.source: expected exactly one of url, configMap and persistentVolumeClaim"),
-        ("{data: {source: {url: 'ftp://x/y'}}}", "data.source.url: \"ftp://x/y\"; expected s3://bucket/key.csv"),
+        ("{data: {source: {url: 'ftp://x/y'}}}", "data.source.url: \"ftp://x/y\"; expected s3://bucket/key.csv or"),
         ("{data: {source: {url: 's3://x/y.csv'}}, algorithm: {svd: {}}}", "algorithm.svd: comes with a later version"),
         (
             "{data: {source: {url: 's3://x/y.csv'}, signal: explicit}}",

@@ -7,6 +7,13 @@ pub const SERVING_CONFIG_FILE: &str = "serving.json";
 /// Environment variable of the trainer: a [`crate::TrainingConfig`] as JSON. It lives in the Job, so a run and its
 /// instructions are one immutable object.
 pub const TRAINING_CONFIG_ENV: &str = "RECMESH_TRAINING";
+/// Prefix of the trainer's environment variables that are keys of the Secret of the interactions' source. The pod's own
+/// variables, which have none, are what it may read by itself.
+pub const SOURCE_SECRET_ENV_PREFIX: &str = "RECMESH_SOURCE_";
+/// Prefix of those of the item table's Secret.
+pub const ITEMS_SECRET_ENV_PREFIX: &str = "RECMESH_ITEMS_";
+/// What follows either prefix in the variable that holds the Secret's name.
+pub const SECRET_NAME: &str = "SECRET_NAME";
 /// Environment variable of both: the pod's own name (downward API).
 pub const POD_NAME_ENV: &str = "RECMESH_POD_NAME";
 /// Where the operator mounts the store credential: files named by [`crate::credentials`].

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use recommender_trainer::{Options, describe_metrics, progress, train_to_file, write_termination_message};
+use recommender_trainer::{Options, Secrets, describe_metrics, progress, train_to_file, write_termination_message};
 use sidecar_contract::{ExitCode, TerminationHint, TrainingConfig, paths};
 use store_client::{Store, StoreCredentials};
 
@@ -51,7 +51,8 @@ async fn job(config: &str) -> Result<ExitCode> {
     let credentials = StoreCredentials::read(Path::new(paths::STORE_CREDENTIALS_DIR))?;
     let store = Store::open(&config.store, credentials.as_ref())?;
     let progress = progress::for_standard_error();
-    let finished = recommender_trainer::run(&config, &store, &*progress, &Options::default()).await;
+    let options = Options { secrets: Secrets::from_env(), ..Options::default() };
+    let finished = recommender_trainer::run(&config, &store, &*progress, &options).await;
     let TerminationHint { reason, message } = &finished.hint;
     tracing::info!(run = %config.run, reason, message, "the run ended");
     let log = Path::new(paths::TERMINATION_LOG);

@@ -1,31 +1,39 @@
-//! The access key that a client signs with: read from mounted files, or given.
+//! What a client opens a store with: read from mounted files, or given.
 
 use std::{fmt, io::Read as _, path::Path};
 
 use sidecar_contract::credentials::{ACCESS_KEY_ID, AccessKeyId, SECRET_ACCESS_KEY, derive_secret};
 
-use crate::{StoreError, limits::CREDENTIAL_BYTES_MAX};
+use crate::{BucketSecret, StoreError, limits::CREDENTIAL_BYTES_MAX};
 
-/// An access key of an S3 service.
+/// What opens a store.
 #[derive(Clone, PartialEq, Eq)]
-pub struct StoreCredentials {
-    /// Names the key.
-    pub access_key_id: String,
-    /// Signs; never shown.
-    pub secret_access_key: String,
+pub enum StoreCredentials {
+    /// An access key of an S3 service, such as the embedded store.
+    AccessKey {
+        /// Names the key.
+        access_key_id: String,
+        /// Signs; never shown.
+        secret_access_key: String,
+    },
+    /// A user's Secret for a bucket.
+    Secret(BucketSecret),
 }
 
 impl StoreCredentials {
     /// The embedded store's credential of `id`, derived from the installation's root key.
     pub fn derived(root_key: &[u8], id: &AccessKeyId) -> Self {
-        Self { access_key_id: id.to_string(), secret_access_key: derive_secret(root_key, id) }
+        Self::AccessKey { access_key_id: id.to_string(), secret_access_key: derive_secret(root_key, id) }
     }
 
-    /// Reads the two files of a mounted credential. `None` when neither file is there: then the environment decides.
+    /// Reads a mounted credential: the two files of an access key, or the keys of a user's Secret. `None` when there is
+    /// neither: then the environment decides.
     pub fn read(directory: &Path) -> Result<Option<Self>, StoreError> {
         match (read_file(directory, ACCESS_KEY_ID)?, read_file(directory, SECRET_ACCESS_KEY)?) {
-            (Some(access_key_id), Some(secret_access_key)) => Ok(Some(Self { access_key_id, secret_access_key })),
-            (None, None) => Ok(None),
+            (Some(access_key_id), Some(secret_access_key)) => {
+                Ok(Some(Self::AccessKey { access_key_id, secret_access_key }))
+            }
+            (None, None) => Ok(BucketSecret::from_directory(directory)?.map(Self::Secret)),
             (Some(_), None) => Err(incomplete(directory, SECRET_ACCESS_KEY)),
             (None, Some(_)) => Err(incomplete(directory, ACCESS_KEY_ID)),
         }
@@ -34,7 +42,12 @@ impl StoreCredentials {
 
 impl fmt::Debug for StoreCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StoreCredentials").field("access_key_id", &self.access_key_id).finish_non_exhaustive()
+        match self {
+            Self::AccessKey { access_key_id, secret_access_key: _ } => {
+                f.debug_struct("AccessKey").field("access_key_id", access_key_id).finish_non_exhaustive()
+            }
+            Self::Secret(secret) => secret.fmt(f),
+        }
     }
 }
 
@@ -62,6 +75,8 @@ fn read_file(directory: &Path, name: &str) -> Result<Option<String>, StoreError>
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::panic, reason = "a test fails by panicking")]
+
     use super::*;
 
     #[test]
@@ -75,8 +90,22 @@ mod tests {
         let both = StoreCredentials::read(directory.path()).unwrap().unwrap();
         assert_eq!(
             both,
-            StoreCredentials { access_key_id: "shop.movies.serve".into(), secret_access_key: "0123abcd".into() }
+            StoreCredentials::AccessKey {
+                access_key_id: "shop.movies.serve".into(),
+                secret_access_key: "0123abcd".into()
+            }
         );
         assert!(!format!("{both:?}").contains("0123abcd"), "a secret must not be shown");
+    }
+
+    #[test]
+    fn a_mounted_secret_of_the_user_is_read_by_its_keys() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("AWS_ACCESS_KEY_ID"), "a\n").unwrap();
+        std::fs::write(directory.path().join("comment"), "not a key").unwrap();
+        let Some(StoreCredentials::Secret(secret)) = StoreCredentials::read(directory.path()).unwrap() else {
+            panic!("no Secret");
+        };
+        assert_eq!(secret.get("AWS_ACCESS_KEY_ID"), Some("a"));
     }
 }

@@ -133,6 +133,7 @@ impl StoreError {
         use object_store::Error as Cause;
         let (key, place) = (key.to_owned(), place.to_owned());
         let unreachable = is_unreachable(&error);
+        let refusal = Refusal::of(&error);
         match error {
             Cause::NotFound { source, .. } => Self::NotFound { operation, key, place, source },
             Cause::AlreadyExists { source, .. } | Cause::Precondition { source, .. } => {
@@ -141,8 +142,44 @@ impl StoreError {
             Cause::PermissionDenied { source, .. } | Cause::Unauthenticated { source, .. } => {
                 Self::Denied { operation, key, place, source }
             }
+            other if refusal == Some(Refusal::Denied) => {
+                Self::Denied { operation, key, place, source: Box::new(other) }
+            }
+            other if refusal == Some(Refusal::NotFound) => {
+                Self::NotFound { operation, key, place, source: Box::new(other) }
+            }
             other if unreachable => Self::Unreachable { operation, key, place, source: Box::new(other) },
             other => Self::Failed { operation, key, place, source: Box::new(other) },
+        }
+    }
+}
+
+/// What a server said no with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No such bucket or object.
+    NotFound,
+    /// Wrong credentials, or not allowed.
+    Denied,
+}
+
+impl Refusal {
+    /// What an error stands for. Of listings `object_store` keeps the status in its text only; tests with real servers
+    /// notice if that text changes.
+    pub fn of(error: &object_store::Error) -> Option<Self> {
+        use object_store::Error as Cause;
+        match error {
+            Cause::NotFound { .. } => Some(Self::NotFound),
+            Cause::PermissionDenied { .. } | Cause::Unauthenticated { .. } => Some(Self::Denied),
+            other => {
+                let text = other.to_string();
+                let status = |code: &str| text.contains(&format!("status code: {code}"));
+                if status("404") {
+                    Some(Self::NotFound)
+                } else {
+                    (status("401") || status("403")).then_some(Self::Denied)
+                }
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ mod credentials;
 mod error;
 mod limits;
 mod runs;
+mod secret;
 mod snapshots;
 
 use std::{fmt, sync::Arc};
@@ -19,9 +20,10 @@ use sidecar_contract::{KeyLayout, StoreConfig};
 
 pub use connect::{Location, connect, install_tls_provider};
 pub use credentials::StoreCredentials;
-pub use error::StoreError;
+pub use error::{Refusal, StoreError};
 pub use limits::{LISTED_KEYS_MAX, RUN_RESULT_BYTES_MAX};
 pub use runs::Creation;
+pub use secret::{BucketSecret, Scheme};
 pub use snapshots::StoredSnapshot;
 
 /// One Recommender's part of a store.

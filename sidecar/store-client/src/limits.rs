@@ -28,5 +28,7 @@ pub(crate) const FETCH_BUFFER_BYTES: usize = 1024 * 1024;
 pub const RUN_RESULT_BYTES_MAX: u64 = 1024 * 1024;
 /// Most keys that one listing returns.
 pub const LISTED_KEYS_MAX: usize = 10_000;
+/// Longest value of a user's Secret: the key of a service account is a document.
+pub(crate) const SECRET_VALUE_BYTES_MAX: u64 = 64 * 1024;
 /// Longest credential file.
 pub(crate) const CREDENTIAL_BYTES_MAX: u64 = 4096;

@@ -23,7 +23,7 @@ fn config(url: &str, endpoint: Option<&str>) -> StoreConfig {
 }
 
 fn key() -> StoreCredentials {
-    StoreCredentials { access_key_id: "shop.movies.train".into(), secret_access_key: "secret".into() }
+    StoreCredentials::AccessKey { access_key_id: "shop.movies.train".into(), secret_access_key: "secret".into() }
 }
 
 fn run(number: u32, finished_at: i64) -> RunResult {

@@ -12,6 +12,7 @@ use crate::{
     merge::{Merged, merge},
     progress::{Event, Progress, Step},
     read::{Form, read_all},
+    run::Secrets,
     source::{Source, Stat},
 };
 
@@ -44,14 +45,14 @@ impl Stats {
 }
 
 impl<'a> Sources<'a> {
-    pub(crate) fn new(config: &'a TrainingConfig, data_dir: &Path) -> Result<Self, Stop> {
-        let rows = Source::new(&config.source, "spec.data.source", data_dir)?;
+    pub(crate) fn new(config: &'a TrainingConfig, data_dir: &Path, secrets: &Secrets) -> Result<Self, Stop> {
+        let rows = Source::new(&config.source, "spec.data.source", data_dir, secrets.source.as_ref())?;
         let rows_form = Form { format: config.format, csv: &config.csv, spec_field: "spec.data" };
         rows_form.check()?;
         let items = match &config.items {
             None => None,
             Some(items) => {
-                let source = Source::new(&items.source, "spec.data.items.source", data_dir)?;
+                let source = Source::new(&items.source, "spec.data.items.source", data_dir, secrets.items.as_ref())?;
                 let form = Form { format: items.format, csv: &items.csv, spec_field: "spec.data.items" };
                 form.check()?;
                 Some((source, form))

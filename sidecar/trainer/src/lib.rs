@@ -34,4 +34,4 @@ pub use limits::Limits;
 pub use model::Trained;
 pub use offline::{TrainedFile, describe_metrics, evaluate, local_config, local_source, train_to_file};
 pub use progress::Progress;
-pub use run::{Finished, Options, run};
+pub use run::{Finished, Options, Secrets, run};

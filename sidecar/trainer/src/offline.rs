@@ -89,7 +89,7 @@ pub async fn evaluate(
 
 async fn read(config: &TrainingConfig, progress: &dyn Progress, options: &Options) -> Result<(Data, RowCounts), Stop> {
     model::check(config)?;
-    let sources = Sources::new(config, &options.data_dir)?;
+    let sources = Sources::new(config, &options.data_dir, &options.secrets)?;
     progress.event(&Event::Step(Step::Stat));
     let stats = sources.stat().await?;
     let mut rows = RowCounts::default();

@@ -8,7 +8,7 @@ use std::{num::NonZeroUsize, path::PathBuf};
 use sidecar_contract::{
     ExitCode, RowCounts, RunOutcome, RunResult, TerminationHint, TrainingConfig, paths, run_result::RUN_RESULT_VERSION,
 };
-use store_client::{Creation, Store, StoreError};
+use store_client::{BucketSecret, Creation, Store, StoreError};
 
 use crate::{
     data::Sources,
@@ -29,6 +29,25 @@ pub struct Options {
     pub work_dir: Option<PathBuf>,
     /// Where Kubernetes mounts sources.
     pub data_dir: PathBuf,
+    /// What opens the user's buckets; absent: the process's own identity.
+    pub secrets: Secrets,
+}
+
+/// The user's Secrets, one a source.
+#[derive(Clone, Debug, Default)]
+pub struct Secrets {
+    /// Of the interactions.
+    pub source: Option<BucketSecret>,
+    /// Of the item table.
+    pub items: Option<BucketSecret>,
+}
+
+impl Secrets {
+    /// As the operator hands them over: in environment variables with a prefix for each.
+    pub fn from_env() -> Self {
+        let secret = |prefix| BucketSecret::from_env(prefix, std::env::vars());
+        Self { source: secret(paths::SOURCE_SECRET_ENV_PREFIX), items: secret(paths::ITEMS_SECRET_ENV_PREFIX) }
+    }
 }
 
 impl Default for Options {
@@ -39,6 +58,7 @@ impl Default for Options {
             threads: None,
             work_dir: work_dir.is_dir().then_some(work_dir),
             data_dir: PathBuf::from(paths::DATA_DIR),
+            secrets: Secrets::default(),
         }
     }
 }
@@ -102,7 +122,7 @@ async fn train(
     so_far: &mut SoFar,
 ) -> Result<RunOutcome, Stop> {
     model::check(config)?;
-    let sources = Sources::new(config, &options.data_dir)?;
+    let sources = Sources::new(config, &options.data_dir, &options.secrets)?;
     progress.event(&Event::Step(Step::Stat));
     let stats = sources.stat().await?;
     so_far.data_version = stats.version().to_string();

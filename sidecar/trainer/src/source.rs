@@ -7,6 +7,7 @@ use std::{io::Read, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use sidecar_contract::{Digest, Source as SourceConfig};
+use store_client::{BucketSecret, Scheme};
 
 use crate::failure::{FailureReason, Stop};
 
@@ -57,20 +58,22 @@ pub(crate) trait ReadAt: Send + Sync {
 
 impl Source {
     /// `spec_field` is what the user would change; files below `data_dir` are mounted by Kubernetes.
-    pub(crate) fn new(config: &SourceConfig, spec_field: &'static str, data_dir: &Path) -> Result<Self, Stop> {
+    pub(crate) fn new(
+        config: &SourceConfig,
+        spec_field: &'static str,
+        data_dir: &Path,
+        secret: Option<&BucketSecret>,
+    ) -> Result<Self, Stop> {
         let SourceConfig { url, described_as } = config;
         let described_as = if described_as.is_empty() { url.clone() } else { described_as.clone() };
         let place = if let Some(path) = url.strip_prefix("file://") {
             Place::Files(file::FileSource::new(path, data_dir, spec_field))
-        } else if let Some(place) = url.strip_prefix("s3://") {
-            Place::Objects(object::ObjectSource::new(place, &described_as, spec_field)?)
+        } else if let Some(scheme) = Scheme::of(url) {
+            Place::Objects(object::ObjectSource::new(scheme, url, &described_as, spec_field, secret)?)
         } else {
             return Err(Stop::failed(
                 FailureReason::NotSupported,
-                format!(
-                    "{spec_field}.url is {url:?}: this version reads file:// and s3:// only; gs://, az:// and others are not \
-                     supported yet"
-                ),
+                format!("{spec_field}.url is {url:?}: expected s3://, gs://, az://, https:// or http://"),
             ));
         };
         Ok(Self { place, described_as })

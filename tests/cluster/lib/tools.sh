@@ -5,7 +5,7 @@
 cache=${RECMESH_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/recmesh}
 kubernetes_version=$(sed -n "s,^\tk8s.io/kubernetes \(v[0-9.]*\).*,\1,p" "$here/tools/go.mod")
 
-module_dir() { # module_dir tools|addons
+module_dir() { # module_dir tools|addons|buckets
     local sum
     sum=$(find "$here/$1" -type f \( -name 'go.*' -o -name '*.go' \) -print0 | sort -z | xargs -0 cat | sha256sum | cut -c1-16)
     echo "$cache/$1/$sum/bin"
@@ -13,6 +13,7 @@ module_dir() { # module_dir tools|addons
 
 tools_dir() { module_dir tools; }
 addons_dir() { module_dir addons; }
+buckets_dir() { module_dir buckets; }
 
 # build MODULE TARGET…: all or nothing, so that a build killed in the middle is not taken for a finished one.
 build() {
@@ -34,6 +35,9 @@ build() {
 }
 
 build_tools() { build tools tool; }
+
+# Servers of buckets that are not ours, for the tests of sources and stores.
+build_buckets() { build buckets tool; }
 
 build_addons() {
     build addons tool ./pause ./fetch

@@ -11,7 +11,7 @@ use crate::process::{Process, key};
 
 fn open(process: &Process, role: Role) -> Store {
     let (access_key_id, secret_access_key) = key(role);
-    Store::open(&process.config(), Some(&StoreCredentials { access_key_id, secret_access_key })).unwrap()
+    Store::open(&process.config(), Some(&StoreCredentials::AccessKey { access_key_id, secret_access_key })).unwrap()
 }
 
 fn result(number: u32, finished_at: i64) -> RunResult {

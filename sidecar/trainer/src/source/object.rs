@@ -1,5 +1,5 @@
-//! Objects in a bucket of the user's, read with the user's credentials from the environment (`AWS_*`). A trailing slash
-//! stands for every object below a prefix.
+//! Objects in a bucket of the user's, or one that a web server has, read with the user's Secret or as the process may by
+//! itself. A trailing slash stands for every object below a prefix.
 
 use std::{
     io::{self, Read},
@@ -11,16 +11,20 @@ use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _, path::Path};
 use serde_json::{Value, json};
 use sidecar_contract::{Digest, canonical_json};
+use store_client::{BucketSecret, Refusal, Scheme, StoreCredentials};
 use tokio::runtime::Handle;
 
 use super::{FILES_MAX, Part, ReadAt, Stat, is_data, no_files, not_found, refuse_tables, too_many_files};
 use crate::failure::{FailureReason, Stop, chain};
 
-/// Environment variables that the operator takes over from the user's Secret, beside the access key itself.
+/// Environment variables of the process that S3's own library does not read.
 const ENDPOINT_ENV: &str = "AWS_ENDPOINT_URL";
 const REGION_ENV: &str = "AWS_REGION";
 /// What S3 takes a request without a region for.
 const REGION_BY_DEFAULT: &str = "us-east-1";
+
+/// How much of an error's text a message holds.
+const CAUSE_CHARS_MAX: usize = 600;
 
 pub(super) struct ObjectSource {
     bucket: Arc<dyn ObjectStore>,
@@ -31,34 +35,56 @@ pub(super) struct ObjectSource {
 }
 
 /// How to say what is wrong with a bucket.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Access {
     spec_field: &'static str,
+    scheme: Scheme,
+    /// Name of the Secret.
+    secret: Option<String>,
 }
 
 impl ObjectSource {
-    /// `place` is `bucket/key`, as it is: not percent-encoded.
-    pub(super) fn new(place: &str, described_as: &str, spec_field: &'static str) -> Result<Self, Stop> {
+    /// The path of a bucket's URL is its key as it is: not percent-encoded.
+    pub(super) fn new(
+        scheme: Scheme,
+        url: &str,
+        described_as: &str,
+        spec_field: &'static str,
+        secret: Option<&BucketSecret>,
+    ) -> Result<Self, Stop> {
         let invalid = |problem: &str| {
-            Stop::failed(
-                FailureReason::ConfigInvalid,
-                format!(
-                    "{described_as}: s3://{place} {problem}; expected s3://<bucket>/<key> or s3://<bucket>/<prefix>/"
-                ),
-            )
+            let form = match scheme {
+                Scheme::S3 => "s3://<bucket>/<key> or s3://<bucket>/<prefix>/",
+                Scheme::Gcs => "gs://<bucket>/<key> or gs://<bucket>/<prefix>/",
+                Scheme::Azure => "az://<container>/<key> or az://<container>/<prefix>/",
+                Scheme::Http => "https://<host>/<path> of one file, without a query",
+            };
+            Stop::failed(FailureReason::ConfigInvalid, format!("{described_as}: {url} {problem}; expected {form}"))
         };
+        let (start, place) = url.split_once("://").ok_or_else(|| invalid("is no URL"))?;
         let (bucket, key) = place.split_once('/').ok_or_else(|| invalid("names no object"))?;
         if bucket.is_empty() {
             return Err(invalid("names no bucket"));
         }
         let many = key.is_empty() || key.ends_with('/');
-        let key = Path::parse(key).map_err(|_| invalid("has a key that is not valid"))?;
+        let key = match scheme {
+            Scheme::Http if many => return Err(invalid("names no file, and a web server lists none")),
+            Scheme::Http if key.contains(['?', '#']) => return Err(invalid("has a query")),
+            Scheme::Http => Path::from_url_path(key),
+            Scheme::S3 | Scheme::Gcs | Scheme::Azure => Path::parse(key),
+        };
+        let key = key.map_err(|_| invalid("has a key that is not valid"))?;
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let endpoint = variable(ENDPOINT_ENV);
-        let region = variable(REGION_ENV).unwrap_or_else(|| REGION_BY_DEFAULT.to_owned());
-        let location = store_client::connect(&format!("s3://{bucket}"), endpoint.as_deref(), &region, None)
-            .map_err(|error| invalid(&format!("cannot be opened ({})", chain(&error))))?;
-        Ok(Self { bucket: location.object_store, key, many, access: Access { spec_field } })
+        let endpoint = if secret.is_none() { variable(ENDPOINT_ENV) } else { None };
+        let region = variable(REGION_ENV).filter(|_| secret.is_none()).unwrap_or_else(|| REGION_BY_DEFAULT.to_owned());
+        let credentials = secret.cloned().map(StoreCredentials::Secret);
+        let location =
+            store_client::connect(&format!("{start}://{bucket}"), endpoint.as_deref(), &region, credentials.as_ref())
+                .map_err(|error| {
+                Stop::failed(FailureReason::ConfigInvalid, format!("{described_as}: {}", chain(&error)))
+            })?;
+        let access = Access { spec_field, scheme, secret: secret.map(|secret| secret.name.clone()) };
+        Ok(Self { bucket: location.object_store, key, many, access })
     }
 
     pub(super) async fn stat(&self, described_as: &str) -> Result<Stat, Stop> {
@@ -79,7 +105,7 @@ impl ObjectSource {
             }
         };
         Ok(Stat {
-            version: Digest::of(canonical_json(&known_by(&meta)).as_bytes()),
+            version: Digest::of(canonical_json(&known_by(&meta, described_as)?).as_bytes()),
             size_bytes: meta.size,
             parts: vec![part(&meta, described_as.to_owned())],
         })
@@ -108,7 +134,7 @@ impl ObjectSource {
             return Err(no_files(described_as));
         }
         found.sort_by(|(_, a), (_, b)| a.location.as_ref().cmp(b.location.as_ref()));
-        let known: Vec<Value> = found.iter().map(|(_, meta)| known_by(meta)).collect();
+        let known: Vec<Value> = found.iter().map(|(_, meta)| known_by(meta, described_as)).collect::<Result<_, _>>()?;
         Ok(Stat {
             version: Digest::of(canonical_json(&known).as_bytes()),
             size_bytes: found.iter().map(|(_, meta)| meta.size).sum(),
@@ -132,7 +158,7 @@ impl ObjectSource {
             key: Path::from(part.name.as_str()),
             described_as: part.described_as.clone(),
             size_bytes: part.size_bytes,
-            access: self.access,
+            access: self.access.clone(),
         }
     }
 }
@@ -141,8 +167,20 @@ fn part(meta: &ObjectMeta, described_as: String) -> Part {
     Part { name: meta.location.to_string(), described_as, size_bytes: meta.size }
 }
 
-fn known_by(meta: &ObjectMeta) -> Value {
-    json!({"key": meta.location.as_ref(), "etag": meta.e_tag, "sizeBytes": meta.size})
+/// What must change for the data to have changed.
+fn known_by(meta: &ObjectMeta, described_as: &str) -> Result<Value, Stop> {
+    let (key, size) = (meta.location.as_ref(), meta.size);
+    if meta.e_tag.is_some() {
+        return Ok(json!({"key": key, "etag": meta.e_tag, "sizeBytes": size}));
+    }
+    match meta.last_modified.timestamp_micros() {
+        // 1970 is what stands for a server that does not say.
+        0 => Err(Stop::bad_data(format!(
+            "{described_as}: the server says neither ETag nor Last-Modified of it, so that a change could not be seen. Serve it by \
+             a server that does"
+        ))),
+        modified => Ok(json!({"key": key, "modifiedMicros": modified, "sizeBytes": size})),
+    }
 }
 
 struct Object {
@@ -195,18 +233,39 @@ impl Read for ObjectReader {
 }
 
 impl Access {
-    fn failed(self, described_as: &str, error: &object_store::Error) -> Stop {
-        use object_store::Error as E;
+    fn failed(&self, described_as: &str, error: &object_store::Error) -> Stop {
         let field = self.spec_field;
-        match error {
-            E::NotFound { .. } => {
+        match (Refusal::of(error), error) {
+            (Some(Refusal::NotFound), _) => {
                 not_found(format!("{described_as} is not there: no such bucket or object. Check {field}"))
             }
-            E::PermissionDenied { .. } | E::Unauthenticated { .. } => not_found(format!(
-                "{described_as} may not be read with these credentials. Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the \
-                 Secret that {field}.secretRef names"
+            (Some(Refusal::Denied), _) => {
+                let keys = match self.scheme {
+                    Scheme::S3 => "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+                    Scheme::Gcs => "GOOGLE_SERVICE_ACCOUNT_KEY",
+                    Scheme::Azure => "AZURE_STORAGE_ACCOUNT_KEY or what stands for it",
+                    Scheme::Http => "HTTP_USERNAME and HTTP_PASSWORD, or HTTP_BEARER_TOKEN",
+                };
+                not_found(match &self.secret {
+                    Some(secret) => format!(
+                        "{described_as} may not be read with these credentials. Check {keys} in the Secret {secret} that \
+                         {field}.secretRef names, and what they may read"
+                    ),
+                    None => format!(
+                        "{described_as} may not be read by the trainer's own identity. Name a Secret in {field}.secretRef with \
+                         {keys}, or let training.serviceAccountName read it"
+                    ),
+                })
+            }
+            (None, object_store::Error::NotSupported { .. }) => Stop::bad_data(format!(
+                "{described_as}: the server does not send parts of a file, which Parquet needs. Write it as csv or jsonl, or keep it \
+                 in a bucket"
             )),
-            _ => Stop::retry(format!("cannot read {described_as}: {}", chain(error))),
+            (None, _) => {
+                // A server's answer may be a page.
+                let cause: String = chain(error).chars().take(CAUSE_CHARS_MAX).collect();
+                Stop::retry(format!("cannot read {described_as}: {cause}"))
+            }
         }
     }
 }

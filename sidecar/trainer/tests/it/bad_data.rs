@@ -137,7 +137,7 @@ fn what_this_version_does_not_do_says_so() {
     not_supported(|setup| setup.config.algorithm = Algorithm::Svd(SvdConfig::default()));
     not_supported(|setup| setup.config.algorithm = Algorithm::Bpr(BprConfig::default()));
     not_supported(|setup| setup.config.signal = Signal::Explicit);
-    not_supported(|setup| setup.config.source.url = "gs://bucket/ratings.csv".to_owned());
+    not_supported(|setup| setup.config.source.url = "ftp://host/ratings.csv".to_owned());
 }
 
 #[test]

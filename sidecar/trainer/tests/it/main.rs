@@ -3,6 +3,7 @@
 #![allow(clippy::format_push_string, clippy::format_collect, reason = "tests are read more often than run")]
 
 mod bad_data;
+mod buckets;
 mod commit;
 mod determinism;
 mod formats;
@@ -11,4 +12,5 @@ mod msweb;
 mod parquet;
 mod quality;
 mod rows;
+mod servers;
 mod setup;

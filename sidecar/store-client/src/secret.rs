@@ -1,0 +1,216 @@
+//! What a user's Secret says of a bucket: keys named as environment variables, from a closed list for each scheme.
+//!
+//! The list is closed because whoever reads the Secret may be somebody else than its owner: a key that names a file or a
+//! token endpoint of the reading process must not work.
+
+use std::{collections::BTreeMap, fmt, io::Read as _, path::Path};
+
+use crate::{StoreError, limits::SECRET_VALUE_BYTES_MAX};
+
+/// Kinds of buckets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// `s3://`.
+    S3,
+    /// `gs://`.
+    Gcs,
+    /// `az://`.
+    Azure,
+    /// `http://` and `https://`, read only.
+    Http,
+}
+
+impl Scheme {
+    /// The scheme of a URL.
+    pub fn of(url: &str) -> Option<Self> {
+        let (scheme, _) = url.split_once("://")?;
+        match scheme {
+            "s3" => Some(Self::S3),
+            "gs" => Some(Self::Gcs),
+            "az" => Some(Self::Azure),
+            "http" | "https" => Some(Self::Http),
+            _ => None,
+        }
+    }
+
+    /// Every key that is read.
+    pub fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::S3 => &[
+                "AWS_ACCESS_KEY_ID",
+                "AWS_SECRET_ACCESS_KEY",
+                "AWS_SESSION_TOKEN",
+                "AWS_REGION",
+                "AWS_ENDPOINT_URL",
+                "AWS_VIRTUAL_HOSTED_STYLE_REQUEST",
+                "AWS_SKIP_SIGNATURE",
+            ],
+            Self::Gcs => &["GOOGLE_SERVICE_ACCOUNT_KEY", "GOOGLE_BASE_URL", "GOOGLE_SKIP_SIGNATURE"],
+            Self::Azure => &[
+                "AZURE_STORAGE_ACCOUNT_NAME",
+                "AZURE_STORAGE_ACCOUNT_KEY",
+                "AZURE_STORAGE_SAS_TOKEN",
+                "AZURE_CLIENT_ID",
+                "AZURE_CLIENT_SECRET",
+                "AZURE_TENANT_ID",
+                "AZURE_STORAGE_ENDPOINT",
+                "AZURE_SKIP_SIGNATURE",
+            ],
+            Self::Http => &["HTTP_USERNAME", "HTTP_PASSWORD", "HTTP_BEARER_TOKEN"],
+        }
+    }
+
+    /// Sets of keys of which one must be whole.
+    fn ways_in(self) -> &'static [&'static [&'static str]] {
+        match self {
+            Self::S3 => &[&["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"], &["AWS_SKIP_SIGNATURE"]],
+            Self::Gcs => &[&["GOOGLE_SERVICE_ACCOUNT_KEY"], &["GOOGLE_SKIP_SIGNATURE"]],
+            Self::Azure => &[
+                &["AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT_KEY"],
+                &["AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_SAS_TOKEN"],
+                &["AZURE_STORAGE_ACCOUNT_NAME", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_TENANT_ID"],
+                &["AZURE_STORAGE_ACCOUNT_NAME", "AZURE_SKIP_SIGNATURE"],
+            ],
+            Self::Http => &[&["HTTP_USERNAME", "HTTP_PASSWORD"], &["HTTP_BEARER_TOKEN"]],
+        }
+    }
+}
+
+/// The keys of a Secret that open a bucket.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BucketSecret {
+    /// What the Secret is called, for messages.
+    pub name: String,
+    values: BTreeMap<String, String>,
+}
+
+impl BucketSecret {
+    /// The Secret `name` with these keys and values; those that no scheme reads are left out.
+    pub fn new(name: impl Into<String>, values: impl IntoIterator<Item = (String, String)>) -> Self {
+        let all = [Scheme::S3, Scheme::Gcs, Scheme::Azure, Scheme::Http].map(Scheme::keys);
+        let known = |key: &str| all.iter().any(|keys| keys.contains(&key));
+        let values = values
+            .into_iter()
+            .filter(|(key, value)| known(key) && !value.trim().is_empty())
+            .map(|(key, value)| (key, value.trim().to_owned()));
+        Self { name: name.into(), values: values.collect() }
+    }
+
+    /// The Secret whose keys are variables of the environment with this prefix; `None` where the variable
+    /// `<prefix>SECRET_NAME`, which names it, is not there.
+    pub fn from_env(prefix: &str, variables: impl Iterator<Item = (String, String)>) -> Option<Self> {
+        let with_prefix = |(key, value): (String, String)| Some((key.strip_prefix(prefix)?.to_owned(), value));
+        let values: BTreeMap<String, String> = variables.filter_map(with_prefix).collect();
+        let name = values.get(SECRET_NAME)?.clone();
+        Some(Self::new(name, values))
+    }
+
+    /// The Secret that is mounted here; `None` where no file has the name of a key.
+    pub fn from_directory(directory: &Path) -> Result<Option<Self>, StoreError> {
+        let mut values = Vec::new();
+        for key in [Scheme::S3, Scheme::Gcs, Scheme::Azure].iter().flat_map(|scheme| scheme.keys()) {
+            let path = directory.join(key);
+            let file = match std::fs::File::open(&path) {
+                Ok(file) => file,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(source) => return Err(StoreError::File { path, source }),
+            };
+            let mut text = String::new();
+            let read = file.take(SECRET_VALUE_BYTES_MAX).read_to_string(&mut text);
+            read.map_err(|source| StoreError::File { path, source })?;
+            values.push(((*key).to_owned(), text));
+        }
+        Ok((!values.is_empty()).then(|| Self::new("spec.store.secretRef", values)))
+    }
+
+    /// A key's value.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.values.get(key).map(String::as_str)
+    }
+
+    /// Keys and values that a scheme reads, if they suffice to open a bucket.
+    pub(crate) fn values(&self, scheme: Scheme) -> Result<impl Iterator<Item = (&str, &str)>, StoreError> {
+        let whole = |way: &&[&str]| way.iter().all(|key| self.values.contains_key(*key));
+        if !scheme.ways_in().iter().any(whole) {
+            let ways: Vec<String> = scheme.ways_in().iter().map(|way| way.join(" and ")).collect();
+            let found: Vec<&str> =
+                scheme.keys().iter().filter(|key| self.values.contains_key(**key)).copied().collect();
+            let found =
+                if found.is_empty() { "none of these keys".to_owned() } else { format!("only {}", found.join(", ")) };
+            return Err(StoreError::Config(format!(
+                "Secret {} has {found}: expected {}",
+                self.name,
+                ways.join(", or ")
+            )));
+        }
+        let keys = scheme.keys();
+        Ok(self.values.iter().map(|(key, value)| (key.as_str(), value.as_str())).filter(|(key, _)| keys.contains(key)))
+    }
+}
+
+/// What follows the prefix in the variable that names the Secret.
+const SECRET_NAME: &str = sidecar_contract::paths::SECRET_NAME;
+
+impl fmt::Debug for BucketSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BucketSecret")
+            .field("name", &self.name)
+            .field("keys", &self.values.keys().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(values: &[(&str, &str)]) -> BucketSecret {
+        BucketSecret::new("shop-s3", values.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))
+    }
+
+    #[test]
+    fn a_key_that_is_missing_is_named_with_every_way_in() {
+        let message = |scheme, values: &[(&str, &str)]| match secret(values).values(scheme).err() {
+            Some(error) => error.to_string(),
+            None => String::new(),
+        };
+        let half = message(Scheme::S3, &[("AWS_ACCESS_KEY_ID", "a"), ("password", "p")]);
+        assert!(half.contains("Secret shop-s3 has only AWS_ACCESS_KEY_ID"), "{half}");
+        assert!(half.contains("expected AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_SKIP_SIGNATURE"), "{half}");
+        assert!(message(Scheme::Gcs, &[]).contains("none of these keys: expected GOOGLE_SERVICE_ACCOUNT_KEY"));
+        assert!(message(Scheme::Azure, &[("AZURE_STORAGE_ACCOUNT_KEY", "k")]).contains("AZURE_STORAGE_ACCOUNT_NAME"));
+        assert!(message(Scheme::Http, &[("HTTP_USERNAME", "u")]).contains("HTTP_PASSWORD, or HTTP_BEARER_TOKEN"));
+        assert_eq!(message(Scheme::S3, &[("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "s\n")]), "");
+        assert!(message(Scheme::S3, &[("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", " ")]).contains("only"));
+    }
+
+    #[test]
+    fn keys_that_name_files_or_endpoints_of_the_reader_do_not_work() {
+        let secret = secret(&[
+            ("AWS_ACCESS_KEY_ID", "a"),
+            ("AWS_SECRET_ACCESS_KEY", "s"),
+            ("AWS_WEB_IDENTITY_TOKEN_FILE", "/var/run/secrets/kubernetes.io/serviceaccount/token"),
+            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://169.254.169.254/"),
+            ("GOOGLE_SERVICE_ACCOUNT", "/etc/passwd"),
+            ("AZURE_FEDERATED_TOKEN_FILE", "/etc/passwd"),
+        ]);
+        let keys: Vec<_> = secret.values(Scheme::S3).unwrap().map(|(key, _)| key).collect();
+        assert_eq!(keys, ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]);
+        assert_eq!(secret.values.len(), 2);
+    }
+
+    #[test]
+    fn a_secret_is_read_from_the_environment_by_its_prefix_and_never_shown() {
+        let variables = [
+            ("AWS_ACCESS_KEY_ID", "the pod's"),
+            ("RECMESH_ITEMS_AWS_ACCESS_KEY_ID", "items"),
+            ("RECMESH_ITEMS_AWS_SECRET_ACCESS_KEY", "hidden"),
+            ("RECMESH_ITEMS_SECRET_NAME", "shop-items"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let items = BucketSecret::from_env("RECMESH_ITEMS_", variables.clone().into_iter()).unwrap();
+        assert_eq!((items.name.as_str(), items.get("AWS_ACCESS_KEY_ID")), ("shop-items", Some("items")));
+        assert!(!format!("{items:?}").contains("hidden"));
+        assert_eq!(BucketSecret::from_env("RECMESH_SOURCE_", variables.into_iter()), None);
+    }
+}

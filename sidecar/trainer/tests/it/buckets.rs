@@ -1,0 +1,184 @@
+//! Sources in buckets and on web servers that are not ours.
+
+use std::path::Path;
+
+use recommender_trainer::{Finished, Secrets};
+use sidecar_contract::{Column, Csv, Digest, ExitCode, Items, RunOutcome, Source};
+use store_client::BucketSecret;
+
+use crate::{
+    servers::{self, Server, put, s3_secret, secret},
+    setup::{Setup, csv, grouped_visits},
+};
+
+/// Keys and contents.
+type Objects<'a> = [(&'a str, Vec<u8>)];
+
+fn digest_of(setup: &Setup) -> Digest {
+    let (result, _) = setup.trained();
+    let RunOutcome::Trained { digest, .. } = result.outcome else { panic!("{result:?}") };
+    digest
+}
+
+fn of(url: &str, secret: BucketSecret) -> Setup {
+    let mut setup = Setup::new("unused", "");
+    setup.config.source = Source { url: url.to_owned(), described_as: String::new() };
+    setup.options.secrets = Secrets { source: Some(secret), items: None };
+    setup
+}
+
+fn gzip(content: &str) -> Vec<u8> {
+    use std::io::Write as _;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(content.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// The visits as objects below `visits/`, with what Spark leaves beside them.
+fn objects() -> Vec<(&'static str, Vec<u8>)> {
+    let visits = grouped_visits();
+    let (first, rest) = visits.split_at(visits.len() / 2);
+    vec![
+        ("visits/_SUCCESS", Vec::new()),
+        ("visits/day=1/part-0000.csv", csv(first).into_bytes()),
+        ("visits/day=2/part-0000.csv.gz", gzip(&csv(rest))),
+        ("visits/day=2/.part-0000.csv.gz.crc", b"crc".to_vec()),
+        ("visits-of-others/part-0000.csv", b"user_id,item_id\nx,y\n".to_vec()),
+    ]
+}
+
+fn says(finished: &Finished, exit: ExitCode, words: &[&str]) {
+    assert_eq!(finished.exit, exit, "{}", finished.hint.message);
+    for word in words {
+        assert!(finished.hint.message.contains(word), "{word:?} is not in: {}", finished.hint.message);
+    }
+}
+
+/// Trained, unchanged, changed, and each way to be refused.
+fn bucket_works(url: &str, secret: &BucketSecret, keys: &str, put: &dyn Fn(&Objects)) {
+    let expected = digest_of(&Setup::new("a.csv", csv(&grouped_visits())));
+    put(&objects());
+    let all = of(&format!("{url}/visits/"), secret.clone());
+    let (result, _) = all.trained();
+    assert!(matches!(&result.outcome, RunOutcome::Trained { digest, .. } if *digest == expected), "{result:?}");
+
+    let mut again = of(&format!("{url}/visits/"), secret.clone());
+    again.config.known_data_version = Some(result.data_version.clone());
+    assert_eq!(again.run().result.unwrap().outcome, RunOutcome::Unchanged);
+    put(&[("visits/day=3/part-0000.csv", b"user_id,item_id\nsomebody,item00\n".to_vec())]);
+    again = of(&format!("{url}/visits/"), secret.clone());
+    again.config.known_data_version = Some(result.data_version.clone());
+    let (changed, _) = again.trained();
+    assert_ne!(changed.data_version, result.data_version);
+
+    let spark = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/spark/parquet-int96");
+    let part = std::fs::read_dir(&spark).unwrap().map(|entry| entry.unwrap().path());
+    let part = part.into_iter().find(|path| path.file_name().unwrap().to_str().unwrap().starts_with("part-")).unwrap();
+    put(&[("one.parquet", std::fs::read(&part).unwrap())]);
+    let mut local = Setup::new("unused", "");
+    local.config.source.url = format!("file://{}", part.display());
+    assert_eq!(digest_of(&of(&format!("{url}/one.parquet"), secret.clone())), digest_of(&local));
+
+    let missing = of(&format!("{url}/nothing.csv"), secret.clone()).run();
+    says(&missing, ExitCode::NoInput, &["nothing.csv is not there", "Check spec.data.source"]);
+    let missing = of(&format!("{url}/nothing/"), secret.clone()).run();
+    says(&missing, ExitCode::NoInput, &["there is no data below"]);
+    let no_slash = of(&format!("{url}/visits"), secret.clone()).run();
+    says(&no_slash, ExitCode::NoInput, &["end spec.data.source.url with a slash"]);
+    let no_keys = of(&format!("{url}/visits/"), servers::secret("shop", &[("password", "p")])).run();
+    says(&no_keys, ExitCode::Usage, &["Secret shop has none of these keys", keys]);
+}
+
+#[test]
+fn s3() {
+    let server = servers::s3("shop");
+    let secret = server.s3_secret();
+    let keys = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
+    bucket_works("s3://shop", &secret, keys, &|objects| put("s3://shop", &secret, objects));
+    let wrong = of("s3://shop/visits/", s3_secret(&server.url(), "wrong")).run();
+    says(&wrong, ExitCode::NoInput, &["may not be read", "AWS_SECRET_ACCESS_KEY in the Secret shop-s3"]);
+    let no_bucket = of("s3://elsewhere/visits/", server.s3_secret()).run();
+    says(&no_bucket, ExitCode::NoInput, &["no such bucket"]);
+    let secret = server.s3_secret();
+    drop(server);
+    let down = of("s3://shop/visits/", secret).run();
+    says(&down, ExitCode::Retry, &["cannot read s3://shop/visits/"]);
+    assert_eq!(down.result, None);
+}
+
+#[test]
+fn each_source_has_its_own_secret() {
+    let (visits, titles) = (servers::s3("shop"), servers::s3("catalogue"));
+    put("s3://shop", &visits.s3_secret(), &[("visits.csv", csv(&grouped_visits()).into_bytes())]);
+    put("s3://catalogue", &titles.s3_secret(), &[("items.csv", b"id,title\nitem00,First\n".to_vec())]);
+    let mut setup = of("s3://shop/visits.csv", visits.s3_secret());
+    setup.config.items = Some(Items {
+        source: Source { url: "s3://catalogue/items.csv".to_owned(), described_as: String::new() },
+        format: None,
+        csv: Csv::default(),
+        id: Column::Name("id".to_owned()),
+        title: Some(Column::Name("title".to_owned())),
+        available: None,
+    });
+    setup.options.secrets.items = Some(titles.s3_secret());
+    let (_, snapshot) = setup.trained();
+    assert_eq!(snapshot.title(snapshot.item_index("item00").unwrap()), Some("First"));
+}
+
+#[test]
+fn gcs() {
+    let server = servers::gcs("shop");
+    let put = |objects: &Objects| server.put_json("shop", objects);
+    bucket_works("gs://shop", &server.gcs_secret(), "GOOGLE_SERVICE_ACCOUNT_KEY", &put);
+}
+
+#[test]
+fn azure() {
+    let Some(server) = servers::azure() else { return };
+    make_container(&server);
+    let secret = server.azure_secret();
+    let keys = "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY";
+    bucket_works("az://shop", &secret, keys, &|objects| put("az://shop", &secret, objects));
+}
+
+/// A container cannot be made by who only reads and writes objects.
+fn make_container(server: &Server) {
+    let script = "
+import base64, datetime, hashlib, hmac, sys, urllib.request
+root, key = sys.argv[1:]
+date = datetime.datetime.now(datetime.timezone.utc).strftime('%a, %d %b %Y %H:%M:%S GMT')
+text = 'PUT' + 12 * '\\n' + f'x-ms-date:{date}\\nx-ms-version:2021-08-06\\n/devstoreaccount1/devstoreaccount1/shop\\nrestype:container'
+sign = base64.b64encode(hmac.new(base64.b64decode(key), text.encode(), hashlib.sha256).digest()).decode()
+headers = {'x-ms-date': date, 'x-ms-version': '2021-08-06', 'Authorization': 'SharedKey devstoreaccount1:' + sign}
+urllib.request.urlopen(urllib.request.Request(root + '/devstoreaccount1/shop?restype=container', method='PUT', headers=headers))
+";
+    let secret = server.azure_secret();
+    let key = secret.get("AZURE_STORAGE_ACCOUNT_KEY").unwrap();
+    let output = std::process::Command::new("python3").args(["-c", script, &server.url(), key]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_web_server() {
+    let root = tempfile::tempdir().unwrap();
+    let table = csv(&grouped_visits());
+    std::fs::write(root.path().join("visits of all.csv.gz"), gzip(&table)).unwrap();
+    std::fs::write(root.path().join("visits.parquet"), "PAR1".repeat(100)).unwrap();
+    let server = servers::http(root.path());
+    let of = |path: &str| {
+        let mut setup = of(&format!("{}/{path}", server.url()), secret("unused", &[]));
+        setup.options.secrets = Secrets::default();
+        setup
+    };
+    let (result, _) = of("visits%20of%20all.csv.gz").trained();
+    let expected = digest_of(&Setup::new("a.csv", table));
+    assert!(matches!(&result.outcome, RunOutcome::Trained { digest, .. } if *digest == expected), "{result:?}");
+    let mut again = of("visits%20of%20all.csv.gz");
+    again.config.known_data_version = Some(result.data_version);
+    assert_eq!(again.run().result.unwrap().outcome, RunOutcome::Unchanged);
+    says(&of("nothing.csv").run(), ExitCode::NoInput, &["nothing.csv is not there"]);
+    says(&of("visits.parquet").run(), ExitCode::BadData, &["does not send parts of a file", "csv or jsonl"]);
+    says(&of("directory/").run(), ExitCode::Usage, &["names no file"]);
+    says(&of("visits.csv?key=1").run(), ExitCode::Usage, &["has a query"]);
+    drop(server);
+}

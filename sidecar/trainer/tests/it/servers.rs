@@ -1,0 +1,193 @@
+//! Servers of buckets that are not ours, each on a port of its own, ended with the test.
+
+use std::{
+    net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use object_store::{ObjectStoreExt as _, PutPayload, path::Path as Key};
+use store_client::{BucketSecret, StoreCredentials};
+
+use crate::setup::runtime;
+
+/// Far longer than a start takes.
+const START_DEADLINE: Duration = Duration::from_mins(2);
+
+pub struct Server {
+    child: Child,
+    pub port: u16,
+    directory: tempfile::TempDir,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The directory with the servers that `tests/cluster/cluster buckets` builds, the first time for minutes.
+fn built() -> PathBuf {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/cluster/cluster");
+    let output = Command::new(script).arg("buckets").stderr(Stdio::inherit()).output().unwrap();
+    assert!(output.status.success());
+    PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
+}
+
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn start(port: u16, directory: tempfile::TempDir, command: &mut Command) -> Server {
+    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let server = Server { child, port, directory };
+    let deadline = Instant::now() + START_DEADLINE;
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(Instant::now() < deadline, "the server did not start: {command:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    server
+}
+
+/// versitygw: S3 over a directory, with one bucket.
+pub fn s3(bucket: &str) -> Server {
+    let (directory, port) = (tempfile::tempdir().unwrap(), free_port());
+    for name in ["objects", "metadata"] {
+        std::fs::create_dir_all(directory.path().join(name).join(bucket)).unwrap();
+    }
+    let mut command = Command::new(built().join("versitygw"));
+    command
+        .args([
+            "--port",
+            &format!("127.0.0.1:{port}"),
+            "--access",
+            "shop",
+            "--secret",
+            "not-a-secret",
+            "posix",
+            "--sidecar",
+        ])
+        .args([directory.path().join("metadata"), directory.path().join("objects")]);
+    start(port, directory, &mut command)
+}
+
+/// fake-gcs-server, with one bucket.
+pub fn gcs(bucket: &str) -> Server {
+    let (directory, port) = (tempfile::tempdir().unwrap(), free_port());
+    let root = directory.path().join("objects");
+    std::fs::create_dir_all(root.join(bucket)).unwrap();
+    let mut command = Command::new(built().join("fake-gcs-server"));
+    command
+        .args(["-scheme", "http", "-host", "127.0.0.1", "-port", &port.to_string(), "-backend", "filesystem"])
+        // It tells buckets from objects by the host that it is asked for.
+        .args(["-public-host", &format!("127.0.0.1:{port}"), "-filesystem-root"])
+        .arg(root);
+    start(port, directory, &mut command)
+}
+
+/// Azurite, where npm is; without containers.
+pub fn azure() -> Option<Server> {
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("azurite-3.37.0");
+    if !home.join("complete").exists() {
+        let npm = Command::new("npm")
+            .args(["install", "--no-audit", "--no-fund", "--silent", "--prefix"])
+            .arg(&home)
+            .arg("azurite@3.37.0")
+            .output();
+        match npm {
+            Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
+            Err(error) => {
+                eprintln!("no npm ({error}): az:// is not tried against Azurite");
+                return None;
+            }
+        }
+        std::fs::write(home.join("complete"), "").unwrap();
+    }
+    let (directory, port) = (tempfile::tempdir().unwrap(), free_port());
+    let mut command = Command::new(home.join("node_modules/.bin/azurite-blob"));
+    command
+        .args(["--silent", "--skipApiVersionCheck", "--blobPort", &port.to_string(), "--location"])
+        .arg(directory.path());
+    Some(start(port, directory, &mut command))
+}
+
+/// Python's own web server over this directory.
+pub fn http(root: &Path) -> Server {
+    let (directory, port) = (tempfile::tempdir().unwrap(), free_port());
+    let mut command = Command::new("python3");
+    command.args(["-m", "http.server", "--bind", "127.0.0.1", "--directory"]).arg(root).arg(port.to_string());
+    start(port, directory, &mut command)
+}
+
+pub fn secret(name: &str, values: &[(&str, &str)]) -> BucketSecret {
+    BucketSecret::new(name, values.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())))
+}
+
+impl Server {
+    /// Puts objects into the bucket of [`gcs`] by Google's JSON interface: the emulator does not take the uploads that our
+    /// client sends.
+    pub fn put_json(&self, bucket: &str, objects: &[(&str, Vec<u8>)]) {
+        let script = "import sys, urllib.parse, urllib.request
+url = sys.argv[1] + urllib.parse.quote(sys.argv[2], safe='')
+urllib.request.urlopen(urllib.request.Request(url, data=open(sys.argv[3], 'rb').read(), method='POST'))
+";
+        let file = self.directory.path().join("upload");
+        for (key, content) in objects {
+            std::fs::write(&file, content).unwrap();
+            let url = format!("{}/upload/storage/v1/b/{bucket}/o?uploadType=media&name=", self.url());
+            let output = Command::new("python3").args(["-c", script, &url, key]).arg(&file).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The Secret that opens the bucket of [`s3`].
+    pub fn s3_secret(&self) -> BucketSecret {
+        s3_secret(&self.url(), "not-a-secret")
+    }
+
+    /// The Secret that opens the bucket of [`gcs`].
+    pub fn gcs_secret(&self) -> BucketSecret {
+        let key = format!(
+            "{{\"gcs_base_url\": \"{}\", \"disable_oauth\": true, \"client_email\": \"\", \"private_key\": \"\", \
+             \"private_key_id\": \"\"}}",
+            self.url()
+        );
+        secret("shop-gcs", &[("GOOGLE_SERVICE_ACCOUNT_KEY", &key), ("GOOGLE_BASE_URL", &self.url())])
+    }
+
+    /// The Secret that opens [`azure`]; account and key are the well-known ones of the emulator.
+    pub fn azure_secret(&self) -> BucketSecret {
+        secret(
+            "shop-az",
+            &[
+                ("AZURE_STORAGE_ACCOUNT_NAME", "devstoreaccount1"),
+                (
+                    "AZURE_STORAGE_ACCOUNT_KEY",
+                    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==",
+                ),
+                ("AZURE_STORAGE_ENDPOINT", &format!("{}/devstoreaccount1", self.url())),
+            ],
+        )
+    }
+}
+
+pub fn s3_secret(endpoint: &str, key: &str) -> BucketSecret {
+    secret("shop-s3", &[("AWS_ACCESS_KEY_ID", "shop"), ("AWS_SECRET_ACCESS_KEY", key), ("AWS_ENDPOINT_URL", endpoint)])
+}
+
+/// Puts objects into a bucket.
+pub fn put(url: &str, secret: &BucketSecret, objects: &[(&str, Vec<u8>)]) {
+    let credentials = StoreCredentials::Secret(secret.clone());
+    let bucket = store_client::connect(url, None, "us-east-1", Some(&credentials)).unwrap().object_store;
+    runtime().block_on(async {
+        for (key, content) in objects {
+            bucket.put(&Key::parse(key).unwrap(), PutPayload::from(content.clone())).await.unwrap();
+        }
+    });
+}
