@@ -10,7 +10,8 @@ pub struct AlgorithmSpec {
     /// Alternating least squares on all users times all items. It minimizes, over the sum of all observed pairs, a·ŷ² −
     /// 2b·ŷ, plus unobservedWeight times the sum of ŷ² over all pairs, plus regularization times each row's squared
     /// length times (n + unobservedWeight·N) to the power of regularizationExponent, where n is the number of the row's
-    /// pairs and N of all it could have.
+    /// pairs and N of all it could have. With data.signal: explicit it fits ratings by mean, biases of users and items and
+    /// factors, over observed pairs alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub als: Option<Als>,
     /// Truncated singular value decomposition.
@@ -51,7 +52,7 @@ impl AlgorithmSpec {
     }
 }
 
-/// Parameters of implicit ALS.
+/// Parameters of ALS.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Als {
@@ -61,26 +62,23 @@ pub struct Als {
     /// Passes over all users and all items, 1 to 1000. Default: 15.
     #[schemars(range(min = 1, max = 1000))]
     pub iterations: u32,
-    /// How strongly factors are pulled to zero, 0 to 1000000. More for sparse data. Default: 0.003.
+    /// How strongly factors are pulled to zero, 0 to 1000000. More for sparse data. Absent: 0.003, or 0.1 with
+    /// data.signal: explicit, where it is relative to the ratings' standard deviation and above 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1_000_000.0))]
-    pub regularization: f64,
+    pub regularization: Option<f64>,
     /// How regularization grows with the number of a row's interactions, 0 (not at all) to 2. Default: 1.
     #[schemars(range(min = 0.0, max = 2.0))]
     pub regularization_exponent: f64,
-    /// Weight of pairs that were not observed, against 1 for those that were, 0 to 10000. Default: 0.1.
+    /// Weight of pairs that were not observed, against 1 for those that were, 0 to 10000; for data.signal: implicit only.
+    /// Default: 0.1.
     #[schemars(range(min = 0.0, max = 10_000.0))]
     pub unobserved_weight: f64,
 }
 
 impl Default for Als {
     fn default() -> Self {
-        Self {
-            factors: 64,
-            iterations: 15,
-            regularization: 0.003,
-            regularization_exponent: 1.0,
-            unobserved_weight: 0.1,
-        }
+        Self { factors: 64, iterations: 15, regularization: None, regularization_exponent: 1.0, unobserved_weight: 0.1 }
     }
 }
 

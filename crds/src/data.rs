@@ -27,7 +27,8 @@ pub struct DataSpec {
     pub columns: Columns,
 
     /// What a row means: `implicit`, something happened, and the rating is its weight (0 or less is a dislike); or
-    /// `explicit`, the rating is an opinion on a scale. Default: implicit.
+    /// `explicit`, the rating is an opinion on a scale, and answers hold predicted ratings. Rows of the same user and item
+    /// count once: weights add; of ratings the newest counts, or without timestamps their mean. Default: implicit.
     #[serde(default)]
     pub signal: Signal,
 

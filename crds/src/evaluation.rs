@@ -41,8 +41,9 @@ pub enum Split {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Gate {
-    /// Least relative lift over recommending what is popular, -1 to 10: 0.05 means 5 % better. It passes on the lower end
-    /// of a 95 % interval, so that luck does not. Default: 0, no worse than popularity.
+    /// Least relative lift over the baseline, -1 to 10: 0.05 means 5 % better. For implicit data it is the gain of ndcg over
+    /// recommending what is popular; for explicit data by how much rmse is smaller than that of averages of users and items.
+    /// It passes on the lower end of a 95 % interval, so that luck does not. Default: 0, no worse than the baseline.
     #[schemars(range(min = -1.0, max = 10.0))]
     pub min_lift_over_baseline: f64,
     /// Largest relative loss against the model that serves, 0 to 1: 0.02 means 2 % worse still passes. Absent: not

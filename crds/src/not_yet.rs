@@ -6,12 +6,6 @@ use crate::rules::Rule;
 /// The refusals.
 pub const NOT_YET: &[Rule] = &[
     Rule {
-        at: &["spec.data"],
-        rule: "self.signal == 'implicit'",
-        message: "data.signal: explicit comes with a later version; use implicit, which takes ratings as weights (0 or less is \
-                  a dislike)",
-    },
-    Rule {
         at: &["spec.algorithm"],
         rule: "!has(self.svd)",
         message: "algorithm.svd comes with a later version; use als: {}",

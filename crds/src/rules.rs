@@ -94,9 +94,22 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         at: &["spec.algorithm.als"],
-        rule: "self.regularization > 0.0 || self.unobservedWeight > 0.0",
+        rule: "!has(self.regularization) || self.regularization > 0.0 || self.unobservedWeight > 0.0",
         message: "als: regularization and unobservedWeight are both 0, which leaves rows without entries undetermined: set \
                   one above 0, for example regularization: 0.003",
+    },
+    Rule {
+        at: &["spec"],
+        rule: "self.data.signal == 'implicit' || !has(self.algorithm.als) || self.algorithm.als.unobservedWeight == 0.1",
+        message: "als.unobservedWeight goes with data.signal: implicit only, because what was not rated says nothing of \
+                  ratings: remove it",
+    },
+    Rule {
+        at: &["spec"],
+        rule: "self.data.signal == 'implicit' || !has(self.algorithm.als) || !has(self.algorithm.als.regularization) || \
+               self.algorithm.als.regularization > 0.0",
+        message: "als.regularization is 0, which leaves users with few ratings undetermined: remove it, or set it above 0, \
+                  for example 0.1",
     },
     Rule {
         at: &["spec.evaluation"],

@@ -387,7 +387,8 @@ fn model(result: &RunResult) -> Option<ModelStatus> {
 }
 
 fn model_metrics(metrics: &Metrics) -> ModelMetrics {
-    let measurement = |m: &sidecar_contract::Measurement| Measurement { recall: m.recall, ndcg: m.ndcg, rmse: m.rmse };
+    let measurement =
+        |m: &sidecar_contract::Measurement| Measurement { recall: m.recall, ndcg: m.ndcg, rmse: m.rmse, mae: m.mae };
     ModelMetrics {
         metric: metrics.metric.clone(),
         k: metrics.k,
@@ -400,9 +401,10 @@ fn model_metrics(metrics: &Metrics) -> ModelMetrics {
 
 fn metric_text(model: &ModelStatus) -> String {
     let Some(metrics) = &model.metrics else { return "not measured".to_owned() };
-    let (name, value) = match (metrics.model.ndcg, metrics.model.rmse) {
-        (Some(ndcg), _) => (format!("ndcg@{}", metrics.k), ndcg),
-        (None, Some(rmse)) => ("rmse".to_owned(), rmse),
+    // Ratings have both; their errors are what the gate looks at.
+    let (name, value) = match (metrics.model.rmse, metrics.model.ndcg) {
+        (Some(rmse), _) => ("rmse".to_owned(), rmse),
+        (None, Some(ndcg)) => (format!("ndcg@{}", metrics.k), ndcg),
         (None, None) => return "not measured".to_owned(),
     };
     let lift = metrics.lift.map(|lift| format!(" ({:+.0} %)", 100.0 * lift.estimate)).unwrap_or_default();
@@ -411,4 +413,24 @@ fn metric_text(model: &ModelStatus) -> String {
 
 fn time(seconds: i64) -> Option<Time> {
     Timestamp::from_second(seconds).ok().map(Time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_metric_column_shows_what_the_gate_looks_at() {
+        let text = |metrics: serde_json::Value| {
+            metric_text(&ModelStatus { metrics: serde_json::from_value(metrics).unwrap(), ..ModelStatus::default() })
+        };
+        let ranked = serde_json::json!({"metric": "ndcg", "k": 20, "model": {"ndcg": 0.4123, "recall": 0.3},
+            "lift": {"estimate": 0.234, "low": 0.2, "high": 0.3}});
+        assert_eq!(text(ranked), "ndcg@20 0.412 (+23 %)");
+        let rated = serde_json::json!({"metric": "rmse", "k": 10, "model": {"rmse": 0.9114, "mae": 0.7, "ndcg": 0.1},
+            "lift": {"estimate": 0.032, "low": 0.01, "high": 0.05}});
+        assert_eq!(text(rated), "rmse 0.911 (+3 %)");
+        assert_eq!(text(serde_json::json!({"metric": "rmse", "model": {"rmse": 1.5}})), "rmse 1.500");
+        assert_eq!(text(serde_json::Value::Null), "not measured");
+    }
 }

@@ -46,6 +46,8 @@ pub struct Training {
     pub csv: Csv,
     /// Which column is what.
     pub columns: Columns,
+    /// What a row means.
+    pub signal: sidecar_contract::Signal,
     /// Item attributes.
     pub items: Option<Items>,
     /// The algorithm.
@@ -72,10 +74,11 @@ pub fn validate(recommender: &Recommender) -> Result<Plan, Vec<String>> {
     }
     let source = source(&spec.data.source, "data.source", &namespace, &mut problems);
     let items = spec.data.items.as_ref().map(|items| items_of(items, &namespace, &mut problems));
-    let algorithm = algorithm(spec, &mut problems);
-    if spec.data.signal == Signal::Explicit {
-        problems.push("data.signal: explicit comes with a later version; use implicit".to_owned());
-    }
+    let signal = match spec.data.signal {
+        Signal::Implicit => sidecar_contract::Signal::Implicit,
+        Signal::Explicit => sidecar_contract::Signal::Explicit,
+    };
+    let algorithm = algorithm(spec, signal, &mut problems);
     let deadline = parse_seconds(&spec.training.deadline).map_or_else(
         |error| {
             problems.push(format!("training.deadline: {:?}; {error}", spec.training.deadline));
@@ -92,6 +95,7 @@ pub fn validate(recommender: &Recommender) -> Result<Plan, Vec<String>> {
         format: spec.data.format.map(format),
         csv,
         columns: columns(&spec.data.columns),
+        signal,
         items: items.flatten(),
         algorithm,
         evaluation: EvaluationConfig {
@@ -164,13 +168,17 @@ fn items_of(items: &ItemsSpec, namespace: &str, problems: &mut Vec<String>) -> O
     })
 }
 
-fn algorithm(spec: &recommender_crds::RecommenderSpec, problems: &mut Vec<String>) -> Option<Algorithm> {
+fn algorithm(
+    spec: &recommender_crds::RecommenderSpec,
+    signal: sidecar_contract::Signal,
+    problems: &mut Vec<String>,
+) -> Option<Algorithm> {
     match spec.chosen_algorithm() {
         Some(ChosenAlgorithm::Als(als)) => {
             return Some(Algorithm::Als(AlsConfig {
                 factors: als.factors,
                 iterations: als.iterations,
-                regularization: als.regularization,
+                regularization: als.regularization.unwrap_or(AlsConfig::default_regularization(signal)),
                 regularization_exponent: als.regularization_exponent,
                 unobserved_weight: als.unobserved_weight,
             }));

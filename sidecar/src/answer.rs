@@ -2,7 +2,7 @@
 //!
 //! A source is whatever can name items for a query: the model, popularity; later another Recommender or an upstream.
 
-use factorization::{SolveError, top_k};
+use factorization::{Scorer, SolveError};
 
 use sidecar_contract::Answers;
 
@@ -18,8 +18,9 @@ pub struct Query {
     pub user: Option<String>,
     /// How many items.
     pub n: usize,
-    /// Items that the user has met, with weights; folded in instead of the stored taste.
-    pub history: Vec<(String, f32)>,
+    /// Items that the user has met, with weights or ratings; folded in instead of the stored taste. Without one an item
+    /// weighs 1; a model of ratings needs one.
+    pub history: Vec<(String, Option<f32>)>,
     /// Items that must not come back.
     pub exclude: Vec<String>,
     /// Whether items that the user has met in training may come back.
@@ -31,7 +32,7 @@ pub struct Query {
 pub struct Item {
     /// Row in the snapshot.
     pub row: u32,
-    /// ⟨user, item⟩ for the model, users who chose it for popularity.
+    /// ⟨user, item⟩ for the model, or the rating that it predicts; users who chose it for popularity.
     pub score: f32,
     /// Which source named it.
     pub source: &'static str,
@@ -40,6 +41,7 @@ pub struct Item {
 /// A query in the model's own terms.
 struct Resolved<'a> {
     model: &'a ServingModel,
+    scorer: Scorer<'a>,
     user: Option<u32>,
     history: Vec<(u32, f32)>,
     excluded: Vec<u32>,
@@ -59,22 +61,15 @@ struct Popular;
 
 impl Source for Factors {
     fn items(&self, query: &Resolved<'_>, n: usize, keep: &dyn Fn(u32) -> bool) -> Result<Vec<Item>, SolveError> {
-        let snapshot = &query.model.snapshot;
-        let users = snapshot.user_factors();
-        let folded;
         let (taste, source) = if query.history.is_empty() {
-            let Some(user) = query.user else { return Ok(Vec::new()) };
-            let Some(row) = users.row(user as usize).to_slice() else { return Ok(Vec::new()) };
-            (row, "model")
+            (query.user.and_then(|user| query.scorer.stored(user)), "model")
         } else {
-            let (items, weights): (Vec<u32>, Vec<f32>) = query.history.iter().copied().unzip();
-            folded = query.model.fold_in()?.solve(&items, &weights)?;
-            (folded.as_slice(), "fold-in")
+            (Some(query.scorer.fold_in_entries(&query.history)?), "fold-in")
         };
-        if taste.iter().all(|x| *x == 0.0) {
-            return Ok(Vec::new()); // No evidence: every score would be 0, and the order arbitrary.
-        }
-        let best = top_k(taste, snapshot.item_factors(), n, keep);
+        let Some(taste) = taste.filter(|taste| !taste.is_empty()) else {
+            return Ok(Vec::new()); // No evidence: the order would be arbitrary, or everybody's.
+        };
+        let best = query.scorer.best(&taste, n, keep);
         Ok(best.into_iter().map(|s| Item { row: s.item, score: s.score, source }).collect())
     }
 }
@@ -100,6 +95,16 @@ pub enum AnswerError {
     /// The history cannot be folded in.
     #[error("history cannot be folded in: {0}")]
     FoldIn(#[from] SolveError),
+    /// An item without a rating, where what a user thinks of it is asked.
+    #[error(
+        "history: an item comes without a rating, and this model is one of ratings from {low} to {high}: give one for each"
+    )]
+    RatingMissing {
+        /// The lowest rating.
+        low: f32,
+        /// The highest.
+        high: f32,
+    },
 }
 
 /// The sources of a revision, in the order in which they are asked. Popularity comes last whatever a config names: an
@@ -117,7 +122,7 @@ fn sources(answers: Answers) -> &'static [&'static dyn Source] {
 /// # Errors
 /// A history that cannot be folded in.
 pub fn answer(model: &ServingModel, query: &Query) -> Result<Vec<Item>, AnswerError> {
-    let (query, n) = resolve(model, query);
+    let (query, n) = resolve(model, query)?;
     let mut answer: Vec<Item> = Vec::new();
     for source in sources(model.answers) {
         let missing = n.saturating_sub(answer.len());
@@ -148,20 +153,19 @@ pub fn similar(model: &ServingModel, id: &str, n: usize) -> Option<Vec<Item>> {
     }
 }
 
-fn resolve<'a>(model: &'a ServingModel, query: &Query) -> (Resolved<'a>, usize) {
+fn resolve<'a>(model: &'a ServingModel, query: &Query) -> Result<(Resolved<'a>, usize), AnswerError> {
     let snapshot = &model.snapshot;
+    let scorer = model.scorer()?;
     let user = query.user.as_deref().and_then(|id| snapshot.user_index(id));
-    let mut history: Vec<(u32, f32)> =
-        query.history.iter().filter_map(|(id, weight)| Some((snapshot.item_index(id)?, *weight))).collect();
-    history.sort_by(|x, y| x.0.cmp(&y.0).then(x.1.total_cmp(&y.1)));
-    // The trainer's rule for duplicates: weights add.
-    history.dedup_by(|next, kept| {
-        let same = next.0 == kept.0;
-        if same {
-            kept.1 += next.1;
-        }
-        same
-    });
+    let mut history = Vec::with_capacity(query.history.len());
+    for (id, rating) in &query.history {
+        let value = match (rating, scorer.scale()) {
+            (Some(rating), _) => *rating,
+            (None, None) => 1.0,
+            (None, Some(scale)) => return Err(AnswerError::RatingMissing { low: scale.low, high: scale.high }),
+        };
+        history.extend(snapshot.item_index(id).map(|item| (item, value)));
+    }
     let mut excluded: Vec<u32> = query.exclude.iter().filter_map(|id| snapshot.item_index(id)).collect();
     excluded.extend(history.iter().map(|(item, _)| *item));
     if let (Some(user), false) = (user, query.include_seen) {
@@ -169,5 +173,5 @@ fn resolve<'a>(model: &'a ServingModel, query: &Query) -> (Resolved<'a>, usize) 
     }
     excluded.sort_unstable();
     excluded.dedup();
-    (Resolved { model, user, history, excluded }, query.n.min(snapshot.items()))
+    Ok((Resolved { model, scorer, user, history, excluded }, query.n.min(snapshot.items())))
 }

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use sidecar_contract::paths;
 
 /// Trains and serves recommendations; the data plane of Recmesh.
@@ -30,6 +30,15 @@ pub enum Command {
     Recommend(RecommendArgs),
 }
 
+/// What a row means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SignalArg {
+    /// Something happened; the rating is its weight.
+    Implicit,
+    /// The rating is an opinion on a scale.
+    Explicit,
+}
+
 /// Rows and parameters.
 #[derive(Debug, Args)]
 pub struct DataArgs {
@@ -50,19 +59,22 @@ pub struct DataArgs {
     /// Table of items with columns item_id and title.
     #[arg(long)]
     pub items: Option<PathBuf>,
+    /// What a row means: implicit (something happened) or explicit (the rating is an opinion).
+    #[arg(long, value_enum, default_value_t = SignalArg::Implicit)]
+    pub signal: SignalArg,
     /// Factors a row, 1 to 1024.
     #[arg(long, default_value_t = 64)]
     pub factors: u32,
     /// Sweeps, 1 to 1000.
     #[arg(long, default_value_t = 15)]
     pub iterations: u32,
-    /// λ of the objective.
-    #[arg(long, default_value_t = 0.003)]
-    pub regularization: f64,
+    /// λ of the objective; without it 0.003, or 0.1 for explicit data.
+    #[arg(long)]
+    pub regularization: Option<f64>,
     /// ν of the objective.
     #[arg(long, default_value_t = 1.0)]
     pub regularization_exponent: f64,
-    /// α₀ of the objective.
+    /// α₀ of the objective, for implicit data.
     #[arg(long, default_value_t = 0.1)]
     pub unobserved_weight: f64,
     /// Share of the rows that is kept for measuring.
@@ -133,6 +145,9 @@ pub struct RecommendArgs {
     /// Items that somebody has met, comma-separated: folded in.
     #[arg(long, value_delimiter = ',')]
     pub history: Vec<String>,
+    /// Their ratings or weights, as many.
+    #[arg(long, value_delimiter = ',', allow_negative_numbers = true)]
+    pub ratings: Vec<f32>,
     /// How many items.
     #[arg(short, default_value_t = 10)]
     pub n: usize,

@@ -5,9 +5,9 @@ pub mod recommend;
 pub mod serve;
 pub mod train;
 
-use sidecar_contract::{Algorithm, AlsConfig, Column, Items, TrainingConfig};
+use sidecar_contract::{Algorithm, AlsConfig, Column, Items, Signal, TrainingConfig};
 
-use crate::args::DataArgs;
+use crate::args::{DataArgs, SignalArg};
 
 /// A training config from the command line.
 fn training_config(args: &DataArgs) -> TrainingConfig {
@@ -24,10 +24,14 @@ fn training_config(args: &DataArgs) -> TrainingConfig {
         title: Some(Column::Name("title".to_owned())),
         available: None,
     });
+    config.signal = match args.signal {
+        SignalArg::Implicit => Signal::Implicit,
+        SignalArg::Explicit => Signal::Explicit,
+    };
     config.algorithm = Algorithm::Als(AlsConfig {
         factors: args.factors,
         iterations: args.iterations,
-        regularization: args.regularization,
+        regularization: args.regularization.unwrap_or(AlsConfig::default_regularization(config.signal)),
         regularization_exponent: args.regularization_exponent,
         unobserved_weight: args.unobserved_weight,
     });

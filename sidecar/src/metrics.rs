@@ -40,6 +40,7 @@ pub struct Metrics {
     items: IntGaugeVec,
     ndcg: GaugeVec,
     recall: GaugeVec,
+    rmse: GaugeVec,
 }
 
 /// Counts one request as in flight while it lives.
@@ -69,8 +70,8 @@ impl Metrics {
             registry.register(Box::new(metric.clone()))?;
             Ok(metric)
         };
-        let ratio = |name: &str, help: &str| -> Result<GaugeVec, prometheus::Error> {
-            let metric = GaugeVec::new(Opts::new(name, help), &["revision", "subject", "k"])?;
+        let ratio = |name: &str, help: &str, labels: &[&str]| -> Result<GaugeVec, prometheus::Error> {
+            let metric = GaugeVec::new(Opts::new(name, help), labels)?;
             registry.register(Box::new(metric.clone()))?;
             Ok(metric)
         };
@@ -112,10 +113,20 @@ impl Metrics {
             )?,
             users: gauge("recommender_model_users", "Users in the model.", &["revision"])?,
             items: gauge("recommender_model_items", "Items in the model.", &["revision"])?,
-            ndcg: ratio("recommender_evaluation_ndcg", "NDCG@k of a revision's run, for the model and its baseline.")?,
+            ndcg: ratio(
+                "recommender_evaluation_ndcg",
+                "NDCG@k of a revision's run, for the model and its baseline.",
+                &["revision", "subject", "k"],
+            )?,
             recall: ratio(
                 "recommender_evaluation_recall",
                 "recall@k of a revision's run, for the model and its baseline.",
+                &["revision", "subject", "k"],
+            )?,
+            rmse: ratio(
+                "recommender_evaluation_rmse",
+                "Root mean squared error of a revision's run, for the model and its baseline; explicit data only.",
+                &["revision", "subject"],
             )?,
             registry,
             named: RwLock::default(),
@@ -173,6 +184,9 @@ impl Metrics {
             let Some(metrics) = &revision.metrics else { continue };
             let k = metrics.k.to_string();
             for (subject, measured) in [("model", &metrics.model), ("baseline", &metrics.baseline)] {
+                if let Some(rmse) = measured.rmse {
+                    self.rmse.with_label_values(&[name, subject]).set(rmse);
+                }
                 for (gauge, value) in [(&self.ndcg, measured.ndcg), (&self.recall, measured.recall)] {
                     if let Some(value) = value {
                         gauge.with_label_values(&[name, subject, &k]).set(value);
@@ -187,7 +201,7 @@ impl Metrics {
         for gauge in [&self.trained_at, &self.loaded_at, &self.users, &self.items] {
             forget(gauge, &named, |labels| gauge.remove(labels));
         }
-        for gauge in [&self.ndcg, &self.recall] {
+        for gauge in [&self.ndcg, &self.recall, &self.rmse] {
             forget(gauge, &named, |labels| gauge.remove(labels));
         }
     }

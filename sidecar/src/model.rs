@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use factorization::{AlsParams, RowSolver, SolveError, ValidAlsParams};
+use factorization::{AlsParams, ExplicitAlsParams, RatingScale, Scorer, SolveError, ValidParams};
 use model_snapshot::{Snapshot, SnapshotError};
-use sidecar_contract::{Algorithm, Answers, Digest, LoadedModel};
+use sidecar_contract::{Algorithm, Answers, Digest, LoadedModel, Signal};
 use thiserror::Error;
 
 use crate::clock::unix_seconds;
@@ -21,6 +21,9 @@ pub enum ModelError {
     /// Parameters outside their bounds.
     #[error(transparent)]
     Params(#[from] factorization::ParamsError),
+    /// Parts that are not those of the algorithm.
+    #[error("the snapshot does not fit its algorithm")]
+    Parts(#[from] SolveError),
 }
 
 /// A loaded revision.
@@ -32,7 +35,7 @@ pub struct ServingModel {
     pub snapshot: Arc<Snapshot>,
     /// What of it answers.
     pub answers: Answers,
-    params: ValidAlsParams,
+    params: ValidParams,
     loaded_at: i64,
 }
 
@@ -42,18 +45,33 @@ impl ServingModel {
     /// # Errors
     /// An algorithm or parameters that this build cannot answer with.
     pub fn new(digest: Digest, snapshot: Snapshot) -> Result<Self, ModelError> {
-        let params = match &snapshot.metadata().algorithm {
-            Algorithm::Als(als) => AlsParams {
-                factors: als.factors,
-                iterations: als.iterations,
-                regularization: als.regularization,
-                regularization_exponent: als.regularization_exponent,
-                unobserved_weight: als.unobserved_weight,
-            }
-            .check()?,
-            other @ (Algorithm::Svd(_) | Algorithm::Bpr(_)) => return Err(ModelError::Algorithm(other.name())),
+        let metadata = snapshot.metadata();
+        let params = match (&metadata.algorithm, metadata.signal) {
+            (Algorithm::Als(als), Signal::Implicit) => ValidParams::Als(
+                AlsParams {
+                    factors: als.factors,
+                    iterations: als.iterations,
+                    regularization: als.regularization,
+                    regularization_exponent: als.regularization_exponent,
+                    unobserved_weight: als.unobserved_weight,
+                }
+                .check()?,
+            ),
+            (Algorithm::Als(als), Signal::Explicit) => ValidParams::ExplicitAls(
+                ExplicitAlsParams {
+                    factors: als.factors,
+                    iterations: als.iterations,
+                    regularization: als.regularization,
+                    regularization_exponent: als.regularization_exponent,
+                }
+                .check()?,
+            ),
+            (other @ (Algorithm::Svd(_) | Algorithm::Bpr(_)), _) => return Err(ModelError::Algorithm(other.name())),
         };
-        Ok(Self { digest, snapshot: Arc::new(snapshot), answers: Answers::Full, params, loaded_at: unix_seconds() })
+        let snapshot = Arc::new(snapshot);
+        let model = Self { digest, snapshot, answers: Answers::Full, params, loaded_at: unix_seconds() };
+        model.scorer()?;
+        Ok(model)
     }
 
     /// The same revision, with more or less of it answering; its data is shared.
@@ -63,12 +81,17 @@ impl ServingModel {
         Self { digest: digest.clone(), snapshot: Arc::clone(snapshot), answers, params: *params, loaded_at: *loaded_at }
     }
 
-    /// The solver that folds users in.
+    /// What turns tastes into items.
     ///
     /// # Errors
-    /// Never for a snapshot that was checked when it was opened.
-    pub fn fold_in(&self) -> Result<RowSolver<'_>, SolveError> {
-        RowSolver::new(self.snapshot.item_factors(), self.snapshot.gram(), &self.params)
+    /// Never for a model that was made: its parts were tried.
+    pub fn scorer(&self) -> Result<Scorer<'_>, SolveError> {
+        let snapshot = &self.snapshot;
+        let ratings = snapshot.ratings().map(|(scale, users, items)| {
+            let model_snapshot::Scale { mean, deviation, low, high } = scale;
+            (RatingScale { mean, deviation, low, high }, users, items)
+        });
+        Scorer::new(snapshot.user_factors(), snapshot.item_factors(), snapshot.gram(), ratings, &self.params)
     }
 
     /// What the admin port says of it.

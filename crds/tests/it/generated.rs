@@ -112,7 +112,7 @@ fn the_examples_are_recommenders() {
             seen += 1;
         }
     }
-    assert!(seen >= 4, "{seen}");
+    assert!(seen >= 5, "{seen}");
 }
 
 const BAD_RESOURCES: &str = "# Bad resources

@@ -90,6 +90,8 @@ fn generous_resources_are_accepted(api: &ApiServer) {
         "{data: {source: {url: 's3://shop/a/ratings'}, format: tsv, csv: {delimiter: \"\\t\"}}}",
         "{data: {source: {url: 's3://shop/r.csv'}, csv: {header: false}, columns: {user: 0, item: 1, rating: 2}}}",
         "{data: {source: {configMap: {name: a, key: r.csv}}}, algorithm: {als: {regularization: 0}}}",
+        "{data: {source: {configMap: {name: a, key: r.csv}}, signal: explicit}}",
+        "{data: {source: {configMap: {name: a, key: r.csv}}, signal: explicit}, algorithm: {als: {regularization: 0.2}}}",
         "{data: {source: {configMap: {name: a, key: r.csv}}}, serving: {replicas: 0, resources: {requests: {cpu: 1, memory: \
          0.5Gi}, limits: {cpu: '1.5', nvidia.com/gpu: 1}}, tolerations: [{operator: Exists}, {key: a, value: b}]}}",
         "{data: {source: {configMap: {name: a, key: r.csv}}}, training: {deadline: 1h30m, labels: {team: shop}, \

@@ -21,7 +21,7 @@ pub fn training_config(
         format: training.format,
         csv: training.csv.clone(),
         columns: training.columns.clone(),
-        signal: sidecar_contract::Signal::Implicit,
+        signal: training.signal,
         items: training.items.clone(),
         algorithm: training.algorithm.clone(),
         evaluation: training.evaluation.clone(),

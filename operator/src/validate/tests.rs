@@ -4,6 +4,7 @@ use factorization::params::bounds;
 use recommender_crds::Recommender;
 
 use super::*;
+use sidecar_contract::Signal::{Explicit, Implicit};
 
 #[test]
 fn the_schema_and_the_mathematics_agree_on_bounds() {
@@ -21,6 +22,26 @@ fn the_schema_and_the_mathematics_agree_on_bounds() {
     assert_eq!(maximum("unobservedWeight"), Some(bounds::UNOBSERVED_WEIGHT_MAX));
 }
 
+#[test]
+fn regularization_follows_the_signal_where_nobody_says_another() {
+    let regularization = |spec: &str| {
+        let yaml =
+            format!("apiVersion: recmesh.dev/v1alpha1\nkind: Recommender\nmetadata: {{name: a}}\nspec: {spec}\n");
+        let plan = validate(&serde_yaml_ng::from_str(&yaml).unwrap()).unwrap();
+        let Algorithm::Als(als) = plan.training.algorithm else { panic!("{:?}", plan.training.algorithm) };
+        (plan.training.signal, als.regularization)
+    };
+    assert_eq!(regularization("{data: {source: {url: 's3://x/y.csv'}}}"), (Implicit, 0.003));
+    assert_eq!(regularization("{data: {source: {url: 's3://x/y.csv'}, signal: explicit}}"), (Explicit, 0.1));
+    let given = "{data: {source: {url: 's3://x/y.csv'}, signal: explicit}, algorithm: {als: {regularization: 0.003}}}";
+    assert_eq!(regularization(given), (Explicit, 0.003));
+    // What the resource says of a default is what the mathematics thinks good.
+    let (implicit, explicit) = (factorization::AlsParams::default(), factorization::ExplicitAlsParams::default());
+    for (ours, theirs) in [(Implicit, implicit.regularization), (Explicit, explicit.regularization)] {
+        assert!((AlsConfig::default_regularization(ours) - theirs).abs() < 1e-12);
+    }
+}
+
 fn problems(spec: &str) -> String {
     let yaml = format!(
         "apiVersion: recmesh.dev/v1alpha1\nkind: Recommender\nmetadata: {{name: movies, namespace: shop}}\nspec: {spec}\n"
@@ -35,10 +56,6 @@ fn what_slips_past_the_schema_is_named_with_what_to_write() {
         ("{data: {source: {}}}", "data.source: expected exactly one of url, configMap and persistentVolumeClaim"),
         ("{data: {source: {url: 'ftp://x/y'}}}", "data.source.url: \"ftp://x/y\"; expected s3://bucket/key.csv or"),
         ("{data: {source: {url: 's3://x/y.csv'}}, algorithm: {svd: {}}}", "algorithm.svd: comes with a later version"),
-        (
-            "{data: {source: {url: 's3://x/y.csv'}, signal: explicit}}",
-            "data.signal: explicit comes with a later version",
-        ),
         ("{data: {source: {url: 's3://x/y.csv'}, csv: {delimiter: ab}}}", "data.csv.delimiter: \"ab\"; expected one"),
         (
             "{data: {source: {url: 's3://x/y.csv'}}, training: {deadline: soon}}",
@@ -50,6 +67,6 @@ fn what_slips_past_the_schema_is_named_with_what_to_write() {
         assert!(said.contains(part), "{spec}: {said:?} lacks {part:?}");
     }
     // All at once, not one after the other.
-    let said = problems("{data: {source: {}, signal: explicit}}");
-    assert!(said.contains("data.source") && said.contains("data.signal"), "{said}");
+    let said = problems("{data: {source: {}}, algorithm: {svd: {}}}");
+    assert!(said.contains("data.source") && said.contains("algorithm.svd"), "{said}");
 }

@@ -96,7 +96,7 @@ pub struct RowCounts {
 pub struct Metrics {
     /// `ndcg` for implicit data, `rmse` for explicit.
     pub metric: String,
-    /// Length of the lists (0 for rmse).
+    /// Length of the lists that recall and ndcg are of.
     pub k: u32,
     /// Users that were measured.
     pub test_users: u64,
@@ -104,8 +104,8 @@ pub struct Metrics {
     pub model: Measurement,
     /// Popularity (implicit) or global + user + item bias (explicit).
     pub baseline: Measurement,
-    /// Relative lift of `metric` over the baseline: 95 % interval of a paired bootstrap over users. Absent when the
-    /// baseline is zero or nobody could be measured.
+    /// Relative lift of `metric` over the baseline, by how much an error is smaller: 95 % interval of a paired bootstrap over
+    /// users. Absent when the baseline is zero or nobody could be measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lift: Option<Interval>,
     /// The same against the model that served when the run began; absent when nobody asked or nothing served.
@@ -123,7 +123,7 @@ pub struct Against {
     pub lift: Interval,
 }
 
-/// Means over the measured users; what does not apply is absent.
+/// Means over the measured users, errors over all their kept ratings; what does not apply is absent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Measurement {
@@ -136,6 +136,9 @@ pub struct Measurement {
     /// Root mean squared error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rmse: Option<f64>,
+    /// Mean absolute error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mae: Option<f64>,
 }
 
 /// A point with its 95 % interval.

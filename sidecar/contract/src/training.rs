@@ -220,7 +220,7 @@ impl Algorithm {
     }
 }
 
-/// Parameters of implicit ALS; `factorization` states the objective and the bounds.
+/// Parameters of ALS; `factorization` states the objectives and the bounds. Explicit data has no use for `unobserved_weight`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AlsConfig {
@@ -236,12 +236,22 @@ pub struct AlsConfig {
     pub unobserved_weight: f64,
 }
 
+impl AlsConfig {
+    /// λ for this kind of data where nobody says another.
+    pub fn default_regularization(signal: Signal) -> f64 {
+        match signal {
+            Signal::Implicit => 0.003,
+            Signal::Explicit => 0.1,
+        }
+    }
+}
+
 impl Default for AlsConfig {
     fn default() -> Self {
         Self {
             factors: 64,
             iterations: 15,
-            regularization: 0.003,
+            regularization: Self::default_regularization(Signal::Implicit),
             regularization_exponent: 1.0,
             unobserved_weight: 0.1,
         }

@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let scores = pool.install(|| {
             evaluate_ranking(&test, K, |user| {
                 let (seen, _) = train.row(user as usize);
-                model.recommend(user as usize, K, seen).into_iter().map(|scored| scored.item).collect()
+                model.recommend(user, K, seen).into_iter().map(|scored| scored.item).collect()
             })
         });
         let (recall, ndcg) = (scores.recall().unwrap_or(f64::NAN), scores.ndcg().unwrap_or(f64::NAN));

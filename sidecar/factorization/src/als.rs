@@ -11,7 +11,7 @@ use crate::{
     interactions::Interactions,
     model::Model,
     objective::regularization_term,
-    params::ValidAlsParams,
+    params::{ValidAlsParams, ValidParams},
     random::normal,
     row_solver::{RowSolver, Scratch, SolveError},
 };
@@ -19,7 +19,7 @@ use crate::{
 /// Standard deviation of a starting row's length: each factor is drawn from N(0, (0.1/√f)²), as in Rendle et al. 2022.
 const STARTING_SCALE: f64 = 0.1;
 /// Rows that one task solves before it takes the next.
-const TASK_ROWS: usize = 64;
+pub(crate) const TASK_ROWS: usize = 64;
 
 /// Which factor matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +93,7 @@ pub fn fit_als(
     }
     let f = params.factors();
     let by_item = interactions.transpose();
-    let mut user_factors = starting_factors(interactions.users(), f, seed);
+    let mut user_factors = starting_factors(interactions.users(), f, seed, 1.0);
     let mut item_factors = Array2::zeros((interactions.items(), f));
     let mut item_gram = Array2::zeros((f, f));
     let sweeps = params.iterations();
@@ -109,11 +109,12 @@ pub fn fit_als(
             return Err(FitError::Cancelled { sweep });
         }
     }
-    Ok(Model { user_factors, item_factors, gram: item_gram, params: *params })
+    Ok(Model { user_factors, item_factors, gram: item_gram, ratings: None, params: ValidParams::Als(*params) })
 }
 
-fn starting_factors(rows: usize, factors: usize, seed: u64) -> Array2<f32> {
-    let scale = STARTING_SCALE / (factors as f64).sqrt();
+/// Random rows, their lengths in this unit.
+pub(crate) fn starting_factors(rows: usize, factors: usize, seed: u64, unit: f64) -> Array2<f32> {
+    let scale = unit * STARTING_SCALE / (factors as f64).sqrt();
     #[expect(clippy::cast_possible_truncation, reason = "factors are stored in f32")]
     Array2::from_shape_fn((rows, factors), |(row, column)| (scale * normal(seed, row as u64, column as u64)) as f32)
 }
@@ -160,7 +161,7 @@ mod tests {
         let by_user = Interactions::from_entries(80, 80, entries.collect()).unwrap();
         let by_item = by_user.transpose();
         let params = AlsParams { factors: 12, ..AlsParams::default() }.check().unwrap();
-        let (mut users, mut items) = (starting_factors(80, 12, 1), starting_factors(80, 12, 2));
+        let (mut users, mut items) = (starting_factors(80, 12, 1, 1.0), starting_factors(80, 12, 2, 1.0));
         let mut last = objective(&by_user, users.view(), items.view(), &params);
         for half in 0..12 {
             if half % 2 == 0 {

@@ -164,6 +164,12 @@ impl Interactions {
         &self.values
     }
 
+    /// The same pairs with other values, which must be finite.
+    #[must_use]
+    pub fn map_values(&self, change: impl Fn(f32) -> f32) -> Self {
+        Self { values: self.values.iter().map(|value| change(*value)).collect(), ..self.clone() }
+    }
+
     /// Items × users.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "users ≤ INDEX_MAX")]

@@ -33,15 +33,35 @@
 //! that user's items, bit for bit: folding in a known user changes nothing. The objective after a sweep is −Σ bᵀu of its last
 //! half, plus the regularization of the items, and costs nothing.
 //!
+//! # Objective of explicit alternating least squares
+//!
+//! ```text
+//!   L = Σ_observed (r − r̂)²  +  λσ Σ_rows n^ν ‖row‖²  +  β (Σ b² + Σ c²)        r̂ = μ + b + c + ⟨u, v⟩
+//! ```
+//! | symbol | here | meaning |
+//! |---|---|---|
+//! | `μ`, `σ` | [`RatingScale`] | mean and standard deviation of the ratings |
+//! | `b`, `c` | [`model::RatingBiases`] | biases of the user and of the item |
+//! | `λ`, `ν` | as above | relative to σ: the ratings' unit does not matter |
+//! | `β` | [`biases::BIAS_SHRINKAGE`] | as many ratings as pull a bias to 0 |
+//!
+//! This is Koren, Bell and Volinsky 2009 ("Matrix factorization techniques for recommender systems", Computer), with the
+//! factors' regularization of Zhou et al. 2008 ("Large-scale parallel collaborative filtering for the Netflix prize"). A row's
+//! factors and bias are solved together: to the fixed row v a 1 is added, and [`RatingSolver`] solves
+//!
+//! ```text
+//!   (Σ (v,1) (v,1)ᵀ + diag(λσ n^ν, …, β)) (u, b) = Σ (r − μ − c) (v,1)
+//! ```
+//!
 //! # Determinism
 //! Equal inputs and seed give equal bytes on any number of threads: rows are independent, sums over rows run over chunks
 //! of fixed length and are added in order, random numbers are a function of (seed, row, column). They are also equal with
 //! any vector instructions: kernels have fixed lanes and fused multiply-adds, and `simd` only chooses what they compile to.
 //!
 //! # Map
-//! [`interactions`] what was observed · [`params`] checked parameters · [`als`] the sweeps · [`row_solver`] one row ·
-//! [`mod@gram`] what rows share · [`mod@objective`] its value for any factors · [`model`] the result · [`mod@top_k`] best
-//! items · [`mod@popularity`] the baseline · [`split`] what is kept for measuring · [`ranking`] recall@k and NDCG@k ·
+//! [`interactions`] what was observed · [`ratings`] their scale · [`params`] checked parameters · [`als`], [`explicit_als`]
+//! the sweeps · [`row_solver`], [`rating_solver`] one row · [`scorer`] from a taste to items · [`mod@gram`] what rows share · [`mod@objective`] its value for any factors · [`model`] the result · [`mod@top_k`] best
+//! items · [`mod@popularity`], [`biases`] the baselines · [`split`] what is kept for measuring · [`ranking`] recall@k and NDCG@k ·
 //! [`bootstrap`] intervals · [`memory`] forecast. Inside: `tile` and `cholesky` (f64 register tiles), `lanes` (f32 inner
 //! products), `simd` (the one door to wide instructions), `random` (counter-based).
 #![allow(clippy::indexing_slicing)] // Shapes are checked where matrices are made; kernels index below those bounds.
@@ -50,8 +70,10 @@
 #![allow(clippy::many_single_char_names, clippy::similar_names)] // Symbols are the papers'.
 
 pub mod als;
+pub mod biases;
 pub mod bootstrap;
 mod cholesky;
+pub mod explicit_als;
 pub mod gram;
 pub mod interactions;
 mod lanes;
@@ -62,21 +84,29 @@ pub mod params;
 pub mod popularity;
 mod random;
 pub mod ranking;
+pub mod rating_solver;
+pub mod ratings;
 pub mod row_solver;
+pub mod scorer;
 mod simd;
 pub mod split;
 mod tile;
 pub mod top_k;
 
 pub use als::{FitError, Side, SweepReport, fit_als};
-pub use bootstrap::{Lift, bootstrap_lift};
+pub use biases::Biases;
+pub use bootstrap::{Lift, bootstrap_lift, bootstrap_reduction};
+pub use explicit_als::fit_explicit_als;
 pub use gram::gram;
 pub use interactions::{Entry, Evidence, Interactions, InteractionsError};
 pub use memory::memory_forecast_bytes;
-pub use model::Model;
+pub use model::{Model, RatingBiases};
 pub use objective::objective;
-pub use params::{AlsParams, ParamsError, ValidAlsParams};
+pub use params::{AlsParams, ExplicitAlsParams, ParamsError, ValidAlsParams, ValidExplicitAlsParams, ValidParams};
 pub use popularity::popularity;
 pub use ranking::{RankingMetrics, UserScores, evaluate_ranking, ndcg_at_k, recall_at_k, rmse};
+pub use rating_solver::{RatingRow, RatingSolver};
+pub use ratings::RatingScale;
 pub use row_solver::{RowSolver, SolveError};
-pub use top_k::{Scored, similar_items, top_k};
+pub use scorer::{Scorer, Taste};
+pub use top_k::{Scored, similar_items, top_k, top_k_biased};

@@ -47,11 +47,12 @@ pub(crate) fn regularization_term(rows: &Interactions, factors: ArrayView2<'_, f
     })
 }
 
-fn squared_norm(row: ndarray::ArrayView1<'_, f32>) -> f64 {
+pub(crate) fn squared_norm(row: ndarray::ArrayView1<'_, f32>) -> f64 {
     row.iter().map(|x| f64::from(*x) * f64::from(*x)).sum()
 }
 
-fn sum_rows(rows: usize, term: impl Fn(usize) -> f64 + Sync) -> f64 {
+/// Σ over rows, in chunks of fixed length.
+pub(crate) fn sum_rows(rows: usize, term: impl Fn(usize) -> f64 + Sync) -> f64 {
     let chunks: Vec<usize> = (0..rows).step_by(CHUNK_ROWS).collect();
     let sums: Vec<f64> =
         chunks.into_par_iter().map(|begin| (begin..(begin + CHUNK_ROWS).min(rows)).map(&term).sum()).collect();

@@ -9,8 +9,13 @@
 //! | `unobserved_weight` | 0.1 | 0..=1e4 | α₀ |
 //!
 //! The defaults are Rendle et al.'s for MovieLens-20M. λ and α₀ may not both be 0: a row without entries would be free.
+//!
+//! Explicit ALS has no α₀; its λ is 0.1 by default and must be above 0. It is relative to the ratings' spread, so that it
+//! means the same for stars and for percent.
 
 use thiserror::Error;
+
+use crate::ratings::RatingScale;
 
 /// Bounds, which the resource's schema repeats.
 pub mod bounds {
@@ -53,6 +58,25 @@ impl Default for AlsParams {
     }
 }
 
+/// Parameters of explicit ALS as given.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ExplicitAlsParams {
+    /// Length of a row.
+    pub factors: u32,
+    /// Sweeps over users and items.
+    pub iterations: u32,
+    /// λ.
+    pub regularization: f64,
+    /// ν.
+    pub regularization_exponent: f64,
+}
+
+impl Default for ExplicitAlsParams {
+    fn default() -> Self {
+        Self { factors: 64, iterations: 15, regularization: 0.1, regularization_exponent: 1.0 }
+    }
+}
+
 /// A parameter outside its range.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum ParamsError {
@@ -68,6 +92,9 @@ pub enum ParamsError {
         /// Largest allowed.
         high: f64,
     },
+    /// λ = 0 with ratings.
+    #[error("regularization is 0: expected a number above 0 for explicit data, for example 0.1")]
+    Unregularized,
     /// λ = α₀ = 0.
     #[error(
         "regularization and unobservedWeight are both 0: rows without entries would be undetermined; set one above 0"
@@ -85,22 +112,86 @@ impl AlsParams {
     /// # Errors
     /// The first parameter outside its range; NaN is outside every range.
     pub fn check(self) -> Result<ValidAlsParams, ParamsError> {
-        let ranges = [
+        check_ranges(&[
             ("factors", f64::from(self.factors), 1.0, f64::from(bounds::FACTORS_MAX)),
             ("iterations", f64::from(self.iterations), 1.0, f64::from(bounds::ITERATIONS_MAX)),
             ("regularization", self.regularization, 0.0, bounds::REGULARIZATION_MAX),
             ("regularizationExponent", self.regularization_exponent, 0.0, bounds::REGULARIZATION_EXPONENT_MAX),
             ("unobservedWeight", self.unobserved_weight, 0.0, bounds::UNOBSERVED_WEIGHT_MAX),
-        ];
-        for (name, given, low, high) in ranges {
-            if !(low..=high).contains(&given) {
-                return Err(ParamsError::OutOfRange { name, given, low, high });
-            }
-        }
+        ])?;
         if self.regularization <= 0.0 && self.unobserved_weight <= 0.0 {
             return Err(ParamsError::Undetermined);
         }
         Ok(ValidAlsParams(self))
+    }
+}
+
+impl ExplicitAlsParams {
+    /// Checks every bound.
+    ///
+    /// # Errors
+    /// The first parameter outside its range; NaN is outside every range.
+    pub fn check(self) -> Result<ValidExplicitAlsParams, ParamsError> {
+        check_ranges(&[
+            ("factors", f64::from(self.factors), 1.0, f64::from(bounds::FACTORS_MAX)),
+            ("iterations", f64::from(self.iterations), 1.0, f64::from(bounds::ITERATIONS_MAX)),
+            ("regularization", self.regularization, 0.0, bounds::REGULARIZATION_MAX),
+            ("regularizationExponent", self.regularization_exponent, 0.0, bounds::REGULARIZATION_EXPONENT_MAX),
+        ])?;
+        if self.regularization <= 0.0 {
+            return Err(ParamsError::Unregularized);
+        }
+        Ok(ValidExplicitAlsParams(self))
+    }
+}
+
+fn check_ranges(ranges: &[(&'static str, f64, f64, f64)]) -> Result<(), ParamsError> {
+    for &(name, given, low, high) in ranges {
+        if !(low..=high).contains(&given) {
+            return Err(ParamsError::OutOfRange { name, given, low, high });
+        }
+    }
+    Ok(())
+}
+
+/// Checked parameters of explicit ALS.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ValidExplicitAlsParams(ExplicitAlsParams);
+
+impl ValidExplicitAlsParams {
+    /// Length of a row.
+    pub fn factors(&self) -> usize {
+        self.0.factors as usize
+    }
+
+    /// Sweeps.
+    pub fn iterations(&self) -> u32 {
+        self.0.iterations
+    }
+
+    /// λσ n^ν for the factors of a row with `entries` ratings.
+    pub fn factor_regularization(&self, entries: usize, scale: &RatingScale) -> f64 {
+        let power = libm::pow(entries as f64, self.0.regularization_exponent);
+        self.0.regularization * f64::from(scale.deviation) * power
+    }
+}
+
+/// What a model was fitted with, whatever it is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ValidParams {
+    /// Implicit ALS.
+    Als(ValidAlsParams),
+    /// Explicit ALS.
+    ExplicitAls(ValidExplicitAlsParams),
+}
+
+impl ValidParams {
+    /// Length of a row.
+    pub fn factors(&self) -> usize {
+        match self {
+            Self::Als(params) => params.factors(),
+            Self::ExplicitAls(params) => params.factors(),
+        }
     }
 }
 

@@ -45,6 +45,17 @@ pub enum SolveError {
         /// How many weights.
         weights: usize,
     },
+    /// Biases that do not belong to the fixed side.
+    #[error("{biases} biases come with {rows} rows: expected one bias for each row")]
+    Biases {
+        /// How many biases.
+        biases: usize,
+        /// Rows of the fixed side.
+        rows: usize,
+    },
+    /// Parameters of one kind of model with the parts of another.
+    #[error("the model's parts are not those of its algorithm: biases belong to a model of ratings, and to no other")]
+    Kind,
     /// Matrices that do not belong together.
     #[error("the fixed side is {rows} × {columns} and gram {gram:?}, expected {factors} columns, in rows one by one")]
     Shape {
@@ -73,14 +84,14 @@ pub struct RowSolver<'a> {
 }
 
 /// Rows of the fixed side that are made wide and multiplied together.
-const BLOCK_ROWS: usize = 32;
+pub(crate) const BLOCK_ROWS: usize = 32;
 
 /// Buffers of one thread, padded as [`crate::tile`] says. Padding of `wide` and `weighted` stays 0.
 #[derive(Clone, Debug)]
 pub(crate) struct Scratch {
-    matrix: Vec<f64>,
-    x: Vec<f64>,
-    wide: Vec<f64>,
+    pub(crate) matrix: Vec<f64>,
+    pub(crate) x: Vec<f64>,
+    pub(crate) wide: Vec<f64>,
     weighted: Vec<f64>,
 }
 
@@ -124,18 +135,7 @@ impl<'a> RowSolver<'a> {
     /// # Errors
     /// Entries that are out of range, out of order or not finite, or equations that cannot be solved.
     pub fn solve(&self, indexes: &[u32], weights: &[f32]) -> Result<Vec<f32>, SolveError> {
-        if indexes.len() != weights.len() {
-            return Err(SolveError::Lengths { indexes: indexes.len(), weights: weights.len() });
-        }
-        if let Some(&index) = indexes.iter().find(|i| **i as usize >= self.rows) {
-            return Err(SolveError::OutOfRange { index, bound: self.rows });
-        }
-        if let Some(pair) = indexes.windows(2).find(|pair| pair[0] >= pair[1]) {
-            return Err(SolveError::NotAscending { index: pair[1] });
-        }
-        if weights.iter().any(|w| !w.is_finite()) {
-            return Err(SolveError::WeightNotFinite);
-        }
+        check_entries(indexes, weights, self.rows)?;
         let mut row = vec![0.0; self.params.factors()];
         self.solve_into(indexes, weights, &mut Scratch::new(self.params.factors()), &mut row)?;
         Ok(row)
@@ -176,6 +176,23 @@ impl<'a> RowSolver<'a> {
         }
         simd::run(Equations { solver: self, indexes, weights, scratch, solution: row })
     }
+}
+
+/// Whether these can be entries of a row: as many weights as indexes, in range, ascending, finite.
+pub(crate) fn check_entries(indexes: &[u32], weights: &[f32], bound: usize) -> Result<(), SolveError> {
+    if indexes.len() != weights.len() {
+        return Err(SolveError::Lengths { indexes: indexes.len(), weights: weights.len() });
+    }
+    if let Some(&index) = indexes.iter().find(|i| **i as usize >= bound) {
+        return Err(SolveError::OutOfRange { index, bound });
+    }
+    if let Some(pair) = indexes.windows(2).find(|pair| pair[0] >= pair[1]) {
+        return Err(SolveError::NotAscending { index: pair[1] });
+    }
+    if weights.iter().any(|w| !w.is_finite()) {
+        return Err(SolveError::WeightNotFinite);
+    }
+    Ok(())
 }
 
 /// One row's equations, made and solved.

@@ -55,7 +55,26 @@ const BLOCK_ITEMS: usize = 256;
 /// # Panics
 /// If `query` is not as long as the item factors have columns.
 pub fn top_k(query: &[f32], item_factors: ArrayView2<'_, f32>, n: usize, keep: impl Fn(u32) -> bool) -> Vec<Scored> {
-    best(query, item_factors, n, keep, |_, _| {})
+    best(query, item_factors, n, keep, |_, _, _| {})
+}
+
+/// As [`top_k`], by inner product plus the item's bias (`biases`: items).
+///
+/// # Panics
+/// As [`top_k`], or if there are not as many biases as items.
+pub fn top_k_biased(
+    query: &[f32],
+    item_factors: ArrayView2<'_, f32>,
+    biases: &[f32],
+    n: usize,
+    keep: impl Fn(u32) -> bool,
+) -> Vec<Scored> {
+    assert_eq!(biases.len(), item_factors.nrows(), "each item has a bias");
+    best(query, item_factors, n, keep, |start, _, scores| {
+        for (score, bias) in scores.iter_mut().zip(&biases[start..]) {
+            *score += bias;
+        }
+    })
 }
 
 /// The `n` items most like `item` by cosine, without itself; none if there is no such item. An item whose factors are all
@@ -71,7 +90,7 @@ pub fn similar_items(
     }
     let query = item_factors.row(item as usize).to_vec();
     let length = norm(&query);
-    let cosines = |rows: &[f32], scores: &mut [f32]| {
+    let cosines = |_: usize, rows: &[f32], scores: &mut [f32]| {
         for (score, row) in scores.iter_mut().zip(rows.chunks_exact(query.len().max(1))) {
             let lengths = length * norm(row);
             *score = if lengths > 0.0 { *score / lengths } else { 0.0 };
@@ -86,14 +105,15 @@ fn norm(row: &[f32]) -> f32 {
     square[0].sqrt()
 }
 
-/// Scans all items block by block; `adjust` gets a block's rows and their inner products with the query.
+/// Scans all items block by block; `adjust` gets a block's first item, its rows and their inner products with
+/// the query.
 #[expect(clippy::cast_possible_truncation, reason = "items ≤ INDEX_MAX")]
 fn best(
     query: &[f32],
     item_factors: ArrayView2<'_, f32>,
     n: usize,
     keep: impl Fn(u32) -> bool,
-    adjust: impl Fn(&[f32], &mut [f32]),
+    adjust: impl Fn(usize, &[f32], &mut [f32]),
 ) -> Vec<Scored> {
     let (items, factors) = item_factors.dim();
     assert_eq!(query.len(), factors, "a query has as many entries as the item factors have columns");
@@ -106,7 +126,7 @@ fn best(
     for (rows, start) in rows.chunks(BLOCK_ITEMS * factors.max(1)).zip((0..items).step_by(BLOCK_ITEMS)) {
         let scores = &mut scores[..BLOCK_ITEMS.min(items - start)];
         dots(query, rows, scores);
-        adjust(rows, scores);
+        adjust(start, rows, scores);
         for (item, &score) in (start as u32..).zip(&*scores) {
             // Indexes ascend, so an equal score comes too late. NaN is greater than nothing.
             if score > bar || (heap.len() < n && !score.is_nan()) {

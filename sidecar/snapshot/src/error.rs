@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use sidecar_contract::Digest;
 
-use crate::metadata::FORMAT_VERSION;
+use crate::metadata::{FORMAT_VERSION, FORMAT_VERSION_WITH_BIASES};
 
 /// Why a snapshot was not written or not opened.
 #[derive(Debug, thiserror::Error)]
@@ -25,8 +25,8 @@ pub enum SnapshotError {
     NotASnapshot(String),
     /// Written by another release.
     #[error(
-        "snapshot format version {found} is not known here (this build reads version {FORMAT_VERSION}): train again, or use a \
-         release that writes and reads the same version"
+        "snapshot format version {found} is not known here (this build reads {FORMAT_VERSION} to \
+         {FORMAT_VERSION_WITH_BIASES}): train again, or use a release that writes and reads the same version"
     )]
     UnknownVersion {
         /// The version in the file.

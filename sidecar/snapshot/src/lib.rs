@@ -8,6 +8,8 @@
 //! | `user_factors`       | F32  | users, factors       | one row a user                                               |
 //! | `item_factors`       | F32  | items, factors       | one row an item                                              |
 //! | `gram`               | F64  | factors, factors     | Gram matrix of the item factors, for folding users in        |
+//! | `user_biases`        | F32  | users                | added to a user's predicted ratings; models of ratings only  |
+//! | `item_biases`        | F32  | items                | added to an item's predicted ratings; models of ratings only |
 //! | `item_counts`        | U32  | items                | how many users chose the item                                |
 //! | `popular_items`      | U32  | at most items        | items from the most to the least popular                     |
 //! | `user_ids.bytes`     | U8   | bytes                | the users' ids in row order, one after the other, UTF-8      |
@@ -22,7 +24,8 @@
 //!
 //! Every tensor starts at a multiple of 64 bytes. The standard allows no holes, so `_pad.<name>` tensors of less than 64
 //! zero bytes stand between. Tensors that a reader does not know are ignored; what changes the meaning of a known one
-//! raises [`FORMAT_VERSION`], and a reader refuses a version that it does not know.
+//! raises the version in the metadata, and a reader refuses a version that it does not know: [`FORMAT_VERSION`] has no biases,
+//! [`FORMAT_VERSION_WITH_BIASES`] has them.
 //!
 //! The one metadata key, `recmesh`, holds [`Metadata`] as canonical JSON.
 
@@ -37,8 +40,8 @@ mod strings;
 mod write;
 
 pub use error::SnapshotError;
-pub use metadata::{FORMAT_VERSION, Metadata};
-pub use parts::{ModelParts, Seen};
+pub use metadata::{FORMAT_VERSION, FORMAT_VERSION_WITH_BIASES, Metadata, Scale};
+pub use parts::{Biases, ModelParts, Seen};
 pub use read::Snapshot;
 pub use strings::StringTable;
 pub use write::{Written, write};

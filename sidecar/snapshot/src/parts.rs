@@ -19,6 +19,8 @@ pub struct ModelParts<'a> {
     pub item_factors: ArrayView2<'a, f32>,
     /// factors × factors: Gram matrix of the item factors.
     pub gram: ArrayView2<'a, f64>,
+    /// Biases, if it is a model of ratings.
+    pub biases: Option<Biases<'a>>,
     /// How many users chose each item.
     pub item_counts: &'a [u32],
     /// Items from the most to the least popular.
@@ -29,6 +31,15 @@ pub struct ModelParts<'a> {
     pub titles: Option<&'a StringTable>,
     /// Whether an item may be recommended.
     pub available: Option<&'a [bool]>,
+}
+
+/// What is added to the product of factors, in units of the rating.
+#[derive(Clone, Copy, Debug)]
+pub struct Biases<'a> {
+    /// One a user.
+    pub users: &'a [f32],
+    /// One an item.
+    pub items: &'a [f32],
 }
 
 /// Items that each user has met, as a compressed sparse matrix; ascending within a user.

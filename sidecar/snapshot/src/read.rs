@@ -12,7 +12,7 @@ use crate::{
     check,
     container::{Container, Dtype},
     error::SnapshotError,
-    metadata::{FORMAT_VERSION, Metadata},
+    metadata::{FORMAT_VERSION, FORMAT_VERSION_WITH_BIASES, Metadata, Scale},
     strings::string_at,
 };
 
@@ -30,6 +30,7 @@ struct Tensors {
     user_factors: Range<usize>,
     item_factors: Range<usize>,
     gram: Range<usize>,
+    ratings: Option<RatingRanges>,
     item_counts: Range<usize>,
     popular_items: Range<usize>,
     user_ids: IdRanges,
@@ -39,6 +40,12 @@ struct Tensors {
     seen_weights: Option<Range<usize>>,
     titles: Option<StringRanges>,
     available: Option<Range<usize>>,
+}
+
+struct RatingRanges {
+    scale: Scale,
+    user_biases: Range<usize>,
+    item_biases: Range<usize>,
 }
 
 struct StringRanges {
@@ -80,6 +87,13 @@ impl Snapshot {
         check::finite_f32("user_factors", self.numbers(&self.tensors.user_factors))?;
         check::finite_f32("item_factors", self.numbers(&self.tensors.item_factors))?;
         check::finite_f64("gram", self.numbers(&self.tensors.gram))?;
+        if let Some(RatingRanges { scale, user_biases, item_biases }) = &self.tensors.ratings {
+            if !scale.is_valid() {
+                return Err(SnapshotError::corrupt("metadata", "ratings are on no scale"));
+            }
+            check::finite_f32("user_biases", self.numbers(user_biases))?;
+            check::finite_f32("item_biases", self.numbers(item_biases))?;
+        }
         check::below("popular_items", self.popular(), items)?;
         check::distinct("popular_items", self.popular(), items)?;
         self.check_ids("user_ids", &self.tensors.user_ids)?;
@@ -183,6 +197,12 @@ impl Snapshot {
         self.matrix(&self.tensors.gram, self.factors())
     }
 
+    /// Scale of the ratings, biases of users and biases of items; `None` unless it is a model of ratings.
+    pub fn ratings(&self) -> Option<(Scale, &[f32], &[f32])> {
+        let RatingRanges { scale, user_biases, item_biases } = self.tensors.ratings.as_ref()?;
+        Some((*scale, self.numbers(user_biases), self.numbers(item_biases)))
+    }
+
     /// Columns of both factor matrices.
     pub fn factors(&self) -> usize {
         self.tensors.factors
@@ -270,7 +290,7 @@ fn parse_metadata(text: &str) -> Result<Metadata, SnapshotError> {
     }
     let unreadable = |error: serde_json::Error| SnapshotError::NotASnapshot(format!("metadata: {error}"));
     let Version { format_version } = serde_json::from_str(text).map_err(unreadable)?;
-    if format_version != FORMAT_VERSION {
+    if ![FORMAT_VERSION, FORMAT_VERSION_WITH_BIASES].contains(&format_version) {
         return Err(SnapshotError::UnknownVersion { found: format_version });
     }
     serde_json::from_str(text).map_err(unreadable)
@@ -278,8 +298,11 @@ fn parse_metadata(text: &str) -> Result<Metadata, SnapshotError> {
 
 impl Tensors {
     fn find(container: &Container, metadata: &Metadata) -> Result<Self, SnapshotError> {
-        let Metadata { format_version: _, algorithm: _, signal: _, seed: _, users, items, factors, interactions } =
+        let Metadata { format_version, algorithm: _, signal: _, seed: _, users, items, factors, interactions, ratings } =
             *metadata;
+        if ratings.is_some() != (format_version == FORMAT_VERSION_WITH_BIASES) {
+            return Err(SnapshotError::corrupt("metadata", "ratings and version do not go together"));
+        }
         if users > u64::from(u32::MAX) || items > u64::from(u32::MAX) {
             return Err(SnapshotError::corrupt("metadata", "more users or items than a 32-bit row number counts"));
         }
@@ -300,6 +323,13 @@ impl Tensors {
             user_factors: container.tensor("user_factors", Dtype::F32, &[users, factors])?,
             item_factors: container.tensor("item_factors", Dtype::F32, &[items, factors])?,
             gram: container.tensor("gram", Dtype::F64, &[factors, factors])?,
+            ratings: ratings
+                .map(|scale| {
+                    let user_biases = container.tensor("user_biases", Dtype::F32, &[users])?;
+                    let item_biases = container.tensor("item_biases", Dtype::F32, &[items])?;
+                    Ok::<_, SnapshotError>(RatingRanges { scale, user_biases, item_biases })
+                })
+                .transpose()?,
             item_counts: container.tensor("item_counts", Dtype::U32, &[items])?,
             popular_items: container.tensor("popular_items", Dtype::U32, &[popular])?,
             user_ids: IdRanges {

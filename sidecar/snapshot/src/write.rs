@@ -8,6 +8,7 @@ use sidecar_contract::{Digest, canonical_json};
 use crate::{
     container::{self, Dtype, Planned},
     error::SnapshotError,
+    metadata::{FORMAT_VERSION, FORMAT_VERSION_WITH_BIASES},
     parts::ModelParts,
     strings::StringTable,
 };
@@ -76,6 +77,7 @@ fn tensors<'a>(parts: &ModelParts<'a>) -> Vec<(Planned, Numbers<'a>)> {
         user_factors,
         item_factors,
         gram,
+        biases,
         item_counts,
         popular_items,
         seen,
@@ -99,6 +101,10 @@ fn tensors<'a>(parts: &ModelParts<'a>) -> Vec<(Planned, Numbers<'a>)> {
         (flat("seen.offsets", Dtype::U64, seen.offsets.len()), Numbers::U64(seen.offsets)),
         (flat("seen.items", Dtype::U32, seen.items.len()), Numbers::U32(seen.items)),
     ];
+    if let Some(biases) = biases {
+        tensors.push((flat("user_biases", Dtype::F32, biases.users.len()), Numbers::F32(biases.users)));
+        tensors.push((flat("item_biases", Dtype::F32, biases.items.len()), Numbers::F32(biases.items)));
+    }
     if let Some(weights) = seen.weights {
         tensors.push((flat("seen.weights", Dtype::F32, weights.len()), Numbers::F32(weights)));
     }
@@ -140,6 +146,17 @@ fn check_sizes(parts: &ModelParts<'_>) -> Result<(), SnapshotError> {
     expect("item_factors", parts.item_factors.ncols(), meta.factors)?;
     expect("gram", parts.gram.nrows(), meta.factors)?;
     expect("gram", parts.gram.ncols(), meta.factors)?;
+    let version = if parts.biases.is_some() { FORMAT_VERSION_WITH_BIASES } else { FORMAT_VERSION };
+    if meta.format_version != version || meta.ratings.is_some() != parts.biases.is_some() {
+        return Err(SnapshotError::corrupt(
+            "metadata",
+            format!("has to be of version {version}, with ratings as with biases"),
+        ));
+    }
+    if let Some(biases) = &parts.biases {
+        expect("user_biases", biases.users.len(), meta.users)?;
+        expect("item_biases", biases.items.len(), meta.items)?;
+    }
     expect("item_counts", parts.item_counts.len(), meta.items)?;
     expect("seen.offsets", parts.seen.offsets.len(), meta.users + 1)?;
     expect("seen.items", parts.seen.items.len(), meta.interactions)?;

@@ -10,7 +10,7 @@ use crate::{
 };
 use sidecar_contract::ServingLimits;
 
-/// Parses the form. Items without ratings weigh 1 each.
+/// Parses the form.
 ///
 /// # Errors
 /// An unknown, repeated or malformed field.
@@ -60,7 +60,7 @@ pub fn parse(body: &[u8], limits: &ServingLimits) -> Result<Query, ApiError> {
         return Err(ApiError::field("items", message));
     }
     for (place, item) in items.iter().enumerate() {
-        let rating = ratings.as_ref().and_then(|r| r.get(place)).map_or(Ok(1.0), |text| rating(text))?;
+        let rating = ratings.as_ref().and_then(|r| r.get(place)).map(|text| rating(text)).transpose()?;
         query.history.push((check_id("items", item)?, rating));
     }
     Ok(query)

@@ -81,26 +81,26 @@ pub fn id(field: &str, value: &Value) -> Result<String, ApiError> {
     }
 }
 
-fn history(field: &str, value: Value, limits: &ServingLimits) -> Result<Vec<(String, f32)>, ApiError> {
+fn history(field: &str, value: Value, limits: &ServingLimits) -> Result<Vec<(String, Option<f32>)>, ApiError> {
     let rows = list(field, value, limits)?;
     rows.into_iter().enumerate().map(|(place, row)| history_row(&format!("{field}[{place}]"), row)).collect()
 }
 
-fn history_row(field: &str, row: Value) -> Result<(String, f32), ApiError> {
+fn history_row(field: &str, row: Value) -> Result<(String, Option<f32>), ApiError> {
     let Value::Object(row) = row else {
         let message = format!("expected an object {{\"item\": …, \"rating\": …}}, not {}", kind(&row));
         return Err(ApiError::field(field, message));
     };
-    let (mut item, mut rating) = (None, 1.0);
+    let (mut item, mut rating) = (None, None);
     for (key, value) in row {
         match key.as_str() {
             "item" => item = Some(id(&format!("{field}.item"), &value)?),
             "rating" => {
                 #[expect(clippy::cast_possible_truncation, reason = "checked to be finite")]
                 let narrow = value.as_f64().map(|x| x as f32).filter(|x| x.is_finite());
-                rating = narrow.ok_or_else(|| {
+                rating = Some(narrow.ok_or_else(|| {
                     ApiError::field(&format!("{field}.rating"), format!("{value}: expected a finite number"))
-                })?;
+                })?);
             }
             other => {
                 return Err(ApiError::field(&format!("{field}.{other}"), "unknown field; known are item, rating"));

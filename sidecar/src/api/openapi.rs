@@ -42,7 +42,8 @@ fn schemas() -> Value {
             "n": {"type": "integer", "minimum": 1, "default": 10},
             "history": {"type": "array", "description": "Folded in instead of the stored taste", "items": {"type": "object",
                 "additionalProperties": false, "required": ["item"],
-                "properties": {"item": id, "rating": {"type": "number", "default": 1}}}},
+                "properties": {"item": id, "rating": {"type": "number", "description": "Weight, 1 when absent; \
+    for a model of ratings what the user thinks of the item, and required"}}}},
             "exclude": {"type": "array", "items": id},
             "includeSeen": {"type": "boolean", "default": false}}},
         "RecommendForm": {"type": "object", "additionalProperties": false, "properties": {
@@ -67,6 +68,8 @@ fn schemas() -> Value {
         "Model": {"type": "object", "properties": {
             "requestId": {"type": "string"},
             "revision": {"type": "string"}, "digest": {"type": "string"}, "algorithm": {"type": "object"},
+            "signal": {"enum": ["implicit", "explicit"]}, "ratings": {"type": ["object", "null"], "description": "For a model of ratings the \
+    lowest and the highest: scores are predicted ratings between them"},
             "users": {"type": "integer"}, "items": {"type": "integer"}, "interactions": {"type": "integer"},
             "factors": {"type": "integer"}, "answers": {"enum": ["full", "popular"], "description": "popular: a first model that \
     did not pass its quality gate answers by its popularity alone"},

@@ -92,11 +92,14 @@ fn json_bytes<T: Serialize>(value: &T) -> Vec<u8> {
 
 /// The loaded model.
 pub fn model(loaded: &LoadedModel, metadata: &Metadata, id: &RequestId) -> Value {
+    let ratings = metadata.ratings.as_ref().map(|scale| json!({"low": scale.low, "high": scale.high}));
     json!({
         "requestId": id.as_str(),
         "revision": loaded.digest.revision(),
         "digest": loaded.digest,
         "algorithm": metadata.algorithm,
+        "signal": metadata.signal,
+        "ratings": ratings,
         "users": loaded.users,
         "items": loaded.items,
         "interactions": metadata.interactions,

@@ -19,6 +19,12 @@ use crate::{
 /// A model file that cannot serve, or neither user nor history.
 pub fn run(args: RecommendArgs) -> Result<()> {
     ensure!(args.user.is_some() || !args.history.is_empty(), "give --user, or --history, or both");
+    ensure!(
+        args.ratings.is_empty() || args.ratings.len() == args.history.len(),
+        "{} ratings for {} items of --history; give one rating an item, or none",
+        args.ratings.len(),
+        args.history.len()
+    );
     let snapshot = Snapshot::open(&args.model)?;
     let model = ServingModel::new(snapshot.digest(), snapshot)?;
     if let Some(user) = &args.user
@@ -26,7 +32,8 @@ pub fn run(args: RecommendArgs) -> Result<()> {
     {
         eprintln!("the model does not know this user: the list is what most users chose");
     }
-    let history = args.history.into_iter().map(|item| (item, 1.0)).collect();
+    let ratings = args.ratings.into_iter().map(Some).chain(std::iter::repeat(None));
+    let history = args.history.into_iter().zip(ratings).collect();
     let items = answer(&model, &Query { user: args.user, n: args.n, history, ..Query::default() })?;
     if args.json {
         let body = recommendations(&model, &items, Style::Json, &RequestId::fresh());

@@ -2,8 +2,8 @@
 
 use std::{fmt::Write as _, path::Path};
 
-use recommender_trainer::{Options, local_config, progress::Silent, train_to_file};
-use sidecar_contract::{Algorithm, AlsConfig};
+use recommender_trainer::{Options, TrainedFile, local_config, progress::Silent, train_to_file};
+use sidecar_contract::{Algorithm, AlsConfig, Signal};
 
 /// Even users met even items but one each.
 pub async fn train(directory: &Path, factors: u32) -> std::path::PathBuf {
@@ -25,4 +25,28 @@ pub async fn train_with_items(directory: &Path, factors: u32, items: &str) -> st
     let output = directory.join(format!("model-{factors}-{items}.safetensors"));
     train_to_file(&config, &output, &Silent, &Options::default()).await.unwrap();
     output
+}
+
+/// Ratings from 1 to 5 of 50 users for 16 items, three of four pairs: 4 or 5 for items of the user's parity, else 1 or 2.
+pub fn write_ratings(directory: &Path) -> std::path::PathBuf {
+    let mut rows = "user_id,item_id,rating\n".to_owned();
+    for user in 0..50 {
+        for item in (0..16).filter(|item| (user * 3 + item * 5) % 4 != 0) {
+            let likes = if item % 2 == user % 2 { 4 } else { 1 };
+            writeln!(rows, "user{user},item{item},{}", likes + (user / 2 + item / 2) % 2).unwrap();
+        }
+    }
+    let data = directory.join("ratings.csv");
+    std::fs::write(&data, rows).unwrap();
+    data
+}
+
+/// A model of [`write_ratings`].
+pub async fn train_ratings(directory: &Path, algorithm: Algorithm) -> (std::path::PathBuf, TrainedFile) {
+    let mut config = local_config(&write_ratings(directory));
+    config.signal = Signal::Explicit;
+    config.algorithm = algorithm;
+    let output = directory.join("ratings.safetensors");
+    let trained = train_to_file(&config, &output, &Silent, &Options::default()).await.unwrap();
+    (output, trained)
 }

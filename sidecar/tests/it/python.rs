@@ -5,7 +5,9 @@ use std::{
     process::Command,
 };
 
-use crate::model::train;
+use sidecar_contract::{Algorithm, AlsConfig};
+
+use crate::model::{train, train_ratings};
 
 /// Python with numpy and safetensors, in a virtual environment below target/.
 fn python() -> PathBuf {
@@ -36,7 +38,29 @@ async fn numpy_computes_the_scores_that_are_answered() {
     assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
     let file = directory.path().join("answer.json");
     std::fs::write(&file, answer.stdout).unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scores.py");
-    let output = Command::new(python()).arg(script).arg(&model).arg("user6").arg(&file).output().unwrap();
+    run_script("scores.py", &[model.as_os_str(), "user6".as_ref(), file.as_os_str()]);
+}
+
+fn run_script(name: &str, arguments: &[&std::ffi::OsStr]) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name);
+    let output = Command::new(python()).arg(script).args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numpy_does_a_sweep_over_ratings_and_comes_to_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let als = AlsConfig {
+        factors: 5,
+        iterations: 1,
+        regularization: 0.06,
+        regularization_exponent: 0.9,
+        ..AlsConfig::default()
+    };
+    let (model, trained) = train_ratings(directory.path(), Algorithm::Als(als)).await;
+    let objective = format!("{:?}", trained.trained.objective[0]);
+    run_script(
+        "explicit_als.py",
+        &[directory.path().join("ratings.csv").as_os_str(), model.as_os_str(), objective.as_ref()],
+    );
 }

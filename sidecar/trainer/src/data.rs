@@ -108,7 +108,7 @@ impl<'a> Sources<'a> {
             dropped: &raw.dropped.described(),
         });
         progress.event(&Event::Step(Step::Intern));
-        let interactions = merge(raw);
+        let interactions = merge(raw, self.config.signal);
         counts.merged = interactions.duplicates;
         progress.event(&Event::Interned {
             users: interactions.user_ids.len() as u64,

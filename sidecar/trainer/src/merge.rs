@@ -1,6 +1,8 @@
 //! One interaction for each (user, item), in an order that does not depend on the order of the rows.
 
+use factorization::ratings::mean_rating;
 use model_snapshot::StringTable;
+use sidecar_contract::Signal;
 
 use crate::interactions::{RawInteractions, RawRow};
 
@@ -12,7 +14,7 @@ pub(crate) struct Merged {
     /// Where each user starts; users + 1 entries.
     pub(crate) offsets: Vec<u64>,
     pub(crate) items: Vec<u32>,
-    /// Sums of the weights of the rows that merged.
+    /// What the weights of the rows that merged come to: their sum, or for ratings the newest.
     pub(crate) weights: Vec<f32>,
     /// The newest time of the rows that merged.
     pub(crate) times: Option<Vec<i64>>,
@@ -28,8 +30,9 @@ struct Entry {
     time: i64,
 }
 
-/// Merges duplicates: weights add, the newest time stays.
-pub(crate) fn merge(raw: RawInteractions) -> Merged {
+/// Merges duplicates: weights add; of ratings the newest counts, and the mean of those that are equally new or have no time.
+/// The newest time stays.
+pub(crate) fn merge(raw: RawInteractions, signal: Signal) -> Merged {
     let RawInteractions { users, items, rows, times, counts: _, dropped: _ } = raw;
     let (users, items) = (users.sort(), items.sort());
     let (by_user, starts) = group_by_user(rows, times.as_deref(), &users.number_of, &items.number_of);
@@ -51,7 +54,7 @@ pub(crate) fn merge(raw: RawInteractions) -> Merged {
         // Weights take part in the order, so that a sum does not depend on the order of the rows either.
         entries.sort_unstable_by(|a, b| a.item.cmp(&b.item).then(a.weight.total_cmp(&b.weight)));
         for same in entries.chunk_by(|a, b| a.item == b.item) {
-            merged.push(same);
+            merged.push(same, signal);
         }
         merged.offsets.push(merged.items.len() as u64);
     }
@@ -68,17 +71,30 @@ impl Merged {
         (0_u32..).zip(counts).flat_map(|(user, count)| std::iter::repeat_n(user, count))
     }
 
-    fn push(&mut self, same: &[Entry]) {
+    fn push(&mut self, same: &[Entry], signal: Signal) {
         let Some(first) = same.first() else { return };
-        let sum: f64 = same.iter().map(|entry| f64::from(entry.weight)).sum();
+        let newest = same.iter().map(|entry| entry.time).max();
         self.items.push(first.item);
-        // A sum beyond f32 stays the largest f32: it must not become infinite.
-        #[allow(clippy::cast_possible_truncation, reason = "clamped to the range of f32")]
-        self.weights.push(sum.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32);
+        self.weights.push(match signal {
+            Signal::Implicit => sum(same),
+            Signal::Explicit => {
+                let ratings = same.iter().filter(|entry| Some(entry.time) == newest).map(|entry| entry.weight);
+                mean_rating(&mut ratings.collect::<Vec<_>>()).unwrap_or(first.weight)
+            }
+        });
         if let Some(times) = &mut self.times {
-            times.extend(same.iter().map(|entry| entry.time).max());
+            times.extend(newest);
         }
         self.duplicates += same.len() as u64 - 1;
+    }
+}
+
+fn sum(same: &[Entry]) -> f32 {
+    let sum: f64 = same.iter().map(|entry| f64::from(entry.weight)).sum();
+    // A sum beyond f32 stays the largest f32: it must not become infinite.
+    #[allow(clippy::cast_possible_truncation, reason = "clamped to the range of f32")]
+    {
+        sum.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32
     }
 }
 
@@ -159,7 +175,7 @@ mod tests {
                 let entry = expected.entry((user, item)).or_insert((0.0, i64::MIN));
                 *entry = (entry.0 + f32::from(*weight), entry.1.max(*time));
             }
-            let merged = merge(raw(&rows, timed));
+            let merged = merge(raw(&rows, timed), Signal::Implicit);
             let pairs = merged.users().zip(&merged.items).map(|(user, item)| {
                 (merged.user_ids.get(user as usize).unwrap(), merged.item_ids.get(*item as usize).unwrap())
             });
@@ -173,12 +189,22 @@ mod tests {
     }
 
     #[test]
+    fn of_ratings_the_newest_counts_and_without_times_their_mean() {
+        let row = |weight, time| ("u".to_owned(), "i".to_owned(), weight, time);
+        let rating = |rows: &[Row], timed| merge(raw(rows, timed), Signal::Explicit).weights;
+        assert_eq!(rating(&[row(5, 10), row(1, 30), row(4, 20)], true), [1.0]);
+        assert_eq!(rating(&[row(5, 30), row(2, 30), row(1, 20)], true), [3.5]);
+        assert_eq!(rating(&[row(5, 10), row(1, 30), row(4, 20)], false), [10.0_f32 / 3.0]);
+        assert_eq!(rating(&[row(3, 0)], false), [3.0]);
+    }
+
+    #[test]
     fn a_sum_does_not_depend_on_the_order_of_the_rows() {
         let weights = [1e20_f32, 1.0, -1e20, 0.5, 3e-5, 7.0];
         let sum = |order: &[usize]| {
             let mut raw = raw(&vec![("u".to_owned(), "i".to_owned(), 0, 0); weights.len()], false);
             raw.rows.iter_mut().zip(order).for_each(|(row, at)| row.weight = weights[*at]);
-            merge(raw).weights
+            merge(raw, Signal::Implicit).weights
         };
         assert_eq!(sum(&[0, 1, 2, 3, 4, 5]), sum(&[5, 3, 0, 4, 2, 1]));
     }

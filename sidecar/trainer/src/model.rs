@@ -3,12 +3,16 @@
 mod check;
 mod measure;
 mod memory;
+mod ranked;
+mod rated;
 
-use std::{io::BufWriter, num::NonZeroUsize, ops::ControlFlow, path::Path};
+use std::{borrow::Cow, io::BufWriter, num::NonZeroUsize, ops::ControlFlow, path::Path};
 
-use factorization::{Entry, FitError, Interactions, Model, ValidAlsParams, fit_als, popularity};
-use model_snapshot::{FORMAT_VERSION, Metadata, ModelParts, Seen, Snapshot};
-use sidecar_contract::{Metrics, TrainingConfig};
+use factorization::{
+    Entry, FitError, Interactions, Model, RatingScale, SweepReport, ValidParams, fit_als, fit_explicit_als, popularity,
+};
+use model_snapshot::{Biases, FORMAT_VERSION, FORMAT_VERSION_WITH_BIASES, Metadata, ModelParts, Scale, Seen, Snapshot};
+use sidecar_contract::{Metrics, Signal, TrainingConfig};
 
 use crate::{
     data::Data,
@@ -78,16 +82,30 @@ pub(crate) fn measure(
 }
 
 /// What must hold before the first sweep.
-fn prepare(config: &TrainingConfig, interactions: &Merged) -> Result<ValidAlsParams, Stop> {
+fn prepare(config: &TrainingConfig, interactions: &Merged) -> Result<ValidParams, Stop> {
     let params = check(config)?;
-    if !interactions.weights.iter().any(|weight| *weight > 0.0) {
-        return Err(Stop::failed(
-            FailureReason::TooFewInteractions,
-            "no user likes any item: every rating is 0 or less, which is a dislike. Check spec.data.columns.rating",
-        ));
+    match config.signal {
+        Signal::Implicit if !interactions.weights.iter().any(|weight| *weight > 0.0) => {
+            return Err(Stop::failed(
+                FailureReason::TooFewInteractions,
+                "no user likes any item: every rating is 0 or less, which is a dislike. Check spec.data.columns.rating",
+            ));
+        }
+        Signal::Explicit if are_equal(&interactions.weights) => {
+            let only = interactions.weights.first().copied().unwrap_or_default();
+            return Err(Stop::bad_data(format!(
+                "every rating is {only}, which says nothing of what users like: set spec.data.columns.rating to the column of \
+                 the ratings, or spec.data.signal to implicit"
+            )));
+        }
+        Signal::Implicit | Signal::Explicit => {}
     }
     memory::check(interactions, &params)?;
     Ok(params)
+}
+
+fn are_equal(ratings: &[f32]) -> bool {
+    ratings.windows(2).all(|pair| matches!(pair, [a, b] if a.total_cmp(b).is_eq()))
 }
 
 fn in_pool<T: Send>(threads: Option<NonZeroUsize>, work: impl FnOnce() -> Result<T, Stop> + Send) -> Result<T, Stop> {
@@ -113,16 +131,20 @@ fn interactions(merged: &Merged, keep: impl Fn(usize) -> bool) -> Result<Interac
 /// Fits, and says the objective after each sweep.
 fn fit(
     interactions: &Interactions,
-    params: &ValidAlsParams,
+    params: &ValidParams,
     seed: u64,
     progress: &dyn Progress,
 ) -> Result<(Model, Vec<f64>), Stop> {
     let mut objective = Vec::new();
-    let fitted = fit_als(interactions, params, seed, &mut |report| {
+    let mut after_sweep = |report: &SweepReport| {
         objective.push(report.objective);
         progress.event(&Event::Sweep { sweep: report.sweep, of: report.sweeps, objective: report.objective });
         ControlFlow::Continue(())
-    });
+    };
+    let fitted = match params {
+        ValidParams::Als(params) => fit_als(interactions, params, seed, &mut after_sweep),
+        ValidParams::ExplicitAls(params) => fit_explicit_als(interactions, params, seed, &mut after_sweep),
+    };
     match fitted {
         Ok(model) => Ok((model, objective)),
         Err(error @ FitError::Empty) => Err(Stop::failed(FailureReason::TooFewInteractions, chain(&error))),
@@ -130,6 +152,11 @@ fn fit(
             Err(Stop::failed(FailureReason::TrainingDiverged, format!("the fit failed: {}", chain(&error))))
         }
     }
+}
+
+/// What counts for popularity and for ranked lists: positive weights, or ratings that are no worse than most.
+fn likes<'a>(interactions: &'a Interactions, scale: Option<&RatingScale>) -> Cow<'a, Interactions> {
+    scale.map_or(Cow::Borrowed(interactions), |scale| Cow::Owned(scale.likes(interactions)))
 }
 
 fn write(
@@ -140,9 +167,10 @@ fn write(
     file: &Path,
 ) -> Result<Written, Stop> {
     let Data { interactions: merged, attributes } = data;
-    let (item_counts, popular_items) = popularity(all);
+    let ratings = model.ratings.as_ref();
+    let (item_counts, popular_items) = popularity(&likes(all, ratings.map(|ratings| &ratings.scale)));
     let metadata = Metadata {
-        format_version: FORMAT_VERSION,
+        format_version: if ratings.is_some() { FORMAT_VERSION_WITH_BIASES } else { FORMAT_VERSION },
         algorithm: config.algorithm.clone(),
         signal: config.signal,
         seed: config.seed,
@@ -150,6 +178,10 @@ fn write(
         items: merged.item_ids.len() as u64,
         factors: model.gram.nrows() as u64,
         interactions: merged.items.len() as u64,
+        ratings: ratings.map(|ratings| {
+            let RatingScale { mean, deviation, low, high } = ratings.scale;
+            Scale { mean, deviation, low, high }
+        }),
     };
     #[allow(clippy::float_cmp, reason = "exactly 1 is what a row without a rating weighs")]
     let weighted = merged.weights.iter().any(|weight| *weight != 1.0);
@@ -160,6 +192,7 @@ fn write(
         user_factors: model.user_factors.view(),
         item_factors: model.item_factors.view(),
         gram: model.gram.view(),
+        biases: ratings.map(|ratings| Biases { users: &ratings.users, items: &ratings.items }),
         item_counts: &item_counts,
         popular_items: &popular_items,
         seen: Seen {

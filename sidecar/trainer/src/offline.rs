@@ -101,10 +101,12 @@ async fn read(config: &TrainingConfig, progress: &dyn Progress, options: &Option
 pub fn describe_metrics(metrics: &Metrics) -> String {
     let Metrics { metric: _, k, test_users, model, baseline, lift, incumbent: _ } = metrics;
     let mut parts = Vec::new();
+    // What the gate looks at comes first: errors are there for ratings only.
     for (name, model, baseline) in [
+        ("rmse".to_owned(), model.rmse, baseline.rmse),
+        ("mae".to_owned(), model.mae, baseline.mae),
         (format!("ndcg@{k}"), model.ndcg, baseline.ndcg),
         (format!("recall@{k}"), model.recall, baseline.recall),
-        ("rmse".to_owned(), model.rmse, baseline.rmse),
     ] {
         if let (Some(model), Some(baseline)) = (model, baseline) {
             parts.push(format!("{name} {model:.4} (baseline {baseline:.4})"));

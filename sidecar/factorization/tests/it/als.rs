@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use factorization::{AlsParams, Entry, Interactions, Model, fit_als, objective};
 use ndarray::{Array1, Array2};
 
-use crate::data::{interactions, params};
+use crate::data::{gauss_jordan, interactions, params};
 
 fn fit(data: &Interactions, params: AlsParams) -> (Model, Vec<f64>) {
     let mut objectives = Vec::new();
@@ -47,28 +47,6 @@ fn dense_objective(data: &Interactions, u: &Array2<f32>, v: &Array2<f32>, p: Als
         total += p.regularization * n.powf(p.regularization_exponent) * v.row(item).dot(&v.row(item));
     }
     total
-}
-
-/// Solves a dense system by Gauss and Jordan with partial pivoting.
-fn gauss_jordan(mut a: Array2<f64>, mut b: Array1<f64>) -> Array1<f64> {
-    let n = b.len();
-    for column in 0..n {
-        let pivot = (column..n).max_by(|x, y| a[[*x, column]].abs().total_cmp(&a[[*y, column]].abs())).unwrap();
-        for k in 0..n {
-            a.swap([column, k], [pivot, k]);
-        }
-        b.swap(column, pivot);
-        for row in 0..n {
-            if row != column {
-                let factor = a[[row, column]] / a[[column, column]];
-                for k in 0..n {
-                    a[[row, k]] -= factor * a[[column, k]];
-                }
-                b[row] -= factor * b[column];
-            }
-        }
-    }
-    Array1::from_shape_fn(n, |i| b[i] / a[[i, i]])
 }
 
 #[test]
@@ -223,7 +201,7 @@ fn two_taste_groups_are_told_apart() {
     let (model, _) = fit(&data, AlsParams { factors: 4, iterations: 20, ..AlsParams::default() });
     for user in 0..40_u32 {
         let (seen, _) = data.row(user as usize);
-        let best = model.recommend(user as usize, 1, seen);
+        let best = model.recommend(user, 1, seen);
         assert_eq!(best[0].item, 2 * (user % 10) + user % 2, "user {user}");
     }
 }

@@ -1,6 +1,7 @@
 //! Small data for the tests, from a generator of their own.
 
-use factorization::{AlsParams, Entry, Interactions};
+use factorization::{AlsParams, Entry, ExplicitAlsParams, Interactions};
+use ndarray::{Array1, Array2};
 
 /// Numbers that look random: a linear congruential generator (Knuth's MMIX constants).
 pub struct Draws(pub u64);
@@ -26,6 +27,48 @@ pub fn interactions(users: u32, items: u32, entries: usize, seed: u64) -> Intera
         })
         .collect();
     Interactions::from_entries(users as usize, items as usize, entries).unwrap()
+}
+
+/// `entries` draws of pairs with ratings in {1, 1.5, …, 5}: users and items have opinions of their own.
+pub fn ratings(users: u32, items: u32, entries: usize, seed: u64) -> Interactions {
+    let mut draws = Draws(seed);
+    let mut met = std::collections::BTreeSet::new();
+    let mut all = Vec::new();
+    for _ in 0..entries {
+        let (user, item) = (draws.below(users), draws.below(items));
+        let opinion = (user * 5 + item * 3) % 7 + u32::from(user % 2 == item % 2) * 2 + draws.below(2);
+        if met.insert((user, item)) {
+            all.push(Entry { user, item, value: (1.0 + f32::from(u8::try_from(opinion).unwrap()) / 2.0).min(5.0) });
+        }
+    }
+    Interactions::from_entries(users as usize, items as usize, all).unwrap()
+}
+
+/// Parameters that differ from the defaults in every field.
+pub fn explicit_params() -> ExplicitAlsParams {
+    ExplicitAlsParams { factors: 9, iterations: 4, regularization: 0.07, regularization_exponent: 0.8 }
+}
+
+/// Solves a dense system by Gauss and Jordan with partial pivoting.
+pub fn gauss_jordan(mut a: Array2<f64>, mut b: Array1<f64>) -> Array1<f64> {
+    let n = b.len();
+    for column in 0..n {
+        let pivot = (column..n).max_by(|x, y| a[[*x, column]].abs().total_cmp(&a[[*y, column]].abs())).unwrap();
+        for k in 0..n {
+            a.swap([column, k], [pivot, k]);
+        }
+        b.swap(column, pivot);
+        for row in 0..n {
+            if row != column {
+                let factor = a[[row, column]] / a[[column, column]];
+                for k in 0..n {
+                    a[[row, k]] -= factor * a[[column, k]];
+                }
+                b[row] -= factor * b[column];
+            }
+        }
+    }
+    Array1::from_shape_fn(n, |i| b[i] / a[[i, i]])
 }
 
 /// Parameters that differ from the defaults in every field.

@@ -6,5 +6,6 @@
 mod als;
 mod data;
 mod errors;
+mod explicit_als;
 mod ranking;
 mod top_k;

@@ -1,6 +1,6 @@
 //! Bytes that are not what was written: refused by the digest, and harmless without it.
 
-use model_snapshot::{Metadata, Snapshot, SnapshotError};
+use model_snapshot::{Metadata, Scale, Snapshot, SnapshotError};
 use sidecar_contract::Digest;
 
 use crate::model::Model;
@@ -19,6 +19,7 @@ fn use_everything(snapshot: &Snapshot) -> usize {
         sum += snapshot.item_id(item).map_or(0, |id| snapshot.item_index(id).unwrap() as usize);
         sum += snapshot.title(item).map_or(0, str::len) + usize::from(snapshot.is_available(item));
     }
+    sum += snapshot.ratings().map_or(0, |(_, users, items)| users.len() + items.len());
     sum + snapshot.popular().iter().map(|item| snapshot.item_id(*item).unwrap().len()).sum::<usize>()
 }
 
@@ -33,7 +34,7 @@ fn check(bytes: &[u8], digest: &Digest, what: &str) {
 
 #[test]
 fn every_flipped_byte_is_refused_by_the_digest_and_harmless_without_it() {
-    let (bytes, written) = Model::full().write();
+    let (bytes, written) = Model::full().with_biases().write();
     assert!(bytes.len() > 1000, "the model is too small for a test of 1000 positions");
     for position in 0..bytes.len() {
         let mut bad = bytes.clone();
@@ -48,7 +49,7 @@ fn every_flipped_byte_is_refused_by_the_digest_and_harmless_without_it() {
 
 #[test]
 fn every_truncation_is_refused_even_without_the_digest() {
-    let (bytes, written) = Model::full().write();
+    let (bytes, written) = Model::full().with_biases().write();
     for length in 0..bytes.len() {
         let error = Snapshot::from_bytes(&bytes[..length]).expect_err("a cut file must not open");
         assert!(matches!(error, SnapshotError::NotASnapshot(_)), "{length}: {error}");
@@ -77,10 +78,10 @@ fn with_metadata(bytes: &[u8], metadata: &str) -> Vec<u8> {
 fn an_unknown_version_is_refused_by_name() {
     let model = Model::full();
     let (bytes, _) = model.write();
-    let newer = with_metadata(&bytes, r#"{"formatVersion": 2, "shards": []}"#);
+    let newer = with_metadata(&bytes, r#"{"formatVersion": 3, "shards": []}"#);
     let error = Snapshot::from_bytes(&newer).unwrap_err();
-    assert!(matches!(error, SnapshotError::UnknownVersion { found: 2 }), "{error}");
-    assert!(error.to_string().contains("version 2 is not known here"), "{error}");
+    assert!(matches!(error, SnapshotError::UnknownVersion { found: 3 }), "{error}");
+    assert!(error.to_string().contains("version 3 is not known here"), "{error}");
 }
 
 #[test]
@@ -99,17 +100,33 @@ fn metadata_that_does_not_fit_the_tensors_is_refused() {
         |metadata: &mut Metadata| metadata.items -= 1,
         |metadata: &mut Metadata| metadata.factors = u64::MAX / 4,
         |metadata: &mut Metadata| metadata.interactions = 0,
+        // Biases that are not there, and a version that says there are some.
+        |metadata: &mut Metadata| metadata.ratings = Some(Scale { mean: 1.0, deviation: 1.0, low: 0.0, high: 2.0 }),
+        |metadata: &mut Metadata| metadata.format_version = 2,
     ] {
         let error = with(change).unwrap_err();
         assert!(matches!(error, SnapshotError::Corrupt { .. }), "{error}");
     }
 }
 
+#[test]
+fn parts_that_do_not_go_together_are_not_written() {
+    let mut model = Model::full().with_biases();
+    model.metadata.format_version = 1;
+    assert!(model.try_write().unwrap_err().to_string().contains("version 2"));
+    let mut model = Model::full();
+    model.metadata.ratings = Some(Scale { mean: 1.0, deviation: 1.0, low: 0.0, high: 2.0 });
+    assert!(model.try_write().unwrap_err().to_string().contains("ratings as with biases"));
+    let mut model = Model::full().with_biases();
+    model.biases.as_mut().unwrap().0.pop();
+    assert!(model.try_write().unwrap_err().to_string().contains("user_biases"));
+}
+
 /// Contents that are in the right place and type, but lie.
 #[test]
 fn contents_that_would_mislead_are_refused() {
     let refused = |change: fn(&mut Model), tensor: &str| {
-        let mut model = Model::full();
+        let mut model = Model::full().with_biases();
         change(&mut model);
         let error = Snapshot::from_bytes(&model.write().0).unwrap_err();
         assert!(error.to_string().contains(tensor), "{tensor}: {error}");
@@ -122,6 +139,11 @@ fn contents_that_would_mislead_are_refused() {
     refused(|model| model.seen[0] = vec![2, 0, 10], "seen.items");
     refused(|model| model.user_factors[(0, 0)] = f32::NAN, "user_factors");
     refused(|model| model.item_factors[(10, 2)] = f32::INFINITY, "item_factors");
+    refused(|model| model.biases.as_mut().unwrap().0[4] = f32::NAN, "user_biases");
+    refused(|model| model.biases.as_mut().unwrap().1[10] = f32::INFINITY, "item_biases");
+    refused(|model| model.metadata.ratings.as_mut().unwrap().low = 4.0, "metadata: ratings are on no scale");
+    refused(|model| model.metadata.ratings.as_mut().unwrap().high = 2.0, "metadata: ratings are on no scale");
+    refused(|model| model.metadata.ratings.as_mut().unwrap().deviation = 0.0, "metadata: ratings are on no scale");
     refused(|model| model.gram[(0, 0)] = f64::NAN, "gram");
     refused(|model| model.weights.as_mut().unwrap()[3] = f32::NAN, "seen.weights");
 }

@@ -1,6 +1,9 @@
 //! An owned model for the tests, and how it is written.
 
-use model_snapshot::{FORMAT_VERSION, Metadata, ModelParts, Seen, StringTable, Written, write};
+use model_snapshot::{
+    Biases, FORMAT_VERSION, FORMAT_VERSION_WITH_BIASES, Metadata, ModelParts, Scale, Seen, SnapshotError, StringTable,
+    Written, write,
+};
 use ndarray::Array2;
 use sidecar_contract::{Algorithm, AlsConfig, Signal};
 
@@ -12,6 +15,7 @@ pub struct Model {
     pub user_factors: Array2<f32>,
     pub item_factors: Array2<f32>,
     pub gram: Array2<f64>,
+    pub biases: Option<(Vec<f32>, Vec<f32>)>,
     pub item_counts: Vec<u32>,
     pub popular_items: Vec<u32>,
     pub seen: Vec<Vec<u32>>,
@@ -36,10 +40,12 @@ impl Model {
                 items: items as u64,
                 factors: factors as u64,
                 interactions: interactions as u64,
+                ratings: None,
             },
             user_factors: matrix(users, 0.25),
             item_factors: matrix(items, -1e6),
             gram: Array2::from_shape_fn((factors, factors), |(r, c)| (r * factors + c) as f64 / 3.0),
+            biases: None,
             item_counts: (0..items).map(|item| u32::try_from(item).unwrap() * 7).collect(),
             popular_items: (0..items).rev().map(|item| u32::try_from(item).unwrap()).collect(),
             weights: None,
@@ -62,7 +68,21 @@ impl Model {
         model
     }
 
+    /// The same as a model of ratings.
+    pub fn with_biases(mut self) -> Self {
+        self.metadata.format_version = FORMAT_VERSION_WITH_BIASES;
+        self.metadata.signal = Signal::Explicit;
+        self.metadata.ratings = Some(Scale { mean: 3.1, deviation: 1.2, low: 0.5, high: 5.0 });
+        let numbers = |n: usize, from: f32| (0..n).map(|i| from + i as f32 / 7.0).collect();
+        self.biases = Some((numbers(self.user_ids.len(), -0.3), numbers(self.item_ids.len(), 0.1)));
+        self
+    }
+
     pub fn write(&self) -> (Vec<u8>, Written) {
+        self.try_write().unwrap()
+    }
+
+    pub fn try_write(&self) -> Result<(Vec<u8>, Written), SnapshotError> {
         let mut bytes = Vec::new();
         let user_ids: StringTable = self.user_ids.iter().collect();
         let item_ids: StringTable = self.item_ids.iter().collect();
@@ -80,6 +100,7 @@ impl Model {
                 user_factors: self.user_factors.view(),
                 item_factors: self.item_factors.view(),
                 gram: self.gram.view(),
+                biases: self.biases.as_ref().map(|(users, items)| Biases { users, items }),
                 item_counts: &self.item_counts,
                 popular_items: &self.popular_items,
                 seen: Seen { offsets: &offsets, items: &items, weights: self.weights.as_deref() },
@@ -87,8 +108,7 @@ impl Model {
                 available: self.available.as_deref(),
             },
             &mut bytes,
-        )
-        .unwrap();
-        (bytes, written)
+        )?;
+        Ok((bytes, written))
     }
 }

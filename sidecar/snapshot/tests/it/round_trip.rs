@@ -15,6 +15,11 @@ fn check(model: &Model, snapshot: &Snapshot) {
     assert_eq!(snapshot.user_factors(), model.user_factors);
     assert_eq!(snapshot.item_factors(), model.item_factors);
     assert_eq!(snapshot.gram(), model.gram);
+    let biases = snapshot.ratings().map(|(scale, users, items)| {
+        assert_eq!(Some(scale), model.metadata.ratings);
+        (users.to_vec(), items.to_vec())
+    });
+    assert_eq!(biases, model.biases);
     assert_eq!(snapshot.item_counts(), model.item_counts);
     assert_eq!(snapshot.popular(), model.popular_items);
     assert_eq!((snapshot.users(), snapshot.items()), (model.user_ids.len(), model.item_ids.len()));
@@ -60,6 +65,21 @@ fn a_full_model_reads_back_mapped_and_in_memory() {
         let other = Digest::of(b"another model");
         assert!(matches!(snapshot.verify_digest(&other), Err(SnapshotError::WrongDigest { .. })));
     }
+}
+
+#[test]
+fn a_model_of_ratings_reads_back_with_its_biases() {
+    let model = Model::full().with_biases();
+    let (bytes, written) = model.write();
+    let snapshot = Snapshot::from_bytes(&bytes).unwrap();
+    check(&model, &snapshot);
+    snapshot.verify_digest(&written.digest).unwrap();
+    let standard = SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!(standard.tensor("item_biases").unwrap().shape(), [11]);
+    // Without biases it is, byte for byte, what it was before there were any: the digest is that of the first release.
+    let (plain, written) = Model::full().write();
+    assert!(!String::from_utf8_lossy(&plain).contains("biases"));
+    assert_eq!(written.digest.revision(), "f276282a91");
 }
 
 #[test]
@@ -126,7 +146,7 @@ prop_compose! {
         items in prop::collection::btree_set(".{0,6}", 0..20),
         factors in 1_usize..9,
         shuffle in any::<u64>(),
-        optional in any::<[bool; 3]>(),
+        optional in any::<[bool; 4]>(),
     ) -> Model {
         // A cheap, repeatable shuffle: rows are in no order of their ids.
         let mixed = |ids: BTreeSet<String>| {
@@ -145,7 +165,7 @@ prop_compose! {
         model.weights = optional[0].then(|| (0..interactions).map(|i| i as f32 - 3.5).collect());
         model.titles = optional[1].then(|| model.item_ids.iter().map(|id| format!("{id} ♫")).collect());
         model.available = optional[2].then(|| (0..count).map(|item| (shuffle >> item) & 1 == 0).collect());
-        model
+        if optional[3] { model.with_biases() } else { model }
     }
 }
 

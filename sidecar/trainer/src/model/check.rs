@@ -1,6 +1,6 @@
 //! What of a config can be refused before anything is read.
 
-use factorization::{AlsParams, ValidAlsParams};
+use factorization::{AlsParams, ExplicitAlsParams, ValidParams};
 use sidecar_contract::{Algorithm, AlsConfig, EvaluationConfig, Signal, TrainingConfig};
 
 use crate::failure::{FailureReason, Stop};
@@ -10,8 +10,8 @@ const HOLDOUT_MAX: f64 = 0.5;
 /// Longest measured list.
 const K_MAX: u32 = 1000;
 
-/// The parameters of the one algorithm of this version, checked with everything else that needs no data.
-pub(crate) fn check(config: &TrainingConfig) -> Result<ValidAlsParams, Stop> {
+/// The parameters of the algorithm, checked with everything else that needs no data.
+pub(crate) fn check(config: &TrainingConfig) -> Result<ValidParams, Stop> {
     let invalid = |message: String| Err(Stop::failed(FailureReason::ConfigInvalid, message));
     let not_supported = |message: String| Err(Stop::failed(FailureReason::NotSupported, message));
     let AlsConfig { factors, iterations, regularization, regularization_exponent, unobserved_weight } =
@@ -24,16 +24,6 @@ pub(crate) fn check(config: &TrainingConfig) -> Result<ValidAlsParams, Stop> {
                 ));
             }
         };
-    match config.signal {
-        Signal::Implicit => {}
-        Signal::Explicit => {
-            return not_supported(
-                "spec.data.signal: explicit is not supported in this version: set it to implicit, which takes ratings as \
-                 weights (0 or less is a dislike)"
-                    .to_owned(),
-            );
-        }
-    }
     let EvaluationConfig { split: _, holdout, k } = config.evaluation;
     if !(holdout > 0.0 && holdout <= HOLDOUT_MAX) {
         return invalid(format!(
@@ -43,12 +33,25 @@ pub(crate) fn check(config: &TrainingConfig) -> Result<ValidAlsParams, Stop> {
     if !(1..=K_MAX).contains(&k) {
         return invalid(format!("spec.evaluation.k is {k}: expected a number from 1 to {K_MAX}"));
     }
-    let params = AlsParams {
-        factors: *factors,
-        iterations: *iterations,
-        regularization: *regularization,
-        regularization_exponent: *regularization_exponent,
-        unobserved_weight: *unobserved_weight,
+    let params = match config.signal {
+        Signal::Implicit => AlsParams {
+            factors: *factors,
+            iterations: *iterations,
+            regularization: *regularization,
+            regularization_exponent: *regularization_exponent,
+            unobserved_weight: *unobserved_weight,
+        }
+        .check()
+        .map(ValidParams::Als),
+        // What was not observed says nothing of ratings: there is no unobserved weight.
+        Signal::Explicit => ExplicitAlsParams {
+            factors: *factors,
+            iterations: *iterations,
+            regularization: *regularization,
+            regularization_exponent: *regularization_exponent,
+        }
+        .check()
+        .map(ValidParams::ExplicitAls),
     };
-    params.check().or_else(|error| invalid(format!("spec.algorithm.als.{error}")))
+    params.or_else(|error| invalid(format!("spec.algorithm.als.{error}")))
 }

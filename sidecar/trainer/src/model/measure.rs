@@ -1,15 +1,17 @@
-//! How good the model is on interactions that it has not seen, beside popularity.
+//! How good the model is on interactions that it has not seen, beside its baseline and beside the model that serves.
 //!
-//! Only users with something in the training part are measured: others get the same popular items from both, which says
-//! nothing of the model. Lists leave out what a user has met in training. Whether an item is available now plays no part:
-//! the kept interactions are of the past.
+//! Only users with something in the training part are measured: of others the model knows no more than its baseline. Lists
+//! leave out what a user has met in training. Whether an item is available now plays no part: the kept interactions are of
+//! the past.
 
-use factorization::{
-    Interactions, Model, RankingMetrics, ValidAlsParams, bootstrap_lift, evaluate_ranking, popularity, split,
+use factorization::{Interactions, Lift, Model, ValidParams, split};
+use sidecar_contract::{Against, Incumbent, Interval, Measurement, Metrics, Signal, SplitKind, TrainingConfig};
+
+use super::{
+    fit, interactions,
+    ranked::Ranked,
+    rated::{Averages, Rated},
 };
-use sidecar_contract::{Against, Interval, Measurement, Metrics, SplitKind, TrainingConfig};
-
-use super::{fit, interactions};
 use crate::{
     failure::Stop,
     merge::Merged,
@@ -19,12 +21,12 @@ use crate::{
 /// With fewer measured users there is no lift: the interval of a bootstrap over a handful of users means nothing.
 const TEST_USERS_FOR_LIFT_MIN: usize = 20;
 /// Resamples of the bootstrap.
-const BOOTSTRAP_RESAMPLES: usize = 1000;
+pub(super) const BOOTSTRAP_RESAMPLES: usize = 1000;
 
 /// `None` when nothing or everything falls into the kept part, or nobody can be measured.
 pub(super) fn measure(
     config: &TrainingConfig,
-    params: &ValidAlsParams,
+    params: &ValidParams,
     merged: &Merged,
     progress: &dyn Progress,
 ) -> Result<Option<Metrics>, Stop> {
@@ -32,8 +34,11 @@ pub(super) fn measure(
     let Some(kept) = kept_for_measuring(config, merged)? else { return Ok(None) };
     let is_kept = |position: usize| kept.get(position).copied().unwrap_or(false);
     let training = interactions(merged, |position| !is_kept(position))?;
-    let likes = |user: usize| training.row(user).1.iter().any(|weight| *weight > 0.0);
-    let known: Vec<bool> = (0..training.users()).map(likes).collect();
+    let is_known = |user: usize| match config.signal {
+        Signal::Implicit => training.row(user).1.iter().any(|weight| *weight > 0.0),
+        Signal::Explicit => !training.row(user).1.is_empty(),
+    };
+    let known: Vec<bool> = (0..training.users()).map(is_known).collect();
     let of_known: Vec<bool> = merged.users().map(|user| known.get(user as usize).copied().unwrap_or(false)).collect();
     let is_measured = |position: usize| is_kept(position) && of_known.get(position).copied().unwrap_or(false);
     let test = interactions(merged, is_measured)?;
@@ -43,71 +48,128 @@ pub(super) fn measure(
     progress.event(&Event::Step(Step::Fit));
     let (model, _) = fit(&training, params, config.seed, progress)?;
     progress.event(&Event::Step(Step::Measure));
-    let k = config.evaluation.k as usize;
-    let scores = ranking_of(&model, &training, &test, k);
-    let mut metrics = compare(config, &scores, &training, &test);
-    if let (Some(metrics), Some(incumbent)) = (&mut metrics, &config.incumbent) {
-        let of_incumbent = || {
-            let params = super::check(&TrainingConfig { algorithm: incumbent.algorithm.clone(), ..config.clone() })?;
-            let (model, _) = fit(&training, &params, config.seed, progress)?;
-            Ok(ranking_of(&model, &training, &test, k))
-        };
-        // Equal parameters on equal rows are the same model.
-        let theirs = if incumbent.algorithm == config.algorithm { None } else { Some(of_incumbent()?) };
-        let lift = lift(&scores, theirs.as_ref().unwrap_or(&scores), config.seed);
-        metrics.incumbent = lift.map(|lift| Against { digest: incumbent.digest.clone(), lift });
+    let judge = Judge::new(config, &training, &test);
+    let Some(ours) = judge.model(&model) else { return Ok(None) };
+    let mut metrics = judge.metrics(&ours);
+    if let Some(incumbent) = &config.incumbent {
+        metrics.incumbent = against(config, incumbent, &judge, &ours, progress)?;
     }
-    if let Some(metrics) = &metrics {
-        progress.event(&Event::Measured(metrics));
-    }
-    Ok(metrics)
+    progress.event(&Event::Measured(&metrics));
+    Ok(Some(metrics))
 }
 
-fn ranking_of(model: &Model, training: &Interactions, test: &Interactions, k: usize) -> RankingMetrics {
-    evaluate_ranking(test, k, |user| {
-        let met = training.row(user as usize).0;
-        model.recommend(user as usize, k, met).into_iter().map(|scored| scored.item).collect()
-    })
-}
-
-/// Relative lift of the mean NDCG, on the same users.
-fn lift(ours: &RankingMetrics, theirs: &RankingMetrics, seed: u64) -> Option<Interval> {
-    let ndcgs = |scores: &RankingMetrics| scores.users.iter().map(|user| user.ndcg).collect::<Vec<_>>();
-    (ours.users.len() >= TEST_USERS_FOR_LIFT_MIN)
-        .then(|| bootstrap_lift(&ndcgs(ours), &ndcgs(theirs), seed, BOOTSTRAP_RESAMPLES))
-        .flatten()
-        .map(|lift| Interval { estimate: lift.estimate, low: lift.low, high: lift.high })
-}
-
-fn compare(
+/// The lift over the incumbent's parameters, fitted to the same part.
+fn against(
     config: &TrainingConfig,
-    of_model: &RankingMetrics,
-    training: &Interactions,
-    test: &Interactions,
-) -> Option<Metrics> {
-    let k = config.evaluation.k as usize;
-    let (_, popular) = popularity(training);
-    let met = |user: u32| training.row(user as usize).0;
-    let of_baseline = evaluate_ranking(test, k, |user| {
-        let met = met(user);
-        popular.iter().filter(|item| met.binary_search(item).is_err()).take(k).copied().collect()
-    });
-    let test_users = of_model.users.len();
-    if test_users == 0 {
-        return None;
+    incumbent: &Incumbent,
+    judge: &Judge<'_>,
+    ours: &Scores,
+    progress: &dyn Progress,
+) -> Result<Option<Against>, Stop> {
+    let lift = if incumbent.algorithm == config.algorithm {
+        // Equal parameters on equal rows are the same model.
+        judge.lift(ours, ours)
+    } else {
+        // Parameters of another signal may be none of this one: then there is nothing to lose against.
+        let Ok(params) = super::check(&TrainingConfig { algorithm: incumbent.algorithm.clone(), ..config.clone() })
+        else {
+            return Ok(None);
+        };
+        let (model, _) = fit(judge.training, &params, config.seed, progress)?;
+        judge.model(&model).and_then(|theirs| judge.lift(ours, &theirs))
+    };
+    Ok(lift.map(|lift| Against { digest: incumbent.digest.clone(), lift }))
+}
+
+/// What all that are compared are held against.
+struct Judge<'a> {
+    config: &'a TrainingConfig,
+    training: &'a Interactions,
+    test: &'a Interactions,
+    /// Of ratings.
+    averages: Option<Averages>,
+}
+
+/// What the kept part says of somebody's answers.
+enum Scores {
+    /// Their lists.
+    Ranked(Ranked),
+    /// Their predictions of ratings, and their lists.
+    Rated(Rated),
+}
+
+impl<'a> Judge<'a> {
+    fn new(config: &'a TrainingConfig, training: &'a Interactions, test: &'a Interactions) -> Self {
+        let averages = match config.signal {
+            Signal::Implicit => None,
+            Signal::Explicit => Averages::of(training),
+        };
+        Self { config, training, test, averages }
     }
-    let lift = lift(of_model, &of_baseline, config.seed);
-    let measurement =
-        |scores: &RankingMetrics| Measurement { recall: scores.recall(), ndcg: scores.ndcg(), rmse: None };
-    Some(Metrics {
-        metric: "ndcg".to_owned(),
-        k: config.evaluation.k,
-        test_users: test_users as u64,
-        model: measurement(of_model),
-        baseline: measurement(&of_baseline),
-        lift,
-        incumbent: None,
-    })
+
+    /// `None` if nobody can be measured.
+    fn model(&self, model: &Model) -> Option<Scores> {
+        let k = self.config.evaluation.k as usize;
+        let scores = match &self.averages {
+            None => Scores::Ranked(Ranked::model(model, self.training, self.test, k)),
+            Some(averages) => Scores::Rated(Rated::model(model, averages, self.training, self.test, k)?),
+        };
+        (scores.users() > 0).then_some(scores)
+    }
+
+    fn baseline(&self) -> Scores {
+        let k = self.config.evaluation.k as usize;
+        match &self.averages {
+            None => Scores::Ranked(Ranked::popularity(self.training, self.test, k)),
+            Some(averages) => Scores::Rated(Rated::averages(averages, self.training, self.test, k)),
+        }
+    }
+
+    /// By how much ours are better, relative to theirs, on the same users.
+    fn lift(&self, ours: &Scores, theirs: &Scores) -> Option<Interval> {
+        if ours.users() < TEST_USERS_FOR_LIFT_MIN {
+            return None;
+        }
+        let lift = match (ours, theirs) {
+            (Scores::Ranked(ours), Scores::Ranked(theirs)) => ours.lift(theirs, self.config.seed),
+            (Scores::Rated(ours), Scores::Rated(theirs)) => ours.lift(theirs, self.config.seed),
+            (Scores::Ranked(_), Scores::Rated(_)) | (Scores::Rated(_), Scores::Ranked(_)) => None,
+        };
+        lift.map(|Lift { estimate, low, high }| Interval { estimate, low, high })
+    }
+
+    fn metrics(&self, ours: &Scores) -> Metrics {
+        let baseline = self.baseline();
+        Metrics {
+            metric: match ours {
+                Scores::Ranked(_) => "ndcg",
+                Scores::Rated(_) => "rmse",
+            }
+            .to_owned(),
+            k: self.config.evaluation.k,
+            test_users: ours.users() as u64,
+            model: ours.measurement(),
+            baseline: baseline.measurement(),
+            lift: self.lift(ours, &baseline),
+            incumbent: None,
+        }
+    }
+}
+
+impl Scores {
+    fn users(&self) -> usize {
+        match self {
+            Self::Ranked(ranked) => ranked.users(),
+            Self::Rated(rated) => rated.users(),
+        }
+    }
+
+    fn measurement(&self) -> Measurement {
+        match self {
+            Self::Ranked(ranked) => ranked.measurement(),
+            Self::Rated(rated) => rated.measurement(),
+        }
+    }
 }
 
 /// For each interaction whether it is kept for measuring; `None` when no useful split exists.

@@ -1,6 +1,6 @@
 //! Whether the fit will fit: a forecast against the container's memory limit, before hours are spent.
 
-use factorization::{ValidAlsParams, memory_forecast_bytes};
+use factorization::{ValidParams, memory_forecast_bytes};
 
 use crate::{
     failure::{FailureReason, Stop},
@@ -12,7 +12,7 @@ const LIMIT_FILES: [&str; 2] = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/mem
 const MEBIBYTE: u64 = 1 << 20;
 
 /// Refuses a fit that the container's limit would kill; the message holds the number to set.
-pub(super) fn check(interactions: &Merged, params: &ValidAlsParams) -> Result<(), Stop> {
+pub(super) fn check(interactions: &Merged, params: &ValidParams) -> Result<(), Stop> {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let fit = memory_forecast_bytes(
         interactions.user_ids.len() as u64,
@@ -37,7 +37,7 @@ fn compare(fit: u64, resident: u64, limit: u64) -> Result<(), Stop> {
         FailureReason::CapacityInsufficient,
         format!(
             "training needs about {} MiB of memory and the limit is {} MiB: set spec.training.resources.limits.memory to {}Mi \
-             or more, or lower spec.algorithm.als.factors",
+             or more, or lower the factors of spec.algorithm",
             mebibytes(needed),
             mebibytes(limit),
             // A quarter more than the forecast, for what it does not count.

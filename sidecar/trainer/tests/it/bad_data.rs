@@ -1,9 +1,7 @@
 //! Each bad input ends in the right refusal, with a message that says what to change.
 
 use recommender_trainer::Limits;
-use sidecar_contract::{
-    Algorithm, AlsConfig, BprConfig, Column, ExitCode, Items, RowCounts, Signal, Source, SvdConfig,
-};
+use sidecar_contract::{Algorithm, AlsConfig, BprConfig, Column, ExitCode, Items, RowCounts, Source, SvdConfig};
 
 use crate::setup::{Setup, csv, grouped_visits};
 
@@ -136,7 +134,6 @@ fn what_this_version_does_not_do_says_so() {
     };
     not_supported(|setup| setup.config.algorithm = Algorithm::Svd(SvdConfig::default()));
     not_supported(|setup| setup.config.algorithm = Algorithm::Bpr(BprConfig::default()));
-    not_supported(|setup| setup.config.signal = Signal::Explicit);
     not_supported(|setup| setup.config.source.url = "ftp://host/ratings.csv".to_owned());
 }
 

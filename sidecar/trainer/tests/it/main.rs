@@ -11,6 +11,7 @@ mod items;
 mod msweb;
 mod parquet;
 mod quality;
+mod ratings;
 mod rows;
 mod servers;
 mod setup;

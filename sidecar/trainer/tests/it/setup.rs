@@ -122,6 +122,21 @@ pub fn grouped_visits() -> Vec<(String, String)> {
     pairs.into_iter().collect()
 }
 
+/// Ratings from 1 to 9 of 300 users of 3 groups: four more for an item of the group's own, one more or less by user and by
+/// item, and some noise. Pairs are all different.
+pub fn grouped_ratings() -> String {
+    let mut numbers = Numbers(11);
+    let mut text = "user_id,item_id,rating\n".to_owned();
+    for user in 0..300_u64 {
+        for item in (0..60_u64).filter(|item| (item * 31 + user * 17) % 4 == 0) {
+            let own = if item / 20 == user % 3 { 4 } else { 0 };
+            let rating = 2 + own + user / 3 % 2 + item % 2 + numbers.below(2);
+            writeln!(text, "user{user:03},item{item:02},{rating}").unwrap();
+        }
+    }
+    text
+}
+
 /// As csv with the default names.
 pub fn csv(pairs: &[(String, String)]) -> String {
     let mut text = "user_id,item_id\n".to_owned();

@@ -1,0 +1,161 @@
+//! From a taste to items, for every kind of model; on one in memory as well as on one mapped from a file.
+
+use ndarray::ArrayView2;
+
+use crate::{
+    params::ValidParams,
+    rating_solver::RatingSolver,
+    ratings::{RatingScale, mean_rating},
+    row_solver::{RowSolver, SolveError},
+    top_k::{Scored, top_k, top_k_biased},
+};
+
+/// What a model knows of a user: a row of factors, and a bias where items are rated (else 0).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Taste {
+    /// As many as the model has.
+    pub factors: Vec<f32>,
+    /// In units of the rating.
+    pub bias: f32,
+}
+
+impl Taste {
+    /// Whether it says nothing: then the order of items would be that of everybody, or arbitrary.
+    pub fn is_empty(&self) -> bool {
+        self.bias == 0.0 && self.factors.iter().all(|factor| *factor == 0.0)
+    }
+}
+
+/// A model's parts, borrowed and found to belong together. Making one is cheap.
+#[derive(Clone, Copy, Debug)]
+pub struct Scorer<'a> {
+    user_factors: ArrayView2<'a, f32>,
+    item_factors: ArrayView2<'a, f32>,
+    fold_in: FoldIn<'a>,
+    ratings: Option<Ratings<'a>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum FoldIn<'a> {
+    Als(RowSolver<'a>),
+    ExplicitAls(RatingSolver<'a>),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Ratings<'a> {
+    scale: RatingScale,
+    users: &'a [f32],
+    items: &'a [f32],
+}
+
+impl<'a> Scorer<'a> {
+    /// `ratings` are scale, biases of users and biases of items, for a model of ratings. All matrices are in standard layout.
+    ///
+    /// # Errors
+    /// Parts that do not belong together.
+    pub fn new(
+        user_factors: ArrayView2<'a, f32>,
+        item_factors: ArrayView2<'a, f32>,
+        gram: ArrayView2<'a, f64>,
+        ratings: Option<(RatingScale, &'a [f32], &'a [f32])>,
+        params: &'a ValidParams,
+    ) -> Result<Self, SolveError> {
+        let ratings = ratings.map(|(scale, users, items)| Ratings { scale, users, items });
+        let (users, factors) = user_factors.dim();
+        if factors != params.factors() || user_factors.to_slice().is_none() {
+            let gram = gram.dim();
+            return Err(SolveError::Shape { rows: users, columns: factors, gram, factors: params.factors() });
+        }
+        if let Some(Ratings { scale: _, users: biases, items }) = ratings {
+            for (biases, rows) in [(biases.len(), users), (items.len(), item_factors.nrows())] {
+                if biases != rows {
+                    return Err(SolveError::Biases { biases, rows });
+                }
+            }
+        }
+        let fold_in = match (params, ratings) {
+            (ValidParams::Als(params), None) => FoldIn::Als(RowSolver::new(item_factors, gram, params)?),
+            (ValidParams::ExplicitAls(params), Some(Ratings { scale, users: _, items })) => {
+                FoldIn::ExplicitAls(RatingSolver::new(item_factors, items, scale, params)?)
+            }
+            (ValidParams::Als(_), Some(_)) | (ValidParams::ExplicitAls(_), None) => return Err(SolveError::Kind),
+        };
+        Ok(Self { user_factors, item_factors, fold_in, ratings })
+    }
+
+    /// The scale of a model of ratings.
+    pub fn scale(&self) -> Option<&RatingScale> {
+        self.ratings.as_ref().map(|ratings| &ratings.scale)
+    }
+
+    /// The taste of a user of the training data.
+    pub fn stored(&self, user: u32) -> Option<Taste> {
+        let user = user as usize;
+        if user >= self.user_factors.nrows() {
+            return None;
+        }
+        let bias = self.ratings.as_ref().and_then(|ratings| ratings.users.get(user)).copied().unwrap_or(0.0);
+        Some(Taste { factors: self.user_factors.row(user).to_vec(), bias })
+    }
+
+    /// The taste that these entries say (items ascending, each once), as the fit computes it: for a stored user's own
+    /// entries it is the stored one, bit for bit.
+    ///
+    /// # Errors
+    /// Entries that are out of range, out of order or not finite, or equations that cannot be solved.
+    pub fn fold_in(&self, items: &[u32], values: &[f32]) -> Result<Taste, SolveError> {
+        match &self.fold_in {
+            FoldIn::Als(solver) => Ok(Taste { factors: solver.solve(items, values)?, bias: 0.0 }),
+            FoldIn::ExplicitAls(solver) => {
+                let row = solver.solve(items, values)?;
+                Ok(Taste { factors: row.factors, bias: row.bias })
+            }
+        }
+    }
+
+    /// As [`Self::fold_in`], for entries in any order. Those of one item merge: weights add, ratings (brought onto the
+    /// scale) give their mean.
+    ///
+    /// # Errors
+    /// As [`Self::fold_in`].
+    pub fn fold_in_entries(&self, entries: &[(u32, f32)]) -> Result<Taste, SolveError> {
+        let mut sorted = entries.to_vec();
+        sorted.sort_unstable_by(|x, y| x.0.cmp(&y.0).then(x.1.total_cmp(&y.1)));
+        let merged = sorted.chunk_by(|x, y| x.0 == y.0).map(|same| {
+            let values = same.iter().map(|entry| entry.1);
+            let value = match self.scale() {
+                None => values.reduce(|sum, weight| sum + weight),
+                // NaN would become an end of the scale; it is to be refused.
+                Some(_) if same.iter().any(|entry| entry.1.is_nan()) => None,
+                Some(scale) => mean_rating(&mut values.map(|rating| scale.clip(rating)).collect::<Vec<_>>()),
+            };
+            (same[0].0, value.unwrap_or(f32::NAN))
+        });
+        let (items, values): (Vec<u32>, Vec<f32>) = merged.unzip();
+        self.fold_in(&items, &values)
+    }
+
+    /// The `n` best items for a taste, of those that `keep` lets pass. Where items are rated the score is the predicted
+    /// rating, brought onto the scale after the order is found.
+    pub fn best(&self, taste: &Taste, n: usize, keep: impl Fn(u32) -> bool) -> Vec<Scored> {
+        let Some(Ratings { scale, users: _, items }) = self.ratings else {
+            return top_k(&taste.factors, self.item_factors, n, keep);
+        };
+        let mut best = top_k_biased(&taste.factors, self.item_factors, items, n, keep);
+        for scored in &mut best {
+            scored.score = scale.clip(scale.mean + taste.bias + scored.score);
+        }
+        best
+    }
+
+    /// The predicted rating of an item, on the scale; `None` for a model that is not one of ratings, or an item that is not
+    /// there.
+    pub fn rating(&self, taste: &Taste, item: u32) -> Option<f32> {
+        let Ratings { scale, users: _, items } = self.ratings?;
+        let bias = items.get(item as usize)?;
+        let row = self.item_factors.row(item as usize);
+        let mut product = [0.0];
+        crate::lanes::dots(&taste.factors, row.to_slice()?, &mut product);
+        Some(scale.clip(scale.mean + taste.bias + (product[0] + bias)))
+    }
+}
