@@ -26,9 +26,4 @@ pub const NOT_YET: &[Rule] = &[
         rule: "self.all(source, source == 'popular')",
         message: "serving.fallback: others than popular come with a later version; use [popular]",
     },
-    Rule {
-        at: &["spec"],
-        rule: "!has(self.store)",
-        message: "store: a bucket of your own comes with a later version; use the store of the chart by removing the field",
-    },
 ];

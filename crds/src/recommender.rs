@@ -164,12 +164,13 @@ pub enum DeletionPolicy {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StoreSpec {
-    /// The bucket, with a prefix if you like. Example: s3://models/recommenders.
+    /// The bucket, with a path if you like (s3://, gs://, az://). Example: s3://models/recommenders.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub url: Option<String>,
-    /// Secret with the bucket's credentials, with keys as environment variables: AWS_ACCESS_KEY_ID,
-    /// AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL, AWS_REGION.
+    /// Secret in this namespace with the bucket's credentials, its keys as for data.source.secretRef. Trainer and serving
+    /// pods mount it; the operator reads it to read and delete results. Absent: workload identity of all three, where the
+    /// installation allows the bucket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<NameRef>,
 }

@@ -62,6 +62,11 @@ pub const RULES: &[Rule] = &[
         message: "source: compressed in a way that is not read; use gzip (.gz) or zstd (.zst)",
     },
     Rule {
+        at: &["spec.store"],
+        rule: "has(self.url) && self.url.matches('^(s3|gs|az)://[^/?#]+(/[^?#]*)?$')",
+        message: "store.url: write a bucket, with a path if you like, for example s3://models/recommenders (or gs://, az://)",
+    },
+    Rule {
         at: &["spec.data.csv", "spec.data.items.csv"],
         rule: "!has(self.delimiter) || self.delimiter.matches('^[\\t !#-~]$')",
         message: "csv.delimiter: one ASCII character that is no quote or line end, for example \";\"",

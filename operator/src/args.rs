@@ -54,6 +54,10 @@ pub struct Settings {
     /// Namespaces whose Recommenders are looked after; all when absent.
     #[arg(long, value_delimiter = ',')]
     pub watch_namespaces: Vec<String>,
+    /// Buckets (`s3://bucket/path`) that Recommenders may name in `spec.store` without a Secret: the operator opens them with
+    /// its own identity.
+    #[arg(long, value_delimiter = ',')]
+    pub workload_identity_stores: Vec<String>,
     /// Namespaces whose pods may scrape the admin ports, beside the operator's own.
     #[arg(long, value_delimiter = ',')]
     pub monitoring_namespaces: Vec<String>,

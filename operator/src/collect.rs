@@ -44,10 +44,10 @@ pub async fn collect(
     if !is_current(context, plan).await? {
         return Ok(none);
     }
-    let store = match context.store(&plan.namespace, &plan.name) {
+    let store = match plan.store_owner().open(context).await {
         Ok(store) => store,
         Err(error) => {
-            tracing::warn!(namespace = plan.namespace, name = plan.name, error = chain(&error), "no store to tidy");
+            tracing::warn!(namespace = plan.namespace, name = plan.name, error, "no store to tidy");
             return Ok(none);
         }
     };

@@ -7,11 +7,9 @@ use std::{
 
 use kube::{Client, runtime::events::Recorder};
 use sidecar_contract::{
-    KeyLayout, RunResult, StoreConfig,
+    RunResult,
     credentials::{AccessKeyId, Role, derive_secret},
-    store::{EMBEDDED_BUCKET, EMBEDDED_REGION},
 };
-use store_client::{Store, StoreCredentials, StoreError};
 use tokio::sync::Semaphore;
 
 use crate::{args::Settings, desired::StoreSecrets, metrics::Metrics, rollouts::Rollouts, store_root::StoreRoot};
@@ -64,27 +62,7 @@ impl Context {
         }
     }
 
-    /// The store as a Recommender's pods see it.
-    pub fn store_config(&self, namespace: &str, name: &str) -> StoreConfig {
-        StoreConfig {
-            url: self.settings.store_url.clone().unwrap_or_else(|| format!("s3://{EMBEDDED_BUCKET}")),
-            endpoint: self.settings.store_url.is_none().then(|| self.settings.store_endpoint.clone()),
-            region: EMBEDDED_REGION.to_owned(),
-            prefix: KeyLayout::recommender_prefix(&self.root.installation_id, namespace, name),
-        }
-    }
-
-    /// The store with the operator's own credential.
-    ///
-    /// # Errors
-    /// Settings that name no store.
-    pub fn store(&self, namespace: &str, name: &str) -> Result<Store, StoreError> {
-        let id = AccessKeyId { namespace: namespace.to_owned(), name: name.to_owned(), role: Role::Operator };
-        let credentials = StoreCredentials::derived(&self.root.key, &id);
-        Store::open(&self.store_config(namespace, name), Some(&credentials))
-    }
-
-    /// Credentials for a Recommender's pods.
+    /// The embedded store's credentials for a Recommender's pods.
     pub fn store_secrets(&self, namespace: &str, name: &str) -> StoreSecrets {
         let pair = |role: Role| {
             let id = AccessKeyId { namespace: namespace.to_owned(), name: name.to_owned(), role };

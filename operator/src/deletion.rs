@@ -12,9 +12,10 @@ use serde_json::json;
 use crate::{
     apply,
     context::Context,
-    error::{Error, chain},
+    error::Error,
     names::{FINALIZER, RECOMMENDER_LABEL},
     observe::controlled_by,
+    store_access::Owner,
 };
 
 /// What is left to do before a deleted Recommender may go.
@@ -67,13 +68,15 @@ pub async fn farewell(context: &Context, recommender: &Recommender) -> Result<Fa
         if stop_runs(context, recommender, &namespace, &name).await? {
             return Ok(Farewell::StopsRuns);
         }
-        let emptied = match context.store(&namespace, &name) {
-            Ok(store) => store.delete_all().await,
-            Err(error) => Err(error),
+        let store = recommender.spec.store.as_ref();
+        let owner = Owner { namespace: &namespace, name: &name, store };
+        let emptied = match owner.open(context).await {
+            Ok(store) => store.delete_all().await.map_err(|error| owner.said(&error)),
+            Err(problem) => Err(problem),
         };
         match emptied {
             Ok(objects) => tracing::info!(namespace, name, objects, "deleted a Recommender's part of the store"),
-            Err(error) => return Ok(Farewell::StoreUnreachable { message: chain(&error) }),
+            Err(message) => return Ok(Farewell::StoreUnreachable { message }),
         }
     }
     set_finalizer(context, recommender, false).await?;

@@ -117,11 +117,13 @@ pub struct StoreSecrets {
 
 /// What pods of either kind need to start.
 pub fn prerequisites(plan: &Plan, secrets: &StoreSecrets) -> Vec<Child> {
-    vec![
-        small::service_account(plan),
-        small::store_secret(plan, Component::Trainer, &secrets.train),
-        small::store_secret(plan, Component::Serving, &secrets.serve),
-    ]
+    let mut needed = vec![small::service_account(plan)];
+    // A bucket of the user's is opened with the user's own Secret, or with the pods' identity.
+    if plan.spec.store.is_none() {
+        needed.push(small::store_secret(plan, Component::Trainer, &secrets.train));
+        needed.push(small::store_secret(plan, Component::Serving, &secrets.serve));
+    }
+    needed
 }
 
 /// The children that a Recommender has all its life, in the order in which they are applied: what pods need comes before

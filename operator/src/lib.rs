@@ -24,6 +24,7 @@ pub mod publish;
 pub mod reconcile;
 pub mod rollouts;
 pub mod status;
+pub mod store_access;
 pub mod store_root;
 pub mod telemetry;
 pub mod validate;

@@ -106,7 +106,7 @@ async fn train(context: &Context, plan: &Plan, observed: &Observed, now: Timesta
             // What the Job mounts must be there first.
             let early = desired::prerequisites(plan, &context.store_secrets(&plan.namespace, &plan.name));
             apply::apply(context, &plan.namespace, &early).await?;
-            let store = context.store_config(&plan.namespace, &plan.name);
+            let store = plan.store_owner().config(context);
             let mut config = decide::training_config(plan, run.clone(), store, known_data_version.clone());
             config.incumbent = decide::incumbent(plan, results, observed.config.as_ref());
             let job = desired::training_job(plan, &context.settings, &config);
@@ -137,7 +137,7 @@ async fn serve(context: &Context, plan: &Plan, observed: &Observed, now: Timesta
     if observed.runs.is_err() && before.is_none() {
         return Ok(Served { serving, behind: false, queued: false });
     }
-    let store = || context.store_config(&plan.namespace, &plan.name);
+    let store = || plan.store_owner().config(context);
     let secrets = context.store_secrets(&plan.namespace, &plan.name);
     let rendered = |serving: &Serving| {
         let running = observed.running_serving_pods();

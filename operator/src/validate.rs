@@ -35,6 +35,13 @@ pub struct Plan {
     pub fallback: Vec<String>,
 }
 
+impl Plan {
+    /// The Recommender as the owner of a part of a store.
+    pub fn store_owner(&self) -> crate::store_access::Owner<'_> {
+        crate::store_access::Owner { namespace: &self.namespace, name: &self.name, store: self.spec.store.as_ref() }
+    }
+}
+
 /// What is to be trained.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Training {
@@ -87,6 +94,11 @@ pub fn validate(recommender: &Recommender) -> Result<Plan, Vec<String>> {
         Duration::from_secs,
     );
     let csv = csv(&spec.data.csv, "data.csv.delimiter", &mut problems);
+    if let Some(store) = &spec.store
+        && !store.url.as_deref().is_some_and(is_bucket)
+    {
+        problems.push(format!("store.url: {:?}; expected s3://bucket, gs://bucket or az://container", store.url));
+    }
     let (Some(source), Some(algorithm), true) = (source, algorithm, problems.is_empty()) else {
         return Err(problems);
     };
@@ -121,6 +133,11 @@ pub fn validate(recommender: &Recommender) -> Result<Plan, Vec<String>> {
         promote: annotation(PROMOTE_ANNOTATION),
         fallback: spec.serving.fallback.clone(),
     })
+}
+
+fn is_bucket(url: &str) -> bool {
+    let bucket = ["s3://", "gs://", "az://"].iter().find_map(|scheme| url.strip_prefix(scheme));
+    bucket.is_some_and(|bucket| !bucket.is_empty() && !bucket.starts_with('/') && !bucket.contains(['?', '#']))
 }
 
 /// Subdirectory of the data mount for each source, so that interactions and items may share a kind.

@@ -6,6 +6,7 @@ use sidecar_contract::{Digest, canonical_json, paths, ports};
 use super::{
     Child, Kind, metadata,
     pod::{Parts, template},
+    small,
 };
 use crate::{
     args::Settings,
@@ -22,6 +23,14 @@ pub fn build(plan: &Plan, settings: &Settings) -> Child {
     let probe = |path: &str| json!({"path": path, "port": ports::ADMIN_NAME});
     let mount =
         |name: &str, path: &str, read_only: bool| json!({"name": name, "mountPath": path, "readOnly": read_only});
+    let mut volumes = vec![json!({"name": "config", "configMap": {"name": names.serving_config()}})];
+    let mut mounts = vec![mount("config", paths::SERVING_CONFIG_DIR, true)];
+    if let Some(volume) = small::store_volume(plan, &names.serve_secret()) {
+        volumes.push(volume);
+        mounts.push(mount("store", paths::STORE_CREDENTIALS_DIR, true));
+    }
+    volumes.push(json!({"name": "cache", "emptyDir": {}}));
+    mounts.push(mount("cache", paths::CACHE_DIR, false));
     let container = json!({
         "name": "sidecar",
         "args": ["serve", "--listen", format!("0.0.0.0:{}", ports::APP), "--admin-listen", format!("0.0.0.0:{}", ports::ADMIN)],
@@ -33,11 +42,7 @@ pub fn build(plan: &Plan, settings: &Settings) -> Child {
         "startupProbe": {"httpGet": probe(paths::LIVEZ), "periodSeconds": 1, "failureThreshold": 30},
         "livenessProbe": {"httpGet": probe(paths::LIVEZ), "periodSeconds": 10, "failureThreshold": 3},
         "readinessProbe": {"httpGet": probe(paths::READYZ), "periodSeconds": 1, "failureThreshold": 2},
-        "volumeMounts": [
-            mount("config", paths::SERVING_CONFIG_DIR, true),
-            mount("store", paths::STORE_CREDENTIALS_DIR, true),
-            mount("cache", paths::CACHE_DIR, false),
-        ],
+        "volumeMounts": mounts,
     });
     let parts = Parts {
         component: Component::Serving,
@@ -48,11 +53,7 @@ pub fn build(plan: &Plan, settings: &Settings) -> Child {
             "prometheus.io/path": paths::METRICS,
         }),
         container,
-        volumes: json!([
-            {"name": "config", "configMap": {"name": names.serving_config()}},
-            {"name": "store", "secret": {"secretName": names.serve_secret()}},
-            {"name": "cache", "emptyDir": {}},
-        ]),
+        volumes: json!(volumes),
         resources: json!({"requests": {"cpu": "50m", "memory": "64Mi"}}),
         spec: json!({
             "terminationGracePeriodSeconds": TERMINATION_SECONDS,

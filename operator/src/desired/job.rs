@@ -7,6 +7,7 @@ use sidecar_contract::{ExitCode, TrainingConfig, canonical_json, paths};
 use super::{
     Child, Kind, metadata,
     pod::{Parts, template},
+    small,
 };
 use crate::{
     args::Settings,
@@ -48,16 +49,13 @@ pub fn build(plan: &Plan, settings: &Settings, config: &TrainingConfig) -> Child
 }
 
 fn parts(plan: &Plan, names: &Names, config: &TrainingConfig) -> Parts {
-    let mut volumes = vec![
-        json!({"name": "store", "secret": {"secretName": names.train_secret()}}),
-        json!({"name": "work", "emptyDir": {}}),
-        json!({"name": "tmp", "emptyDir": {}}),
-    ];
-    let mut mounts = vec![
-        json!({"name": "store", "mountPath": paths::STORE_CREDENTIALS_DIR, "readOnly": true}),
-        json!({"name": "work", "mountPath": paths::WORK_DIR}),
-        json!({"name": "tmp", "mountPath": "/tmp"}),
-    ];
+    let mut volumes = vec![json!({"name": "work", "emptyDir": {}}), json!({"name": "tmp", "emptyDir": {}})];
+    let mut mounts =
+        vec![json!({"name": "work", "mountPath": paths::WORK_DIR}), json!({"name": "tmp", "mountPath": "/tmp"})];
+    if let Some(volume) = small::store_volume(plan, &names.train_secret()) {
+        volumes.push(volume);
+        mounts.push(json!({"name": "store", "mountPath": paths::STORE_CREDENTIALS_DIR, "readOnly": true}));
+    }
     let items = plan.spec.data.items.as_ref().map(|items| &items.source);
     let sources = [(INTERACTIONS_MOUNT, Some(&plan.spec.data.source)), (ITEMS_MOUNT, items)];
     let mut env = vec![json!({"name": paths::TRAINING_CONFIG_ENV, "value": canonical_json(config)})];

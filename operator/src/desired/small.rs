@@ -1,7 +1,7 @@
 //! Children of a few lines: ServiceAccount, store Secrets, PodDisruptionBudget.
 
 use k8s_openapi::ByteString;
-use serde_json::json;
+use serde_json::{Value, json};
 use sidecar_contract::credentials::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
 
 use super::{Child, Kind, metadata};
@@ -21,6 +21,15 @@ pub fn service_account(plan: &Plan) -> Child {
             "automountServiceAccountToken": false,
         }),
     }
+}
+
+/// The volume with what opens the store; none where the pods' own identity does.
+pub fn store_volume(plan: &Plan, embedded: &str) -> Option<Value> {
+    let secret = match &plan.spec.store {
+        None => embedded,
+        Some(store) => &store.secret_ref.as_ref()?.name,
+    };
+    Some(json!({"name": "store", "secret": {"secretName": secret}}))
 }
 
 /// The store credential of one role.

@@ -107,6 +107,36 @@ fn a_job_fails_at_once_on_what_trying_again_cannot_help() {
 }
 
 #[test]
+fn a_store_of_the_users_is_opened_with_the_users_secret_or_the_pods_identity() {
+    let secrets = StoreSecrets { train: ("a".into(), "b".into()), serve: ("c".into(), "d".into()) };
+    let store_config = store();
+    let volumes = |store: recommender_crds::StoreSpec| {
+        let mut plan = plan();
+        plan.spec.store = Some(store);
+        assert!(prerequisites(&plan, &secrets).iter().all(|child| child.kind != Kind::Secret));
+        let run = RunId { number: 7, attempt: "0123456789".into() };
+        let config = decide::training_config(&plan, run, store_config.clone(), None);
+        let job = training_job(&plan, &settings(), &config).manifest;
+        let deployment = deployment::build(&plan, &settings()).manifest;
+        [job, deployment].map(|manifest| {
+            let pod = &manifest["spec"]["template"]["spec"];
+            let named = |list: &Value| list.as_array().unwrap().iter().find(|v| v["name"] == "store").cloned();
+            (named(&pod["volumes"]), named(&pod["containers"][0]["volumeMounts"]))
+        })
+    };
+    let url = Some("s3://models".to_owned());
+    let named = recommender_crds::StoreSpec {
+        url: url.clone(),
+        secret_ref: Some(recommender_crds::NameRef { name: "models-s3".into() }),
+    };
+    for (volume, mount) in volumes(named) {
+        assert_eq!(volume, Some(json!({"name": "store", "secret": {"secretName": "models-s3"}})));
+        assert_eq!(mount.unwrap()["readOnly"], json!(true));
+    }
+    assert_eq!(volumes(recommender_crds::StoreSpec { url, secret_ref: None }), [(None, None), (None, None)]);
+}
+
+#[test]
 fn the_admin_port_is_for_operator_and_monitoring_only() {
     let policy = network_policy::build(&plan(), &settings()).manifest;
     let ingress = &policy["spec"]["ingress"];

@@ -10,7 +10,7 @@ const RUNS_MAX: usize = 200;
 
 /// The newest results, or why they are unknown. Results that were read before count as known.
 pub async fn read(context: &Context, plan: &Plan) -> Result<Vec<RunResult>, String> {
-    match read_store(context, plan).await {
+    match plan.store_owner().in_time(read_store(context, plan)).await {
         Ok(results) => {
             context.remember_runs(&plan.uid, &results);
             Ok(results)
@@ -20,8 +20,9 @@ pub async fn read(context: &Context, plan: &Plan) -> Result<Vec<RunResult>, Stri
 }
 
 async fn read_store(context: &Context, plan: &Plan) -> Result<Vec<RunResult>, String> {
-    let store = context.store(&plan.namespace, &plan.name).map_err(|error| chain(&error))?;
-    let mut runs: Vec<RunId> = store.list_runs().await.map_err(|error| chain(&error))?;
+    let owner = plan.store_owner();
+    let store = owner.open(context).await?;
+    let mut runs: Vec<RunId> = store.list_runs().await.map_err(|error| owner.said(&error))?;
     runs.sort_by_key(|run| std::cmp::Reverse(run.number));
     runs.truncate(RUNS_MAX);
     let known = context.known_runs(&plan.uid).unwrap_or_default();
@@ -33,7 +34,7 @@ async fn read_store(context: &Context, plan: &Plan) -> Result<Vec<RunResult>, St
         }
         match store.get_run(&run).await {
             Ok(result) => results.push(result),
-            Err(error) if error.is_transient() => return Err(chain(&error)),
+            Err(error) if error.is_transient() => return Err(owner.said(&error)),
             // One unreadable result must not hide the others.
             Err(error) => tracing::warn!(run = %run, error = chain(&error), "a run result cannot be read"),
         }

@@ -79,10 +79,14 @@ fn open_s3(
 ) -> Opened {
     // A given key stands alone: what the environment says is meant for another bucket then.
     let mut builder = match credentials {
-        None => AmazonS3Builder::from_env(),
-        Some(_) => AmazonS3Builder::new(),
+        None => {
+            let builder = AmazonS3Builder::from_env();
+            // Of the two, the environment knows better where it runs.
+            let known = builder.get_config_value(&AmazonS3ConfigKey::Region).is_some();
+            if known { builder } else { builder.with_region(region) }
+        }
+        Some(_) => AmazonS3Builder::new().with_region(region),
     };
-    builder = builder.with_region(region);
     let mut endpoint = endpoint.map(str::to_owned);
     match credentials {
         None => {}

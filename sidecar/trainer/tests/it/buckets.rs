@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use recommender_trainer::{Finished, Secrets};
-use sidecar_contract::{Column, Csv, Digest, ExitCode, Items, RunOutcome, Source};
-use store_client::BucketSecret;
+use model_snapshot::Snapshot;
+use recommender_trainer::{Finished, Secrets, progress::Silent};
+use sidecar_contract::{Column, Csv, Digest, ExitCode, Items, RunOutcome, RunResult, Source, StoreConfig};
+use store_client::{BucketSecret, Creation, Store, StoreCredentials, StoreError};
 
 use crate::{
     servers::{self, Server, put, s3_secret, secret},
-    setup::{Setup, csv, grouped_visits},
+    setup::{Setup, csv, grouped_visits, runtime},
 };
 
 /// Keys and contents.
@@ -87,6 +88,78 @@ fn bucket_works(url: &str, secret: &BucketSecret, keys: &str, put: &dyn Fn(&Obje
     says(&no_slash, ExitCode::NoInput, &["end spec.data.source.url with a slash"]);
     let no_keys = of(&format!("{url}/visits/"), servers::secret("shop", &[("password", "p")])).run();
     says(&no_keys, ExitCode::Usage, &["Secret shop has none of these keys", keys]);
+}
+
+/// A run commits to a bucket of the user's, what it stored can be read and listed, and all of it can be deleted.
+fn store_works(url: &str, secret: &BucketSecret) {
+    let directory = tempfile::tempdir().unwrap();
+    let credentials = StoreCredentials::Secret(secret.clone());
+    let mut setup = Setup::new("a.csv", csv(&grouped_visits()));
+    setup.config.store = StoreConfig {
+        url: format!("{url}/below/a path"),
+        endpoint: None,
+        region: "us-east-1".into(),
+        prefix: "id/shop/movies/".into(),
+    };
+    let store = Store::open(&setup.config.store, Some(&credentials)).unwrap();
+    let mut neighbour = setup.config.store.clone();
+    neighbour.prefix = "id/shop/movies-2/".into();
+    let neighbour = Store::open(&neighbour, Some(&credentials)).unwrap();
+    runtime().block_on(async {
+        let run = || recommender_trainer::run(&setup.config, &store, &Silent, &setup.options);
+        let first = run().await;
+        says(&first, ExitCode::Done, &[]);
+        let result = first.result.unwrap();
+        let RunOutcome::Trained { digest, snapshot_bytes, .. } = &result.outcome else { panic!("{result:?}") };
+        assert_eq!(store.list_runs().await.unwrap(), std::slice::from_ref(&result.run));
+        assert_eq!(store.get_run(&result.run).await.unwrap(), result);
+        let listed = store.list_snapshots().await.unwrap();
+        assert_eq!(listed.iter().map(|s| (&s.digest, s.bytes)).collect::<Vec<_>>(), [(digest, *snapshot_bytes)]);
+        let file = directory.path().join("snapshot");
+        assert_eq!(store.fetch_snapshot_to(digest, &file, *snapshot_bytes).await.unwrap(), *snapshot_bytes);
+        Snapshot::open(&file).unwrap().verify_digest(digest).unwrap();
+        // Create-only: the second to commit learns that it was not the first.
+        assert_eq!(store.create_run(&result).await.unwrap(), Creation::Created);
+        let other = RunResult { finished_at: 1, ..result.clone() };
+        assert_eq!(store.create_run(&other).await.unwrap(), Creation::AlreadyExists);
+        assert_eq!(run().await.result.unwrap(), result);
+
+        assert_eq!(neighbour.list_runs().await.unwrap(), []);
+        neighbour.create_run(&result).await.unwrap();
+        assert_eq!(store.delete_all().await.unwrap(), 2);
+        assert_eq!(store.list_runs().await.unwrap(), []);
+        assert_eq!(neighbour.list_runs().await.unwrap(), std::slice::from_ref(&result.run));
+        assert!(matches!(store.get_run(&result.run).await, Err(StoreError::NotFound { .. })));
+    });
+}
+
+#[test]
+fn a_store_in_s3() {
+    let server = servers::s3("models");
+    store_works("s3://models", &server.s3_secret());
+    let open = |url: &str, secret: BucketSecret| {
+        let config = StoreConfig {
+            url: url.into(),
+            endpoint: None,
+            region: "us-east-1".into(),
+            prefix: "id/shop/movies/".into(),
+        };
+        Store::open(&config, Some(&StoreCredentials::Secret(secret)))
+    };
+    let list = |store: Store| runtime().block_on(async { store.list_runs().await.unwrap_err() });
+    let wrong = list(open("s3://models", s3_secret(&server.url(), "wrong")).unwrap());
+    assert!(matches!(wrong, StoreError::Denied { .. }), "{wrong:?}");
+    let elsewhere = list(open("s3://elsewhere", server.s3_secret()).unwrap());
+    assert!(matches!(elsewhere, StoreError::NotFound { .. }), "{elsewhere:?}");
+    let half = open("s3://models", secret("shop/models", &[("AWS_ACCESS_KEY_ID", "a")])).unwrap_err().to_string();
+    assert!(half.contains("Secret shop/models has only AWS_ACCESS_KEY_ID"), "{half}");
+}
+
+#[test]
+fn a_store_in_azure() {
+    let Some(server) = servers::azure() else { return };
+    make_container(&server);
+    store_works("az://shop", &server.azure_secret());
 }
 
 #[test]
