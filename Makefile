@@ -2,10 +2,10 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo down test check fmt bench
+.PHONY: help demo down test check fmt bench bench-overload soak
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## the main job, end to end: local cluster (or CONTEXT=<name>), install, train, recommend, scrape
 	@tests/demo/demo $(if $(CONTEXT),--context '$(CONTEXT)') $(if $(REGISTRY),--registry '$(REGISTRY)')
@@ -22,8 +22,14 @@ check: ## the quick half of the tests: format, lints, docs, unit and property te
 test: ## all tests, up to a real node and a real Prometheus (Linux, root)
 	@tests/run
 
+soak: ## the long form of the tests that have one: outages of minutes, many retrainings (Linux, root)
+	@RECMESH_SOAK_DOWN_SECONDS=300 RECMESH_SOAK_RETRAININGS=10 tests/run
+
 fmt: ## format the code
 	cargo fmt --all
 
 bench: ## benchmarks of the factorization: TRAIN=… TEST=…, see tests/bench/run
 	@TRAIN=$(TRAIN) TEST=$(TEST) tests/bench/run
+
+bench-overload: ## what a sidecar does below, at and above its capacity (two processors or more)
+	@tests/bench/overload

@@ -50,6 +50,10 @@ pub const LOAD_CALM: f64 = 0.9;
 pub const LOAD_EXCESSIVE: f64 = 1.1;
 /// Time over which arrivals are averaged.
 pub const LOAD_WINDOW: Duration = Duration::from_millis(300);
+/// Time over which the load is smoothed...
+pub const LOAD_SMOOTHING: Duration = Duration::from_secs(1);
+/// ...and the most that counts at a time, so that one second of madness is forgotten in another.
+pub const LOAD_COUNTED_MAX: f64 = 3.0;
 /// Depth of a burst that may queue, in computations of mean length...
 pub const BURST_COMPUTATIONS: f64 = 10.0;
 /// ...or in time, whichever is more.
@@ -57,7 +61,7 @@ pub const BURST_DELAY_MIN: Duration = Duration::from_millis(10);
 /// Wait that is tolerated under excessive load, if a computation takes less.
 pub const EXCESS_DELAY_MIN: Duration = Duration::from_millis(1);
 /// Longest wait for a thread, whatever was expected.
-pub const QUEUE_DELAY_MAX: Duration = Duration::from_millis(500);
+pub const QUEUE_DELAY_MAX: Duration = Duration::from_secs(2);
 /// Longest time from a request's body to its answer.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// What a client is told to wait when it is refused, in seconds.

@@ -101,6 +101,7 @@ async fn main() -> Result<()> {
         .collect();
     let answered: usize = clients.into_iter().map(|client| client.join().unwrap()).sum();
     let capacity = answered as f64 / time.as_secs_f64();
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let http = reqwest::Client::new();
     let url = format!("http://{address}/recommend");
     let ask: Ask = Arc::new(move |number| Request::post(url.clone(), body(number, users)));

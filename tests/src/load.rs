@@ -59,6 +59,8 @@ pub struct Outcome {
     pub right: u64,
     /// Refused with 503 and Retry-After.
     pub shed: u64,
+    /// Refusals by what they say.
+    pub shed_details: BTreeMap<String, u64>,
     /// Anything else: no connection, no answer, another status, a wrong answer.
     pub failed: u64,
     /// The first failures: seconds since the start, and what happened.
@@ -88,11 +90,12 @@ impl Outcome {
     pub fn without_failures(&self) -> Result<&Self> {
         ensure!(
             self.failed == 0 && self.shed == 0 && self.right == self.due,
-            "{} of {} requests failed, {} were refused; the first: {:#?}",
+            "{} of {} requests failed, {} were refused; the first: {:#?}; refused: {:?}",
             self.failed,
             self.due,
             self.shed,
-            self.failures
+            self.failures,
+            self.shed_details
         );
         Ok(self)
     }
@@ -183,7 +186,7 @@ struct Shared {
 
 enum Answer {
     Right(String),
-    Shed,
+    Shed(String),
 }
 
 impl Shared {
@@ -203,8 +206,11 @@ impl Shared {
                 *outcome.revisions.entry(revision).or_default() += 1;
                 &mut outcome.right_micros
             }
-            Answer::Shed => {
+            Answer::Shed(detail) => {
                 outcome.shed += 1;
+                if outcome.shed_details.len() < FAILURES_KEPT_MAX || outcome.shed_details.contains_key(&detail) {
+                    *outcome.shed_details.entry(detail).or_default() += 1;
+                }
                 &mut outcome.shed_micros
             }
         };
@@ -222,7 +228,8 @@ impl Shared {
         let (revision, retry_after) = (header("x-model-revision"), header("retry-after"));
         let text = answer.text().await.context("half an answer")?;
         if status == StatusCode::SERVICE_UNAVAILABLE && retry_after.is_some() {
-            return Ok(Answer::Shed);
+            let problem: Value = serde_json::from_str(&text).context("a refusal that is no JSON")?;
+            return Ok(Answer::Shed(problem["detail"].as_str().unwrap_or_default().to_owned()));
         }
         ensure!(status == StatusCode::OK, "{status}: {text}");
         let revision = revision.context("the answer names no revision")?;
@@ -332,7 +339,9 @@ mod tests {
                 0 => format!(
                     "HTTP/1.1 200 OK\r\nconnection: close\r\nx-model-revision: r\r\ncontent-length: {length}\r\n\r\n{body}"
                 ),
-                1 => "HTTP/1.1 503 Busy\r\nconnection: close\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n".to_owned(),
+                1 => {
+                    "HTTP/1.1 503 Busy\r\nconnection: close\r\nretry-after: 1\r\ncontent-length: 2\r\n\r\n{}".to_owned()
+                }
                 _ => "HTTP/1.1 500 No\r\nconnection: close\r\ncontent-length: 0\r\n\r\n".to_owned(),
             };
             let _ = stream.write_all(answer.as_bytes()).await;

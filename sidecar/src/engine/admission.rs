@@ -1,7 +1,8 @@
 //! Who is let into the queue: decided by how long the wait will be, not by how many wait. Pure; the clock is an argument.
 //!
 //! The expected wait is what stands in the queue times the mean time of a computation, shared by the threads. How much of it
-//! is tolerated depends on the load, which is what arrives (also what is refused) against what the threads can do: below
+//! is tolerated depends on the load, which is what arrives (also what is refused) against what the threads can do, smoothed so
+//! that a moment without a processor is no overload: below
 //! [`LOAD_CALM`] a burst may queue, [`BURST_COMPUTATIONS`] deep; above [`LOAD_EXCESSIVE`] waiting helps nobody, and no more
 //! is let in than keeps the threads busy, so that an answer takes about twice the time of its computation at most. In
 //! between the tolerance falls evenly; two modes with a switch between them would swing.
@@ -11,12 +12,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::limits::{
-    ANSWERS_QUEUED_MAX, BURST_COMPUTATIONS, BURST_DELAY_MIN, EXCESS_DELAY_MIN, LOAD_CALM, LOAD_EXCESSIVE, LOAD_WINDOW,
-    QUEUE_DELAY_MAX,
+    ANSWERS_QUEUED_MAX, BURST_COMPUTATIONS, BURST_DELAY_MIN, EXCESS_DELAY_MIN, LOAD_CALM, LOAD_COUNTED_MAX,
+    LOAD_EXCESSIVE, LOAD_SMOOTHING, LOAD_WINDOW, QUEUE_DELAY_MAX,
 };
 
-/// Share of the newest computation in the mean.
-const NEWEST_SHARE: f64 = 0.05;
+/// Share of the newest computation in the mean, once there are enough.
+const NEWEST_SHARE: f64 = 0.02;
+/// A computation counts as this many means at most: a thread that was held up (the system was busy, or the container had used
+/// up its share of a processor) says little of the next ones, and must not look like load.
+const OUTLIER_MEANS: f64 = 8.0;
 
 /// The state of the door.
 #[derive(Debug)]
@@ -26,15 +30,28 @@ pub struct Admission {
     waiting: usize,
     /// Mean time of a computation.
     mean_seconds: f64,
+    /// Computations in the mean.
+    counted: u32,
     /// Arrivals a second, over about [`LOAD_WINDOW`].
     arrivals_per_second: f64,
     last_arrival: Instant,
+    /// What arrives against what the threads can do, over about [`LOAD_SMOOTHING`]: 1 keeps them just busy.
+    load: f64,
 }
 
 impl Admission {
     /// An empty queue before so many threads.
     pub fn new(threads: usize, now: Instant) -> Self {
-        Self { threads, busy: 0, waiting: 0, mean_seconds: 0.0, arrivals_per_second: 0.0, last_arrival: now }
+        Self {
+            threads,
+            busy: 0,
+            waiting: 0,
+            mean_seconds: 0.0,
+            counted: 0,
+            arrivals_per_second: 0.0,
+            last_arrival: now,
+            load: 0.0,
+        }
     }
 
     /// One more arrives; whether it may queue.
@@ -65,21 +82,19 @@ impl Admission {
     pub fn finished(&mut self, took: Option<Duration>) {
         self.busy = self.busy.saturating_sub(1);
         let Some(took) = took.map(|took| took.as_secs_f64()) else { return };
-        let share = if self.mean_seconds > 0.0 { NEWEST_SHARE } else { 1.0 };
-        self.mean_seconds += share * (took - self.mean_seconds);
+        let took = if self.counted == 0 { took } else { took.min(self.mean_seconds * OUTLIER_MEANS) };
+        self.counted = self.counted.saturating_add(1);
+        self.mean_seconds += NEWEST_SHARE.max(1.0 / f64::from(self.counted)) * (took - self.mean_seconds);
     }
 
+    #[expect(clippy::cast_precision_loss, reason = "few threads")]
     fn arrived(&mut self, now: Instant) {
         let window = LOAD_WINDOW.as_secs_f64();
         let passed = now.saturating_duration_since(self.last_arrival).as_secs_f64();
         self.last_arrival = self.last_arrival.max(now);
         self.arrivals_per_second = self.arrivals_per_second * (-passed / window).exp() + 1.0 / window;
-    }
-
-    /// What arrives against what the threads can do: 1 keeps them just busy.
-    #[expect(clippy::cast_precision_loss, reason = "few threads")]
-    fn load(&self) -> f64 {
-        self.arrivals_per_second * self.mean_seconds / self.threads as f64
+        let now = (self.arrivals_per_second * self.mean_seconds / self.threads as f64).min(LOAD_COUNTED_MAX);
+        self.load += (1.0 - (-passed / LOAD_SMOOTHING.as_secs_f64()).exp()) * (now - self.load);
     }
 
     #[expect(clippy::cast_precision_loss, reason = "both are small")]
@@ -89,7 +104,7 @@ impl Admission {
     }
 
     fn tolerated_wait(&self) -> Duration {
-        let calm = ((LOAD_EXCESSIVE - self.load()) / (LOAD_EXCESSIVE - LOAD_CALM)).clamp(0.0, 1.0);
+        let calm = ((LOAD_EXCESSIVE - self.load) / (LOAD_EXCESSIVE - LOAD_CALM)).clamp(0.0, 1.0);
         let between = |excess: f64, burst: f64| excess + calm * (burst - excess);
         let computations = between(1.0, BURST_COMPUTATIONS);
         let floor = between(EXCESS_DELAY_MIN.as_secs_f64(), BURST_DELAY_MIN.as_secs_f64());
@@ -191,6 +206,26 @@ mod tests {
             assert!(middle <= service && high <= service * 3 / 2, "{threads} threads, {load}×: {middle:?}, {high:?}");
             assert!(found.used > 0.9, "{threads} threads, {load}×: {} of the capacity is used", found.used);
         }
+    }
+
+    #[test]
+    fn a_thread_that_was_held_up_now_and_then_is_no_load() {
+        let begin = Instant::now();
+        let mut admission = Admission::new(2, begin);
+        // The first one is cold, and of the others every tenth is held up for a hundred times as long; 100 come a second.
+        for number in 0..500_u32 {
+            let now = begin + Duration::from_millis(10) * number;
+            admission.arrived(now);
+            let held_up = number % 10 == 0;
+            admission.finished(Some(Duration::from_micros(if held_up { 50_000 } else { 500 })));
+            assert!(admission.load < LOAD_CALM / 2.0, "after {number}: {}", admission.load);
+        }
+        // All of them slower is another matter, and is noticed within seconds.
+        for number in 500..900_u32 {
+            admission.arrived(begin + Duration::from_millis(10) * number);
+            admission.finished(Some(Duration::from_millis(50)));
+        }
+        assert!(admission.load > LOAD_EXCESSIVE, "{}", admission.load);
     }
 
     #[test]
