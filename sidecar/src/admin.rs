@@ -60,7 +60,7 @@ impl Admin {
             paths::READYZ if *self.draining.borrow() => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
             paths::READYZ if self.engine.model().is_none() => text(StatusCode::SERVICE_UNAVAILABLE, "no model yet\n"),
             paths::READYZ => text(StatusCode::OK, "ready\n"),
-            paths::METRICS => match self.metrics.encode() {
+            paths::METRICS => match self.metrics.encode(Some(self.engine.usage())) {
                 Ok(body) => respond(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", body.into()),
                 Err(error) => {
                     tracing::error!(%error, "metrics cannot be encoded");

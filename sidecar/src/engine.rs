@@ -14,6 +14,7 @@ use tokio::{
 };
 
 use self::pool::Pool;
+pub use self::pool::Usage;
 use crate::{
     limits::{ANSWER_TIMEOUT, BATCH_SLICE, BATCHES_PER_THREAD_MAX, COMPUTE_THREADS_MAX},
     model::ServingModel,
@@ -61,6 +62,11 @@ impl Engine {
             pool: Pool::new(threads),
             batches: Arc::new(Semaphore::new(threads * BATCHES_PER_THREAD_MAX)),
         }
+    }
+
+    /// How busy the threads that compute were and are.
+    pub fn usage(&self) -> Usage {
+        self.pool.usage()
     }
 
     /// The model that answers now. A request holds it to its end, so all its items come from one revision.

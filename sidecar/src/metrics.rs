@@ -9,10 +9,12 @@ use std::{
 
 use http::StatusCode;
 use prometheus::{
-    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
-    core::Collector,
+    Counter, Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder, core::Collector,
 };
 use sidecar_contract::{LoadedModel, RevisionRef};
+
+use crate::engine::Usage;
 
 /// Seconds; a local answer takes well below a millisecond, a bad day a second.
 const DURATION_BUCKETS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
@@ -31,6 +33,9 @@ pub struct Metrics {
     requests: IntCounterVec,
     durations: HistogramVec,
     in_flight: IntGauge,
+    compute_seconds: Counter,
+    compute_threads: IntGauge,
+    compute_queued: IntGauge,
     recommendations: IntCounterVec,
     load_failures: IntCounterVec,
     model_info: IntGaugeVec,
@@ -86,6 +91,16 @@ impl Metrics {
         registry.register(Box::new(durations.clone()))?;
         let in_flight = IntGauge::new("recommender_http_requests_in_flight", "Requests being answered.")?;
         registry.register(Box::new(in_flight.clone()))?;
+        let compute_seconds =
+            Counter::new("recommender_compute_seconds_total", "Time of all computations of answers, added up.")?;
+        registry.register(Box::new(compute_seconds.clone()))?;
+        let plain = |name: &str, help: &str| -> Result<IntGauge, prometheus::Error> {
+            let metric = IntGauge::new(name, help)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok(metric)
+        };
+        let compute_threads = plain("recommender_compute_threads", "Threads that compute answers.")?;
+        let compute_queued = plain("recommender_compute_queued", "Computations that wait for a thread.")?;
         let build = gauge("recommender_build_info", "Version of the sidecar.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Ok(Self {
@@ -132,6 +147,9 @@ impl Metrics {
             named: RwLock::default(),
             durations,
             in_flight,
+            compute_seconds,
+            compute_threads,
+            compute_queued,
         })
     }
 
@@ -206,11 +224,17 @@ impl Metrics {
         }
     }
 
-    /// The text format.
+    /// The text format, with how busy the threads are.
     ///
     /// # Errors
     /// A metric that cannot be encoded.
-    pub fn encode(&self) -> Result<Vec<u8>, prometheus::Error> {
+    pub fn encode(&self, usage: Option<Usage>) -> Result<Vec<u8>, prometheus::Error> {
+        if let Some(Usage { threads, queued, computed }) = usage {
+            // Two scrapes at once may read in another order than they write.
+            self.compute_seconds.inc_by((computed.as_secs_f64() - self.compute_seconds.get()).max(0.0));
+            self.compute_threads.set(i64::try_from(threads).unwrap_or(i64::MAX));
+            self.compute_queued.set(i64::try_from(queued).unwrap_or(i64::MAX));
+        }
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)

@@ -58,6 +58,31 @@ async fn looked(namespace: &Namespace, history: u32) -> Result<()> {
     namespace.wait_ready("movies").await
 }
 
+/// With the store away, a container that starts again finds its model on the pod's own disk.
+async fn restart_a_container(namespace: &Namespace) -> Result<()> {
+    let pods = namespace.list("pods", "app.kubernetes.io/component=serving")?;
+    let pod = pods[0]["metadata"]["name"].as_str().context("a pod has a name")?;
+    // From beside it, and gently: SIGTERM to the sidecar, which is the first process there.
+    namespace.kubectl(&[
+        "debug",
+        pod,
+        "--profile=restricted",
+        "--image=localhost/recmesh/busybox:1",
+        "--image-pull-policy=IfNotPresent",
+        "--target=sidecar",
+        "--",
+        "sh",
+        "-c",
+        "kill 1",
+    ])?;
+    wait::until("the container started again and is ready", || {
+        let status = &namespace.get("pod", pod)?["status"]["containerStatuses"][0];
+        ensure!(status["restartCount"].as_i64() > Some(0) && status["ready"] == true, "{status}");
+        Ok(())
+    })
+    .await
+}
+
 fn copy_root_secret(commands: &Commands) -> Result<()> {
     let text = commands.kubectl(&["get", "secret", "recmesh-store-root", "--namespace", SYSTEM, "-o", "json"])?;
     let secret: Value = serde_json::from_str(&text)?;
@@ -157,6 +182,13 @@ async fn an_installation_comes_and_goes_and_serving_does_not_notice() -> Result<
     .await?;
     tokio::time::sleep(Duration::from_secs(5)).await; // Long enough for a sidecar to notice.
     same("uninstalled")?;
+    restart_a_container(&namespace).await?;
+    let before = state(&namespace)?;
+    let same = |when: &str| -> Result<()> {
+        let now = state(&namespace)?;
+        ensure!(now == before, "{when}: {before} became {now}");
+        Ok(())
+    };
 
     let other = ["install", "other", &chart, "--namespace", SYSTEM, "--take-ownership"];
     helm(&commands, &[&other[..], &VALUES].concat())?;

@@ -53,7 +53,7 @@ async fn prometheus_answers_for_request_rate_and_ndcg_by_revision() -> Result<()
 }
 
 /// Panels about what goes wrong.
-const MAY_BE_EMPTY: [&str; 3] = ["Failed loads", "The store's errors", "Turned away"];
+const MAY_BE_EMPTY: [&str; 2] = ["Failed loads", "The store's errors"];
 
 /// Title and query of each panel of the chart's dashboard, with the variables as this test needs them.
 fn dashboard_queries() -> Result<Vec<(String, String)>> {

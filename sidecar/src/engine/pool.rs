@@ -8,6 +8,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use tokio::{sync::oneshot, time::Instant};
@@ -17,6 +18,7 @@ use super::{Refusal, admission::Admission};
 /// The threads; they end when this is dropped.
 pub struct Pool {
     shared: Arc<Shared>,
+    threads: usize,
 }
 
 struct Shared {
@@ -27,7 +29,20 @@ struct Shared {
 struct State {
     queue: VecDeque<Job>,
     admission: Admission,
+    /// Time of all computations, added up.
+    computed: Duration,
     closed: bool,
+}
+
+/// How busy the threads were and are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Threads that compute.
+    pub threads: usize,
+    /// Computations that wait.
+    pub queued: usize,
+    /// Time of all computations so far, added up.
+    pub computed: Duration,
 }
 
 struct Job {
@@ -80,7 +95,7 @@ impl Pool {
     /// Starts the threads.
     pub fn new(threads: usize) -> Self {
         let admission = Admission::new(threads, Instant::now());
-        let state = State { queue: VecDeque::new(), admission, closed: false };
+        let state = State { queue: VecDeque::new(), admission, computed: Duration::ZERO, closed: false };
         let shared = Arc::new(Shared { state: Mutex::new(state), news: Condvar::new() });
         for number in 0..threads {
             let shared = Arc::clone(&shared);
@@ -89,7 +104,13 @@ impl Pool {
                 tracing::error!(%error, number, "a thread cannot be started; the others compute");
             }
         }
-        Self { shared }
+        Self { shared, threads }
+    }
+
+    /// How busy the threads were and are.
+    pub fn usage(&self) -> Usage {
+        let state = self.shared.lock();
+        Usage { threads: self.threads, queued: state.queue.len(), computed: state.computed }
     }
 
     /// Queues a computation if its wait is expected to be short enough.
@@ -161,6 +182,7 @@ fn work(shared: &Shared) {
             took = Some(begin.elapsed());
         }
         state = shared.lock();
+        state.computed += took.unwrap_or_default();
         if in_time {
             state.admission.finished(took);
         }
@@ -169,8 +191,6 @@ fn work(shared: &Shared) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::limits::ANSWERS_QUEUED_MAX;
 
@@ -180,6 +200,24 @@ mod tests {
         let broken: Result<(), Refusal> = pool.admit(|| panic!("for the test")).unwrap().await;
         assert_eq!(broken, Err(Refusal::Failed));
         assert_eq!(pool.admit(|| 7).unwrap().await, Ok(7));
+    }
+
+    #[tokio::test]
+    async fn the_time_of_computations_adds_up_and_waiting_is_counted() {
+        let pool = Pool::new(1);
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let first = pool.queue(move || wait.recv().is_ok());
+        let second = pool.queue(|| std::thread::sleep(Duration::from_millis(20)));
+        while pool.usage().queued > 1 {
+            tokio::task::yield_now().await; // until the thread has taken the first
+        }
+        assert_eq!(pool.usage(), Usage { threads: 1, queued: 1, computed: Duration::ZERO });
+        go.send(()).unwrap();
+        assert_eq!((first.await, second.await), (Ok(true), Ok(())));
+        // A third one's answer comes after the second's time was added.
+        assert_eq!(pool.queue(|| ()).await, Ok(()));
+        let usage = pool.usage();
+        assert!(usage.queued == 0 && usage.computed >= Duration::from_millis(20), "{usage:?}");
     }
 
     #[tokio::test]

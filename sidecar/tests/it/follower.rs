@@ -226,7 +226,7 @@ async fn tries(setup: &Setup, revisions: &[&(Digest, u64)]) -> Vec<u64> {
     let (mut tries, mut seen) = (Vec::new(), 0);
     while begin.elapsed() < Duration::from_mins(2) {
         follower.step().await;
-        let text = String::from_utf8(metrics.encode().unwrap()).unwrap();
+        let text = String::from_utf8(metrics.encode(None).unwrap()).unwrap();
         let failures = text
             .lines()
             .find_map(|line| line.strip_prefix("recommender_model_load_failures_total{reason=\"NotFound\"} "));
@@ -262,7 +262,7 @@ async fn a_last_good_revision_that_cannot_be_loaded_is_tried_ever_more_rarely_wh
         follower.step().await;
         tokio::time::advance(Duration::from_millis(500)).await;
     }
-    let text = String::from_utf8(metrics.encode().unwrap()).unwrap();
+    let text = String::from_utf8(metrics.encode(None).unwrap()).unwrap();
     // At 0, 1, 3, 7, 15 and 31 seconds of the minute.
     assert!(text.contains("recommender_model_load_failures_total{reason=\"NotFound\"} 6\n"), "{text}");
 }
