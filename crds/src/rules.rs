@@ -105,13 +105,13 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         at: &["spec"],
-        rule: "self.data.signal == 'implicit' || !has(self.algorithm.als) || self.algorithm.als.unobservedWeight == 0.1",
+        rule: "self.data.signal == 'implicit' || !has(self.algorithm) || !has(self.algorithm.als) || self.algorithm.als.unobservedWeight == 0.1",
         message: "als.unobservedWeight goes with data.signal: implicit only, because what was not rated says nothing of \
                   ratings: remove it",
     },
     Rule {
         at: &["spec"],
-        rule: "self.data.signal == 'implicit' || !has(self.algorithm.als) || !has(self.algorithm.als.regularization) || \
+        rule: "self.data.signal == 'implicit' || !has(self.algorithm) || !has(self.algorithm.als) || !has(self.algorithm.als.regularization) || \
                self.algorithm.als.regularization > 0.0",
         message: "als.regularization is 0, which leaves users with few ratings undetermined: remove it, or set it above 0, \
                   for example 0.1",
