@@ -10,6 +10,8 @@ pub mod commands;
 pub mod install;
 pub mod load;
 pub mod namespace;
+pub mod operator_process;
+pub mod proxy;
 pub mod wait;
 
 pub use cluster::Cluster;

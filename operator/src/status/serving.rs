@@ -218,3 +218,6 @@ pub(super) fn nothing_may_serve(facts: Facts<'_>) -> Option<Verdict> {
     let reason = if promotion(facts).is_some() { Reason::AwaitingPromotion } else { gate(facts).reason };
     Some(Verdict::is(ConditionType::Stalled, reason, why_not(facts)))
 }
+
+#[cfg(test)]
+mod tests;

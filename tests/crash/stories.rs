@@ -1,0 +1,108 @@
+//! The stories of a Recommender's life, each an act of its user.
+
+use anyhow::{Result, ensure};
+use e2e::{Namespace, wait};
+use serde_json::{Value, json};
+
+/// An act, and what has to be there before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Story {
+    Create,
+    Retrain,
+    Change,
+    Scale,
+    Pin,
+    Delete,
+}
+
+impl Story {
+    pub const ALL: [Self; 6] = [Self::Create, Self::Retrain, Self::Change, Self::Scale, Self::Pin, Self::Delete];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Retrain => "retrain",
+            Self::Change => "change",
+            Self::Scale => "scale",
+            Self::Pin => "pin",
+            Self::Delete => "delete",
+        }
+    }
+
+    /// Brings the namespace to where the act begins.
+    pub async fn prepare(self, namespace: &Namespace) -> Result<()> {
+        namespace.config_map("visits", "visits.csv", &crate::data::two_groups())?;
+        if self == Self::Create {
+            return Ok(());
+        }
+        apply(namespace, 3)?;
+        namespace.wait_ready("movies").await?;
+        if self == Self::Pin {
+            apply(namespace, 4)?;
+            wait::until("the second model serves", || {
+                let status = status(namespace)?;
+                ensure!(status["model"]["run"] == 2 && status["loadedReplicas"] == 1, "{status}");
+                Ok(())
+            })
+            .await?;
+            namespace.wait_ready("movies").await?;
+        }
+        Ok(())
+    }
+
+    /// What the user does; it is done once, whatever happens to the operator.
+    pub fn act(self, namespace: &Namespace) -> Result<()> {
+        let patch = |patch: Value| {
+            namespace.kubectl(&["patch", "recommender", "movies", "--type=merge", "-p", &patch.to_string()]).map(drop)
+        };
+        match self {
+            Self::Create => apply(namespace, 3),
+            Self::Retrain => patch(json!({"metadata": {"annotations": {"recmesh.dev/retrain-at": "now"}}})),
+            Self::Change => apply(namespace, 4),
+            Self::Scale => patch(json!({"spec": {"serving": {"replicas": 2}}})),
+            Self::Pin => {
+                let history = status(namespace)?["history"].clone();
+                patch(json!({"spec": {"model": {"revision": history[1]["revision"]}}}))
+            }
+            Self::Delete => namespace.kubectl(&["delete", "recommender", "movies", "--wait=false"]).map(drop),
+        }
+    }
+
+    /// Whether the act has had its effect, in a run that nothing disturbs.
+    pub fn is_done(self, namespace: &Namespace) -> Result<()> {
+        let all: Value = serde_json::from_str(&namespace.kubectl(&["get", "recommenders", "-o", "json"])?)?;
+        let object = &all["items"][0];
+        if self == Self::Delete {
+            ensure!(object.is_null(), "it is still there");
+            for kind in ["deployment", "configmap", "pod", "job"] {
+                ensure!(namespace.list(kind, "recmesh.dev/recommender")?.is_empty(), "a {kind} is left");
+            }
+            return Ok(());
+        }
+        let status = &object["status"];
+        ensure!(status["observedGeneration"] == object["metadata"]["generation"], "{status}");
+        let is = |kind: &str| {
+            status["conditions"].as_array().into_iter().flatten().any(|c| c["type"] == kind && c["status"] == "True")
+        };
+        ensure!(is("Ready") && is("ModelLoaded") && !is("Reconciling"), "{status}");
+        match self {
+            Self::Retrain | Self::Change => {
+                ensure!(status["lastRun"]["number"] == 2 && status["lastRun"]["outcome"] == "Trained", "{status}");
+                ensure!(self == Self::Retrain || status["model"]["run"] == 2, "{status}");
+            }
+            Self::Scale => ensure!(status["loadedReplicas"] == 2, "{status}"),
+            Self::Pin => ensure!(is("RolledBack") && status["model"]["run"] == 1, "{status}"),
+            Self::Create | Self::Delete => {}
+        }
+        Ok(())
+    }
+}
+
+fn status(namespace: &Namespace) -> Result<Value> {
+    Ok(namespace.get("recommender", "movies")?["status"].clone())
+}
+
+fn apply(namespace: &Namespace, factors: u32) -> Result<()> {
+    let text = format!("{}  deletionPolicy: Delete\n", crate::data::recommender("movies", factors, 1));
+    namespace.apply(&text).map(drop)
+}

@@ -1,0 +1,184 @@
+//! Stands between an operator and the API server, counts the writes that changed something, and strikes right after one.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use anyhow::{Context as _, Result};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
+use hyper::{
+    body::{Bytes, Incoming},
+    service::service_fn,
+};
+use hyper_util::rt::TokioIo;
+use kube::{Client, client::Body};
+use tokio::{net::TcpListener, task::JoinHandle};
+
+/// What happens right after the chosen write, before its answer is sent on.
+pub type Strike = Box<dyn Fn() + Send + Sync>;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+type Answer = Response<UnsyncBoxBody<Bytes, Failure>>;
+
+/// A proxy on a local port, without TLS; it speaks to the API server with the rights of its client.
+pub struct Proxy {
+    /// Where it listens.
+    pub address: SocketAddr,
+    state: Arc<State>,
+    serving: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct State {
+    counted: Mutex<Counted>,
+}
+
+#[derive(Default)]
+struct Counted {
+    /// Last known resource version of every object that was written.
+    versions: HashMap<String, String>,
+    writes: Vec<String>,
+    /// Paths that were read.
+    reads: BTreeSet<String>,
+    strike_after: Option<usize>,
+    strike: Option<Strike>,
+}
+
+impl Proxy {
+    /// Starts one.
+    ///
+    /// # Errors
+    /// No local port.
+    pub async fn start(client: Client) -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.context("a local port")?;
+        let address = listener.local_addr()?;
+        let state = Arc::new(State::default());
+        let shared = Arc::clone(&state);
+        let serving = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (client, state) = (client.clone(), Arc::clone(&shared));
+                tokio::spawn(async move {
+                    let service = service_fn(move |request| forward(client.clone(), Arc::clone(&state), request));
+                    let http = hyper::server::conn::http1::Builder::new();
+                    // A connection that breaks is the operator's death, or the test's end.
+                    let _ = http.serve_connection(TokioIo::new(stream), service).await;
+                });
+            }
+        });
+        Ok(Self { address, state, serving })
+    }
+
+    /// Counts from zero again, and strikes after the write of this number (from 1).
+    pub fn arm(&self, after: usize, strike: Strike) {
+        let mut counted = self.state.lock();
+        counted.writes.clear();
+        counted.strike_after = Some(after);
+        counted.strike = Some(strike);
+    }
+
+    /// Counts from zero again and never strikes.
+    pub fn disarm(&self) {
+        let mut counted = self.state.lock();
+        counted.writes.clear();
+        counted.reads.clear();
+        counted.strike = None;
+    }
+
+    /// The writes since then that changed something: method and path.
+    pub fn writes(&self) -> Vec<String> {
+        self.state.lock().writes.clone()
+    }
+
+    /// How many paths that end so were read since the last [`Self::disarm`].
+    pub fn reads_of(&self, ending: &str) -> usize {
+        self.state.lock().reads.iter().filter(|path| path.ends_with(ending)).count()
+    }
+
+    /// Whether it has struck.
+    pub fn has_struck(&self) -> bool {
+        let counted = self.state.lock();
+        counted.strike_after.is_some() && counted.strike.is_none()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+impl State {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Counted> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes an acknowledged write, and strikes if it is the one.
+    fn wrote(&self, method: &Method, path: &str, version: Option<String>) {
+        let mut counted = self.lock();
+        let object = path.trim_end_matches("/status").to_owned();
+        let unchanged =
+            method == Method::PATCH && version.is_some() && counted.versions.get(&object) == version.as_ref();
+        if let Some(version) = version {
+            counted.versions.insert(object, version);
+        }
+        if unchanged {
+            return;
+        }
+        counted.writes.push(format!("{method} {path}"));
+        if counted.strike_after == Some(counted.writes.len())
+            && let Some(strike) = counted.strike.take()
+        {
+            drop(counted);
+            strike();
+        }
+    }
+
+    /// Remembers what is read, so that an apply that changes nothing is no write.
+    fn read(&self, path: &str, version: Option<String>) {
+        self.lock().reads.insert(path.to_owned());
+        if let Some(version) = version {
+            self.lock().versions.insert(path.to_owned(), version);
+        }
+    }
+}
+
+async fn forward(client: Client, state: Arc<State>, request: Request<Incoming>) -> Result<Answer, Infallible> {
+    Ok(pass(client, state, request).await.unwrap_or_else(|error| {
+        let text = Full::new(Bytes::from(format!("{error:#}"))).map_err(|never| match never {}).boxed_unsync();
+        let mut answer = Response::new(text);
+        *answer.status_mut() = StatusCode::BAD_GATEWAY;
+        answer
+    }))
+}
+
+async fn pass(client: Client, state: Arc<State>, request: Request<Incoming>) -> Result<Answer> {
+    let (mut parts, body) = request.into_parts();
+    let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
+    let body = body.collect().await?.to_bytes();
+    for hop in [http::header::HOST, http::header::CONNECTION, http::header::ACCEPT_ENCODING] {
+        parts.headers.remove(hop);
+    }
+    let answer = client.send(Request::from_parts(parts, Body::from(body))).await?;
+    let is_write = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE].contains(&method);
+    let is_object = !path.ends_with("/leases") && !path.contains("/leases/") && !path.contains("/events");
+    let watches = answer.headers().get(http::header::CONTENT_LENGTH).is_none() && !is_write;
+    if watches || !is_object || !answer.status().is_success() {
+        return Ok(answer.map(|body| body.map_err(Into::into).boxed_unsync()));
+    }
+    let (head, body) = answer.into_parts();
+    let bytes = body.collect().await.map_err(|error| anyhow::anyhow!("{error}"))?.to_bytes();
+    let object: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    let version =
+        object["metadata"]["resourceVersion"].as_str().filter(|_| object["items"].is_null()).map(str::to_owned);
+    if is_write {
+        state.wrote(&method, &path, version);
+    } else {
+        state.read(&path, version);
+    }
+    let body = Full::new(bytes).map_err(|never| match never {}).boxed_unsync();
+    Ok(Response::from_parts(head, body))
+}
