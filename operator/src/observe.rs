@@ -12,6 +12,7 @@ use kube::{
     api::{ListParams, PartialObjectMeta},
     core::DynamicObject,
 };
+use recommender_crds::Recommender;
 use sidecar_contract::{ModelReport, RunResult, ServingConfig};
 
 use crate::{
@@ -95,6 +96,17 @@ impl Observed {
         let serving = self.pods.iter().filter(|pod| pod.component == Some(Component::Serving) && pod.running);
         serving.map(|pod| pod.name.as_str()).collect()
     }
+}
+
+/// The API server's own copy of a Recommender, if it is still there.
+///
+/// # Errors
+/// The API server.
+pub async fn recommender(context: &Context, woken: &Recommender) -> Result<Option<Recommender>, Error> {
+    let namespace = woken.namespace().ok_or(Error::Incomplete("namespace"))?;
+    let name = woken.name_any();
+    let api: Api<Recommender> = Api::namespaced(context.client.clone(), &namespace);
+    api.get_opt(&name).await.map_err(Error::api(format!("cannot read Recommender {namespace}/{name}")))
 }
 
 /// Reads it all.

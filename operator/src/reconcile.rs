@@ -26,11 +26,15 @@ const SOON: Duration = Duration::from_secs(2);
 /// A store that keeps a deleted Recommender from going is asked again after this.
 const DELETION_PAUSE: Duration = Duration::from_secs(30);
 
-/// Brings a Recommender one step nearer to its spec.
+/// Brings a Recommender one step nearer to its spec. What woke it up says which one; what is done follows from the API
+/// server's own copy, since a watch may be behind: nothing is made, promoted or deleted on old news.
 ///
 /// # Errors
 /// The world misbehaved; the caller tries again with a back-off.
-pub async fn reconcile(recommender: &Recommender, context: &Arc<Context>) -> Result<Action, Error> {
+pub async fn reconcile(woken: &Recommender, context: &Arc<Context>) -> Result<Action, Error> {
+    let Some(recommender) = &observe::recommender(context, woken).await? else {
+        return Ok(Action::await_change()); // It is gone.
+    };
     let now = Timestamp::now();
     let before = recommender.status.clone().unwrap_or_default();
     let generation = recommender.metadata.generation.unwrap_or_default();

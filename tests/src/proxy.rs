@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{
     body::{Bytes, Incoming},
     service::service_fn,
@@ -44,6 +44,10 @@ struct Counted {
     writes: Vec<String>,
     /// Paths that were read.
     reads: BTreeSet<String>,
+    /// Lists of Recommenders, in the order of time.
+    lists: Vec<Bytes>,
+    /// What lists of Recommenders are answered with, if not the truth.
+    old_news: Option<Bytes>,
     strike_after: Option<usize>,
     strike: Option<Strike>,
 }
@@ -98,6 +102,28 @@ impl Proxy {
         self.state.lock().reads.iter().filter(|path| path.ends_with(ending)).count()
     }
 
+    /// How many lists of Recommenders have passed, each a moment of the past.
+    pub fn moments(&self) -> usize {
+        self.state.lock().lists.len()
+    }
+
+    /// From now on lists of Recommenders are what they were at this moment, and watches bring nothing.
+    pub fn only_old_news(&self, moment: usize) {
+        let mut counted = self.state.lock();
+        counted.old_news = counted.lists.get(moment).cloned();
+    }
+
+    /// Notes the present list of Recommenders as a moment, as an operator's own list would be.
+    ///
+    /// # Errors
+    /// The API server.
+    pub async fn note_moment(&self, client: &Client, namespace: &str) -> Result<()> {
+        let path = format!("/apis/recmesh.dev/v1alpha1/namespaces/{namespace}/recommenders");
+        let text = client.request_text(Request::get(path).body(Vec::new())?).await?;
+        self.state.lock().lists.push(Bytes::from(text));
+        Ok(())
+    }
+
     /// Whether it has struck.
     pub fn has_struck(&self) -> bool {
         let counted = self.state.lock();
@@ -148,8 +174,7 @@ impl State {
 
 async fn forward(client: Client, state: Arc<State>, request: Request<Incoming>) -> Result<Answer, Infallible> {
     Ok(pass(client, state, request).await.unwrap_or_else(|error| {
-        let text = Full::new(Bytes::from(format!("{error:#}"))).map_err(|never| match never {}).boxed_unsync();
-        let mut answer = Response::new(text);
+        let mut answer = Response::new(whole(Bytes::from(format!("{error:#}"))));
         *answer.status_mut() = StatusCode::BAD_GATEWAY;
         answer
     }))
@@ -159,6 +184,15 @@ async fn pass(client: Client, state: Arc<State>, request: Request<Incoming>) -> 
     let (mut parts, body) = request.into_parts();
     let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
     let body = body.collect().await?.to_bytes();
+    let old_news = state.lock().old_news.clone();
+    if let Some(list) = old_news.filter(|_| method == Method::GET && path.ends_with("/recommenders")) {
+        let watches = parts.uri.query().is_some_and(|query| query.contains("watch="));
+        let body = if watches { silence() } else { whole(list) };
+        let mut answer = Response::new(body);
+        let json = http::HeaderValue::from_static("application/json");
+        answer.headers_mut().insert(http::header::CONTENT_TYPE, json);
+        return Ok(answer);
+    }
     for hop in [http::header::HOST, http::header::CONNECTION, http::header::ACCEPT_ENCODING] {
         parts.headers.remove(hop);
     }
@@ -179,6 +213,14 @@ async fn pass(client: Client, state: Arc<State>, request: Request<Incoming>) -> 
     } else {
         state.read(&path, version);
     }
-    let body = Full::new(bytes).map_err(|never| match never {}).boxed_unsync();
-    Ok(Response::from_parts(head, body))
+    Ok(Response::from_parts(head, whole(bytes)))
+}
+
+fn whole(bytes: Bytes) -> UnsyncBoxBody<Bytes, Failure> {
+    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// A body that neither brings anything nor ends.
+fn silence() -> UnsyncBoxBody<Bytes, Failure> {
+    StreamBody::new(futures::stream::pending::<Result<hyper::body::Frame<Bytes>, Failure>>()).boxed_unsync()
 }
