@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo down test check fmt bench bench-overload soak
+.PHONY: help demo down test check fmt bench bench-overload soak bench-fleet
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,13 +23,16 @@ test: ## all tests, up to a real node and a real Prometheus (Linux, root)
 	@tests/run
 
 soak: ## the long form of the tests that have one: outages of minutes, many retrainings (Linux, root)
-	@RECMESH_SOAK_DOWN_SECONDS=300 RECMESH_SOAK_RETRAININGS=10 tests/run
+	@RECMESH_SOAK_DOWN_SECONDS=300 RECMESH_SOAK_RETRAININGS=10 RECMESH_SOAK_EVERY_CELL=1 tests/run
 
 fmt: ## format the code
 	cargo fmt --all
 
 bench: ## benchmarks of the factorization: TRAIN=… TEST=…, see tests/bench/run
 	@TRAIN=$(TRAIN) TEST=$(TEST) tests/bench/run
+
+bench-fleet: ## what 2,000 Recommenders cost the operator, on a local cluster of its own (Linux, root)
+	@tests/bench/fleet
 
 bench-overload: ## what a sidecar does below, at and above its capacity (two processors or more)
 	@tests/bench/overload

@@ -1,7 +1,7 @@
 //! Crash at every write: for each write that the operator makes in a story, something is killed right after it, and the end
 //! must be that of the story without a crash.
 //!
-//! `RECMESH_SOAK=1` runs every cell; otherwise one cell in [`SAMPLE`] runs, and another one each day. The operator runs as
+//! `RECMESH_SOAK_EVERY_CELL=1` runs every cell; otherwise one cell in [`SAMPLE`] runs, and another one each day. The operator runs as
 //! a process of this machine behind a proxy that counts its writes; everything else is the real cluster's.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // A test may fail loudly.
@@ -103,7 +103,7 @@ async fn all(cluster: &Cluster) -> Result<()> {
 
 /// Which cells run: all of them, or a fifth that is another one each day.
 fn sample() -> (usize, usize) {
-    if std::env::var_os("RECMESH_SOAK").is_some() {
+    if std::env::var_os("RECMESH_SOAK_EVERY_CELL").is_some() {
         return (1, 0);
     }
     let days = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs() / 86_400);
