@@ -111,6 +111,8 @@ words! {
         TrainingRunning,
         /// A run is to start.
         TrainingPending,
+        /// Other Recommenders train first.
+        TrainingQueued,
         /// A run failed, and is tried again.
         TrainingFailed,
         /// A run took longer than `training.deadline`.

@@ -16,12 +16,6 @@ pub const NOT_YET: &[Rule] = &[
         message: "algorithm.bpr comes with a later version; use als: {}",
     },
     Rule {
-        at: &["spec.training"],
-        rule: "!has(self.schedule)",
-        message: "training.schedule comes with a later version; until then kubectl annotate --overwrite \
-                  recommender <name> recmesh.dev/retrain-at=<time> trains again",
-    },
-    Rule {
         at: &["spec.serving.fallback"],
         rule: "self.all(source, source == 'popular')",
         message: "serving.fallback: others than popular come with a later version; use [popular]",

@@ -16,6 +16,23 @@ pub struct Rule {
 const SOURCES: &[&str] = &["spec.data.source", "spec.data.items.source"];
 const RESOURCES: &[&str] = &["spec.serving.resources", "spec.training.resources"];
 
+/// One field of cron, of which this is a single value.
+macro_rules! cron {
+    ($value:literal) => {
+        concat!(
+            "([*]|",
+            $value,
+            "(-",
+            $value,
+            ")?)(/[1-9][0-9]?)?(,([*]|",
+            $value,
+            "(-",
+            $value,
+            ")?)(/[1-9][0-9]?)?)*"
+        )
+    };
+}
+
 /// What never makes sense.
 pub const RULES: &[Rule] = &[
     Rule {
@@ -123,7 +140,19 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         at: &["spec.training"],
-        rule: "!has(self.schedule) || self.schedule.matches('^([0-9A-Za-z*/,-]+ +){4}[0-9A-Za-z*/,-]+$')",
+        rule: concat!(
+            "!has(self.schedule) || self.schedule.matches('^",
+            cron!("[0-5]?[0-9]"),
+            " +",
+            cron!("([01]?[0-9]|2[0-3])"),
+            " +",
+            cron!("(0?[1-9]|[12][0-9]|3[01])"),
+            " +",
+            cron!("(0?[1-9]|1[0-2]|[A-Za-z]{3})"),
+            " +",
+            cron!("([0-7]|[A-Za-z]{3})"),
+            "$')"
+        ),
         message: "training.schedule: five fields of cron (minute, hour, day of the month, month, day of the week), for \
                   example \"0 3 * * *\"",
     },
@@ -131,6 +160,20 @@ pub const RULES: &[Rule] = &[
         at: &["spec.training"],
         rule: "!has(self.timeZone) || has(self.schedule)",
         message: "training.timeZone goes with schedule only: remove it, or set schedule",
+    },
+    Rule {
+        at: &["spec.training"],
+        rule: "self.startingDeadline.matches('^([0-9]{1,6}[hms])+$') && \
+               duration(self.startingDeadline) >= duration('10s') && duration(self.startingDeadline) <= duration('168h')",
+        message: "training.startingDeadline: from 10s to 168h, in whole h, m and s, for example 12h",
+    },
+    Rule {
+        at: &["spec.training"],
+        rule: "!has(self.dataCheckInterval) || self.dataCheckInterval.matches('^([0-9]{1,6}[hms])+$') && \
+               (duration(self.dataCheckInterval) == duration('0s') || \
+               duration(self.dataCheckInterval) >= duration('1m') && \
+               duration(self.dataCheckInterval) <= duration('168h'))",
+        message: "training.dataCheckInterval: from 1m to 168h, in whole h, m and s, for example 15m; or 0s for never",
     },
     Rule {
         at: &["spec.training"],

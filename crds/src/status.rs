@@ -35,6 +35,10 @@ pub struct RecommenderStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_run_time: Option<Time>,
 
+    /// The value of the annotation recmesh.dev/retrain-at that was honoured last; it is not honoured again.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub last_handled_retrain_at: String,
+
     /// Runs of the present attempt that failed one after another.
     pub failures: u32,
 

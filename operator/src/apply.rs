@@ -62,12 +62,12 @@ pub async fn create_job(context: &Context, namespace: &str, job: &Child) -> Resu
     }
 }
 
-/// Deletes a Job and its pods.
+/// Deletes a Job, which stays until its pods are gone: a run that may still commit keeps its number.
 ///
 /// # Errors
 /// The API server; a Job that is gone is no error.
 pub async fn delete_job(context: &Context, namespace: &str, name: &str) -> Result<(), Error> {
-    match api(context, namespace, Kind::Job).delete(name, &DeleteParams::background()).await {
+    match api(context, namespace, Kind::Job).delete(name, &DeleteParams::foreground()).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
         Err(error) => Err(Error::api(format!("cannot delete Job {namespace}/{name}"))(error)),

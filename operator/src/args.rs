@@ -4,6 +4,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::decide::{Backoff, Rhythm};
+
 /// The operator of Recmesh.
 #[derive(Debug, Parser)]
 #[command(name = "recmesh-operator", version, about)]
@@ -79,12 +81,24 @@ pub struct Settings {
     /// Recommenders whose pods may change at once: a new model, or a new pod template.
     #[arg(long, default_value_t = 10)]
     pub rollouts_max: usize,
+    /// Recommenders that may train at once; the others wait their turn.
+    #[arg(long, default_value_t = 20)]
+    pub trainings_max: usize,
+    /// Seconds from one look at a Recommender's data to the next, where it says nothing else; 0 for never.
+    #[arg(long, default_value_t = 3600)]
+    pub data_check_seconds: u64,
     /// Elect a leader; needed with more than one replica.
     #[arg(long)]
     pub leader_election: bool,
 }
 
 impl Settings {
+    /// When to train, as far as it is the operator's to say.
+    pub fn rhythm(&self) -> Rhythm {
+        let backoff = Backoff { min: self.retry_seconds_min, max: self.retry_seconds_max };
+        Rhythm { backoff, data_check_seconds: self.data_check_seconds }
+    }
+
     /// [`Self::resync_seconds`] as a duration.
     pub fn resync(&self) -> Duration {
         Duration::from_secs(self.resync_seconds)

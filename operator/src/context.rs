@@ -12,7 +12,10 @@ use sidecar_contract::{
 };
 use tokio::sync::Semaphore;
 
-use crate::{args::Settings, desired::StoreSecrets, metrics::Metrics, rollouts::Rollouts, store_root::StoreRoot};
+use crate::{
+    args::Settings, desired::StoreSecrets, metrics::Metrics, rollouts::Rollouts, store_root::StoreRoot,
+    trainings::Trainings,
+};
 
 /// Shared by all reconciles.
 pub struct Context {
@@ -30,6 +33,8 @@ pub struct Context {
     pub recorder: Recorder,
     /// Places for rollouts.
     pub rollouts: Rollouts,
+    /// Places for trainings.
+    pub trainings: Trainings,
     /// Reconciles that may run at once.
     pub slots: Semaphore,
     runs: Mutex<HashMap<String, Vec<RunResult>>>,
@@ -47,6 +52,7 @@ impl Context {
         http: reqwest::Client,
     ) -> Self {
         let rollouts = Rollouts::new(settings.rollouts_max);
+        let trainings = Trainings::new(settings.trainings_max);
         let slots = Semaphore::new(usize::from(settings.concurrency.max(1)));
         Self {
             client,
@@ -56,6 +62,7 @@ impl Context {
             metrics,
             recorder,
             rollouts,
+            trainings,
             slots,
             runs: Mutex::default(),
             sweeps: Mutex::default(),

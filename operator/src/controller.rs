@@ -2,14 +2,16 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use futures::{FutureExt, StreamExt, future::join_all};
+use futures::{FutureExt, Stream, StreamExt, future::join_all, stream};
 use k8s_openapi::api::{
     apps::v1::Deployment,
     batch::v1::Job,
     core::v1::{ConfigMap, Pod, Service},
 };
+use k8s_openapi::jiff::Timestamp;
 use kube::{
     Api, Resource, ResourceExt,
+    api::ListParams,
     core::{DeserializeGuard, NamespaceResourceScope},
     runtime::{
         Controller,
@@ -19,12 +21,15 @@ use kube::{
     },
 };
 use recommender_crds::Recommender;
+use tokio::sync::broadcast::error::RecvError;
 
 use crate::{
     context::Context,
     error::{Error, chain},
-    names::RECOMMENDER_LABEL,
+    names::{Component, RECOMMENDER_LABEL, component_label},
+    observe::has_ended,
     reconcile::reconcile,
+    trainings::Who,
 };
 
 /// Changes that come together are one reconcile.
@@ -44,6 +49,9 @@ pub async fn run(context: Arc<Context>, stop: impl Future<Output = ()> + Send + 
         .map(|scope| Controller::new(api::<Guarded>(&context, scope.as_deref()), watcher::Config::default()))
         .collect();
     let stores: Vec<_> = controllers.iter().map(Controller::store).collect();
+    if let Err(error) = count_running(&context, &scopes).await {
+        tracing::warn!(error = chain(&error), "the runs under way are not known yet; each Recommender counts its own");
+    }
     let stop = stop.shared();
     let runs = controllers.into_iter().zip(&scopes).map(|(controller, scope)| {
         let scope = scope.as_deref();
@@ -56,6 +64,7 @@ pub async fn run(context: Arc<Context>, stop: impl Future<Output = ()> + Send + 
             .owns(api::<ConfigMap>(&context, scope), labelled.clone())
             .owns(api::<Service>(&context, scope), labelled.clone())
             .watches(api::<Pod>(&context, scope), labelled, |pod| owner_of(&pod))
+            .reconcile_on(turns(&context, scope))
             .graceful_shutdown_on(stop.clone())
             .run(step, error_policy, Arc::clone(&context))
             .for_each(|outcome| {
@@ -79,11 +88,49 @@ where
     namespace.map_or_else(|| Api::all(client.clone()), |namespace| Api::namespaced(client.clone(), namespace))
 }
 
+/// Recommenders that waited for a place to train, as their turn comes.
+fn turns(context: &Context, scope: Option<&str>) -> impl Stream<Item = ObjectRef<Guarded>> + Send + 'static {
+    let scope = scope.map(str::to_owned);
+    let wakes = stream::unfold(context.trainings.wakes(), |mut wakes| async {
+        loop {
+            match wakes.recv().await {
+                Ok(who) => return Some((who, wakes)),
+                // Who was missed looks again by itself.
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    });
+    let mine = move |who: &Who| scope.as_ref().is_none_or(|scope| *scope == who.namespace);
+    wakes.filter(move |who| std::future::ready(mine(who))).map(|who| ObjectRef::new(&who.name).within(&who.namespace))
+}
+
+/// Counts the runs that are under way, so that a new operator does not start as many again.
+///
+/// # Errors
+/// The API server.
+async fn count_running(context: &Context, scopes: &[Option<String>]) -> Result<(), Error> {
+    let trainers =
+        ListParams::default().labels(&format!("{RECOMMENDER_LABEL},{}", component_label(Component::Trainer)));
+    for scope in scopes {
+        let jobs = api::<Job>(context, scope.as_deref()).list(&trainers).await;
+        for job in jobs.map_err(Error::api("cannot list Jobs"))?.items.iter().filter(|job| !has_ended(job)) {
+            let owner = job.owner_references().iter().find(|owner| owner.controller == Some(true));
+            let (Some(owner), Some(namespace)) = (owner, job.namespace()) else { continue };
+            let who = Who { uid: owner.uid.clone(), namespace, name: owner.name.clone() };
+            let deadline = job.spec.as_ref().and_then(|spec| spec.active_deadline_seconds).unwrap_or(0);
+            context.trainings.occupy(&who, Timestamp::now().as_second(), u64::try_from(deadline).unwrap_or(0));
+        }
+    }
+    Ok(())
+}
+
 /// Memory and series of deleted Recommenders go.
 fn forget_the_deleted(context: &Context, stores: &[Store<Guarded>]) {
     let there: Vec<_> = stores.iter().flat_map(Store::state).collect();
     let uids: BTreeSet<String> = there.iter().filter_map(|object| object.meta().uid.clone()).collect();
     context.forget_all_but(&|uid| uids.contains(uid));
+    context.trainings.keep_only(&|uid| uids.contains(uid), Timestamp::now().as_second());
     let names: BTreeSet<(String, String)> =
         there.iter().map(|object| (object.namespace().unwrap_or_default(), object.name_any())).collect();
     context.metrics.keep_only(&names);
@@ -100,7 +147,8 @@ async fn step(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Er
     let begin = std::time::Instant::now();
     let (namespace, name) = (guarded.namespace().unwrap_or_default(), guarded.name_any());
     let result = match &guarded.0 {
-        Ok(recommender) => reconcile(recommender, &context).await,
+        // On the heap: its steps hold much over their awaits.
+        Ok(recommender) => Box::pin(reconcile(recommender, &context)).await,
         Err(error) => {
             // One malformed object (stored under another CRD) must not stop the rest.
             tracing::error!(namespace, name, error = %error.error, "a Recommender cannot be read; fix or delete it");

@@ -9,6 +9,8 @@ pub const MANAGER: &str = "recmesh-operator";
 pub const RECOMMENDER_LABEL: &str = "recmesh.dev/recommender";
 /// Label of a Job: the hash of what it tries.
 pub const ATTEMPT_LABEL: &str = "recmesh.dev/attempt";
+/// Label of a Job: the hash of what was wanted when it was made.
+pub const WANTED_LABEL: &str = "recmesh.dev/wanted";
 /// Label of a Job: its run's number.
 pub const RUN_LABEL: &str = "recmesh.dev/run";
 /// Annotation of serving pods that makes kubelet refresh the mounted config.
@@ -98,6 +100,11 @@ pub fn labels(recommender: &str, component: Component) -> Value {
         "app.kubernetes.io/managed-by": MANAGER,
         RECOMMENDER_LABEL: recommender,
     })
+}
+
+/// What selects a component's objects in a list.
+pub fn component_label(component: Component) -> String {
+    format!("app.kubernetes.io/component={}", component.as_str())
 }
 
 /// Immutable selector of a component's pods.

@@ -4,9 +4,14 @@ mod config;
 mod pods;
 mod reports;
 mod runs;
+mod secrets;
 
 use futures::future::try_join_all;
-use k8s_openapi::api::{apps::v1::Deployment, batch::v1::Job, core::v1::Pod};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    batch::v1::{Job, JobCondition},
+    core::v1::Pod,
+};
 use kube::{
     Api, ResourceExt,
     api::{ListParams, PartialObjectMeta},
@@ -19,10 +24,11 @@ use crate::{
     context::Context,
     desired::Kind,
     error::Error,
-    names::{ATTEMPT_LABEL, Component, Names, RECOMMENDER_LABEL, RUN_LABEL, TEMPLATE_HASH_ANNOTATION},
+    names::{ATTEMPT_LABEL, Component, Names, RECOMMENDER_LABEL, RUN_LABEL, TEMPLATE_HASH_ANNOTATION, WANTED_LABEL},
     validate::Plan,
 };
 pub use pods::{PodFacts, Trouble};
+pub use secrets::secret_versions;
 
 /// How a Job stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +50,10 @@ pub struct JobFacts {
     pub run: u32,
     /// Hash of its attempt.
     pub attempt: String,
+    /// Hash of what was wanted when it was made.
+    pub wanted: String,
+    /// Whether it is being deleted.
+    pub deleted: bool,
     /// How it stands.
     pub state: JobState,
     /// End, in seconds since 1970; 0 while it runs.
@@ -165,16 +175,25 @@ async fn taken_names(context: &Context, plan: &Plan) -> Result<Vec<String>, Erro
     Ok(try_join_all(looks).await?.into_iter().flatten().collect())
 }
 
+/// Whether a Job has succeeded or failed for good.
+pub fn has_ended(job: &Job) -> bool {
+    end(job).is_some()
+}
+
+fn end(job: &Job) -> Option<&JobCondition> {
+    let conditions = job.status.as_ref()?.conditions.as_ref()?;
+    conditions.iter().find(|c| c.status == "True" && (c.type_ == "Complete" || c.type_ == "Failed"))
+}
+
 fn job_facts(job: &Job) -> Option<JobFacts> {
     let labels = job.labels();
-    let status = job.status.as_ref();
-    let ended = status.and_then(|s| s.conditions.as_ref()).and_then(|conditions| {
-        conditions.iter().find(|c| c.status == "True" && (c.type_ == "Complete" || c.type_ == "Failed"))
-    });
+    let ended = end(job);
     Some(JobFacts {
         name: job.name_any(),
         run: labels.get(RUN_LABEL)?.parse().ok()?,
         attempt: labels.get(ATTEMPT_LABEL)?.clone(),
+        wanted: labels.get(WANTED_LABEL).cloned().unwrap_or_default(),
+        deleted: job.metadata.deletion_timestamp.is_some(),
         state: match ended.map(|c| c.type_.as_str()) {
             Some("Complete") => JobState::Succeeded,
             Some(_) => JobState::Failed,

@@ -4,13 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::Action;
-use recommender_crds::{Reason, Recommender};
+use recommender_crds::{Reason, Recommender, RecommenderStatus};
 use sidecar_contract::ServingConfig;
 
 use crate::{
     apply, collect,
     context::Context,
-    decide::{self, Backoff, Choice, Named, Serving, Training},
+    decide::{self, Choice, Named, Past, Serving, Training},
     deletion::{self, Farewell},
     desired::{self, Child, Kind},
     error::Error,
@@ -18,11 +18,14 @@ use crate::{
     observe::{self, Observed},
     publish::publish,
     status::{self, Facts},
+    trainings::Who,
     validate::{Plan, validate},
 };
 
 /// While pods start or load, they are looked at this often.
 const SOON: Duration = Duration::from_secs(2);
+/// Who waits for a place to train is woken; should that be missed, this is when to look again.
+const QUEUE_PAUSE: Duration = Duration::from_mins(1);
 /// A store that keeps a deleted Recommender from going is asked again after this.
 const DELETION_PAUSE: Duration = Duration::from_secs(30);
 
@@ -50,7 +53,7 @@ pub async fn reconcile(woken: &Recommender, context: &Arc<Context>) -> Result<Ac
             }
         };
     }
-    let plan = match validate(recommender) {
+    let mut plan = match validate(recommender) {
         Ok(plan) => plan,
         Err(problems) => {
             publish(context, recommender, &stalled(Reason::InvalidSpec, problems.join("; "))).await?;
@@ -60,6 +63,8 @@ pub async fn reconcile(woken: &Recommender, context: &Arc<Context>) -> Result<Ac
     if deletion::hold(context, recommender).await? {
         return Ok(Action::requeue(Duration::ZERO)); // The object changed: what was read is old.
     }
+    plan.secret_versions = observe::secret_versions(context, &plan).await?;
+    let plan = plan;
     let mut observed = observe::observe(context, &plan).await?;
     if !observed.taken.is_empty() {
         let message = format!(
@@ -69,7 +74,7 @@ pub async fn reconcile(woken: &Recommender, context: &Arc<Context>) -> Result<Ac
         publish(context, recommender, &stalled(Reason::NameTaken, message)).await?;
         return Ok(Action::requeue(jittered(context.settings.resync())));
     }
-    let training = train(context, &plan, &observed, now).await?;
+    let training = train(context, &plan, &observed, &before, now).await?;
     let served = serve(context, &plan, &observed, now).await?;
     collect(context, &plan, &mut observed, &served.serving, now).await?;
     let facts = Facts {
@@ -78,46 +83,71 @@ pub async fn reconcile(woken: &Recommender, context: &Arc<Context>) -> Result<Ac
         training: &training,
         serving: &served.serving,
         queued: served.queued,
+        trainings_max: context.trainings.places(),
         before: &before,
     };
     let computed = status::compute(facts, now);
     if status::has_rolled_out(facts) && !served.behind {
         context.rollouts.release(&plan.uid);
     }
-    let waits =
-        recommender_crds::condition::is_true(&computed.conditions, recommender_crds::ConditionType::Reconciling);
+    let waits = status::is_settling(&plan, &computed);
     publish(context, recommender, &computed).await?;
-    let pause = match training {
-        Training::Wait { seconds } => Duration::from_secs(seconds + 1).min(context.settings.resync()),
+    let regular = jittered(context.settings.resync());
+    Ok(Action::requeue(match training {
         _ if waits || served.behind || observed.runs.is_err() => SOON,
-        _ => context.settings.resync(),
-    };
-    Ok(Action::requeue(if pause == SOON { pause } else { jittered(pause) }))
+        Training::Wait { seconds } => Duration::from_secs(seconds.saturating_add(1)).min(regular),
+        Training::Idle { next: Some(next) } => {
+            let seconds = u64::try_from(next.saturating_sub(now.as_second())).unwrap_or(0);
+            Duration::from_secs(seconds.max(1)).min(regular)
+        }
+        Training::Queued => jittered(QUEUE_PAUSE),
+        Training::Idle { next: None }
+        | Training::Running { .. }
+        | Training::Replace { .. }
+        | Training::Start { .. } => regular,
+    }))
 }
 
 /// Decides about training, and does it.
-async fn train(context: &Context, plan: &Plan, observed: &Observed, now: Timestamp) -> Result<Training, Error> {
+async fn train(
+    context: &Context,
+    plan: &Plan,
+    observed: &Observed,
+    before: &RecommenderStatus,
+    now: Timestamp,
+) -> Result<Training, Error> {
+    let (now, deadline) = (now.as_second(), plan.training.deadline.as_secs());
+    let who = Who { uid: plan.uid.clone(), namespace: plan.namespace.clone(), name: plan.name.clone() };
     let Ok(results) = &observed.runs else {
         // What is trained is unknown: starting a run now could train what is there.
         let running = observed.jobs.iter().find(|job| job.state == observe::JobState::Running);
-        return Ok(running.map_or(Training::Idle, |job| Training::Running { job: job.name.clone() }));
+        return Ok(running.map_or(Training::Idle { next: None }, |job| Training::Running { job: job.name.clone() }));
     };
-    let backoff = Backoff { min: context.settings.retry_seconds_min, max: context.settings.retry_seconds_max };
-    let decision = decide::training(plan, results, &observed.jobs, backoff, now.as_second());
+    let past = Past { results, jobs: &observed.jobs, before };
+    let decision = decide::training(plan, past, context.settings.rhythm(), now);
     match &decision {
-        Training::Replace { job } => apply::delete_job(context, &plan.namespace, job).await?,
-        Training::Start { run, known_data_version } => {
+        Training::Replace { job } => {
+            context.trainings.occupy(&who, now, deadline);
+            if observed.jobs.iter().any(|known| known.name == *job && !known.deleted) {
+                apply::delete_job(context, &plan.namespace, job).await?;
+            }
+        }
+        Training::Running { .. } => context.trainings.occupy(&who, now, deadline),
+        Training::Start { .. } if !context.trainings.claim(&who, now, deadline) => return Ok(Training::Queued),
+        Training::Start { run, cause, known_data_version } => {
             // What the Job mounts must be there first.
             let early = desired::prerequisites(plan, &context.store_secrets(&plan.namespace, &plan.name));
             apply::apply(context, &plan.namespace, &early).await?;
             let store = plan.store_owner().config(context);
             let mut config = decide::training_config(plan, run.clone(), store, known_data_version.clone());
+            config.decided_at = Some(now);
             config.incumbent = decide::incumbent(plan, results, observed.config.as_ref());
             let job = desired::training_job(plan, &context.settings, &config);
-            tracing::info!(namespace = plan.namespace, name = plan.name, run = %run, "starts a training run");
+            let cause = cause.as_str();
+            tracing::info!(namespace = plan.namespace, name = plan.name, run = %run, cause, "starts a training run");
             apply::create_job(context, &plan.namespace, &job).await?;
         }
-        Training::Idle | Training::Running { .. } | Training::Wait { .. } => {}
+        Training::Idle { .. } | Training::Queued | Training::Wait { .. } => context.trainings.release(&plan.uid, now),
     }
     Ok(decision)
 }

@@ -1,19 +1,20 @@
 //! From what was observed and decided to the status. Pure: the time is an argument.
 
 mod serving;
+mod training;
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use recommender_crds::{
-    ConditionType, HISTORY_ENTRIES_MAX, HistoryEntry, Interval, LastRun, Measurement, ModelMetrics, ModelStatus,
-    Reason, RecommenderStatus, Rows, RunOutcome as StatusOutcome,
+    ConditionType, HISTORY_ENTRIES_MAX, HistoryEntry, Interval, Measurement, ModelMetrics, ModelStatus, Reason,
+    RecommenderStatus,
     condition::{Verdict, merge},
 };
 use sidecar_contract::{Answers, Metrics, RunOutcome, RunResult, ports};
 
 use crate::{
     decide::{self, Serving, Training},
-    names::{Component, selector_text},
-    observe::{JobState, Observed},
+    names::selector_text,
+    observe::Observed,
     validate::Plan,
 };
 
@@ -30,6 +31,8 @@ pub struct Facts<'a> {
     pub serving: &'a Serving,
     /// A new model or template waits until other Recommenders have rolled out.
     pub queued: bool,
+    /// How many Recommenders may train at once.
+    pub trainings_max: usize,
     /// The status so far: transition times, and what stays said while the store is down.
     pub before: &'a RecommenderStatus,
 }
@@ -51,9 +54,13 @@ pub fn compute(facts: Facts<'_>, now: Timestamp) -> RecommenderStatus {
     if known {
         status.model = serving_model(facts);
         status.metric = status.model.as_ref().map(metric_text).unwrap_or_default();
-        status.last_run = last_run(facts);
-        status.failures = failures(facts);
+        status.last_run = training::last_run(facts);
+        status.failures = training::failures(facts);
+        status.last_handled_retrain_at = training::last_handled_retrain_at(facts);
         status.history = history(facts);
+        if let Training::Idle { next: Some(next) } = training {
+            status.next_run_time = time(*next);
+        }
         if let Training::Wait { seconds } = training {
             let at = now.as_second().saturating_add(i64::try_from(*seconds).unwrap_or(0));
             // Kept while it is about the same, so that every look does not write.
@@ -66,6 +73,7 @@ pub fn compute(facts: Facts<'_>, now: Timestamp) -> RecommenderStatus {
         status.metric.clone_from(&before.metric);
         status.last_run.clone_from(&before.last_run);
         status.failures = before.failures;
+        status.last_handled_retrain_at.clone_from(&before.last_handled_retrain_at);
         status.history.clone_from(&before.history);
         status.next_run_time.clone_from(&before.next_run_time);
     }
@@ -82,6 +90,13 @@ pub fn has_rolled_out(facts: Facts<'_>) -> bool {
         && settled
         && serving::model_loaded(facts).status == Some(true)
         && serving::available(facts).status == Some(true)
+}
+
+/// Whether pods are still to become what the status says that they should be.
+pub fn is_settling(plan: &Plan, status: &RecommenderStatus) -> bool {
+    let is_true = |kind| recommender_crds::condition::is_true(&status.conditions, kind);
+    let answers = is_true(ConditionType::ModelLoaded) && is_true(ConditionType::ServingAvailable);
+    is_true(ConditionType::Reconciling) || (plan.spec.serving.replicas > 0 && status.model.is_some() && !answers)
 }
 
 /// The status of a Recommender whose spec cannot be worked with, or whose children's names are taken: what serves is left
@@ -119,18 +134,28 @@ pub fn stalled(
 }
 
 fn verdicts(facts: Facts<'_>, status: &RecommenderStatus) -> Vec<Verdict> {
-    let Facts { plan, observed, training, .. } = facts;
-    let mut verdicts = vec![data_ready(facts), trained(facts), serving::gate(facts)];
+    let Facts { plan, observed, training, before, .. } = facts;
+    let mut verdicts = vec![training::data_ready(facts), training::trained(facts), serving::gate(facts)];
     let model_loaded = serving::model_loaded(facts);
     let available = serving::available(facts);
     let answers = model_loaded.status == Some(true) && available.status == Some(true);
     verdicts.push(serving::ready(facts, &model_loaded, &available));
     verdicts.extend(serving::rolled_back(facts));
-    let run_is_new = matches!(training, Training::Running { .. } | Training::Replace { .. } | Training::Start { .. })
-        && !known_trained(facts);
+    let trains = matches!(
+        training,
+        Training::Running { .. } | Training::Replace { .. } | Training::Start { .. } | Training::Queued
+    );
+    let run_is_new = trains && !training::known_trained(facts);
+    // What comes with a generation; a model that came by the schedule or with new data rolls out quietly.
+    let rolls_out_generation = before.observed_generation != plan.generation
+        || recommender_crds::condition::is_true(&before.conditions, ConditionType::Reconciling);
     let rolling = plan.spec.serving.replicas > 0 && !answers && status.model.is_some();
-    let reconciling = if run_is_new {
+    let reconciling = if run_is_new && *training == Training::Queued {
+        Some((Reason::TrainingQueued, "a model of this spec waits for other trainings"))
+    } else if run_is_new {
         Some((Reason::NewGeneration, "a model of this spec is being trained"))
+    } else if !rolls_out_generation {
+        None
     } else if facts.queued {
         Some((Reason::RolloutQueued, "other Recommenders roll out first; what serves goes on serving"))
     } else if rolling {
@@ -141,7 +166,8 @@ fn verdicts(facts: Facts<'_>, status: &RecommenderStatus) -> Vec<Verdict> {
     if let Some((reason, message)) = reconciling {
         verdicts.push(Verdict::is(ConditionType::Reconciling, reason, message));
     }
-    verdicts.extend(stall(facts));
+    verdicts.extend(training::stall(facts));
+    verdicts.extend(training::capacity(facts));
     if plan.spec.suspend || plan.spec.training.suspend {
         let message = "no new runs start; set suspend to false to go on";
         verdicts.push(Verdict::is(ConditionType::Suspended, Reason::SuspendedByUser, message));
@@ -156,182 +182,8 @@ fn verdicts(facts: Facts<'_>, status: &RecommenderStatus) -> Vec<Verdict> {
     verdicts
 }
 
-fn known_trained(facts: Facts<'_>) -> bool {
-    facts.observed.runs.as_ref().is_ok_and(|results| decide::is_trained(facts.plan, results))
-}
-
 fn results(facts: Facts<'_>) -> &[RunResult] {
     facts.observed.runs.as_deref().unwrap_or_default()
-}
-
-/// The newest finished run, if it failed and was of what is wanted now.
-fn failed_run(facts: Facts<'_>) -> Option<(&RunResult, &str, &str)> {
-    let newest = results(facts).iter().max_by_key(|r| r.run.number)?;
-    match &newest.outcome {
-        RunOutcome::Failed { reason, message } if newest.run.attempt == decide::attempt(facts.plan) => {
-            Some((newest, reason, message))
-        }
-        _ => None,
-    }
-}
-
-/// What keeps the training pod from running, if anything does.
-fn trainer_trouble(facts: Facts<'_>) -> Option<&crate::observe::Trouble> {
-    let Training::Running { .. } = facts.training else { return None };
-    let trainers = facts.observed.pods.iter().filter(|pod| pod.component == Some(Component::Trainer));
-    trainers.max_by_key(|pod| pod.run).and_then(|pod| pod.trouble.as_ref())
-}
-
-/// The Job of the present attempt that failed without a result, if it is the newest word.
-fn silent_failure(facts: Facts<'_>) -> Option<(&crate::observe::JobFacts, Reason, String)> {
-    let attempt = decide::attempt(facts.plan);
-    let job = facts
-        .observed
-        .jobs
-        .iter()
-        .filter(|j| j.state == JobState::Failed && j.attempt == attempt)
-        .max_by_key(|j| j.run)?;
-    if results(facts).iter().any(|r| r.run.number >= job.run) {
-        return None;
-    }
-    let pod = facts.observed.pods.iter().find(|pod| pod.run == Some(job.run));
-    if let Some(trouble) = pod.and_then(|pod| pod.trouble.as_ref()).filter(|t| t.reason == Reason::OOMKilled) {
-        let message = "the trainer was killed for memory; raise training.resources.limits.memory".to_owned();
-        return Some((job, trouble.reason, message));
-    }
-    if job.reason == "DeadlineExceeded" {
-        let message =
-            format!("the run took longer than training.deadline, {}; raise it", facts.plan.spec.training.deadline);
-        return Some((job, Reason::DeadlineExceeded, message));
-    }
-    let said = pod.and_then(|pod| pod.hint.as_ref()).map_or_else(|| job.message.clone(), |hint| hint.message.clone());
-    Some((job, Reason::TrainingFailed, said))
-}
-
-fn data_ready(facts: Facts<'_>) -> Verdict {
-    let kind = ConditionType::DataReady;
-    if let Some(trouble) = trainer_trouble(facts).filter(|t| t.reason == Reason::ReferenceNotFound) {
-        return Verdict::is_not(kind, trouble.reason, &*trouble.message);
-    }
-    if let Some((_, reason, message)) = failed_run(facts) {
-        if let Some(reason @ (Reason::DataInvalid | Reason::SourceNotFound | Reason::TooFewInteractions)) =
-            Reason::parse(reason)
-        {
-            return Verdict::is_not(kind, reason, message);
-        }
-        return Verdict::is(kind, Reason::DataRead, "the data was read by the last run");
-    }
-    let newest = results(facts).iter().max_by_key(|r| r.run.number);
-    match newest {
-        Some(result) => {
-            let rows = &result.rows;
-            let dropped: u64 = rows.dropped.values().sum();
-            let message =
-                format!("{} of {} rows kept, {dropped} dropped, {} merged", rows.kept, rows.read, rows.merged);
-            Verdict::is(kind, Reason::DataRead, message)
-        }
-        None => Verdict::unknown(kind, Reason::DataNotChecked, "no run has read the data yet"),
-    }
-}
-
-fn trained(facts: Facts<'_>) -> Verdict {
-    let kind = ConditionType::Trained;
-    if let Err(problem) = &facts.observed.runs {
-        let message = format!("the store does not answer, what is trained is unknown: {problem}");
-        return Verdict::unknown(kind, Reason::StoreUnreachable, message);
-    }
-    if let Some(trouble) = trainer_trouble(facts) {
-        return Verdict::is_not(kind, Reason::TrainingPending, &*trouble.message);
-    }
-    if known_trained(facts) {
-        let run = results(facts)
-            .iter()
-            .filter(|r| r.config_hash == decide::config_hash(facts.plan))
-            .map(|r| r.run.number)
-            .max();
-        let message = format!("run {} trained a model of this spec", run.unwrap_or_default());
-        return Verdict::is(kind, Reason::TrainingSucceeded, message);
-    }
-    let running =
-        matches!(facts.training, Training::Running { .. } | Training::Start { .. } | Training::Replace { .. });
-    let failure = failed_run(facts)
-        .map(|(_, reason, message)| (Reason::parse(reason).unwrap_or(Reason::TrainingFailed), message.to_owned()))
-        .or_else(|| silent_failure(facts).map(|(_, reason, message)| (reason, message)));
-    match (failure, facts.training) {
-        (Some((reason, message)), _) => Verdict::is_not(kind, reason, message),
-        (None, _) if running => Verdict::is_not(kind, Reason::TrainingRunning, "a run is under way"),
-        (None, _) => Verdict::is_not(kind, Reason::TrainingPending, "no run has made a model of this spec"),
-    }
-}
-
-/// What only the user can mend.
-fn stall(facts: Facts<'_>) -> Option<Verdict> {
-    let kind = ConditionType::Stalled;
-    if let Some(trouble) = trainer_trouble(facts).filter(|t| t.reason == Reason::ReferenceNotFound) {
-        return Some(Verdict::is(kind, trouble.reason, &*trouble.message));
-    }
-    if let Some(stall) = serving::pin_not_found(facts) {
-        return Some(stall);
-    }
-    if let Some((_, reason, message)) = failed_run(facts) {
-        return Some(Verdict::is(kind, Reason::parse(reason).unwrap_or(Reason::TrainingFailed), message));
-    }
-    // While a run may change that, nobody has to act.
-    let idle = matches!(facts.training, Training::Idle | Training::Wait { .. });
-    serving::nothing_may_serve(facts).filter(|_| idle)
-}
-
-fn failures(facts: Facts<'_>) -> u32 {
-    let attempt = decide::attempt(facts.plan);
-    let failed =
-        results(facts).iter().filter(|r| r.run.attempt == attempt && matches!(r.outcome, RunOutcome::Failed { .. }));
-    u32::try_from(failed.count()).unwrap_or(u32::MAX)
-}
-
-fn last_run(facts: Facts<'_>) -> Option<LastRun> {
-    let newest = results(facts).iter().max_by_key(|r| r.run.number);
-    let running = facts
-        .observed
-        .jobs
-        .iter()
-        .filter(|job| job.state == JobState::Running && newest.is_none_or(|r| job.run > r.run.number))
-        .max_by_key(|job| job.run);
-    if let Some(job) = running {
-        return Some(LastRun { number: job.run, attempt: job.attempt.clone(), ..LastRun::default() });
-    }
-    if let Some((job, reason, message)) = silent_failure(facts) {
-        return Some(LastRun {
-            number: job.run,
-            attempt: job.attempt.clone(),
-            outcome: StatusOutcome::Failed,
-            reason: reason.to_string(),
-            message,
-            finished_at: time(job.finished_at),
-            ..LastRun::default()
-        });
-    }
-    let result = newest?;
-    let (outcome, reason, message) = match &result.outcome {
-        RunOutcome::Trained { .. } => (StatusOutcome::Trained, String::new(), String::new()),
-        RunOutcome::Unchanged => (StatusOutcome::Unchanged, String::new(), String::new()),
-        RunOutcome::Failed { reason, message } => (StatusOutcome::Failed, reason.clone(), message.clone()),
-    };
-    Some(LastRun {
-        number: result.run.number,
-        attempt: result.run.attempt.clone(),
-        outcome,
-        reason,
-        message,
-        started_at: time(result.started_at),
-        finished_at: time(result.finished_at),
-        data_version: result.data_version.clone(),
-        rows: Some(Rows {
-            read: result.rows.read,
-            kept: result.rows.kept,
-            dropped: result.rows.dropped.clone(),
-            merged: result.rows.merged,
-        }),
-    })
 }
 
 fn history(facts: Facts<'_>) -> Vec<HistoryEntry> {

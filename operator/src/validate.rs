@@ -3,7 +3,7 @@
 //! The API server has checked the schema; what stands here catches objects that were stored under an older CRD, and turns
 //! the public API into the contract's terms.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use recommender_crds::{
     ChosenAlgorithm, Format, ItemsSpec, NAME_CHARS_MAX, Recommender, Signal, SourceSpec, Split, parse_seconds,
@@ -11,6 +11,7 @@ use recommender_crds::{
 use sidecar_contract::{Algorithm, AlsConfig, Column, Columns, Csv, EvaluationConfig, Items, Source, SplitKind, paths};
 
 use crate::names::{PROMOTE_ANNOTATION, RETRAIN_AT_ANNOTATION};
+use crate::schedule::Schedule;
 
 /// A Recommender that was checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +28,8 @@ pub struct Plan {
     pub training: Training,
     /// The spec itself, for pod settings and the gate.
     pub spec: recommender_crds::RecommenderSpec,
+    /// Versions of the Secrets that the trainer is given, by name; they are observed, and empty until then.
+    pub secret_versions: BTreeMap<String, String>,
     /// Value of the annotation that asks for a run.
     pub retrain_at: Option<String>,
     /// Value of the annotation that promotes a revision.
@@ -65,6 +68,12 @@ pub struct Training {
     pub seed: u64,
     /// Longest time of a run.
     pub deadline: Duration,
+    /// When runs start by themselves.
+    pub schedule: Option<Schedule>,
+    /// How late such a run may start.
+    pub starting_deadline: Duration,
+    /// Pause between two looks at the data, if the spec names one; zero for never.
+    pub data_check: Option<Duration>,
 }
 
 /// Checks a Recommender; every problem names the field and what to write instead.
@@ -86,13 +95,11 @@ pub fn validate(recommender: &Recommender) -> Result<Plan, Vec<String>> {
         Signal::Explicit => sidecar_contract::Signal::Explicit,
     };
     let algorithm = algorithm(spec, signal, &mut problems);
-    let deadline = parse_seconds(&spec.training.deadline).map_or_else(
-        |error| {
-            problems.push(format!("training.deadline: {:?}; {error}", spec.training.deadline));
-            Duration::ZERO
-        },
-        Duration::from_secs,
-    );
+    let deadline = duration(&spec.training.deadline, "training.deadline", &mut problems);
+    let starting_deadline = duration(&spec.training.starting_deadline, "training.startingDeadline", &mut problems);
+    let checks = spec.training.data_check_interval.as_ref();
+    let data_check = checks.map(|text| duration(text, "training.dataCheckInterval", &mut problems));
+    let schedule = schedule(&spec.training, &mut problems);
     let csv = csv(&spec.data.csv, "data.csv.delimiter", &mut problems);
     if let Some(store) = &spec.store
         && !store.url.as_deref().is_some_and(is_bucket)
@@ -120,6 +127,9 @@ pub fn validate(recommender: &Recommender) -> Result<Plan, Vec<String>> {
         },
         seed: spec.training.seed,
         deadline,
+        schedule,
+        starting_deadline,
+        data_check,
     };
     let annotation = |name: &str| meta.annotations.as_ref().and_then(|a| a.get(name)).cloned();
     Ok(Plan {
@@ -129,6 +139,7 @@ pub fn validate(recommender: &Recommender) -> Result<Plan, Vec<String>> {
         generation: meta.generation.unwrap_or_default(),
         training,
         spec: spec.clone(),
+        secret_versions: BTreeMap::new(),
         retrain_at: annotation(RETRAIN_AT_ANNOTATION),
         promote: annotation(PROMOTE_ANNOTATION),
         fallback: spec.serving.fallback.clone(),
@@ -138,6 +149,21 @@ pub fn validate(recommender: &Recommender) -> Result<Plan, Vec<String>> {
 fn is_bucket(url: &str) -> bool {
     let bucket = ["s3://", "gs://", "az://"].iter().find_map(|scheme| url.strip_prefix(scheme));
     bucket.is_some_and(|bucket| !bucket.is_empty() && !bucket.starts_with('/') && !bucket.contains(['?', '#']))
+}
+
+fn duration(text: &str, field: &str, problems: &mut Vec<String>) -> Duration {
+    parse_seconds(text).map_or_else(
+        |error| {
+            problems.push(format!("{field}: {text:?}; {error}"));
+            Duration::ZERO
+        },
+        Duration::from_secs,
+    )
+}
+
+fn schedule(training: &recommender_crds::TrainingSpec, problems: &mut Vec<String>) -> Option<Schedule> {
+    let parsed = Schedule::parse(training.schedule.as_deref()?, training.time_zone.as_deref());
+    parsed.map_err(|error| problems.push(format!("training.{error}"))).ok()
 }
 
 /// Subdirectory of the data mount for each source, so that interactions and items may share a kind.

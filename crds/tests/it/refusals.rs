@@ -87,6 +87,8 @@ fn replicas_belong_to_whoever_scaled_last(api: &ApiServer) {
 
 fn generous_resources_are_accepted(api: &ApiServer) {
     let specs = [
+        "{data: {source: {configMap: {name: a, key: r.csv}}}, training: {schedule: '*/15 0-6,22 1-31/2 jan,JUL Mon-fri', \
+         timeZone: America/Argentina/Buenos_Aires, startingDeadline: 6h, dataCheckInterval: 0s}}",
         "{data: {source: {url: 's3://shop/a/ratings'}, format: tsv, csv: {delimiter: \"\\t\"}}}",
         "{data: {source: {url: 's3://shop/r.csv'}, csv: {header: false}, columns: {user: 0, item: 1, rating: 2}}}",
         "{data: {source: {configMap: {name: a, key: r.csv}}}, algorithm: {als: {regularization: 0}}}",

@@ -1,11 +1,13 @@
 //! What is trained and what is tried, each as a hash: whether a model is due, and whether a failed run is tried again.
 
+use recommender_crds::PodSettings;
+use serde_json::{Map, Value, json};
 use sidecar_contract::{Digest, RunId, TrainingConfig, canonical_json, keys::FINGERPRINT_DIGITS, store::StoreConfig};
 
 use crate::validate::Plan;
 
-/// Version of the hashes below; raising it retrains everything, so it is raised only when what is trained changes.
-const HASH_VERSION: u32 = 1;
+/// Version of the hash of an attempt; raising it tries everything again that failed.
+const ATTEMPT_VERSION: u32 = 1;
 
 /// The training config of a run.
 pub fn training_config(
@@ -29,6 +31,7 @@ pub fn training_config(
         store,
         known_data_version,
         retrain_at: plan.retrain_at.clone(),
+        decided_at: None,
         incumbent: None,
     }
 }
@@ -39,24 +42,45 @@ pub fn config_hash(plan: &Plan) -> Digest {
     training_config(plan, RunId { number: 0, attempt: String::new() }, nowhere, None).config_hash()
 }
 
-/// Hash of what is tried: what is trained, and with which means. A failed attempt is tried again at once when it changes.
+/// Hash of what is wanted: what is trained, and with which means. A run of something else makes room for one of this.
+pub fn wanted(plan: &Plan) -> String {
+    short(means(plan))
+}
+
+/// Hash of what is tried: what is wanted, and the versions of the Secrets that the trainer is given. A failed attempt is tried
+/// again at once when it changes; one that runs goes on when only a Secret changed.
 pub fn attempt(plan: &Plan) -> String {
-    let mut means = serde_json::json!({
-        "version": HASH_VERSION,
-        "config": config_hash(plan),
-        "deadlineSeconds": plan.training.deadline.as_secs(),
-        "pod": plan.spec.training.pod,
-        "secret": plan.spec.data.source.secret_ref,
-        "retrainAt": plan.retrain_at,
-    });
-    // Said only where there is something to say, so that the hashes of other specs stay what they were.
-    let items_secret = plan.spec.data.items.as_ref().and_then(|items| items.source.secret_ref.as_ref());
-    if items_secret != plan.spec.data.source.secret_ref.as_ref()
-        && let (Some(secret), Some(means)) = (items_secret, means.as_object_mut())
-    {
-        means.insert("itemsSecret".to_owned(), serde_json::json!(secret));
+    let mut means = means(plan);
+    if !plan.secret_versions.is_empty() {
+        means.insert("secrets".to_owned(), json!(plan.secret_versions));
     }
-    let mut hash = Digest::of(canonical_json(&means).as_bytes()).as_str().to_owned();
+    short(means)
+}
+
+/// Every means by name, defaults left out.
+fn means(plan: &Plan) -> Map<String, Value> {
+    let mut means = Map::new();
+    let mut put = |name: &str, value: Value| means.insert(name.to_owned(), value);
+    put("version", json!(ATTEMPT_VERSION));
+    put("config", json!(config_hash(plan)));
+    put("deadlineSeconds", json!(plan.training.deadline.as_secs()));
+    if plan.spec.training.pod != PodSettings::default() {
+        put("pod", json!(plan.spec.training.pod));
+    }
+    if let Some(asked) = &plan.retrain_at {
+        put("retrainAt", json!(asked));
+    }
+    let items = plan.spec.data.items.as_ref().map(|items| &items.source);
+    for (name, source) in [("secret", Some(&plan.spec.data.source)), ("itemsSecret", items)] {
+        if let Some(secret) = source.and_then(|source| source.secret_ref.as_ref()) {
+            put(name, json!(secret.name));
+        }
+    }
+    means
+}
+
+fn short(means: Map<String, Value>) -> String {
+    let mut hash = Digest::of(canonical_json(&Value::Object(means)).as_bytes()).as_str().to_owned();
     hash.truncate(FINGERPRINT_DIGITS);
     hash
 }

@@ -1,24 +1,25 @@
 //! Whether to train now.
 
-use sidecar_contract::{RunId, RunOutcome, RunResult};
+use recommender_crds::RunOutcome as StatusOutcome;
+use sidecar_contract::{RunId, RunOutcome};
 
-use super::{attempt, config_hash};
-use crate::{
-    observe::{JobFacts, JobState},
-    validate::Plan,
-};
+use super::{Cause, Due, Past, attempt, due, due::newest_success, newest_model, wanted};
+use crate::{observe::JobState, validate::Plan};
 
 /// What to do about training.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Training {
-    /// A model of this spec is there, or runs are suspended.
-    Idle,
-    /// This Job works on this attempt.
+    /// Nothing is due.
+    Idle {
+        /// Second since 1970 when something will be; `None` when only a change can make it so.
+        next: Option<i64>,
+    },
+    /// This Job works on what is wanted.
     Running {
         /// Its name.
         job: String,
     },
-    /// This Job works on what is not wanted any more: delete it first.
+    /// This Job works on what is not wanted any more: it goes first.
     Replace {
         /// Its name.
         job: String,
@@ -27,9 +28,13 @@ pub enum Training {
     Start {
         /// Its name in the store.
         run: RunId,
-        /// Lets the trainer end at once when a failed source has not changed.
+        /// Why.
+        cause: Cause,
+        /// Lets the trainer end at once when the data is what the newest model was made of.
         known_data_version: Option<String>,
     },
+    /// A run is due, and as many Recommenders as may are training.
+    Queued,
     /// The attempt failed; try again after this many seconds.
     Wait {
         /// From now.
@@ -47,49 +52,83 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    fn after(self, failures: usize) -> u64 {
-        let doublings = u32::try_from(failures.saturating_sub(1)).unwrap_or(u32::MAX).min(20);
-        self.min.saturating_mul(1 << doublings).min(self.max)
+    fn after(self, failures: u32) -> u64 {
+        self.min.saturating_mul(1 << failures.saturating_sub(1).min(20)).min(self.max)
     }
 }
 
-/// Whether to train. `results` are the finished runs, in any order; `now` is in seconds since 1970.
-pub fn training(plan: &Plan, results: &[RunResult], jobs: &[JobFacts], backoff: Backoff, now: i64) -> Training {
-    let attempt = attempt(plan);
-    if let Some(job) = jobs.iter().find(|job| job.state == JobState::Running) {
-        return if job.attempt == attempt {
-            Training::Running { job: job.name.clone() }
-        } else {
-            Training::Replace { job: job.name.clone() }
-        };
+/// What the operator was told about when to train.
+#[derive(Clone, Copy, Debug)]
+pub struct Rhythm {
+    /// Pauses after failures.
+    pub backoff: Backoff,
+    /// Pause between two looks at the data where the spec names none; 0 for never.
+    pub data_check_seconds: u64,
+}
+
+/// Whether to train. `now` is in seconds since 1970.
+pub fn training(plan: &Plan, past: Past<'_>, rhythm: Rhythm, now: i64) -> Training {
+    let (attempt, wanted) = (attempt(plan), wanted(plan));
+    let running = || past.jobs.iter().filter(|job| job.state == JobState::Running);
+    let newest = running().map(|job| job.run).max();
+    // The newest run of what is wanted goes on, even if a Secret changed meanwhile; all others make room.
+    if let Some(job) = running().find(|job| job.deleted || job.wanted != wanted || Some(job.run) != newest) {
+        return Training::Replace { job: job.name.clone() };
     }
-    if is_trained(plan, results) || plan.spec.suspend || plan.spec.training.suspend {
-        return Training::Idle;
+    if let Some(job) = running().next() {
+        return Training::Running { job: job.name.clone() };
     }
-    // Failures of this very attempt, with their ends: results that say so, and Jobs that ended without a result.
-    let failed: Vec<&RunResult> =
-        results.iter().filter(|r| r.run.attempt == attempt && matches!(r.outcome, RunOutcome::Failed { .. })).collect();
-    let silent = jobs.iter().filter(|job| {
-        job.attempt == attempt && job.state == JobState::Failed && !results.iter().any(|r| r.run.number == job.run)
-    });
-    let ends: Vec<i64> = failed.iter().map(|r| r.finished_at).chain(silent.map(|job| job.finished_at)).collect();
-    if let Some(last) = ends.iter().max() {
-        let due = last.saturating_add(i64::try_from(backoff.after(ends.len())).unwrap_or(i64::MAX));
-        if due > now {
-            return Training::Wait { seconds: u64::try_from(due - now).unwrap_or(1) };
+    let cause = match due(plan, past, rhythm.data_check_seconds, now) {
+        Due::Now(cause) => cause,
+        Due::At(at) => return Training::Idle { next: Some(at) },
+        Due::Never => return Training::Idle { next: None },
+    };
+    if let Failures { count, last_end: Some(last) } = failures(plan, past) {
+        let at = last.saturating_add(i64::try_from(rhythm.backoff.after(count)).unwrap_or(i64::MAX));
+        if at > now {
+            return Training::Wait { seconds: u64::try_from(at - now).unwrap_or(1) };
         }
     }
-    let highest = results.iter().map(|r| r.run.number).chain(jobs.iter().map(|job| job.run)).max().unwrap_or(0);
-    Training::Start { run: RunId { number: highest.saturating_add(1), attempt }, known_data_version: None }
+    let known = newest_model(plan, past.results).filter(|_| cause.is_content_with_unchanged_data());
+    let run = RunId { number: highest(past).saturating_add(1), attempt };
+    Training::Start { run, cause, known_data_version: known.map(|result| result.data_version.clone()) }
 }
 
-/// Whether a model of this spec is there, and the request for another, if any, was honoured.
-pub fn is_trained(plan: &Plan, results: &[RunResult]) -> bool {
-    let hash = config_hash(plan);
-    let mut trained =
-        results.iter().filter(|r| r.config_hash == hash && matches!(r.outcome, RunOutcome::Trained { .. }));
-    match &plan.retrain_at {
-        None => trained.next().is_some(),
-        Some(_) => trained.any(|r| r.retrain_at == plan.retrain_at),
-    }
+/// Failures of the present attempt, one after another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Failures {
+    /// How many.
+    pub count: u32,
+    /// When the last one ended, in seconds since 1970.
+    pub last_end: Option<i64>,
+}
+
+/// Counts them: results that say so, and Jobs that ended without a result. Old Jobs go, so what the status counted stays.
+pub fn failures(plan: &Plan, past: Past<'_>) -> Failures {
+    let (attempt, success) = (attempt(plan), newest_success(plan, past.results));
+    let failed = past.results.iter().filter(|result| {
+        result.run.number > success
+            && result.run.attempt == attempt
+            && matches!(result.outcome, RunOutcome::Failed { .. })
+    });
+    let silent = past.jobs.iter().filter(|job| {
+        job.run > success
+            && job.attempt == attempt
+            && job.state == JobState::Failed
+            && !past.results.iter().any(|result| result.run.number == job.run)
+    });
+    let ends: Vec<i64> = failed.map(|result| result.finished_at).chain(silent.map(|job| job.finished_at)).collect();
+    let said = past.before.last_run.as_ref().filter(|run| {
+        run.number > success && run.attempt == attempt && run.outcome == StatusOutcome::Failed && !ends.is_empty()
+    });
+    let count = u32::try_from(ends.len()).unwrap_or(u32::MAX);
+    Failures { count: count.max(said.map_or(0, |_| past.before.failures)), last_end: ends.into_iter().max() }
+}
+
+/// The highest number that a run ever had, as far as anybody knows.
+fn highest(past: Past<'_>) -> u32 {
+    let results = past.results.iter().map(|result| result.run.number);
+    let jobs = past.jobs.iter().map(|job| job.run);
+    let said = past.before.last_run.as_ref().map(|run| run.number);
+    results.chain(jobs).chain(said).max().unwrap_or(0)
 }

@@ -11,18 +11,24 @@ use super::{
 };
 use crate::{
     args::Settings,
-    names::{ATTEMPT_LABEL, Component, Names, RUN_LABEL, selector},
+    decide,
+    names::{ATTEMPT_LABEL, Component, Names, RUN_LABEL, WANTED_LABEL, selector},
     validate::{INTERACTIONS_MOUNT, ITEMS_MOUNT, Plan},
 };
 
 /// Tries of a run that the world, not the data, made fail.
 const TRIES: u32 = 3;
-/// Seconds that a finished Job stays, for its logs.
-const FINISHED_SECONDS: u32 = 3600;
+/// Seconds that a finished Job stays, for its logs, beyond the longest pause before the next try: a run that ended without
+/// a result is known by its Job only.
+const FINISHED_SECONDS: u64 = 3600;
+/// What a process that was killed exits with: without a disruption, for its memory.
+const KILLED_EXIT_CODE: u8 = 137;
 
 /// The Job.
 pub fn build(plan: &Plan, settings: &Settings, config: &TrainingConfig) -> Child {
     let names = Names::new(&plan.name);
+    let mut final_codes = ExitCode::FINAL.map(ExitCode::code).to_vec();
+    final_codes.push(KILLED_EXIT_CODE);
     let mut manifest = json!({
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -30,13 +36,13 @@ pub fn build(plan: &Plan, settings: &Settings, config: &TrainingConfig) -> Child
         "spec": {
             "backoffLimit": TRIES - 1,
             "activeDeadlineSeconds": plan.training.deadline.as_secs(),
-            "ttlSecondsAfterFinished": FINISHED_SECONDS,
+            "ttlSecondsAfterFinished": settings.retry_seconds_max.saturating_add(FINISHED_SECONDS),
             "podFailurePolicy": {"rules": [
-                {"action": "FailJob", "onExitCodes": {
-                    "containerName": "trainer", "operator": "In", "values": ExitCode::FINAL.map(ExitCode::code),
-                }},
                 // A drained node is not the run's fault.
                 {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+                {"action": "FailJob", "onExitCodes": {
+                    "containerName": "trainer", "operator": "In", "values": final_codes,
+                }},
             ]},
             "template": template(plan, settings, &plan.spec.training.pod, parts(plan, &names, config)),
         },
@@ -44,6 +50,7 @@ pub fn build(plan: &Plan, settings: &Settings, config: &TrainingConfig) -> Child
     if let Some(Value::Object(labels)) = manifest.pointer_mut("/metadata/labels") {
         labels.insert(RUN_LABEL.to_owned(), json!(config.run.number.to_string()));
         labels.insert(ATTEMPT_LABEL.to_owned(), json!(config.run.attempt));
+        labels.insert(WANTED_LABEL.to_owned(), json!(decide::wanted(plan)));
     }
     Child { kind: Kind::Job, manifest }
 }

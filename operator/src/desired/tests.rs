@@ -97,8 +97,13 @@ fn a_job_fails_at_once_on_what_trying_again_cannot_help() {
     assert_eq!(job["metadata"]["name"], "movies-train-7");
     assert_eq!(job["spec"]["activeDeadlineSeconds"], 3600);
     let rules = &job["spec"]["podFailurePolicy"]["rules"];
-    assert_eq!(rules[0]["onExitCodes"]["values"], json!([2, 65, 66, 70, 71]));
-    assert_eq!((&rules[0]["action"], &rules[1]["action"]), (&json!("FailJob"), &json!("Ignore")));
+    // A disruption goes before everything else: a trainer that is killed with its node exits with 137, too.
+    assert_eq!(rules[0]["onPodConditions"], json!([{"type": "DisruptionTarget", "status": "True"}]));
+    assert_eq!(rules[1]["onExitCodes"]["values"], json!([2, 65, 66, 70, 71, 137]));
+    assert_eq!((&rules[0]["action"], &rules[1]["action"]), (&json!("Ignore"), &json!("FailJob")));
+    // Longer than the longest pause, so that a failure without a result is not forgotten before it is tried again.
+    assert_eq!(job["spec"]["ttlSecondsAfterFinished"], 7200);
+    assert_eq!(job["metadata"]["labels"]["recmesh.dev/wanted"], decide::wanted(&plan()));
     let container = &job["spec"]["template"]["spec"]["containers"][0];
     assert_eq!(container["envFrom"], json!([{"prefix": "RECMESH_SOURCE_", "secretRef": {"name": "shop-s3"}}]));
     let env = container["env"].as_array().unwrap();

@@ -24,6 +24,8 @@ pub struct PodFacts {
     pub asked_hash: Option<String>,
     /// What keeps it from running.
     pub trouble: Option<Trouble>,
+    /// What its container ended with last.
+    pub exit_code: Option<i32>,
     /// What a training container said last.
     pub hint: Option<TerminationHint>,
 }
@@ -62,6 +64,7 @@ pub fn facts(pod: &Pod) -> PodFacts {
             && container.is_some_and(|c| c.state.as_ref().is_some_and(|s| s.running.is_some())),
         asked_hash: pod.annotations().get(CONFIG_HASH_ANNOTATION).cloned(),
         trouble: trouble(pod, container),
+        exit_code: terminated.as_ref().map(|t| t.exit_code),
         hint: terminated.and_then(|t| t.message).and_then(|message| serde_json::from_str(&message).ok()),
     }
 }

@@ -3,7 +3,7 @@
 use recommender_crds::{ConditionType, Promotion, Reason, condition::Verdict};
 use sidecar_contract::{Answers, Digest, LoadFailure, LoadedModel, RunOutcome, RunResult};
 
-use super::{Facts, results, trained};
+use super::{Facts, results, training::trained};
 use crate::{
     decide::{self, Choice},
     names::{Component, PROMOTE_ANNOTATION},

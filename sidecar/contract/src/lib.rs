@@ -9,6 +9,7 @@
 
 pub mod credentials;
 pub mod exit_code;
+mod fingerprint;
 pub mod hash;
 pub mod keys;
 pub mod model_report;

@@ -15,8 +15,12 @@ pub struct RunResult {
     pub version: u32,
     /// Which run.
     pub run: RunId,
-    /// SHA-256 (canonical JSON) of the training config without run number, store and known data version.
+    /// What was to be trained, but for the data: [`crate::TrainingConfig::config_hash`].
     pub config_hash: Digest,
+    /// What was trained, data included: [`crate::TrainingConfig::fingerprint`]. Absent in results of older versions, and
+    /// when the run failed before it saw the data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<Digest>,
     /// What the source was when it was read; empty if the run failed before.
     pub data_version: String,
     /// How it ended.
@@ -27,6 +31,9 @@ pub struct RunResult {
     /// The request that the run honoured; see [`crate::TrainingConfig::retrain_at`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retrain_at: Option<String>,
+    /// See [`crate::TrainingConfig::decided_at`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_at: Option<i64>,
     /// Seconds since 1970 at the start of the run.
     pub started_at: i64,
     /// Seconds since 1970 at the end of the run.

@@ -2,11 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    hash::{Digest, canonical_json},
-    keys::RunId,
-    store::StoreConfig,
-};
+use crate::{hash::Digest, keys::RunId, store::StoreConfig};
 
 /// One run's instructions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,13 +37,17 @@ pub struct TrainingConfig {
     pub seed: u64,
     /// Where snapshot and result go.
     pub store: StoreConfig,
-    /// Data version that the last run with the same fingerprint inputs saw: the trainer that stats the same one ends
-    /// with [`crate::RunOutcome::Unchanged`] at once.
+    /// Data version of the newest model of this very config: the trainer that stats the same one ends with
+    /// [`crate::RunOutcome::Unchanged`] at once, since the same fingerprint makes the same model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_data_version: Option<String>,
     /// Value of the annotation that asked for this run, if one did; the result repeats it, so that it is honoured once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retrain_at: Option<String>,
+    /// Seconds since 1970 when it was decided to run, by the clock of who decides; the result repeats it, so that no other
+    /// clock has a say in what is due next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_at: Option<i64>,
     /// The model that serves, to measure the new one against; it says nothing of what is trained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incumbent: Option<Incumbent>,
@@ -61,20 +61,6 @@ pub struct Incumbent {
     pub digest: Digest,
     /// Its parameters.
     pub algorithm: Algorithm,
-}
-
-impl TrainingConfig {
-    /// What [`crate::RunResult::config_hash`] holds: SHA-256 of the canonical JSON without run, store, known data
-    /// version, retrain time and incumbent, which say where and when, not what.
-    pub fn config_hash(&self) -> Digest {
-        let mut value = serde_json::to_value(self).unwrap_or_default();
-        if let Some(fields) = value.as_object_mut() {
-            for field in ["run", "store", "knownDataVersion", "retrainAt", "incumbent"] {
-                fields.remove(field);
-            }
-        }
-        Digest::of(canonical_json(&value).as_bytes())
-    }
 }
 
 /// Where rows come from. Paths of a ConfigMap or a PersistentVolumeClaim arrive as `file://` below
@@ -335,41 +321,4 @@ fn user_id() -> Column {
 
 fn item_id() -> Column {
     Column::Name("item_id".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_config_hash_says_what_is_trained_and_not_where_or_when() {
-        let config = TrainingConfig {
-            run: RunId { number: 1, attempt: "0123456789".into() },
-            source: Source { url: "file:///data/visits.csv".into(), described_as: String::new() },
-            format: None,
-            csv: Csv::default(),
-            columns: Columns::default(),
-            signal: Signal::default(),
-            items: None,
-            algorithm: Algorithm::Als(AlsConfig::default()),
-            evaluation: EvaluationConfig::default(),
-            seed: 42,
-            store: StoreConfig {
-                url: "s3://recmesh".into(),
-                endpoint: None,
-                region: "us-east-1".into(),
-                prefix: "1b2c/shop/movies/".into(),
-            },
-            known_data_version: None,
-            retrain_at: None,
-            incumbent: None,
-        };
-        let mut elsewhere = config.clone();
-        elsewhere.run.number = 2;
-        elsewhere.store.prefix = "other/".into();
-        elsewhere.known_data_version = Some("v".into());
-        assert_eq!(config.config_hash(), elsewhere.config_hash());
-        let other = TrainingConfig { seed: 43, ..config.clone() };
-        assert_ne!(config.config_hash(), other.config_hash());
-    }
 }

@@ -35,6 +35,8 @@ fn run(number: u32, finished_at: i64) -> RunResult {
         outcome: RunOutcome::Unchanged,
         rows: sidecar_contract::RowCounts::default(),
         retrain_at: None,
+        decided_at: None,
+        fingerprint: None,
         started_at: 1,
         finished_at,
     }

@@ -46,6 +46,7 @@ pub fn local_config(source: &Path) -> TrainingConfig {
         },
         known_data_version: None,
         retrain_at: None,
+        decided_at: None,
         incumbent: None,
     }
 }

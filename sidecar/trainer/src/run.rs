@@ -102,10 +102,12 @@ pub async fn run(config: &TrainingConfig, store: &Store, progress: &dyn Progress
         version: RUN_RESULT_VERSION,
         run: config.run.clone(),
         config_hash: config.config_hash(),
+        fingerprint: (!so_far.data_version.is_empty()).then(|| config.fingerprint(&so_far.data_version)),
         data_version: so_far.data_version,
         outcome,
         rows: so_far.rows,
         retrain_at: config.retrain_at.clone(),
+        decided_at: config.decided_at,
         started_at,
         finished_at: now(),
     };

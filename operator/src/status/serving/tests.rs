@@ -93,9 +93,10 @@ impl World {
         let facts = Facts {
             plan: &self.plan,
             observed: &observed,
-            training: &Training::Idle,
+            training: &Training::Idle { next: None },
             serving: &serving,
             queued: self.queued,
+            trainings_max: 20,
             before: &before,
         };
         (compute(facts, Timestamp::from_second(1000).unwrap()), has_rolled_out(facts))

@@ -23,6 +23,8 @@ fn result(number: u32, finished_at: i64) -> RunResult {
         outcome: RunOutcome::Unchanged,
         rows: RowCounts::default(),
         retrain_at: None,
+        decided_at: None,
+        fingerprint: None,
         started_at: 0,
         finished_at,
     }
