@@ -5,7 +5,7 @@
 cache=${RECMESH_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/recmesh}
 kubernetes_version=$(sed -n "s,^\tk8s.io/kubernetes \(v[0-9.]*\).*,\1,p" "$here/tools/go.mod")
 
-module_dir() { # module_dir tools|addons|buckets
+module_dir() { # module_dir tools|addons|buckets|kstatus
     local sum
     sum=$(find "$here/$1" -type f \( -name 'go.*' -o -name '*.go' \) -print0 | sort -z | xargs -0 cat | sha256sum | cut -c1-16)
     echo "$cache/$1/$sum/bin"
@@ -38,6 +38,9 @@ build_tools() { build tools tool; }
 
 # Servers of buckets that are not ours, for the tests of sources and stores.
 build_buckets() { build buckets tool; }
+
+# The library by which Argo, Flux and others judge an object, as a program.
+build_kstatus() { build kstatus .; }
 
 build_addons() {
     build addons tool ./pause ./fetch
