@@ -42,7 +42,7 @@ impl RatingScale {
         rating >= self.mean
     }
 
-    /// The same pairs, weighing 1 where the rating is a like and −1 where it is not: what [`crate::popularity`] and
+    /// The same pairs, weighing 1 where the rating is a like and −1 where it is not: what [`popularity`](fn@crate::popularity) and
     /// [`crate::evaluate_ranking`] take.
     #[must_use]
     pub fn likes(&self, ratings: &Interactions) -> Interactions {

@@ -103,12 +103,23 @@ impl Header<'_> {
             (Some(_), Some(_)) => Err(Stop::bad_data(format!(
                 "{table} has more than one column {name:?}. Set {spec_field} to the column's number, from 0"
             ))),
+            (None, _) if matches!(self.kind, Kind::Named(_)) && looks_like_data(names) => Err(Stop::bad_data(format!(
+                "{table} has no column {name:?}, and its first line, with {} fields, looks like data and not like a header. \
+                     Set csv.header: false, and {spec_field} to the column's number, from 0; or write a header",
+                names.len()
+            ))),
             (None, _) => Err(Stop::bad_data(format!(
                 "{table} has no {what} {name:?}; its {what}s are {}. Set {spec_field} to one of them{hint}",
                 listed(names)
             ))),
         }
     }
+}
+
+/// Whether a first line may be a row, which must not be repeated in a message: ids of users have no place in a status or log.
+/// Names of columns rarely hold digits or `@`, and are never empty.
+fn looks_like_data(first_line: &[String]) -> bool {
+    first_line.iter().any(|field| field.is_empty() || field.contains(|c: char| c.is_numeric() || c == '@'))
 }
 
 /// Which of the positions there are.

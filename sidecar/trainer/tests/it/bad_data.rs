@@ -43,8 +43,18 @@ fn a_missing_column_names_those_that_exist_and_the_field_to_change() {
 
 #[test]
 fn many_columns_are_not_all_listed() {
-    let header: Vec<String> = (0..500).map(|i| format!("c{i}")).collect();
-    check_bad(header.join(",") + "\n", &["\"c19\" and 480 more"]);
+    let header: Vec<String> = (1..=300).map(|i| "c".repeat(i)).collect();
+    check_bad(header.join(",") + "\n", &[&format!("{:?} and 280 more", "c".repeat(20))]);
+}
+
+#[test]
+fn a_first_line_that_may_be_a_row_is_not_repeated() {
+    for row in ["user4711,soap", "4711,soap", "ann@example.com,soap", "ann,soap,", "ann,soap,3.5"] {
+        let setup = Setup::new("ratings.csv", format!("{row}\n{row}\n"));
+        let message = setup.failed(ExitCode::BadData, "DataInvalid");
+        check_message(&message, &["looks like data", "csv.header: false", "spec.data.columns.user"]);
+        assert!(!message.contains("soap") && !message.contains("4711") && !message.contains("ann"), "{message}");
+    }
 }
 
 #[test]
