@@ -175,6 +175,9 @@ pub struct LastRun {
     /// What the data was, as a hash.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub data_version: String,
+    /// Path of the page about the run, on the admin port (9090) of each serving pod. See docs/training.md.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub report: String,
     /// Rows of the data and what became of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<Rows>,

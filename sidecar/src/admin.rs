@@ -1,26 +1,42 @@
-//! The admin port: probes, metrics and the model report. It shares no listener with the application, so that a scrape or
+//! The admin port: probes, metrics, the model report, and a page about each run. It shares no listener with the application, so that a scrape or
 //! a probe never waits behind a request.
 
 use std::{
     convert::Infallible,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use sidecar_contract::{ModelReport, canonical_json, paths};
+use sidecar_contract::{ModelReport, RunId, StoreConfig, canonical_json, paths};
+use store_client::{Store, StoreCredentials, StoreError};
 
 use crate::{engine::Engine, metrics::Metrics};
 
+/// Longest wait for the store when a page about a run is asked for.
+const RUN_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// What the follower last said; the admin port shows it.
 #[derive(Debug, Default)]
-pub struct Report(Mutex<ModelReport>);
+pub struct Report(Mutex<ModelReport>, Mutex<Option<(StoreConfig, PathBuf)>>);
 
 impl Report {
     /// A copy of the present report.
     pub fn get(&self) -> ModelReport {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes where runs are: the store, and the directory of its credential.
+    pub fn set_store(&self, store: StoreConfig, credentials_dir: PathBuf) {
+        *self.1.lock().unwrap_or_else(PoisonError::into_inner) = Some((store, credentials_dir));
+    }
+
+    /// Where runs are.
+    fn store(&self) -> Option<(StoreConfig, PathBuf)> {
+        self.1.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Changes the report.
@@ -53,7 +69,7 @@ impl Admin {
     ///
     /// # Errors
     /// Never; the type is hyper's.
-    pub fn handle<B>(&self, request: &Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
+    pub async fn handle<B>(&self, request: &Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
         let text = |status, text: &'static str| respond(status, "text/plain; charset=utf-8", text.into());
         Ok(match request.uri().path() {
             paths::LIVEZ => text(StatusCode::OK, "alive\n"),
@@ -68,8 +84,45 @@ impl Admin {
                 }
             },
             paths::MODEL => respond(StatusCode::OK, "application/json", canonical_json(&self.report.get()).into()),
-            _ => text(StatusCode::NOT_FOUND, "there are /livez, /readyz, /metrics and /model\n"),
+            path if path.starts_with(paths::REPORTS) => {
+                let (status, page) = self.page(path).await;
+                let mut response = respond(status, "text/html; charset=utf-8", page.into());
+                // A page of ours has no script and needs nothing from elsewhere; so nothing of a tenant's can.
+                let policy = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'");
+                response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+                response
+            }
+            _ => text(StatusCode::NOT_FOUND, "there are /reports/<run>.html, /livez, /readyz, /metrics and /model\n"),
         })
+    }
+}
+
+impl Admin {
+    /// The page about a run, made of its result in the store.
+    async fn page(&self, path: &str) -> (StatusCode, String) {
+        let name = path.strip_prefix(paths::REPORTS).and_then(|name| name.strip_suffix(".html"));
+        let Some(run) = name.and_then(RunId::parse) else {
+            return (StatusCode::NOT_FOUND, "expected /reports/<run>.html, as in status.lastRun.report\n".to_owned());
+        };
+        let Some((store, credentials_dir)) = self.report.store() else {
+            return (StatusCode::SERVICE_UNAVAILABLE, "no serving config yet: try again\n".to_owned());
+        };
+        let read = async {
+            let credentials = StoreCredentials::read(&credentials_dir)?;
+            Store::open(&store, credentials.as_ref())?.get_run(&run).await
+        };
+        match tokio::time::timeout(RUN_TIMEOUT, read).await {
+            Ok(Ok(result)) => (StatusCode::OK, run_report::render(&result)),
+            Ok(Err(StoreError::NotFound { .. })) => (
+                StatusCode::NOT_FOUND,
+                "this run has no result: it has not ended, or is not kept any more\n".to_owned(),
+            ),
+            Ok(Err(error)) => {
+                tracing::warn!(%run, %error, "a run cannot be read for its page");
+                (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer: try again\n".to_owned())
+            }
+            Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer in time: try again\n".to_owned()),
+        }
     }
 }
 

@@ -95,7 +95,7 @@ impl App {
         let ends = Ends { draining, stopped: admin_stopped };
         let admin = tokio::spawn(serve(admin_listener, ADMIN_CONNECTIONS_MAX, ends, move |request| {
             let admin = Arc::clone(&admin);
-            async move { admin.handle(&request) }
+            async move { admin.handle(&request).await }
         }));
         tracing::info!(%address, %admin_address, "listening");
         Ok(Self { address, admin_address, drain, stop, stop_admin, serving, admin })

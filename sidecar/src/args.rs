@@ -99,6 +99,9 @@ pub struct TrainArgs {
     /// Where the snapshot goes.
     #[arg(short, long, default_value = "model.safetensors")]
     pub output: PathBuf,
+    /// Where a page about the run goes, as HTML.
+    #[arg(long)]
+    pub report: Option<PathBuf>,
     /// A Job's training config, as JSON.
     #[arg(long, env = paths::TRAINING_CONFIG_ENV, hide = true)]
     pub config: Option<String>,

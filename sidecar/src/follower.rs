@@ -189,6 +189,7 @@ impl Follower {
                 }
                 let hash = config.hash();
                 tracing::info!(config = hash.revision(), revisions = config.revisions.len(), "took a serving config");
+                self.report.set_store(config.store.clone(), self.places.credentials_dir.clone());
                 self.report.update(|report| {
                     report.config_hash = Some(hash);
                     // A failure of a revision that is not wanted any more is history.

@@ -2,7 +2,7 @@
 //! serving config, which outlives the status and the operator: whatever cannot be decided leaves it as it is.
 
 use sidecar_contract::{
-    Answers, Digest, Incumbent, ModelReport, RevisionRef, RevisionRole, RunOutcome, RunResult, ServingConfig,
+    Answers, Digest, Incumbent, Metrics, ModelReport, RevisionRef, RevisionRole, RunOutcome, RunResult, ServingConfig,
 };
 
 use super::{Verdict, config_hash, gate};
@@ -255,6 +255,7 @@ fn revision(result: &RunResult, answers: Answers) -> Option<RevisionRef> {
         answers,
         weight: 100,
         trained_at: result.finished_at,
-        metrics: metrics.clone(),
+        // Groups of users are for the report alone.
+        metrics: metrics.clone().map(|metrics| Metrics { by_activity: Vec::new(), ..metrics }),
     })
 }

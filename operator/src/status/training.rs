@@ -255,6 +255,7 @@ pub(super) fn last_run(facts: Facts<'_>) -> Option<LastRun> {
         started_at: time(result.started_at),
         finished_at: time(result.finished_at),
         data_version: result.data_version.clone(),
+        report: format!("{}{}.html", sidecar_contract::paths::REPORTS, result.run),
         rows: Some(Rows {
             read: result.rows.read,
             kept: result.rows.kept,

@@ -24,7 +24,9 @@ pub use exit_code::ExitCode;
 pub use hash::{Digest, canonical_json};
 pub use keys::{KeyLayout, RunId};
 pub use model_report::{LoadFailure, LoadedModel, ModelReport};
-pub use run_result::{Against, Interval, Measurement, Metrics, RowCounts, RunOutcome, RunResult, TerminationHint};
+pub use run_result::{
+    ActivityGroup, Against, Interval, Measurement, Metrics, RowCounts, RunOutcome, RunResult, TerminationHint,
+};
 pub use serving::{Answers, RevisionRef, RevisionRole, ServingConfig, ServingLimits};
 pub use store::StoreConfig;
 pub use training::{

@@ -33,5 +33,7 @@ pub const LIVEZ: &str = "/livez";
 pub const READYZ: &str = "/readyz";
 /// Admin path: Prometheus text format.
 pub const METRICS: &str = "/metrics";
+/// Admin path: a page about a run follows, by the run's name and `.html`.
+pub const REPORTS: &str = "/reports/";
 /// Admin path: a [`crate::ModelReport`] as JSON.
 pub const MODEL: &str = "/model";

@@ -118,6 +118,9 @@ pub struct Metrics {
     /// The same against the model that served when the run began; absent when nobody asked or nothing served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incumbent: Option<Against>,
+    /// Tenths of the measured users by activity, the least active first; for people, so not part of the serving config.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_activity: Vec<ActivityGroup>,
 }
 
 /// A comparison with the parameters of an earlier model, fitted to the same part and measured on the same users.
@@ -146,6 +149,25 @@ pub struct Measurement {
     /// Mean absolute error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mae: Option<f64>,
+    /// Share of the items that stand in at least one measured user's list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<f64>,
+}
+
+/// NDCG@k of measured users who had met about as many items.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ActivityGroup {
+    /// Fewest items that one of them had met in the training part.
+    pub rows_min: u64,
+    /// Most.
+    pub rows_max: u64,
+    /// Users in the group.
+    pub users: u64,
+    /// Of the model.
+    pub model: f64,
+    /// Of the baseline.
+    pub baseline: f64,
 }
 
 /// A point with its 95 % interval.

@@ -3,8 +3,12 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use recommender_trainer::{Options, Secrets, describe_metrics, progress, train_to_file, write_termination_message};
-use sidecar_contract::{ExitCode, TerminationHint, TrainingConfig, paths};
+use recommender_trainer::{
+    Options, Secrets, TrainedFile, describe_metrics, progress, train_to_file, write_termination_message,
+};
+use sidecar_contract::{
+    ExitCode, RunOutcome, RunResult, TerminationHint, TrainingConfig, paths, run_result::RUN_RESULT_VERSION,
+};
 use store_client::{Store, StoreCredentials};
 
 use crate::{
@@ -22,6 +26,7 @@ pub async fn run(args: TrainArgs) -> Result<ExitCode> {
         (Some(data), _) => {
             let config = training_config(&data);
             let progress = progress::for_standard_error();
+            let began = now();
             match train_to_file(&config, &args.output, &*progress, &Options::default()).await {
                 Ok(trained) => {
                     let model = &trained.trained;
@@ -35,6 +40,10 @@ pub async fn run(args: TrainArgs) -> Result<ExitCode> {
                     if let Some(metrics) = &model.metrics {
                         println!("{}", describe_metrics(metrics));
                     }
+                    if let Some(report) = &args.report {
+                        let page = run_report::render(&result(&config, trained, began));
+                        std::fs::write(report, page).with_context(|| format!("cannot write {}", report.display()))?;
+                    }
                     Ok(ExitCode::Done)
                 }
                 Err(stop) => Ok(stopped(&stop)),
@@ -43,6 +52,39 @@ pub async fn run(args: TrainArgs) -> Result<ExitCode> {
         (None, Some(config)) => job(&config).await,
         (None, None) => anyhow::bail!("name a file with rows: recmesh-sidecar train ratings.csv"),
     }
+}
+
+/// What a Job would have committed.
+fn result(config: &TrainingConfig, file: TrainedFile, started_at: i64) -> RunResult {
+    let TrainedFile { trained, rows } = file;
+    RunResult {
+        version: RUN_RESULT_VERSION,
+        run: config.run.clone(),
+        config_hash: config.config_hash(),
+        fingerprint: None,
+        data_version: String::new(),
+        outcome: RunOutcome::Trained {
+            digest: trained.written.digest,
+            snapshot_bytes: trained.written.bytes,
+            algorithm: config.algorithm.name().to_owned(),
+            parameters: Some(config.algorithm.clone()),
+            users: trained.users,
+            items: trained.items,
+            interactions: trained.interactions,
+            metrics: trained.metrics,
+            objective: trained.objective,
+        },
+        rows,
+        retrain_at: None,
+        decided_at: None,
+        started_at,
+        finished_at: now(),
+    }
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
 async fn job(config: &str) -> Result<ExitCode> {

@@ -111,7 +111,8 @@ fn an_https_bucket_opens_without_a_provider_installed_by_the_program() {
 fn unusable_settings_say_what_was_expected() {
     for (url, endpoint, expected) in [
         ("bucket", None, "expected s3://<bucket>"),
-        ("gs://bucket", None, "scheme \"gs\" is not supported"),
+        ("gs://bucket", None, "an access key of S3 does not open it"),
+        ("ftp://bucket", None, "expected s3://<bucket>"),
         ("file://host/path", None, "absolute path"),
         ("s3://bucket", Some("ftp://host"), "expected http or https"),
     ] {

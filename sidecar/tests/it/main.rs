@@ -14,5 +14,6 @@ mod privacy; // no user in logs and metrics
 mod process; // the real binary
 mod python; // the public safetensors package and numpy
 mod ratings;
+mod run_page;
 mod sockets; // hostile and broken clients
 mod swaps; // one revision an answer // a model of ratings: its scores, and what it asks for

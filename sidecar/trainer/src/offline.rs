@@ -100,7 +100,7 @@ async fn read(config: &TrainingConfig, progress: &dyn Progress, options: &Option
 
 /// Metrics in one line for people: `ndcg@10 0.4321 (popularity 0.3210), recall@10 …, lift +34.6 % [+33.0 %, +36.1 %], 1234 users`.
 pub fn describe_metrics(metrics: &Metrics) -> String {
-    let Metrics { metric: _, k, test_users, model, baseline, lift, incumbent: _ } = metrics;
+    let Metrics { metric: _, k, test_users, model, baseline, lift, incumbent: _, by_activity: _ } = metrics;
     let mut parts = Vec::new();
     // What the gate looks at comes first: errors are there for ratings only.
     for (name, model, baseline) in [

@@ -152,6 +152,10 @@ impl<'a> Judge<'a> {
             baseline: baseline.measurement(),
             lift: self.lift(ours, &baseline),
             incumbent: None,
+            by_activity: match (ours, &baseline) {
+                (Scores::Ranked(ours), Scores::Ranked(theirs)) => ours.by_activity(theirs, self.training),
+                (Scores::Ranked(_) | Scores::Rated(_), _) => Vec::new(),
+            },
         }
     }
 }

@@ -1,19 +1,23 @@
 //! How many of the kept items come first: of the model, and of popularity.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use factorization::{Interactions, Lift, Model, RankingMetrics, bootstrap_lift, evaluate_ranking, popularity};
-use sidecar_contract::Measurement;
+use sidecar_contract::{ActivityGroup, Measurement};
 
 use super::measure::BOOTSTRAP_RESAMPLES;
 
-/// Lists held against what the users met later.
-pub(super) struct Ranked(RankingMetrics);
+/// Groups of users by activity.
+const GROUPS: usize = 10;
+
+/// Lists held against what the users met later, and the share of the items that some list holds.
+pub(super) struct Ranked(RankingMetrics, Option<f64>);
 
 impl Ranked {
     pub(super) fn model(model: &Model, training: &Interactions, test: &Interactions, k: usize) -> Self {
-        Self(evaluate_ranking(test, k, |user| {
-            let met = training.row(user as usize).0;
+        Self::of(training, test, k, |user, met| {
             model.recommend(user, k, met).into_iter().map(|scored| scored.item).collect()
-        }))
+        })
     }
 
     pub(super) fn popularity(training: &Interactions, test: &Interactions, k: usize) -> Self {
@@ -23,10 +27,48 @@ impl Ranked {
 
     /// Everybody gets the items in this order.
     pub(super) fn same_for_all(order: &[u32], training: &Interactions, test: &Interactions, k: usize) -> Self {
-        Self(evaluate_ranking(test, k, |user| {
-            let met = training.row(user as usize).0;
+        Self::of(training, test, k, |_, met| {
             order.iter().filter(|item| met.binary_search(item).is_err()).take(k).copied().collect()
-        }))
+        })
+    }
+
+    fn of(
+        training: &Interactions,
+        test: &Interactions,
+        k: usize,
+        list: impl Fn(u32, &[u32]) -> Vec<u32> + Sync,
+    ) -> Self {
+        let shown: Vec<AtomicBool> = (0..training.items()).map(|_| AtomicBool::new(false)).collect();
+        let scores = evaluate_ranking(test, k, |user| {
+            let list = list(user, training.row(user as usize).0);
+            for item in list.iter().filter_map(|item| shown.get(*item as usize)) {
+                item.store(true, Ordering::Relaxed);
+            }
+            list
+        });
+        let covered = shown.iter().filter(|item| item.load(Ordering::Relaxed)).count();
+        let coverage = (!shown.is_empty()).then(|| covered as f64 / shown.len() as f64);
+        Self(scores, coverage)
+    }
+
+    /// Mean NDCG beside the baseline's, of tenths of the users by how many items they had met.
+    pub(super) fn by_activity(&self, baseline: &Self, training: &Interactions) -> Vec<ActivityGroup> {
+        let met = |user: u32| training.row(user as usize).0.len();
+        let pairs = self.0.users.iter().zip(&baseline.0.users);
+        let mut users: Vec<(usize, f64, f64)> =
+            pairs.map(|(ours, theirs)| (met(ours.user), ours.ndcg, theirs.ndcg)).collect();
+        users.sort_by_key(|(met, _, _)| *met);
+        let group = |users: &[(usize, f64, f64)]| {
+            let mean = |of: fn(&(usize, f64, f64)) -> f64| users.iter().map(of).sum::<f64>() / users.len() as f64;
+            Some(ActivityGroup {
+                rows_min: users.first()?.0 as u64,
+                rows_max: users.last()?.0 as u64,
+                users: users.len() as u64,
+                model: mean(|user| user.1),
+                baseline: mean(|user| user.2),
+            })
+        };
+        users.chunks(users.len().div_ceil(GROUPS).max(1)).filter_map(group).collect()
     }
 
     pub(super) fn users(&self) -> usize {
@@ -40,6 +82,6 @@ impl Ranked {
     }
 
     pub(super) fn measurement(&self) -> Measurement {
-        Measurement { recall: self.0.recall(), ndcg: self.0.ndcg(), rmse: None, mae: None }
+        Measurement { recall: self.0.recall(), ndcg: self.0.ndcg(), rmse: None, mae: None, coverage: self.1 }
     }
 }

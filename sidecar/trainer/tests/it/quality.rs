@@ -93,3 +93,20 @@ fn a_new_model_is_measured_against_the_one_that_serves() {
     setup.config.incumbent = None;
     assert_eq!(setup.config.config_hash(), hash, "what it is measured against is not what is trained");
 }
+
+#[test]
+fn groups_by_activity_are_tenths_that_average_to_the_whole() {
+    let (result, _) = Setup::new("visits.csv", csv(&grouped_visits())).trained();
+    let RunOutcome::Trained { metrics: Some(metrics), .. } = &result.outcome else { panic!("{result:?}") };
+    let groups = &metrics.by_activity;
+    assert_eq!(groups.iter().map(|group| group.users).sum::<u64>(), metrics.test_users);
+    assert!(groups.len() == 10 && groups.is_sorted_by(|x, y| x.rows_max <= y.rows_min), "{groups:?}");
+    let mean = |of: fn(&sidecar_contract::ActivityGroup) -> f64| {
+        groups.iter().map(|group| of(group) * group.users as f64).sum::<f64>() / metrics.test_users as f64
+    };
+    assert!((mean(|group| group.model) - metrics.model.ndcg.unwrap()).abs() < 1e-12);
+    assert!((mean(|group| group.baseline) - metrics.baseline.ndcg.unwrap()).abs() < 1e-12);
+    // Lists of 10 of 60 items to 300 users of groups: the model shows what each group likes, popularity less.
+    let (model, baseline) = (metrics.model.coverage.unwrap(), metrics.baseline.coverage.unwrap());
+    assert!(model <= 1.0 && baseline > 0.0 && model > baseline, "{model} {baseline}");
+}

@@ -1,0 +1,109 @@
+//! The page holds the result's numbers, escapes what it did not write itself, and needs nothing from elsewhere.
+
+#![allow(clippy::unwrap_used)] // A test may fail loudly.
+
+use serde_json::{Value, json};
+use sidecar_contract::RunResult;
+
+const DIGEST: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+fn result(outcome: &Value) -> RunResult {
+    serde_json::from_value(json!({
+        "version": 1, "run": {"number": 12, "attempt": "0123456789"}, "configHash": DIGEST, "dataVersion": "v<1>",
+        "startedAt": 1_764_000_000, "finishedAt": 1_764_000_059, "outcome": outcome,
+        "rows": {"read": 1_000_000, "kept": 990_000, "merged": 123, "dropped": {"emptyUser": 9000, "<script>": 1000}},
+    }))
+    .unwrap()
+}
+
+fn trained() -> RunResult {
+    let groups: Vec<Value> = (0..10)
+        .map(|n| json!({"rowsMin": n, "rowsMax": n + 1, "users": 10, "model": 0.1 * f64::from(n), "baseline": 0.05}))
+        .collect();
+    result(&json!({
+        "kind": "trained", "digest": DIGEST, "snapshotBytes": 4096, "algorithm": "als", "users": 5000, "items": 300,
+        "interactions": 98765, "objective": [9.5, 4.25, 4.0, 3.9],
+        "parameters": {"als": {
+            "factors": 32, "iterations": 4, "regularization": 0.03, "regularizationExponent": 1.0, "unobservedWeight": 0.1,
+        }},
+        "metrics": {
+            "metric": "ndcg", "k": 10, "testUsers": 4321, "model": {"ndcg": 0.5172, "recall": 0.61, "coverage": 0.7},
+            "baseline": {"ndcg": 0.3911, "recall": 0.5, "coverage": 0.1},
+            "lift": {"estimate": 0.322, "low": 0.281, "high": 0.364}, "byActivity": groups,
+        },
+    }))
+}
+
+/// A page of ours is XML, too, but for its doctype, the void `meta`, and character references: every tag is closed in turn.
+fn assert_well_formed(page: &str) {
+    let mut open: Vec<&str> = Vec::new();
+    let mut rest = page.strip_prefix("<!doctype html>\n").unwrap();
+    while let Some((_, after)) = rest.split_once('<') {
+        let (tag, after) = after.split_once('>').unwrap();
+        rest = after;
+        let name = tag.split(' ').next().unwrap();
+        if let Some(closed) = name.strip_prefix('/') {
+            assert_eq!(open.pop(), Some(closed), "{tag}");
+        } else if name != "meta" && !tag.ends_with('/') {
+            open.push(name);
+        }
+    }
+    assert!(open.is_empty(), "{open:?}");
+}
+
+#[test]
+fn a_trained_run_shows_its_numbers() {
+    let page = run_report::render(&trained());
+    assert_well_formed(&page);
+    for shown in [
+        "Run 12",
+        "2025-11-24 16:00 UTC",
+        "after 59 s",
+        "+32.2 %",
+        "+28.1 %",
+        "+36.4 %",
+        "0.5172",
+        "0.3911",
+        "0.7000",
+        "98\u{202f}765",
+        "1\u{202f}000\u{202f}000",
+        "990\u{202f}000 (99.0 %)",
+        "dropped: emptyUser",
+        "e3b0c44298",
+        "6.584 %",
+        "4 sweeps, from 9.5 to 3.9",
+    ] {
+        assert!(page.contains(shown), "{shown} is not in the page");
+    }
+    assert_eq!(page.matches("<svg").count(), 4);
+}
+
+#[test]
+fn a_failed_run_says_what_to_do() {
+    let page = run_report::render(&result(&json!({
+        "kind": "failed", "reason": "DataInvalid", "message": "no column <b>\"user\"</b>; set spec.data.columns.user",
+    })));
+    assert_well_formed(&page);
+    assert!(
+        page.contains(
+            "No model: DataInvalid. no column &lt;b&gt;&quot;user&quot;&lt;/b&gt;; set spec.data.columns.user."
+        )
+    );
+}
+
+#[test]
+fn nothing_runs_and_nothing_is_fetched() {
+    let odd = json!({
+        "kind": "trained", "digest": DIGEST, "snapshotBytes": 0, "algorithm": "als", "users": 0, "items": 0,
+        "interactions": 0, "objective": [],
+    });
+    for result in [trained(), result(&odd), result(&json!({"kind": "unchanged"}))] {
+        let page = run_report::render(&result);
+        assert_well_formed(&page);
+        for bad in ["<script", "http:", "https:", "url(", "@import", "src=", "href=", "NaN", "inf"] {
+            assert!(!page.contains(bad), "{bad} is in {page}");
+        }
+        assert!(page.contains("&lt;script&gt;") && page.contains("v&lt;1&gt;"));
+        assert!(page.len() < 100_000);
+    }
+}
