@@ -19,7 +19,7 @@ use recommender_sidecar::{
     model::ServingModel,
 };
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
+use tokio::{sync::oneshot, task::JoinSet};
 
 use crate::model::train;
 
@@ -225,17 +225,20 @@ async fn what_would_wait_too_long_is_refused_at_once() {
         door.engine.compute(|_| std::thread::sleep(Duration::from_millis(50))).await.unwrap();
     }
     let open = Arc::new(AtomicBool::new(false));
-    let held: Vec<_> = (0..threads)
-        .map(|_| {
-            let (engine, open) = (Arc::clone(&door.engine), Arc::clone(&open));
-            let wait = move || {
-                while !open.load(Ordering::Relaxed) {
-                    std::thread::sleep(Duration::from_millis(1));
-                }
-            };
-            tokio::spawn(async move { engine.compute(move |_| wait()).await })
-        })
-        .collect();
+    let mut held = JoinSet::new();
+    for _ in 0..threads {
+        let (engine, open) = (Arc::clone(&door.engine), Arc::clone(&open));
+        let (started, starts) = oneshot::channel();
+        let wait = move || {
+            started.send(()).unwrap();
+            while !open.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        };
+        held.spawn(async move { engine.compute(move |_| wait()).await.unwrap() });
+        // One that still queues is load to the next.
+        starts.await.unwrap();
+    }
     let api = Arc::new(door.api);
     // More come than a burst may hold; most are refused before anything is computed.
     let body = br#"{"user": "user6"}"#;
@@ -252,7 +255,5 @@ async fn what_would_wait_too_long_is_refused_at_once() {
     open.store(true, Ordering::Relaxed);
     let rest = asking.join_all().await;
     assert!(rest.iter().any(|(status, ..)| *status == StatusCode::OK), "nothing of a burst was let in");
-    for held in held {
-        held.await.unwrap().unwrap();
-    }
+    held.join_all().await;
 }
