@@ -8,19 +8,10 @@ use crate::process::{Process, key, prefix};
 
 /// Python with boto3, in a virtual environment below target/.
 fn python() -> std::path::PathBuf {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("s3-client-venv");
-    let python = venv.join("bin/python");
-    let run = |command: &mut Command| {
-        let output = command.output().expect("python3 is needed for this test");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    };
-    if !venv.join("complete").exists() {
-        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv));
-        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "-r"]).arg(tests.join("requirements.txt")));
-        std::fs::write(venv.join("complete"), "").unwrap();
-    }
-    python
+    python_venv::python(
+        &Path::new(env!("CARGO_TARGET_TMPDIR")).join("s3-client-venv"),
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/requirements.txt"),
+    )
 }
 
 #[test]

@@ -12,19 +12,10 @@ use crate::setup::{Numbers, Setup, grouped_visits};
 
 /// Python with pyarrow, in a virtual environment below target/.
 fn python() -> PathBuf {
-    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pyarrow-venv");
-    let python = venv.join("bin/python");
-    let run = |command: &mut Command| {
-        let output = command.output().expect("python3 is needed for this test");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    };
-    if !venv.join("complete").exists() {
-        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv));
-        let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/requirements.txt");
-        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "-r"]).arg(requirements));
-        std::fs::write(venv.join("complete"), "").unwrap();
-    }
-    python
+    python_venv::python(
+        &Path::new(env!("CARGO_TARGET_TMPDIR")).join("pyarrow-venv"),
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/requirements.txt"),
+    )
 }
 
 fn digest_of(setup: &Setup) -> Digest {
