@@ -54,6 +54,7 @@ impl ServingModel {
                     regularization: als.regularization,
                     regularization_exponent: als.regularization_exponent,
                     unobserved_weight: als.unobserved_weight,
+                    ..AlsParams::default()
                 }
                 .check()?,
             ),

@@ -1,14 +1,14 @@
 //! Fits implicit ALS to a file of visits and says how long a sweep takes and how good the lists are.
 //!
 //! `cargo run --release -p factorization --example time_als -- train.txt [test.txt [factors [sweeps [threads
-//! [regularization [unobserved weight]]]]]]`, with `-` for no test file.
+//! [steps [regularization [unobserved weight]]]]]]]`, with `-` for no test file and 0 steps for exact rows.
 //!
 //! Each line of a file is a user's index followed by the indexes of their items, separated by spaces (the form in which
 //! the Gowalla check-ins of He et al. 2020, "LightGCN", are shared).
 
 use std::{error::Error, fs, ops::ControlFlow, time::Instant};
 
-use factorization::{AlsParams, Entry, Interactions, evaluate_ranking, fit_als};
+use factorization::{AlsParams, AlsSolver, Entry, Interactions, evaluate_ranking, fit_als};
 
 /// Length of the measured lists.
 const K: usize = 20;
@@ -19,9 +19,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let test = args.next().filter(|path| path != "-").map(|path| read(&path)).transpose()?;
     let mut number = |default: u32| args.next().map_or(Ok(default), |text| text.parse());
     let (factors, iterations, threads) = (number(64)?, number(5)?, number(2)?);
-    let mut weight = |default: f64| args.next().map_or(Ok(default), |text| text.parse());
-    let defaults = AlsParams::default();
-    let (regularization, unobserved_weight) = (weight(defaults.regularization)?, weight(defaults.unobserved_weight)?);
 
     let size = |pick: fn(&Entry) -> u32| {
         train.iter().chain(test.iter().flatten()).map(pick).max().map_or(0, |index| index as usize + 1)
@@ -30,7 +27,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let train = Interactions::from_entries(users, items, train)?;
     println!("{users} users, {items} items, {} visits, {factors} factors, {threads} threads", train.nnz());
 
-    let params = AlsParams { factors, iterations, regularization, unobserved_weight, ..defaults }.check()?;
+    let solver = match number(3)? {
+        0 => AlsSolver::Cholesky,
+        steps => AlsSolver::ConjugateGradient { steps },
+    };
+    let mut weight = |default: f64| args.next().map_or(Ok(default), |text| text.parse());
+    let defaults = AlsParams::default();
+    let (regularization, unobserved_weight) = (weight(defaults.regularization)?, weight(defaults.unobserved_weight)?);
+    let params = AlsParams { factors, iterations, regularization, unobserved_weight, solver, ..defaults }.check()?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads as usize).build()?;
     let mut last = Instant::now();
     let model = pool.install(|| {

@@ -1,19 +1,23 @@
-//! Alternating least squares on implicit data: each half-sweep solves every row of one side exactly.
+//! Alternating least squares on implicit data: each half-sweep solves every row of one side, in the basis in which the fixed
+//! side's Gram matrix is diagonal.
 
 use std::{fmt, ops::ControlFlow};
 
-use ndarray::{Array2, Axis};
+use ndarray::{Array1, Array2, ArrayView1, Axis, s};
 use rayon::prelude::*;
 use thiserror::Error;
 
 use crate::{
+    descent::{Buffers, Descent, Fixed, padded},
     gram::gram,
     interactions::Interactions,
     model::Model,
     objective::regularization_term,
-    params::{ValidAlsParams, ValidParams},
+    params::{AlsSolver, ValidAlsParams, ValidParams},
     random::normal,
+    rotate::rotate,
     row_solver::{RowSolver, Scratch, SolveError},
+    spectrum::Spectrum,
 };
 
 /// Standard deviation of a starting row's length: each factor is drawn from N(0, (0.1/√f)²), as in Rendle et al. 2022.
@@ -57,6 +61,14 @@ pub enum FitError {
         /// Why.
         source: SolveError,
     },
+    /// A Gram matrix could not be decomposed.
+    #[error("the {side} factors of sweep {sweep} have no eigenbasis: lower extreme weights or raise regularization")]
+    Basis {
+        /// Whose.
+        side: Side,
+        /// From 1.
+        sweep: u32,
+    },
     /// The callback asked to stop.
     #[error("cancelled after sweep {sweep}")]
     Cancelled {
@@ -93,58 +105,134 @@ pub fn fit_als(
     }
     let f = params.factors();
     let by_item = interactions.transpose();
-    let mut user_factors = starting_factors(interactions.users(), f, seed, 1.0);
-    let mut item_factors = Array2::zeros((interactions.items(), f));
+    let mut users = starting_factors(interactions.users(), f, seed, 1.0, padded(f));
+    let mut items = Array2::zeros((interactions.items(), padded(f)));
     let mut item_gram = Array2::zeros((f, f));
     let sweeps = params.iterations();
     for sweep in 1..=sweeps {
-        let user_gram = gram(user_factors.view());
-        half_sweep(&by_item, (&user_factors, &user_gram), &mut item_factors, params)
-            .map_err(|(row, source)| FitError::Row { side: Side::Item, row, sweep, source })?;
-        item_gram = gram(item_factors.view());
-        let row_terms = half_sweep(interactions, (&item_factors, &item_gram), &mut user_factors, params)
-            .map_err(|(row, source)| FitError::Row { side: Side::User, row, sweep, source })?;
-        let objective = row_terms + regularization_term(&by_item, item_factors.view(), params);
+        let failed = |side: Side| move |(row, source): (usize, SolveError)| FitError::Row { side, row, sweep, source };
+        let user_basis = turn(&mut users, &mut items, f).ok_or(FitError::Basis { side: Side::User, sweep })?;
+        half_sweep(&by_item, (&users, &user_basis), &mut items, params, params.solver()).map_err(failed(Side::Item))?;
+        let item_basis = turn(&mut items, &mut users, f).ok_or(FitError::Basis { side: Side::Item, sweep })?;
+        let solver = if sweep < sweeps { params.solver() } else { AlsSolver::Cholesky };
+        let row_terms =
+            half_sweep(interactions, (&items, &item_basis), &mut users, params, solver).map_err(failed(Side::User))?;
+        item_gram = Array2::from_diag(&Array1::from(item_basis));
+        let objective = row_terms + regularization_term(&by_item, items.view(), params);
         if progress(&SweepReport { sweep, sweeps, objective }).is_break() {
             return Err(FitError::Cancelled { sweep });
         }
     }
-    Ok(Model { user_factors, item_factors, gram: item_gram, ratings: None, params: ValidParams::Als(*params) })
+    Ok(Model {
+        user_factors: without_padding(users, f),
+        item_factors: without_padding(items, f),
+        gram: item_gram,
+        ratings: None,
+        params: ValidParams::Als(*params),
+    })
 }
 
-/// Random rows, their lengths in this unit.
-pub(crate) fn starting_factors(rows: usize, factors: usize, seed: u64, unit: f64) -> Array2<f32> {
+/// Random rows, their lengths in this unit, each padded with zeros to `width`.
+pub(crate) fn starting_factors(rows: usize, factors: usize, seed: u64, unit: f64, width: usize) -> Array2<f32> {
     let scale = unit * STARTING_SCALE / (factors as f64).sqrt();
     #[expect(clippy::cast_possible_truncation, reason = "factors are stored in f32")]
-    Array2::from_shape_fn((rows, factors), |(row, column)| (scale * normal(seed, row as u64, column as u64)) as f32)
+    let draw = |row: usize, column: usize| (scale * normal(seed, row as u64, column as u64)) as f32;
+    Array2::from_shape_fn((rows, width), |(row, column)| if column < factors { draw(row, column) } else { 0.0 })
 }
 
-/// Solves every row of one side; gives the sum of their minima, or the lowest row that failed, so that neither depends on
-/// threads.
+/// The first columns; no copy where there is no padding.
+fn without_padding(rows: Array2<f32>, factors: usize) -> Array2<f32> {
+    if rows.ncols() == factors { rows } else { rows.slice(s![.., ..factors]).to_owned() }
+}
+
+/// Turns both sides (rows × padded factors) into the eigenbasis of the fixed side's Gram matrix, which leaves all their products
+/// as they are. Gives the eigenvalues from the greatest, one for each factor; `None` if there are none to be found.
+fn turn(fixed: &mut Array2<f32>, other: &mut Array2<f32>, factors: usize) -> Option<Vec<f64>> {
+    let Spectrum { values, vectors } = Spectrum::of(&gram(fixed.slice(s![.., ..factors])))?;
+    let mut order: Vec<usize> = (0..factors).collect();
+    order.sort_by(|&i, &j| values[j].total_cmp(&values[i]).then(i.cmp(&j)));
+    let width = fixed.ncols();
+    let mut matrix = vec![0.0; width * width];
+    for (column, &vector) in order.iter().enumerate() {
+        for (row, x) in vectors.row(vector).iter().enumerate() {
+            #[expect(clippy::cast_possible_truncation, reason = "factors are stored in f32")]
+            let narrow = *x as f32;
+            matrix[row * width + column] = narrow;
+        }
+    }
+    for side in [fixed, other] {
+        rotate(side.as_slice_mut().expect("factor matrices are in standard layout"), &matrix, width);
+    }
+    // What rounding leaves of a missing dimension is 0.
+    let rounding = values[order[0]].abs() * factors as f64 * f64::EPSILON;
+    Some(order.into_iter().map(|i| if values[i] > rounding { values[i] } else { 0.0 }).collect())
+}
+
+/// Solves every row of one side; gives the sum of their terms, or the lowest row that failed, so that neither depends on
+/// threads. `fixed` is the other side, and the eigenvalues of its Gram matrix, which is diagonal.
 fn half_sweep(
     rows: &Interactions,
-    (fixed, gram): (&Array2<f32>, &Array2<f64>),
+    (fixed, values): (&Array2<f32>, &[f64]),
     solved: &mut Array2<f32>,
     params: &ValidAlsParams,
+    solver: AlsSolver,
 ) -> Result<f64, (usize, SolveError)> {
-    let solver = RowSolver::new(fixed.view(), gram.view(), params).map_err(|source| (0, source))?;
+    let width = fixed.ncols();
+    let fixed = fixed.as_slice().expect("factor matrices are in standard layout");
+    match solver {
+        AlsSolver::ConjugateGradient { steps } => {
+            let mut weighted_values = vec![0.0; width];
+            for (to, value) in weighted_values.iter_mut().zip(values) {
+                #[expect(clippy::cast_possible_truncation, reason = "rows are solved in f32")]
+                let narrow = (params.unobserved_weight() * value) as f32;
+                *to = narrow;
+            }
+            let fixed = Fixed { rows: fixed, weighted_values: &weighted_values };
+            solve_rows(
+                solved,
+                || Buffers::new(width),
+                |buffers, row, out| {
+                    let (indexes, weights) = rows.row(row);
+                    let upcoming = &rows.columns()[rows.offsets()[row]..];
+                    Descent { fixed, indexes, upcoming, weights, params, steps, buffers, row: out }.solve()
+                },
+            )
+        }
+        AlsSolver::Cholesky => {
+            let f = params.factors();
+            let gram = Array2::from_diag(&ArrayView1::from(values));
+            let solver = RowSolver::padded(fixed, width, gram.as_slice().unwrap_or_default(), params);
+            solve_rows(
+                solved,
+                || Scratch::new(f),
+                |scratch, row, out| {
+                    let (indexes, weights) = rows.row(row);
+                    solver.solve_into(indexes, weights, scratch, &mut out[..f])
+                },
+            )
+        }
+    }
+}
+
+/// Calls `solve` for every row, on the ambient rayon pool; adds up what it gives, in order.
+fn solve_rows<S>(
+    solved: &mut Array2<f32>,
+    scratch: impl Fn() -> S + Sync + Send,
+    solve: impl Fn(&mut S, usize, &mut [f32]) -> Result<f64, SolveError> + Sync,
+) -> Result<f64, (usize, SolveError)> {
     let tasks: Vec<_> = solved.axis_chunks_iter_mut(Axis(0), TASK_ROWS).enumerate().collect();
     let sums: Vec<Result<f64, (usize, SolveError)>> = tasks
         .into_par_iter()
         .with_max_len(1)
-        .map_init(
-            || Scratch::new(params.factors()),
-            |scratch, (task, mut chunk)| {
-                let mut sum = 0.0;
-                for (offset, mut out) in chunk.rows_mut().into_iter().enumerate() {
-                    let row = task * TASK_ROWS + offset;
-                    let (indexes, weights) = rows.row(row);
-                    let out = out.as_slice_mut().expect("factor matrices are in standard layout");
-                    sum += solver.solve_into(indexes, weights, scratch, out).map_err(|source| (row, source))?;
-                }
-                Ok(sum)
-            },
-        )
+        .map_init(scratch, |scratch, (task, mut chunk)| {
+            let mut sum = 0.0;
+            for (offset, mut out) in chunk.rows_mut().into_iter().enumerate() {
+                let row = task * TASK_ROWS + offset;
+                let out = out.as_slice_mut().expect("factor matrices are in standard layout");
+                sum += solve(scratch, row, out).map_err(|source| (row, source))?;
+            }
+            Ok(sum)
+        })
         .collect();
     sums.into_iter().sum()
 }
@@ -160,18 +248,21 @@ mod tests {
         let entries = (0..900).map(|i| Entry { user: index(0, i), item: index(1, i), value: f32::from(i % 7 != 0) });
         let by_user = Interactions::from_entries(80, 80, entries.collect()).unwrap();
         let by_item = by_user.transpose();
-        let params = AlsParams { factors: 12, ..AlsParams::default() }.check().unwrap();
-        let (mut users, mut items) = (starting_factors(80, 12, 1, 1.0), starting_factors(80, 12, 2, 1.0));
-        let mut last = objective(&by_user, users.view(), items.view(), &params);
-        for half in 0..12 {
-            if half % 2 == 0 {
-                half_sweep(&by_item, (&users, &gram(users.view())), &mut items, &params).unwrap();
-            } else {
-                half_sweep(&by_user, (&items, &gram(items.view())), &mut users, &params).unwrap();
+        for solver in [AlsSolver::Cholesky, AlsSolver::ConjugateGradient { steps: 2 }] {
+            let params = AlsParams { factors: 12, solver, ..AlsParams::default() }.check().unwrap();
+            let (mut users, mut items) = (starting_factors(80, 12, 1, 1.0, 16), starting_factors(80, 12, 2, 1.0, 16));
+            let mut last = objective(&by_user, users.view(), items.view(), &params);
+            for half in 0..12 {
+                let (rows, fixed, solved) =
+                    if half % 2 == 0 { (&by_item, &mut users, &mut items) } else { (&by_user, &mut items, &mut users) };
+                let basis = turn(fixed, solved, 12).unwrap();
+                let terms = half_sweep(rows, (fixed, &basis), solved, &params, solver).unwrap();
+                let reported = terms + regularization_term(&rows.transpose(), fixed.view(), &params);
+                let next = objective(&by_user, users.view(), items.view(), &params);
+                assert!(next <= last + 1e-6 * last.abs(), "half-sweep {half}: {next} after {last}");
+                assert!((reported - next).abs() <= 1e-5 * next.abs(), "half-sweep {half}: {next}, not {reported}");
+                last = next;
             }
-            let next = objective(&by_user, users.view(), items.view(), &params);
-            assert!(next <= last + 1e-6 * last.abs(), "half-sweep {half}: {next} after {last}");
-            last = next;
         }
     }
 }

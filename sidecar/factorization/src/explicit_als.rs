@@ -42,7 +42,7 @@ pub fn fit_explicit_als(
     // Two factors multiply to a rating, so each starts with the root of its unit.
     let unit = f64::from(scale.deviation).sqrt();
     let mut users =
-        Half { factors: starting_factors(ratings.users(), f, seed, unit), biases: vec![0.0; ratings.users()] };
+        Half { factors: starting_factors(ratings.users(), f, seed, unit, f), biases: vec![0.0; ratings.users()] };
     let mut items = Half { factors: Array2::zeros((ratings.items(), f)), biases: vec![0.0; ratings.items()] };
     let sweeps = params.iterations();
     for sweep in 1..=sweeps {

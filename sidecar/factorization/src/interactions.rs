@@ -62,6 +62,7 @@ pub struct Evidence {
 
 impl Evidence {
     /// A positive value w is a = b = w; a value of 0 or less is a dislike, b = 0, a = |w| (1 for a bare 0).
+    #[inline(always)]
     pub fn of(value: f32) -> Self {
         let w = f64::from(value);
         if w > 0.0 {
@@ -71,6 +72,14 @@ impl Evidence {
         } else {
             Self { a: 1.0, b: 0.0 }
         }
+    }
+
+    /// A confidence c ≥ 1 is a = c − 1, b = c: every cell weighs 1 as it is. Below 0 it is a dislike of confidence |c|, with b = 0;
+    /// less than 1 counts as 1.
+    #[inline(always)]
+    pub fn of_confidence(value: f32) -> Self {
+        let c = f64::from(value.abs()).max(1.0);
+        Self { a: c - 1.0, b: if value < 0.0 { 0.0 } else { c } }
     }
 }
 

@@ -1,6 +1,6 @@
 //! How much memory a fit takes, before it is tried.
 
-use crate::{gram::CHUNKS_MAX, params::ValidParams, row_solver::Scratch};
+use crate::{descent::padded, gram::CHUNKS_MAX, params::ValidParams, rotate::TASK_ROWS, row_solver::Scratch};
 
 /// Bytes of an entry in one compressed orientation: column and value.
 const ENTRY_BYTES: u64 = 8;
@@ -8,6 +8,10 @@ const ENTRY_BYTES: u64 = 8;
 const UNSORTED_ENTRY_BYTES: u64 = 12;
 /// Bytes of a factor.
 const FACTOR_BYTES: u64 = 4;
+/// Bytes that a thread copies to turn rows, for each factor.
+const TASK_BYTES_EACH_COLUMN: usize = TASK_ROWS * size_of::<f32>();
+/// Square matrices of an eigenbasis: the Gram matrix, its copy, vectors, and what turns rows.
+const SQUARES: u64 = 4;
 
 /// Forecast of a fit's peak in bytes, interactions included, ids and process not: entries as read, both orientations, both
 /// factor matrices, and each thread's scratch.
@@ -15,11 +19,16 @@ pub fn memory_forecast_bytes(users: u64, items: u64, entries: u64, threads: u64,
     let f = params.factors() as u64;
     let rows = users.saturating_add(items);
     let sparse = entries.saturating_mul(2 * ENTRY_BYTES + UNSORTED_ENTRY_BYTES).saturating_add(rows.saturating_mul(16));
-    // With a bias, if there are biases.
-    let factors = rows.saturating_mul(f + 1).saturating_mul(FACTOR_BYTES);
-    // Each thread's equations, and a partial Gram matrix for each chunk of rows.
-    let order = params.factors() + usize::from(matches!(params, ValidParams::ExplicitAls(_)));
-    let scratch = threads.saturating_mul(Scratch::bytes(order) as u64);
-    let partial = CHUNKS_MAX as u64 * 8 * f * f;
-    sparse.saturating_add(factors).saturating_add(scratch).saturating_add(partial)
+    let (width, order) = match params {
+        // Padded while they are fitted, and copied without the padding.
+        ValidParams::Als(_) => (padded(params.factors()) as u64, params.factors()),
+        // With a bias.
+        ValidParams::ExplicitAls(_) => (f + 1, params.factors() + 1),
+    };
+    let copy = if matches!(params, ValidParams::Als(_)) && width > f { f } else { 0 };
+    let factors = rows.saturating_mul(width + copy).saturating_mul(FACTOR_BYTES);
+    // Each thread's equations, or its rows that are turned; a partial Gram matrix for each chunk of rows, and its eigenvectors.
+    let scratch = threads.saturating_mul(Scratch::bytes(order).max(TASK_BYTES_EACH_COLUMN * order) as u64);
+    let squares = (CHUNKS_MAX as u64 + SQUARES) * 8 * width * width;
+    sparse.saturating_add(factors).saturating_add(scratch).saturating_add(squares)
 }

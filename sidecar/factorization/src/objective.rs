@@ -28,7 +28,7 @@ pub fn objective(
         let cells = items.iter().zip(values).map(|(&item, &value)| {
             let v = item_factors.row(item as usize);
             let y: f64 = u.iter().zip(v).map(|(u, v)| f64::from(*u) * f64::from(*v)).sum();
-            let Evidence { a, b } = Evidence::of(value);
+            let Evidence { a, b } = params.evidence(value);
             a * y * y - 2.0 * b * y
         });
         cells.sum()

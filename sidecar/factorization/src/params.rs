@@ -15,7 +15,7 @@
 
 use thiserror::Error;
 
-use crate::ratings::RatingScale;
+use crate::{interactions::Evidence, ratings::RatingScale};
 
 /// Bounds, which the resource's schema repeats.
 pub mod bounds {
@@ -23,12 +23,35 @@ pub mod bounds {
     pub const FACTORS_MAX: u32 = 1024;
     /// Most sweeps.
     pub const ITERATIONS_MAX: u32 = 1000;
+    /// Most steps of conjugate gradients.
+    pub const STEPS_MAX: u32 = 100;
     /// Largest λ.
     pub const REGULARIZATION_MAX: f64 = 1e6;
     /// Largest ν.
     pub const REGULARIZATION_EXPONENT_MAX: f64 = 2.0;
     /// Largest α₀.
     pub const UNOBSERVED_WEIGHT_MAX: f64 = 1e4;
+}
+
+/// How implicit ALS solves its rows while it trains. Users of the last sweep are solved exactly by either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AlsSolver {
+    /// By so many steps of conjugate gradients from where the row stood; see `descent`.
+    ConjugateGradient {
+        /// From 1.
+        steps: u32,
+    },
+    /// Exactly: the reference.
+    Cholesky,
+}
+
+/// What an observed value says; the crate's page states both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValueMeaning {
+    /// a = b = w.
+    Weight,
+    /// a = c − 1, b = c.
+    Confidence,
 }
 
 /// Parameters of implicit ALS as given.
@@ -44,6 +67,10 @@ pub struct AlsParams {
     pub regularization_exponent: f64,
     /// α₀.
     pub unobserved_weight: f64,
+    /// Weights or confidences.
+    pub values: ValueMeaning,
+    /// How rows are solved.
+    pub solver: AlsSolver,
 }
 
 impl Default for AlsParams {
@@ -54,6 +81,8 @@ impl Default for AlsParams {
             regularization: 0.003,
             regularization_exponent: 1.0,
             unobserved_weight: 0.1,
+            values: ValueMeaning::Weight,
+            solver: AlsSolver::ConjugateGradient { steps: 3 },
         }
     }
 }
@@ -119,6 +148,9 @@ impl AlsParams {
             ("regularizationExponent", self.regularization_exponent, 0.0, bounds::REGULARIZATION_EXPONENT_MAX),
             ("unobservedWeight", self.unobserved_weight, 0.0, bounds::UNOBSERVED_WEIGHT_MAX),
         ])?;
+        if let AlsSolver::ConjugateGradient { steps } = self.solver {
+            check_ranges(&[("steps", f64::from(steps), 1.0, f64::from(bounds::STEPS_MAX))])?;
+        }
         if self.regularization <= 0.0 && self.unobserved_weight <= 0.0 {
             return Err(ParamsError::Undetermined);
         }
@@ -209,6 +241,20 @@ impl ValidAlsParams {
     /// α₀.
     pub fn unobserved_weight(&self) -> f64 {
         self.0.unobserved_weight
+    }
+
+    /// How rows are solved while training.
+    pub fn solver(&self) -> AlsSolver {
+        self.0.solver
+    }
+
+    /// What a cell with this value adds to the objective.
+    #[inline(always)]
+    pub(crate) fn evidence(&self, value: f32) -> Evidence {
+        match self.0.values {
+            ValueMeaning::Weight => Evidence::of(value),
+            ValueMeaning::Confidence => Evidence::of_confidence(value),
+        }
     }
 
     /// λ (n + α₀N)^ν for a row with `entries` of `length` cells.

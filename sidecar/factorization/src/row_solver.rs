@@ -7,6 +7,7 @@ use crate::{
     cholesky,
     interactions::Evidence,
     params::ValidAlsParams,
+    short_rows::ShortRow,
     simd::{self, Kernel},
     tile::{TILE, add_products, padded},
 };
@@ -75,12 +76,15 @@ pub enum SolveError {
 /// It borrows its parts, so it works on a model in memory as well as on one mapped from a file; making one is cheap.
 #[derive(Clone, Copy, Debug)]
 pub struct RowSolver<'a> {
-    /// rows × factors, one row after the other.
+    /// rows × stride, one row after the other; factors are the first columns.
     fixed: &'a [f32],
+    stride: usize,
     rows: usize,
     /// factors × factors.
     gram: &'a [f64],
-    params: &'a ValidAlsParams,
+    /// Whether the Gram matrix has nothing beside its diagonal, as those of [`crate::fit_als`].
+    diagonal: bool,
+    pub(crate) params: &'a ValidAlsParams,
 }
 
 /// Rows of the fixed side that are made wide and multiplied together.
@@ -93,6 +97,10 @@ pub(crate) struct Scratch {
     pub(crate) x: Vec<f64>,
     pub(crate) wide: Vec<f64>,
     weighted: Vec<f64>,
+    /// Of the matrix without entries.
+    pub(crate) diagonal: Vec<f64>,
+    /// A number for each entry of a short row.
+    pub(crate) dual: Vec<f64>,
 }
 
 impl Scratch {
@@ -100,13 +108,21 @@ impl Scratch {
     pub(crate) fn new(factors: usize) -> Self {
         let order = padded(factors);
         let block = || vec![0.0; BLOCK_ROWS * order];
-        Self { matrix: vec![0.0; order * order], x: vec![0.0; order], wide: block(), weighted: block() }
+        let line = || vec![0.0; order];
+        Self {
+            matrix: vec![0.0; order * order],
+            x: line(),
+            wide: block(),
+            weighted: block(),
+            diagonal: line(),
+            dual: line(),
+        }
     }
 
     /// Bytes of the buffers for rows of `factors`.
     pub(crate) fn bytes(factors: usize) -> usize {
         let order = padded(factors);
-        size_of::<f64>() * order * (order + 1 + 2 * BLOCK_ROWS)
+        size_of::<f64>() * order * (order + 3 + 2 * BLOCK_ROWS)
     }
 }
 
@@ -124,9 +140,31 @@ impl<'a> RowSolver<'a> {
         let (rows, columns) = fixed.dim();
         match (fixed.to_slice(), gram.to_slice()) {
             (Some(fixed), Some(gram_slice)) if columns == factors && gram.dim() == (factors, factors) => {
-                Ok(Self { fixed, rows, gram: gram_slice, params })
+                let diagonal = is_diagonal(gram_slice, factors);
+                Ok(Self { fixed, stride: factors, rows, gram: gram_slice, diagonal, params })
             }
             _ => Err(SolveError::Shape { rows, columns, gram: gram.dim(), factors }),
+        }
+    }
+
+    /// For rows of the fixed side that are padded to `stride`.
+    pub(crate) fn padded(fixed: &'a [f32], stride: usize, gram: &'a [f64], params: &'a ValidAlsParams) -> Self {
+        let diagonal = is_diagonal(gram, params.factors());
+        Self { fixed, stride, rows: fixed.len() / stride, gram, diagonal, params }
+    }
+
+    /// A row of the fixed side.
+    #[inline(always)]
+    pub(crate) fn fixed_row(&self, index: u32) -> &'a [f32] {
+        &self.fixed[index as usize * self.stride..][..self.params.factors()]
+    }
+
+    /// The diagonal of the matrix of a row with this many entries, without what they add.
+    #[inline(always)]
+    pub(crate) fn write_diagonal(&self, entries: usize, diagonal: &mut [f64]) {
+        let (alpha, lambda) = (self.params.unobserved_weight(), self.params.row_regularization(entries, self.rows));
+        for (to, gram) in diagonal.iter_mut().zip(self.gram.iter().step_by(self.params.factors() + 1)) {
+            *to = alpha.mul_add(*gram, lambda);
         }
     }
 
@@ -174,8 +212,27 @@ impl<'a> RowSolver<'a> {
             row.fill(0.0);
             return Ok(0.0);
         }
-        simd::run(Equations { solver: self, indexes, weights, scratch, solution: row })
+        let short = self.diagonal && padded(indexes.len()) <= padded(row.len());
+        let solved = if short { simd::run(ShortRow { solver: self, indexes, weights, scratch }) } else { None };
+        let terms = match solved {
+            Some(terms) => terms,
+            None => simd::run(Equations { solver: self, indexes, weights, scratch })?,
+        };
+        for (to, from) in row.iter_mut().zip(&scratch.x) {
+            #[expect(clippy::cast_possible_truncation, reason = "factors are stored in f32; overflow is checked")]
+            let narrow = *from as f32;
+            *to = narrow;
+        }
+        if row.iter().any(|factor| !factor.is_finite()) {
+            return Err(SolveError::NotFinite);
+        }
+        Ok(terms)
     }
+}
+
+/// Whether a square matrix has nothing beside its diagonal.
+fn is_diagonal(matrix: &[f64], order: usize) -> bool {
+    matrix.iter().enumerate().all(|(place, x)| place % (order + 1) == 0 || *x == 0.0)
 }
 
 /// Whether these can be entries of a row: as many weights as indexes, in range, ascending, finite.
@@ -201,7 +258,6 @@ struct Equations<'a> {
     indexes: &'a [u32],
     weights: &'a [f32],
     scratch: &'a mut Scratch,
-    solution: &'a mut [f32],
 }
 
 impl Kernel for Equations<'_> {
@@ -209,8 +265,8 @@ impl Kernel for Equations<'_> {
 
     #[inline(always)]
     fn run(self) -> Result<f64, SolveError> {
-        let Self { solver, indexes, weights, scratch: Scratch { matrix, x, wide, weighted }, solution } = self;
-        let f = solution.len();
+        let Self { solver, indexes, weights, scratch: Scratch { matrix, x, wide, weighted, .. } } = self;
+        let f = solver.params.factors();
         let order = padded(f);
         let lambda = solver.params.row_regularization(indexes.len(), solver.rows);
         start_matrix(matrix, solver.gram, f, solver.params.unobserved_weight(), lambda);
@@ -218,8 +274,8 @@ impl Kernel for Equations<'_> {
         for (indexes, weights) in indexes.chunks(BLOCK_ROWS).zip(weights.chunks(BLOCK_ROWS)) {
             let lines = wide.chunks_exact_mut(order).zip(weighted.chunks_exact_mut(order));
             for ((&index, &weight), (line, weighted)) in indexes.iter().zip(weights).zip(lines) {
-                let Evidence { a, b } = Evidence::of(weight);
-                let fixed = &solver.fixed[index as usize * f..(index as usize + 1) * f];
+                let Evidence { a, b } = solver.params.evidence(weight);
+                let fixed = solver.fixed_row(index);
                 for (((line, weighted), x), &v) in line.iter_mut().zip(weighted).zip(&mut *x).zip(fixed) {
                     let v = f64::from(v);
                     *line = v;
@@ -231,14 +287,6 @@ impl Kernel for Equations<'_> {
             add_products(matrix, order, &wide[..used], &weighted[..used]);
         }
         let product = cholesky::solve(matrix, x).map_err(|_| SolveError::NotPositiveDefinite)?;
-        for (to, from) in solution.iter_mut().zip(&*x) {
-            #[expect(clippy::cast_possible_truncation, reason = "factors are stored in f32; overflow is checked")]
-            let narrow = *from as f32;
-            *to = narrow;
-        }
-        if solution.iter().any(|factor| !factor.is_finite()) {
-            return Err(SolveError::NotFinite);
-        }
         Ok(-product)
     }
 }
@@ -276,23 +324,30 @@ mod tests {
             let f = params.factors();
             #[expect(clippy::cast_possible_truncation, reason = "any number will do")]
             let fixed = Array2::from_shape_fn((200, f), |(i, j)| normal(1, i as u64, j as u64) as f32);
-            let gram = gram(fixed.view());
-            let solver = RowSolver::new(fixed.view(), gram.view(), &params).unwrap();
+            let full = gram(fixed.view());
+            let diagonal = Array2::from_diag(&full.diag());
             let indexes: Vec<u32> = (0..200).step_by(3).collect();
             let weights: Vec<f32> = (0_u8..67).map(|i| f32::from(i % 5) - 1.0).collect();
-            let wide = solver.solve(&indexes, &weights).unwrap();
-            let (mut scratch, mut narrow) = (Scratch::new(f), vec![0.0; f]);
-            Equations {
-                solver: &solver,
-                indexes: &indexes,
-                weights: &weights,
-                scratch: &mut scratch,
-                solution: &mut narrow,
+            let bits = |row: &[f64]| row.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            for gram in [&full, &diagonal] {
+                let solver = RowSolver::new(fixed.view(), gram.view(), &params).unwrap();
+                let part = |scratch| Equations { solver: &solver, indexes: &indexes, weights: &weights, scratch };
+                let (mut wide, mut narrow) = (Scratch::new(f), Scratch::new(f));
+                simd::run(part(&mut wide)).unwrap();
+                part(&mut narrow).run().unwrap();
+                assert_eq!(bits(&wide.x), bits(&narrow.x), "{f} factors");
             }
-            .run()
-            .unwrap();
-            let bits = |row: &[f32]| row.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-            assert_eq!(bits(&wide), bits(&narrow), "{f} factors");
+            let solver = RowSolver::new(fixed.view(), diagonal.view(), &params).unwrap();
+            let (indexes, weights) = (&indexes[..f.min(67)], &weights[..f.min(67)]);
+            let part = |scratch| ShortRow { solver: &solver, indexes, weights, scratch };
+            let (mut wide, mut narrow, mut long) = (Scratch::new(f), Scratch::new(f), Scratch::new(f));
+            simd::run(part(&mut wide)).unwrap();
+            part(&mut narrow).run().unwrap();
+            assert_eq!(bits(&wide.x), bits(&narrow.x), "{f} factors");
+            simd::run(Equations { solver: &solver, indexes, weights, scratch: &mut long }).unwrap();
+            for (short, long) in wide.x.iter().zip(&long.x) {
+                assert!((short - long).abs() <= 1e-10 * (1.0 + long.abs()), "{f} factors: {short} {long}");
+            }
         }
     }
 }

@@ -148,7 +148,7 @@ fn fit(
     match fitted {
         Ok(model) => Ok((model, objective)),
         Err(error @ FitError::Empty) => Err(Stop::failed(FailureReason::TooFewInteractions, chain(&error))),
-        Err(error @ (FitError::Row { .. } | FitError::Cancelled { .. })) => {
+        Err(error @ (FitError::Row { .. } | FitError::Basis { .. } | FitError::Cancelled { .. })) => {
             Err(Stop::failed(FailureReason::TrainingDiverged, format!("the fit failed: {}", chain(&error))))
         }
     }

@@ -73,5 +73,12 @@ pub fn gauss_jordan(mut a: Array2<f64>, mut b: Array1<f64>) -> Array1<f64> {
 
 /// Parameters that differ from the defaults in every field.
 pub fn params() -> AlsParams {
-    AlsParams { factors: 9, iterations: 4, regularization: 0.02, regularization_exponent: 0.7, unobserved_weight: 0.3 }
+    AlsParams {
+        factors: 9,
+        iterations: 4,
+        regularization: 0.02,
+        regularization_exponent: 0.7,
+        unobserved_weight: 0.3,
+        ..AlsParams::default()
+    }
 }

@@ -40,6 +40,7 @@ pub(crate) fn check(config: &TrainingConfig) -> Result<ValidParams, Stop> {
             regularization: *regularization,
             regularization_exponent: *regularization_exponent,
             unobserved_weight: *unobserved_weight,
+            ..AlsParams::default()
         }
         .check()
         .map(ValidParams::Als),

@@ -1,0 +1,125 @@
+//! X ← XQ for the rows of a factor matrix, in f32: eight rows by sixteen columns at a time.
+//!
+//! Each element is a chain of fused multiply-adds in the order of Q's rows, so neither tiles nor threads show in the result.
+
+use rayon::prelude::*;
+
+use crate::{
+    descent::LANES,
+    simd::{self, Kernel},
+};
+
+/// Rows of a register tile.
+const TILE_ROWS: usize = 8;
+/// Rows that one task takes; a multiple of [`TILE_ROWS`].
+pub(crate) const TASK_ROWS: usize = 256;
+
+/// Multiplies every row of `rows` (any number × `width`) by the matrix (`width` × `width`) from the right, on the ambient
+/// rayon pool. `width` is a multiple of [`LANES`].
+pub(crate) fn rotate(rows: &mut [f32], matrix: &[f32], width: usize) {
+    rows.par_chunks_mut(TASK_ROWS * width).for_each_init(
+        || vec![0.0; TASK_ROWS * width],
+        |copy, rows| {
+            let copy = &mut copy[..rows.len()];
+            copy.copy_from_slice(rows);
+            simd::run(Product { from: copy, matrix, to: rows, width });
+        },
+    );
+}
+
+struct Product<'a> {
+    from: &'a [f32],
+    matrix: &'a [f32],
+    to: &'a mut [f32],
+    width: usize,
+}
+
+type Lanes = [f32; LANES];
+
+impl Kernel for Product<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { from, matrix, to, width } = self;
+        for column in (0..width).step_by(LANES) {
+            let tiles = from.chunks_exact(TILE_ROWS * width).zip(to.chunks_exact_mut(TILE_ROWS * width));
+            for (from, to) in tiles {
+                let tile = multiply(from, matrix, column, width);
+                for (lanes, to) in tile.iter().zip(to.chunks_exact_mut(width)) {
+                    to[column..column + LANES].copy_from_slice(lanes);
+                }
+            }
+            let whole = from.len() / (TILE_ROWS * width) * TILE_ROWS * width;
+            for (from, to) in from[whole..].chunks_exact(width).zip(to[whole..].chunks_exact_mut(width)) {
+                let mut sum = [0.0; LANES];
+                for (x, line) in from.iter().zip(matrix.chunks_exact(width)) {
+                    sum = multiply_add(*x, load(line, column), sum);
+                }
+                to[column..column + LANES].copy_from_slice(&sum);
+            }
+        }
+    }
+}
+
+/// Eight rows of sixteen columns, spelled out so that they stay in registers; see `tile`.
+#[inline(always)]
+fn multiply(from: &[f32], matrix: &[f32], column: usize, width: usize) -> [Lanes; TILE_ROWS] {
+    let row = |i: usize| &from[i * width..(i + 1) * width];
+    let (r0, r1, r2, r3, r4, r5, r6, r7) = (row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7));
+    let [mut t0, mut t1, mut t2, mut t3, mut t4, mut t5, mut t6, mut t7] = [[0.0; LANES]; TILE_ROWS];
+    for (k, line) in matrix.chunks_exact(width).enumerate() {
+        let q = load(line, column);
+        t0 = multiply_add(r0[k], q, t0);
+        t1 = multiply_add(r1[k], q, t1);
+        t2 = multiply_add(r2[k], q, t2);
+        t3 = multiply_add(r3[k], q, t3);
+        t4 = multiply_add(r4[k], q, t4);
+        t5 = multiply_add(r5[k], q, t5);
+        t6 = multiply_add(r6[k], q, t6);
+        t7 = multiply_add(r7[k], q, t7);
+    }
+    [t0, t1, t2, t3, t4, t5, t6, t7]
+}
+
+#[inline(always)]
+fn load(line: &[f32], at: usize) -> Lanes {
+    *line[at..].first_chunk().expect("lines are whole lanes")
+}
+
+#[inline(always)]
+fn multiply_add(x: f32, q: Lanes, mut sum: Lanes) -> Lanes {
+    for lane in 0..LANES {
+        sum[lane] = x.mul_add(q[lane], sum[lane]);
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+
+    use super::*;
+    use crate::random::normal;
+
+    #[test]
+    #[expect(clippy::cast_possible_truncation, reason = "any number will do")]
+    fn it_is_the_matrix_product_on_any_instruction_set() {
+        for (rows, width) in [(0, 16), (1, 16), (7, 32), (600, 48)] {
+            let draw = |stream: u64, n: usize| {
+                Array2::from_shape_fn((n, width), |(i, j)| normal(stream, i as u64, j as u64) as f32)
+            };
+            let (x, q) = (draw(1, rows), draw(2, width));
+            let product = x.mapv(f64::from).dot(&q.mapv(f64::from));
+            let mut fast = x.clone();
+            rotate(fast.as_slice_mut().unwrap(), q.as_slice().unwrap(), width);
+            for (fast, exact) in fast.iter().zip(&product) {
+                assert!((f64::from(*fast) - exact).abs() <= 1e-5 * width as f64, "{rows} × {width}: {fast} {exact}");
+            }
+            let mut narrow = x.clone();
+            let (from, to) = (x.as_slice().unwrap(), narrow.as_slice_mut().unwrap());
+            Product { from, matrix: q.as_slice().unwrap(), to, width }.run();
+            assert_eq!(narrow, fast, "{rows} × {width}");
+        }
+    }
+}
