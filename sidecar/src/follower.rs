@@ -139,8 +139,8 @@ impl Follower {
         self.change_what_answers(&config);
         let due = Instant::now() >= self.next_try;
         let serving = self.engine.model().map(|model| model.digest.clone());
-        let desired = find(&config, RevisionRole::Desired);
-        let last_good = find(&config, RevisionRole::LastGood);
+        let desired = config.revision(RevisionRole::Desired);
+        let last_good = config.revision(RevisionRole::LastGood);
         let mine = config.loads_first.is_none() || config.loads_first == self.places.pod_name;
         if let Some(desired) = desired.filter(|revision| mine && Some(&revision.digest) != serving.as_ref())
             && due
@@ -292,10 +292,6 @@ impl Follower {
         self.next_try = Instant::now() + self.pause;
         self.pause = (self.pause * 2).min(LOAD_RETRY_MAX);
     }
-}
-
-fn find(config: &ServingConfig, role: RevisionRole) -> Option<&RevisionRef> {
-    config.revisions.iter().find(|revision| revision.role == role)
 }
 
 fn read_limited(path: &Path) -> std::io::Result<String> {

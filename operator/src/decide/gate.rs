@@ -30,6 +30,13 @@ pub enum Verdict {
     Unknown,
 }
 
+impl Verdict {
+    /// Whether nothing speaks against the model.
+    pub fn may_serve(&self) -> bool {
+        matches!(self, Self::Passed { .. } | Self::Unknown)
+    }
+}
+
 /// Holds a result against the spec's gate.
 pub fn gate(plan: &Plan, result: &RunResult) -> Verdict {
     let RunOutcome::Trained { metrics: Some(metrics), .. } = &result.outcome else { return Verdict::Unknown };

@@ -46,7 +46,7 @@ impl Serving {
     /// What served before, while a change waits for its turn.
     #[must_use]
     pub fn held(&self, before: Option<&ServingConfig>) -> Self {
-        let of = |role| before.and_then(|config| config.revisions.iter().find(|r| r.role == role)).cloned();
+        let of = |role| before.and_then(|config| config.revision(role)).cloned();
         let (desired, last_good) = (of(RevisionRole::Desired), of(RevisionRole::LastGood));
         Self { desired, last_good, choice: Choice::Kept, candidate: self.candidate.clone() }
     }
@@ -54,7 +54,7 @@ impl Serving {
     /// Whether it is another revision, or another part of it, than in this config.
     pub fn differs(&self, before: Option<&ServingConfig>) -> bool {
         let what = |revision: &RevisionRef| (revision.digest.clone(), revision.answers);
-        let now = before.and_then(|config| config.revisions.iter().find(|r| r.role == RevisionRole::Desired));
+        let now = before.and_then(|config| config.revision(RevisionRole::Desired));
         now.is_some() && now.map(what) != self.desired.as_ref().map(what)
     }
 }
@@ -62,7 +62,7 @@ impl Serving {
 /// Decides what should serve. `now` is the serving config in force, if there is one.
 pub fn serving(plan: &Plan, results: &[RunResult], now: Option<&ServingConfig>) -> Serving {
     let trained = newest_first(results);
-    let current = now.and_then(|config| config.revisions.iter().find(|r| r.role == RevisionRole::Desired));
+    let current = now.and_then(|config| config.revision(RevisionRole::Desired));
     let (chosen, choice) = choose(plan, &trained, current);
     let desired = chosen.map(|chosen| RevisionRef { role: RevisionRole::Desired, ..chosen });
     let last_good = desired.as_ref().and_then(|desired| last_good(plan, &trained, desired, now));
@@ -93,7 +93,7 @@ fn choose(plan: &Plan, trained: &[&RunResult], current: Option<&RevisionRef>) ->
         let promoted = plan.promote.as_deref().and_then(|wanted| {
             trained
                 .iter()
-                .filter(|result| !matches!(gate(plan, result), Verdict::Failed { .. } | Verdict::Regressed { .. }))
+                .filter(|result| gate(plan, result).may_serve())
                 .find_map(|result| revision(result, Answers::Full).filter(|r| names(wanted, &r.digest)))
         });
         return match (promoted, current_full) {
@@ -165,7 +165,7 @@ fn last_good(
     // The config names the present one first, then the one before it.
     let before = revisions.iter().find(other).cloned();
     let older = || {
-        let passing = trained.iter().filter(|r| matches!(gate(plan, r), Verdict::Passed { .. } | Verdict::Unknown));
+        let passing = trained.iter().filter(|result| gate(plan, result).may_serve());
         passing.filter_map(|result| revision(result, Answers::Full)).find(|r| r.digest != desired.digest)
     };
     before.or_else(older).map(|revision| RevisionRef { role: RevisionRole::LastGood, ..revision })
@@ -180,7 +180,7 @@ fn candidate(plan: &Plan, trained: &[&RunResult], desired: &Digest) -> Option<Di
 /// The model that serves, for a run to measure its own against, where the gate asks for that.
 pub fn incumbent(plan: &Plan, results: &[RunResult], now: Option<&ServingConfig>) -> Option<Incumbent> {
     plan.spec.evaluation.gate.max_regression?;
-    let current = now?.revisions.iter().find(|r| r.role == RevisionRole::Desired && r.answers == Answers::Full)?;
+    let current = now?.revision(RevisionRole::Desired).filter(|revision| revision.answers == Answers::Full)?;
     results.iter().find_map(|result| match &result.outcome {
         RunOutcome::Trained { digest, parameters, .. } if *digest == current.digest => {
             Some(Incumbent { digest: digest.clone(), algorithm: parameters.clone()? })

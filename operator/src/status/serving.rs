@@ -165,8 +165,7 @@ fn waiting(facts: Facts<'_>) -> Option<&Digest> {
         return newer;
     }
     let newest = newest_trained(facts)?;
-    let passed = matches!(decide::gate(facts.plan, newest), decide::Verdict::Passed { .. } | decide::Verdict::Unknown);
-    decide::digest(newest).filter(|_| passed)
+    decide::digest(newest).filter(|_| decide::gate(facts.plan, newest).may_serve())
 }
 
 /// Says that an older model serves than the newest that may.

@@ -37,6 +37,11 @@ impl ServingConfig {
     pub fn hash(&self) -> Digest {
         Digest::of(canonical_json(self).as_bytes())
     }
+
+    /// The revision with this part, if there is one.
+    pub fn revision(&self, role: RevisionRole) -> Option<&RevisionRef> {
+        self.revisions.iter().find(|revision| revision.role == role)
+    }
 }
 
 /// One revision and its part in serving.
