@@ -18,7 +18,8 @@ use crate::{
 /// Seconds between two looks for snapshots that no result names.
 const SWEEP_SECONDS: i64 = 3600;
 
-/// Collects, and says which results are gone. A store that does not answer is tried again at a later reconcile: what is kept too long does no harm.
+/// Collects, and says which results are gone. A store that does not answer is tried again at a later reconcile: what is kept too
+/// long does no harm.
 ///
 /// # Errors
 /// The API server.
@@ -40,7 +41,7 @@ pub async fn collect(
     if garbage.runs.is_empty() && !sweep {
         return Ok(none);
     }
-    // The cache may be behind, and a pin that it does not show yet must count.
+    // A pin that was written since this reconcile read the Recommender must count.
     if !is_current(context, plan).await? {
         return Ok(none);
     }

@@ -13,7 +13,7 @@ use crate::{
     apply,
     context::Context,
     error::Error,
-    names::{FINALIZER, RECOMMENDER_LABEL},
+    names::{Component, FINALIZER, RECOMMENDER_LABEL, component_label},
     observe::controlled_by,
     store_access::Owner,
 };
@@ -96,7 +96,7 @@ async fn stop_runs(context: &Context, recommender: &Recommender, namespace: &str
             apply::delete_job(context, namespace, &job.name_any()).await?;
         }
     }
-    let trainers = format!("{RECOMMENDER_LABEL}={name},app.kubernetes.io/component=trainer");
+    let trainers = format!("{RECOMMENDER_LABEL}={name},{}", component_label(Component::Trainer));
     let pods: Api<k8s_openapi::api::core::v1::Pod> = Api::namespaced(context.client.clone(), namespace);
     let pods =
         pods.list_metadata(&ListParams::default().labels(&trainers)).await.map_err(Error::api("cannot list Pods"))?;

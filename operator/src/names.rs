@@ -114,5 +114,5 @@ pub fn selector(recommender: &str, component: Component) -> Value {
 
 /// [`selector`] of the serving pods as a string, for the `scale` subresource.
 pub fn selector_text(recommender: &str) -> String {
-    format!("{RECOMMENDER_LABEL}={recommender},app.kubernetes.io/component={}", Component::Serving.as_str())
+    format!("{RECOMMENDER_LABEL}={recommender},{}", component_label(Component::Serving))
 }

@@ -134,9 +134,20 @@ fn failed_since_success(plan: &Plan, past: Past<'_>) -> bool {
     let (hash, attempt, success) = (config_hash(plan), attempt(plan), newest_success(plan, past.results));
     past.results.iter().any(|result| {
         result.run.number > success && result.config_hash == hash && matches!(result.outcome, RunOutcome::Failed { .. })
-    }) || past.jobs.iter().any(|job| {
-        let silent = !past.results.iter().any(|result| result.run.number == job.run);
-        job.run > success && job.state == JobState::Failed && job.attempt == attempt && silent
+    }) || silent_failures(past, &attempt, success).next().is_some()
+}
+
+/// The Jobs of an attempt that failed after the last success and left no result.
+pub(super) fn silent_failures<'a>(
+    past: Past<'a>,
+    attempt: &'a str,
+    success: u32,
+) -> impl Iterator<Item = &'a JobFacts> {
+    past.jobs.iter().filter(move |job| {
+        job.run > success
+            && job.state == JobState::Failed
+            && job.attempt == attempt
+            && !past.results.iter().any(|result| result.run.number == job.run)
     })
 }
 

@@ -3,7 +3,11 @@
 use recommender_crds::RunOutcome as StatusOutcome;
 use sidecar_contract::{RunId, RunOutcome};
 
-use super::{Cause, Due, Past, attempt, due, due::newest_success, newest_model, wanted};
+use super::{
+    Cause, Due, Past, attempt, due,
+    due::{newest_success, silent_failures},
+    newest_model, wanted,
+};
 use crate::{observe::JobState, validate::Plan};
 
 /// What to do about training.
@@ -111,12 +115,7 @@ pub fn failures(plan: &Plan, past: Past<'_>) -> Failures {
             && result.run.attempt == attempt
             && matches!(result.outcome, RunOutcome::Failed { .. })
     });
-    let silent = past.jobs.iter().filter(|job| {
-        job.run > success
-            && job.attempt == attempt
-            && job.state == JobState::Failed
-            && !past.results.iter().any(|result| result.run.number == job.run)
-    });
+    let silent = silent_failures(past, &attempt, success);
     let ends: Vec<i64> = failed.map(|result| result.finished_at).chain(silent.map(|job| job.finished_at)).collect();
     let said = past.before.last_run.as_ref().filter(|run| {
         run.number > success && run.attempt == attempt && run.outcome == StatusOutcome::Failed && !ends.is_empty()

@@ -30,6 +30,13 @@ fn failed_run(facts: Facts<'_>) -> Option<(&RunResult, Reason, &str)> {
     }
 }
 
+/// Why the newest run of what is wanted now failed, with or without a result.
+fn failure(facts: Facts<'_>) -> Option<(Reason, String)> {
+    failed_run(facts)
+        .map(|(_, reason, message)| (reason, message.to_owned()))
+        .or_else(|| silent_failure(facts).map(|(_, reason, message)| (reason, message)))
+}
+
 /// What keeps the training pod from running, if anything does.
 fn trainer_trouble(facts: Facts<'_>) -> Option<&Trouble> {
     let Training::Running { .. } = facts.training else { return None };
@@ -147,10 +154,7 @@ pub(super) fn trained(facts: Facts<'_>) -> Verdict {
     if let Some(trouble) = trouble {
         return Verdict::is_not(kind, Reason::TrainingPending, &*trouble.message);
     }
-    let failure = failed_run(facts)
-        .map(|(_, reason, message)| (reason, message.to_owned()))
-        .or_else(|| silent_failure(facts).map(|(_, reason, message)| (reason, message)));
-    if let Some((reason, message)) = failure {
+    if let Some((reason, message)) = failure(facts) {
         return Verdict::is_not(kind, reason, message);
     }
     if let Some(model) = decide::newest_model(facts.plan, results(facts)) {
@@ -198,11 +202,8 @@ pub(super) fn stall(facts: Facts<'_>) -> Option<Verdict> {
 
 /// Training that does not fit into the memory that it may have; the message holds the number to set.
 pub(super) fn capacity(facts: Facts<'_>) -> Option<Verdict> {
-    let failure = failed_run(facts)
-        .map(|(_, reason, message)| (reason, message.to_owned()))
-        .or_else(|| silent_failure(facts).map(|(_, reason, message)| (reason, message)));
     let (_, message) =
-        failure.filter(|(reason, _)| matches!(reason, Reason::CapacityInsufficient | Reason::OOMKilled))?;
+        failure(facts).filter(|(reason, _)| matches!(reason, Reason::CapacityInsufficient | Reason::OOMKilled))?;
     Some(Verdict::is(ConditionType::CapacityInsufficient, Reason::MemoryInsufficient, message))
 }
 
