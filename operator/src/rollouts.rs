@@ -26,7 +26,13 @@ impl Rollouts {
     /// Takes a place, or keeps the one that it has; says whether there is one.
     pub fn claim(&self, uid: &str, now: i64) -> bool {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.retain(|_, since| now.saturating_sub(*since) < PLACE_SECONDS_MAX);
+        taken.retain(|uid, since| {
+            let in_time = now.saturating_sub(*since) < PLACE_SECONDS_MAX;
+            if !in_time {
+                tracing::warn!(uid, seconds = PLACE_SECONDS_MAX, "a rollout is stuck; its place goes to the next");
+            }
+            in_time
+        });
         if taken.contains_key(uid) {
             return true;
         }
