@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let train = Interactions::from_entries(users, items, train)?;
     println!("{users} users, {items} items, {} visits, {factors} factors, {threads} threads", train.nnz());
 
-    let solver = match number(3)? {
+    let solver = match number(2)? {
         0 => AlsSolver::Cholesky,
         steps => AlsSolver::ConjugateGradient { steps },
     };

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::{
     descent::{Buffers, Descent, Fixed, padded},
-    gram::gram,
+    gram::gram_of_padded,
     interactions::Interactions,
     model::Model,
     objective::regularization_term,
@@ -148,7 +148,7 @@ fn without_padding(rows: Array2<f32>, factors: usize) -> Array2<f32> {
 /// Turns both sides (rows × padded factors) into the eigenbasis of the fixed side's Gram matrix, which leaves all their products
 /// as they are. Gives the eigenvalues from the greatest, one for each factor; `None` if there are none to be found.
 fn turn(fixed: &mut Array2<f32>, other: &mut Array2<f32>, factors: usize) -> Option<Vec<f64>> {
-    let Spectrum { values, vectors } = Spectrum::of(&gram(fixed.slice(s![.., ..factors])))?;
+    let Spectrum { values, vectors } = Spectrum::of(&gram_of(fixed, factors))?;
     let mut order: Vec<usize> = (0..factors).collect();
     order.sort_by(|&i, &j| values[j].total_cmp(&values[i]).then(i.cmp(&j)));
     let width = fixed.ncols();
@@ -164,8 +164,14 @@ fn turn(fixed: &mut Array2<f32>, other: &mut Array2<f32>, factors: usize) -> Opt
         rotate(side.as_slice_mut().expect("factor matrices are in standard layout"), &matrix, width);
     }
     // What rounding leaves of a missing dimension is 0.
-    let rounding = values[order[0]].abs() * factors as f64 * f64::EPSILON;
+    let rounding = values[order[0]].abs() * f64::from(f32::EPSILON);
     Some(order.into_iter().map(|i| if values[i] > rounding { values[i] } else { 0.0 }).collect())
+}
+
+/// The Gram matrix of padded rows, without the padding.
+fn gram_of(rows: &Array2<f32>, factors: usize) -> Array2<f64> {
+    let rows_slice = rows.as_slice().expect("factor matrices are in standard layout");
+    gram_of_padded(rows_slice, rows.ncols()).slice(s![..factors, ..factors]).to_owned()
 }
 
 /// Solves every row of one side; gives the sum of their terms, or the lowest row that failed, so that neither depends on

@@ -82,7 +82,7 @@ impl Default for AlsParams {
             regularization_exponent: 1.0,
             unobserved_weight: 0.1,
             values: ValueMeaning::Weight,
-            solver: AlsSolver::ConjugateGradient { steps: 3 },
+            solver: AlsSolver::ConjugateGradient { steps: 2 },
         }
     }
 }

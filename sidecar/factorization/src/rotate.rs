@@ -34,7 +34,7 @@ struct Product<'a> {
     width: usize,
 }
 
-type Lanes = [f32; LANES];
+pub(crate) type Lanes = [f32; LANES];
 
 impl Kernel for Product<'_> {
     type Output = ();
@@ -87,8 +87,9 @@ fn load(line: &[f32], at: usize) -> Lanes {
     *line[at..].first_chunk().expect("lines are whole lanes")
 }
 
+/// sum + x·q, rounded once.
 #[inline(always)]
-fn multiply_add(x: f32, q: Lanes, mut sum: Lanes) -> Lanes {
+pub(crate) fn multiply_add(x: f32, q: Lanes, mut sum: Lanes) -> Lanes {
     for lane in 0..LANES {
         sum[lane] = x.mul_add(q[lane], sum[lane]);
     }
