@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo down test check fmt bench bench-overload soak bench-fleet
+.PHONY: help demo down test check fmt bench bench-core bench-overload soak bench-fleet
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ fmt: ## format the code
 
 bench: ## benchmarks of the factorization: TRAIN=… TEST=…, see tests/bench/run
 	@TRAIN=$(TRAIN) TEST=$(TEST) tests/bench/run
+
+bench-core: ## the factorization beside other packages, in turns: TRAIN=…, see tests/bench/core/run
+	@tests/bench/core/run als_iter --gowalla "$(TRAIN)"
 
 bench-fleet: ## what 2,000 Recommenders cost the operator, on a local cluster of its own (Linux, root)
 	@tests/bench/fleet

@@ -1,0 +1,118 @@
+//! Fits on command, for scripts that compare with other packages: one JSON object a line on standard input, one answer a line.
+//!
+//! ```text
+//!   {"op": "load", "path": "train.bin"}                                     → {"users": …, "items": …, "entries": …}
+//!   {"op": "als", "factors": 64, "iterations": 15, "regularization": 0.01,
+//!    "steps": 3, "threads": 2, "seed": 1, "out": "directory"}               → {"seconds": …, "objective": …}
+//! ```
+//! A file holds users, items and entries (three u64), then user (u32), item (u32) and confidence (f32) of all entries, one after
+//! the other, little-endian. ALS minimizes the objective of the package `implicit`: α₀ = 1, ν = 0, values are confidences. `out`
+//! may name a directory for `users.f32` and `items.f32`, row by row. The seconds are the fit's alone.
+
+use std::{
+    error::Error,
+    fs,
+    io::{BufRead, Write},
+    ops::ControlFlow,
+    path::PathBuf,
+    time::Instant,
+};
+
+use factorization::{AlsParams, AlsSolver, Entry, Interactions, ValueMeaning, fit_als};
+use ndarray::Array2;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+#[derive(Deserialize)]
+#[serde(tag = "op", rename_all = "camelCase")]
+enum Command {
+    Load {
+        path: PathBuf,
+    },
+    Als {
+        factors: u32,
+        iterations: u32,
+        regularization: f64,
+        /// Of conjugate gradients; 0 for exact rows.
+        steps: u32,
+        threads: usize,
+        seed: u64,
+        out: Option<PathBuf>,
+    },
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut data = None;
+    for line in std::io::stdin().lock().lines() {
+        let answer = serde_json::from_str(&line?)
+            .map_err(Into::into)
+            .and_then(|command| answer(command, &mut data))
+            .unwrap_or_else(|error: Box<dyn Error>| json!({"error": error.to_string()}));
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{answer}")?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+fn answer(command: Command, data: &mut Option<Interactions>) -> Result<Value, Box<dyn Error>> {
+    match command {
+        Command::Load { path } => {
+            let loaded = data.insert(read(&fs::read(path)?)?);
+            Ok(json!({"users": loaded.users(), "items": loaded.items(), "entries": loaded.nnz()}))
+        }
+        Command::Als { factors, iterations, regularization, steps, threads, seed, out } => {
+            let data = data.as_ref().ok_or("load a file first")?;
+            let solver = if steps == 0 { AlsSolver::Cholesky } else { AlsSolver::ConjugateGradient { steps } };
+            let params = AlsParams {
+                factors,
+                iterations,
+                regularization,
+                regularization_exponent: 0.0,
+                unobserved_weight: 1.0,
+                values: ValueMeaning::Confidence,
+                solver,
+            }
+            .check()?;
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+            let mut objective = f64::NAN;
+            let begin = Instant::now();
+            let model = pool.install(|| {
+                fit_als(data, &params, seed, &mut |report| {
+                    objective = report.objective;
+                    ControlFlow::Continue(())
+                })
+            })?;
+            let seconds = begin.elapsed().as_secs_f64();
+            if let Some(out) = out {
+                fs::write(out.join("users.f32"), bytes(&model.user_factors))?;
+                fs::write(out.join("items.f32"), bytes(&model.item_factors))?;
+            }
+            Ok(json!({"seconds": seconds, "objective": objective}))
+        }
+    }
+}
+
+fn read(bytes: &[u8]) -> Result<Interactions, Box<dyn Error>> {
+    let (head, rest) = bytes.split_first_chunk::<24>().ok_or("the file is shorter than its head")?;
+    let (numbers, _) = head.as_chunks::<8>();
+    let numbers: Vec<usize> =
+        numbers.iter().map(|number| usize::try_from(u64::from_le_bytes(*number))).collect::<Result<_, _>>()?;
+    let [users, items, entries] = numbers[..] else { return Err("the head has three numbers".into()) };
+    let (words, _) = rest.as_chunks::<4>();
+    if words.len() != entries.checked_mul(3).ok_or("too many entries")? {
+        return Err(format!("{entries} entries are announced, {} words follow", words.len()).into());
+    }
+    let (user, rest) = words.split_at(entries);
+    let (item, value) = rest.split_at(entries);
+    let entries = user.iter().zip(item).zip(value).map(|((user, item), value)| Entry {
+        user: u32::from_le_bytes(*user),
+        item: u32::from_le_bytes(*item),
+        value: f32::from_le_bytes(*value),
+    });
+    Ok(Interactions::from_entries(users, items, entries.collect())?)
+}
+
+fn bytes(factors: &Array2<f32>) -> Vec<u8> {
+    factors.iter().flat_map(|x| x.to_le_bytes()).collect()
+}

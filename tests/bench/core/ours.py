@@ -1,0 +1,51 @@
+"""The factorization of this repository, driven through its example `peer`."""
+
+import json
+import os
+import struct
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+
+
+class Ours:
+    """A process that has loaded a matrix whose entries are confidences."""
+
+    def __init__(self, matrix: sp.csr_matrix):
+        self.directory = tempfile.TemporaryDirectory()
+        self.shape = matrix.shape
+        self.process = subprocess.Popen(
+            [os.environ["RECMESH_PEER"]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        file, rows = Path(self.directory.name) / "data.bin", matrix.tocoo()
+        with file.open("wb") as out:
+            out.write(struct.pack("<3Q", *matrix.shape, matrix.nnz))
+            for column in (rows.row.astype("<u4"), rows.col.astype("<u4"), rows.data.astype("<f4")):
+                out.write(column.tobytes())
+        self.ask(op="load", path=str(file))
+        file.unlink()
+
+    def ask(self, **command) -> dict:
+        """Sends a command; a failure is raised."""
+        self.process.stdin.write(json.dumps(command) + "\n")
+        self.process.stdin.flush()
+        answer = json.loads(self.process.stdout.readline())
+        if "error" in answer:
+            raise RuntimeError(answer["error"])
+        return answer
+
+    def als(self, factors: int, iterations: int, regularization: float, steps: int = 3, threads: int = 2) -> float:
+        """Seconds of a fit."""
+        answer = self.ask(
+            op="als", factors=factors, iterations=iterations, regularization=regularization, steps=steps,
+            threads=threads, seed=1, out=self.directory.name,
+        )  # fmt: skip
+        return answer["seconds"]
+
+    def factors(self) -> tuple[np.ndarray, np.ndarray]:
+        """Users × factors and items × factors of the last fit."""
+        read = lambda name, rows: np.fromfile(Path(self.directory.name) / name, "<f4").reshape(rows, -1)
+        return read("users.f32", self.shape[0]), read("items.f32", self.shape[1])

@@ -1,0 +1,50 @@
+"""results/core.json, and the table that comes from it."""
+
+import json
+import os
+import platform
+from datetime import date
+from pathlib import Path
+
+DIRECTORY = Path(__file__).resolve().parent.parent / "results"
+
+
+def machine() -> str:
+    """Processor and cores."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    wide = " with AVX-512" if any("avx512f" in line for line in lines) else ""
+    return f"{models[0] if models else platform.machine()}{wide}, {os.cpu_count()} cores"
+
+
+def add(entry: dict) -> None:
+    """Puts an entry in the place of the one with its name and setting, and renders the table."""
+    file = DIRECTORY / "core.json"
+    entries = json.loads(file.read_text()) if file.exists() else []
+    entries = [e for e in entries if (e["name"], e["setting"]) != (entry["name"], entry["setting"])]
+    entries.append({**entry, "machine": machine(), "date": date.today().isoformat()})
+    entries.sort(key=lambda e: (e["name"], e["setting"]))
+    DIRECTORY.mkdir(exist_ok=True)
+    file.write_text(json.dumps(entries, indent=1, ensure_ascii=False) + "\n")
+    (DIRECTORY / "core.md").write_text(table(entries))
+
+
+def table(entries: list[dict]) -> str:
+    """Markdown."""
+    lines = [
+        "# The factorization beside other packages",
+        "",
+        "Made by the commands that it names, from `core.json`. A ratio is ours to the peer's, pair by pair in turns: its median,",
+        "and least to greatest. Below 1 is less time.",
+        "",
+        "| what | setting | ours | peer | ratio | pairs | machine, date | command |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for e in entries:
+        r = e["ratio"]
+        lines.append(
+            f"| {e['name']} | {e['setting']} | {e['ours']} | {e['peer']} ({e['peer_name']}) "
+            f"| **{r['median']:.2f}** ({r['min']:.2f} to {r['max']:.2f}) | {e['pairs']} "
+            f"| {e['machine']}, {e['date']} | `{e['command']}` |"
+        )
+    return "\n".join(lines) + "\n"
