@@ -31,10 +31,10 @@ pub use pod::{Amount, PodSettings, Resources};
 pub use recommender::{DeletionPolicy, ModelSpec, Promotion, Recommender, RecommenderSpec, StoreSpec};
 pub use serving::{POPULAR, ServingLimits, ServingSpec};
 pub use status::{
-    HISTORY_ENTRIES_MAX, HistoryEntry, Interval, LastRun, Measurement, ModelMetrics, ModelStatus, RecommenderStatus,
-    Rows, RunOutcome,
+    HISTORY_ENTRIES_MAX, HistoryEntry, Interval, LastRun, Measurement, ModelMetrics, ModelParameters, ModelStatus,
+    RecommenderStatus, Rows, RunOutcome,
 };
-pub use training::TrainingSpec;
+pub use training::{TrainingSpec, Tuning};
 
 /// API group.
 pub const GROUP: &str = "recmesh.dev";

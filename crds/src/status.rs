@@ -83,6 +83,10 @@ pub struct ModelStatus {
     pub digest: String,
     /// What it was fitted with: als, svd or bpr.
     pub algorithm: String,
+    /// With which of its parameters: those of spec.algorithm, or what training.tuning found. Absent when nothing is known of its
+    /// run any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<ModelParameters>,
     /// Number of the run that trained it.
     pub run: u32,
     /// Users that it knows.
@@ -99,6 +103,29 @@ pub struct ModelStatus {
     /// When its run ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trained_at: Option<Time>,
+}
+
+/// What a model was fitted with, by the names of spec.algorithm; what the algorithm does not have is absent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ModelParameters {
+    /// Numbers that describe a user or an item.
+    pub factors: u32,
+    /// Passes over the data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iterations: Option<u32>,
+    /// How strongly factors are pulled to zero.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub regularization: Option<f64>,
+    /// How regularization grows with the number of a row's interactions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub regularization_exponent: Option<f64>,
+    /// Weight of pairs that were not observed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unobserved_weight: Option<f64>,
+    /// Step length.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learning_rate: Option<f64>,
 }
 
 /// The model beside the baseline, on the part that the fit did not see.

@@ -36,6 +36,11 @@ pub struct TrainingSpec {
     /// How long one run may take, from 10s to 168h, in h, m and s. Default: 1h. Example: 1h30m.
     #[schemars(length(min = 2, max = 20))]
     pub deadline: String,
+    /// Searches for better parameters of the algorithm before each run's fit, on a part of the data that the run is not measured
+    /// on; status.model.parameters has what was found. It starts from spec.algorithm, and keeps that if nothing is better.
+    /// Absent: spec.algorithm is taken as it is. Example: {}.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tuning: Option<Tuning>,
     /// Settings of the training pod.
     #[serde(flatten)]
     pub pod: PodSettings,
@@ -51,7 +56,28 @@ impl Default for TrainingSpec {
             seed: 42,
             suspend: false,
             deadline: "1h".to_owned(),
+            tuning: None,
             pod: PodSettings::default(),
         }
+    }
+}
+
+/// How far the search for parameters goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Tuning {
+    /// Sets of parameters to try, spec.algorithm among them, 2 to 1000. A quarter of the sweeps decides which third
+    /// goes on, half of them which ninth is fitted to the end. Default: 16.
+    #[schemars(range(min = 2, max = 1000))]
+    pub trials: u32,
+    /// After this time no new fit begins, from 10s to 168h, in h, m and s; it counts towards training.deadline. A search that
+    /// ends by it may find other parameters the next time. Default: 20m.
+    #[schemars(length(min = 2, max = 20))]
+    pub budget: String,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self { trials: 16, budget: "20m".to_owned() }
     }
 }

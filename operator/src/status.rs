@@ -5,11 +5,11 @@ mod training;
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use recommender_crds::{
-    ConditionType, HISTORY_ENTRIES_MAX, HistoryEntry, Interval, Measurement, ModelMetrics, ModelStatus, Reason,
-    RecommenderStatus,
+    ConditionType, HISTORY_ENTRIES_MAX, HistoryEntry, Interval, Measurement, ModelMetrics, ModelParameters,
+    ModelStatus, Reason, RecommenderStatus,
     condition::{Verdict, merge},
 };
-use sidecar_contract::{Answers, Metrics, RunOutcome, RunResult, ports};
+use sidecar_contract::{Algorithm, Answers, Metrics, RunOutcome, RunResult, ports};
 
 use crate::{
     decide::{self, Serving, Training},
@@ -219,8 +219,9 @@ fn serving_model(facts: Facts<'_>) -> Option<ModelStatus> {
 }
 
 fn model(result: &RunResult) -> Option<ModelStatus> {
-    let RunOutcome::Trained { digest, snapshot_bytes, algorithm, users, items, interactions, metrics, .. } =
-        &result.outcome
+    let RunOutcome::Trained {
+        digest, snapshot_bytes, algorithm, parameters, users, items, interactions, metrics, ..
+    } = &result.outcome
     else {
         return None;
     };
@@ -228,6 +229,7 @@ fn model(result: &RunResult) -> Option<ModelStatus> {
         revision: digest.revision().to_owned(),
         digest: digest.as_str().to_owned(),
         algorithm: algorithm.clone(),
+        parameters: parameters.as_ref().map(parameters_of),
         run: result.run.number,
         users: *users,
         items: *items,
@@ -236,6 +238,28 @@ fn model(result: &RunResult) -> Option<ModelStatus> {
         metrics: metrics.as_ref().map(model_metrics),
         trained_at: time(result.finished_at),
     })
+}
+
+/// By the names of the spec.
+fn parameters_of(algorithm: &Algorithm) -> ModelParameters {
+    match algorithm {
+        Algorithm::Als(als) => ModelParameters {
+            factors: als.factors,
+            iterations: Some(als.iterations),
+            regularization: Some(als.regularization),
+            regularization_exponent: Some(als.regularization_exponent),
+            unobserved_weight: Some(als.unobserved_weight),
+            learning_rate: None,
+        },
+        Algorithm::Svd(svd) => ModelParameters { factors: svd.factors, ..ModelParameters::default() },
+        Algorithm::Bpr(bpr) => ModelParameters {
+            factors: bpr.factors,
+            iterations: Some(bpr.iterations),
+            regularization: Some(bpr.regularization),
+            learning_rate: Some(bpr.learning_rate),
+            ..ModelParameters::default()
+        },
+    }
 }
 
 fn model_metrics(metrics: &Metrics) -> ModelMetrics {

@@ -8,7 +8,9 @@ use std::{collections::BTreeMap, time::Duration};
 use recommender_crds::{
     ChosenAlgorithm, Format, ItemsSpec, NAME_CHARS_MAX, Recommender, Signal, SourceSpec, Split, parse_seconds,
 };
-use sidecar_contract::{Algorithm, AlsConfig, Column, Columns, Csv, EvaluationConfig, Items, Source, SplitKind, paths};
+use sidecar_contract::{
+    Algorithm, AlsConfig, Column, Columns, Csv, EvaluationConfig, Items, Source, SplitKind, TuningConfig, paths,
+};
 
 use crate::names::{PROMOTE_ANNOTATION, RETRAIN_AT_ANNOTATION};
 use crate::schedule::Schedule;
@@ -62,6 +64,8 @@ pub struct Training {
     pub items: Option<Items>,
     /// The algorithm.
     pub algorithm: Algorithm,
+    /// How better parameters are searched for, if they are.
+    pub tuning: Option<TuningConfig>,
     /// Split and lists.
     pub evaluation: EvaluationConfig,
     /// Seed.
@@ -97,6 +101,10 @@ pub fn validate(recommender: &Recommender) -> Result<Plan, Vec<String>> {
     let algorithm = algorithm(spec, signal, &mut problems);
     let deadline = duration(&spec.training.deadline, "training.deadline", &mut problems);
     let starting_deadline = duration(&spec.training.starting_deadline, "training.startingDeadline", &mut problems);
+    let tuning = spec.training.tuning.as_ref().map(|tuning| TuningConfig {
+        trials: tuning.trials,
+        budget_seconds: duration(&tuning.budget, "training.tuning.budget", &mut problems).as_secs(),
+    });
     let checks = spec.training.data_check_interval.as_ref();
     let data_check = checks.map(|text| duration(text, "training.dataCheckInterval", &mut problems));
     let schedule = schedule(&spec.training, &mut problems);
@@ -117,6 +125,7 @@ pub fn validate(recommender: &Recommender) -> Result<Plan, Vec<String>> {
         signal,
         items: items.flatten(),
         algorithm,
+        tuning,
         evaluation: EvaluationConfig {
             split: spec.evaluation.split.map(|split| match split {
                 Split::Time => SplitKind::Time,

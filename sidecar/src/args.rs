@@ -26,6 +26,8 @@ pub enum Command {
     Serve(ServeArgs),
     /// Fit without a tenth of the rows and measure on it.
     Evaluate(DataArgs),
+    /// Search for better parameters, and measure the best on a tenth of the rows.
+    Tune(TuneArgs),
     /// Print recommendations from a model file.
     Recommend(RecommendArgs),
 }
@@ -105,6 +107,20 @@ pub struct TrainArgs {
     /// A Job's training config, as JSON.
     #[arg(long, env = paths::TRAINING_CONFIG_ENV, hide = true)]
     pub config: Option<String>,
+}
+
+/// `tune`.
+#[derive(Debug, Args)]
+pub struct TuneArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flattened arguments are documented one by one")]
+    pub data: DataArgs,
+    /// Sets of parameters to try, the given one among them.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    pub trials: u32,
+    /// Seconds after which no new fit begins.
+    #[arg(long, default_value_t = 1200)]
+    pub budget: u64,
 }
 
 /// `serve`.

@@ -4,6 +4,7 @@ pub mod evaluate;
 pub mod recommend;
 pub mod serve;
 pub mod train;
+pub mod tune;
 
 use sidecar_contract::{Algorithm, AlsConfig, Column, Items, Signal, TrainingConfig};
 

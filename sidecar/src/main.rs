@@ -31,6 +31,7 @@ fn run(cli: Cli) -> anyhow::Result<sidecar_contract::ExitCode> {
             Command::Train(args) => commands::train::run(args).await,
             Command::Serve(args) => commands::serve::run(args).await.map(|()| sidecar_contract::ExitCode::Done),
             Command::Evaluate(args) => Ok(commands::evaluate::run(args).await),
+            Command::Tune(args) => Ok(commands::tune::run(args).await),
             Command::Recommend(args) => commands::recommend::run(args).map(|()| sidecar_contract::ExitCode::Done),
         }
     });

@@ -45,6 +45,22 @@ async fn apply_trains_serves_and_answers() -> Result<()> {
 }
 
 #[tokio::test]
+async fn tuning_finds_parameters_and_the_status_has_them() -> Result<()> {
+    let cluster = Cluster::ready().await?;
+    let namespace = Namespace::new(&cluster, "tuning")?;
+    namespace.config_map("visits", "visits.csv", &two_groups())?;
+    // Pulls everything to nothing, so that whatever is drawn is better.
+    let movies = recommender("movies", 4, 1).replace("iterations: 5", "iterations: 5, regularization: 1000");
+    namespace.apply(&format!("{movies}  training: {{tuning: {{trials: 5}}}}\n"))?;
+    namespace.wait_ready("movies").await?;
+    let model = &namespace.get("recommender", "movies")?["status"]["model"];
+    let found = model["parameters"]["regularization"].as_f64();
+    ensure!(found.is_some_and(|found| 0.0 < found && found < 100.0), "{model}");
+    ensure!(model["parameters"]["iterations"] == 5, "{model}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_new_model_swaps_in_without_a_restart_or_a_failed_request() -> Result<()> {
     let cluster = Cluster::ready().await?;
     let namespace = Namespace::new(&cluster, "swap")?;

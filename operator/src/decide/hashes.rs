@@ -26,6 +26,7 @@ pub fn training_config(
         signal: training.signal,
         items: training.items.clone(),
         algorithm: training.algorithm.clone(),
+        tuning: training.tuning.clone(),
         evaluation: training.evaluation.clone(),
         seed: training.seed,
         store,

@@ -42,6 +42,7 @@ fn inputs(config: &TrainingConfig) -> Map<String, Value> {
         signal,
         items,
         algorithm,
+        tuning,
         evaluation,
         seed,
         // Where, when and for whom, not what.
@@ -60,6 +61,7 @@ fn inputs(config: &TrainingConfig) -> Map<String, Value> {
     put(&mut inputs, "signal", unlike(signal, &Signal::default()));
     put(&mut inputs, "items", items.as_ref().map(items_table));
     inputs.insert("algorithm".to_owned(), fitted(algorithm));
+    put(&mut inputs, "tuning", tuning.as_ref().map(|tuning| json!(tuning)));
     put(&mut inputs, "split", unlike(evaluation, &EvaluationConfig::default()));
     put(&mut inputs, "seed", unlike(seed, &SEED_DEFAULT));
     inputs
@@ -128,6 +130,7 @@ mod tests {
             signal: Signal::default(),
             items: None,
             algorithm: Algorithm::Als(AlsConfig::default()),
+            tuning: None,
             evaluation: EvaluationConfig::default(),
             seed: 42,
             store: StoreConfig {

@@ -25,11 +25,11 @@ pub use hash::{Digest, canonical_json};
 pub use keys::{KeyLayout, RunId};
 pub use model_report::{LoadFailure, LoadedModel, ModelReport};
 pub use run_result::{
-    ActivityGroup, Against, Interval, Measurement, Metrics, RowCounts, RunOutcome, RunResult, TerminationHint,
+    ActivityGroup, Against, Interval, Measurement, Metrics, RowCounts, RunOutcome, RunResult, TerminationHint, Trial,
 };
 pub use serving::{Answers, RevisionRef, RevisionRole, ServingConfig, ServingLimits};
 pub use store::StoreConfig;
 pub use training::{
     Algorithm, AlsConfig, BprConfig, Column, Columns, Csv, EvaluationConfig, Format, Incumbent, Items, Signal, Source,
-    SplitKind, SvdConfig, TrainingConfig,
+    SplitKind, SvdConfig, TrainingConfig, TuningConfig,
 };

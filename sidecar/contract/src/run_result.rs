@@ -69,6 +69,9 @@ pub enum RunOutcome {
         /// The objective after each sweep of the refit.
         #[serde(default)]
         objective: Vec<f64>,
+        /// What was tried before, best first; empty without tuning.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        trials: Vec<Trial>,
     },
     /// The source is what it was at the last run: nothing was trained.
     Unchanged,
@@ -81,6 +84,19 @@ pub enum RunOutcome {
         /// What is wrong, what was expected, what to try. No user id.
         message: String,
     },
+}
+
+/// One set of parameters that tuning tried.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Trial {
+    /// What was tried.
+    pub parameters: Algorithm,
+    /// Sweeps of its longest fit: only the best are fitted to the end.
+    pub sweeps: u32,
+    /// [`Metrics::metric`] after those sweeps, on a part of the training part. Absent when the fit failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
 }
 
 /// Rows of the source and what became of them.

@@ -29,6 +29,9 @@ pub struct TrainingConfig {
     pub items: Option<Items>,
     /// What is fitted.
     pub algorithm: Algorithm,
+    /// Searches for better parameters before the fit; absent: those of the algorithm are taken as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuning: Option<TuningConfig>,
     /// How it is measured.
     #[serde(default)]
     pub evaluation: EvaluationConfig,
@@ -275,6 +278,22 @@ pub struct BprConfig {
 impl Default for BprConfig {
     fn default() -> Self {
         Self { factors: 64, iterations: 50, learning_rate: 0.05, regularization: 0.01 }
+    }
+}
+
+/// How far a search goes. It starts from the algorithm's parameters, and keeps them if nothing is better.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TuningConfig {
+    /// Sets of parameters that are tried, the given one among them.
+    pub trials: u32,
+    /// Seconds after which no new fit begins. A search that ends by it may find other parameters the next time.
+    pub budget_seconds: u64,
+}
+
+impl Default for TuningConfig {
+    fn default() -> Self {
+        Self { trials: 16, budget_seconds: 1200 }
     }
 }
 

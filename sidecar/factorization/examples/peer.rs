@@ -3,11 +3,12 @@
 //! ```text
 //!   {"op": "load", "path": "train.bin"}                                     → {"users": …, "items": …, "entries": …}
 //!   {"op": "als", "factors": 64, "iterations": 15, "regularization": 0.01,
-//!    "steps": 3, "threads": 2, "seed": 1, "out": "directory"}               → {"seconds": …, "objective": …}
+//!    "steps": 2, "threads": 2, "seed": 1, "out": "directory"}               → {"seconds": …, "objective": …}
 //! ```
 //! A file holds users, items and entries (three u64), then user (u32), item (u32) and confidence (f32) of all entries, one after
-//! the other, little-endian. ALS minimizes the objective of the package `implicit`: α₀ = 1, ν = 0, values are confidences. `out`
-//! may name a directory for `users.f32` and `items.f32`, row by row. The seconds are the fit's alone.
+//! the other, little-endian. ALS minimizes the objective of the package `implicit`: α₀ = 1, ν = 0, values are confidences; with
+//! `"unobservedWeight"` and `"regularizationExponent"` it is ours, and values are weights. `out` may name a directory for
+//! `users.f32` and `items.f32`, row by row. The seconds are the fit's alone.
 
 use std::{
     error::Error,
@@ -24,7 +25,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 #[derive(Deserialize)]
-#[serde(tag = "op", rename_all = "camelCase")]
+#[serde(tag = "op", rename_all = "camelCase", rename_all_fields = "camelCase")]
 enum Command {
     Load {
         path: PathBuf,
@@ -37,6 +38,9 @@ enum Command {
         steps: u32,
         threads: usize,
         seed: u64,
+        unobserved_weight: Option<f64>,
+        #[serde(default)]
+        regularization_exponent: f64,
         out: Option<PathBuf>,
     },
 }
@@ -61,16 +65,26 @@ fn answer(command: Command, data: &mut Option<Interactions>) -> Result<Value, Bo
             let loaded = data.insert(read(&fs::read(path)?)?);
             Ok(json!({"users": loaded.users(), "items": loaded.items(), "entries": loaded.nnz()}))
         }
-        Command::Als { factors, iterations, regularization, steps, threads, seed, out } => {
+        Command::Als {
+            factors,
+            iterations,
+            regularization,
+            steps,
+            threads,
+            seed,
+            unobserved_weight,
+            regularization_exponent,
+            out,
+        } => {
             let data = data.as_ref().ok_or("load a file first")?;
             let solver = if steps == 0 { AlsSolver::Cholesky } else { AlsSolver::ConjugateGradient { steps } };
             let params = AlsParams {
                 factors,
                 iterations,
                 regularization,
-                regularization_exponent: 0.0,
-                unobserved_weight: 1.0,
-                values: ValueMeaning::Confidence,
+                regularization_exponent,
+                unobserved_weight: unobserved_weight.unwrap_or(1.0),
+                values: unobserved_weight.map_or(ValueMeaning::Confidence, |_| ValueMeaning::Weight),
                 solver,
             }
             .check()?;

@@ -87,7 +87,7 @@ pub mod model;
 pub mod objective;
 pub mod params;
 pub mod popularity;
-mod random;
+pub mod random;
 pub mod ranking;
 pub mod rating_solver;
 pub mod ratings;

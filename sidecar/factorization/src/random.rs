@@ -3,7 +3,7 @@
 //! The generator is SplitMix64's finalizer (Steele, Lea and Flood 2014) over a counter.
 
 /// A stream of words for one seed and purpose.
-pub(crate) fn word(seed: u64, stream: u64, counter: u64) -> u64 {
+pub fn word(seed: u64, stream: u64, counter: u64) -> u64 {
     mix(mix(mix(seed).wrapping_add(stream)).wrapping_add(counter))
 }
 
@@ -15,7 +15,7 @@ fn mix(value: u64) -> u64 {
 }
 
 /// Uniform in (0, 1).
-pub(crate) fn uniform(word: u64) -> f64 {
+pub fn uniform(word: u64) -> f64 {
     ((word >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
 }
 

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use sidecar_contract::{Algorithm, Metrics, RunOutcome, RunResult};
+use sidecar_contract::{Algorithm, Metrics, RunOutcome, RunResult, Trial};
 
 use crate::{
-    plot::{self, Pair},
+    plot::{self, Dot, Pair},
     text::{count, escaped, percent, time},
 };
 
@@ -39,6 +39,7 @@ pub fn render(result: &RunResult) -> String {
             parameters,
             digest,
             snapshot_bytes,
+            trials,
             ..
         } => {
             quality(&mut body, metrics.as_ref());
@@ -57,6 +58,7 @@ pub fn render(result: &RunResult) -> String {
             if let Some(parameters) = parameters {
                 section(&mut body, "Parameters", &named(parameters));
             }
+            tuning(&mut body, trials);
         }
         RunOutcome::Unchanged | RunOutcome::Failed { .. } => rows(&mut body, result),
     }
@@ -199,6 +201,35 @@ fn fit(body: &mut String, objective: &[f64]) {
         plot::tick(*last),
         plot::line("objective after each sweep", objective)
     );
+}
+
+/// What was tried for better parameters.
+fn tuning(body: &mut String, trials: &[Trial]) {
+    let Some(longest) = trials.iter().map(|trial| trial.sweeps).max() else { return };
+    let _ = write!(
+        body,
+        "<h2>Parameters that were tried</h2><p class=\"soft\">{} sets, best first, compared on a part that neither fit nor metrics above were given. Only the best were fitted to the end, {longest} sweeps.</p>",
+        trials.len()
+    );
+    let dots: Vec<Dot> = trials.iter().filter_map(dot).collect();
+    body.push_str(&plot::dots("metric by regularization of each set", "regularization", &dots));
+    body.push_str("<div class=\"scroll\"><table><tr><th class=\"n\">Sweeps</th><th class=\"n\">Metric</th><th class=\"n\">regularization</th><th class=\"n\">unobservedWeight</th></tr>");
+    for trial in trials {
+        let Algorithm::Als(als) = &trial.parameters else { continue };
+        let value = trial.value.map_or_else(|| "failed".to_owned(), |value| format!("{value:.4}"));
+        let _ = write!(
+            body,
+            "<tr><td class=\"n\">{}</td><td class=\"n\">{value}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
+            trial.sweeps, als.regularization, als.unobserved_weight
+        );
+    }
+    body.push_str("</table></div>");
+}
+
+fn dot(trial: &Trial) -> Option<Dot> {
+    let Algorithm::Als(als) = &trial.parameters else { return None };
+    // The axis is logarithmic: 0 has no place on it.
+    (als.regularization > 0.0).then_some(Dot { x: als.regularization, y: trial.value? })
 }
 
 fn rows(body: &mut String, result: &RunResult) {

@@ -148,6 +148,45 @@ pub fn interval(title: &str, low: f64, estimate: f64, high: f64) -> String {
     svg + "</svg>"
 }
 
+/// A point.
+pub struct Dot {
+    /// Above 0: its axis is logarithmic.
+    pub x: f64,
+    /// Of a linear axis.
+    pub y: f64,
+}
+
+/// Points without a line, with a logarithmic axis below that is called `name`.
+pub fn dots(title: &str, name: &str, dots: &[Dot]) -> String {
+    let dots: Vec<&Dot> = dots.iter().filter(|dot| dot.x > 0.0 && dot.x.is_finite() && dot.y.is_finite()).collect();
+    let range = |of: fn(&Dot) -> f64| {
+        let low_high = (f64::INFINITY, f64::NEG_INFINITY);
+        dots.iter().map(|dot| of(dot)).fold(low_high, |(low, high), value| (low.min(value), high.max(value)))
+    };
+    let ((left, right), (low, high)) = (range(|dot| dot.x), range(|dot| dot.y));
+    let x = Scale { low: left.ln(), high: right.ln(), from: LEFT + MARGIN, to: WIDTH - 2.0 * MARGIN };
+    let y = Scale { low, high, from: HEIGHT - BOTTOM - MARGIN, to: MARGIN };
+    let mut svg = open(title, HEIGHT);
+    if dots.is_empty() {
+        return svg + "</svg>";
+    }
+    axes(&mut svg, &y, &[low, f64::midpoint(low, high), high]);
+    let labels = [(left, tick(left)), ((left * right).sqrt(), name.to_owned()), (right, tick(right))];
+    for (value, text) in labels {
+        let _ = write!(
+            svg,
+            "<text class=\"tick\" x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
+            x.at(value.ln()),
+            HEIGHT - 8.0,
+            escaped(&text)
+        );
+    }
+    for dot in dots {
+        let _ = write!(svg, "<circle class=\"dot\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"4\"/>", x.at(dot.x.ln()), y.at(dot.y));
+    }
+    svg + "</svg>"
+}
+
 /// Horizontal bars with their labels and counts.
 pub fn shares(title: &str, rows: &[(String, u64, String)]) -> String {
     let row = 26.0;

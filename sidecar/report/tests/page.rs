@@ -16,6 +16,10 @@ fn result(outcome: &Value) -> RunResult {
     .unwrap()
 }
 
+fn trial(regularization: f64, value: Value) -> Value {
+    json!({"sweeps": 15, "value": value, "parameters": {"als": {"regularization": regularization}}})
+}
+
 fn trained() -> RunResult {
     let groups: Vec<Value> = (0..10)
         .map(|n| json!({"rowsMin": n, "rowsMax": n + 1, "users": 10, "model": 0.1 * f64::from(n), "baseline": 0.05}))
@@ -26,6 +30,7 @@ fn trained() -> RunResult {
         "parameters": {"als": {
             "factors": 32, "iterations": 4, "regularization": 0.03, "regularizationExponent": 1.0, "unobservedWeight": 0.1,
         }},
+        "trials": [trial(0.04, json!(0.4694)), trial(0.003, json!(0.2432)), trial(1e3, json!(null))],
         "metrics": {
             "metric": "ndcg", "k": 10, "testUsers": 4321, "model": {"ndcg": 0.5172, "recall": 0.61, "coverage": 0.7},
             "baseline": {"ndcg": 0.3911, "recall": 0.5, "coverage": 0.1},
@@ -72,10 +77,13 @@ fn a_trained_run_shows_its_numbers() {
         "e3b0c44298",
         "6.584 %",
         "4 sweeps, from 9.5 to 3.9",
+        "3 sets, best first",
+        "0.4694",
+        "failed",
     ] {
         assert!(page.contains(shown), "{shown} is not in the page");
     }
-    assert_eq!(page.matches("<svg").count(), 4);
+    assert_eq!(page.matches("<svg").count(), 5);
 }
 
 #[test]

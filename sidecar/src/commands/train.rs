@@ -6,9 +6,7 @@ use anyhow::{Context, Result};
 use recommender_trainer::{
     Options, Secrets, TrainedFile, describe_metrics, progress, train_to_file, write_termination_message,
 };
-use sidecar_contract::{
-    ExitCode, RunOutcome, RunResult, TerminationHint, TrainingConfig, paths, run_result::RUN_RESULT_VERSION,
-};
+use sidecar_contract::{ExitCode, RunResult, TerminationHint, TrainingConfig, paths, run_result::RUN_RESULT_VERSION};
 use store_client::{Store, StoreCredentials};
 
 use crate::{
@@ -63,17 +61,7 @@ fn result(config: &TrainingConfig, file: TrainedFile, started_at: i64) -> RunRes
         config_hash: config.config_hash(),
         fingerprint: None,
         data_version: String::new(),
-        outcome: RunOutcome::Trained {
-            digest: trained.written.digest,
-            snapshot_bytes: trained.written.bytes,
-            algorithm: config.algorithm.name().to_owned(),
-            parameters: Some(config.algorithm.clone()),
-            users: trained.users,
-            items: trained.items,
-            interactions: trained.interactions,
-            metrics: trained.metrics,
-            objective: trained.objective,
-        },
+        outcome: trained.outcome(),
         rows,
         retrain_at: None,
         decided_at: None,

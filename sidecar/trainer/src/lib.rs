@@ -1,9 +1,9 @@
 //! Training: from rows in a file or bucket to a snapshot and a run result in the store.
 //!
 //! ```text
-//! stat ► read ► intern ► split ► fit ► measure ► refit ► put snapshot ► put runs/<run>.json (create-only)
+//! stat ► read ► intern ► split ► tune ► fit ► measure ► refit ► put snapshot ► put runs/<run>.json (create-only)
 //! ```
-//! [`run`] is what the trainer's Job does; [`train_to_file`] and [`evaluate`] are the same steps without a store.
+//! [`run`] is what the trainer's Job does; [`train_to_file`], [`evaluate`] and [`tune`] are the same steps without a store.
 //! Equal rows in any order, on any number of threads, give an equal snapshot. Bad rows are counted and left out; a source
 //! that cannot be what the resource says fails with what to change. Ids of users appear in no message, but for the first
 //! line of a table, which is listed when a column is not found in it.
@@ -31,7 +31,7 @@ mod timestamp;
 pub use failure::{FailureReason, Stop};
 pub use hint::{termination_message, write_termination_message};
 pub use limits::Limits;
-pub use model::Trained;
-pub use offline::{TrainedFile, describe_metrics, evaluate, local_config, local_source, train_to_file};
+pub use model::{Trained, Tuned};
+pub use offline::{TrainedFile, describe_metrics, evaluate, local_config, local_source, train_to_file, tune};
 pub use progress::Progress;
 pub use run::{Finished, Options, Secrets, run};

@@ -5,6 +5,7 @@ mod measure;
 mod memory;
 mod ranked;
 mod rated;
+mod tune;
 
 use std::{borrow::Cow, io::BufWriter, num::NonZeroUsize, ops::ControlFlow, path::Path};
 
@@ -12,7 +13,7 @@ use factorization::{
     Entry, FitError, Interactions, Model, RatingScale, SweepReport, ValidParams, fit_als, fit_explicit_als, popularity,
 };
 use model_snapshot::{Biases, FORMAT_VERSION, FORMAT_VERSION_WITH_BIASES, Metadata, ModelParts, Scale, Seen, Snapshot};
-use sidecar_contract::{Metrics, Signal, TrainingConfig};
+use sidecar_contract::{Algorithm, Metrics, RunOutcome, Signal, TrainingConfig, Trial};
 
 use crate::{
     data::Data,
@@ -35,10 +36,44 @@ pub struct Trained {
     pub items: u64,
     /// Different pairs.
     pub interactions: u64,
+    /// What was fitted: the config's algorithm, or what tuning found.
+    pub algorithm: Algorithm,
     /// What was measured; `None` when nothing could be kept for measuring.
     pub metrics: Option<Metrics>,
     /// The objective after each sweep of the refit.
     pub objective: Vec<f64>,
+    /// What tuning tried, best first.
+    pub trials: Vec<Trial>,
+}
+
+impl Trained {
+    /// The same, for the run's result.
+    pub fn outcome(self) -> RunOutcome {
+        let Self { written, users, items, interactions, algorithm, metrics, objective, trials } = self;
+        RunOutcome::Trained {
+            digest: written.digest,
+            snapshot_bytes: written.bytes,
+            algorithm: algorithm.name().to_owned(),
+            parameters: Some(algorithm),
+            users,
+            items,
+            interactions,
+            metrics,
+            objective,
+            trials,
+        }
+    }
+}
+
+/// What tuning found, and how good that is on what neither the search nor the fit saw.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tuned {
+    /// The best parameters.
+    pub algorithm: Algorithm,
+    /// What was tried, best first.
+    pub trials: Vec<Trial>,
+    /// Of the best parameters; the incumbent is the given ones.
+    pub metrics: Option<Metrics>,
 }
 
 /// Measures a fit without the kept part, then fits on everything and writes that to `file`.
@@ -51,6 +86,8 @@ pub(crate) fn train(
 ) -> Result<Trained, Stop> {
     in_pool(threads, || {
         let params = prepare(config, &data.interactions)?;
+        let (config, params, trials) = tuned(config, params, &data.interactions, progress)?;
+        let config = config.as_ref();
         let metrics = measure::measure(config, &params, &data.interactions, progress)?;
         progress.event(&Event::Step(Step::Refit));
         let all = interactions(&data.interactions, |_| true)?;
@@ -62,9 +99,41 @@ pub(crate) fn train(
             users: merged.user_ids.len() as u64,
             items: merged.item_ids.len() as u64,
             interactions: merged.items.len() as u64,
+            algorithm: config.algorithm.clone(),
             metrics,
             objective,
+            trials,
         })
+    })
+}
+
+/// The config with the parameters that its tuning finds; without tuning, the config.
+fn tuned<'a>(
+    config: &'a TrainingConfig,
+    params: ValidParams,
+    interactions: &Merged,
+    progress: &dyn Progress,
+) -> Result<(Cow<'a, TrainingConfig>, ValidParams, Vec<Trial>), Stop> {
+    let trials = tune::tune(config, interactions, progress)?;
+    let best = trials.first().filter(|best| best.value.is_some());
+    let Some(best) = best else { return Ok((Cow::Borrowed(config), params, trials)) };
+    let config = TrainingConfig { algorithm: best.parameters.clone(), ..config.clone() };
+    let params = check(&config)?;
+    Ok((Cow::Owned(config), params, trials))
+}
+
+/// Tunes, and measures the best parameters beside the given ones.
+pub(crate) fn tune(
+    config: &TrainingConfig,
+    interactions: &Merged,
+    progress: &dyn Progress,
+    threads: Option<NonZeroUsize>,
+) -> Result<Tuned, Stop> {
+    in_pool(threads, || {
+        let params = prepare(config, interactions)?;
+        let (best, params, trials) = tuned(config, params, interactions, progress)?;
+        let metrics = measure::measure(&best, &params, interactions, progress)?;
+        Ok(Tuned { algorithm: best.algorithm.clone(), trials, metrics })
     })
 }
 

@@ -10,7 +10,7 @@ use sidecar_contract::{
 use crate::{
     data::{Data, Sources},
     failure::Stop,
-    model::{self, Trained},
+    model::{self, Trained, Tuned},
     progress::{Event, Progress, Step},
     run::Options,
 };
@@ -36,6 +36,7 @@ pub fn local_config(source: &Path) -> TrainingConfig {
         signal: Signal::default(),
         items: None,
         algorithm: Algorithm::Als(AlsConfig::default()),
+        tuning: None,
         evaluation: EvaluationConfig::default(),
         seed: 42,
         store: StoreConfig {
@@ -86,6 +87,14 @@ pub async fn evaluate(
         tokio::task::block_in_place(|| model::measure(config, &data.interactions, progress, options.threads))?;
     progress.event(&Event::Step(Step::PutResult));
     Ok(metrics)
+}
+
+/// Searches for parameters, and measures the best on what the search did not see.
+pub async fn tune(config: &TrainingConfig, progress: &dyn Progress, options: &Options) -> Result<Tuned, Stop> {
+    let (data, _) = read(config, progress, options).await?;
+    let tuned = tokio::task::block_in_place(|| model::tune(config, &data.interactions, progress, options.threads))?;
+    progress.event(&Event::Step(Step::PutResult));
+    Ok(tuned)
 }
 
 async fn read(config: &TrainingConfig, progress: &dyn Progress, options: &Options) -> Result<(Data, RowCounts), Stop> {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
-use sidecar_contract::Metrics;
+use sidecar_contract::{Metrics, Trial};
 
 /// The steps of a run, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub enum Step {
     Intern,
     /// Keeping a part for measuring.
     Split,
+    /// Searching for parameters.
+    Tune,
     /// Fitting without the kept part.
     Fit,
     /// Measuring on the kept part.
@@ -39,6 +41,7 @@ impl Step {
             Self::Read => "read",
             Self::Intern => "intern",
             Self::Split => "split",
+            Self::Tune => "tune",
             Self::Fit => "fit",
             Self::Measure => "measure",
             Self::Refit => "refit",
@@ -94,6 +97,8 @@ pub enum Event<'a> {
         /// The objective after it.
         objective: f64,
     },
+    /// A set of parameters was tried.
+    Trial(&'a Trial),
     /// The model was measured.
     Measured(&'a Metrics),
 }
@@ -150,6 +155,10 @@ impl Progress for Lines {
                 tracing::info!(users, items, interactions, "interned");
             }
             Event::Sweep { sweep, of, objective } => tracing::info!(sweep, of, objective, "sweep"),
+            Event::Trial(Trial { parameters, sweeps, value }) => {
+                let parameters = serde_json::to_string(parameters).unwrap_or_default();
+                tracing::info!(sweeps, value, parameters, "trial");
+            }
             Event::Measured(metrics) => tracing::info!(
                 k = metrics.k,
                 test_users = metrics.test_users,
@@ -228,6 +237,11 @@ impl Progress for Bar {
                 self.bar.set_length(u64::from(*of));
                 self.bar.set_position(u64::from(*sweep));
                 self.bar.set_message(format!("objective {objective:.6e}"));
+            }
+            Event::Trial(trial) => {
+                let value = trial.value.map_or_else(|| "failed".to_owned(), |value| format!("{value:.4}"));
+                self.bar.set_message(format!("{value} after {} sweeps", trial.sweeps));
+                self.bar.tick();
             }
             Event::Measured(metrics) => self.bar.println(crate::describe_metrics(metrics)),
         }

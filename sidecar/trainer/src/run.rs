@@ -14,7 +14,7 @@ use crate::{
     data::Sources,
     failure::{Stop, chain},
     limits::Limits,
-    model::{self, Written},
+    model,
     progress::{Event, Progress, Step},
 };
 
@@ -135,24 +135,14 @@ async fn train(
     let file = temporary_file(options)?;
     let trained = tokio::task::block_in_place(|| model::train(config, &data, progress, options.threads, file.path()))?;
     drop(data);
-    let Written { digest, bytes: snapshot_bytes } = trained.written;
+    let digest = trained.written.digest.clone();
     progress.event(&Event::Step(Step::PutSnapshot));
     match store.put_snapshot(file.path(), &digest).await {
         // Its name is its content: what is there already is what was to be stored.
         Ok(_) | Err(StoreError::AlreadyExists { .. }) => {}
         Err(error) => return Err(Stop::retry(format!("cannot store the snapshot: {}", chain(&error)))),
     }
-    Ok(RunOutcome::Trained {
-        digest,
-        snapshot_bytes,
-        algorithm: config.algorithm.name().to_owned(),
-        parameters: Some(config.algorithm.clone()),
-        users: trained.users,
-        items: trained.items,
-        interactions: trained.interactions,
-        metrics: trained.metrics,
-        objective: trained.objective,
-    })
+    Ok(trained.outcome())
 }
 
 fn temporary_file(options: &Options) -> Result<tempfile::NamedTempFile, Stop> {

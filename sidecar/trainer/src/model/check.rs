@@ -9,6 +9,8 @@ use crate::failure::{FailureReason, Stop};
 const HOLDOUT_MAX: f64 = 0.5;
 /// Longest measured list.
 const K_MAX: u32 = 1000;
+/// How many sets of parameters tuning may try.
+const TRIALS: std::ops::RangeInclusive<u32> = 2..=1000;
 
 /// The parameters of the algorithm, checked with everything else that needs no data.
 pub(crate) fn check(config: &TrainingConfig) -> Result<ValidParams, Stop> {
@@ -32,6 +34,16 @@ pub(crate) fn check(config: &TrainingConfig) -> Result<ValidParams, Stop> {
     }
     if !(1..=K_MAX).contains(&k) {
         return invalid(format!("spec.evaluation.k is {k}: expected a number from 1 to {K_MAX}"));
+    }
+    if let Some(tuning) = &config.tuning
+        && !TRIALS.contains(&tuning.trials)
+    {
+        return invalid(format!(
+            "spec.training.tuning.trials is {}: expected a number from {} to {}",
+            tuning.trials,
+            TRIALS.start(),
+            TRIALS.end()
+        ));
     }
     let params = match config.signal {
         Signal::Implicit => AlsParams {

@@ -31,20 +31,10 @@ pub(super) fn measure(
     progress: &dyn Progress,
 ) -> Result<Option<Metrics>, Stop> {
     progress.event(&Event::Step(Step::Split));
-    let Some(kept) = kept_for_measuring(config, merged)? else { return Ok(None) };
-    let is_kept = |position: usize| kept.get(position).copied().unwrap_or(false);
-    let training = interactions(merged, |position| !is_kept(position))?;
-    let is_known = |user: usize| match config.signal {
-        Signal::Implicit => training.row(user).1.iter().any(|weight| *weight > 0.0),
-        Signal::Explicit => !training.row(user).1.is_empty(),
-    };
-    let known: Vec<bool> = (0..training.users()).map(is_known).collect();
-    let of_known: Vec<bool> = merged.users().map(|user| known.get(user as usize).copied().unwrap_or(false)).collect();
-    let is_measured = |position: usize| is_kept(position) && of_known.get(position).copied().unwrap_or(false);
-    let test = interactions(merged, is_measured)?;
-    if test.nnz() == 0 {
+    let Some(kept) = kept_for_measuring(config, merged, None)? else { return Ok(None) };
+    let Some(Parts { training, test }) = parts(config, merged, |_| true, |position| is_in(&kept, position))? else {
         return Ok(None);
-    }
+    };
     progress.event(&Event::Step(Step::Fit));
     let (model, _) = fit(&training, params, config.seed, progress)?;
     progress.event(&Event::Step(Step::Measure));
@@ -56,6 +46,35 @@ pub(super) fn measure(
     }
     progress.event(&Event::Measured(&metrics));
     Ok(Some(metrics))
+}
+
+/// Interactions to fit, and others to measure on, of users who are in the first.
+pub(super) struct Parts {
+    pub(super) training: Interactions,
+    pub(super) test: Interactions,
+}
+
+/// Those of `among` that are kept, and those that are not; `None` when nobody can be measured.
+pub(super) fn parts(
+    config: &TrainingConfig,
+    merged: &Merged,
+    among: impl Fn(usize) -> bool,
+    is_kept: impl Fn(usize) -> bool,
+) -> Result<Option<Parts>, Stop> {
+    let training = interactions(merged, |position| among(position) && !is_kept(position))?;
+    let is_known = |user: usize| match config.signal {
+        Signal::Implicit => training.row(user).1.iter().any(|weight| *weight > 0.0),
+        Signal::Explicit => !training.row(user).1.is_empty(),
+    };
+    let known: Vec<bool> = (0..training.users()).map(is_known).collect();
+    let of_known: Vec<bool> = merged.users().map(|user| known.get(user as usize).copied().unwrap_or(false)).collect();
+    let test = interactions(merged, |position| among(position) && is_kept(position) && is_in(&of_known, position))?;
+    Ok((test.nnz() > 0).then_some(Parts { training, test }))
+}
+
+/// Whether the position is marked.
+pub(super) fn is_in(marked: &[bool], position: usize) -> bool {
+    marked.get(position).copied().unwrap_or(false)
 }
 
 /// The lift over the incumbent's parameters, fitted to the same part.
@@ -82,7 +101,7 @@ fn against(
 }
 
 /// What all that are compared are held against.
-struct Judge<'a> {
+pub(super) struct Judge<'a> {
     config: &'a TrainingConfig,
     training: &'a Interactions,
     test: &'a Interactions,
@@ -91,7 +110,7 @@ struct Judge<'a> {
 }
 
 /// What the kept part says of somebody's answers.
-enum Scores {
+pub(super) enum Scores {
     /// Their lists.
     Ranked(Ranked),
     /// Their predictions of ratings, and their lists.
@@ -99,7 +118,7 @@ enum Scores {
 }
 
 impl<'a> Judge<'a> {
-    fn new(config: &'a TrainingConfig, training: &'a Interactions, test: &'a Interactions) -> Self {
+    pub(super) fn new(config: &'a TrainingConfig, training: &'a Interactions, test: &'a Interactions) -> Self {
         let averages = match config.signal {
             Signal::Implicit => None,
             Signal::Explicit => Averages::of(training),
@@ -108,7 +127,7 @@ impl<'a> Judge<'a> {
     }
 
     /// `None` if nobody can be measured.
-    fn model(&self, model: &Model) -> Option<Scores> {
+    pub(super) fn model(&self, model: &Model) -> Option<Scores> {
         let k = self.config.evaluation.k as usize;
         let scores = match &self.averages {
             None => Scores::Ranked(Ranked::model(model, self.training, self.test, k)),
@@ -168,7 +187,7 @@ impl Scores {
         }
     }
 
-    fn measurement(&self) -> Measurement {
+    pub(super) fn measurement(&self) -> Measurement {
         match self {
             Self::Ranked(ranked) => ranked.measurement(),
             Self::Rated(rated) => rated.measurement(),
@@ -176,10 +195,18 @@ impl Scores {
     }
 }
 
-/// For each interaction whether it is kept for measuring; `None` when no useful split exists.
-fn kept_for_measuring(config: &TrainingConfig, merged: &Merged) -> Result<Option<Vec<bool>>, Stop> {
+/// For each interaction whether it is kept for measuring; `None` when no useful split exists. `already` are kept for something
+/// else: the split is one of the rest.
+pub(super) fn kept_for_measuring(
+    config: &TrainingConfig,
+    merged: &Merged,
+    already: Option<&[bool]>,
+) -> Result<Option<Vec<bool>>, Stop> {
     let holdout = config.evaluation.holdout;
-    let kept: Vec<bool> = match (config.evaluation.split, &merged.times) {
+    let is_free = |position: usize| !already.is_some_and(|already| is_in(already, position));
+    // Another split by the same hash would keep nothing of the rest.
+    let seed = already.map_or(config.seed, |_| config.seed.wrapping_add(1));
+    let mut kept: Vec<bool> = match (config.evaluation.split, &merged.times) {
         (Some(SplitKind::Time), None) => {
             return Err(Stop::bad_data(
                 "spec.evaluation.split is time, but the data has no timestamps: set spec.data.columns.timestamp, or \
@@ -187,9 +214,10 @@ fn kept_for_measuring(config: &TrainingConfig, merged: &Merged) -> Result<Option
             ));
         }
         (Some(SplitKind::Time) | None, Some(times)) => {
-            let times: Vec<f64> = times.iter().map(|micros| *micros as f64).collect();
-            match split::time_cut(&times, holdout) {
-                Some(cut) => times.iter().map(|time| *time > cut).collect(),
+            let free = times.iter().enumerate().filter(|(position, _)| is_free(*position));
+            let free: Vec<f64> = free.map(|(_, micros)| *micros as f64).collect();
+            match split::time_cut(&free, holdout) {
+                Some(cut) => times.iter().map(|micros| *micros as f64 > cut).collect(),
                 None => return Ok(None),
             }
         }
@@ -199,10 +227,14 @@ fn kept_for_measuring(config: &TrainingConfig, merged: &Merged) -> Result<Option
             .map(|(user, item)| {
                 let user = merged.user_ids.get(user as usize).unwrap_or_default();
                 let item = merged.item_ids.get(*item as usize).unwrap_or_default();
-                split::held_out_by_hash(config.seed, user.as_bytes(), item.as_bytes(), holdout)
+                split::held_out_by_hash(seed, user.as_bytes(), item.as_bytes(), holdout)
             })
             .collect(),
     };
+    for (position, kept) in kept.iter_mut().enumerate() {
+        *kept = *kept && is_free(position);
+    }
     let count = kept.iter().filter(|kept| **kept).count();
-    Ok((count > 0 && count < kept.len()).then_some(kept))
+    let free = (0..kept.len()).filter(|position| is_free(*position)).count();
+    Ok((count > 0 && count < free).then_some(kept))
 }

@@ -15,3 +15,4 @@ mod ratings;
 mod rows;
 mod servers;
 mod setup;
+mod tuning;

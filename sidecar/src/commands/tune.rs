@@ -1,0 +1,63 @@
+//! `recmesh-sidecar tune`: better parameters for a file, as a table and as a piece of a resource.
+
+use std::fmt::Write as _;
+
+use recommender_trainer::{Options, Tuned, describe_metrics, progress, tune};
+use sidecar_contract::{Algorithm, AlsConfig, ExitCode, Signal, Trial, TuningConfig};
+
+use crate::{
+    args::TuneArgs,
+    commands::{stopped, training_config},
+};
+
+/// Searches, and prints what was tried, what is best and how good that is on rows that the search did not see.
+pub async fn run(args: TuneArgs) -> ExitCode {
+    let mut config = training_config(&args.data);
+    config.tuning = Some(TuningConfig { trials: args.trials, budget_seconds: args.budget });
+    let progress = progress::for_standard_error();
+    match tune(&config, &*progress, &Options::default()).await {
+        Ok(tuned) if tuned.trials.is_empty() => {
+            eprintln!("error: nothing could be kept to compare by; raise --holdout or bring more rows");
+            ExitCode::BadData
+        }
+        Ok(tuned) => {
+            let metric = match config.signal {
+                Signal::Implicit => format!("ndcg@{}", config.evaluation.k),
+                Signal::Explicit => "rmse".to_owned(),
+            };
+            print!("{}", table(&tuned.trials, &config.algorithm, &metric));
+            print!("{}", resource(&tuned, config.signal));
+            ExitCode::Done
+        }
+        Err(stop) => stopped(&stop),
+    }
+}
+
+fn table(trials: &[Trial], given: &Algorithm, metric: &str) -> String {
+    let mut lines = format!("{:>6}  {metric:>8}  {:>14}  {:>16}\n", "SWEEPS", "REGULARIZATION", "UNOBSERVEDWEIGHT");
+    for Trial { parameters, sweeps, value } in trials {
+        let Algorithm::Als(AlsConfig { regularization, unobserved_weight, .. }) = parameters else { continue };
+        let value = value.map_or_else(|| "failed".to_owned(), |value| format!("{value:.4}"));
+        let note = if parameters == given { "  given" } else { "" };
+        let _ = writeln!(lines, "{sweeps:>6}  {value:>8}  {regularization:>14}  {unobserved_weight:>16}{note}");
+    }
+    lines
+}
+
+/// What to put into a Recommender.
+fn resource(tuned: &Tuned, signal: Signal) -> String {
+    let mut text = "\n".to_owned();
+    if let Some(metrics) = &tuned.metrics {
+        let _ = writeln!(text, "# on rows that the search did not see: {}", describe_metrics(metrics));
+    }
+    let Algorithm::Als(als) = &tuned.algorithm else { return text };
+    let _ = write!(
+        text,
+        "spec:\n  algorithm:\n    als:\n      factors: {}\n      iterations: {}\n      regularization: {}\n      regularizationExponent: {}\n",
+        als.factors, als.iterations, als.regularization, als.regularization_exponent
+    );
+    if signal == Signal::Implicit {
+        let _ = writeln!(text, "      unobservedWeight: {}", als.unobserved_weight);
+    }
+    text
+}

@@ -1,0 +1,201 @@
+//! Better parameters than the given ones: a seeded random search with successive halving (Jamieson and Talwalkar 2016,
+//! "Non-stochastic best arm identification and hyperparameter optimization", AISTATS), on a split of the training part. What
+//! the run is measured on in the end plays no part in it.
+//!
+//! Searched is what nobody can guess: λ, and for implicit data α₀. Factors and sweeps are the user's, who pays for them.
+//! λ itself means little without the length of the rows: drawn is what an average user's row is pulled with, λ (n + α₀N)^ν.
+
+use std::time::{Duration, Instant};
+
+use factorization::random::{uniform, word};
+use sidecar_contract::{Algorithm, AlsConfig, Signal, TrainingConfig, Trial};
+
+use super::{
+    check, fit,
+    measure::{Judge, Parts, is_in, kept_for_measuring, parts},
+};
+use crate::{
+    failure::Stop,
+    merge::Merged,
+    progress::{Event, Progress, Silent, Step},
+};
+
+/// Of as many, one goes on.
+const REDUCTION: usize = 3;
+/// Parts of the sweeps that the rounds are given.
+const ROUNDS: [u32; 3] = [4, 2, 1];
+/// Where an average user's λ (n + α₀N)^ν is searched, for implicit data.
+const STRENGTH: (f64, f64) = (0.05, 20.0);
+/// Where α₀ is searched.
+const UNOBSERVED_WEIGHT: (f64, f64) = (0.001, 1.0);
+/// Where λ is searched for ratings, with ν = 1.
+const RATINGS_REGULARIZATION: (f64, f64) = (0.01, 0.5);
+
+/// All trials, best first: the longest fits, by what the split says of them. Empty without tuning, or when nothing can be kept
+/// to compare by.
+pub(super) fn tune(config: &TrainingConfig, merged: &Merged, progress: &dyn Progress) -> Result<Vec<Trial>, Stop> {
+    let Some(tuning) = &config.tuning else { return Ok(Vec::new()) };
+    progress.event(&Event::Step(Step::Tune));
+    let deadline = Instant::now().checked_add(Duration::from_secs(tuning.budget_seconds));
+    let Some(kept) = kept_for_measuring(config, merged, None)? else { return Ok(Vec::new()) };
+    let Some(compared) = kept_for_measuring(config, merged, Some(&kept))? else { return Ok(Vec::new()) };
+    let both = parts(config, merged, |position| !is_in(&kept, position), |position| is_in(&compared, position))?;
+    let Some(Parts { training, test }) = both else { return Ok(Vec::new()) };
+    let judge = Judge::new(config, &training, &test);
+    let value = |parameters: &Algorithm| -> Result<Option<f64>, Stop> {
+        let params = check(&TrainingConfig { algorithm: parameters.clone(), ..config.clone() })?;
+        // Parameters that cannot be fitted are no good ones; the run goes on with others.
+        let Ok((model, _)) = fit(&training, &params, config.seed, &Silent) else { return Ok(None) };
+        Ok(judge.model(&model).and_then(|scores| {
+            let measurement = scores.measurement();
+            measurement.rmse.or(measurement.ndcg)
+        }))
+    };
+    let shape = Shape {
+        mean: training.nnz() as f64 / training.users().max(1) as f64,
+        items: training.items() as f64,
+        signal: config.signal,
+    };
+    let untried = |parameters| Trial { parameters, sweeps: 0, value: None };
+    let is_time_left = || deadline.is_none_or(|deadline| Instant::now() < deadline);
+    let fit_for = |trial: &mut Trial, part: u32| -> Result<(), Stop> {
+        let sweeps = sweeps(&trial.parameters).div_ceil(part);
+        if trial.sweeps != sweeps && is_time_left() {
+            trial.value = value(&with_sweeps(&trial.parameters, sweeps))?;
+            trial.sweeps = sweeps;
+            progress.event(&Event::Trial(trial));
+        }
+        Ok(())
+    };
+    // To the end, and first: what is found in their place is better than they are.
+    let mut given = untried(config.algorithm.clone());
+    fit_for(&mut given, 1)?;
+    let mut drawn: Vec<Trial> =
+        draws(&config.algorithm, shape, tuning.trials, config.seed).into_iter().map(untried).collect();
+    let mut rest = drawn.len();
+    for part in ROUNDS {
+        for trial in drawn.iter_mut().take(rest) {
+            fit_for(trial, part)?;
+        }
+        sort(&mut drawn, config.signal);
+        rest = rest.div_ceil(REDUCTION);
+    }
+    let mut trials = drawn;
+    trials.insert(0, given);
+    sort(&mut trials, config.signal);
+    Ok(trials)
+}
+
+/// What a draw is scaled by.
+#[derive(Clone, Copy)]
+struct Shape {
+    /// Entries of an average user.
+    mean: f64,
+    /// Items.
+    items: f64,
+    signal: Signal,
+}
+
+/// What is tried beside the given parameters. A function of its arguments: the first draws of a longer search are those of a
+/// shorter.
+fn draws(given: &Algorithm, shape: Shape, trials: u32, seed: u64) -> Vec<Algorithm> {
+    let Algorithm::Als(als) = given else { return Vec::new() };
+    (1..u64::from(trials)).map(|trial| Algorithm::Als(draw(als, shape, seed, trial))).collect()
+}
+
+fn draw(given: &AlsConfig, Shape { mean, items, signal }: Shape, seed: u64, trial: u64) -> AlsConfig {
+    let between = |(low, high): (f64, f64), which: u64| low * (high / low).powf(uniform(word(seed, trial, which)));
+    let exponent = given.regularization_exponent;
+    match signal {
+        Signal::Implicit => {
+            let unobserved_weight = rounded(between(UNOBSERVED_WEIGHT, 0));
+            let evidence = mean + unobserved_weight * items;
+            let regularization = rounded(between(STRENGTH, 1) / evidence.powf(exponent));
+            AlsConfig { regularization, unobserved_weight, ..given.clone() }
+        }
+        Signal::Explicit => {
+            let regularization = rounded(between(RATINGS_REGULARIZATION, 1) * mean.powf(1.0 - exponent));
+            AlsConfig { regularization, ..given.clone() }
+        }
+    }
+}
+
+/// To three digits: what people copy into a resource.
+fn rounded(value: f64) -> f64 {
+    format!("{value:.2e}").parse().unwrap_or(value)
+}
+
+fn sweeps(parameters: &Algorithm) -> u32 {
+    match parameters {
+        Algorithm::Als(als) => als.iterations,
+        Algorithm::Svd(_) | Algorithm::Bpr(_) => 1,
+    }
+}
+
+fn with_sweeps(parameters: &Algorithm, iterations: u32) -> Algorithm {
+    match parameters {
+        Algorithm::Als(als) => Algorithm::Als(AlsConfig { iterations, ..als.clone() }),
+        other @ (Algorithm::Svd(_) | Algorithm::Bpr(_)) => other.clone(),
+    }
+}
+
+/// Longest fits first, of these the best; what failed last. Equal ones stay in the order of their draws.
+fn sort(trials: &mut [Trial], signal: Signal) {
+    let cost = |trial: &Trial| match (trial.value, signal) {
+        (Some(ndcg), Signal::Implicit) => -ndcg,
+        (Some(rmse), Signal::Explicit) => rmse,
+        (None, _) => f64::INFINITY,
+    };
+    trials.sort_by(|a, b| {
+        let failed = a.value.is_none().cmp(&b.value.is_none());
+        failed.then_with(|| b.sweeps.cmp(&a.sweeps)).then_with(|| cost(a).total_cmp(&cost(b)))
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given() -> Algorithm {
+        Algorithm::Als(AlsConfig::default())
+    }
+
+    fn shape(signal: Signal) -> Shape {
+        Shape { mean: 24.0, items: 40_981.0, signal }
+    }
+
+    #[test]
+    fn a_longer_search_begins_like_a_shorter() {
+        let short = draws(&given(), shape(Signal::Implicit), 5, 7);
+        let long = draws(&given(), shape(Signal::Implicit), 50, 7);
+        assert_eq!((short.len(), &short[..]), (4, &long[..4]));
+        assert_ne!(long[0], draws(&given(), shape(Signal::Implicit), 2, 8)[0]);
+    }
+
+    #[test]
+    fn draws_stay_where_they_are_searched() {
+        for drawn in draws(&given(), shape(Signal::Implicit), 200, 1) {
+            let Algorithm::Als(als) = drawn else { panic!("{drawn:?}") };
+            // Half a unit of the third digit of both.
+            let strength = als.regularization * (24.0 + als.unobserved_weight * 40_981.0);
+            assert!((0.0495..=20.2).contains(&strength), "{als:?}");
+            assert!((0.000_995..=1.005).contains(&als.unobserved_weight), "{als:?}");
+            assert_eq!((als.factors, als.iterations), (64, 15));
+        }
+        for drawn in draws(&given(), shape(Signal::Explicit), 200, 1) {
+            let Algorithm::Als(als) = drawn else { panic!("{drawn:?}") };
+            assert!((0.0099..=0.51).contains(&als.regularization), "{als:?}");
+            assert!((als.unobserved_weight - 0.1).abs() < f64::EPSILON, "{als:?}");
+        }
+    }
+
+    #[test]
+    fn better_means_more_ndcg_or_less_error_and_long_fits_come_before_short_ones() {
+        let trial = |sweeps, value| Trial { parameters: given(), sweeps, value };
+        let mut trials = vec![trial(4, Some(0.9)), trial(15, Some(0.3)), trial(15, None), trial(15, Some(0.5))];
+        sort(&mut trials, Signal::Implicit);
+        assert_eq!(trials, [trial(15, Some(0.5)), trial(15, Some(0.3)), trial(4, Some(0.9)), trial(15, None)]);
+        sort(&mut trials, Signal::Explicit);
+        assert_eq!(trials, [trial(15, Some(0.3)), trial(15, Some(0.5)), trial(4, Some(0.9)), trial(15, None)]);
+    }
+}
