@@ -165,9 +165,21 @@ pub struct Measurement {
     /// Mean absolute error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mae: Option<f64>,
+    /// precision@k.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub precision: Option<f64>,
+    /// MAP@k.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub map: Option<f64>,
+    /// MRR@k.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mrr: Option<f64>,
     /// Share of the items that stand in at least one measured user's list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub coverage: Option<f64>,
+    /// Gini coefficient of how often each item stands in a list: 0 if all do as often, near 1 if few take all places.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gini: Option<f64>,
 }
 
 /// NDCG@k of measured users who had met about as many items.

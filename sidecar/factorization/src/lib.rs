@@ -115,7 +115,7 @@ pub use params::{
     ValueMeaning,
 };
 pub use popularity::popularity;
-pub use ranking::{RankingMetrics, UserScores, evaluate_ranking, ndcg_at_k, recall_at_k, rmse};
+pub use ranking::{RankingMetrics, UserScores, evaluate_ranking, gini, ndcg_at_k, recall_at_k, rmse};
 pub use rating_solver::{RatingRow, RatingSolver};
 pub use ratings::RatingScale;
 pub use row_solver::{RowSolver, SolveError};

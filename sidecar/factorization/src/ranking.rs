@@ -1,8 +1,17 @@
 //! Quality of ranked lists, per user and on average.
 //!
-//! Relevance is binary. recall@k is hits / |relevant| (Manning, Raghavan and Schütze, Introduction to Information
-//! Retrieval, chapter 8), as in LightGCN's published figures; NDCG@k is DCG/IDCG with gain 1 and discount log₂(rank + 1)
-//! (Järvelin and Kekäläinen 2002), IDCG over min(k, |relevant|) places.
+//! Relevance is binary, and a list ends after k places.
+//!
+//! | metric | of a user | as in |
+//! |---|---|---|
+//! | recall@k | hits / relevant | Manning, Raghavan and Schütze, Introduction to Information Retrieval, chapter 8; LightGCN's figures |
+//! | precision@k | hits / k | the same |
+//! | MAP@k | mean of the precision at each hit's rank, over min(k, relevant) | the same, cut at k |
+//! | MRR@k | 1 / rank of the first hit, or 0 | Voorhees 1999, "The TREC-8 question answering track report" |
+//! | NDCG@k | DCG / IDCG with gain 1 and discount log₂(rank + 1), IDCG over min(k, relevant) places | Järvelin and Kekäläinen 2002 |
+//!
+//! Of all lists: [`gini`] of how often each item is shown, 0 when all are as often, near 1 when few take all places (Fleder and
+//! Hosanagar 2009, "Blockbuster culture's next rise or fall").
 
 use rayon::prelude::*;
 
@@ -13,8 +22,40 @@ pub fn recall_at_k(list: &[u32], relevant: &[u32], k: usize) -> f64 {
     if relevant.is_empty() {
         return 0.0;
     }
-    let hits = list.iter().take(k).filter(|item| relevant.binary_search(item).is_ok()).count();
-    hits as f64 / relevant.len() as f64
+    hits(list, relevant, k).count() as f64 / relevant.len() as f64
+}
+
+/// precision@k of one list against the relevant items (ascending). 0 for k = 0.
+pub fn precision_at_k(list: &[u32], relevant: &[u32], k: usize) -> f64 {
+    if k == 0 { 0.0 } else { hits(list, relevant, k).count() as f64 / k as f64 }
+}
+
+/// Average precision@k of one list against the relevant items (ascending). 0 if nothing is relevant.
+pub fn average_precision_at_k(list: &[u32], relevant: &[u32], k: usize) -> f64 {
+    let most = k.min(relevant.len());
+    let sum: f64 = (1..).zip(hits(list, relevant, k)).map(|(nth, place)| f64::from(nth) / (place as f64 + 1.0)).sum();
+    if most == 0 { 0.0 } else { sum / most as f64 }
+}
+
+/// Reciprocal rank@k of one list's first hit against the relevant items (ascending).
+pub fn reciprocal_rank_at_k(list: &[u32], relevant: &[u32], k: usize) -> f64 {
+    hits(list, relevant, k).next().map_or(0.0, |place| 1.0 / (place as f64 + 1.0))
+}
+
+/// Gini coefficient of the counts; `None` if all are 0.
+pub fn gini(counts: &[u64]) -> Option<f64> {
+    let mut ascending = counts.to_vec();
+    ascending.sort_unstable();
+    let (total, n) = (ascending.iter().sum::<u64>() as f64, counts.len() as f64);
+    // Each count's share, weighted by how many are smaller less how many are greater.
+    let weighted: f64 =
+        ascending.iter().enumerate().map(|(rank, count)| (2.0 * rank as f64 + 1.0 - n) * *count as f64).sum();
+    (total > 0.0).then(|| weighted / (n * total))
+}
+
+/// Places of the hits among the first k, from 0.
+fn hits<'a>(list: &'a [u32], relevant: &'a [u32], k: usize) -> impl Iterator<Item = usize> + 'a {
+    list.iter().take(k).enumerate().filter(|(_, item)| relevant.binary_search(item).is_ok()).map(|(place, _)| place)
 }
 
 /// NDCG@k of one list against the relevant items (ascending). 0 if nothing is relevant.
@@ -24,14 +65,7 @@ pub fn ndcg_at_k(list: &[u32], relevant: &[u32], k: usize) -> f64 {
     if ideal <= 0.0 {
         return 0.0;
     }
-    let gain: f64 = list
-        .iter()
-        .take(k)
-        .enumerate()
-        .filter(|(_, item)| relevant.binary_search(item).is_ok())
-        .map(|(place, _)| discount(place))
-        .sum();
-    gain / ideal
+    hits(list, relevant, k).map(discount).sum::<f64>() / ideal
 }
 
 /// One user's scores.
@@ -43,6 +77,12 @@ pub struct UserScores {
     pub recall: f64,
     /// NDCG@k.
     pub ndcg: f64,
+    /// precision@k.
+    pub precision: f64,
+    /// Average precision@k.
+    pub average_precision: f64,
+    /// Reciprocal rank@k.
+    pub reciprocal_rank: f64,
 }
 
 /// Scores of all measured users, ascending by user.
@@ -63,6 +103,21 @@ impl RankingMetrics {
         self.mean(|scores| scores.ndcg)
     }
 
+    /// Mean precision@k; `None` without users.
+    pub fn precision(&self) -> Option<f64> {
+        self.mean(|scores| scores.precision)
+    }
+
+    /// MAP@k; `None` without users.
+    pub fn map(&self) -> Option<f64> {
+        self.mean(|scores| scores.average_precision)
+    }
+
+    /// MRR@k; `None` without users.
+    pub fn mrr(&self) -> Option<f64> {
+        self.mean(|scores| scores.reciprocal_rank)
+    }
+
     fn mean(&self, of: impl Fn(&UserScores) -> f64) -> Option<f64> {
         (!self.users.is_empty()).then(|| self.users.iter().map(of).sum::<f64>() / self.users.len() as f64)
     }
@@ -81,7 +136,14 @@ pub fn evaluate_ranking(test: &Interactions, k: usize, list: impl Fn(u32) -> Vec
                 return None;
             }
             let list = list(user);
-            Some(UserScores { user, recall: recall_at_k(&list, &relevant, k), ndcg: ndcg_at_k(&list, &relevant, k) })
+            Some(UserScores {
+                user,
+                recall: recall_at_k(&list, &relevant, k),
+                ndcg: ndcg_at_k(&list, &relevant, k),
+                precision: precision_at_k(&list, &relevant, k),
+                average_precision: average_precision_at_k(&list, &relevant, k),
+                reciprocal_rank: reciprocal_rank_at_k(&list, &relevant, k),
+            })
         })
         .collect();
     RankingMetrics { users }

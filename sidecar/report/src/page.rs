@@ -134,7 +134,11 @@ fn quality(body: &mut String, metrics: Option<&Metrics>) {
     let both = [
         (format!("NDCG@{k}"), metrics.model.ndcg, metrics.baseline.ndcg),
         (format!("recall@{k}"), metrics.model.recall, metrics.baseline.recall),
+        (format!("precision@{k}"), metrics.model.precision, metrics.baseline.precision),
+        (format!("MAP@{k}"), metrics.model.map, metrics.baseline.map),
+        (format!("MRR@{k}"), metrics.model.mrr, metrics.baseline.mrr),
         (format!("coverage@{k}"), metrics.model.coverage, metrics.baseline.coverage),
+        (format!("Gini@{k} of the places in lists"), metrics.model.gini, metrics.baseline.gini),
         ("RMSE".to_owned(), metrics.model.rmse, metrics.baseline.rmse),
         ("MAE".to_owned(), metrics.model.mae, metrics.baseline.mae),
     ];

@@ -16,7 +16,7 @@ fn result(outcome: &Value) -> RunResult {
     .unwrap()
 }
 
-fn trial(regularization: f64, value: Value) -> Value {
+fn trial(regularization: f64, value: Option<f64>) -> Value {
     json!({"sweeps": 15, "value": value, "parameters": {"als": {"regularization": regularization}}})
 }
 
@@ -30,7 +30,7 @@ fn trained() -> RunResult {
         "parameters": {"als": {
             "factors": 32, "iterations": 4, "regularization": 0.03, "regularizationExponent": 1.0, "unobservedWeight": 0.1,
         }},
-        "trials": [trial(0.04, json!(0.4694)), trial(0.003, json!(0.2432)), trial(1e3, json!(null))],
+        "trials": [trial(0.04, Some(0.4694)), trial(0.003, Some(0.2432)), trial(1e3, None)],
         "metrics": {
             "metric": "ndcg", "k": 10, "testUsers": 4321, "model": {"ndcg": 0.5172, "recall": 0.61, "coverage": 0.7},
             "baseline": {"ndcg": 0.3911, "recall": 0.5, "coverage": 0.1},

@@ -1,6 +1,12 @@
 //! Ranking metrics and the baseline against plain computations.
 
-use factorization::{Entry, Interactions, evaluate_ranking, ndcg_at_k, popularity, recall_at_k};
+use std::{
+    io::Write as _,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use factorization::{Entry, Interactions, evaluate_ranking, gini, ndcg_at_k, popularity, recall_at_k};
 use proptest::{collection, prelude::*};
 
 /// recall@k and NDCG@k from their definitions, position by position.
@@ -77,4 +83,56 @@ fn popularity_counts_likes_and_breaks_ties_by_index() {
     ];
     let seen = Interactions::from_entries(3, 5, seen.to_vec()).unwrap();
     assert_eq!(popularity(&seen), (vec![3, 0, 2, 2, 0], vec![0, 2, 3, 1, 4]));
+}
+
+/// Numbers below a limit, by Knuth's congruential generator.
+fn numbers(mut state: u64) -> impl FnMut(u32) -> u32 {
+    move |limit| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        u32::try_from((state >> 33) % u64::from(limit)).unwrap()
+    }
+}
+
+#[test]
+fn all_metrics_are_those_of_another_implementation() {
+    const ITEMS: u32 = 60;
+    for k in [1, 5, 10, 100] {
+        let mut below = numbers(k as u64);
+        let mut lists = Vec::new();
+        let mut test = Vec::new();
+        for user in 0..150 {
+            // Early items are taken more often, so that places are shared unequally.
+            let mut list: Vec<u32> = (0..ITEMS).filter(|item| below(3 + item) < 3).collect();
+            let turn = below(ITEMS) as usize % list.len().max(1);
+            list.rotate_left(turn);
+            lists.push(list);
+            test.extend((0..=below(9)).map(|_| entry(user, below(ITEMS), 1.0)));
+        }
+        let test = Interactions::from_entries(lists.len(), ITEMS as usize, test).unwrap();
+        let ours = evaluate_ranking(&test, k, |user| lists[user as usize].clone());
+        let mut shown = vec![0; ITEMS as usize];
+        lists.iter().flat_map(|list| list.iter().take(k)).for_each(|item| shown[*item as usize] += 1);
+
+        let users: Vec<_> = (lists.iter().enumerate())
+            .map(|(user, list)| serde_json::json!({"list": list, "relevant": test.row(user).0}))
+            .collect();
+        let case = serde_json::json!({"k": k, "items": ITEMS, "users": users});
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/metrics.py");
+        let mut python =
+            Command::new("python3").arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        python.stdin.take().unwrap().write_all(case.to_string().as_bytes()).unwrap();
+        let theirs: serde_json::Value = serde_json::from_slice(&python.wait_with_output().unwrap().stdout).unwrap();
+        for (name, ours) in [
+            ("recall", ours.recall()),
+            ("precision", ours.precision()),
+            ("map", ours.map()),
+            ("mrr", ours.mrr()),
+            ("ndcg", ours.ndcg()),
+            ("gini", gini(&shown)),
+        ] {
+            let theirs = theirs[name].as_f64().unwrap();
+            assert!((ours.unwrap() - theirs).abs() < 1e-9, "{name}@{k}: {ours:?} {theirs}");
+        }
+    }
+    assert_eq!(gini(&[0, 0]), None);
 }

@@ -1,8 +1,8 @@
 //! How many of the kept items come first: of the model, and of popularity.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use factorization::{Interactions, Lift, Model, RankingMetrics, bootstrap_lift, evaluate_ranking, popularity};
+use factorization::{Interactions, Lift, Model, RankingMetrics, bootstrap_lift, evaluate_ranking, gini, popularity};
 use sidecar_contract::{ActivityGroup, Measurement};
 
 use super::measure::BOOTSTRAP_RESAMPLES;
@@ -10,8 +10,8 @@ use super::measure::BOOTSTRAP_RESAMPLES;
 /// Groups of users by activity.
 const GROUPS: usize = 10;
 
-/// Lists held against what the users met later, and the share of the items that some list holds.
-pub(super) struct Ranked(RankingMetrics, Option<f64>);
+/// Lists held against what the users met later, and how many of them hold each item.
+pub(super) struct Ranked(RankingMetrics, Vec<u64>);
 
 impl Ranked {
     pub(super) fn model(model: &Model, training: &Interactions, test: &Interactions, k: usize) -> Self {
@@ -38,17 +38,15 @@ impl Ranked {
         k: usize,
         list: impl Fn(u32, &[u32]) -> Vec<u32> + Sync,
     ) -> Self {
-        let shown: Vec<AtomicBool> = (0..training.items()).map(|_| AtomicBool::new(false)).collect();
+        let shown: Vec<AtomicU64> = (0..training.items()).map(|_| AtomicU64::new(0)).collect();
         let scores = evaluate_ranking(test, k, |user| {
             let list = list(user, training.row(user as usize).0);
             for item in list.iter().filter_map(|item| shown.get(*item as usize)) {
-                item.store(true, Ordering::Relaxed);
+                item.fetch_add(1, Ordering::Relaxed);
             }
             list
         });
-        let covered = shown.iter().filter(|item| item.load(Ordering::Relaxed)).count();
-        let coverage = (!shown.is_empty()).then(|| covered as f64 / shown.len() as f64);
-        Self(scores, coverage)
+        Self(scores, shown.into_iter().map(AtomicU64::into_inner).collect())
     }
 
     /// Mean NDCG beside the baseline's, of tenths of the users by how many items they had met.
@@ -82,6 +80,18 @@ impl Ranked {
     }
 
     pub(super) fn measurement(&self) -> Measurement {
-        Measurement { recall: self.0.recall(), ndcg: self.0.ndcg(), rmse: None, mae: None, coverage: self.1 }
+        let Self(scores, shown) = self;
+        let covered = shown.iter().filter(|lists| **lists > 0).count();
+        Measurement {
+            recall: scores.recall(),
+            ndcg: scores.ndcg(),
+            rmse: None,
+            mae: None,
+            precision: scores.precision(),
+            map: scores.map(),
+            mrr: scores.mrr(),
+            coverage: (!shown.is_empty()).then(|| covered as f64 / shown.len() as f64),
+            gini: gini(shown),
+        }
     }
 }
