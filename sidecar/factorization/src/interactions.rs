@@ -179,6 +179,21 @@ impl Interactions {
         Self { values: self.values.iter().map(|value| change(*value)).collect(), ..self.clone() }
     }
 
+    /// The same shape with the pairs of these users alone.
+    #[must_use]
+    pub fn keep_users(&self, keep: impl Fn(usize) -> bool) -> Self {
+        let mut kept = Self { offsets: vec![0], columns: Vec::new(), values: Vec::new(), items: self.items };
+        for user in 0..self.users() {
+            if keep(user) {
+                let (items, values) = self.row(user);
+                kept.columns.extend_from_slice(items);
+                kept.values.extend_from_slice(values);
+            }
+            kept.offsets.push(kept.columns.len());
+        }
+        kept
+    }
+
     /// Items × users.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "users ≤ INDEX_MAX")]

@@ -7,7 +7,10 @@
 
 use std::time::{Duration, Instant};
 
-use factorization::random::{uniform, word};
+use factorization::{
+    Interactions,
+    random::{uniform, word},
+};
 use sidecar_contract::{Algorithm, AlsConfig, Signal, TrainingConfig, Trial};
 
 use super::{
@@ -20,6 +23,8 @@ use crate::{
     progress::{Event, Progress, Silent, Step},
 };
 
+/// About so many users are asked for a verdict: more of them cost more than the fits do, and tell trials apart no better.
+const JUDGES: f64 = 5000.0;
 /// Of as many, one goes on.
 const REDUCTION: usize = 3;
 /// Parts of the sweeps that the rounds are given.
@@ -41,6 +46,7 @@ pub(super) fn tune(config: &TrainingConfig, merged: &Merged, progress: &dyn Prog
     let Some(compared) = kept_for_measuring(config, merged, Some(&kept))? else { return Ok(Vec::new()) };
     let both = parts(config, merged, |position| !is_in(&kept, position), |position| is_in(&compared, position))?;
     let Some(Parts { training, test }) = both else { return Ok(Vec::new()) };
+    let test = judged(&test, config.seed);
     let judge = Judge::new(config, &training, &test);
     let value = |parameters: &Algorithm| -> Result<Option<f64>, Stop> {
         let params = check(&TrainingConfig { algorithm: parameters.clone(), ..config.clone() })?;
@@ -84,6 +90,13 @@ pub(super) fn tune(config: &TrainingConfig, merged: &Merged, progress: &dyn Prog
     trials.insert(0, given);
     sort(&mut trials, config.signal);
     Ok(trials)
+}
+
+/// What is kept of a sample of the users, by their rows' numbers.
+fn judged(test: &Interactions, seed: u64) -> Interactions {
+    let measured = (0..test.users()).filter(|user| !test.row(*user).0.is_empty()).count();
+    let share = JUDGES / measured as f64;
+    test.keep_users(|user| uniform(word(seed, u64::MAX, user as u64)) < share)
 }
 
 /// What a draw is scaled by.
@@ -197,5 +210,19 @@ mod tests {
         assert_eq!(trials, [trial(15, Some(0.5)), trial(15, Some(0.3)), trial(4, Some(0.9)), trial(15, None)]);
         sort(&mut trials, Signal::Explicit);
         assert_eq!(trials, [trial(15, Some(0.3)), trial(15, Some(0.5)), trial(4, Some(0.9)), trial(15, None)]);
+    }
+
+    #[test]
+    fn about_so_many_users_judge_and_of_few_all_do() {
+        let test = |users: u32| {
+            let entries = (0..users).map(|user| factorization::Entry { user, item: user % 7, value: 1.0 }).collect();
+            Interactions::from_entries(users as usize, 7, entries).unwrap()
+        };
+        let few = test(4999);
+        assert_eq!(judged(&few, 1), few);
+        let many = judged(&test(100_000), 1);
+        // Six standard deviations of a binomial.
+        assert!((many.nnz() as f64 - JUDGES).abs() < 6.0 * JUDGES.sqrt(), "{}", many.nnz());
+        assert_eq!((many.users(), many.items()), (100_000, 7));
     }
 }
