@@ -56,7 +56,7 @@ async fn tuning_finds_parameters_and_the_status_has_them() -> Result<()> {
     let model = &namespace.get("recommender", "movies")?["status"]["model"];
     let found = model["parameters"]["regularization"].as_f64();
     ensure!(found.is_some_and(|found| 0.0 < found && found < 100.0), "{model}");
-    ensure!(model["parameters"]["iterations"] == 5, "{model}");
+    ensure!(model["parameters"]["iterations"].as_u64().is_some_and(|found| found <= 5), "{model}");
     Ok(())
 }
 

@@ -90,11 +90,11 @@ pub enum RunOutcome {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Trial {
-    /// What was tried.
+    /// What was tried, with as many sweeps as were best.
     pub parameters: Algorithm,
     /// Sweeps of its longest fit: only the best are fitted to the end.
     pub sweeps: u32,
-    /// [`Metrics::metric`] after those sweeps, on a part of the training part. Absent when the fit failed.
+    /// The best [`Metrics::metric`] of its fits, on a part of the training part. Absent when the fit failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
 }

@@ -217,14 +217,14 @@ fn tuning(body: &mut String, trials: &[Trial]) {
     );
     let dots: Vec<Dot> = trials.iter().filter_map(dot).collect();
     body.push_str(&plot::dots("metric by regularization of each set", "regularization", &dots));
-    body.push_str("<div class=\"scroll\"><table><tr><th class=\"n\">Sweeps</th><th class=\"n\">Metric</th><th class=\"n\">regularization</th><th class=\"n\">unobservedWeight</th></tr>");
+    body.push_str("<div class=\"scroll\"><table><tr><th class=\"n\">Sweeps</th><th class=\"n\">Metric</th><th class=\"n\">regularization</th><th class=\"n\">unobservedWeight</th><th class=\"n\">iterations</th></tr>");
     for trial in trials {
         let Algorithm::Als(als) = &trial.parameters else { continue };
         let value = trial.value.map_or_else(|| "failed".to_owned(), |value| format!("{value:.4}"));
         let _ = write!(
             body,
-            "<tr><td class=\"n\">{}</td><td class=\"n\">{value}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
-            trial.sweeps, als.regularization, als.unobserved_weight
+            "<tr><td class=\"n\">{}</td><td class=\"n\">{value}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
+            trial.sweeps, als.regularization, als.unobserved_weight, als.iterations
         );
     }
     body.push_str("</table></div>");

@@ -2,7 +2,8 @@
 //! "Non-stochastic best arm identification and hyperparameter optimization", AISTATS), on a split of the training part. What
 //! the run is measured on in the end plays no part in it.
 //!
-//! Searched is what nobody can guess: λ, and for implicit data α₀. Factors and sweeps are the user's, who pays for them.
+//! Searched is what nobody can guess: λ, for implicit data α₀, and whether fewer sweeps than asked for are better, as they often are
+//! for lists. Factors are the user's, who pays for them.
 //! λ itself means little without the length of the rows: drawn is what an average user's row is pulled with, λ (n + α₀N)^ν.
 
 use std::time::{Duration, Instant};
@@ -36,7 +37,7 @@ const UNOBSERVED_WEIGHT: (f64, f64) = (0.001, 1.0);
 /// Where λ is searched for ratings, with ν = 1.
 const RATINGS_REGULARIZATION: (f64, f64) = (0.01, 0.5);
 
-/// All trials, best first: the longest fits, by what the split says of them. Empty without tuning, or when nothing can be kept
+/// All trials, best first, each with the number of sweeps that was best for it. Empty without tuning, or when nothing can be kept
 /// to compare by.
 pub(super) fn tune(config: &TrainingConfig, merged: &Merged, progress: &dyn Progress) -> Result<Vec<Trial>, Stop> {
     let Some(tuning) = &config.tuning else { return Ok(Vec::new()) };
@@ -62,31 +63,36 @@ pub(super) fn tune(config: &TrainingConfig, merged: &Merged, progress: &dyn Prog
         items: training.items() as f64,
         signal: config.signal,
     };
-    let untried = |parameters| Trial { parameters, sweeps: 0, value: None };
     let is_time_left = || deadline.is_none_or(|deadline| Instant::now() < deadline);
     let fit_for = |trial: &mut Trial, part: u32| -> Result<(), Stop> {
-        let sweeps = sweeps(&trial.parameters).div_ceil(part);
+        let sweeps = sweeps(&config.algorithm).div_ceil(part);
         if trial.sweeps != sweeps && is_time_left() {
-            trial.value = value(&with_sweeps(&trial.parameters, sweeps))?;
+            let parameters = with_sweeps(&trial.parameters, sweeps);
+            let value = value(&parameters)?;
             trial.sweeps = sweeps;
+            if cost(value, config.signal) < cost(trial.value, config.signal) {
+                (trial.parameters, trial.value) = (parameters, value);
+            }
             progress.event(&Event::Trial(trial));
         }
         Ok(())
     };
-    // To the end, and first: what is found in their place is better than they are.
+    let untried = |parameters| Trial { parameters, sweeps: 0, value: None };
+    // First and whole: what is found in their place is better than they are.
     let mut given = untried(config.algorithm.clone());
-    fit_for(&mut given, 1)?;
-    let mut drawn: Vec<Trial> =
+    for part in ROUNDS.into_iter().rev() {
+        fit_for(&mut given, part)?;
+    }
+    let mut trials: Vec<Trial> =
         draws(&config.algorithm, shape, tuning.trials, config.seed).into_iter().map(untried).collect();
-    let mut rest = drawn.len();
+    let mut rest = trials.len();
     for part in ROUNDS {
-        for trial in drawn.iter_mut().take(rest) {
+        for trial in trials.iter_mut().take(rest) {
             fit_for(trial, part)?;
         }
-        sort(&mut drawn, config.signal);
+        sort(&mut trials, config.signal);
         rest = rest.div_ceil(REDUCTION);
     }
-    let mut trials = drawn;
     trials.insert(0, given);
     sort(&mut trials, config.signal);
     Ok(trials)
@@ -152,17 +158,18 @@ fn with_sweeps(parameters: &Algorithm, iterations: u32) -> Algorithm {
     }
 }
 
-/// Longest fits first, of these the best; what failed last. Equal ones stay in the order of their draws.
+/// Best first; what failed last. Equal ones stay in the order of their draws.
 fn sort(trials: &mut [Trial], signal: Signal) {
-    let cost = |trial: &Trial| match (trial.value, signal) {
+    trials.sort_by(|a, b| cost(a.value, signal).total_cmp(&cost(b.value, signal)));
+}
+
+/// Less is better.
+fn cost(value: Option<f64>, signal: Signal) -> f64 {
+    match (value, signal) {
         (Some(ndcg), Signal::Implicit) => -ndcg,
         (Some(rmse), Signal::Explicit) => rmse,
         (None, _) => f64::INFINITY,
-    };
-    trials.sort_by(|a, b| {
-        let failed = a.value.is_none().cmp(&b.value.is_none());
-        failed.then_with(|| b.sweeps.cmp(&a.sweeps)).then_with(|| cost(a).total_cmp(&cost(b)))
-    });
+    }
 }
 
 #[cfg(test)]
@@ -203,13 +210,13 @@ mod tests {
     }
 
     #[test]
-    fn better_means_more_ndcg_or_less_error_and_long_fits_come_before_short_ones() {
-        let trial = |sweeps, value| Trial { parameters: given(), sweeps, value };
-        let mut trials = vec![trial(4, Some(0.9)), trial(15, Some(0.3)), trial(15, None), trial(15, Some(0.5))];
+    fn better_means_more_ndcg_or_less_error_and_what_failed_is_last() {
+        let trial = |value| Trial { parameters: given(), sweeps: 15, value };
+        let mut trials = vec![trial(Some(0.3)), trial(None), trial(Some(0.5)), trial(Some(0.4))];
         sort(&mut trials, Signal::Implicit);
-        assert_eq!(trials, [trial(15, Some(0.5)), trial(15, Some(0.3)), trial(4, Some(0.9)), trial(15, None)]);
+        assert_eq!(trials, [trial(Some(0.5)), trial(Some(0.4)), trial(Some(0.3)), trial(None)]);
         sort(&mut trials, Signal::Explicit);
-        assert_eq!(trials, [trial(15, Some(0.3)), trial(15, Some(0.5)), trial(4, Some(0.9)), trial(15, None)]);
+        assert_eq!(trials, [trial(Some(0.3)), trial(Some(0.4)), trial(Some(0.5)), trial(None)]);
     }
 
     #[test]
