@@ -37,11 +37,13 @@ class Ours:
             raise RuntimeError(answer["error"])
         return answer
 
-    def als(self, factors: int, iterations: int, regularization: float, steps: int = 3, threads: int = 2) -> float:
-        """Seconds of a fit."""
+    def als(
+        self, factors: int, iterations: int, regularization: float, steps: int = 2, threads: int = 2, **more: float
+    ) -> float:
+        """Seconds of a fit; `more` makes the objective ours, see the example `peer`."""
         answer = self.ask(
             op="als", factors=factors, iterations=iterations, regularization=regularization, steps=steps,
-            threads=threads, seed=1, out=self.directory.name,
+            threads=threads, seed=1, out=self.directory.name, **more,
         )  # fmt: skip
         return answer["seconds"]
 

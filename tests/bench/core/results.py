@@ -41,10 +41,21 @@ def table(entries: list[dict]) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for e in entries:
-        r = e["ratio"]
         lines.append(
-            f"| {e['name']} | {e['setting']} | {e['ours']} | {e['peer']} ({e['peer_name']}) "
-            f"| **{r['median']:.2f}** ({r['min']:.2f} to {r['max']:.2f}) | {e['pairs']} "
+            f"| {e['name']} | {e['setting']} | {shown(e['ours'])} | {shown(e['peer'])} ({e['peer_name']}) | {ratio(e)} "
             f"| {e['machine']}, {e['date']} | `{e['command']}` |"
         )
     return "\n".join(lines) + "\n"
+
+
+def shown(value: str | dict[str, float]) -> str:
+    """A figure, or figures with their names."""
+    return value if isinstance(value, str) else ", ".join(f"{name} {figure:.4f}" for name, figure in value.items())
+
+
+def ratio(entry: dict) -> str:
+    """Of what is timed in pairs, with their number; two columns."""
+    if "ratio" not in entry:
+        return "– | –"
+    r = entry["ratio"]
+    return f"**{r['median']:.2f}** ({r['min']:.2f} to {r['max']:.2f}) | {entry['pairs']}"

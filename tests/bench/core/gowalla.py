@@ -1,0 +1,65 @@
+"""Recall@20 and NDCG@20 on the Gowalla split, with parameters that `recmesh-sidecar tune` finds on train alone.
+
+The test part is looked at once, with the one model that comes out.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+
+import results
+from data import visits
+from ours import Ours
+from ranking import recall_and_ndcg
+
+
+def tuned(train: Path, factors: int, trials: int) -> dict[str, float]:
+    """Parameters by their names in a resource; the search's table goes to the terminal."""
+    with tempfile.TemporaryDirectory() as directory:
+        csv = Path(directory) / "train.csv"
+        with csv.open("w") as out:
+            out.write("user_id,item_id\n")
+            for line in train.read_text().splitlines():
+                user, *items = line.split()
+                out.writelines(f"{user},{item}\n" for item in items)
+        command = [os.environ["RECMESH_SIDECAR"], "--log", "warn", "tune", str(csv), "--factors", str(factors)]
+        command += ["-k", "20", "--trials", str(trials), "--budget", "7200"]
+        printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    print(printed, flush=True)
+    return {name: float(value) for name, value in re.findall(r"^ +(\w+): ([0-9.e-]+)$", printed, re.MULTILINE)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("train", type=Path, help="train.txt of the Gowalla split; see `run`")
+    parser.add_argument("test", type=Path, help="test.txt of the same")
+    parser.add_argument("--factors", type=int, default=256)
+    parser.add_argument("--trials", type=int, default=32)
+    options = parser.parse_args()
+    found = tuned(options.train, options.factors, options.trials)
+    train, test = visits(options.train), visits(options.test)
+    shape = tuple(max(sizes) for sizes in zip(train.shape, test.shape))
+    train.resize(shape), test.resize(shape)
+    ours = Ours(train)
+    ours.als(
+        options.factors, int(found["iterations"]), found["regularization"], 2,
+        unobservedWeight=found["unobservedWeight"], regularizationExponent=found["regularizationExponent"],
+    )  # fmt: skip
+    recall, ndcg = recall_and_ndcg(*ours.factors(), train, test)
+    results.add({
+        "name": "gowalla_als",
+        "setting": f"{options.factors} factors; {options.trials} trials: regularization {found['regularization']:g}, "
+        f"unobservedWeight {found['unobservedWeight']:g}",
+        "ours": {"recall20": recall, "ndcg20": ndcg},
+        "peer": {"recall20": 0.1830, "ndcg20": 0.1554},
+        "peer_name": "LightGCN as published, He et al. 2020",
+        "command": f"tests/bench/core/run gowalla train.txt test.txt --factors {options.factors} --trials {options.trials}",
+    })  # fmt: skip
+    print(f"recall@20 {recall:.4f}, NDCG@20 {ndcg:.4f}")
+
+
+if __name__ == "__main__":
+    main()
