@@ -93,6 +93,9 @@ pub(crate) fn train(
         let all = interactions(&data.interactions, |_| true)?;
         let (model, objective) = fit(&all, &params, config.seed, progress)?;
         let written = write(config, data, &all, &model, file)?;
+        // The file is mapped to be checked: not on top of what it was made of.
+        drop((model, all));
+        verify(file, &written)?;
         let merged = &data.interactions;
         Ok(Trained {
             written,
@@ -272,13 +275,17 @@ fn write(
         titles: attributes.titles.as_ref(),
         available: attributes.available.as_deref(),
     };
-    let cannot_write =
-        |problem: String| Stop::retry(format!("cannot write the snapshot to {}: {problem}", file.display()));
-    let out = std::fs::File::create(file).map_err(|error| cannot_write(error.to_string()))?;
-    let written = model_snapshot::write(&parts, BufWriter::new(out)).map_err(|error| cannot_write(chain(&error)))?;
-    // What no reader would open must not get a name.
+    let out = std::fs::File::create(file).map_err(|error| cannot_write(file, &error))?;
+    model_snapshot::write(&parts, BufWriter::new(out)).map_err(|error| cannot_write(file, &error))
+}
+
+/// What no reader would open must not get a name.
+fn verify(file: &Path, written: &Written) -> Result<(), Stop> {
     Snapshot::open(file)
         .and_then(|snapshot| snapshot.verify_digest(&written.digest))
-        .map_err(|error| cannot_write(chain(&error)))?;
-    Ok(written)
+        .map_err(|error| cannot_write(file, &error))
+}
+
+fn cannot_write(file: &Path, error: &dyn std::error::Error) -> Stop {
+    Stop::retry(format!("cannot write the snapshot to {}: {}", file.display(), chain(error)))
 }

@@ -21,8 +21,10 @@ pub(super) fn check(interactions: &Merged, params: &ValidParams) -> Result<(), S
         threads as u64,
         params,
     );
+    let resident = resident_bytes();
+    tracing::debug!(bytes = fit.saturating_add(resident), fit, resident, "memory forecast");
     match limit_bytes() {
-        Some(limit) => compare(fit, resident_bytes(), limit),
+        Some(limit) => compare(fit, resident, limit),
         None => Ok(()),
     }
 }
