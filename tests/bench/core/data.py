@@ -19,6 +19,15 @@ def visits(path: Path) -> sp.csr_matrix:
     return matrix
 
 
+def as_csv(path: Path, out: Path) -> None:
+    """The same file as the sidecar reads it."""
+    with out.open("w") as file:
+        file.write("user_id,item_id\n")
+        for line in path.read_text().splitlines():
+            user, *items = line.split()
+            file.writelines(f"{user},{item}\n" for item in items)
+
+
 def movielens_shape(seed: int = 1) -> sp.csr_matrix:
     """As many users, items and entries as MovieLens 20M (138,493 × 26,744; 20,000,263), and degrees like its own: for speed and
     memory only. Users' degrees are 20 and a lognormal of median 48 and mean 124, cut at 9,254; items are drawn by a lognormal

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 import results
-from data import visits
+from data import as_csv, visits
 from ours import Ours
 from ranking import recall_and_ndcg
 
@@ -20,11 +20,7 @@ def tuned(train: Path, factors: int, trials: int) -> dict[str, float]:
     """Parameters by their names in a resource; the search's table goes to the terminal."""
     with tempfile.TemporaryDirectory() as directory:
         csv = Path(directory) / "train.csv"
-        with csv.open("w") as out:
-            out.write("user_id,item_id\n")
-            for line in train.read_text().splitlines():
-                user, *items = line.split()
-                out.writelines(f"{user},{item}\n" for item in items)
+        as_csv(train, csv)
         command = [os.environ["RECMESH_SIDECAR"], "--log", "warn", "tune", str(csv), "--factors", str(factors)]
         command += ["-k", "20", "--trials", str(trials), "--budget", "7200"]
         printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
