@@ -199,7 +199,7 @@ fn fit(body: &mut String, objective: &[f64]) {
     let (Some(first), Some(last)) = (objective.first(), objective.last()) else { return };
     let _ = write!(
         body,
-        "<h2>Objective by sweep</h2><p class=\"soft\">The refit on all rows: {} sweeps, from {} to {}. It should flatten out; if it still falls, more iterations help.</p>{}",
+        "<h2>Objective by sweep</h2><p class=\"soft\">The refit on all rows: {} sweeps, from {} to {}. It should flatten out; if it still falls steeply, more iterations may help.</p>{}",
         objective.len(),
         plot::tick(*first),
         plot::tick(*last),
@@ -212,7 +212,7 @@ fn tuning(body: &mut String, trials: &[Trial]) {
     let Some(longest) = trials.iter().map(|trial| trial.sweeps).max() else { return };
     let _ = write!(
         body,
-        "<h2>Parameters that were tried</h2><p class=\"soft\">{} sets, best first, compared on a part that neither fit nor metrics above were given. Only the best were fitted to the end, {longest} sweeps.</p>",
+        "<h2>Parameters that were tried</h2><p class=\"soft\">{} sets, best first, compared on rows that the metrics above are not of. Only the best were fitted to the end, {longest} sweeps.</p>",
         trials.len()
     );
     let dots: Vec<Dot> = trials.iter().filter_map(dot).collect();
