@@ -182,6 +182,12 @@ pub const RULES: &[Rule] = &[
         message: "training.deadline: from 10s to 168h, in whole h, m and s, for example 1h30m",
     },
     Rule {
+        at: &["spec.training"],
+        rule: "!has(self.tuning) || (self.tuning.budget.matches('^([0-9]{1,6}[hms])+$') && \
+               duration(self.tuning.budget) >= duration('10s') && duration(self.tuning.budget) <= duration('168h'))",
+        message: "training.tuning.budget: from 10s to 168h, in whole h, m and s, for example 20m",
+    },
+    Rule {
         at: &["spec.model"],
         rule: "!has(self.revision) || self.revision.matches('^([0-9a-f]{10}|[0-9a-f]{64})$')",
         message: "model.revision: ten or 64 lower-case hex digits, as in status.history, for example 3f9a1c20be",

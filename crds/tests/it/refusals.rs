@@ -93,6 +93,8 @@ fn generous_resources_are_accepted(api: &ApiServer) {
         "{data: {source: {url: 's3://shop/r.csv'}, csv: {header: false}, columns: {user: 0, item: 1, rating: 2}}}",
         "{data: {source: {configMap: {name: a, key: r.csv}}}, algorithm: {als: {regularization: 0}}}",
         "{data: {source: {configMap: {name: a, key: r.csv}}, signal: explicit}}",
+        "{data: {source: {configMap: {name: a, key: r.csv}}}, training: {tuning: {}}}",
+        "{data: {source: {configMap: {name: a, key: r.csv}}}, training: {tuning: {trials: 2, budget: 168h}}}",
         "{data: {source: {configMap: {name: a, key: r.csv}}, signal: explicit}, algorithm: {als: {regularization: 0.2}}}",
         "{data: {source: {configMap: {name: a, key: r.csv}}}, serving: {replicas: 0, resources: {requests: {cpu: 1, memory: \
          0.5Gi}, limits: {cpu: '1.5', nvidia.com/gpu: 1}}, tolerations: [{operator: Exists}, {key: a, value: b}]}}",
