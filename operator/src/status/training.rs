@@ -57,8 +57,11 @@ fn silent_failure(facts: Facts<'_>) -> Option<(&JobFacts, Reason, String)> {
         return Some((job, Reason::OOMKilled, out_of_memory(facts)));
     }
     if job.reason == "DeadlineExceeded" {
-        let message =
-            format!("the run took longer than training.deadline, {}; raise it", facts.plan.spec.training.deadline);
+        let training = &facts.plan.spec.training;
+        let or_else = training.tuning.as_ref().map_or_else(String::new, |tuning| {
+            format!(", or lower training.tuning: {} trials in at most {}", tuning.trials, tuning.budget)
+        });
+        let message = format!("the run took longer than training.deadline, {}; raise it{or_else}", training.deadline);
         return Some((job, Reason::DeadlineExceeded, message));
     }
     let hint = pods.iter().find_map(|pod| pod.hint.as_ref());

@@ -147,6 +147,24 @@ fn a_run_without_a_result_is_explained_by_its_hint_or_its_exit_code() {
 }
 
 #[test]
+fn a_run_that_took_too_long_says_what_takes_long() {
+    for (training, expected) in [
+        ("{deadline: 10m}", "the run took longer than training.deadline, 10m; raise it"),
+        (
+            "{deadline: 10m, tuning: {trials: 9}}",
+            "the run took longer than training.deadline, 10m; raise it, or lower training.tuning: 9 trials in at most 20m",
+        ),
+    ] {
+        let plan = plan(training);
+        let job = JobFacts { reason: "DeadlineExceeded".to_owned(), ..failed_job(&plan, 1) };
+        let wait = Training::Wait { seconds: 30 };
+        let status = status(&plan, &observed(&[], &[job], &[pod(1)]), &wait, &RecommenderStatus::default());
+        let (_, why, message) = said(&status, ConditionType::Trained);
+        assert_eq!((why.as_str(), message.as_str()), ("DeadlineExceeded", expected));
+    }
+}
+
+#[test]
 fn nightly_training_is_quiet() {
     let plan = plan("{schedule: '0 3 * * *'}");
     let results = [trained(&plan, 1)];
