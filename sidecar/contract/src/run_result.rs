@@ -99,6 +99,17 @@ pub struct Trial {
     pub value: Option<f64>,
 }
 
+impl Trial {
+    /// The value for people, in four digits; or why there is none.
+    pub fn value_text(&self) -> String {
+        match self.value {
+            Some(value) => format!("{value:.4}"),
+            None if self.sweeps == 0 => "not tried".to_owned(),
+            None => "failed".to_owned(),
+        }
+    }
+}
+
 /// Rows of the source and what became of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

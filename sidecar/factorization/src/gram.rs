@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use crate::{
     descent::LANES,
-    rotate::multiply_add,
+    rotate::{Lanes, TILE_ROWS, load, multiply_add},
     simd::{self, Kernel},
     tile::{add_products, padded},
 };
@@ -27,6 +27,20 @@ pub fn gram(factors: ArrayView2<'_, f32>) -> Array2<f64> {
         .into_par_iter()
         .map(|start| simd::run(Products { factors, rows: start..(start + chunk).min(rows) }))
         .collect();
+    sum_in_order(&partial, f, order)
+}
+
+/// VᵀV of rows that are padded to whole lanes (rows × `width`), for a fit: products of [`SHORT_ROWS`] rows are summed in f32 and
+/// those sums in f64, which is three times as fast and good to about 1e-7 of the greatest entry, as are the factors themselves.
+pub(crate) fn gram_of_padded(rows: &[f32], width: usize) -> Array2<f64> {
+    let chunk = (rows.len() / width).div_ceil(CHUNKS_MAX).max(CHUNK_ROWS_MIN);
+    let partial: Vec<Vec<f64>> =
+        rows.par_chunks(chunk * width).map(|rows| simd::run(ShortProducts { rows, width })).collect();
+    sum_in_order(&partial, width, width)
+}
+
+/// The sum of partial sums (order × order, upper triangles), without padding beyond `f`, symmetric.
+fn sum_in_order(partial: &[Vec<f64>], f: usize, order: usize) -> Array2<f64> {
     let mut total = vec![0.0; order * order];
     for sum in partial {
         for (t, s) in total.iter_mut().zip(sum) {
@@ -36,25 +50,8 @@ pub fn gram(factors: ArrayView2<'_, f32>) -> Array2<f64> {
     Array2::from_shape_fn((f, f), |(i, j)| total[i.min(j) * order + i.max(j)])
 }
 
-/// VᵀV of rows that are padded to whole lanes (rows × `width`), for a fit: products of [`SHORT_ROWS`] rows are summed in f32 and
-/// those sums in f64, which is three times as fast and good to about 1e-7 of the greatest entry, as are the factors themselves.
-pub(crate) fn gram_of_padded(rows: &[f32], width: usize) -> Array2<f64> {
-    let chunk = (rows.len() / width).div_ceil(CHUNKS_MAX).max(CHUNK_ROWS_MIN);
-    let partial: Vec<Vec<f64>> =
-        rows.par_chunks(chunk * width).map(|rows| simd::run(ShortProducts { rows, width })).collect();
-    let mut total = vec![0.0; width * width];
-    for sum in partial {
-        for (t, s) in total.iter_mut().zip(sum) {
-            *t += s;
-        }
-    }
-    Array2::from_shape_fn((width, width), |(i, j)| total[i.min(j) * width + i.max(j)])
-}
-
 /// Rows whose products are summed in f32.
 const SHORT_ROWS: usize = 128;
-/// Rows of a register tile.
-const TILE_ROWS: usize = 8;
 
 /// Σ v vᵀ over some rows; upper triangle, and below it what tiles leave.
 struct ShortProducts<'a> {
@@ -87,11 +84,11 @@ impl Kernel for ShortProducts<'_> {
 
 /// Eight rows of sixteen columns of a product, spelled out so that they stay in registers; see `tile`.
 #[inline(always)]
-fn short_products(rows: &[f32], width: usize, first: usize, column: usize) -> [[f32; LANES]; TILE_ROWS] {
+fn short_products(rows: &[f32], width: usize, first: usize, column: usize) -> [Lanes; TILE_ROWS] {
     let [mut t0, mut t1, mut t2, mut t3, mut t4, mut t5, mut t6, mut t7] = [[0.0; LANES]; TILE_ROWS];
     for row in rows.chunks_exact(width) {
         let left: &[f32; TILE_ROWS] = row[first..].first_chunk().expect("tiles divide the width");
-        let right: [f32; LANES] = *row[column..].first_chunk().expect("lanes divide the width");
+        let right = load(row, column);
         t0 = multiply_add(left[0], right, t0);
         t1 = multiply_add(left[1], right, t1);
         t2 = multiply_add(left[2], right, t2);

@@ -66,8 +66,8 @@
 //! [`interactions`] what was observed · [`ratings`] their scale · [`params`] checked parameters · [`als`], [`explicit_als`]
 //! the sweeps · [`row_solver`], [`rating_solver`] one row, exactly; inside, `short_rows` where entries are few, and `descent` by steps · [`scorer`] from a taste to items · [`mod@gram`] what rows share · [`mod@objective`] its value for any factors · [`model`] the result · [`mod@top_k`] best
 //! items · [`mod@popularity`], [`biases`] the baselines · [`split`] what is kept for measuring · [`ranking`] recall@k and NDCG@k ·
-//! [`bootstrap`] intervals · [`memory`] forecast. Inside: `tile` and `cholesky` (f64 register tiles), `spectrum` (eigenvectors) and `rotate`, `lanes` (f32 inner
-//! products), `simd` (the one door to wide instructions), `random` (counter-based).
+//! [`bootstrap`] intervals · [`memory`] forecast · [`random`] numbers by counter. Inside: `tile` and `cholesky` (f64 register tiles), `spectrum` (eigenvectors) and `rotate`, `lanes` (f32 inner
+//! products), `simd` (the one door to wide instructions).
 #![allow(clippy::indexing_slicing)] // Shapes are checked where matrices are made; kernels index below those bounds.
 #![allow(clippy::needless_pass_by_value, clippy::trivially_copy_pass_by_ref)] // Views and small records are handles.
 #![allow(clippy::inline_always)] // Kernels are compiled anew for each instruction set; see `simd`.

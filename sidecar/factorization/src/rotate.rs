@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Rows of a register tile.
-const TILE_ROWS: usize = 8;
+pub(crate) const TILE_ROWS: usize = 8;
 /// Rows that one task takes; a multiple of [`TILE_ROWS`].
 pub(crate) const TASK_ROWS: usize = 256;
 
@@ -34,6 +34,7 @@ struct Product<'a> {
     width: usize,
 }
 
+/// Columns that are worked on together.
 pub(crate) type Lanes = [f32; LANES];
 
 impl Kernel for Product<'_> {
@@ -82,8 +83,9 @@ fn multiply(from: &[f32], matrix: &[f32], column: usize, width: usize) -> [Lanes
     [t0, t1, t2, t3, t4, t5, t6, t7]
 }
 
+/// Lanes of a padded row from `at` on.
 #[inline(always)]
-fn load(line: &[f32], at: usize) -> Lanes {
+pub(crate) fn load(line: &[f32], at: usize) -> Lanes {
     *line[at..].first_chunk().expect("lines are whole lanes")
 }
 

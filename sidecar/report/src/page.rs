@@ -220,11 +220,14 @@ fn tuning(body: &mut String, trials: &[Trial]) {
     body.push_str("<div class=\"scroll\"><table><tr><th class=\"n\">Sweeps</th><th class=\"n\">Metric</th><th class=\"n\">regularization</th><th class=\"n\">unobservedWeight</th><th class=\"n\">iterations</th></tr>");
     for trial in trials {
         let Algorithm::Als(als) = &trial.parameters else { continue };
-        let value = trial.value.map_or_else(|| "failed".to_owned(), |value| format!("{value:.4}"));
         let _ = write!(
             body,
-            "<tr><td class=\"n\">{}</td><td class=\"n\">{value}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
-            trial.sweeps, als.regularization, als.unobserved_weight, als.iterations
+            "<tr><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
+            trial.sweeps,
+            trial.value_text(),
+            als.regularization,
+            als.unobserved_weight,
+            als.iterations
         );
     }
     body.push_str("</table></div>");

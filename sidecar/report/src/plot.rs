@@ -48,19 +48,14 @@ pub fn tick(value: f64) -> String {
 /// A line through values at 1, 2, …
 pub fn line(title: &str, values: &[f64]) -> String {
     let finite: Vec<(usize, f64)> = (1..).zip(values).filter(|(_, v)| v.is_finite()).map(|(n, v)| (n, *v)).collect();
-    let (low, high) = finite.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), (_, v)| (l.min(*v), h.max(*v)));
+    let (low, high) = range(finite.iter().map(|(_, value)| *value));
     let mut svg = open(title, HEIGHT);
     let last = values.len().max(2);
     let x = Scale { low: 1.0, high: last as f64, from: LEFT, to: WIDTH - MARGIN };
     let y = Scale { low, high, from: HEIGHT - BOTTOM, to: MARGIN };
     axes(&mut svg, &y, &[low, f64::midpoint(low, high), high]);
     for n in [1, last.div_ceil(2), last] {
-        let _ = write!(
-            svg,
-            "<text x=\"{:.1}\" y=\"{}\" class=\"tick\" text-anchor=\"middle\">{n}</text>",
-            x.at(n as f64),
-            HEIGHT - 8.0
-        );
+        below(&mut svg, x.at(n as f64), &n.to_string());
     }
     let step = finite.len().div_ceil(POINTS_MAX).max(1);
     let drawn = finite.iter().enumerate().filter(|(i, _)| i.is_multiple_of(step) || i + 1 == finite.len());
@@ -86,6 +81,18 @@ fn axes(svg: &mut String, y: &Scale, values: &[f64]) {
             tick(*value)
         );
     }
+}
+
+/// A label below a plot.
+fn below(svg: &mut String, x: f64, text: &str) {
+    let y = HEIGHT - 8.0;
+    let text = escaped(text);
+    let _ = write!(svg, "<text class=\"tick\" x=\"{x:.1}\" y=\"{y}\" text-anchor=\"middle\">{text}</text>");
+}
+
+/// Least and greatest.
+fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)))
 }
 
 /// A group of two bars, the model's and the baseline's.
@@ -116,12 +123,7 @@ pub fn pairs(title: &str, pairs: &[Pair]) -> String {
                 y.from - top
             );
         }
-        let _ = write!(
-            svg,
-            "<text class=\"tick\" x=\"{middle:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
-            HEIGHT - 8.0,
-            escaped(&pair.label)
-        );
+        below(&mut svg, middle, &pair.label);
     }
     svg + "</svg>"
 }
@@ -159,11 +161,8 @@ pub struct Dot {
 /// Points without a line, with a logarithmic axis below that is called `name`.
 pub fn dots(title: &str, name: &str, dots: &[Dot]) -> String {
     let dots: Vec<&Dot> = dots.iter().filter(|dot| dot.x > 0.0 && dot.x.is_finite() && dot.y.is_finite()).collect();
-    let range = |of: fn(&Dot) -> f64| {
-        let low_high = (f64::INFINITY, f64::NEG_INFINITY);
-        dots.iter().map(|dot| of(dot)).fold(low_high, |(low, high), value| (low.min(value), high.max(value)))
-    };
-    let ((left, right), (low, high)) = (range(|dot| dot.x), range(|dot| dot.y));
+    let (left, right) = range(dots.iter().map(|dot| dot.x));
+    let (low, high) = range(dots.iter().map(|dot| dot.y));
     let x = Scale { low: left.ln(), high: right.ln(), from: LEFT + MARGIN, to: WIDTH - 2.0 * MARGIN };
     let y = Scale { low, high, from: HEIGHT - BOTTOM - MARGIN, to: MARGIN };
     let mut svg = open(title, HEIGHT);
@@ -173,13 +172,7 @@ pub fn dots(title: &str, name: &str, dots: &[Dot]) -> String {
     axes(&mut svg, &y, &[low, f64::midpoint(low, high), high]);
     let labels = [(left, tick(left)), ((left * right).sqrt(), name.to_owned()), (right, tick(right))];
     for (value, text) in labels {
-        let _ = write!(
-            svg,
-            "<text class=\"tick\" x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
-            x.at(value.ln()),
-            HEIGHT - 8.0,
-            escaped(&text)
-        );
+        below(&mut svg, x.at(value.ln()), &text);
     }
     for dot in dots {
         let _ = write!(svg, "<circle class=\"dot\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"4\"/>", x.at(dot.x.ln()), y.at(dot.y));

@@ -35,18 +35,18 @@ pub async fn run(args: TuneArgs) -> ExitCode {
 
 fn table(trials: &[Trial], given: &Algorithm, metric: &str) -> String {
     let mut lines = format!(
-        "{:>6}  {metric:>8}  {:>14}  {:>16}  {:>10}\n",
+        "{:>6}  {metric:>9}  {:>14}  {:>16}  {:>10}\n",
         "SWEEPS", "REGULARIZATION", "UNOBSERVEDWEIGHT", "ITERATIONS"
     );
-    for Trial { parameters, sweeps, value } in trials {
-        let Algorithm::Als(als) = parameters else { continue };
+    for trial in trials {
+        let Algorithm::Als(als) = &trial.parameters else { continue };
         let AlsConfig { regularization, unobserved_weight, iterations, .. } = als;
-        let value = value.map_or_else(|| "failed".to_owned(), |value| format!("{value:.4}"));
+        let (sweeps, value) = (trial.sweeps, trial.value_text());
         let is_given = matches!(given, Algorithm::Als(given) if AlsConfig { iterations: given.iterations, ..als.clone() } == *given);
         let note = if is_given { "  given" } else { "" };
         let _ = writeln!(
             lines,
-            "{sweeps:>6}  {value:>8}  {regularization:>14}  {unobserved_weight:>16}  {iterations:>10}{note}"
+            "{sweeps:>6}  {value:>9}  {regularization:>14}  {unobserved_weight:>16}  {iterations:>10}{note}"
         );
     }
     lines

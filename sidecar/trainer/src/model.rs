@@ -72,7 +72,7 @@ pub struct Tuned {
     pub algorithm: Algorithm,
     /// What was tried, best first.
     pub trials: Vec<Trial>,
-    /// Of the best parameters; the incumbent is the given ones.
+    /// Of the best parameters.
     pub metrics: Option<Metrics>,
 }
 
@@ -125,7 +125,7 @@ fn tuned<'a>(
     Ok((Cow::Owned(config), params, trials))
 }
 
-/// Tunes, and measures the best parameters beside the given ones.
+/// Tunes, and measures the best parameters.
 pub(crate) fn tune(
     config: &TrainingConfig,
     interactions: &Merged,

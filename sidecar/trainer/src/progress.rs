@@ -239,8 +239,7 @@ impl Progress for Bar {
                 self.bar.set_message(format!("objective {objective:.6e}"));
             }
             Event::Trial(trial) => {
-                let value = trial.value.map_or_else(|| "failed".to_owned(), |value| format!("{value:.4}"));
-                self.bar.set_message(format!("{value} after {} sweeps", trial.sweeps));
+                self.bar.set_message(format!("{} after {} sweeps", trial.value_text(), trial.sweeps));
                 self.bar.tick();
             }
             Event::Measured(metrics) => self.bar.println(crate::describe_metrics(metrics)),

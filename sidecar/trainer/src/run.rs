@@ -135,9 +135,8 @@ async fn train(
     let file = temporary_file(options)?;
     let trained = tokio::task::block_in_place(|| model::train(config, &data, progress, options.threads, file.path()))?;
     drop(data);
-    let digest = trained.written.digest.clone();
     progress.event(&Event::Step(Step::PutSnapshot));
-    match store.put_snapshot(file.path(), &digest).await {
+    match store.put_snapshot(file.path(), &trained.written.digest).await {
         // Its name is its content: what is there already is what was to be stored.
         Ok(_) | Err(StoreError::AlreadyExists { .. }) => {}
         Err(error) => return Err(Stop::retry(format!("cannot store the snapshot: {}", chain(&error)))),

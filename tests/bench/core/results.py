@@ -35,7 +35,7 @@ def table(entries: list[dict]) -> str:
         "# The factorization beside other packages",
         "",
         "Made by the commands that it names, from `core.json`. A ratio is ours to the peer's, pair by pair in turns: its median,",
-        "and least to greatest. Below 1 is less time.",
+        "and least to greatest. Of times, below 1 is less; of others the setting says what is compared.",
         "",
         "| what | setting | ours | peer | ratio | pairs | machine, date | command |",
         "|---|---|---|---|---|---|---|---|",

@@ -1,14 +1,14 @@
 """What a second thread brings: fits on two threads, beside two processes with a thread each at the same time.
 
-An iteration is (T₁₅ − T₅)/10. The share is the rows a second of the one, over the rows a second of both others together: 1 is all
+The share is the rows a second of the one, over the rows a second of both others together: 1 is all
 that the machine has, whatever its cores share.
 """
 
 import argparse
-import statistics
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pairs
 import results
 from data import visits
 from ours import Ours
@@ -17,8 +17,7 @@ ALPHA, REGULARIZATION = 2.0, 0.01
 
 
 def iteration(ours: Ours, factors: int, threads: int) -> float:
-    fit = lambda sweeps: ours.als(factors, sweeps, REGULARIZATION, threads=threads)
-    return (fit(15) - fit(5)) / 10
+    return pairs.iteration(lambda sweeps: ours.als(factors, sweeps, REGULARIZATION, threads=threads))
 
 
 def main() -> None:
@@ -29,27 +28,22 @@ def main() -> None:
     options = parser.parse_args()
     copies = [Ours(visits(options.train) * ALPHA) for _ in range(2)]
     for factors in options.factors:
-        shares, ours, theirs = [], [], []
-        for pair in range(options.pairs + 1):
+        both = []
+        for _ in range(options.pairs + 1):
             together = iteration(copies[0], factors, threads=2)
-            with ThreadPoolExecutor(2) as both:
-                alone = list(both.map(lambda copy: iteration(copy, factors, threads=1), copies))
-            # The first warms up.
-            if pair > 0:
-                ours.append(together)
-                theirs.append(1 / sum(1 / seconds for seconds in alone))
-                shares.append(theirs[-1] / ours[-1])
+            with ThreadPoolExecutor(2) as pool:
+                alone = list(pool.map(lambda copy: iteration(copy, factors, threads=1), copies))
+            both.append((together, 1 / sum(1 / seconds for seconds in alone)))
+        # The first warms up. By rates, so the other way round than seconds.
+        figures = pairs.figures(both[1:], ratio=lambda together, apart: apart / together)
         results.add({
             "name": "threads2_share",
             "setting": f"gowalla, {factors} factors; more is better",
-            "ours": f"{statistics.median(ours):.3f} s",
-            "peer": f"{statistics.median(theirs):.3f} s",
+            **figures,
             "peer_name": "two copies with a thread each, by their rates together",
-            "ratio": {"median": statistics.median(shares), "min": min(shares), "max": max(shares)},
-            "pairs": options.pairs,
             "command": "tests/bench/core/run threads train.txt",
         })  # fmt: skip
-        print(f"{factors} factors: share {statistics.median(shares):.3f}", flush=True)
+        print(f"{factors} factors: share {figures['ratio']['median']:.3f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -6,16 +6,15 @@ iterations, evaluation off the clock. Ours stops after the fewest sweeps that re
 """
 
 import argparse
-import statistics
-import time
 from pathlib import Path
 
 import numpy as np
+import pairs
 import results
 import scipy.sparse as sp
 from data import visits
-from implicit.cpu.als import AlternatingLeastSquares
 from ours import Ours
+from peers import IMPLICIT, implicit_fit
 from ranking import recall_and_ndcg
 
 SWEEPS = 15
@@ -29,13 +28,6 @@ def split(matrix: sp.csr_matrix, seed: int) -> tuple[sp.csr_matrix, sp.csr_matri
         (entries.data[which], (entries.row[which], entries.col[which])), shape=matrix.shape
     )
     return part(~kept), part(kept)
-
-
-def implicit_model(factors: int, alpha: float, regularization: float, iterations: int) -> AlternatingLeastSquares:
-    return AlternatingLeastSquares(
-        factors=factors, regularization=regularization, alpha=alpha, iterations=iterations, dtype=np.float32,
-        use_cg=True, num_threads=2, random_state=1, calculate_training_loss=False,
-    )  # fmt: skip
 
 
 def fewest(reaches, most: int) -> int:
@@ -66,14 +58,8 @@ def main() -> None:
         our_fit(regularization, unobserved, sweeps)
         return recall_and_ndcg(*ours.factors(), train, validation)[1]
 
-    def peer_fit(alpha: float, regularization: float, sweeps: int) -> tuple[float, AlternatingLeastSquares]:
-        model = implicit_model(factors, alpha, regularization, sweeps)
-        begin = time.perf_counter()
-        model.fit(train, show_progress=False)
-        return time.perf_counter() - begin, model
-
     def peer_ndcg(alpha: float, regularization: float, sweeps: int) -> float:
-        _, model = peer_fit(alpha, regularization, sweeps)
+        _, model = implicit_fit(train, factors, sweeps, alpha, regularization)
         return recall_and_ndcg(model.user_factors, model.item_factors, train, validation)[1]
 
     def our_draw() -> tuple[float, float]:
@@ -88,17 +74,18 @@ def main() -> None:
     our_sweeps = fewest(lambda sweeps: our_ndcg(*our_best, sweeps) >= goal, SWEEPS)
     peer_sweeps = fewest(lambda sweeps: peer_ndcg(*peer_best, sweeps) >= goal, SWEEPS)
     reached = our_ndcg(*our_best, our_sweeps)
-    pairs = [(our_fit(*our_best, our_sweeps), peer_fit(*peer_best, peer_sweeps)[0]) for _ in range(options.pairs + 1)][1:]
-    ratios = [a / b for a, b in pairs]
+    both = [
+        (our_fit(*our_best, our_sweeps), implicit_fit(train, factors, peer_sweeps, *peer_best)[0])
+        for _ in range(options.pairs + 1)
+    ]
+    # The first warms up.
+    figures = pairs.figures(both[1:])
     results.add({
         "name": "als_time_to_ndcg",
         "setting": f"gowalla, {factors} factors, {options.trials} trials each; goal NDCG@20 {goal:.4f} on a tenth of train; "
         f"ours {reached:.4f} after {our_sweeps} sweeps, peer after {peer_sweeps}",
-        "ours": f"{statistics.median(a for a, _ in pairs):.3f} s",
-        "peer": f"{statistics.median(b for _, b in pairs):.3f} s",
-        "peer_name": "implicit 0.7.3, CG",
-        "ratio": {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)},
-        "pairs": options.pairs,
+        **figures,
+        "peer_name": IMPLICIT,
         "ndcg": {"ours": reached, "peer": goal},
         "parameters": {
             "ours": dict(zip(("regularization", "unobservedWeight"), our_best)),
@@ -106,7 +93,7 @@ def main() -> None:
         },
         "command": f"tests/bench/core/run time_to_ndcg train.txt --factors {factors} --trials {options.trials}",
     })  # fmt: skip
-    print(f"{statistics.median(ratios):.3f} of implicit's time to NDCG@20 {goal:.4f} (ours {reached:.4f})")
+    print(f"{figures['ratio']['median']:.3f} of implicit's time to NDCG@20 {goal:.4f} (ours {reached:.4f})")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ use std::{
 use factorization::{Entry, Interactions, evaluate_ranking, gini, ndcg_at_k, popularity, recall_at_k};
 use proptest::{collection, prelude::*};
 
+use crate::data::Draws;
+
 /// recall@k and NDCG@k from their definitions, position by position.
 fn by_definition(list: &[u32], relevant: &[u32], k: usize) -> (f64, f64) {
     let (mut hits, mut dcg, mut idcg) = (0.0, 0.0, 0.0);
@@ -85,28 +87,20 @@ fn popularity_counts_likes_and_breaks_ties_by_index() {
     assert_eq!(popularity(&seen), (vec![3, 0, 2, 2, 0], vec![0, 2, 3, 1, 4]));
 }
 
-/// Numbers below a limit, by Knuth's congruential generator.
-fn numbers(mut state: u64) -> impl FnMut(u32) -> u32 {
-    move |limit| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        u32::try_from((state >> 33) % u64::from(limit)).unwrap()
-    }
-}
-
 #[test]
 fn all_metrics_are_those_of_another_implementation() {
     const ITEMS: u32 = 60;
     for k in [1, 5, 10, 100] {
-        let mut below = numbers(k as u64);
+        let mut draws = Draws(k as u64);
         let mut lists = Vec::new();
         let mut test = Vec::new();
         for user in 0..150 {
             // Early items are taken more often, so that places are shared unequally.
-            let mut list: Vec<u32> = (0..ITEMS).filter(|item| below(3 + item) < 3).collect();
-            let turn = below(ITEMS) as usize % list.len().max(1);
+            let mut list: Vec<u32> = (0..ITEMS).filter(|item| draws.below(3 + item) < 3).collect();
+            let turn = draws.below(ITEMS) as usize % list.len().max(1);
             list.rotate_left(turn);
             lists.push(list);
-            test.extend((0..=below(9)).map(|_| entry(user, below(ITEMS), 1.0)));
+            test.extend((0..=draws.below(9)).map(|_| entry(user, draws.below(ITEMS), 1.0)));
         }
         let test = Interactions::from_entries(lists.len(), ITEMS as usize, test).unwrap();
         let ours = evaluate_ranking(&test, k, |user| lists[user as usize].clone());

@@ -32,9 +32,7 @@ pub(super) fn measure(
 ) -> Result<Option<Metrics>, Stop> {
     progress.event(&Event::Step(Step::Split));
     let Some(kept) = kept_for_measuring(config, merged, None)? else { return Ok(None) };
-    let Some(Parts { training, test }) = parts(config, merged, |_| true, |position| is_in(&kept, position))? else {
-        return Ok(None);
-    };
+    let Some(Parts { training, test }) = parts(config, merged, &kept, None)? else { return Ok(None) };
     progress.event(&Event::Step(Step::Fit));
     let (model, _) = fit(&training, params, config.seed, progress)?;
     progress.event(&Event::Step(Step::Measure));
@@ -54,26 +52,32 @@ pub(super) struct Parts {
     pub(super) test: Interactions,
 }
 
-/// Those of `among` that are kept, and those that are not; `None` when nobody can be measured.
+/// The kept ones and the others, without those that are `already` kept for something else; `None` when nobody can be measured.
 pub(super) fn parts(
     config: &TrainingConfig,
     merged: &Merged,
-    among: impl Fn(usize) -> bool,
-    is_kept: impl Fn(usize) -> bool,
+    kept: &[bool],
+    already: Option<&[bool]>,
 ) -> Result<Option<Parts>, Stop> {
-    let training = interactions(merged, |position| among(position) && !is_kept(position))?;
+    let training = interactions(merged, |position| is_free(already, position) && !is_in(kept, position))?;
     let is_known = |user: usize| match config.signal {
         Signal::Implicit => training.row(user).1.iter().any(|weight| *weight > 0.0),
         Signal::Explicit => !training.row(user).1.is_empty(),
     };
     let known: Vec<bool> = (0..training.users()).map(is_known).collect();
-    let of_known: Vec<bool> = merged.users().map(|user| known.get(user as usize).copied().unwrap_or(false)).collect();
-    let test = interactions(merged, |position| among(position) && is_kept(position) && is_in(&of_known, position))?;
+    let of_known: Vec<bool> = merged.users().map(|user| is_in(&known, user as usize)).collect();
+    let test = interactions(merged, |position| {
+        is_free(already, position) && is_in(kept, position) && is_in(&of_known, position)
+    })?;
     Ok((test.nnz() > 0).then_some(Parts { training, test }))
 }
 
+fn is_free(already: Option<&[bool]>, position: usize) -> bool {
+    !already.is_some_and(|already| is_in(already, position))
+}
+
 /// Whether the position is marked.
-pub(super) fn is_in(marked: &[bool], position: usize) -> bool {
+fn is_in(marked: &[bool], position: usize) -> bool {
     marked.get(position).copied().unwrap_or(false)
 }
 
@@ -110,7 +114,7 @@ pub(super) struct Judge<'a> {
 }
 
 /// What the kept part says of somebody's answers.
-pub(super) enum Scores {
+enum Scores {
     /// Their lists.
     Ranked(Ranked),
     /// Their predictions of ratings, and their lists.
@@ -127,13 +131,21 @@ impl<'a> Judge<'a> {
     }
 
     /// `None` if nobody can be measured.
-    pub(super) fn model(&self, model: &Model) -> Option<Scores> {
+    fn model(&self, model: &Model) -> Option<Scores> {
         let k = self.config.evaluation.k as usize;
         let scores = match &self.averages {
             None => Scores::Ranked(Ranked::model(model, self.training, self.test, k)),
             Some(averages) => Scores::Rated(Rated::model(model, averages, self.training, self.test, k)?),
         };
         (scores.users() > 0).then_some(scores)
+    }
+
+    /// What the gate looks at, and no more than that: the error of ratings needs no lists. `None` if nobody can be measured.
+    pub(super) fn value(&self, model: &Model) -> Option<f64> {
+        match &self.averages {
+            None => self.model(model)?.measurement().ndcg,
+            Some(_) => Rated::rmse(model, self.test),
+        }
     }
 
     fn baseline(&self) -> Scores {
@@ -187,7 +199,7 @@ impl Scores {
         }
     }
 
-    pub(super) fn measurement(&self) -> Measurement {
+    fn measurement(&self) -> Measurement {
         match self {
             Self::Ranked(ranked) => ranked.measurement(),
             Self::Rated(rated) => rated.measurement(),
@@ -203,7 +215,6 @@ pub(super) fn kept_for_measuring(
     already: Option<&[bool]>,
 ) -> Result<Option<Vec<bool>>, Stop> {
     let holdout = config.evaluation.holdout;
-    let is_free = |position: usize| !already.is_some_and(|already| is_in(already, position));
     // Another split by the same hash would keep nothing of the rest.
     let seed = already.map_or(config.seed, |_| config.seed.wrapping_add(1));
     let mut kept: Vec<bool> = match (config.evaluation.split, &merged.times) {
@@ -214,7 +225,7 @@ pub(super) fn kept_for_measuring(
             ));
         }
         (Some(SplitKind::Time) | None, Some(times)) => {
-            let free = times.iter().enumerate().filter(|(position, _)| is_free(*position));
+            let free = times.iter().enumerate().filter(|(position, _)| is_free(already, *position));
             let free: Vec<f64> = free.map(|(_, micros)| *micros as f64).collect();
             match split::time_cut(&free, holdout) {
                 Some(cut) => times.iter().map(|micros| *micros as f64 > cut).collect(),
@@ -232,9 +243,9 @@ pub(super) fn kept_for_measuring(
             .collect(),
     };
     for (position, kept) in kept.iter_mut().enumerate() {
-        *kept = *kept && is_free(position);
+        *kept = *kept && is_free(already, position);
     }
     let count = kept.iter().filter(|kept| **kept).count();
-    let free = (0..kept.len()).filter(|position| is_free(*position)).count();
+    let free = (0..kept.len()).filter(|position| is_free(already, *position)).count();
     Ok((count > 0 && count < free).then_some(kept))
 }

@@ -43,14 +43,14 @@ impl Rated {
         test: &Interactions,
         k: usize,
     ) -> Option<Self> {
-        let scorer = model.scorer().ok()?;
-        scorer.scale()?;
-        let errors = errors(test, |user, items| {
-            let taste = scorer.stored(user)?;
-            items.iter().map(|item| scorer.rating(&taste, *item)).collect()
-        });
+        let errors = errors_of(model, test)?;
         let lists = Ranked::model(model, training, &averages.0.scale.likes(test), k);
         Some(Self { errors, lists })
+    }
+
+    /// Root mean squared error alone; `None` for a model that predicts no ratings, or without kept ones.
+    pub(super) fn rmse(model: &Model, test: &Interactions) -> Option<f64> {
+        rmse(&errors_of(model, test)?)
     }
 
     /// By averages everybody gets the same list.
@@ -71,14 +71,32 @@ impl Rated {
     }
 
     pub(super) fn measurement(&self) -> Measurement {
-        let ratings: usize = self.errors.iter().map(|user| user.ratings).sum();
-        let mean = |of: fn(&Errors) -> f64| self.errors.iter().map(of).sum::<f64>() / ratings as f64;
         Measurement {
-            rmse: (ratings > 0).then(|| mean(|user| user.squares).sqrt()),
-            mae: (ratings > 0).then(|| mean(|user| user.absolutes)),
+            rmse: rmse(&self.errors),
+            mae: mean(&self.errors, |user| user.absolutes),
             ..self.lists.measurement()
         }
     }
+}
+
+fn rmse(errors: &[Errors]) -> Option<f64> {
+    mean(errors, |user| user.squares).map(f64::sqrt)
+}
+
+/// Over all ratings; `None` without.
+fn mean(errors: &[Errors], of: fn(&Errors) -> f64) -> Option<f64> {
+    let ratings: usize = errors.iter().map(|user| user.ratings).sum();
+    (ratings > 0).then(|| errors.iter().map(of).sum::<f64>() / ratings as f64)
+}
+
+/// `None` for a model that predicts no ratings.
+fn errors_of(model: &Model, test: &Interactions) -> Option<Vec<Errors>> {
+    let scorer = model.scorer().ok()?;
+    scorer.scale()?;
+    Some(errors(test, |user, items| {
+        let taste = scorer.stored(user)?;
+        items.iter().map(|item| scorer.rating(&taste, *item)).collect()
+    }))
 }
 
 /// `predict` gives a user's ratings of these items.

@@ -16,7 +16,7 @@ use sidecar_contract::{Algorithm, AlsConfig, Signal, TrainingConfig, Trial};
 
 use super::{
     check, fit,
-    measure::{Judge, Parts, is_in, kept_for_measuring, parts},
+    measure::{Judge, Parts, kept_for_measuring, parts},
 };
 use crate::{
     failure::Stop,
@@ -43,20 +43,24 @@ pub(super) fn tune(config: &TrainingConfig, merged: &Merged, progress: &dyn Prog
     let Some(tuning) = &config.tuning else { return Ok(Vec::new()) };
     progress.event(&Event::Step(Step::Tune));
     let deadline = Instant::now().checked_add(Duration::from_secs(tuning.budget_seconds));
-    let Some(kept) = kept_for_measuring(config, merged, None)? else { return Ok(Vec::new()) };
-    let Some(compared) = kept_for_measuring(config, merged, Some(&kept))? else { return Ok(Vec::new()) };
-    let both = parts(config, merged, |position| !is_in(&kept, position), |position| is_in(&compared, position))?;
-    let Some(Parts { training, test }) = both else { return Ok(Vec::new()) };
+    let Some(Parts { training, test }) = compared(config, merged)? else {
+        tracing::warn!(
+            "nothing can be kept to compare parameters by: spec.algorithm is taken as it is; bring more rows"
+        );
+        return Ok(Vec::new());
+    };
     let test = judged(&test, config.seed);
     let judge = Judge::new(config, &training, &test);
     let value = |parameters: &Algorithm| -> Result<Option<f64>, Stop> {
         let params = check(&TrainingConfig { algorithm: parameters.clone(), ..config.clone() })?;
-        // Parameters that cannot be fitted are no good ones; the run goes on with others.
-        let Ok((model, _)) = fit(&training, &params, config.seed, &Silent) else { return Ok(None) };
-        Ok(judge.model(&model).and_then(|scores| {
-            let measurement = scores.measurement();
-            measurement.rmse.or(measurement.ndcg)
-        }))
+        match fit(&training, &params, config.seed, &Silent) {
+            Ok((model, _)) => Ok(judge.value(&model)),
+            // Parameters that cannot be fitted are no good ones; the run goes on with others.
+            Err(stop) => {
+                tracing::warn!(error = %stop, "a trial failed");
+                Ok(None)
+            }
+        }
     };
     let shape = Shape {
         mean: training.nnz() as f64 / training.users().max(1) as f64,
@@ -95,7 +99,20 @@ pub(super) fn tune(config: &TrainingConfig, merged: &Merged, progress: &dyn Prog
     }
     trials.insert(0, given);
     sort(&mut trials, config.signal);
+    if !is_time_left() {
+        tracing::warn!(
+            budget_seconds = tuning.budget_seconds,
+            "spec.training.tuning.budget is used up, and fits may be missing: raise it, or lower the trials"
+        );
+    }
     Ok(trials)
+}
+
+/// A split of what the run is not measured on; `None` when there is none.
+fn compared(config: &TrainingConfig, merged: &Merged) -> Result<Option<Parts>, Stop> {
+    let Some(kept) = kept_for_measuring(config, merged, None)? else { return Ok(None) };
+    let Some(compared) = kept_for_measuring(config, merged, Some(&kept))? else { return Ok(None) };
+    parts(config, merged, &compared, Some(&kept))
 }
 
 /// What is kept of a sample of the users, by their rows' numbers.
