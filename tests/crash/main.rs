@@ -28,7 +28,9 @@ const AT_ONCE: usize = 3;
 /// The operator's resync: a store that was down is seen again after this at the latest.
 const RESYNC_SECONDS: u32 = 10;
 /// Longest wait for the end of a story; it ends a hanging cell and decides none.
-const PATIENCE: Duration = Duration::from_mins(3);
+const PATIENCE: Duration = Duration::from_mins(5);
+/// Longer than a resync: what does not change meanwhile is the end.
+const CALM: Duration = Duration::from_secs(RESYNC_SECONDS as u64 + 2);
 
 /// Who is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +49,9 @@ struct Reference {
 #[tokio::test(flavor = "multi_thread", worker_threads = 12)] // kubectl blocks a thread
 async fn a_crash_after_any_write_changes_nothing_in_the_end() -> Result<()> {
     let cluster = Cluster::ready().await?;
+    // What an earlier run left needs the installed operator to go away.
+    scale_operator(&cluster, 1)?;
+    delete_namespaces(&cluster)?;
     scale_operator(&cluster, 0)?;
     // One after the other: both run operators of their own.
     let outcome = match old_news::an_operator_with_old_news_writes_nothing(&cluster).await {
@@ -130,10 +135,10 @@ async fn reference(cluster: &Cluster, story: Story) -> Result<Reference> {
     proxy.disarm();
     story.act(&namespace)?;
     wait::until("the story ends", || story.is_done(&namespace)).await?;
-    // Two looks that agree: nothing settles any more.
+    // Two looks that agree, with a resync between them: nothing settles any more.
     let mut end = state::state(&namespace)?;
     loop {
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        tokio::time::sleep(CALM).await;
         let again = state::state(&namespace)?;
         if again == end {
             break;
@@ -218,6 +223,18 @@ fn kill_pods(commands: &e2e::commands::Commands, namespace: &str, selector: &str
         "--force",
         "--wait=false",
     ]);
+}
+
+/// Deletes the namespaces of earlier runs and waits until they are gone.
+fn delete_namespaces(cluster: &Cluster) -> Result<()> {
+    let names = cluster.commands.kubectl(&["get", "namespaces", "-o", "name"])?;
+    let ours =
+        names.lines().filter(|name| name.starts_with("namespace/e2e-crash-") || *name == "namespace/e2e-old-news");
+    let ours: Vec<&str> = ours.collect();
+    if ours.is_empty() {
+        return Ok(());
+    }
+    cluster.commands.kubectl(&[&["delete", "--timeout=180s"], &ours[..]].concat()).map(drop)
 }
 
 fn scale_operator(cluster: &Cluster, replicas: u32) -> Result<()> {
