@@ -50,9 +50,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         let test = Interactions::from_entries(users, items, test)?;
         let started = Instant::now();
         let scores = pool.install(|| {
-            evaluate_ranking(&test, K, |user| {
-                let (seen, _) = train.row(user as usize);
-                model.recommend(user, K, seen).into_iter().map(|scored| scored.item).collect()
+            evaluate_ranking(&test, K, |users| {
+                let lists = model.recommend_each(users, K, |user| train.row(user as usize).0);
+                lists.into_iter().map(|list| list.into_iter().map(|scored| scored.item).collect()).collect()
             })
         });
         let (recall, ndcg) = (scores.recall().unwrap_or(f64::NAN), scores.ndcg().unwrap_or(f64::NAN));

@@ -120,4 +120,4 @@ pub use rating_solver::{RatingRow, RatingSolver};
 pub use ratings::RatingScale;
 pub use row_solver::{RowSolver, SolveError};
 pub use scorer::{Scorer, Taste};
-pub use top_k::{Scored, similar_items, top_k, top_k_biased};
+pub use top_k::{Scored, similar_items, top_k, top_k_each};

@@ -123,28 +123,36 @@ impl RankingMetrics {
     }
 }
 
-/// Measures every user with a positive entry in `test`: `list(user)` gives their ranked items, without those of the
+/// Users whose lists are made at once: enough that the way of the items through memory is shared, and little to hold.
+const USERS_AT_ONCE: usize = 64;
+
+/// Measures every user with a positive entry in `test`: `lists(users)` gives the ranked items of each of these users, without those of the
 /// training part. Runs on the ambient rayon pool.
 #[expect(clippy::cast_possible_truncation, reason = "users ≤ INDEX_MAX")]
-pub fn evaluate_ranking(test: &Interactions, k: usize, list: impl Fn(u32) -> Vec<u32> + Sync) -> RankingMetrics {
-    let users = (0..test.users() as u32)
-        .into_par_iter()
-        .filter_map(|user| {
-            let (items, values) = test.row(user as usize);
-            let relevant: Vec<u32> = items.iter().zip(values).filter(|(_, v)| **v > 0.0).map(|(i, _)| *i).collect();
-            if relevant.is_empty() {
-                return None;
-            }
-            let list = list(user);
-            Some(UserScores {
-                user,
-                recall: recall_at_k(&list, &relevant, k),
-                ndcg: ndcg_at_k(&list, &relevant, k),
-                precision: precision_at_k(&list, &relevant, k),
-                average_precision: average_precision_at_k(&list, &relevant, k),
-                reciprocal_rank: reciprocal_rank_at_k(&list, &relevant, k),
-            })
-        })
+pub fn evaluate_ranking(
+    test: &Interactions,
+    k: usize,
+    lists: impl Fn(&[u32]) -> Vec<Vec<u32>> + Sync,
+) -> RankingMetrics {
+    let relevant = |user: u32| {
+        let (items, values) = test.row(user as usize);
+        items.iter().zip(values).filter(|(_, value)| **value > 0.0).map(|(item, _)| *item)
+    };
+    let measured: Vec<u32> = (0..test.users() as u32).filter(|user| relevant(*user).next().is_some()).collect();
+    let score = |user: u32, list: &[u32]| {
+        let relevant: Vec<u32> = relevant(user).collect();
+        UserScores {
+            user,
+            recall: recall_at_k(list, &relevant, k),
+            ndcg: ndcg_at_k(list, &relevant, k),
+            precision: precision_at_k(list, &relevant, k),
+            average_precision: average_precision_at_k(list, &relevant, k),
+            reciprocal_rank: reciprocal_rank_at_k(list, &relevant, k),
+        }
+    };
+    let users = measured
+        .par_chunks(USERS_AT_ONCE)
+        .flat_map_iter(|users| users.iter().zip(lists(users)).map(|(user, list)| score(*user, &list)))
         .collect();
     RankingMetrics { users }
 }

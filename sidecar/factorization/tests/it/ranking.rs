@@ -61,7 +61,8 @@ fn entry(user: u32, item: u32, value: f32) -> Entry {
 fn only_users_who_like_something_are_measured() {
     let test = [entry(0, 1, 1.0), entry(1, 0, -1.0), entry(3, 2, 1.0), entry(3, 0, -2.0)];
     let test = Interactions::from_entries(4, 3, test.to_vec()).unwrap();
-    let scores = evaluate_ranking(&test, 2, |user| if user == 0 { vec![1, 0] } else { vec![0, 2] });
+    let list = |user: &u32| if *user == 0 { vec![1, 0] } else { vec![0, 2] };
+    let scores = evaluate_ranking(&test, 2, |users| users.iter().map(list).collect());
     assert_eq!(scores.users.iter().map(|user| user.user).collect::<Vec<_>>(), [0, 3]);
     // User 3's one liked item stands second: DCG = 1/log2(3).
     let second = 0.630_929_753_571_457_4;
@@ -103,7 +104,7 @@ fn all_metrics_are_those_of_another_implementation() {
             test.extend((0..=draws.below(9)).map(|_| entry(user, draws.below(ITEMS), 1.0)));
         }
         let test = Interactions::from_entries(lists.len(), ITEMS as usize, test).unwrap();
-        let ours = evaluate_ranking(&test, k, |user| lists[user as usize].clone());
+        let ours = evaluate_ranking(&test, k, |users| users.iter().map(|user| lists[*user as usize].clone()).collect());
         let mut shown = vec![0; ITEMS as usize];
         lists.iter().flat_map(|list| list.iter().take(k)).for_each(|item| shown[*item as usize] += 1);
 

@@ -1,6 +1,6 @@
 //! The bounded heap against a full sort.
 
-use factorization::{similar_items, top_k};
+use factorization::{similar_items, top_k, top_k_each};
 use ndarray::Array2;
 use proptest::prelude::*;
 
@@ -27,6 +27,24 @@ proptest! {
         let zero = |list: Vec<(u32, f32)>| list.into_iter().map(|(i, s)| (i, s + 0.0)).collect::<Vec<_>>();
         prop_assert_eq!(zero(best), zero(all));
     }
+}
+
+#[test]
+fn lists_made_together_are_those_made_alone() {
+    // Several blocks, and the last one not whole.
+    let (items, factors) = (1000, 70);
+    let number = |i: usize, j: usize| ((i * 7919 + j * 104_729) % 2001) as f32 / 1000.0 - 1.0;
+    let rows = Array2::from_shape_fn((items, factors), |(i, j)| number(i, j));
+    let queries: Vec<Vec<f32>> = (0..5).map(|q| (0..factors).map(|j| number(j + 13, q)).collect()).collect();
+    let queries: Vec<&[f32]> = queries.iter().map(Vec::as_slice).collect();
+    let odd_and_even = |query: usize, item: u32| (item as usize + query).is_multiple_of(2);
+    let together = top_k_each(&queries, rows.view(), None, 30, odd_and_even);
+    assert_eq!(together.len(), queries.len());
+    for (number, (list, query)) in together.iter().zip(&queries).enumerate() {
+        assert_eq!(*list, top_k(query, rows.view(), 30, |item| odd_and_even(number, item)));
+        assert_eq!(list.len(), 30);
+    }
+    assert!(top_k_each(&[], rows.view(), None, 3, |_, _| true).is_empty());
 }
 
 #[test]

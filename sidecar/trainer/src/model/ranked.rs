@@ -15,8 +15,9 @@ pub(super) struct Ranked(RankingMetrics, Vec<u64>);
 
 impl Ranked {
     pub(super) fn model(model: &Model, training: &Interactions, test: &Interactions, k: usize) -> Self {
-        Self::of(training, test, k, |user, met| {
-            model.recommend(user, k, met).into_iter().map(|scored| scored.item).collect()
+        Self::of(training, test, k, |users| {
+            let lists = model.recommend_each(users, k, |user| training.row(user as usize).0);
+            lists.into_iter().map(|list| list.into_iter().map(|scored| scored.item).collect()).collect()
         })
     }
 
@@ -27,24 +28,26 @@ impl Ranked {
 
     /// Everybody gets the items in this order.
     pub(super) fn same_for_all(order: &[u32], training: &Interactions, test: &Interactions, k: usize) -> Self {
-        Self::of(training, test, k, |_, met| {
+        let list = |user: &u32| {
+            let (met, _) = training.row(*user as usize);
             order.iter().filter(|item| met.binary_search(item).is_err()).take(k).copied().collect()
-        })
+        };
+        Self::of(training, test, k, |users| users.iter().map(list).collect())
     }
 
     fn of(
         training: &Interactions,
         test: &Interactions,
         k: usize,
-        list: impl Fn(u32, &[u32]) -> Vec<u32> + Sync,
+        lists: impl Fn(&[u32]) -> Vec<Vec<u32>> + Sync,
     ) -> Self {
         let shown: Vec<AtomicU64> = (0..training.items()).map(|_| AtomicU64::new(0)).collect();
-        let scores = evaluate_ranking(test, k, |user| {
-            let list = list(user, training.row(user as usize).0);
-            for item in list.iter().filter_map(|item| shown.get(*item as usize)) {
+        let scores = evaluate_ranking(test, k, |users| {
+            let lists = lists(users);
+            for item in lists.iter().flatten().filter_map(|item| shown.get(*item as usize)) {
                 item.fetch_add(1, Ordering::Relaxed);
             }
-            list
+            lists
         });
         Self(scores, shown.into_iter().map(AtomicU64::into_inner).collect())
     }
