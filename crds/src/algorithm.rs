@@ -89,11 +89,19 @@ pub struct Svd {
     /// Singular values that are kept, 1 to 1024. Default: 64.
     #[schemars(range(min = 1, max = 1024))]
     pub factors: u32,
+    /// Passes over the data at most, 1 to 1000; it ends once nothing changes. Default: 10.
+    #[schemars(range(min = 1, max = 1000))]
+    pub iterations: u32,
+    /// How much less what busy users and popular items do counts, 0 (no less) to 1; for data.signal: implicit only. Absent: 0.5, or 0
+    /// with data.signal: explicit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub degree_exponent: Option<f64>,
 }
 
 impl Default for Svd {
     fn default() -> Self {
-        Self { factors: 64 }
+        Self { factors: 64, iterations: 10, degree_exponent: None }
     }
 }
 

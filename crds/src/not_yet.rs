@@ -7,11 +7,6 @@ use crate::rules::Rule;
 pub const NOT_YET: &[Rule] = &[
     Rule {
         at: &["spec.algorithm"],
-        rule: "!has(self.svd)",
-        message: "algorithm.svd comes with a later version; use als: {}",
-    },
-    Rule {
-        at: &["spec.algorithm"],
         rule: "!has(self.bpr)",
         message: "algorithm.bpr comes with a later version; use als: {}",
     },

@@ -122,6 +122,17 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         at: &["spec"],
+        rule: "self.data.signal == 'implicit' || !has(self.algorithm) || !has(self.algorithm.svd) || !has(self.algorithm.svd.degreeExponent) || \
+               self.algorithm.svd.degreeExponent == 0.0",
+        message: "svd.degreeExponent goes with data.signal: implicit only, because averages play its part for ratings: remove it",
+    },
+    Rule {
+        at: &["spec"],
+        rule: "!has(self.training) || !has(self.training.tuning) || !has(self.algorithm) || has(self.algorithm.als)",
+        message: "training.tuning searches parameters of als: remove it, or set algorithm.als",
+    },
+    Rule {
+        at: &["spec"],
         rule: "self.data.signal == 'implicit' || !has(self.algorithm) || !has(self.algorithm.als) || self.algorithm.als.unobservedWeight == 0.1",
         message: "als.unobservedWeight goes with data.signal: implicit only, because what was not rated says nothing of \
                   ratings: remove it",

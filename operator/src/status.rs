@@ -249,9 +249,14 @@ fn parameters_of(algorithm: &Algorithm) -> ModelParameters {
             regularization: Some(als.regularization),
             regularization_exponent: Some(als.regularization_exponent),
             unobserved_weight: Some(als.unobserved_weight),
-            learning_rate: None,
+            ..ModelParameters::default()
         },
-        Algorithm::Svd(svd) => ModelParameters { factors: svd.factors, ..ModelParameters::default() },
+        Algorithm::Svd(svd) => ModelParameters {
+            factors: svd.factors,
+            iterations: Some(svd.iterations),
+            degree_exponent: Some(svd.degree_exponent),
+            ..ModelParameters::default()
+        },
         Algorithm::Bpr(bpr) => ModelParameters {
             factors: bpr.factors,
             iterations: Some(bpr.iterations),

@@ -9,7 +9,8 @@ use recommender_crds::{
     ChosenAlgorithm, Format, ItemsSpec, NAME_CHARS_MAX, Recommender, Signal, SourceSpec, Split, parse_seconds,
 };
 use sidecar_contract::{
-    Algorithm, AlsConfig, Column, Columns, Csv, EvaluationConfig, Items, Source, SplitKind, TuningConfig, paths,
+    Algorithm, AlsConfig, Column, Columns, Csv, EvaluationConfig, Items, Source, SplitKind, SvdConfig, TuningConfig,
+    paths,
 };
 
 use crate::names::{PROMOTE_ANNOTATION, RETRAIN_AT_ANNOTATION};
@@ -235,7 +236,13 @@ fn algorithm(
                 unobserved_weight: als.unobserved_weight,
             }));
         }
-        Some(ChosenAlgorithm::Svd(_)) => problems.push("algorithm.svd: comes with a later version; use als".to_owned()),
+        Some(ChosenAlgorithm::Svd(svd)) => {
+            return Some(Algorithm::Svd(SvdConfig {
+                factors: svd.factors,
+                iterations: svd.iterations,
+                degree_exponent: svd.degree_exponent.unwrap_or(SvdConfig::default_degree_exponent(signal)),
+            }));
+        }
         Some(ChosenAlgorithm::Bpr(_)) => problems.push("algorithm.bpr: comes with a later version; use als".to_owned()),
         None => problems.push("algorithm: expected exactly one of als, svd and bpr".to_owned()),
     }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use factorization::{AlsParams, ExplicitAlsParams, RatingScale, Scorer, SolveError, ValidParams};
+use factorization::{AlsParams, ExplicitAlsParams, RatingScale, Scorer, SolveError, SvdParams, ValidParams};
 use model_snapshot::{Snapshot, SnapshotError};
-use sidecar_contract::{Algorithm, Answers, Digest, LoadedModel, Signal};
+use sidecar_contract::{Algorithm, Answers, Digest, LoadedModel, Signal, SvdConfig};
 use thiserror::Error;
 
 use crate::clock::unix_seconds;
@@ -16,7 +16,7 @@ pub enum ModelError {
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
     /// An algorithm that this build does not answer with.
-    #[error("algorithm {0}: this build serves als; use an image at least as new as the trainer's")]
+    #[error("algorithm {0}: this build serves als and svd; use an image at least as new as the trainer's")]
     Algorithm(&'static str),
     /// Parameters outside their bounds.
     #[error(transparent)]
@@ -67,7 +67,10 @@ impl ServingModel {
                 }
                 .check()?,
             ),
-            (other @ (Algorithm::Svd(_) | Algorithm::Bpr(_)), _) => return Err(ModelError::Algorithm(other.name())),
+            (Algorithm::Svd(SvdConfig { factors, iterations, degree_exponent }), _) => ValidParams::Svd(
+                SvdParams { factors: *factors, iterations: *iterations, degree_exponent: *degree_exponent }.check()?,
+            ),
+            (other @ Algorithm::Bpr(_), _) => return Err(ModelError::Algorithm(other.name())),
         };
         let snapshot = Arc::new(snapshot);
         let model = Self { digest, snapshot, answers: Answers::Full, params, loaded_at: unix_seconds() };
@@ -92,7 +95,8 @@ impl ServingModel {
             let model_snapshot::Scale { mean, deviation, low, high } = scale;
             (RatingScale { mean, deviation, low, high }, users, items)
         });
-        Scorer::new(snapshot.user_factors(), snapshot.item_factors(), snapshot.gram(), ratings, &self.params)
+        let parts = (snapshot.user_factors(), snapshot.item_factors(), snapshot.gram());
+        Scorer::new(parts, snapshot.item_counts(), ratings, &self.params)
     }
 
     /// What the admin port says of it.

@@ -45,6 +45,26 @@ async fn apply_trains_serves_and_answers() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_decomposition_serves_as_well() -> Result<()> {
+    let cluster = Cluster::ready().await?;
+    let namespace = Namespace::new(&cluster, "svd")?;
+    namespace.config_map("visits", "visits.csv", &two_groups())?;
+    namespace.apply(&recommender("movies", 2, 1).replace("als: {factors: 2, iterations: 5}", "svd: {factors: 2}"))?;
+    namespace.wait_ready("movies").await?;
+    let model = &namespace.get("recommender", "movies")?["status"]["model"];
+    let expected = json!({"factors": 2, "iterations": 10, "degreeExponent": 0.5});
+    ensure!(model["algorithm"] == "svd" && model["parameters"] == expected, "{model}");
+    // user6 met every even item but item12; who comes with even items gets an even one.
+    let answer = namespace.recommend("movies", &json!({"user": "user6", "n": 3})).await?;
+    ensure!(answer["items"][0]["id"] == "item12", "{answer}");
+    let history = json!([{"item": "item1"}, {"item": "item3"}, {"item": "item5"}]);
+    let answer = namespace.recommend("movies", &json!({"history": history, "n": 1})).await?;
+    let first = answer["items"][0]["id"].as_str().unwrap_or_default().trim_start_matches("item").to_owned();
+    ensure!(first.parse::<u32>().is_ok_and(|item| item % 2 == 1), "{answer}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn tuning_finds_parameters_and_the_status_has_them() -> Result<()> {
     let cluster = Cluster::ready().await?;
     let namespace = Namespace::new(&cluster, "tuning")?;

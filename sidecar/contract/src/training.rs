@@ -247,17 +247,31 @@ impl Default for AlsConfig {
     }
 }
 
-/// Parameters of truncated SVD.
+/// Parameters of truncated SVD; `factorization` says what they mean.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SvdConfig {
     /// Singular values kept.
     pub factors: u32,
+    /// Most sweeps.
+    pub iterations: u32,
+    /// η; 0 for explicit data.
+    pub degree_exponent: f64,
+}
+
+impl SvdConfig {
+    /// η for this kind of data where nobody says another.
+    pub fn default_degree_exponent(signal: Signal) -> f64 {
+        match signal {
+            Signal::Implicit => 0.5,
+            Signal::Explicit => 0.0,
+        }
+    }
 }
 
 impl Default for SvdConfig {
     fn default() -> Self {
-        Self { factors: 64 }
+        Self { factors: 64, iterations: 10, degree_exponent: Self::default_degree_exponent(Signal::Implicit) }
     }
 }
 

@@ -127,6 +127,7 @@ pub fn fit_als(
         user_factors: without_padding(users, f),
         item_factors: without_padding(items, f),
         gram: item_gram,
+        item_counts: Vec::new(),
         ratings: None,
         params: ValidParams::Als(*params),
     })

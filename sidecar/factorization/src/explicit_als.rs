@@ -63,6 +63,7 @@ pub fn fit_explicit_als(
         gram: gram(items.factors.view()),
         user_factors: users.factors,
         item_factors: items.factors,
+        item_counts: Vec::new(),
         ratings: Some(RatingBiases { scale, users: users.biases, items: items.biases }),
         params: ValidParams::ExplicitAls(*params),
     })

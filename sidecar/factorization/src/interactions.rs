@@ -173,10 +173,16 @@ impl Interactions {
         &self.values
     }
 
+    /// The same pairs with these values beside [`Self::columns`], as many.
+    pub(crate) fn with_values(&self, values: Vec<f32>) -> Self {
+        debug_assert_eq!(values.len(), self.nnz(), "one value a pair");
+        Self { offsets: self.offsets.clone(), columns: self.columns.clone(), values, items: self.items }
+    }
+
     /// The same pairs with other values, which must be finite.
     #[must_use]
     pub fn map_values(&self, change: impl Fn(f32) -> f32) -> Self {
-        Self { values: self.values.iter().map(|value| change(*value)).collect(), ..self.clone() }
+        self.with_values(self.values.iter().map(|value| change(*value)).collect())
     }
 
     /// The same shape with the pairs of these users alone.

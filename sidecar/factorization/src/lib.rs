@@ -57,16 +57,25 @@
 //!   (Σ (v,1) (v,1)ᵀ + diag(λσ n^ν, …, β)) (u, b) = Σ (r − μ − c) (v,1)
 //! ```
 //!
+//! # Truncated singular value decomposition
+//!
+//! The matrix of weights (dislikes and what was not observed are 0), or of what averages leave of ratings, is A ≈ UΣVᵀ with as
+//! many singular values as factors; U are the user factors and VΣ the item factors. A user's row is a projection: u = Σ⁻²(VΣ)ᵀa.
+//!
+//! With a degree exponent η weights C are decomposed as D⁻ᵑ C D⁻ᵑ ≈ UΣVᵀ, with the numbers of likes of users and of items on the
+//! diagonals D. Factors stand for C again: DᵑU of users and DᵑVΣ of items. A user's own degree cancels: u = Σ⁻²(DᵑVΣ)ᵀ D⁻²ᵑ c, with D of
+//! items, so that folding in needs how many users chose each item.
+//!
 //! # Determinism
 //! Equal inputs and seed give equal bytes on any number of threads: rows are independent, sums over rows run over chunks
 //! of fixed length and are added in order, random numbers are a function of (seed, row, column). They are also equal with
 //! any vector instructions: kernels have fixed lanes and fused multiply-adds, and `simd` only chooses what they compile to.
 //!
 //! # Map
-//! [`interactions`] what was observed · [`ratings`] their scale · [`params`] checked parameters · [`als`], [`explicit_als`]
-//! the sweeps · [`row_solver`], [`rating_solver`] one row, exactly; inside, `short_rows` where entries are few, and `descent` by steps · [`scorer`] from a taste to items · [`mod@gram`] what rows share · [`mod@objective`] its value for any factors · [`model`] the result · [`mod@top_k`] best
+//! [`interactions`] what was observed · [`ratings`] their scale · [`params`] checked parameters · [`als`], [`explicit_als`],
+//! [`mod@svd`] the sweeps · [`row_solver`], [`rating_solver`] one row, exactly; inside, `short_rows` where entries are few, and `descent` by steps, `projection` for SVD · [`scorer`] from a taste to items · [`mod@gram`] what rows share · [`mod@objective`] its value for any factors · [`model`] the result · [`mod@top_k`] best
 //! items · [`mod@popularity`], [`biases`] the baselines · [`split`] what is kept for measuring · [`ranking`] recall@k and NDCG@k ·
-//! [`bootstrap`] intervals · [`memory`] forecast · [`random`] numbers by counter. Inside: `tile` and `cholesky` (f64 register tiles), `spectrum` (eigenvectors) and `rotate`, `lanes` (f32 inner
+//! [`bootstrap`] intervals · [`memory`] forecast · [`random`] numbers by counter. Inside: `tile` and `cholesky` (f64 register tiles), `spectrum` (eigenvectors) and `rotate`, `blocks` (tall f64 matrices), `lanes` (f32 inner
 //! products), `simd` (the one door to wide instructions).
 #![allow(clippy::indexing_slicing)] // Shapes are checked where matrices are made; kernels index below those bounds.
 #![allow(clippy::needless_pass_by_value, clippy::trivially_copy_pass_by_ref)] // Views and small records are handles.
@@ -75,6 +84,7 @@
 
 pub mod als;
 pub mod biases;
+mod blocks;
 pub mod bootstrap;
 mod cholesky;
 mod descent;
@@ -87,6 +97,7 @@ pub mod model;
 pub mod objective;
 pub mod params;
 pub mod popularity;
+mod projection;
 pub mod random;
 pub mod ranking;
 pub mod rating_solver;
@@ -98,6 +109,7 @@ mod short_rows;
 mod simd;
 mod spectrum;
 pub mod split;
+pub mod svd;
 mod tile;
 pub mod top_k;
 
@@ -111,8 +123,8 @@ pub use memory::memory_forecast_bytes;
 pub use model::{Model, RatingBiases};
 pub use objective::objective;
 pub use params::{
-    AlsParams, AlsSolver, ExplicitAlsParams, ParamsError, ValidAlsParams, ValidExplicitAlsParams, ValidParams,
-    ValueMeaning,
+    AlsParams, AlsSolver, ExplicitAlsParams, ParamsError, SvdParams, ValidAlsParams, ValidExplicitAlsParams,
+    ValidParams, ValidSvdParams, ValueMeaning,
 };
 pub use popularity::popularity;
 pub use ranking::{RankingMetrics, UserScores, evaluate_ranking, gini, ndcg_at_k, recall_at_k, rmse};
@@ -120,4 +132,5 @@ pub use rating_solver::{RatingRow, RatingSolver};
 pub use ratings::RatingScale;
 pub use row_solver::{RowSolver, SolveError};
 pub use scorer::{Scorer, Taste};
+pub use svd::fit_svd;
 pub use top_k::{Scored, similar_items, top_k, top_k_each};

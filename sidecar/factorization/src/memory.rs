@@ -1,6 +1,6 @@
 //! How much memory a fit takes, before it is tried.
 
-use crate::{descent::padded, gram::CHUNKS_MAX, params::ValidParams, rotate::TASK_ROWS, row_solver::Scratch};
+use crate::{descent::padded, gram::CHUNKS_MAX, params::ValidParams, rotate::TASK_ROWS, row_solver::Scratch, svd};
 
 /// Bytes of an entry in one compressed orientation: column and value.
 const ENTRY_BYTES: u64 = 8;
@@ -24,11 +24,16 @@ pub fn memory_forecast_bytes(users: u64, items: u64, entries: u64, threads: u64,
         ValidParams::Als(_) => (padded(params.factors()) as u64, params.factors()),
         // With a bias.
         ValidParams::ExplicitAls(_) => (f + 1, params.factors() + 1),
+        ValidParams::Svd(_) => (f, params.factors()),
     };
     let copy = if matches!(params, ValidParams::Als(_)) && width > f { f } else { 0 };
     let factors = rows.saturating_mul(width + copy).saturating_mul(FACTOR_BYTES);
     // Each thread's equations, or its rows that are turned; a partial Gram matrix for each chunk of rows, and its eigenvectors.
     let scratch = threads.saturating_mul(Scratch::bytes(order).max(TASK_BYTES_EACH_COLUMN * order) as u64);
     let squares = (CHUNKS_MAX as u64 + SQUARES) * 8 * width * width;
-    sparse.saturating_add(factors).saturating_add(scratch).saturating_add(squares)
+    let blocks = match params {
+        ValidParams::Svd(params) => svd::blocks_bytes(users, items, entries, params),
+        ValidParams::Als(_) | ValidParams::ExplicitAls(_) => 0,
+    };
+    sparse.saturating_add(blocks).saturating_add(factors).saturating_add(scratch).saturating_add(squares)
 }

@@ -11,8 +11,10 @@ pub struct Model {
     pub user_factors: Array2<f32>,
     /// items × factors.
     pub item_factors: Array2<f32>,
-    /// factors × factors: VᵀV of the item factors.
+    /// factors × factors: VᵀV of the item factors; of SVD, Σ².
     pub gram: Array2<f64>,
+    /// How many users chose each item, where folding in needs it: for SVD of weights. Else empty.
+    pub item_counts: Vec<u32>,
     /// Scale and biases of a model of ratings.
     pub ratings: Option<RatingBiases>,
     /// What it was fitted with.
@@ -37,7 +39,8 @@ impl Model {
     /// Parts that do not belong together, which no fit gives.
     pub fn scorer(&self) -> Result<Scorer<'_>, SolveError> {
         let ratings = self.ratings.as_ref().map(|r| (r.scale, r.users.as_slice(), r.items.as_slice()));
-        Scorer::new(self.user_factors.view(), self.item_factors.view(), self.gram.view(), ratings, &self.params)
+        let parts = (self.user_factors.view(), self.item_factors.view(), self.gram.view());
+        Scorer::new(parts, &self.item_counts, ratings, &self.params)
     }
 
     /// The factors of a user with this history (items ascending, each once).

@@ -10,6 +10,8 @@
 //!
 //! The defaults are Rendle et al.'s for MovieLens-20M. λ and α₀ may not both be 0: a row without entries would be free.
 //!
+//! Truncated SVD has factors, iterations (at most so many; 10 by default) and η (0..=1, by default 0: weights as they are).
+//!
 //! Explicit ALS has no α₀; its λ is 0.1 by default and must be above 0. It is relative to the ratings' spread, so that it
 //! means the same for stars and for percent.
 
@@ -29,6 +31,8 @@ pub mod bounds {
     pub const REGULARIZATION_MAX: f64 = 1e6;
     /// Largest ν.
     pub const REGULARIZATION_EXPONENT_MAX: f64 = 2.0;
+    /// Largest η.
+    pub const DEGREE_EXPONENT_MAX: f64 = 1.0;
     /// Largest α₀.
     pub const UNOBSERVED_WEIGHT_MAX: f64 = 1e4;
 }
@@ -106,6 +110,23 @@ impl Default for ExplicitAlsParams {
     }
 }
 
+/// Parameters of truncated SVD as given.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SvdParams {
+    /// Length of a row: singular values that are kept.
+    pub factors: u32,
+    /// Most sweeps; it ends earlier once nothing changes.
+    pub iterations: u32,
+    /// η: by which power of its user's and of its item's number of entries a weight is divided. 0 for ratings.
+    pub degree_exponent: f64,
+}
+
+impl Default for SvdParams {
+    fn default() -> Self {
+        Self { factors: 64, iterations: 10, degree_exponent: 0.0 }
+    }
+}
+
 /// A parameter outside its range.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum ParamsError {
@@ -177,6 +198,42 @@ impl ExplicitAlsParams {
     }
 }
 
+impl SvdParams {
+    /// Checks every bound.
+    ///
+    /// # Errors
+    /// The first parameter outside its range.
+    pub fn check(self) -> Result<ValidSvdParams, ParamsError> {
+        check_ranges(&[
+            ("factors", f64::from(self.factors), 1.0, f64::from(bounds::FACTORS_MAX)),
+            ("iterations", f64::from(self.iterations), 1.0, f64::from(bounds::ITERATIONS_MAX)),
+            ("degreeExponent", self.degree_exponent, 0.0, bounds::DEGREE_EXPONENT_MAX),
+        ])?;
+        Ok(ValidSvdParams(self))
+    }
+}
+
+/// Checked parameters of truncated SVD.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ValidSvdParams(SvdParams);
+
+impl ValidSvdParams {
+    /// Length of a row.
+    pub fn factors(&self) -> usize {
+        self.0.factors as usize
+    }
+
+    /// Most sweeps.
+    pub fn iterations(&self) -> u32 {
+        self.0.iterations
+    }
+
+    /// n^(`by`·η) of a row or column with n `entries`.
+    pub(crate) fn degree_power(&self, entries: u32, by: f64) -> f64 {
+        libm::pow(f64::from(entries.max(1)), by * self.0.degree_exponent)
+    }
+}
+
 fn check_ranges(ranges: &[(&'static str, f64, f64, f64)]) -> Result<(), ParamsError> {
     for &(name, given, low, high) in ranges {
         if !(low..=high).contains(&given) {
@@ -215,6 +272,8 @@ pub enum ValidParams {
     Als(ValidAlsParams),
     /// Explicit ALS.
     ExplicitAls(ValidExplicitAlsParams),
+    /// Truncated SVD, of weights or of ratings.
+    Svd(ValidSvdParams),
 }
 
 impl ValidParams {
@@ -223,6 +282,7 @@ impl ValidParams {
         match self {
             Self::Als(params) => params.factors(),
             Self::ExplicitAls(params) => params.factors(),
+            Self::Svd(params) => params.factors(),
         }
     }
 }

@@ -54,6 +54,14 @@ pub enum SolveError {
         /// Rows of the fixed side.
         rows: usize,
     },
+    /// Counts that do not belong to the items.
+    #[error("{counts} counts come with {items} items: expected one for each item")]
+    Counts {
+        /// How many counts.
+        counts: usize,
+        /// How many items.
+        items: usize,
+    },
     /// Parameters of one kind of model with the parts of another.
     #[error("the model's parts are not those of its algorithm: biases belong to a model of ratings, and to no other")]
     Kind,

@@ -3,10 +3,12 @@
 use ndarray::ArrayView2;
 
 use crate::{
+    biases::solve_bias,
     params::ValidParams,
+    projection::{Projection, remainder},
     rating_solver::RatingSolver,
     ratings::{RatingScale, mean_rating},
-    row_solver::{RowSolver, SolveError},
+    row_solver::{RowSolver, SolveError, check_entries},
     top_k::{Scored, top_k_each},
 };
 
@@ -39,6 +41,7 @@ pub struct Scorer<'a> {
 enum FoldIn<'a> {
     Als(RowSolver<'a>),
     ExplicitAls(RatingSolver<'a>),
+    Svd(Projection<'a>),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -49,14 +52,14 @@ struct Ratings<'a> {
 }
 
 impl<'a> Scorer<'a> {
-    /// `ratings` are scale, biases of users and biases of items, for a model of ratings. All matrices are in standard layout.
+    /// Of user factors, item factors and Gram matrix, as in [`crate::Model`], in standard layout; how many users chose each item;
+    /// and, for a model of ratings, scale, biases of users and biases of items.
     ///
     /// # Errors
     /// Parts that do not belong together.
     pub fn new(
-        user_factors: ArrayView2<'a, f32>,
-        item_factors: ArrayView2<'a, f32>,
-        gram: ArrayView2<'a, f64>,
+        (user_factors, item_factors, gram): (ArrayView2<'a, f32>, ArrayView2<'a, f32>, ArrayView2<'a, f64>),
+        item_counts: &'a [u32],
         ratings: Option<(RatingScale, &'a [f32], &'a [f32])>,
         params: &'a ValidParams,
     ) -> Result<Self, SolveError> {
@@ -78,6 +81,10 @@ impl<'a> Scorer<'a> {
             (ValidParams::ExplicitAls(params), Some(Ratings { scale, users: _, items })) => {
                 FoldIn::ExplicitAls(RatingSolver::new(item_factors, items, scale, params)?)
             }
+            (ValidParams::Svd(params), None) => {
+                FoldIn::Svd(Projection::new(item_factors, gram, Some(item_counts), params)?)
+            }
+            (ValidParams::Svd(params), Some(_)) => FoldIn::Svd(Projection::new(item_factors, gram, None, params)?),
             (ValidParams::Als(_), Some(_)) | (ValidParams::ExplicitAls(_), None) => return Err(SolveError::Kind),
         };
         Ok(Self { user_factors, item_factors, fold_in, ratings })
@@ -110,7 +117,23 @@ impl<'a> Scorer<'a> {
                 let row = solver.solve(items, values)?;
                 Ok(Taste { factors: row.factors, bias: row.bias })
             }
+            FoldIn::Svd(projection) => self.project(projection, items, values),
         }
+    }
+
+    fn project(&self, projection: &Projection<'_>, items: &[u32], values: &[f32]) -> Result<Taste, SolveError> {
+        check_entries(items, values, projection.items())?;
+        let mut taste = Taste { factors: vec![0.0; projection.factors()], bias: 0.0 };
+        let row: Vec<f32> = match self.ratings {
+            None => projection.weights(items, values),
+            Some(Ratings { scale, users: _, items: biases }) => {
+                taste.bias = solve_bias(&scale, biases, items, values);
+                let rated = items.iter().zip(values);
+                rated.map(|(&item, &r)| remainder(r, scale.mean, taste.bias, biases[item as usize])).collect()
+            }
+        };
+        projection.project_into(items, &row, &mut taste.factors)?;
+        Ok(taste)
     }
 
     /// As [`Self::fold_in`], for entries in any order. Those of one item merge: weights add, ratings (brought onto the

@@ -278,7 +278,12 @@ fn named(parameters: &Algorithm) -> Vec<(&'static str, String)> {
             ("regularizationExponent", als.regularization_exponent.to_string()),
             ("unobservedWeight", als.unobserved_weight.to_string()),
         ],
-        Algorithm::Svd(svd) => vec![("algorithm", "svd".to_owned()), ("settings", format!("{svd:?}"))],
+        Algorithm::Svd(svd) => vec![
+            ("algorithm", "svd".to_owned()),
+            ("factors", svd.factors.to_string()),
+            ("iterations", svd.iterations.to_string()),
+            ("degreeExponent", svd.degree_exponent.to_string()),
+        ],
         Algorithm::Bpr(bpr) => vec![("algorithm", "bpr".to_owned()), ("settings", format!("{bpr:?}"))],
     }
 }

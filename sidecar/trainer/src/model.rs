@@ -10,7 +10,8 @@ mod tune;
 use std::{borrow::Cow, io::BufWriter, num::NonZeroUsize, ops::ControlFlow, path::Path};
 
 use factorization::{
-    Entry, FitError, Interactions, Model, RatingScale, SweepReport, ValidParams, fit_als, fit_explicit_als, popularity,
+    Entry, FitError, Interactions, Model, RatingScale, SweepReport, ValidParams, fit_als, fit_explicit_als, fit_svd,
+    popularity,
 };
 use model_snapshot::{Biases, FORMAT_VERSION, FORMAT_VERSION_WITH_BIASES, Metadata, ModelParts, Scale, Seen, Snapshot};
 use sidecar_contract::{Algorithm, Metrics, RunOutcome, Signal, TrainingConfig, Trial};
@@ -91,7 +92,7 @@ pub(crate) fn train(
         let metrics = measure::measure(config, &params, &data.interactions, progress)?;
         progress.event(&Event::Step(Step::Refit));
         let all = interactions(&data.interactions, |_| true)?;
-        let (model, objective) = fit(&all, &params, config.seed, progress)?;
+        let (model, objective) = fit(&all, &params, config, progress)?;
         let written = write(config, data, &all, &model, file)?;
         // The file is mapped to be checked: not on top of what it was made of.
         drop((model, all));
@@ -204,9 +205,10 @@ fn interactions(merged: &Merged, keep: impl Fn(usize) -> bool) -> Result<Interac
 fn fit(
     interactions: &Interactions,
     params: &ValidParams,
-    seed: u64,
+    TrainingConfig { signal, seed, .. }: &TrainingConfig,
     progress: &dyn Progress,
 ) -> Result<(Model, Vec<f64>), Stop> {
+    let (signal, seed) = (*signal, *seed);
     let mut objective = Vec::new();
     let mut after_sweep = |report: &SweepReport| {
         objective.push(report.objective);
@@ -216,6 +218,7 @@ fn fit(
     let fitted = match params {
         ValidParams::Als(params) => fit_als(interactions, params, seed, &mut after_sweep),
         ValidParams::ExplicitAls(params) => fit_explicit_als(interactions, params, seed, &mut after_sweep),
+        ValidParams::Svd(params) => fit_svd(interactions, signal == Signal::Explicit, params, seed, &mut after_sweep),
     };
     match fitted {
         Ok(model) => Ok((model, objective)),

@@ -8,4 +8,5 @@ mod data;
 mod errors;
 mod explicit_als;
 mod ranking;
+mod svd;
 mod top_k;

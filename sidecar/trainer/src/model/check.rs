@@ -1,7 +1,7 @@
 //! What of a config can be refused before anything is read.
 
-use factorization::{AlsParams, ExplicitAlsParams, ValidParams};
-use sidecar_contract::{Algorithm, AlsConfig, EvaluationConfig, Signal, TrainingConfig};
+use factorization::{AlsParams, ExplicitAlsParams, ParamsError, SvdParams, ValidParams};
+use sidecar_contract::{Algorithm, AlsConfig, EvaluationConfig, Signal, SvdConfig, TrainingConfig};
 
 use crate::failure::{FailureReason, Stop};
 
@@ -15,17 +15,6 @@ const TRIALS: std::ops::RangeInclusive<u32> = 2..=1000;
 /// The parameters of the algorithm, checked with everything else that needs no data.
 pub(crate) fn check(config: &TrainingConfig) -> Result<ValidParams, Stop> {
     let invalid = |message: String| Err(Stop::failed(FailureReason::ConfigInvalid, message));
-    let not_supported = |message: String| Err(Stop::failed(FailureReason::NotSupported, message));
-    let AlsConfig { factors, iterations, regularization, regularization_exponent, unobserved_weight } =
-        match &config.algorithm {
-            Algorithm::Als(als) => als,
-            other @ (Algorithm::Svd(_) | Algorithm::Bpr(_)) => {
-                return not_supported(format!(
-                    "spec.algorithm.{} is not supported in this version: set spec.algorithm.als",
-                    other.name()
-                ));
-            }
-        };
     let EvaluationConfig { split: _, holdout, k } = config.evaluation;
     if !(holdout > 0.0 && holdout <= HOLDOUT_MAX) {
         return invalid(format!(
@@ -45,26 +34,49 @@ pub(crate) fn check(config: &TrainingConfig) -> Result<ValidParams, Stop> {
             TRIALS.end()
         ));
     }
-    let params = match config.signal {
+    let params = match &config.algorithm {
+        Algorithm::Als(als) => check_als(als, config.signal),
+        Algorithm::Svd(_) if config.tuning.is_some() => {
+            return invalid(
+                "spec.training.tuning searches parameters of als: remove it, or set spec.algorithm.als".to_owned(),
+            );
+        }
+        Algorithm::Svd(SvdConfig { degree_exponent, .. })
+            if config.signal == Signal::Explicit && *degree_exponent != 0.0 =>
+        {
+            return invalid(format!(
+                "spec.algorithm.svd.degreeExponent is {degree_exponent}: expected 0 with spec.data.signal: explicit, where averages \
+                 play its part"
+            ));
+        }
+        Algorithm::Svd(SvdConfig { factors, iterations, degree_exponent }) => {
+            let given = SvdParams { factors: *factors, iterations: *iterations, degree_exponent: *degree_exponent };
+            given.check().map(ValidParams::Svd)
+        }
+        Algorithm::Bpr(_) => {
+            let message = "spec.algorithm.bpr is not supported in this version: set spec.algorithm.als".to_owned();
+            return Err(Stop::failed(FailureReason::NotSupported, message));
+        }
+    };
+    params.or_else(|error| invalid(format!("spec.algorithm.{}.{error}", config.algorithm.name())))
+}
+
+fn check_als(config: &AlsConfig, signal: Signal) -> Result<ValidParams, ParamsError> {
+    let &AlsConfig { factors, iterations, regularization, regularization_exponent, unobserved_weight } = config;
+    match signal {
         Signal::Implicit => AlsParams {
-            factors: *factors,
-            iterations: *iterations,
-            regularization: *regularization,
-            regularization_exponent: *regularization_exponent,
-            unobserved_weight: *unobserved_weight,
+            factors,
+            iterations,
+            regularization,
+            regularization_exponent,
+            unobserved_weight,
             ..AlsParams::default()
         }
         .check()
         .map(ValidParams::Als),
         // What was not observed says nothing of ratings: there is no unobserved weight.
-        Signal::Explicit => ExplicitAlsParams {
-            factors: *factors,
-            iterations: *iterations,
-            regularization: *regularization,
-            regularization_exponent: *regularization_exponent,
-        }
-        .check()
-        .map(ValidParams::ExplicitAls),
-    };
-    params.or_else(|error| invalid(format!("spec.algorithm.als.{error}")))
+        Signal::Explicit => ExplicitAlsParams { factors, iterations, regularization, regularization_exponent }
+            .check()
+            .map(ValidParams::ExplicitAls),
+    }
 }

@@ -34,7 +34,7 @@ pub(super) fn measure(
     let Some(kept) = kept_for_measuring(config, merged, None)? else { return Ok(None) };
     let Some(Parts { training, test }) = parts(config, merged, &kept, None)? else { return Ok(None) };
     progress.event(&Event::Step(Step::Fit));
-    let (model, _) = fit(&training, params, config.seed, progress)?;
+    let (model, _) = fit(&training, params, config, progress)?;
     progress.event(&Event::Step(Step::Measure));
     let judge = Judge::new(config, &training, &test);
     let Some(ours) = judge.model(&model) else { return Ok(None) };
@@ -98,7 +98,7 @@ fn against(
         else {
             return Ok(None);
         };
-        let (model, _) = fit(judge.training, &params, config.seed, progress)?;
+        let (model, _) = fit(judge.training, &params, config, progress)?;
         judge.model(&model).and_then(|theirs| judge.lift(ours, &theirs))
     };
     Ok(lift.map(|lift| Against { digest: incumbent.digest.clone(), lift }))

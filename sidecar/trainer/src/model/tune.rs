@@ -53,7 +53,7 @@ pub(super) fn tune(config: &TrainingConfig, merged: &Merged, progress: &dyn Prog
     let judge = Judge::new(config, &training, &test);
     let value = |parameters: &Algorithm| -> Result<Option<f64>, Stop> {
         let params = check(&TrainingConfig { algorithm: parameters.clone(), ..config.clone() })?;
-        match fit(&training, &params, config.seed, &Silent) {
+        match fit(&training, &params, config, &Silent) {
             Ok((model, _)) => Ok(judge.value(&model)),
             // Parameters that cannot be fitted are no good ones; the run goes on with others.
             Err(stop) => {

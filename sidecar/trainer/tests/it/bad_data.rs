@@ -1,7 +1,9 @@
 //! Each bad input ends in the right refusal, with a message that says what to change.
 
 use recommender_trainer::Limits;
-use sidecar_contract::{Algorithm, AlsConfig, BprConfig, Column, ExitCode, Items, RowCounts, Source, SvdConfig};
+use sidecar_contract::{
+    Algorithm, AlsConfig, BprConfig, Column, ExitCode, Items, RowCounts, Signal, Source, SvdConfig, TuningConfig,
+};
 
 use crate::setup::{Setup, csv, grouped_visits};
 
@@ -136,13 +138,34 @@ fn a_source_is_called_what_the_user_calls_it() {
 }
 
 #[test]
+fn a_decomposition_takes_no_tuning_and_no_degrees_of_ratings() {
+    let refused = |change: fn(&mut Setup), parts: &[&str]| {
+        let mut setup = Setup::new("ratings.csv", csv(&grouped_visits()));
+        setup.config.algorithm = Algorithm::Svd(SvdConfig::default());
+        change(&mut setup);
+        check_message(&setup.failed(ExitCode::Usage, "ConfigInvalid"), parts);
+    };
+    refused(
+        |setup| setup.config.tuning = Some(TuningConfig { trials: 4, budget_seconds: 60 }),
+        &["spec.training.tuning", "spec.algorithm.als"],
+    );
+    refused(
+        |setup| setup.config.signal = Signal::Explicit,
+        &["spec.algorithm.svd.degreeExponent is 0.5", "expected 0"],
+    );
+    refused(
+        |setup| setup.config.algorithm = Algorithm::Svd(SvdConfig { factors: 0, ..SvdConfig::default() }),
+        &["spec.algorithm.svd.factors is 0"],
+    );
+}
+
+#[test]
 fn what_this_version_does_not_do_says_so() {
     let not_supported = |change: fn(&mut Setup)| {
         let mut setup = Setup::new("ratings.csv", csv(&grouped_visits()));
         change(&mut setup);
         check_message(&setup.failed(ExitCode::Usage, "NotSupported"), &["spec."]);
     };
-    not_supported(|setup| setup.config.algorithm = Algorithm::Svd(SvdConfig::default()));
     not_supported(|setup| setup.config.algorithm = Algorithm::Bpr(BprConfig::default()));
     not_supported(|setup| setup.config.source.url = "ftp://host/ratings.csv".to_owned());
 }

@@ -1,0 +1,217 @@
+//! The decomposition: planted values, the best error, projections, equal bytes.
+
+use std::ops::ControlFlow;
+
+use factorization::{Biases, Entry, FitError, Interactions, Model, SvdParams, fit_svd};
+use ndarray::{Array2, Axis};
+
+use crate::data::{Draws, interactions, ratings};
+
+fn fit(data: &Interactions, explicit: bool, params: SvdParams) -> (Model, Vec<f64>) {
+    let mut objectives = Vec::new();
+    let model = fit_svd(data, explicit, &params.check().unwrap(), 42, &mut |report| {
+        objectives.push(report.objective);
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    (model, objectives)
+}
+
+fn params(factors: u32) -> SvdParams {
+    SvdParams { factors, iterations: 60, ..SvdParams::default() }
+}
+
+/// Singular values: the lengths of the item factors' columns.
+fn values(model: &Model) -> Vec<f64> {
+    model.gram.diag().iter().map(|square| square.sqrt()).collect()
+}
+
+fn from_dense(dense: &Array2<f32>) -> Interactions {
+    let entries = dense.indexed_iter().filter(|(_, value)| **value != 0.0).map(|((user, item), value)| Entry {
+        user: u32::try_from(user).unwrap(),
+        item: u32::try_from(item).unwrap(),
+        value: *value,
+    });
+    Interactions::from_entries(dense.nrows(), dense.ncols(), entries.collect()).unwrap()
+}
+
+fn dense(data: &Interactions) -> Array2<f64> {
+    let mut dense = Array2::zeros((data.users(), data.items()));
+    for user in 0..data.users() {
+        let (items, values) = data.row(user);
+        for (&item, &value) in items.iter().zip(values) {
+            dense[[user, item as usize]] = f64::from(value.max(0.0));
+        }
+    }
+    dense
+}
+
+#[test]
+fn blocks_of_ones_have_the_roots_of_their_areas() {
+    // Disjoint blocks of w: singular values w·√(rows·columns), two of them equal.
+    let mut matrix = Array2::<f32>::zeros((60, 40));
+    let mut expected = Vec::new();
+    let mut corner = (0, 0);
+    for (rows, columns, weight) in [(20, 9, 1.0_f32), (9, 20, 1.0), (5, 5, 3.0), (4, 4, 0.5)] {
+        matrix.slice_mut(ndarray::s![corner.0..corner.0 + rows, corner.1..corner.1 + columns]).fill(weight);
+        expected.push(f64::from(weight) * f64::from(rows * columns).sqrt());
+        corner = (corner.0 + rows, corner.1 + columns);
+    }
+    expected.sort_by(|x, y| y.total_cmp(x));
+    let (model, objectives) = fit(&from_dense(&matrix), false, params(6));
+    let found = values(&model);
+    for (found, expected) in found.iter().zip(&expected) {
+        assert!((found / expected - 1.0).abs() < 1e-6, "{found} {expected}");
+    }
+    // The rank is 4: the other columns are 0, and nothing is left to explain.
+    assert_eq!(found[4..], [0.0, 0.0]);
+    assert!(objectives.last().unwrap().abs() < 1e-9, "{objectives:?}");
+    let back = model.user_factors.dot(&model.item_factors.t());
+    assert!((back - &matrix).iter().all(|x| x.abs() < 1e-5));
+}
+
+#[test]
+fn it_is_the_decomposition_of_the_dense_matrix() {
+    let data = interactions(70, 45, 900, 3);
+    let a = dense(&data);
+    let (model, objectives) = fit(&data, false, params(7));
+    let (u, v) = (model.user_factors.mapv(f64::from), model.item_factors.mapv(f64::from));
+    // UᵀU = 1, VᵀV diagonal and descending, A V = U Σ².
+    for (i, row) in u.t().dot(&u).rows().into_iter().enumerate() {
+        for (j, x) in row.iter().enumerate() {
+            assert!((x - f64::from(u8::from(i == j))).abs() < 1e-5, "UᵀU at {i}, {j}: {x}");
+        }
+    }
+    let squares: Vec<f64> = values(&model).iter().map(|x| x * x).collect();
+    assert!(squares.is_sorted_by(|x, y| x >= y));
+    for (i, row) in v.t().dot(&v).rows().into_iter().enumerate() {
+        for (j, x) in row.iter().enumerate() {
+            assert!(i == j || x.abs() < 1e-5 * squares[0], "VᵀV at {i}, {j}: {x}");
+        }
+    }
+    let turned = a.t().dot(&u);
+    assert!((turned - &v).iter().all(|x| x.abs() < 1e-4), "Aᵀu = σv");
+    // The greatest ones: what is left has no greater value, by the power method in f64.
+    let rest = &a - &u.dot(&v.t());
+    let mut x = ndarray::Array1::from_shape_fn(45, |i| 1.0 + (i % 7) as f64);
+    for _ in 0..2000 {
+        x = rest.t().dot(&rest.dot(&x));
+        x /= x.dot(&x).sqrt();
+    }
+    let next = rest.dot(&x).dot(&rest.dot(&x));
+    assert!(next <= squares[6] * (1.0 + 1e-6), "{next} {squares:?}");
+    // The reported error is that of the best approximation, over all cells.
+    let left: f64 = rest.iter().map(|x| x * x).sum();
+    assert!((objectives.last().unwrap() / left - 1.0).abs() < 1e-6, "{objectives:?} {left}");
+    assert!(objectives.is_sorted_by(|x, y| *y <= x * (1.0 + 1e-12)), "{objectives:?}");
+}
+
+#[test]
+fn degrees_are_taken_out_before_and_put_back_after() {
+    let data = interactions(70, 45, 900, 3);
+    let c = dense(&data);
+    let degree = |line: ndarray::ArrayView1<'_, f64>| line.iter().filter(|x| **x > 0.0).count().max(1) as f64;
+    let (users, items) = (c.map_axis(Axis(1), degree), c.map_axis(Axis(0), degree));
+    let power = |i: usize, j: usize| (users[i] * items[j]).powf(0.4);
+    let (model, _) = fit(&data, false, SvdParams { degree_exponent: 0.4, ..params(7) });
+    // The same by hand around a decomposition of the normalized matrix as it is.
+    #[expect(clippy::cast_possible_truncation, reason = "as the fit rounds")]
+    let normalized = Array2::from_shape_fn(c.dim(), |(i, j)| (c[[i, j]] / power(i, j)) as f32);
+    let (plain, _) = fit(&from_dense(&normalized), false, params(7));
+    let (ours, by_hand) = [&model, &plain]
+        .map(|model| model.user_factors.mapv(f64::from).dot(&model.item_factors.mapv(f64::from).t()))
+        .into();
+    for ((i, j), ours) in ours.indexed_iter() {
+        assert!((ours - by_hand[[i, j]] * power(i, j)).abs() < 1e-4, "at {i}, {j}: {ours}");
+    }
+    assert!(SvdParams { degree_exponent: f64::NAN, ..params(1) }.check().is_err());
+}
+
+#[test]
+fn folding_in_a_known_user_gives_the_stored_row_bit_for_bit() {
+    let halves = SvdParams { degree_exponent: 0.5, ..params(5) };
+    for (data, explicit, params) in [
+        (interactions(90, 30, 800, 4), false, params(5)),
+        (interactions(90, 30, 800, 4), false, halves),
+        (ratings(90, 30, 800, 4), true, params(5)),
+    ] {
+        let (model, _) = fit(&data, explicit, params);
+        let scorer = model.scorer().unwrap();
+        for user in 0..90_u32 {
+            let (items, values) = data.row(user as usize);
+            let (folded, stored) = (scorer.fold_in(items, values).unwrap(), scorer.stored(user).unwrap());
+            let bits = |row: &[f32]| row.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            assert_eq!((bits(&folded.factors), folded.bias.to_bits()), (bits(&stored.factors), stored.bias.to_bits()));
+        }
+        assert!(scorer.fold_in(&[30], &[1.0]).is_err());
+    }
+}
+
+#[test]
+fn of_ratings_it_decomposes_what_averages_leave() {
+    let data = ratings(40, 30, 500, 5);
+    let averages = Biases::fit(&data).unwrap();
+    let mut rest = Array2::<f32>::zeros((40, 30));
+    for user in 0..40_u32 {
+        let (items, values) = data.row(user as usize);
+        for (&item, &r) in items.iter().zip(values) {
+            let average = averages.scale.mean + averages.user[user as usize] + averages.item[item as usize];
+            rest[[user as usize, item as usize]] = r - average;
+        }
+    }
+    // All singular values there are: factors give the whole back, and predictions the observed ratings.
+    let (model, _) = fit(&data, true, params(30));
+    let back = model.user_factors.dot(&model.item_factors.t());
+    assert!((back - &rest).iter().all(|x| x.abs() < 1e-4));
+    let scorer = model.scorer().unwrap();
+    for user in 0..40_u32 {
+        let (items, values) = data.row(user as usize);
+        for (&item, &r) in items.iter().zip(values) {
+            let predicted = scorer.rating(&scorer.stored(user).unwrap(), item).unwrap();
+            assert!((predicted - r).abs() < 1e-4, "{predicted} {r}");
+        }
+    }
+}
+
+#[test]
+fn bytes_are_equal_on_any_number_of_threads() {
+    let data = interactions(9000, 300, 30_000, 6);
+    let on = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| fit(&data, false, SvdParams { factors: 6, iterations: 3, degree_exponent: 0.5 }))
+    };
+    let one = on(1);
+    assert_eq!(one, on(2));
+    assert_eq!(one, on(5));
+}
+
+#[test]
+fn odd_shapes_and_bad_input() {
+    // Wide, tall, one cell, more factors than rank.
+    for (users, items) in [(1_u32, 1_u32), (1, 50), (50, 1), (3, 200)] {
+        let mut draws = Draws(7);
+        let entries: Vec<Entry> = (0..users)
+            .flat_map(|user| (0..items).map(move |item| (user, item)))
+            .map(|(user, item)| Entry { user, item, value: f32::from(u8::try_from(1 + draws.below(9)).unwrap()) })
+            .collect();
+        let data = Interactions::from_entries(users as usize, items as usize, entries).unwrap();
+        let (model, _) = fit(&data, false, params(8));
+        let error = (model.user_factors.dot(&model.item_factors.t()).mapv(f64::from) - dense(&data)).mapv(f64::abs);
+        assert!(error.iter().all(|x| *x < 1e-4), "{users} × {items}");
+    }
+    let quiet = &mut |_: &factorization::SweepReport| ControlFlow::Continue(());
+    let valid = params(2).check().unwrap();
+    let empty = Interactions::from_entries(2, 2, vec![]).unwrap();
+    assert_eq!(fit_svd(&empty, false, &valid, 1, quiet).unwrap_err(), FitError::Empty);
+    let cancelled = fit_svd(&interactions(9, 9, 30, 1), false, &valid, 1, &mut |_| ControlFlow::Break(()));
+    assert_eq!(cancelled.unwrap_err(), FitError::Cancelled { sweep: 1 });
+    // VΣ beyond f32: the row is named.
+    let extreme = (0..4).map(|user| Entry { user, item: 0, value: f32::MAX }).collect();
+    let extreme = Interactions::from_entries(4, 1, extreme).unwrap();
+    let error = fit_svd(&extreme, false, &valid, 1, quiet).unwrap_err();
+    assert!(error.to_string().contains("item row 0"), "{error}");
+    assert!(SvdParams { factors: 0, ..params(1) }.check().unwrap_err().to_string().contains("factors is 0"));
+    assert!(
+        SvdParams { iterations: 1001, ..params(1) }.check().unwrap_err().to_string().contains("iterations is 1001")
+    );
+}
