@@ -41,6 +41,15 @@ pub enum SignalArg {
     Explicit,
 }
 
+/// Which factorization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AlgorithmArg {
+    /// Alternating least squares.
+    Als,
+    /// Truncated singular value decomposition.
+    Svd,
+}
+
 /// Rows and parameters.
 #[derive(Debug, Args)]
 pub struct DataArgs {
@@ -64,12 +73,18 @@ pub struct DataArgs {
     /// What a row means: implicit (something happened) or explicit (the rating is an opinion).
     #[arg(long, value_enum, default_value_t = SignalArg::Implicit)]
     pub signal: SignalArg,
+    /// What is fitted.
+    #[arg(long, value_enum, default_value_t = AlgorithmArg::Als)]
+    pub algorithm: AlgorithmArg,
     /// Factors a row, 1 to 1024.
     #[arg(long, default_value_t = 64)]
     pub factors: u32,
-    /// Sweeps, 1 to 1000.
-    #[arg(long, default_value_t = 15)]
-    pub iterations: u32,
+    /// Sweeps, 1 to 1000; without it 15, or 10 at most for svd.
+    #[arg(long)]
+    pub iterations: Option<u32>,
+    /// Of svd: how much less busy users and popular items count, 0 to 1; without it 0.5, or 0 for explicit data.
+    #[arg(long)]
+    pub degree_exponent: Option<f64>,
     /// λ of the objective; without it 0.003, or 0.1 for explicit data.
     #[arg(long)]
     pub regularization: Option<f64>,

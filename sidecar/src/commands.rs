@@ -6,9 +6,9 @@ pub mod serve;
 pub mod train;
 pub mod tune;
 
-use sidecar_contract::{Algorithm, AlsConfig, Column, Items, Signal, TrainingConfig};
+use sidecar_contract::{Algorithm, AlsConfig, Column, Items, Signal, SvdConfig, TrainingConfig};
 
-use crate::args::{DataArgs, SignalArg};
+use crate::args::{AlgorithmArg, DataArgs, SignalArg};
 
 /// A training config from the command line.
 fn training_config(args: &DataArgs) -> TrainingConfig {
@@ -29,13 +29,21 @@ fn training_config(args: &DataArgs) -> TrainingConfig {
         SignalArg::Implicit => Signal::Implicit,
         SignalArg::Explicit => Signal::Explicit,
     };
-    config.algorithm = Algorithm::Als(AlsConfig {
-        factors: args.factors,
-        iterations: args.iterations,
-        regularization: args.regularization.unwrap_or(AlsConfig::default_regularization(config.signal)),
-        regularization_exponent: args.regularization_exponent,
-        unobserved_weight: args.unobserved_weight,
-    });
+    let factors = args.factors;
+    config.algorithm = match args.algorithm {
+        AlgorithmArg::Als => Algorithm::Als(AlsConfig {
+            factors,
+            iterations: args.iterations.unwrap_or(AlsConfig::default().iterations),
+            regularization: args.regularization.unwrap_or(AlsConfig::default_regularization(config.signal)),
+            regularization_exponent: args.regularization_exponent,
+            unobserved_weight: args.unobserved_weight,
+        }),
+        AlgorithmArg::Svd => Algorithm::Svd(SvdConfig {
+            factors,
+            iterations: args.iterations.unwrap_or(SvdConfig::default().iterations),
+            degree_exponent: args.degree_exponent.unwrap_or(SvdConfig::default_degree_exponent(config.signal)),
+        }),
+    };
     config.evaluation.holdout = args.holdout;
     config.evaluation.k = args.k;
     config.seed = args.seed;

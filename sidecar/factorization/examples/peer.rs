@@ -4,6 +4,8 @@
 //!   {"op": "load", "path": "train.bin"}                                     → {"users": …, "items": …, "entries": …}
 //!   {"op": "als", "factors": 64, "iterations": 15, "regularization": 0.01,
 //!    "steps": 2, "threads": 2, "seed": 1, "out": "directory"}               → {"seconds": …, "objective": …}
+//!   {"op": "svd", "factors": 64, "iterations": 10, "degreeExponent": 0.5,
+//!    "threads": 2, "seed": 1, "out": "directory"}                           → {"seconds": …, "objective": …}
 //! ```
 //! A file holds users, items and entries (three u64), then user (u32), item (u32) and confidence (f32) of all entries, one after
 //! the other, little-endian. ALS minimizes the objective of the package `implicit`: α₀ = 1, ν = 0, values are confidences; with
@@ -19,7 +21,9 @@ use std::{
     time::Instant,
 };
 
-use factorization::{AlsParams, AlsSolver, Entry, Interactions, ValueMeaning, fit_als};
+use factorization::{
+    AlsParams, AlsSolver, Entry, FitError, Interactions, Model, SvdParams, SweepReport, ValueMeaning, fit_als, fit_svd,
+};
 use ndarray::Array2;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -41,6 +45,14 @@ enum Command {
         unobserved_weight: Option<f64>,
         #[serde(default)]
         regularization_exponent: f64,
+        out: Option<PathBuf>,
+    },
+    Svd {
+        factors: u32,
+        iterations: u32,
+        degree_exponent: f64,
+        threads: usize,
+        seed: u64,
         out: Option<PathBuf>,
     },
 }
@@ -88,23 +100,37 @@ fn answer(command: Command, data: &mut Option<Interactions>) -> Result<Value, Bo
                 solver,
             }
             .check()?;
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-            let mut objective = f64::NAN;
-            let begin = Instant::now();
-            let model = pool.install(|| {
-                fit_als(data, &params, seed, &mut |report| {
-                    objective = report.objective;
-                    ControlFlow::Continue(())
-                })
-            })?;
-            let seconds = begin.elapsed().as_secs_f64();
-            if let Some(out) = out {
-                fs::write(out.join("users.f32"), bytes(&model.user_factors))?;
-                fs::write(out.join("items.f32"), bytes(&model.item_factors))?;
-            }
-            Ok(json!({"seconds": seconds, "objective": objective}))
+            timed(threads, out, |progress| fit_als(data, &params, seed, progress))
+        }
+        Command::Svd { factors, iterations, degree_exponent, threads, seed, out } => {
+            let data = data.as_ref().ok_or("load a file first")?;
+            let params = SvdParams { factors, iterations, degree_exponent }.check()?;
+            timed(threads, out, |progress| fit_svd(data, false, &params, seed, progress))
         }
     }
+}
+
+/// Fits, writes the factors, and says how long the fit took and where it ended.
+fn timed(
+    threads: usize,
+    out: Option<PathBuf>,
+    fit: impl FnOnce(&mut dyn FnMut(&SweepReport) -> ControlFlow<()>) -> Result<Model, FitError> + Send,
+) -> Result<Value, Box<dyn Error>> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+    let mut objective = f64::NAN;
+    let begin = Instant::now();
+    let model = pool.install(|| {
+        fit(&mut |report| {
+            objective = report.objective;
+            ControlFlow::Continue(())
+        })
+    })?;
+    let seconds = begin.elapsed().as_secs_f64();
+    if let Some(out) = out {
+        fs::write(out.join("users.f32"), bytes(&model.user_factors))?;
+        fs::write(out.join("items.f32"), bytes(&model.item_factors))?;
+    }
+    Ok(json!({"seconds": seconds, "objective": objective}))
 }
 
 fn read(bytes: &[u8]) -> Result<Interactions, Box<dyn Error>> {

@@ -62,9 +62,9 @@
 //! The matrix of weights (dislikes and what was not observed are 0), or of what averages leave of ratings, is A ≈ UΣVᵀ with as
 //! many singular values as factors; U are the user factors and VΣ the item factors. A user's row is a projection: u = Σ⁻²(VΣ)ᵀa.
 //!
-//! With a degree exponent η weights C are decomposed as D⁻ᵑ C D⁻ᵑ ≈ UΣVᵀ, with the numbers of likes of users and of items on the
-//! diagonals D. Factors stand for C again: DᵑU of users and DᵑVΣ of items. A user's own degree cancels: u = Σ⁻²(DᵑVΣ)ᵀ D⁻²ᵑ c, with D of
-//! items, so that folding in needs how many users chose each item.
+//! With a degree exponent η weights C are decomposed as D⁻ᵑ C D⁻ᵑ ≈ UΣVᵀ, with the degrees of users and of items on the
+//! diagonals D: how many likes they have, and 10 more. Factors stand for C again: DᵑU of users and DᵑVΣ of items. A user's own
+//! degree cancels: u = Σ⁻²(DᵑVΣ)ᵀ D⁻²ᵑ c, with D of items, so that folding in needs how many users chose each item.
 //!
 //! # Determinism
 //! Equal inputs and seed give equal bytes on any number of threads: rows are independent, sums over rows run over chunks

@@ -117,7 +117,7 @@ pub struct SvdParams {
     pub factors: u32,
     /// Most sweeps; it ends earlier once nothing changes.
     pub iterations: u32,
-    /// η: by which power of its user's and of its item's number of entries a weight is divided. 0 for ratings.
+    /// η: by which power of its user's and of its item's degree a weight is divided. 0 for ratings.
     pub degree_exponent: f64,
 }
 
@@ -213,6 +213,9 @@ impl SvdParams {
     }
 }
 
+/// Added to every degree, so that one entry of a rare item does not weigh as much as all of a popular one. ADR 14 has the figures.
+const DEGREE_SMOOTHING: f64 = 10.0;
+
 /// Checked parameters of truncated SVD.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ValidSvdParams(SvdParams);
@@ -228,9 +231,9 @@ impl ValidSvdParams {
         self.0.iterations
     }
 
-    /// n^(`by`·η) of a row or column with n `entries`.
+    /// d^(`by`·η) of a row or column with so many entries.
     pub(crate) fn degree_power(&self, entries: u32, by: f64) -> f64 {
-        libm::pow(f64::from(entries.max(1)), by * self.0.degree_exponent)
+        libm::pow(f64::from(entries) + DEGREE_SMOOTHING, by * self.0.degree_exponent)
     }
 }
 

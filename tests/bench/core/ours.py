@@ -47,6 +47,14 @@ class Ours:
         )  # fmt: skip
         return answer["seconds"]
 
+    def svd(self, factors: int, iterations: int, degree_exponent: float, threads: int = 2) -> float:
+        """Seconds of a decomposition."""
+        answer = self.ask(
+            op="svd", factors=factors, iterations=iterations, degreeExponent=degree_exponent,
+            threads=threads, seed=1, out=self.directory.name,
+        )  # fmt: skip
+        return answer["seconds"]
+
     def factors(self) -> tuple[np.ndarray, np.ndarray]:
         """Users × factors and items × factors of the last fit."""
         read = lambda name, rows: np.fromfile(Path(self.directory.name) / name, "<f4").reshape(rows, -1)

@@ -65,10 +65,10 @@ fn a_decomposition_is_as_good_as_another_implementation_of_it() {
     let trained = runtime().block_on(train_to_file(&config, &output, &Silent, &Options::default())).unwrap().trained;
     let metrics = trained.metrics.unwrap();
     println!("{}", describe_metrics(&metrics));
-    // scipy's svds of the visits divided by √(visits of the person · visits of the area), scores times √(visits of the area), three random
-    // tenths: NDCG@10 0.453, 0.452, 0.458; recall@10 0.668, 0.672, 0.678; popularity 0.387 to 0.394.
+    // scipy's svds of the visits divided by √((10 + visits of the person) (10 + visits of the area)), scores times √(10 + visits of the
+    // area), three random tenths: NDCG@10 0.517, 0.524, 0.522; recall@10 0.717, 0.719, 0.710; popularity 0.387, 0.389, 0.394.
     let model = &metrics.model;
-    assert!((model.ndcg.unwrap() - 0.454).abs() < 0.01 && (model.recall.unwrap() - 0.673).abs() < 0.012, "{metrics:?}");
-    assert!(metrics.lift.unwrap().low > 0.1, "{metrics:?}");
+    assert!((model.ndcg.unwrap() - 0.521).abs() < 0.01 && (model.recall.unwrap() - 0.715).abs() < 0.012, "{metrics:?}");
+    assert!(metrics.lift.unwrap().low > 0.25, "{metrics:?}");
     assert_eq!(Snapshot::open(&output).unwrap().metadata().algorithm.name(), "svd");
 }
