@@ -74,11 +74,22 @@ pub struct Als {
     /// Default: 0.1.
     #[schemars(range(min = 0.0, max = 10_000.0))]
     pub unobserved_weight: f64,
+    /// How much less what busy users and popular items do counts, 0 (no less) to 1; for data.signal: implicit only. The mean
+    /// weight stays what it was. Good lists often come from 0.5; training.tuning tries it. Default: 0.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub degree_exponent: f64,
 }
 
 impl Default for Als {
     fn default() -> Self {
-        Self { factors: 64, iterations: 15, regularization: None, regularization_exponent: 1.0, unobserved_weight: 0.1 }
+        Self {
+            factors: 64,
+            iterations: 15,
+            regularization: None,
+            regularization_exponent: 1.0,
+            unobserved_weight: 0.1,
+            degree_exponent: 0.0,
+        }
     }
 }
 

@@ -128,6 +128,12 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         at: &["spec"],
+        rule: "self.data.signal == 'implicit' || !has(self.algorithm) || !has(self.algorithm.als) || \
+               self.algorithm.als.degreeExponent == 0.0",
+        message: "als.degreeExponent goes with data.signal: implicit only, because averages play its part for ratings: remove it",
+    },
+    Rule {
+        at: &["spec"],
         rule: "!has(self.training) || !has(self.training.tuning) || !has(self.algorithm) || has(self.algorithm.als)",
         message: "training.tuning searches parameters of als: remove it, or set algorithm.als",
     },

@@ -249,6 +249,7 @@ fn parameters_of(algorithm: &Algorithm) -> ModelParameters {
             regularization: Some(als.regularization),
             regularization_exponent: Some(als.regularization_exponent),
             unobserved_weight: Some(als.unobserved_weight),
+            degree_exponent: Some(als.degree_exponent),
             ..ModelParameters::default()
         },
         Algorithm::Svd(svd) => ModelParameters {

@@ -234,6 +234,7 @@ fn algorithm(
                 regularization: als.regularization.unwrap_or(AlsConfig::default_regularization(signal)),
                 regularization_exponent: als.regularization_exponent,
                 unobserved_weight: als.unobserved_weight,
+                degree_exponent: als.degree_exponent,
             }));
         }
         Some(ChosenAlgorithm::Svd(svd)) => {

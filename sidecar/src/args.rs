@@ -82,7 +82,7 @@ pub struct DataArgs {
     /// Sweeps, 1 to 1000; without it 15, or 10 at most for svd.
     #[arg(long)]
     pub iterations: Option<u32>,
-    /// Of svd: how much less busy users and popular items count, 0 to 1; without it 0.5, or 0 for explicit data.
+    /// How much less busy users and popular items count, 0 to 1, for implicit data; without it 0, and 0.5 for svd.
     #[arg(long)]
     pub degree_exponent: Option<f64>,
     /// λ of the objective; without it 0.003, or 0.1 for explicit data.

@@ -37,6 +37,7 @@ fn training_config(args: &DataArgs) -> TrainingConfig {
             regularization: args.regularization.unwrap_or(AlsConfig::default_regularization(config.signal)),
             regularization_exponent: args.regularization_exponent,
             unobserved_weight: args.unobserved_weight,
+            degree_exponent: args.degree_exponent.unwrap_or_default(),
         }),
         AlgorithmArg::Svd => Algorithm::Svd(SvdConfig {
             factors,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use factorization::{AlsParams, ExplicitAlsParams, RatingScale, Scorer, SolveError, SvdParams, ValidParams};
+use factorization::{AlsParams, Degrees, ExplicitAlsParams, RatingScale, Scorer, SolveError, SvdParams, ValidParams};
 use model_snapshot::{Snapshot, SnapshotError};
 use sidecar_contract::{Algorithm, Answers, Digest, LoadedModel, Signal, SvdConfig};
 use thiserror::Error;
@@ -54,6 +54,7 @@ impl ServingModel {
                     regularization: als.regularization,
                     regularization_exponent: als.regularization_exponent,
                     unobserved_weight: als.unobserved_weight,
+                    degree_exponent: als.degree_exponent,
                     ..AlsParams::default()
                 }
                 .check()?,
@@ -96,7 +97,8 @@ impl ServingModel {
             (RatingScale { mean, deviation, low, high }, users, items)
         });
         let parts = (snapshot.user_factors(), snapshot.item_factors(), snapshot.gram());
-        Scorer::new(parts, snapshot.item_counts(), ratings, &self.params)
+        let mean_share = snapshot.metadata().mean_share.unwrap_or(1.0);
+        Scorer::new(parts, Degrees { item_counts: snapshot.item_counts(), mean_share }, ratings, &self.params)
     }
 
     /// What the admin port says of it.

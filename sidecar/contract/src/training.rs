@@ -223,6 +223,9 @@ pub struct AlsConfig {
     pub regularization_exponent: f64,
     /// α₀.
     pub unobserved_weight: f64,
+    /// η; 0 for explicit data. Left out when it is 0, as models of before it was there have it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub degree_exponent: f64,
 }
 
 impl AlsConfig {
@@ -243,8 +246,14 @@ impl Default for AlsConfig {
             regularization: Self::default_regularization(Signal::Implicit),
             regularization_exponent: 1.0,
             unobserved_weight: 0.1,
+            degree_exponent: 0.0,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(number: &f64) -> bool {
+    *number == 0.0
 }
 
 /// Parameters of truncated SVD; `factorization` says what they mean.

@@ -9,7 +9,7 @@
 //! ```
 //! A file holds users, items and entries (three u64), then user (u32), item (u32) and confidence (f32) of all entries, one after
 //! the other, little-endian. ALS minimizes the objective of the package `implicit`: α₀ = 1, ν = 0, values are confidences; with
-//! `"unobservedWeight"` and `"regularizationExponent"` it is ours, and values are weights. `out` may name a directory for
+//! `"unobservedWeight"`, `"regularizationExponent"` and `"degreeExponent"` it is ours, and values are weights. `out` may name a directory for
 //! `users.f32` and `items.f32`, row by row. The seconds are the fit's alone.
 
 use std::{
@@ -45,6 +45,8 @@ enum Command {
         unobserved_weight: Option<f64>,
         #[serde(default)]
         regularization_exponent: f64,
+        #[serde(default)]
+        degree_exponent: f64,
         out: Option<PathBuf>,
     },
     Svd {
@@ -86,6 +88,7 @@ fn answer(command: Command, data: &mut Option<Interactions>) -> Result<Value, Bo
             seed,
             unobserved_weight,
             regularization_exponent,
+            degree_exponent,
             out,
         } => {
             let data = data.as_ref().ok_or("load a file first")?;
@@ -96,6 +99,7 @@ fn answer(command: Command, data: &mut Option<Interactions>) -> Result<Value, Bo
                 regularization,
                 regularization_exponent,
                 unobserved_weight: unobserved_weight.unwrap_or(1.0),
+                degree_exponent,
                 values: unobserved_weight.map_or(ValueMeaning::Confidence, |_| ValueMeaning::Weight),
                 solver,
             }

@@ -1,19 +1,21 @@
 //! Alternating least squares on implicit data: each half-sweep solves every row of one side, in the basis in which the fixed
 //! side's Gram matrix is diagonal.
 
-use std::{fmt, ops::ControlFlow};
+use std::{borrow::Cow, fmt, ops::ControlFlow};
 
 use ndarray::{Array1, Array2, ArrayView1, Axis, s};
 use rayon::prelude::*;
 use thiserror::Error;
 
 use crate::{
+    degrees::shared_weights,
     descent::{Buffers, Descent, Fixed, padded},
     gram::gram_of_padded,
     interactions::Interactions,
     model::Model,
     objective::regularization_term,
     params::{AlsSolver, ValidAlsParams, ValidParams},
+    popularity::popularity,
     random::normal,
     rotate::rotate,
     row_solver::{RowSolver, Scratch, SolveError},
@@ -104,6 +106,16 @@ pub fn fit_als(
         return Err(FitError::Empty);
     }
     let f = params.factors();
+    let mut degrees = None;
+    let interactions = if params.has_degrees() {
+        let (item_counts, _) = popularity(interactions);
+        let (shared, mean_share) = shared_weights(interactions, &item_counts, params);
+        degrees = Some((item_counts, mean_share));
+        Cow::Owned(shared)
+    } else {
+        Cow::Borrowed(interactions)
+    };
+    let interactions = &*interactions;
     let by_item = interactions.transpose();
     let mut users = starting_factors(interactions.users(), f, seed, 1.0, padded(f));
     let mut items = Array2::zeros((interactions.items(), padded(f)));
@@ -123,11 +135,13 @@ pub fn fit_als(
             return Err(FitError::Cancelled { sweep });
         }
     }
+    let (item_counts, mean_share) = degrees.unwrap_or((Vec::new(), 1.0));
     Ok(Model {
         user_factors: without_padding(users, f),
         item_factors: without_padding(items, f),
         gram: item_gram,
-        item_counts: Vec::new(),
+        item_counts,
+        mean_share,
         ratings: None,
         params: ValidParams::Als(*params),
     })

@@ -20,6 +20,10 @@
 //! A weight w > 0 is a = b = w. A weight below 0 is a dislike: a = |w|, b = 0; so is a bare 0, with a = 1. Every entry counts
 //! in n.
 //!
+//! With a degree exponent η a weight is multiplied by its share (1 + d/10)^−η (1 + e/10)^−η over the mean share of all entries, d and
+//! e being how many likes its user and its item have: what busy users do, and who chooses what all choose, says less. `n` stays a
+//! number of entries. A user who is folded in has the likes of the history that comes.
+//!
 //! Constant terms are left out, so L may be negative. With one side fixed, each row of the other minimizes a quadratic;
 //! [`RowSolver`] solves its normal equations exactly:
 //!
@@ -73,7 +77,7 @@
 //!
 //! # Map
 //! [`interactions`] what was observed · [`ratings`] their scale · [`params`] checked parameters · [`als`], [`explicit_als`],
-//! [`mod@svd`] the sweeps · [`row_solver`], [`rating_solver`] one row, exactly; inside, `short_rows` where entries are few, and `descent` by steps, `projection` for SVD · [`scorer`] from a taste to items · [`mod@gram`] what rows share · [`mod@objective`] its value for any factors · [`model`] the result · [`mod@top_k`] best
+//! [`mod@svd`] the sweeps · [`degrees`] what a weight counts · [`row_solver`], [`rating_solver`] one row, exactly; inside, `short_rows` where entries are few, and `descent` by steps, `projection` for SVD · [`scorer`] from a taste to items · [`mod@gram`] what rows share · [`mod@objective`] its value for any factors · [`model`] the result · [`mod@top_k`] best
 //! items · [`mod@popularity`], [`biases`] the baselines · [`split`] what is kept for measuring · [`ranking`] recall@k and NDCG@k ·
 //! [`bootstrap`] intervals · [`memory`] forecast · [`random`] numbers by counter. Inside: `tile` and `cholesky` (f64 register tiles), `spectrum` (eigenvectors) and `rotate`, `blocks` (tall f64 matrices), `lanes` (f32 inner
 //! products), `simd` (the one door to wide instructions).
@@ -87,6 +91,7 @@ pub mod biases;
 mod blocks;
 pub mod bootstrap;
 mod cholesky;
+pub mod degrees;
 mod descent;
 pub mod explicit_als;
 pub mod gram;
@@ -116,6 +121,7 @@ pub mod top_k;
 pub use als::{FitError, Side, SweepReport, fit_als};
 pub use biases::Biases;
 pub use bootstrap::{Lift, bootstrap_lift, bootstrap_reduction};
+pub use degrees::Degrees;
 pub use explicit_als::fit_explicit_als;
 pub use gram::gram;
 pub use interactions::{Entry, Evidence, Interactions, InteractionsError};

@@ -33,6 +33,10 @@ pub fn memory_forecast_bytes(users: u64, items: u64, entries: u64, threads: u64,
     let squares = (CHUNKS_MAX as u64 + SQUARES) * 8 * width * width;
     let blocks = match params {
         ValidParams::Svd(params) => svd::blocks_bytes(users, items, entries, params),
+        // The weights that are fitted, beside those given.
+        ValidParams::Als(params) if params.has_degrees() => {
+            entries.saturating_mul(ENTRY_BYTES).saturating_add(rows.saturating_mul(8))
+        }
         ValidParams::Als(_) | ValidParams::ExplicitAls(_) => 0,
     };
     sparse.saturating_add(blocks).saturating_add(factors).saturating_add(scratch).saturating_add(squares)

@@ -2,7 +2,9 @@
 
 use ndarray::Array2;
 
-use crate::{params::ValidParams, ratings::RatingScale, row_solver::SolveError, scorer::Scorer, top_k::Scored};
+use crate::{
+    degrees::Degrees, params::ValidParams, ratings::RatingScale, row_solver::SolveError, scorer::Scorer, top_k::Scored,
+};
 
 /// A fitted model.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,8 +15,11 @@ pub struct Model {
     pub item_factors: Array2<f32>,
     /// factors × factors: VᵀV of the item factors; of SVD, Σ².
     pub gram: Array2<f64>,
-    /// How many users chose each item, where folding in needs it: for SVD of weights. Else empty.
+    /// How many users chose each item, where folding in needs it: for SVD of weights, and for ALS with a degree exponent.
+    /// Else empty.
     pub item_counts: Vec<u32>,
+    /// Mean share of the weights that were fitted, for ALS with a degree exponent. Else 1.
+    pub mean_share: f64,
     /// Scale and biases of a model of ratings.
     pub ratings: Option<RatingBiases>,
     /// What it was fitted with.
@@ -40,7 +45,8 @@ impl Model {
     pub fn scorer(&self) -> Result<Scorer<'_>, SolveError> {
         let ratings = self.ratings.as_ref().map(|r| (r.scale, r.users.as_slice(), r.items.as_slice()));
         let parts = (self.user_factors.view(), self.item_factors.view(), self.gram.view());
-        Scorer::new(parts, &self.item_counts, ratings, &self.params)
+        let degrees = Degrees { item_counts: &self.item_counts, mean_share: self.mean_share };
+        Scorer::new(parts, degrees, ratings, &self.params)
     }
 
     /// The factors of a user with this history (items ascending, each once).

@@ -1,12 +1,16 @@
 //! The objective's value, in f64; the formula stands on the crate's page.
 
+use std::borrow::Cow;
+
 use ndarray::ArrayView2;
 use rayon::prelude::*;
 
 use crate::{
+    degrees::shared_weights,
     gram::gram,
     interactions::{Evidence, Interactions},
     params::ValidAlsParams,
+    popularity::popularity,
 };
 
 /// Rows summed together; fixed, so that threads do not matter.
@@ -22,6 +26,12 @@ pub fn objective(
     item_factors: ArrayView2<'_, f32>,
     params: &ValidAlsParams,
 ) -> f64 {
+    let interactions = if params.has_degrees() {
+        Cow::Owned(shared_weights(interactions, &popularity(interactions).0, params).0)
+    } else {
+        Cow::Borrowed(interactions)
+    };
+    let interactions = &*interactions;
     let observed = sum_rows(interactions.users(), |user| {
         let (items, values) = interactions.row(user);
         let u = user_factors.row(user);

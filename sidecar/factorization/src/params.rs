@@ -7,6 +7,7 @@
 //! | `regularization` | 0.003 | 0..=1e6 | λ |
 //! | `regularization_exponent` | 1 | 0..=2 | ν |
 //! | `unobserved_weight` | 0.1 | 0..=1e4 | α₀ |
+//! | `degree_exponent` | 0 | 0..=1 | η |
 //!
 //! The defaults are Rendle et al.'s for MovieLens-20M. λ and α₀ may not both be 0: a row without entries would be free.
 //!
@@ -17,7 +18,7 @@
 
 use thiserror::Error;
 
-use crate::{interactions::Evidence, ratings::RatingScale};
+use crate::{degrees::DEGREE_SMOOTHING, interactions::Evidence, ratings::RatingScale};
 
 /// Bounds, which the resource's schema repeats.
 pub mod bounds {
@@ -71,6 +72,8 @@ pub struct AlsParams {
     pub regularization_exponent: f64,
     /// α₀.
     pub unobserved_weight: f64,
+    /// η: how much less busy users and popular items count. 0 with confidences.
+    pub degree_exponent: f64,
     /// Weights or confidences.
     pub values: ValueMeaning,
     /// How rows are solved.
@@ -85,6 +88,7 @@ impl Default for AlsParams {
             regularization: 0.003,
             regularization_exponent: 1.0,
             unobserved_weight: 0.1,
+            degree_exponent: 0.0,
             values: ValueMeaning::Weight,
             solver: AlsSolver::ConjugateGradient { steps: 2 },
         }
@@ -162,12 +166,17 @@ impl AlsParams {
     /// # Errors
     /// The first parameter outside its range; NaN is outside every range.
     pub fn check(self) -> Result<ValidAlsParams, ParamsError> {
+        let degree_exponent_max = match self.values {
+            ValueMeaning::Weight => bounds::DEGREE_EXPONENT_MAX,
+            ValueMeaning::Confidence => 0.0,
+        };
         check_ranges(&[
             ("factors", f64::from(self.factors), 1.0, f64::from(bounds::FACTORS_MAX)),
             ("iterations", f64::from(self.iterations), 1.0, f64::from(bounds::ITERATIONS_MAX)),
             ("regularization", self.regularization, 0.0, bounds::REGULARIZATION_MAX),
             ("regularizationExponent", self.regularization_exponent, 0.0, bounds::REGULARIZATION_EXPONENT_MAX),
             ("unobservedWeight", self.unobserved_weight, 0.0, bounds::UNOBSERVED_WEIGHT_MAX),
+            ("degreeExponent", self.degree_exponent, 0.0, degree_exponent_max),
         ])?;
         if let AlsSolver::ConjugateGradient { steps } = self.solver {
             check_ranges(&[("steps", f64::from(steps), 1.0, f64::from(bounds::STEPS_MAX))])?;
@@ -212,9 +221,6 @@ impl SvdParams {
         Ok(ValidSvdParams(self))
     }
 }
-
-/// Added to every degree, so that one entry of a rare item does not weigh as much as all of a popular one. ADR 14 has the figures.
-const DEGREE_SMOOTHING: f64 = 10.0;
 
 /// Checked parameters of truncated SVD.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -304,6 +310,16 @@ impl ValidAlsParams {
     /// α₀.
     pub fn unobserved_weight(&self) -> f64 {
         self.0.unobserved_weight
+    }
+
+    /// Whether weights depend on degrees.
+    pub(crate) fn has_degrees(&self) -> bool {
+        self.0.degree_exponent > 0.0
+    }
+
+    /// (1 + d/10)^−η: what is left of a weight beside a row or column with so many likes.
+    pub(crate) fn degree_share(&self, likes: u32) -> f64 {
+        libm::pow(1.0 + f64::from(likes) / DEGREE_SMOOTHING, -self.0.degree_exponent)
     }
 
     /// How rows are solved while training.

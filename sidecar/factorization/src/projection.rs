@@ -5,7 +5,7 @@ use ndarray::ArrayView2;
 
 use crate::{
     params::ValidSvdParams,
-    row_solver::SolveError,
+    row_solver::{SolveError, check_counts},
     simd::{self, Kernel},
 };
 
@@ -33,10 +33,8 @@ impl<'a> Projection<'a> {
     ) -> Result<Self, SolveError> {
         let factors = params.factors();
         let (items, columns) = fixed.dim();
-        if let Some(counts) = counts
-            && counts.len() != items
-        {
-            return Err(SolveError::Counts { counts: counts.len(), items });
+        if let Some(counts) = counts {
+            check_counts(counts, items)?;
         }
         let counts = counts.unwrap_or_default();
         match (fixed.to_slice(), gram.to_slice()) {

@@ -243,6 +243,11 @@ fn is_diagonal(matrix: &[f64], order: usize) -> bool {
     matrix.iter().enumerate().all(|(place, x)| place % (order + 1) == 0 || *x == 0.0)
 }
 
+/// Whether there is a count for each item.
+pub(crate) fn check_counts(counts: &[u32], items: usize) -> Result<(), SolveError> {
+    if counts.len() == items { Ok(()) } else { Err(SolveError::Counts { counts: counts.len(), items }) }
+}
+
 /// Whether these can be entries of a row: as many weights as indexes, in range, ascending, finite.
 pub(crate) fn check_entries(indexes: &[u32], weights: &[f32], bound: usize) -> Result<(), SolveError> {
     if indexes.len() != weights.len() {

@@ -4,11 +4,12 @@ use ndarray::ArrayView2;
 
 use crate::{
     biases::solve_bias,
-    params::ValidParams,
+    degrees::{Degrees, shared_row},
+    params::{ValidAlsParams, ValidParams},
     projection::{Projection, remainder},
     rating_solver::RatingSolver,
     ratings::{RatingScale, mean_rating},
-    row_solver::{RowSolver, SolveError, check_entries},
+    row_solver::{RowSolver, SolveError, check_counts, check_entries},
     top_k::{Scored, top_k_each},
 };
 
@@ -40,6 +41,7 @@ pub struct Scorer<'a> {
 #[derive(Clone, Copy, Debug)]
 enum FoldIn<'a> {
     Als(RowSolver<'a>),
+    AlsWithDegrees(RowSolver<'a>, Degrees<'a>, &'a ValidAlsParams),
     ExplicitAls(RatingSolver<'a>),
     Svd(Projection<'a>),
 }
@@ -59,7 +61,7 @@ impl<'a> Scorer<'a> {
     /// Parts that do not belong together.
     pub fn new(
         (user_factors, item_factors, gram): (ArrayView2<'a, f32>, ArrayView2<'a, f32>, ArrayView2<'a, f64>),
-        item_counts: &'a [u32],
+        degrees: Degrees<'a>,
         ratings: Option<(RatingScale, &'a [f32], &'a [f32])>,
         params: &'a ValidParams,
     ) -> Result<Self, SolveError> {
@@ -77,12 +79,20 @@ impl<'a> Scorer<'a> {
             }
         }
         let fold_in = match (params, ratings) {
-            (ValidParams::Als(params), None) => FoldIn::Als(RowSolver::new(item_factors, gram, params)?),
+            (ValidParams::Als(params), None) => {
+                let solver = RowSolver::new(item_factors, gram, params)?;
+                if params.has_degrees() {
+                    check_counts(degrees.item_counts, item_factors.nrows())?;
+                    FoldIn::AlsWithDegrees(solver, degrees, params)
+                } else {
+                    FoldIn::Als(solver)
+                }
+            }
             (ValidParams::ExplicitAls(params), Some(Ratings { scale, users: _, items })) => {
                 FoldIn::ExplicitAls(RatingSolver::new(item_factors, items, scale, params)?)
             }
             (ValidParams::Svd(params), None) => {
-                FoldIn::Svd(Projection::new(item_factors, gram, Some(item_counts), params)?)
+                FoldIn::Svd(Projection::new(item_factors, gram, Some(degrees.item_counts), params)?)
             }
             (ValidParams::Svd(params), Some(_)) => FoldIn::Svd(Projection::new(item_factors, gram, None, params)?),
             (ValidParams::Als(_), Some(_)) | (ValidParams::ExplicitAls(_), None) => return Err(SolveError::Kind),
@@ -113,6 +123,11 @@ impl<'a> Scorer<'a> {
     pub fn fold_in(&self, items: &[u32], values: &[f32]) -> Result<Taste, SolveError> {
         match &self.fold_in {
             FoldIn::Als(solver) => Ok(Taste { factors: solver.solve(items, values)?, bias: 0.0 }),
+            FoldIn::AlsWithDegrees(solver, degrees, params) => {
+                check_entries(items, values, degrees.item_counts.len())?;
+                let weights = shared_row(items, values, *degrees, params);
+                Ok(Taste { factors: solver.solve(items, &weights)?, bias: 0.0 })
+            }
             FoldIn::ExplicitAls(solver) => {
                 let row = solver.solve(items, values)?;
                 Ok(Taste { factors: row.factors, bias: row.bias })

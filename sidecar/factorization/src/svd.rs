@@ -78,6 +78,7 @@ pub fn fit_svd(
         item_factors,
         gram,
         item_counts: if averages.is_none() { item_counts } else { Vec::new() },
+        mean_share: 1.0,
         ratings: averages.map(|Biases { scale, user, item }| RatingBiases { scale, users: user, items: item }),
         params: ValidParams::Svd(*params),
     })

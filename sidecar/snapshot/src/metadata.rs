@@ -28,6 +28,9 @@ pub struct Metadata {
     pub factors: u64,
     /// Length of `seen.items`.
     pub interactions: u64,
+    /// Mean share of the weights that were fitted; present if `algorithm` is ALS with a degree exponent, and above 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_share: Option<f64>,
     /// The scale of the ratings; present if and only if there are biases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ratings: Option<Scale>,

@@ -253,6 +253,7 @@ fn write(
         items: merged.item_ids.len() as u64,
         factors: model.gram.nrows() as u64,
         interactions: merged.items.len() as u64,
+        mean_share: (model.mean_share != 1.0).then_some(model.mean_share),
         ratings: ratings.map(|ratings| {
             let RatingScale { mean, deviation, low, high } = ratings.scale;
             Scale { mean, deviation, low, high }

@@ -86,9 +86,55 @@ fn a_stored_user_solves_the_dense_normal_equations() {
 }
 
 #[test]
+fn degrees_make_shares_of_weights() {
+    // A bare 0 among them: both of its entries merge.
+    let mut entries: Vec<Entry> = Vec::new();
+    let drawn = interactions(50, 30, 600, 8);
+    for user in 0..50_u32 {
+        let (items, values) = drawn.row(user as usize);
+        entries.extend(items.iter().zip(values).map(|(&item, &value)| Entry { user, item, value }));
+    }
+    entries[7].value = 0.0;
+    let data = Interactions::from_entries(50, 30, entries.clone()).unwrap();
+    let p = AlsParams { degree_exponent: 0.6, ..params() };
+    let (model, _) = fit(&data, p);
+    // The same by hand around a fit of weights as they are.
+    let likes = |same: &dyn Fn(&Entry) -> bool| {
+        let likes = entries.iter().filter(|entry| entry.value > 0.0 && same(entry)).count();
+        (1.0 + likes as f64 / 10.0).powf(-0.6)
+    };
+    let share = |entry: &Entry| likes(&|other| other.user == entry.user) * likes(&|other| other.item == entry.item);
+    let mean = entries.iter().map(share).sum::<f64>() / entries.len() as f64;
+    let by_hand = entries.iter().map(|entry| {
+        let value = if entry.value == 0.0 { -1.0 } else { f64::from(entry.value) };
+        #[expect(clippy::cast_possible_truncation, reason = "as the fit rounds")]
+        let value = (value * share(entry) / mean) as f32;
+        Entry { value, ..*entry }
+    });
+    let by_hand = Interactions::from_entries(50, 30, by_hand.collect()).unwrap();
+    let (plain, _) = fit(&by_hand, params());
+    let scores = |model: &Model| model.user_factors.dot(&model.item_factors.t());
+    assert!((scores(&model) - scores(&plain)).iter().all(|x| x.abs() < 1e-5));
+    let value =
+        |data, p: AlsParams| objective(data, model.user_factors.view(), model.item_factors.view(), &p.check().unwrap());
+    let (ours, expected) = (value(&data, p), value(&by_hand, params()));
+    assert!((ours - expected).abs() <= 1e-6 * expected.abs(), "{ours} {expected}");
+    // Confidences say what every cell weighs already.
+    let refused = AlsParams { values: ValueMeaning::Confidence, ..p }.check().unwrap_err().to_string();
+    assert!(refused.contains("degreeExponent is 0.6"), "{refused}");
+}
+
+#[test]
 fn folding_in_a_known_user_gives_the_stored_row_bit_for_bit() {
+    for degree_exponent in [0.0, 0.5] {
+        fold_in_known_users(AlsParams { degree_exponent, ..params() });
+    }
+}
+
+fn fold_in_known_users(params: AlsParams) {
     let data = interactions(200, 60, 2000, 2);
-    let (model, _) = fit(&data, params());
+    let (model, _) = fit(&data, params);
+    assert_eq!(model.item_counts.is_empty(), params.degree_exponent == 0.0);
     for user in 0..data.users() {
         let (items, values) = data.row(user);
         let folded = model.fold_in(items, values).unwrap();

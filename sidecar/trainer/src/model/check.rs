@@ -34,20 +34,24 @@ pub(crate) fn check(config: &TrainingConfig) -> Result<ValidParams, Stop> {
             TRIALS.end()
         ));
     }
+    let degree_exponent = match &config.algorithm {
+        Algorithm::Als(als) => als.degree_exponent,
+        Algorithm::Svd(svd) => svd.degree_exponent,
+        Algorithm::Bpr(_) => 0.0,
+    };
+    if config.signal == Signal::Explicit && degree_exponent != 0.0 {
+        return invalid(format!(
+            "spec.algorithm.{}.degreeExponent is {degree_exponent}: expected 0 with spec.data.signal: explicit, where averages \
+             play its part",
+            config.algorithm.name()
+        ));
+    }
     let params = match &config.algorithm {
         Algorithm::Als(als) => check_als(als, config.signal),
         Algorithm::Svd(_) if config.tuning.is_some() => {
             return invalid(
                 "spec.training.tuning searches parameters of als: remove it, or set spec.algorithm.als".to_owned(),
             );
-        }
-        Algorithm::Svd(SvdConfig { degree_exponent, .. })
-            if config.signal == Signal::Explicit && *degree_exponent != 0.0 =>
-        {
-            return invalid(format!(
-                "spec.algorithm.svd.degreeExponent is {degree_exponent}: expected 0 with spec.data.signal: explicit, where averages \
-                 play its part"
-            ));
         }
         Algorithm::Svd(SvdConfig { factors, iterations, degree_exponent }) => {
             let given = SvdParams { factors: *factors, iterations: *iterations, degree_exponent: *degree_exponent };
@@ -62,7 +66,8 @@ pub(crate) fn check(config: &TrainingConfig) -> Result<ValidParams, Stop> {
 }
 
 fn check_als(config: &AlsConfig, signal: Signal) -> Result<ValidParams, ParamsError> {
-    let &AlsConfig { factors, iterations, regularization, regularization_exponent, unobserved_weight } = config;
+    let &AlsConfig { factors, iterations, regularization, regularization_exponent, unobserved_weight, degree_exponent } =
+        config;
     match signal {
         Signal::Implicit => AlsParams {
             factors,
@@ -70,6 +75,7 @@ fn check_als(config: &AlsConfig, signal: Signal) -> Result<ValidParams, ParamsEr
             regularization,
             regularization_exponent,
             unobserved_weight,
+            degree_exponent,
             ..AlsParams::default()
         }
         .check()

@@ -1,0 +1,60 @@
+//! How much less it counts what busy users do and who chooses popular items: shares of weights, by degrees. See the crate's page.
+
+use crate::{interactions::Interactions, params::ValidAlsParams};
+
+/// Added to every degree, so that one entry of a rare item does not weigh as much as all of a popular one. ADR 14 has the figures.
+pub(crate) const DEGREE_SMOOTHING: f64 = 10.0;
+
+/// What folding in needs to know of the data's degrees.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Degrees<'a> {
+    /// How many users chose each item.
+    pub item_counts: &'a [u32],
+    /// Mean share of the training data's weights.
+    pub mean_share: f64,
+}
+
+/// The weights that implicit ALS fits: those given, each times its share over the mean of all shares, which comes along.
+pub(crate) fn shared_weights(
+    interactions: &Interactions,
+    item_counts: &[u32],
+    params: &ValidAlsParams,
+) -> (Interactions, f64) {
+    let of_items: Vec<f64> = item_counts.iter().map(|count| params.degree_share(*count)).collect();
+    let of_users: Vec<f64> =
+        (0..interactions.users()).map(|user| params.degree_share(likes(interactions.row(user).1))).collect();
+    let mut sum = 0.0;
+    for (user, of_user) in of_users.iter().enumerate() {
+        let items = interactions.row(user).0.iter();
+        sum += of_user * items.map(|item| of_items[*item as usize]).sum::<f64>();
+    }
+    let mean_share = sum / interactions.nnz() as f64;
+    let mut values = Vec::with_capacity(interactions.nnz());
+    for (user, of_user) in of_users.iter().enumerate() {
+        let (items, weights) = interactions.row(user);
+        let row = items.iter().zip(weights);
+        values.extend(row.map(|(&item, &weight)| shared(weight, of_user * of_items[item as usize], mean_share)));
+    }
+    (interactions.with_values(values), mean_share)
+}
+
+/// The weights of a row that may be nobody's of the training data, as [`shared_weights`] has them. Items are known to be there.
+pub(crate) fn shared_row(items: &[u32], weights: &[f32], degrees: Degrees<'_>, params: &ValidAlsParams) -> Vec<f32> {
+    let Degrees { item_counts, mean_share } = degrees;
+    let of_user = params.degree_share(likes(weights));
+    let share = |item: u32| of_user * params.degree_share(item_counts[item as usize]);
+    items.iter().zip(weights).map(|(&item, &weight)| shared(weight, share(item), mean_share)).collect()
+}
+
+fn likes(weights: &[f32]) -> u32 {
+    u32::try_from(weights.iter().filter(|weight| **weight > 0.0).count()).unwrap_or(u32::MAX)
+}
+
+fn shared(weight: f32, share: f64, mean_share: f64) -> f32 {
+    // A bare 0 is a dislike that weighs 1.
+    let weight = if weight == 0.0 { -1.0 } else { f64::from(weight) };
+    #[expect(clippy::cast_possible_truncation, reason = "overflow becomes infinite, which no row accepts")]
+    {
+        (weight * (share / mean_share)) as f32
+    }
+}
