@@ -1,7 +1,7 @@
-//! Products of a sparse matrix and of tall f64 matrices, in parallel, with the same bits on any number of threads and any
-//! processor: rows are independent, and sums over rows run over chunks of fixed length that are added in order.
+//! Products of a sparse matrix with tall f32 blocks, in parallel, with the same bits on any number of threads and any processor:
+//! rows are independent, and every element is a chain of fused multiply-adds in the order of the row's entries.
 
-use ndarray::{Array2, Axis};
+use ndarray::Array2;
 use rayon::prelude::*;
 
 use crate::{
@@ -10,84 +10,40 @@ use crate::{
 };
 
 /// Rows of one task.
-const TASK_ROWS: usize = 256;
-/// Rows whose products are summed before partial sums are added.
-const CHUNK_ROWS: usize = 4096;
+const TASK_ROWS: usize = 64;
+/// Entries whose rows are added together.
+const ENTRIES: usize = 4;
+/// Entries that are fetched from memory ahead of their turn.
+const AHEAD: usize = 8;
+/// Elements in a line of memory.
+const LINE: usize = 16;
 
-/// A·X: rows of A × columns of X.
-pub(crate) fn multiply(matrix: &Interactions, x: &Array2<f64>) -> Array2<f64> {
-    let columns = x.ncols();
-    let mut product = Array2::zeros((matrix.users(), columns));
-    by_rows(&mut product, |first, out| {
-        simd::run(SparseRows { matrix, first, x: slice(x), columns, out });
+/// What a block becomes, from the product and what else a step of a recurrence takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step<'a> {
+    /// s·AX.
+    Product,
+    /// s·AX − B, where B is what the block was.
+    Minus,
+    /// s·AX − 2C − B.
+    MinusTwice(&'a [f32]),
+}
+
+/// Fills `block` (rows of A × `width`) with a step of the product of A, times `scale`, and X (columns of A × `width`).
+pub(crate) fn multiply(matrix: &Interactions, scale: f64, x: &[f32], step: Step<'_>, block: &mut [f32], width: usize) {
+    block.par_chunks_mut(TASK_ROWS * width).enumerate().for_each(|(task, out)| {
+        simd::run(SparseRows { matrix, scale, first: task * TASK_ROWS, x, step, out, width });
     });
-    product
-}
-
-/// X·W, with W small.
-pub(crate) fn times(x: &Array2<f64>, w: &Array2<f64>) -> Array2<f64> {
-    let mut product = Array2::zeros((x.nrows(), w.ncols()));
-    let inner = x.ncols();
-    by_rows(&mut product, |first, out| {
-        let x = &slice(x)[first * inner..];
-        simd::run(DenseRows { x, inner, w: slice(w), columns: w.ncols(), out });
-    });
-    product
-}
-
-/// XᵀY.
-pub(crate) fn inner(x: &Array2<f64>, y: &Array2<f64>) -> Array2<f64> {
-    let (a, b) = (x.ncols(), y.ncols());
-    let starts: Vec<usize> = (0..x.nrows()).step_by(CHUNK_ROWS).collect();
-    let partial: Vec<Vec<f64>> = starts
-        .into_par_iter()
-        .map(|start| {
-            let end = (start + CHUNK_ROWS).min(x.nrows());
-            let (x, y) = (&slice(x)[start * a..end * a], &slice(y)[start * b..end * b]);
-            simd::run(Inner { x, a, y, b })
-        })
-        .collect();
-    let mut total = vec![0.0; a * b];
-    for sum in partial {
-        for (t, s) in total.iter_mut().zip(sum) {
-            *t += s;
-        }
-    }
-    Array2::from_shape_vec((a, b), total).expect("as many sums as pairs of columns")
-}
-
-/// The matrices side by side.
-pub(crate) fn beside(blocks: &[&Array2<f64>]) -> Array2<f64> {
-    let views: Vec<_> = blocks.iter().map(|block| block.view()).collect();
-    ndarray::concatenate(Axis(1), &views).expect("blocks have as many rows").as_standard_layout().into_owned()
-}
-
-fn slice(matrix: &Array2<f64>) -> &[f64] {
-    matrix.as_slice().expect("blocks are in standard layout")
-}
-
-fn by_rows(product: &mut Array2<f64>, work: impl Fn(usize, &mut [f64]) + Sync) {
-    let columns = product.ncols();
-    if columns == 0 {
-        return;
-    }
-    let all = product.as_slice_mut().expect("blocks are in standard layout");
-    all.par_chunks_mut(TASK_ROWS * columns).enumerate().for_each(|(task, out)| work(task * TASK_ROWS, out));
-}
-
-#[inline(always)]
-fn add_scaled(out: &mut [f64], by: f64, row: &[f64]) {
-    for (out, x) in out.iter_mut().zip(row) {
-        *out = by.mul_add(*x, *out);
-    }
 }
 
 struct SparseRows<'a> {
     matrix: &'a Interactions,
+    scale: f64,
     first: usize,
-    x: &'a [f64],
-    columns: usize,
-    out: &'a mut [f64],
+    x: &'a [f32],
+    step: Step<'a>,
+    out: &'a mut [f32],
+    width: usize,
 }
 
 impl Kernel for SparseRows<'_> {
@@ -95,58 +51,125 @@ impl Kernel for SparseRows<'_> {
 
     #[inline(always)]
     fn run(self) {
-        for (row, out) in (self.first..).zip(self.out.chunks_exact_mut(self.columns)) {
-            let (indexes, values) = self.matrix.row(row);
-            for (&index, &value) in indexes.iter().zip(values) {
-                let at = index as usize * self.columns;
-                add_scaled(out, f64::from(value), &self.x[at..at + self.columns]);
+        let Self { matrix, scale, first, x, step, out, width } = self;
+        let (offsets, last) = (matrix.offsets(), first + out.len() / width);
+        let upcoming = &matrix.columns()[..offsets[last]];
+        for (row, out) in (first..last).zip(out.chunks_exact_mut(width)) {
+            match step {
+                Step::Product => out.fill(0.0),
+                Step::Minus => out.iter_mut().for_each(|out| *out = -*out),
+                Step::MinusTwice(current) => {
+                    let current = &current[row * width..(row + 1) * width];
+                    out.iter_mut().zip(current).for_each(|(out, current)| *out = (-2.0_f32).mul_add(*current, -*out));
+                }
+            }
+            let (indexes, values) = matrix.row(row);
+            for (place, (indexes, values)) in indexes.chunks(ENTRIES).zip(values.chunks(ENTRIES)).enumerate() {
+                let ahead = offsets[row] + place * ENTRIES + AHEAD;
+                for &index in upcoming.get(ahead..ahead + ENTRIES).unwrap_or_default() {
+                    for line in x[index as usize * width..(index as usize + 1) * width].chunks_exact(LINE) {
+                        simd::prefetch(line);
+                    }
+                }
+                add_rows(x, indexes, values, scale, out);
             }
         }
     }
 }
 
-struct DenseRows<'a> {
+/// out ← out + Σ scale·value·row of x, of up to four entries; one that is missing adds 0 times the first.
+#[inline(always)]
+fn add_rows(x: &[f32], indexes: &[u32], values: &[f32], scale: f64, out: &mut [f32]) {
+    let width = out.len();
+    let row = |entry: usize| {
+        let index = *indexes.get(entry).unwrap_or(&indexes[0]) as usize;
+        &x[index * width..(index + 1) * width]
+    };
+    #[expect(clippy::cast_possible_truncation, reason = "scaled values are near 1")]
+    let weight = |entry: usize| values.get(entry).map_or(0.0, |value| (f64::from(*value) * scale) as f32);
+    let (x0, x1, x2, x3) = (row(0), row(1), row(2), row(3));
+    let (w0, w1, w2, w3) = (weight(0), weight(1), weight(2), weight(3));
+    for i in 0..width {
+        out[i] = w3.mul_add(x3[i], w2.mul_add(x2[i], w1.mul_add(x1[i], w0.mul_add(x0[i], out[i]))));
+    }
+}
+
+/// X·W of small f64 matrices.
+pub(crate) fn times(x: &Array2<f64>, w: &Array2<f64>) -> Array2<f64> {
+    let mut product = Array2::zeros((x.nrows(), w.ncols()));
+    let (x_rows, w_rows) = (slice(x).par_chunks(x.ncols()), slice(w));
+    let out = product.as_slice_mut().expect("just made").par_chunks_mut(w.ncols());
+    out.zip(x_rows).for_each(|(out, x)| simd::run(DenseRow { x, w: w_rows, out }));
+    product
+}
+
+fn slice(matrix: &Array2<f64>) -> &[f64] {
+    matrix.as_slice().expect("squares are in standard layout")
+}
+
+struct DenseRow<'a> {
     x: &'a [f64],
-    inner: usize,
     w: &'a [f64],
-    columns: usize,
     out: &'a mut [f64],
 }
 
-impl Kernel for DenseRows<'_> {
+impl Kernel for DenseRow<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
-        for (x, out) in self.x.chunks_exact(self.inner.max(1)).zip(self.out.chunks_exact_mut(self.columns)) {
-            for (&x, w) in x.iter().zip(self.w.chunks_exact(self.columns)) {
-                add_scaled(out, x, w);
-            }
+        for (&x, w) in self.x.iter().zip(self.w.chunks_exact(self.out.len())) {
+            add_scaled(self.out, x, w);
         }
     }
 }
 
-struct Inner<'a> {
-    x: &'a [f64],
-    a: usize,
-    y: &'a [f64],
-    b: usize,
+/// out ← out + by·row.
+#[inline(always)]
+pub(crate) fn add_scaled(out: &mut [f64], by: f64, row: &[f64]) {
+    for (out, x) in out.iter_mut().zip(row) {
+        *out = by.mul_add(*x, *out);
+    }
 }
 
-impl Kernel for Inner<'_> {
-    type Output = Vec<f64>;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{interactions::Entry, random::normal};
 
-    #[inline(always)]
-    fn run(self) -> Vec<f64> {
-        let mut sums = vec![0.0; self.a * self.b];
-        if sums.is_empty() {
-            return sums;
-        }
-        for (x, y) in self.x.chunks_exact(self.a).zip(self.y.chunks_exact(self.b)) {
-            for (&x, sums) in x.iter().zip(sums.chunks_exact_mut(self.b)) {
-                add_scaled(sums, x, y);
+    #[test]
+    #[expect(clippy::cast_possible_truncation, reason = "any number will do")]
+    fn steps_are_those_of_the_dense_matrix_on_any_instruction_set() {
+        let (users, items, width) = (130, 50, 32);
+        let dense = Array2::from_shape_fn((users, items), |(i, j)| {
+            // Rows of every length from none on.
+            if (i * j) % 7 < i % 5 { normal(1, i as u64, j as u64) as f32 } else { 0.0 }
+        });
+        let entries = dense.indexed_iter().filter(|(_, value)| **value != 0.0).map(|((user, item), value)| Entry {
+            user: user as u32,
+            item: item as u32,
+            value: *value,
+        });
+        let matrix = Interactions::from_entries(users, items, entries.collect()).unwrap();
+        let draw = |seed, rows| Array2::from_shape_fn((rows, width), |(i, j)| normal(seed, i as u64, j as u64) as f32);
+        let (x, before, current) = (draw(2, items), draw(3, users), draw(4, users));
+        let product = dense.mapv(f64::from).dot(&x.mapv(f64::from)) * 0.3;
+        let (x, current) = (x.as_slice().unwrap(), current.mapv(f64::from));
+        let flat: Vec<f32> = current.iter().map(|x| *x as f32).collect();
+        let wide = before.mapv(f64::from);
+        for (step, exact) in [
+            (Step::Product, product.clone()),
+            (Step::Minus, &product - &wide),
+            (Step::MinusTwice(&flat), &product - &wide - &current * 2.0),
+        ] {
+            let (mut fast, mut narrow) = (before.clone(), before.clone());
+            multiply(&matrix, 0.3, x, step, fast.as_slice_mut().unwrap(), width);
+            for (fast, exact) in fast.iter().zip(&exact) {
+                assert!((f64::from(*fast) - exact).abs() < 1e-5, "{step:?}: {fast} {exact}");
             }
+            let out = narrow.as_slice_mut().unwrap();
+            SparseRows { matrix: &matrix, scale: 0.3, first: 0, x, step, out, width }.run();
+            assert_eq!(narrow, fast, "{step:?}");
         }
-        sums
     }
 }

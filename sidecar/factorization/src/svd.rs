@@ -1,5 +1,5 @@
-//! Truncated singular value decomposition of the sparse matrix, by a restarted block Krylov iteration (Musco and Musco 2015,
-//! "Randomized block Krylov methods for stronger and faster approximate singular value decomposition", NIPS).
+//! Truncated singular value decomposition of the sparse matrix: what is decomposed, when it is done ([`crate::subspace`] has the
+//! sweeps), and the model that comes of it.
 //!
 //! The matrix holds what was observed and 0 elsewhere: weights, where a dislike counts as nothing observed (Cremonesi, Koren
 //! and Turrin 2010, "Performance of recommender algorithms on top-N recommendation tasks", RecSys: PureSVD), if asked divided by
@@ -14,26 +14,18 @@ use rayon::prelude::*;
 use crate::{
     als::{FitError, Side, SweepReport, TASK_ROWS},
     biases::Biases,
-    blocks::{beside, inner, multiply, times},
-    gram::gram,
+    gram::{CHUNKS_MAX, gram},
     interactions::Interactions,
     model::{Model, RatingBiases},
     params::{ValidParams, ValidSvdParams},
     popularity::popularity,
     projection::{Projection, remainder, weight},
-    random::normal,
     row_solver::SolveError,
-    spectrum::Spectrum,
+    subspace::{self, NotFinite, RANK_PRECISION, Subspace},
 };
 
-/// Columns of the block beyond the factors: they keep the last factors from converging slowly.
-const OVERSAMPLING: usize = 8;
-/// A sweep that changes no squared singular value by more than this share is the last.
-const CONVERGED: f64 = 1e-11;
-/// Squared singular values below this share of the greatest are rounding: the matrix has a smaller rank.
-const RANK_PRECISION: f64 = 1e-13;
-/// Directions that keep less than this share of their length beside others are rounding.
-const INDEPENDENT: f64 = 1e-8;
+/// A sweep that adds no more than this share to what the factors explain (‖A‖² less the squared error) is the last.
+const CONVERGED: f64 = 1e-7;
 
 /// Fits the matrix of weights (`ratings` false) or of what averages leave of ratings, on the ambient rayon pool. `progress` is
 /// called after every sweep with the squared error over all cells, and may cancel.
@@ -57,7 +49,8 @@ pub fn fit_svd(
         Some(averages) => remainders(interactions, averages),
     };
     let (values, vectors, sweep) = decompose(&matrix, params, seed, progress)?;
-    let mut item_factors = item_factors(&values, &vectors, params.factors());
+    let mut item_factors = item_factors(&values, &vectors);
+    drop(vectors);
     let gram = gram(item_factors.view());
     if averages.is_none() {
         for (mut row, count) in item_factors.rows_mut().into_iter().zip(&item_counts) {
@@ -115,81 +108,60 @@ fn remainders(interactions: &Interactions, averages: &Biases) -> Interactions {
     interactions.with_values(values)
 }
 
-/// What a fit holds besides interactions and factors, in bytes: f64 blocks by item (three, their images, both side by side, what
-/// they are turned into, and what the allocator keeps of them: 17 by measurement) and by user (an image), the matrix that is decomposed,
-/// and small squares.
+/// What a fit holds besides interactions and factors, in bytes: three f32 blocks, two by item and one by user, and the copies that
+/// turn them; partial sums of squares and some whole ones; the matrix that is decomposed, transposed too.
 pub(crate) fn blocks_bytes(users: u64, items: u64, entries: u64, params: &ValidSvdParams) -> u64 {
-    const BLOCKS_BY_ITEM: u64 = 17;
-    const SQUARES: u64 = 4;
-    let width = (params.factors() + OVERSAMPLING) as u64;
-    let rows = users.saturating_add(items.saturating_mul(BLOCKS_BY_ITEM));
-    let squares = SQUARES * 9 * width * width;
+    const SQUARES: u64 = CHUNKS_MAX as u64 + 8;
+    let width = subspace::width(params.factors()) as u64;
+    let rows = users.saturating_add(items.saturating_mul(2));
+    let blocks = rows.saturating_mul(width).saturating_mul(4);
     // Column and value.
     let matrix = entries.saturating_mul(8);
-    8_u64.saturating_mul(rows.saturating_mul(width).saturating_add(squares)).saturating_add(matrix)
+    blocks.saturating_add(SQUARES * 8 * width * width).saturating_add(matrix)
 }
 
-/// Squared singular values from the greatest, right singular vectors in columns, and the number of sweeps.
+/// Squared singular values from the greatest, right singular vectors in the first columns, and the number of sweeps.
 fn decompose(
     matrix: &Interactions,
     params: &ValidSvdParams,
     seed: u64,
     progress: &mut dyn FnMut(&SweepReport) -> ControlFlow<()>,
-) -> Result<(Vec<f64>, Array2<f64>, u32), FitError> {
-    let transposed = matrix.transpose();
-    let square = |x: &Array2<f64>| multiply(&transposed, &multiply(matrix, x));
-    let (users, items) = (matrix.users(), matrix.items());
-    let width = (params.factors() + OVERSAMPLING).min(users).min(items);
+) -> Result<(Vec<f64>, Array2<f32>, u32), FitError> {
+    let (factors, sweeps) = (params.factors(), params.iterations());
     let total: f64 = matrix.values().iter().map(|value| f64::from(*value) * f64::from(*value)).sum();
-    let start = Array2::from_shape_fn((items, width), |(i, j)| normal(seed, i as u64, j as u64));
-    let basis_of = |sweep| FitError::Basis { side: Side::Item, sweep };
-    let mut x = orthonormal(start, &[]).ok_or_else(|| basis_of(1))?;
-    let mut image = square(&x);
-    let mut values: Vec<f64> = Vec::new();
-    let sweeps = params.iterations();
+    let basis_of = |sweep| move |NotFinite| FitError::Basis { side: Side::Item, sweep };
+    let mut subspace = Subspace::new(matrix, factors, seed).map_err(basis_of(1))?;
+    let mut explained: f64 = 0.0;
     let mut sweep = 0;
     while sweep < sweeps {
         sweep += 1;
-        let second = orthonormal(image.clone(), &[&x]).ok_or_else(|| basis_of(sweep))?;
-        let second_image = square(&second);
-        let third = orthonormal(second_image.clone(), &[&x, &second]).ok_or_else(|| basis_of(sweep))?;
-        let third_image = square(&third);
-        let basis = beside(&[&x, &second, &third]);
-        let images = beside(&[&image, &second_image, &third_image]);
-        let (found, vectors) = eigen(&inner(&basis, &images)).ok_or_else(|| basis_of(sweep))?;
-        let best = vectors.slice_axis(Axis(1), (0..width.min(found.len())).into()).to_owned();
-        let best = best.as_standard_layout().into_owned();
-        (x, image) = (times(&basis, &best), times(&images, &best));
-        let found: Vec<f64> = found.into_iter().take(params.factors().min(best.ncols())).collect();
-        let objective = (total - found.iter().sum::<f64>()).max(0.0);
-        let smallest = RANK_PRECISION * found.first().copied().unwrap_or(0.0);
-        let settled = values.len() == found.len()
-            && found.iter().zip(&values).all(|(new, old)| (new - old).abs() <= CONVERGED * new.abs() + smallest);
-        values = found;
-        if progress(&SweepReport { sweep, sweeps, objective }).is_break() {
+        subspace.sweep().map_err(basis_of(sweep))?;
+        let before = explained;
+        explained = subspace.squares().take(factors).sum();
+        if progress(&SweepReport { sweep, sweeps, objective: (total - explained).max(0.0) }).is_break() {
             return Err(FitError::Cancelled { sweep });
         }
-        if settled {
+        if (explained - before).abs() <= CONVERGED * explained {
             break;
         }
     }
-    Ok((values, x, sweep))
+    Ok((subspace.squares().take(factors).collect(), subspace.into_vectors(), sweep))
 }
 
 /// VΣ, with columns of 0 beyond the rank. A singular vector's sign is arbitrary: its greatest entry is made positive.
-fn item_factors(values: &[f64], vectors: &Array2<f64>, factors: usize) -> Array2<f32> {
+fn item_factors(values: &[f64], vectors: &Array2<f32>) -> Array2<f32> {
     let smallest = RANK_PRECISION * values.first().copied().unwrap_or(0.0);
-    let mut rows = Array2::zeros((vectors.nrows(), factors));
+    let mut rows = Array2::zeros((vectors.nrows(), values.len()));
     for (k, (value, vector)) in values.iter().zip(vectors.columns()).enumerate() {
-        if *value <= smallest || *value <= 0.0 {
+        if *value <= smallest {
             continue;
         }
-        let greatest = vector.iter().fold(0.0_f64, |best, x| if x.abs() > best.abs() { *x } else { best });
+        let greatest = vector.iter().fold(0.0_f32, |best, x| if x.abs() > best.abs() { *x } else { best });
         let scale = value.sqrt() * if greatest < 0.0 { -1.0 } else { 1.0 };
         for (to, from) in rows.column_mut(k).iter_mut().zip(vector) {
             #[expect(clippy::cast_possible_truncation, reason = "factors are stored in f32; overflow is checked")]
             {
-                *to = (scale * from) as f32;
+                *to = (scale * f64::from(*from)) as f32;
             }
         }
     }
@@ -229,50 +201,4 @@ fn project(
         .collect();
     done.into_iter().collect::<Result<(), _>>()?;
     Ok(rows)
-}
-
-/// Orthonormal columns that span what the block adds to the orthonormal `others`; fewer columns if it adds less.
-///
-/// `None` if the numbers overflow.
-fn orthonormal(mut block: Array2<f64>, others: &[&Array2<f64>]) -> Option<Array2<f64>> {
-    // Once leaves rounding of the length before, a second time of what is left; a third is for the columns' own.
-    for pass in 0..3 {
-        let before = lengths(&block);
-        for other in others {
-            let share = inner(other, &block);
-            block -= &times(other, &share);
-        }
-        let after = lengths(&block);
-        let keep: Vec<usize> = (0..block.ncols())
-            .filter(|&j| after[j] > 0.0 && after[j].is_finite() && (pass > 0 || after[j] > 1e-13 * before[j]))
-            .collect();
-        let scaled = Array2::from_shape_fn((block.nrows(), keep.len()), |(i, j)| block[[i, keep[j]]] / after[keep[j]]);
-        if keep.is_empty() {
-            return Some(scaled);
-        }
-        let (values, vectors) = eigen(&inner(&scaled, &scaled))?;
-        let kept = values.iter().take_while(|value| **value > INDEPENDENT * values[0]).count();
-        let turn = Array2::from_shape_fn((keep.len(), kept), |(i, j)| vectors[[i, j]] / values[j].sqrt());
-        block = times(&scaled, &turn);
-    }
-    Some(block)
-}
-
-/// Eigenvalues from the greatest, equal ones in the order found, and eigenvectors in columns.
-fn eigen(matrix: &Array2<f64>) -> Option<(Vec<f64>, Array2<f64>)> {
-    let Spectrum { values, vectors } = Spectrum::of(matrix)?;
-    let mut order: Vec<usize> = (0..values.len()).collect();
-    order.sort_by(|x, y| values[*y].total_cmp(&values[*x]).then(x.cmp(y)));
-    let columns = Array2::from_shape_fn(vectors.dim(), |(i, j)| vectors[[order[j], i]]);
-    Some((order.iter().map(|&i| values[i]).collect(), columns))
-}
-
-fn lengths(block: &Array2<f64>) -> Vec<f64> {
-    let mut squares = vec![0.0; block.ncols()];
-    for row in block.rows() {
-        for (sum, x) in squares.iter_mut().zip(row) {
-            *sum += x * x;
-        }
-    }
-    squares.into_iter().map(f64::sqrt).collect()
 }

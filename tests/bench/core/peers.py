@@ -5,8 +5,11 @@ import time
 import numpy as np
 import scipy.sparse as sp
 from implicit.cpu.als import AlternatingLeastSquares
+from sklearn.decomposition import TruncatedSVD
+from threadpoolctl import threadpool_limits
 
 IMPLICIT = "implicit 0.7.3, CG"
+SKLEARN = "scikit-learn 1.9.1, TruncatedSVD"
 
 
 def implicit_fit(
@@ -20,3 +23,13 @@ def implicit_fit(
     begin = time.perf_counter()
     model.fit(matrix, show_progress=False)
     return time.perf_counter() - begin, model
+
+
+def truncated_svd(matrix: sp.csr_matrix, factors: int, **settings: str | int) -> tuple[float, np.ndarray]:
+    """Seconds of a decomposition, and right singular vectors in columns. BLAS has two threads; scipy's sparse products have one."""
+    model = TruncatedSVD(n_components=factors, random_state=1, **settings)
+    with threadpool_limits(2):
+        begin = time.perf_counter()
+        model.fit(matrix)
+        seconds = time.perf_counter() - begin
+    return seconds, model.components_.T

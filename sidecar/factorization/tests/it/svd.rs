@@ -89,8 +89,10 @@ fn it_is_the_decomposition_of_the_dense_matrix() {
             assert!(i == j || x.abs() < 1e-5 * squares[0], "VᵀV at {i}, {j}: {x}");
         }
     }
+    // The last sweep adds at most 1e-7 to the sum of squares; a vector is off by the root of what its square lacks.
+    let settled = (1e-7 * squares.iter().sum::<f64>()).sqrt();
     let turned = a.t().dot(&u);
-    assert!((turned - &v).iter().all(|x| x.abs() < 1e-4), "Aᵀu = σv");
+    assert!((turned - &v).iter().all(|x| x.abs() < settled), "Aᵀu = σv");
     // The greatest ones: what is left has no greater value, by the power method in f64.
     let rest = &a - &u.dot(&v.t());
     let mut x = ndarray::Array1::from_shape_fn(45, |i| 1.0 + (i % 7) as f64);
@@ -103,7 +105,8 @@ fn it_is_the_decomposition_of_the_dense_matrix() {
     // The reported error is that of the best approximation, over all cells.
     let left: f64 = rest.iter().map(|x| x * x).sum();
     assert!((objectives.last().unwrap() / left - 1.0).abs() < 1e-6, "{objectives:?} {left}");
-    assert!(objectives.is_sorted_by(|x, y| *y <= x * (1.0 + 1e-12)), "{objectives:?}");
+    // Blocks are in f32.
+    assert!(objectives.is_sorted_by(|x, y| *y <= x * (1.0 + 1e-7)), "{objectives:?}");
 }
 
 #[test]
