@@ -79,16 +79,16 @@ pub fn fit_svd(
 
 /// D⁻ᵑ C D⁻ᵑ: weights, each divided by powers of how many entries its user and its item have.
 fn normalized(interactions: &Interactions, item_counts: &[u32], params: &ValidSvdParams) -> Interactions {
+    let of_items: Vec<f64> = item_counts.iter().map(|&count| params.degree_power(count, -1.0)).collect();
     let mut values = Vec::with_capacity(interactions.nnz());
     for user in 0..interactions.users() {
         let (items, weights) = interactions.row(user);
         let liked = weights.iter().filter(|value| **value > 0.0).count();
         let of_user = params.degree_power(u32::try_from(liked).unwrap_or(u32::MAX), -1.0);
         values.extend(items.iter().zip(weights).map(|(item, &value)| {
-            let of_item = params.degree_power(item_counts[*item as usize], -1.0);
             #[expect(clippy::cast_possible_truncation, reason = "no greater than the weight")]
             {
-                (f64::from(weight(value)) * of_user * of_item) as f32
+                (f64::from(weight(value)) * of_user * of_items[*item as usize]) as f32
             }
         }));
     }
@@ -151,20 +151,26 @@ fn decompose(
 /// VΣ, with columns of 0 beyond the rank. A singular vector's sign is arbitrary: its greatest entry is made positive.
 fn item_factors(values: &[f64], vectors: &Array2<f32>) -> Array2<f32> {
     let smallest = RANK_PRECISION * values.first().copied().unwrap_or(0.0);
-    let mut rows = Array2::zeros((vectors.nrows(), values.len()));
-    for (k, (value, vector)) in values.iter().zip(vectors.columns()).enumerate() {
-        if *value <= smallest {
-            continue;
+    let mut greatest = vec![0.0_f32; values.len()];
+    for row in vectors.rows() {
+        for (best, x) in greatest.iter_mut().zip(row) {
+            *best = if x.abs() > best.abs() { *x } else { *best };
         }
-        let greatest = vector.iter().fold(0.0_f32, |best, x| if x.abs() > best.abs() { *x } else { best });
-        let scale = value.sqrt() * if greatest < 0.0 { -1.0 } else { 1.0 };
-        for (to, from) in rows.column_mut(k).iter_mut().zip(vector) {
+    }
+    let lengths = values.iter().map(|value| if *value > smallest { value.sqrt() } else { 0.0 });
+    let scales: Vec<f64> =
+        lengths.zip(greatest).map(|(length, best)| if best < 0.0 { -length } else { length }).collect();
+    let mut rows = Array2::zeros((vectors.nrows(), values.len()));
+    let to = rows.as_slice_mut().expect("just made").par_chunks_mut(values.len());
+    let from = vectors.as_slice().expect("vectors are in standard layout").par_chunks(vectors.ncols());
+    to.zip(from).for_each(|(to, from)| {
+        for ((to, scale), from) in to.iter_mut().zip(&scales).zip(from) {
             #[expect(clippy::cast_possible_truncation, reason = "factors are stored in f32; overflow is checked")]
             {
                 *to = (scale * f64::from(*from)) as f32;
             }
         }
-    }
+    });
     rows
 }
 
