@@ -97,7 +97,7 @@ impl ServingModel {
             (RatingScale { mean, deviation, low, high }, users, items)
         });
         let parts = (snapshot.user_factors(), snapshot.item_factors(), snapshot.gram());
-        let mean_share = snapshot.metadata().mean_share.unwrap_or(1.0);
+        let mean_share = snapshot.metadata().mean_share;
         Scorer::new(parts, Degrees { item_counts: snapshot.item_counts(), mean_share }, ratings, &self.params)
     }
 

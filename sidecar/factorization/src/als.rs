@@ -135,12 +135,12 @@ pub fn fit_als(
             return Err(FitError::Cancelled { sweep });
         }
     }
-    let (item_counts, mean_share) = degrees.unwrap_or((Vec::new(), 1.0));
+    let (item_counts, mean_share) = degrees.unzip();
     Ok(Model {
         user_factors: without_padding(users, f),
         item_factors: without_padding(items, f),
         gram: item_gram,
-        item_counts,
+        item_counts: item_counts.unwrap_or_default(),
         mean_share,
         ratings: None,
         params: ValidParams::Als(*params),

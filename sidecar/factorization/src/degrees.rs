@@ -10,8 +10,8 @@ pub(crate) const DEGREE_SMOOTHING: f64 = 10.0;
 pub struct Degrees<'a> {
     /// How many users chose each item.
     pub item_counts: &'a [u32],
-    /// Mean share of the training data's weights.
-    pub mean_share: f64,
+    /// Mean share of the training data's weights, where they have shares.
+    pub mean_share: Option<f64>,
 }
 
 /// The weights that implicit ALS fits: those given, each times its share over the mean of all shares, which comes along.
@@ -41,6 +41,7 @@ pub(crate) fn shared_weights(
 /// The weights of a row that may be nobody's of the training data, as [`shared_weights`] has them. Items are known to be there.
 pub(crate) fn shared_row(items: &[u32], weights: &[f32], degrees: Degrees<'_>, params: &ValidAlsParams) -> Vec<f32> {
     let Degrees { item_counts, mean_share } = degrees;
+    let mean_share = mean_share.unwrap_or(1.0);
     let of_user = params.degree_share(likes(weights));
     let share = |item: u32| of_user * params.degree_share(item_counts[item as usize]);
     items.iter().zip(weights).map(|(&item, &weight)| shared(weight, share(item), mean_share)).collect()

@@ -64,7 +64,7 @@ pub fn fit_explicit_als(
         user_factors: users.factors,
         item_factors: items.factors,
         item_counts: Vec::new(),
-        mean_share: 1.0,
+        mean_share: None,
         ratings: Some(RatingBiases { scale, users: users.biases, items: items.biases }),
         params: ValidParams::ExplicitAls(*params),
     })

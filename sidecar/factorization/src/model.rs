@@ -18,8 +18,8 @@ pub struct Model {
     /// How many users chose each item, where folding in needs it: for SVD of weights, and for ALS with a degree exponent.
     /// Else empty.
     pub item_counts: Vec<u32>,
-    /// Mean share of the weights that were fitted, for ALS with a degree exponent. Else 1.
-    pub mean_share: f64,
+    /// Mean share of the weights that were fitted, for ALS with a degree exponent.
+    pub mean_share: Option<f64>,
     /// Scale and biases of a model of ratings.
     pub ratings: Option<RatingBiases>,
     /// What it was fitted with.

@@ -71,7 +71,7 @@ pub fn fit_svd(
         item_factors,
         gram,
         item_counts: if averages.is_none() { item_counts } else { Vec::new() },
-        mean_share: 1.0,
+        mean_share: None,
         ratings: averages.map(|Biases { scale, user, item }| RatingBiases { scale, users: user, items: item }),
         params: ValidParams::Svd(*params),
     })

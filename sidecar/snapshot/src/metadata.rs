@@ -8,11 +8,14 @@ pub const FORMAT_VERSION: u64 = 1;
 /// The version that it writes for models of ratings: a reader that knows no biases must not answer without them.
 pub const FORMAT_VERSION_WITH_BIASES: u64 = 2;
 
+/// The version that it writes for models of shared weights: a reader that knows no shares must not fold users in without them.
+pub const FORMAT_VERSION_WITH_SHARES: u64 = 3;
+
 /// What the file holds. No time, host, path or thread: equal models have equal metadata.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Metadata {
-    /// [`FORMAT_VERSION`], or [`FORMAT_VERSION_WITH_BIASES`] when there are `ratings`.
+    /// As [`Metadata::version`] says.
     pub format_version: u64,
     /// What was fitted, with its parameters: folding a user in needs them.
     pub algorithm: Algorithm,
@@ -28,12 +31,23 @@ pub struct Metadata {
     pub factors: u64,
     /// Length of `seen.items`.
     pub interactions: u64,
-    /// Mean share of the weights that were fitted; present if `algorithm` is ALS with a degree exponent, and above 0.
+    /// Mean share of the weights that were fitted; present if and only if `algorithm` is ALS with a degree exponent; above 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean_share: Option<f64>,
     /// The scale of the ratings; present if and only if there are biases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ratings: Option<Scale>,
+}
+
+impl Metadata {
+    /// The version of a file with such contents.
+    pub fn version(ratings: Option<&Scale>, mean_share: Option<f64>) -> u64 {
+        match (ratings, mean_share) {
+            (None, None) => FORMAT_VERSION,
+            (Some(_), _) => FORMAT_VERSION_WITH_BIASES,
+            (None, Some(_)) => FORMAT_VERSION_WITH_SHARES,
+        }
+    }
 }
 
 /// What explicit ratings have in common. Finite; `low <= mean <= high`, and `deviation` is above 0.

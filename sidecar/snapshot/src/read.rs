@@ -12,7 +12,7 @@ use crate::{
     check,
     container::{Container, Dtype},
     error::SnapshotError,
-    metadata::{FORMAT_VERSION, FORMAT_VERSION_WITH_BIASES, Metadata, Scale},
+    metadata::{FORMAT_VERSION, FORMAT_VERSION_WITH_SHARES, Metadata, Scale},
     strings::string_at,
 };
 
@@ -290,7 +290,7 @@ fn parse_metadata(text: &str) -> Result<Metadata, SnapshotError> {
     }
     let unreadable = |error: serde_json::Error| SnapshotError::NotASnapshot(format!("metadata: {error}"));
     let Version { format_version } = serde_json::from_str(text).map_err(unreadable)?;
-    if ![FORMAT_VERSION, FORMAT_VERSION_WITH_BIASES].contains(&format_version) {
+    if !(FORMAT_VERSION..=FORMAT_VERSION_WITH_SHARES).contains(&format_version) {
         return Err(SnapshotError::UnknownVersion { found: format_version });
     }
     serde_json::from_str(text).map_err(unreadable)
@@ -298,10 +298,23 @@ fn parse_metadata(text: &str) -> Result<Metadata, SnapshotError> {
 
 impl Tensors {
     fn find(container: &Container, metadata: &Metadata) -> Result<Self, SnapshotError> {
-        let Metadata { format_version, algorithm: _, signal: _, seed: _, users, items, factors, interactions, ratings } =
-            *metadata;
-        if ratings.is_some() != (format_version == FORMAT_VERSION_WITH_BIASES) {
-            return Err(SnapshotError::corrupt("metadata", "ratings and version do not go together"));
+        let Metadata {
+            format_version,
+            algorithm: _,
+            signal: _,
+            seed: _,
+            users,
+            items,
+            factors,
+            interactions,
+            mean_share,
+            ratings,
+        } = *metadata;
+        if format_version != Metadata::version(ratings.as_ref(), mean_share) {
+            return Err(SnapshotError::corrupt("metadata", "ratings or shares do not go together with the version"));
+        }
+        if mean_share.is_some_and(|share| !(share > 0.0 && share.is_finite())) {
+            return Err(SnapshotError::corrupt("metadata", "the mean share of weights is not above 0"));
         }
         if users > u64::from(u32::MAX) || items > u64::from(u32::MAX) {
             return Err(SnapshotError::corrupt("metadata", "more users or items than a 32-bit row number counts"));

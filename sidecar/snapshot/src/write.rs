@@ -8,7 +8,7 @@ use sidecar_contract::{Digest, canonical_json};
 use crate::{
     container::{self, Dtype, Planned},
     error::SnapshotError,
-    metadata::{FORMAT_VERSION, FORMAT_VERSION_WITH_BIASES},
+    metadata::Metadata,
     parts::ModelParts,
     strings::StringTable,
 };
@@ -146,7 +146,7 @@ fn check_sizes(parts: &ModelParts<'_>) -> Result<(), SnapshotError> {
     expect("item_factors", parts.item_factors.ncols(), meta.factors)?;
     expect("gram", parts.gram.nrows(), meta.factors)?;
     expect("gram", parts.gram.ncols(), meta.factors)?;
-    let version = if parts.biases.is_some() { FORMAT_VERSION_WITH_BIASES } else { FORMAT_VERSION };
+    let version = Metadata::version(meta.ratings.as_ref(), meta.mean_share);
     if meta.format_version != version || meta.ratings.is_some() != parts.biases.is_some() {
         return Err(SnapshotError::corrupt(
             "metadata",

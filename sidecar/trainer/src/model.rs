@@ -13,7 +13,7 @@ use factorization::{
     Entry, FitError, Interactions, Model, RatingScale, SweepReport, ValidParams, fit_als, fit_explicit_als, fit_svd,
     popularity,
 };
-use model_snapshot::{Biases, FORMAT_VERSION, FORMAT_VERSION_WITH_BIASES, Metadata, ModelParts, Scale, Seen, Snapshot};
+use model_snapshot::{Biases, Metadata, ModelParts, Scale, Seen, Snapshot};
 use sidecar_contract::{Algorithm, Metrics, RunOutcome, Signal, TrainingConfig, Trial};
 
 use crate::{
@@ -244,8 +244,12 @@ fn write(
     let Data { interactions: merged, attributes } = data;
     let ratings = model.ratings.as_ref();
     let (item_counts, popular_items) = popularity(&likes(all, ratings.map(|ratings| &ratings.scale)));
+    let scale = ratings.map(|ratings| {
+        let RatingScale { mean, deviation, low, high } = ratings.scale;
+        Scale { mean, deviation, low, high }
+    });
     let metadata = Metadata {
-        format_version: if ratings.is_some() { FORMAT_VERSION_WITH_BIASES } else { FORMAT_VERSION },
+        format_version: Metadata::version(scale.as_ref(), model.mean_share),
         algorithm: config.algorithm.clone(),
         signal: config.signal,
         seed: config.seed,
@@ -253,11 +257,8 @@ fn write(
         items: merged.item_ids.len() as u64,
         factors: model.gram.nrows() as u64,
         interactions: merged.items.len() as u64,
-        mean_share: (model.mean_share != 1.0).then_some(model.mean_share),
-        ratings: ratings.map(|ratings| {
-            let RatingScale { mean, deviation, low, high } = ratings.scale;
-            Scale { mean, deviation, low, high }
-        }),
+        mean_share: model.mean_share,
+        ratings: scale,
     };
     #[allow(clippy::float_cmp, reason = "exactly 1 is what a row without a rating weighs")]
     let weighted = merged.weights.iter().any(|weight| *weight != 1.0);

@@ -40,6 +40,7 @@ impl Model {
                 items: items as u64,
                 factors: factors as u64,
                 interactions: interactions as u64,
+                mean_share: None,
                 ratings: None,
             },
             user_factors: matrix(users, 0.25),
