@@ -65,6 +65,7 @@
 //!
 //! The matrix of weights (dislikes and what was not observed are 0), or of what averages leave of ratings, is A ≈ UΣVᵀ with as
 //! many singular values as factors; U are the user factors and VΣ the item factors. A user's row is a projection: u = Σ⁻²(VΣ)ᵀa.
+//! Sweeps work in f32: squared values are good to about 1e-7 of the greatest, and those below 1e-12 of it count as 0.
 //!
 //! With a degree exponent η weights C are decomposed as D⁻ᵑ C D⁻ᵑ ≈ UΣVᵀ, with the degrees of users and of items on the
 //! diagonals D: how many likes they have, and 10 more. Factors stand for C again: DᵑU of users and DᵑVΣ of items. A user's own

@@ -1,6 +1,6 @@
 //! How much memory a fit takes, before it is tried.
 
-use crate::{descent::padded, gram::CHUNKS_MAX, params::ValidParams, rotate::TASK_ROWS, row_solver::Scratch, svd};
+use crate::{descent::padded, gram::CHUNKS_MAX, params::ValidParams, rotate::TASK_ROWS, row_solver::Scratch, subspace};
 
 /// Bytes of an entry in one compressed orientation: column and value.
 const ENTRY_BYTES: u64 = 8;
@@ -30,14 +30,22 @@ pub fn memory_forecast_bytes(users: u64, items: u64, entries: u64, threads: u64,
     let factors = rows.saturating_mul(width + copy).saturating_mul(FACTOR_BYTES);
     // Each thread's equations, or its rows that are turned; a partial Gram matrix for each chunk of rows, and its eigenvectors.
     let scratch = threads.saturating_mul(Scratch::bytes(order).max(TASK_BYTES_EACH_COLUMN * order) as u64);
+    let (dense, width) = match params {
+        ValidParams::Svd(_) => {
+            // One of the blocks becomes the factors, once the others are gone.
+            let width = subspace::width(params.factors()) as u64;
+            let blocks = subspace::blocks_bytes(users, items, width);
+            (blocks.max(factors.saturating_add(items.saturating_mul(width * FACTOR_BYTES))), width)
+        }
+        ValidParams::Als(_) | ValidParams::ExplicitAls(_) => (factors, width),
+    };
     let squares = (CHUNKS_MAX as u64 + SQUARES) * 8 * width * width;
-    let blocks = match params {
-        ValidParams::Svd(params) => svd::blocks_bytes(users, items, entries, params),
-        // The weights that are fitted, beside those given.
+    let shared_weights = match params {
         ValidParams::Als(params) if params.has_degrees() => {
             entries.saturating_mul(ENTRY_BYTES).saturating_add(rows.saturating_mul(8))
         }
-        ValidParams::Als(_) | ValidParams::ExplicitAls(_) => 0,
+        ValidParams::Als(_) | ValidParams::ExplicitAls(_) | ValidParams::Svd(_) => 0,
     };
-    sparse.saturating_add(blocks).saturating_add(factors).saturating_add(scratch).saturating_add(squares)
+    let sparse = sparse.saturating_add(shared_weights);
+    sparse.saturating_add(dense).saturating_add(scratch).saturating_add(squares)
 }

@@ -11,7 +11,7 @@
 //!
 //! The defaults are Rendle et al.'s for MovieLens-20M. λ and α₀ may not both be 0: a row without entries would be free.
 //!
-//! Truncated SVD has factors, iterations (at most so many; 10 by default) and η (0..=1, by default 0: weights as they are).
+//! Truncated SVD has factors, iterations (at most so many, 10 by default; it ends once a sweep adds no more than 1e-7 to what the factors explain) and η (0..=1, by default 0: weights as they are).
 //!
 //! Explicit ALS has no α₀; its λ is 0.1 by default and must be above 0. It is relative to the ratings' spread, so that it
 //! means the same for stars and for percent.
@@ -119,7 +119,7 @@ impl Default for ExplicitAlsParams {
 pub struct SvdParams {
     /// Length of a row: singular values that are kept.
     pub factors: u32,
-    /// Most sweeps; it ends earlier once nothing changes.
+    /// Most sweeps; it ends once one adds no more than 1e-7 to what the factors explain.
     pub iterations: u32,
     /// η: by which power of its user's and of its item's degree a weight is divided. 0 for ratings.
     pub degree_exponent: f64,

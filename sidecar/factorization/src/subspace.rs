@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Fewest columns of the block beyond those asked for: they keep the last of those from converging slowly.
-const OVERSAMPLING: usize = 16;
+const OVERSAMPLING: usize = 32;
 /// Greatest degree of a sweep's polynomial.
 const DEGREE_MAX: u32 = 4;
 /// How much more than the least direction the polynomial may grow the greatest: times the rounding of f32, this is what the columns
@@ -35,6 +35,11 @@ const INDEPENDENT: f64 = 1e-10;
 /// Columns of the block for so many singular values.
 pub(crate) const fn width(values: usize) -> usize {
     padded(values + OVERSAMPLING)
+}
+
+/// Bytes of the blocks: two by item and one by user.
+pub(crate) fn blocks_bytes(users: u64, items: u64, width: u64) -> u64 {
+    users.saturating_add(items.saturating_mul(2)).saturating_mul(width * 4)
 }
 
 /// A block of approximate right singular vectors, and its image.
@@ -53,6 +58,8 @@ pub(crate) struct Subspace<'a> {
     image: Vec<f32>,
     /// Squared singular values of the scaled matrix, from the greatest.
     squares: Vec<f64>,
+    /// No square is much greater: ‖A‖² at first, since a random block says little of the greatest; then what it has found.
+    bound: f64,
 }
 
 /// Numbers that are not finite.
@@ -73,15 +80,17 @@ impl<'a> Subspace<'a> {
                 }
             }
         });
+        let scale = if greatest > 0.0 { 1.0 / f64::from(greatest) } else { 1.0 };
         let mut start = Self {
             matrix,
             transposed: matrix.transpose(),
-            scale: if greatest > 0.0 { 1.0 / f64::from(greatest) } else { 1.0 },
+            scale,
             width,
             other: vec![0.0; x.len()],
             x,
             image: vec![0.0; matrix.users() * width],
             squares: Vec::new(),
+            bound: matrix.values().iter().map(|value| (f64::from(*value) * scale).powi(2)).sum(),
         };
         start.take_best()?;
         Ok(start)
@@ -99,21 +108,23 @@ impl<'a> Subspace<'a> {
 
     /// A sweep: X ← T(2AᵀA/b − 1) X with a polynomial T of Chebyshev, and b the least value so far; then the best.
     pub(crate) fn sweep(&mut self) -> Result<(), NotFinite> {
-        let Self { matrix, transposed, scale, width, x, other, image, squares } = self;
+        let Self { matrix, transposed, scale, width, x, other, image, squares, bound } = self;
         let (scale, width) = (*scale, *width);
         let greatest = squares.first().copied().unwrap_or(0.0);
         let least = squares.last().copied().unwrap_or(0.0).max(RANK_PRECISION * greatest);
         if least > 0.0 {
             other.copy_from_slice(x);
             multiply(transposed, 2.0 * scale / least, image, Step::Minus, other, width);
-            for _ in 1..degree(greatest / least) {
+            for _ in 1..degree(*bound / least) {
                 multiply(matrix, scale, other, Step::Product, image, width);
                 multiply(transposed, 4.0 * scale / least, image, Step::MinusTwice(other), x, width);
                 std::mem::swap(x, other);
             }
             std::mem::swap(x, other);
         }
-        self.take_best()
+        self.take_best()?;
+        self.bound = self.squares.first().copied().unwrap_or(0.0);
+        Ok(())
     }
 
     /// Rayleigh and Ritz: makes X orthonormal and its image orthogonal, from the longest column on.

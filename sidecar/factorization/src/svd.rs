@@ -14,14 +14,14 @@ use rayon::prelude::*;
 use crate::{
     als::{FitError, Side, SweepReport, TASK_ROWS},
     biases::Biases,
-    gram::{CHUNKS_MAX, gram},
+    gram::gram,
     interactions::Interactions,
     model::{Model, RatingBiases},
     params::{ValidParams, ValidSvdParams},
     popularity::popularity,
     projection::{Projection, remainder, weight},
     row_solver::SolveError,
-    subspace::{self, NotFinite, RANK_PRECISION, Subspace},
+    subspace::{NotFinite, RANK_PRECISION, Subspace},
 };
 
 /// A sweep that adds no more than this share to what the factors explain (‖A‖² less the squared error) is the last.
@@ -106,18 +106,6 @@ fn remainders(interactions: &Interactions, averages: &Biases) -> Interactions {
         );
     }
     interactions.with_values(values)
-}
-
-/// What a fit holds besides interactions and factors, in bytes: three f32 blocks, two by item and one by user, and the copies that
-/// turn them; partial sums of squares and some whole ones; the matrix that is decomposed, transposed too.
-pub(crate) fn blocks_bytes(users: u64, items: u64, entries: u64, params: &ValidSvdParams) -> u64 {
-    const SQUARES: u64 = CHUNKS_MAX as u64 + 8;
-    let width = subspace::width(params.factors()) as u64;
-    let rows = users.saturating_add(items.saturating_mul(2));
-    let blocks = rows.saturating_mul(width).saturating_mul(4);
-    // Column and value.
-    let matrix = entries.saturating_mul(8);
-    blocks.saturating_add(SQUARES * 8 * width * width).saturating_add(matrix)
 }
 
 /// Squared singular values from the greatest, right singular vectors in the first columns, and the number of sweeps.
