@@ -28,6 +28,8 @@ pub enum Command {
     Evaluate(DataArgs),
     /// Search for better parameters, and measure the best on a tenth of the rows.
     Tune(TuneArgs),
+    /// Look at a file of rows: print a Recommender for it, and on standard error what the data is like.
+    Suggest(SuggestArgs),
     /// Print recommendations from a model file.
     Recommend(RecommendArgs),
 }
@@ -136,6 +138,49 @@ pub struct TuneArgs {
     /// Seconds after which no new fit begins.
     #[arg(long, default_value_t = 1200)]
     pub budget: u64,
+}
+
+/// `suggest`.
+#[derive(Debug, Args)]
+pub struct SuggestArgs {
+    /// csv, tsv, jsonl or Parquet, compressed with gzip or zstd or not; or a directory of such files.
+    pub data: PathBuf,
+    /// Column of the user id, by name, or by number from 0.
+    #[arg(long, value_name = "COLUMN")]
+    pub user: Option<String>,
+    /// Column of the item id.
+    #[arg(long, value_name = "COLUMN")]
+    pub item: Option<String>,
+    /// Column of the rating or weight.
+    #[arg(long, value_name = "COLUMN")]
+    pub rating: Option<String>,
+    /// Column of the time.
+    #[arg(long, value_name = "COLUMN")]
+    pub timestamp: Option<String>,
+    /// What a row means: implicit (something happened) or explicit (the rating is an opinion).
+    #[arg(long, value_enum)]
+    pub signal: Option<SignalArg>,
+    /// What stands between fields.
+    #[arg(long, value_name = "CHARACTER")]
+    pub delimiter: Option<char>,
+    /// Whether the first line names the columns.
+    #[arg(long, value_name = "true|false")]
+    pub header: Option<bool>,
+    /// Name of the Recommender; without it that of the file.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Where a cluster finds the data: s3://BUCKET/KEY (gs://, az://, https://), claim:NAME/PATH or configmap:NAME/KEY.
+    #[arg(long, value_name = "PLACE")]
+    pub source: Option<String>,
+    /// Table of items, for titles and availability.
+    #[arg(long, value_name = "FILE")]
+    pub items: Option<PathBuf>,
+    /// Where a cluster finds the item table, as for --source.
+    #[arg(long, value_name = "PLACE", requires = "items")]
+    pub items_source: Option<String>,
+    /// Rows to look at, at most; about 60 bytes of memory each.
+    #[arg(long, default_value_t = crate::limits::ROWS_SUGGESTED_BY_MAX, value_parser = clap::value_parser!(u64).range(1000..))]
+    pub rows: u64,
 }
 
 /// `serve`.

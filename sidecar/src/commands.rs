@@ -3,6 +3,7 @@
 pub mod evaluate;
 pub mod recommend;
 pub mod serve;
+pub mod suggest;
 pub mod train;
 pub mod tune;
 

@@ -25,4 +25,5 @@ pub mod metrics;
 pub mod model;
 pub mod open_files;
 pub mod server;
+pub mod suggest;
 pub mod telemetry;

@@ -84,5 +84,7 @@ pub const LOAD_RETRY_MIN: Duration = Duration::from_secs(1);
 pub const LOAD_RETRY_MAX: Duration = Duration::from_secs(30);
 /// Memory that stays free beside a snapshot, in bytes: for [`TRANSFER_BYTES_MAX`] and the rest of the process.
 pub const HEADROOM_RESERVE_BYTES: u64 = 32 << 20;
+/// Rows that `suggest` looks at when the command line does not say.
+pub const ROWS_SUGGESTED_BY_MAX: u64 = 10_000_000;
 /// Answers that warm a model up before it serves.
 pub const WARM_UP_ANSWERS: u32 = 8;

@@ -24,13 +24,16 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<sidecar_contract::ExitCode> {
-    telemetry::init(&cli.log)?;
+    // What `suggest` says on standard error is a page for a person.
+    let is_page = matches!(cli.command, Command::Suggest(_)) && cli.log == "info";
+    telemetry::init(if is_page { "warn" } else { &cli.log })?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(HTTP_THREADS).enable_all().build()?;
     let done = runtime.block_on(async {
         match cli.command {
             Command::Train(args) => commands::train::run(args).await,
             Command::Serve(args) => commands::serve::run(args).await.map(|()| sidecar_contract::ExitCode::Done),
             Command::Evaluate(args) => Ok(commands::evaluate::run(args).await),
+            Command::Suggest(args) => commands::suggest::run(args).await,
             Command::Tune(args) => Ok(commands::tune::run(args).await),
             Command::Recommend(args) => commands::recommend::run(args).map(|()| sidecar_contract::ExitCode::Done),
         }

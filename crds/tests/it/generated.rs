@@ -115,6 +115,32 @@ fn the_examples_are_recommenders() {
     assert!(seen >= 5, "{seen}");
 }
 
+/// What `recmesh-sidecar suggest` writes; the sidecar's own test keeps these files true, and a real API server takes them, too.
+#[test]
+fn what_the_sidecar_suggests_has_known_fields_only() {
+    fn visit(place: &str, node: &Value, schema: &Value) {
+        for (name, child) in node.as_object().into_iter().flatten() {
+            let place = format!("{place}.{name}");
+            let properties = &schema["properties"];
+            // Quantities are by names of any kind.
+            let known = if properties.is_object() { &properties[name] } else { &schema["additionalProperties"] };
+            assert!(known.is_object(), "{place} is not in the definition");
+            visit(&place, child, known);
+        }
+    }
+    let crd = serde_json::to_value(crd()).unwrap();
+    let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+    let suggested = files(&package().join("tests/suggested"));
+    assert_eq!(suggested.len(), 3);
+    for file in suggested {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let parsed: Recommender = serde_yaml_ng::from_str(&text).unwrap();
+        assert!(parsed.spec.chosen_algorithm().is_some(), "{}", file.display());
+        let document: Value = serde_yaml_ng::from_str(&text).unwrap();
+        visit("spec", &document["spec"], schema);
+    }
+}
+
 const BAD_RESOURCES: &str = "# Bad resources
 
 What the API server refuses when a `Recommender` is applied, and what it says: status 422, reason `Invalid`, with the path of the

@@ -51,7 +51,8 @@ fn bad_resources_are_refused_with_a_sentence(api: &ApiServer) {
 }
 
 fn examples_are_accepted(api: &ApiServer) {
-    for file in files(&package().join("examples")) {
+    let suggested = files(&package().join("tests/suggested"));
+    for file in files(&package().join("examples")).into_iter().chain(suggested) {
         let namespace = format!("example-{}", file.file_stem().unwrap().to_str().unwrap());
         api.kubectl(&["create", "namespace", &namespace]).unwrap();
         // With the strictest pod security, and nothing that the API server does not know.

@@ -16,4 +16,5 @@ mod python; // the public safetensors package and numpy
 mod ratings;
 mod run_page;
 mod sockets; // hostile and broken clients
+mod suggest; // a resource for a file
 mod swaps; // one revision an answer // a model of ratings: its scores, and what it asks for

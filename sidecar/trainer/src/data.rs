@@ -6,6 +6,7 @@ use sidecar_contract::{Digest, RowCounts, TrainingConfig, canonical_json};
 
 use crate::{
     failure::Stop,
+    head::read_head,
     interactions::{InteractionReader, RawInteractions},
     items_table::{ItemAttributes, ItemsReader},
     limits::Limits,
@@ -37,6 +38,11 @@ pub(crate) struct Stats {
 }
 
 impl Stats {
+    /// Of the item table.
+    pub(crate) fn items(&self) -> Option<&Stat> {
+        self.items.as_ref()
+    }
+
     /// Changes when any source changes.
     pub(crate) fn version(&self) -> Digest {
         let items = self.items.as_ref().map(|items| &items.version);
@@ -101,7 +107,7 @@ impl<'a> Sources<'a> {
         progress: &dyn Progress,
         counts: &mut RowCounts,
     ) -> Result<Data, Stop> {
-        let raw = self.read_interactions(&before.rows, limits, progress, counts)?;
+        let (raw, _) = self.read_rows(before, limits, u64::MAX, progress, counts)?;
         progress.event(&Event::RowsDone {
             read: raw.counts.read,
             kept: raw.counts.kept,
@@ -119,25 +125,29 @@ impl<'a> Sources<'a> {
         Ok(Data { interactions, attributes })
     }
 
-    fn read_interactions(
+    /// Reads at most so many rows, and says which share of the source that was.
+    pub(crate) fn read_rows(
         &self,
-        stat: &Stat,
+        stats: &Stats,
         limits: Limits,
+        rows_max: u64,
         progress: &dyn Progress,
         counts: &mut RowCounts,
-    ) -> Result<RawInteractions, Stop> {
+    ) -> Result<(RawInteractions, f64), Stop> {
         progress.event(&Event::Step(Step::Read));
+        let stat = &stats.rows;
         let mut reader = InteractionReader::new(&self.rows.described_as, &self.config.columns, limits);
-        let read = read_all(&self.rows, stat, self.rows_form, &mut reader, &|reader: &InteractionReader<'_>, bytes| {
+        let heard = |reader: &InteractionReader<'_>, bytes| {
             let (read, kept, dropped) = reader.progress();
             progress.event(&Event::Rows { read, kept, dropped, bytes, bytes_total: stat.size_bytes });
-        });
+        };
+        let read = read_head(&self.rows, stat, self.rows_form, &mut reader, rows_max, &heard);
         *counts = reader.counts();
-        read?;
-        reader.finish()
+        let share = read?;
+        Ok((reader.finish()?, share))
     }
 
-    fn read_items(&self, stat: Option<&Stat>, interactions: &Merged) -> Result<ItemAttributes, Stop> {
+    pub(crate) fn read_items(&self, stat: Option<&Stat>, interactions: &Merged) -> Result<ItemAttributes, Stop> {
         let (Some((source, form)), Some(config), Some(stat)) = (&self.items, &self.config.items, stat) else {
             return Ok(ItemAttributes::default());
         };

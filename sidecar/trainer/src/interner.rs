@@ -17,6 +17,11 @@ pub(crate) struct Sorted {
 }
 
 impl Interner {
+    /// How many they are.
+    pub(crate) fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
     /// The provisional number of an id; `None` when it is new and `max` ids are known.
     pub(crate) fn number(&mut self, id: &str, max: u32) -> Option<u32> {
         if let Some(number) = self.numbers.get(id) {

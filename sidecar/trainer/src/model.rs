@@ -24,6 +24,8 @@ use crate::{
 };
 
 pub(crate) use check::check;
+pub(crate) use measure::measurable_users;
+pub use memory::forecast as memory_forecast;
 pub use model_snapshot::Written;
 
 /// A trained model in a file.

@@ -30,6 +30,8 @@ pub(crate) enum Role {
     Text,
     /// Yes or no.
     Flag,
+    /// Whatever there is: nothing is refused, and what no cell can hold is null.
+    Any,
 }
 
 /// A column that a taker asks for.
@@ -62,6 +64,8 @@ pub(crate) enum Cell<'a> {
 
 /// Takes the rows of a table's files, one after the other.
 pub(crate) trait Taker {
+    /// The columns of a file, before any is asked for: who looks around may choose by them.
+    fn columns(&mut self, _: &header::Kind) {}
     /// At most [`WANTED_MAX`] columns; cells come in this order.
     fn wanted(&self) -> &[Wanted];
     /// A file (of several, perhaps) begins, and has these of the wanted columns.

@@ -18,6 +18,11 @@ pub(crate) fn parse_micros(text: &str) -> Option<i64> {
     chrono::DateTime::parse_from_rfc3339(text).ok().map(|time| time.timestamp_micros())
 }
 
+/// The day of a moment, as `2000-12-31`; empty where the calendar ends.
+pub fn day(micros: i64) -> String {
+    chrono::DateTime::from_timestamp_micros(micros).map(|time| time.date_naive().to_string()).unwrap_or_default()
+}
+
 /// Whole seconds since 1970.
 pub(crate) fn micros_of_seconds(seconds: i64) -> Option<i64> {
     (seconds.unsigned_abs() <= WHOLE_SECONDS_ABS_MAX).then(|| seconds * 1_000_000)

@@ -5,7 +5,9 @@
 //! the past.
 
 use factorization::{Interactions, Lift, Model, ValidParams, split};
-use sidecar_contract::{Against, Incumbent, Interval, Measurement, Metrics, Signal, SplitKind, TrainingConfig};
+use sidecar_contract::{
+    Against, EvaluationConfig, Incumbent, Interval, Measurement, Metrics, Signal, SplitKind, TrainingConfig,
+};
 
 use super::{
     fit, interactions,
@@ -70,6 +72,15 @@ pub(super) fn parts(
         is_free(already, position) && is_in(kept, position) && is_in(&of_known, position)
     })?;
     Ok((test.nnz() > 0).then_some(Parts { training, test }))
+}
+
+/// Users whom a split of this kind leaves something to learn from and something to measure on.
+pub(crate) fn measurable_users(config: &TrainingConfig, merged: &Merged, kind: SplitKind) -> Result<u64, Stop> {
+    let evaluation = EvaluationConfig { split: Some(kind), ..config.evaluation.clone() };
+    let config = TrainingConfig { evaluation, ..config.clone() };
+    let Some(kept) = kept_for_measuring(&config, merged, None)? else { return Ok(0) };
+    let test = parts(&config, merged, &kept, None)?.map(|Parts { training: _, test }| test);
+    Ok(test.map_or(0, |test| (0..test.users()).filter(|user| !test.row(*user).1.is_empty()).count() as u64))
 }
 
 fn is_free(already: Option<&[bool]>, position: usize) -> bool {

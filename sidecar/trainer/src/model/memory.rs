@@ -1,15 +1,36 @@
 //! Whether the fit will fit: a forecast against the container's memory limit, before hours are spent.
 
 use factorization::{ValidParams, memory_forecast_bytes};
+use sidecar_contract::TrainingConfig;
 
 use crate::{
     failure::{FailureReason, Stop},
     merge::Merged,
+    profile::Profile,
 };
 
 /// Where the limit stands: control groups version 2, then version 1.
 const LIMIT_FILES: [&str; 2] = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
 const MEBIBYTE: u64 = 1 << 20;
+
+/// Bytes of a row as it is read (with a time) and as it is sorted.
+const ROW_BYTES: u64 = 20 + 16;
+/// Bytes of a merged pair.
+const PAIR_BYTES: u64 = 16;
+/// Bytes of an id beside its text: in the map that numbers it, on the heap, and in the sorted table.
+const ID_BYTES: u64 = 96;
+/// Bytes of the process before it reads anything.
+const PROCESS_BYTES: u64 = 32 * MEBIBYTE;
+
+/// What a run takes at its peak, in bytes, for data that comes to this much.
+pub fn forecast(config: &TrainingConfig, data: &Profile, threads: u64) -> Result<u64, Stop> {
+    let params = super::check(config)?;
+    let (users, items, pairs) = (data.users(), data.items(), data.pairs());
+    let ids = (users + items) * ID_BYTES + 2 * data.id_bytes;
+    let reading = data.rows.kept * ROW_BYTES + pairs * PAIR_BYTES;
+    let fitting = pairs * PAIR_BYTES + memory_forecast_bytes(users, items, pairs, threads, &params);
+    Ok(PROCESS_BYTES + ids + reading.max(fitting))
+}
 
 /// Refuses a fit that the container's limit would kill; the message holds the number to set.
 pub(super) fn check(interactions: &Merged, params: &ValidParams) -> Result<(), Stop> {

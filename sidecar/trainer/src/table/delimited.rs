@@ -86,10 +86,11 @@ fn take(
     taker.row(&cells)
 }
 
-fn found(described_as: &str, csv: &Csv, first: Record<'_>, taker: &dyn Taker) -> Result<Layout, Stop> {
+fn found(described_as: &str, csv: &Csv, first: Record<'_>, taker: &mut dyn Taker) -> Result<Layout, Stop> {
     let fields = first.len();
     let name = |field: &[u8]| String::from_utf8_lossy(field).trim().to_owned();
     let kind = if csv.header { Kind::Named(first.fields().map(name).collect()) } else { Kind::Numbered(fields) };
+    taker.columns(&kind);
     let positions = Header { described_as, kind }.positions(taker.wanted())?;
     Ok(Layout { positions, fields })
 }

@@ -56,6 +56,11 @@ pub(crate) fn named(format: Option<Format>, name: &str, described_as: &str) -> R
     Ok(Named { format, compression })
 }
 
+/// The format that a file's name says; `None` for one that is not read.
+pub fn format_of(name: &str) -> Option<Format> {
+    named(None, name, name).ok().map(|named| named.format)
+}
+
 /// What the first bytes of a file say of its compression.
 pub(crate) fn compression(
     named: Named,

@@ -118,6 +118,7 @@ impl<'a> Jsonl<'a> {
                 return Ok(());
             };
             let header = Header { described_as: self.described_as, kind: Kind::Keys(keys) };
+            taker.columns(&header.kind);
             let positions = header.positions(taker.wanted())?;
             let Kind::Keys(names) = header.kind else { return Ok(()) };
             taker.begin(self.described_as, present(&positions))?;

@@ -23,7 +23,7 @@ use self::{
     column::{Column, Kind},
 };
 use super::{
-    Cell, Taker, WANTED_MAX, Wanted,
+    Cell, Role, Taker, WANTED_MAX,
     header::{self, Header, Positions, present},
 };
 use crate::{
@@ -59,7 +59,7 @@ fn read_file<T: Taker>(
     let failed = |error: ParquetError| stop(described_as, error);
     let reader = SerializedFileReader::new(Blocks::new(file)).map_err(failed)?;
     let metadata = reader.metadata().clone();
-    let (positions, kinds) = layout(described_as, metadata.file_metadata().schema_descr(), taker.wanted())?;
+    let (positions, kinds) = layout(described_as, metadata.file_metadata().schema_descr(), taker)?;
     taker.begin(described_as, present(&positions))?;
     let rows_total: usize = metadata.row_groups().iter().map(|group| rows_of(group.num_rows())).sum();
     let mut rows_done = 0_usize;
@@ -116,15 +116,23 @@ fn rows_of(rows: i64) -> usize {
 fn layout(
     described_as: &str,
     schema: &SchemaDescriptor,
-    wanted: &[Wanted],
+    taker: &mut impl Taker,
 ) -> Result<(Positions, [Option<Kind>; WANTED_MAX]), Stop> {
     let fields = schema.root_schema().get_fields();
     let names = fields.iter().map(|field| field.name().to_owned()).collect();
     let header = Header { described_as, kind: header::Kind::Schema(names) };
+    taker.columns(&header.kind);
+    let wanted = taker.wanted();
     let positions = header.positions(wanted)?;
     let mut kinds = [None; WANTED_MAX];
     for ((kind, position), wanted) in kinds.iter_mut().zip(positions).zip(wanted) {
         let Some(field) = position.and_then(|position| fields.get(position)) else { continue };
+        let nested =
+            !field.is_primitive() || field.get_basic_info().repetition() == parquet::basic::Repetition::REPEATED;
+        if wanted.role == Role::Any {
+            *kind = if nested { None } else { Kind::of(field) };
+            continue;
+        }
         let refused = |what: &str| {
             Err(Stop::bad_data(format!(
                 "{described_as}: column {:?} is {what}; {} takes {}. Write it so, or set {} to another column",
@@ -134,7 +142,7 @@ fn layout(
                 wanted.spec_field
             )))
         };
-        if !field.is_primitive() || field.get_basic_info().repetition() == parquet::basic::Repetition::REPEATED {
+        if nested {
             return refused("nested (a list, map or struct)");
         }
         *kind = match Kind::of(field) {

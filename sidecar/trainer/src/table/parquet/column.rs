@@ -85,6 +85,7 @@ impl Kind {
             }
             Role::Text => matches!(self, Self::Text | Self::Signed | Self::Unsigned),
             Role::Flag => matches!(self, Self::Text | Self::Signed | Self::Unsigned | Self::Bool),
+            Role::Any => true,
         }
     }
 
@@ -95,6 +96,7 @@ impl Kind {
             Role::Time => "a timestamp, a date, or seconds since 1970",
             Role::Text => "text",
             Role::Flag => "true and false, 1 and 0, or text",
+            Role::Any => "anything",
         }
     }
 }

@@ -1,0 +1,342 @@
+//! `suggest`: what is guessed of files of public shapes, that it trains, and what is said of bad ones.
+
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use clap::Parser as _;
+use recommender_sidecar::{
+    args::{Cli, Command as Subcommand},
+    commands::suggest::suggest,
+    suggest::{Suggestion, report, resource},
+};
+use recommender_trainer::{Options, progress::Silent, train_to_file};
+use sidecar_contract::{Algorithm, Column, Format, Signal, SplitKind};
+
+/// Part of every id of the files here, and of nothing else.
+const SECRET: &str = "hushhush";
+
+/// Ratings of 300 users for 60 items, one in eight pairs: user, item, rating from 1 to 5, seconds.
+fn rows() -> Vec<[u64; 4]> {
+    let mut rows = Vec::new();
+    for n in 0..2250_u64 {
+        let (user, item) = (n % 300, n * 7 % 60 + n / 300 % 4);
+        let likes = if user % 2 == item % 2 { 3 } else { 0 };
+        rows.push([user + 1, item + 1, 1 + likes + n % 2, 978_300_000 + n * 3607]);
+    }
+    rows
+}
+
+/// The rows in lines of this form.
+fn lines(head: &str, line: impl Fn([u64; 4]) -> String) -> String {
+    rows().into_iter().fold(head.to_owned(), |mut text, row| {
+        writeln!(text, "{}", line(row)).unwrap();
+        text
+    })
+}
+
+fn movielens() -> String {
+    lines("userId,movieId,rating,timestamp\n", |[user, item, rating, time]| format!("{user},{item},{rating}.0,{time}"))
+}
+
+fn write(directory: &Path, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    let path = directory.join(name);
+    std::fs::write(&path, content).unwrap();
+    path
+}
+
+async fn suggested(path: &Path, flags: &[&str]) -> Suggestion {
+    let cli = Cli::parse_from(["recmesh-sidecar", "suggest", path.to_str().unwrap()].iter().chain(flags));
+    let Subcommand::Suggest(args) = cli.command else { panic!("another command") };
+    suggest(&args).await.unwrap()
+}
+
+/// Trains what was suggested, and checks the forecast of the model's size against the file.
+async fn trains(suggestion: &Suggestion, directory: &Path) {
+    let output = directory.join("model.safetensors");
+    let mut config = suggestion.config.clone();
+    config.tuning = None;
+    let trained = train_to_file(&config, &output, &Silent, &Options::default()).await.unwrap();
+    assert_eq!(
+        (trained.rows.read, trained.rows.dropped),
+        (suggestion.profile.rows.read, suggestion.profile.rows.dropped.clone())
+    );
+    assert_eq!(
+        (trained.trained.users, trained.trained.items),
+        (suggestion.profile.users(), suggestion.profile.items())
+    );
+    assert_eq!(trained.trained.interactions, suggestion.profile.pairs());
+    let (forecast, bytes) = (suggestion.sizes.model_bytes as f64, trained.trained.written.bytes as f64);
+    assert!((forecast / bytes - 1.0).abs() < 0.15, "{forecast} bytes foreseen, {bytes} written");
+    let measured = trained.trained.metrics.unwrap().test_users as f64;
+    assert!((suggestion.sizes.measured_users as f64 / measured - 1.0).abs() < 0.1, "{measured} measured");
+}
+
+fn name(text: &str) -> Column {
+    Column::Name(text.to_owned())
+}
+
+/// User, item, rating, time.
+fn columns(suggestion: &Suggestion) -> (Column, Column, Option<Column>, Option<Column>) {
+    let sidecar_contract::Columns { user, item, rating, timestamp } = suggestion.config.columns.clone();
+    (user, item, rating, timestamp)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_public_shapes_are_told_and_train() {
+    let directory = tempfile::tempdir().unwrap();
+    let numbers = (Column::Index(0), Column::Index(1), Some(Column::Index(2)), Some(Column::Index(3)));
+    let movies = (name("userId"), name("movieId"), Some(name("rating")), Some(name("timestamp")));
+    let events = (name("visitor_id"), name("sku"), Some(name("quantity")), Some(name("created_at")));
+    let event = |[user, item, rating, time]: [u64; 4]| {
+        let moment = format!("2024-01-{:02}T{:02}:00:00Z", 1 + time % 28, time % 24);
+        format!(
+            r#"{{"event": "buy", "visitor_id": "{SECRET}{user}", "sku": {item}, "quantity": {rating}, "created_at": "{moment}"}}"#
+        )
+    };
+    let semicolons =
+        lines("Customer;Artikel;Stars;At\n", |[user, item, rating, time]| format!("{user};{item};{rating},5;{time}"));
+    let cases = [
+        ("ratings.csv", movielens(), movies.clone(), Format::Csv, None, true, Signal::Explicit),
+        (
+            "u.data",
+            lines("", |row| row.map(|n| n.to_string()).join("\t")),
+            numbers.clone(),
+            Format::Tsv,
+            None,
+            false,
+            Signal::Explicit,
+        ),
+        (
+            "ratings.dat",
+            lines("", |row| row.map(|n| n.to_string()).join("::")),
+            (Column::Index(0), Column::Index(2), Some(Column::Index(4)), Some(Column::Index(6))),
+            Format::Csv,
+            Some(':'),
+            false,
+            Signal::Explicit,
+        ),
+        ("events.jsonl", lines("", event), events, Format::Jsonl, None, true, Signal::Implicit),
+        (
+            "sales.csv",
+            semicolons,
+            (name("Customer"), name("Artikel"), None, Some(name("At"))),
+            Format::Csv,
+            Some(';'),
+            true,
+            Signal::Implicit,
+        ),
+        (
+            "pairs.txt",
+            lines("", |[user, item, ..]| format!("{user}|{item}")),
+            (Column::Index(0), Column::Index(1), None, None),
+            Format::Csv,
+            Some('|'),
+            false,
+            Signal::Implicit,
+        ),
+    ];
+    for (file, content, expected, format, delimiter, header, signal) in cases {
+        let path = write(directory.path(), file, content);
+        let found = suggested(&path, &[]).await;
+        assert_eq!(columns(&found), expected, "{file}: {:?}", found.columns);
+        assert_eq!(found.config.format, Some(format), "{file}");
+        assert_eq!((found.config.csv.delimiter, found.config.csv.header), (delimiter, header), "{file}");
+        assert_eq!(found.config.signal, signal, "{file}: {}", found.signal.why);
+        trains(&found, directory.path()).await;
+        holds_up(&found);
+    }
+}
+
+/// What holds of every page and document.
+fn holds_up(found: &Suggestion) {
+    let (page, yaml) = (report::render(found), resource::render(found));
+    for line in page.lines() {
+        assert!(line.chars().count() <= 80 || !line.contains(' '), "{line}");
+    }
+    assert!(!page.contains(SECRET) && !yaml.contains(SECRET), "{page}{yaml}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parquet_and_the_shipped_visits_are_told() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let spark = suggested(&data.join("trainer/tests/data/spark/parquet-timestamp-micros"), &[]).await;
+    assert_eq!(columns(&spark), (name("user_id"), name("item_id"), Some(name("rating")), Some(name("timestamp"))));
+    assert_eq!((spark.config.format, spark.config.signal), (Some(Format::Parquet), Signal::Explicit));
+    assert_eq!((spark.profile.users(), spark.profile.items()), (97, 12));
+    assert_eq!(spark.profile.times.unwrap().0, 1_700_000_000_000_000);
+
+    let data = data.join("../tests/data/msweb");
+    let areas = data.join("areas.csv");
+    let visits = suggested(&data.join("visits.csv"), &["--items", areas.to_str().unwrap()]).await;
+    assert_eq!(columns(&visits), (name("user_id"), name("item_id"), None, None));
+    assert_eq!((visits.profile.users(), visits.profile.items(), visits.profile.pairs()), (32_711, 285, 98_654));
+    // Counted with awk: users with one row, and the most visited area.
+    assert_eq!(visits.profile.user_degrees.partition_point(|degree| *degree == 1), 9_995);
+    assert_eq!(visits.profile.item_degrees.last(), Some(&10_836));
+    assert_eq!(visits.profile.titled, Some(285));
+    let (items, _) = visits.items.as_ref().unwrap();
+    assert_eq!((items.get("id"), items.get("title")), (Some(&name("item_id")), Some(&name("title"))));
+    let Algorithm::Als(als) = &visits.config.algorithm else { panic!("{:?}", visits.config.algorithm) };
+    assert_eq!((als.factors, visits.config.tuning.is_some()), (32, true));
+    holds_up(&visits);
+    trains(&visits, tempfile::tempdir().unwrap().path()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flags_decide_and_doubts_are_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = lines("session_id,user_id,item_id,ms\n", |[user, item, rating, time]| {
+        format!("{},{user},{item}.0,{}", rating * 31 + user, time * 1000)
+    });
+    let path = write(directory.path(), "log.csv", log);
+    let found = suggested(&path, &["--timestamp", "ms"]).await;
+    assert_eq!(columns(&found), (name("user_id"), name("item_id"), None, Some(name("ms"))));
+    let said = found.columns.doubts.join("\n");
+    for words in ["\"session_id\" may be the user as well as \"user_id\"", "looks like milliseconds", "7.0 is not 7"] {
+        assert!(said.contains(words), "{said}");
+    }
+    let flags =
+        ["--user", "session_id", "--item", "2", "--signal", "explicit", "--rating", "user_id", "--name", "films"];
+    let found = suggested(&path, &flags).await;
+    assert_eq!(columns(&found), (name("session_id"), name("item_id"), Some(name("user_id")), Some(name("ms"))));
+    assert_eq!((found.config.signal, found.name.as_str()), (Signal::Explicit, "films"));
+
+    // Nobody has rows on both sides of a cut by time.
+    let blocks =
+        lines("user_id,item_id,timestamp\n", |[user, item, _, _]| format!("{user},{item},{}", 1_000_000_000 + user));
+    let found = suggested(&write(directory.path(), "blocks.csv", blocks), &[]).await;
+    assert_eq!((found.config.evaluation.split, found.profile.measurable_by_time), (Some(SplitKind::Random), Some(0)));
+
+    let days =
+        lines("user_id,item_id,day\n", |[user, item, _, time]| format!("{user},{item},2024-01-{:02}", 1 + time % 28));
+    let found = suggested(&write(directory.path(), "days.csv", days), &[]).await;
+    assert_eq!(found.config.columns.timestamp, None);
+    assert!(found.columns.doubts.join("\n").contains("no moments that are read"), "{:?}", found.columns.doubts);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_of_the_rows_stands_for_all() {
+    let directory = tempfile::tempdir().unwrap();
+    // Several chunks of a mebibyte, of which the first rows are a share that can be told.
+    let mut text = "user_id,item_id,note\n".to_owned();
+    for n in 0..40_000 {
+        writeln!(text, "{},{},{:0100}", n % 4000, n / 40, n % 7).unwrap();
+    }
+    let path = write(directory.path(), "long.csv", text);
+    let (all, part) = (suggested(&path, &[]).await, suggested(&path, &["--rows", "20000"]).await);
+    assert_eq!((all.profile.share.to_bits(), part.profile.rows.read), (1.0_f64.to_bits(), 20_000));
+    assert!((0.3..0.6).contains(&part.profile.share), "{}", part.profile.share);
+    let ratio = part.sizes.model_bytes as f64 / all.sizes.model_bytes as f64;
+    assert!((0.7..2.5).contains(&ratio), "{ratio}");
+    assert!(report::render(&part).contains("the first 20,000 rows, about"));
+    assert!(resource::render(&part).contains("persistentVolumeClaim: {claimName: fill-in-your-claim, path: long.csv}"));
+}
+
+/// Runs the program in a directory.
+fn run(directory: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_recmesh-sidecar"))
+        .arg("suggest")
+        .args(arguments)
+        .current_dir(directory)
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn bad_files_end_with_a_sentence() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &[u8]| write(directory.path(), name, content);
+    file("empty.csv", b"");
+    file("header.csv", b"user_id,item_id\n");
+    file("one.csv", b"user_id\n1\n2\n");
+    file("latin.csv", b"user_id,item_id\nJ\xf6rg,\xe4\nJ\xfcrg,\xf6\n\xe4,\xfc\n");
+    file("binary.csv", &[0, 159, 146, 150, b'\n', 0, 1, 2, 3, b'\n', 0, 200, 0, b'\n']);
+    file("twice.csv", b"user_id,user_id,item_id\nada,bob,1\n");
+    file("nothing.csv", b"colour,size\nred,2\nblue,3\n");
+    file("array.json", b"[{\"user_id\": 1}]\n");
+    file("lines.jsonl", b"no json\nneither\n");
+    file("dates.csv", format!("user_id,item_id,timestamp\n{SECRET},1,2024-05-01\n{SECRET},2,2024-05-02\n").as_bytes());
+    let good = file("good.csv", movielens().as_bytes());
+    let packed = Command::new("gzip").arg("-c").arg(good).output().unwrap().stdout;
+    file("half.csv.gz", &packed[..packed.len() / 2]);
+    let cases: &[(&[&str], i32, &str)] = &[
+        (&["missing.csv"], 66, "missing.csv is not there"),
+        (&["empty.csv"], 65, "empty.csv is empty: expected a header and at least one row"),
+        (&["header.csv"], 65, "has a header but no rows"),
+        (&["one.csv"], 65, "one.csv has one column"),
+        (&["latin.csv"], 65, "latin.csv is not UTF-8 text"),
+        (&["binary.csv"], 65, "binary.csv is not UTF-8 text"),
+        (&["twice.csv"], 2, "more than one column is named \"user_id\": say --user with a number"),
+        (
+            &["nothing.csv", "--user", "colour", "--item", "weight"],
+            2,
+            "--item \"weight\" is no column: there are \"colour\", \"size\"",
+        ),
+        (&["array.json"], 65, "is a JSON array: expected one object a line"),
+        (&["lines.jsonl"], 65, "are no rows: expected one JSON object a line"),
+        (&["dates.csv"], 2, "every row would be dropped: write seconds since 1970 or RFC 3339"),
+        (&["half.csv.gz"], 65, "is damaged or cut short"),
+        (&["good.csv", "--name", "My Movies"], 2, "--name \"My Movies\": at most 40 lower-case letters"),
+        (&["good.csv", "--source", "ftp://a/b"], 2, "--source is \"ftp://a/b\": expected s3://"),
+    ];
+    for (arguments, code, words) in cases {
+        let output = run(directory.path(), arguments);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(words), "{arguments:?}: {said}");
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(*code), 0), "{arguments:?}: {said}");
+        assert!(!said.contains(SECRET), "{said}");
+    }
+}
+
+/// The documents that the test of the definition reads, too.
+#[test]
+fn documents_are_those_that_the_definition_takes() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), "ratings.csv", movielens());
+    write(
+        directory.path(),
+        "movies.csv",
+        (1..=70).fold("movieId,title,in stock\n".to_owned(), |text, n| {
+            format!("{text}{n},\"Movie {n}, the\",{}\n", n % 9 > 0)
+        }),
+    );
+    write(directory.path(), "u.data", lines("", |row| row.map(|n| n.to_string()).join("\t")));
+    write(directory.path(), "small.csv", "Käufer;no;Anzahl\nada;1;3\nbob;2;1\nada;2;1\n");
+    let cases: &[(&str, &[&str])] = &[
+        ("movies", &["ratings.csv", "--items", "movies.csv", "--name", "movies"]),
+        ("bucket", &["u.data", "--source", "s3://shop/exports/ratings", "--name", "bucket"]),
+        (
+            "small",
+            &[
+                "small.csv",
+                "--user",
+                "Käufer",
+                "--item",
+                "no",
+                "--header",
+                "true",
+                "--source",
+                "claim:exports/a/small.csv",
+            ],
+        ),
+    ];
+    let expected = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds/tests/suggested");
+    for (name, arguments) in cases {
+        let output = run(directory.path(), arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let path = expected.join(format!("{name}.yaml"));
+        if std::env::var_os("UPDATE_EXPECT").is_some() {
+            std::fs::write(&path, &output.stdout).unwrap();
+        }
+        let committed = std::fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(
+            String::from_utf8(output.stdout).unwrap(),
+            committed,
+            "{} is stale: run this test with UPDATE_EXPECT=1",
+            path.display()
+        );
+    }
+}
