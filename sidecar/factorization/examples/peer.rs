@@ -4,13 +4,17 @@
 //!   {"op": "load", "path": "train.bin"}                                     → {"users": …, "items": …, "entries": …}
 //!   {"op": "als", "factors": 64, "iterations": 15, "regularization": 0.01,
 //!    "steps": 2, "threads": 2, "seed": 1, "out": "directory"}               → {"seconds": …, "objective": …}
+//!   {"op": "explicitAls", "factors": 64, "iterations": 15,
+//!    "regularization": 0.1, "regularizationExponent": 1.0, "steps": 2,
+//!    "samples": 50, "threads": 2, "seed": 1, "out": "directory"}                           → {"seconds": …, "objective": …, "mean": …}
 //!   {"op": "svd", "factors": 64, "iterations": 10, "degreeExponent": 0.5,
 //!    "threads": 2, "seed": 1, "out": "directory"}                           → {"seconds": …, "objective": …}
 //! ```
 //! A file holds users, items and entries (three u64), then user (u32), item (u32) and confidence (f32) of all entries, one after
 //! the other, little-endian. ALS minimizes the objective of the package `implicit`: α₀ = 1, ν = 0, values are confidences; with
 //! `"unobservedWeight"`, `"regularizationExponent"` and `"degreeExponent"` it is ours, and values are weights. `out` may name a directory for
-//! `users.f32` and `items.f32`, row by row. The seconds are the fit's alone.
+//! `users.f32` and `items.f32`, row by row. To explicit ALS values are ratings; it writes `user_biases.f32` and `item_biases.f32`
+//! too. The seconds are the fit's alone.
 
 use std::{
     error::Error,
@@ -22,9 +26,9 @@ use std::{
 };
 
 use factorization::{
-    AlsParams, AlsSolver, Entry, FitError, Interactions, Model, SvdParams, SweepReport, ValueMeaning, fit_als, fit_svd,
+    AlsParams, AlsSolver, Entry, ExplicitAlsParams, FitError, Interactions, Model, SvdParams, SweepReport,
+    ValueMeaning, fit_als, fit_explicit_als, fit_svd,
 };
-use ndarray::Array2;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -47,6 +51,18 @@ enum Command {
         regularization_exponent: f64,
         #[serde(default)]
         degree_exponent: f64,
+        out: Option<PathBuf>,
+    },
+    ExplicitAls {
+        factors: u32,
+        iterations: u32,
+        regularization: f64,
+        regularization_exponent: f64,
+        steps: u32,
+        #[serde(default)]
+        samples: u32,
+        threads: usize,
+        seed: u64,
         out: Option<PathBuf>,
     },
     Svd {
@@ -92,7 +108,7 @@ fn answer(command: Command, data: &mut Option<Interactions>) -> Result<Value, Bo
             out,
         } => {
             let data = data.as_ref().ok_or("load a file first")?;
-            let solver = if steps == 0 { AlsSolver::Cholesky } else { AlsSolver::ConjugateGradient { steps } };
+            let solver = solver(steps);
             let params = AlsParams {
                 factors,
                 iterations,
@@ -106,12 +122,34 @@ fn answer(command: Command, data: &mut Option<Interactions>) -> Result<Value, Bo
             .check()?;
             timed(threads, out, |progress| fit_als(data, &params, seed, progress))
         }
+        Command::ExplicitAls {
+            factors,
+            iterations,
+            regularization,
+            regularization_exponent,
+            steps,
+            samples,
+            threads,
+            seed,
+            out,
+        } => {
+            let data = data.as_ref().ok_or("load a file first")?;
+            let solver = solver(steps);
+            let params =
+                ExplicitAlsParams { factors, iterations, regularization, regularization_exponent, solver, samples }
+                    .check()?;
+            timed(threads, out, |progress| fit_explicit_als(data, &params, seed, progress))
+        }
         Command::Svd { factors, iterations, degree_exponent, threads, seed, out } => {
             let data = data.as_ref().ok_or("load a file first")?;
             let params = SvdParams { factors, iterations, degree_exponent }.check()?;
             timed(threads, out, |progress| fit_svd(data, false, &params, seed, progress))
         }
     }
+}
+
+fn solver(steps: u32) -> AlsSolver {
+    if steps == 0 { AlsSolver::Cholesky } else { AlsSolver::ConjugateGradient { steps } }
 }
 
 /// Fits, writes the factors, and says how long the fit took and where it ended.
@@ -133,8 +171,13 @@ fn timed(
     if let Some(out) = out {
         fs::write(out.join("users.f32"), bytes(&model.user_factors))?;
         fs::write(out.join("items.f32"), bytes(&model.item_factors))?;
+        if let Some(ratings) = &model.ratings {
+            fs::write(out.join("user_biases.f32"), bytes(&ratings.users))?;
+            fs::write(out.join("item_biases.f32"), bytes(&ratings.items))?;
+        }
     }
-    Ok(json!({"seconds": seconds, "objective": objective}))
+    let mean = model.ratings.map(|ratings| ratings.scale.mean);
+    Ok(json!({"seconds": seconds, "objective": objective, "mean": mean}))
 }
 
 fn read(bytes: &[u8]) -> Result<Interactions, Box<dyn Error>> {
@@ -157,6 +200,6 @@ fn read(bytes: &[u8]) -> Result<Interactions, Box<dyn Error>> {
     Ok(Interactions::from_entries(users, items, entries.collect())?)
 }
 
-fn bytes(factors: &Array2<f32>) -> Vec<u8> {
-    factors.iter().flat_map(|x| x.to_le_bytes()).collect()
+fn bytes<'a>(factors: impl IntoIterator<Item = &'a f32>) -> Vec<u8> {
+    factors.into_iter().flat_map(|x| x.to_le_bytes()).collect()
 }

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::{
     degrees::shared_weights,
-    descent::{Buffers, Descent, Fixed, padded},
+    descent::{Buffers, Descent, Weights, padded},
     gram::gram_of_padded,
     interactions::Interactions,
     model::Model,
@@ -156,13 +156,14 @@ pub(crate) fn starting_factors(rows: usize, factors: usize, seed: u64, unit: f64
 }
 
 /// The first columns; no copy where there is no padding.
-fn without_padding(rows: Array2<f32>, factors: usize) -> Array2<f32> {
+pub(crate) fn without_padding(rows: Array2<f32>, factors: usize) -> Array2<f32> {
     if rows.ncols() == factors { rows } else { rows.slice(s![.., ..factors]).to_owned() }
 }
 
 /// Turns both sides (rows × padded factors) into the eigenbasis of the fixed side's Gram matrix, which leaves all their products
-/// as they are. Gives the eigenvalues from the greatest, one for each factor; `None` if there are none to be found.
-fn turn(fixed: &mut Array2<f32>, other: &mut Array2<f32>, factors: usize) -> Option<Vec<f64>> {
+/// as they are; columns after the factors stay. Gives the eigenvalues from the greatest, one for each factor; `None` if there are
+/// none to be found.
+pub(crate) fn turn(fixed: &mut Array2<f32>, other: &mut Array2<f32>, factors: usize) -> Option<Vec<f64>> {
     let Spectrum { values, vectors } = Spectrum::of(&gram_of(fixed, factors))?;
     let mut order: Vec<usize> = (0..factors).collect();
     order.sort_by(|&i, &j| values[j].total_cmp(&values[i]).then(i.cmp(&j)));
@@ -174,6 +175,9 @@ fn turn(fixed: &mut Array2<f32>, other: &mut Array2<f32>, factors: usize) -> Opt
             let narrow = *x as f32;
             matrix[row * width + column] = narrow;
         }
+    }
+    for column in factors..width {
+        matrix[column * width + column] = 1.0;
     }
     for side in [fixed, other] {
         rotate(side.as_slice_mut().expect("factor matrices are in standard layout"), &matrix, width);
@@ -208,14 +212,15 @@ fn half_sweep(
                 let narrow = (params.unobserved_weight() * value) as f32;
                 *to = narrow;
             }
-            let fixed = Fixed { rows: fixed, weighted_values: &weighted_values };
+            let (weighted_values, length) = (weighted_values.as_slice(), fixed.len() / width);
             solve_rows(
                 solved,
                 || Buffers::new(width),
                 |buffers, row, out| {
                     let (indexes, weights) = rows.row(row);
                     let upcoming = &rows.columns()[rows.offsets()[row]..];
-                    Descent { fixed, indexes, upcoming, weights, params, steps, buffers, row: out }.solve()
+                    let terms = Weights { weights, weighted_values, length, params };
+                    Descent { fixed, indexes, upcoming, terms, steps, buffers, row: out }.solve()
                 },
             )
         }
@@ -236,7 +241,7 @@ fn half_sweep(
 }
 
 /// Calls `solve` for every row, on the ambient rayon pool; adds up what it gives, in order.
-fn solve_rows<S>(
+pub(crate) fn solve_rows<S>(
     solved: &mut Array2<f32>,
     scratch: impl Fn() -> S + Sync + Send,
     solve: impl Fn(&mut S, usize, &mut [f32]) -> Result<f64, SolveError> + Sync,

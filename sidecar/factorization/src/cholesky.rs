@@ -11,6 +11,14 @@ pub(crate) struct NotPositiveDefinite;
 /// padded length, holds b and becomes x. Gives bᵀx, which is not negative.
 #[inline(always)]
 pub(crate) fn solve(matrix: &mut [f64], x: &mut [f64]) -> Result<f64, NotPositiveDefinite> {
+    let product = factor(matrix, x)?;
+    substitute_backward(matrix, x);
+    Ok(product)
+}
+
+/// The first half of [`solve`]: the upper triangle becomes the factor U, and x becomes U⁻ᵀb. Gives its square, bᵀA⁻¹b.
+#[inline(always)]
+pub(crate) fn factor(matrix: &mut [f64], x: &mut [f64]) -> Result<f64, NotPositiveDefinite> {
     let order = x.len();
     debug_assert!(order.is_multiple_of(TILE) && matrix.len() == order * order, "the matrix is padded");
     // A pivot is what is left of a diagonal entry; below this share of it there is only rounding.
@@ -51,10 +59,16 @@ pub(crate) fn solve(matrix: &mut [f64], x: &mut [f64]) -> Result<f64, NotPositiv
             store(x, column, entries);
         }
     }
+    Ok(product)
+}
+
+/// The second half of [`solve`]: x becomes U⁻¹x.
+#[inline(always)]
+pub(crate) fn substitute_backward(matrix: &[f64], x: &mut [f64]) {
+    let order = x.len();
     for row in (0..order).rev() {
         solve_backward(&matrix[row * order..(row + 1) * order], row, x);
     }
-    Ok(product)
 }
 
 /// The factor of a four by four block on the diagonal.

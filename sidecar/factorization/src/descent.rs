@@ -1,8 +1,9 @@
-//! Rows of implicit ALS by conjugate gradients, in the basis in which the Gram matrix of the fixed side is diagonal.
+//! Rows of ALS by conjugate gradients, in the basis in which the Gram matrix of the fixed side is diagonal.
 //!
-//! A row's matrix is D + Σ a·v vᵀ with D = α₀VᵀV + λ(n + α₀N)^ν I. Takács, Pilászy and Tikk 2011 multiply by VᵀV in every step;
-//! with V rotated into the eigenvectors of VᵀV, D is diagonal, so a step costs 4·n·factors operations and nothing quadratic in the
-//! factors. The rotation is one matrix product for all rows, and the diagonal makes a good preconditioner (Jacobi's).
+//! A row's matrix is D + Σ a·v vᵀ, for implicit data with D = α₀VᵀV + λ(n + α₀N)^ν I. Takács, Pilászy and Tikk 2011 multiply by
+//! VᵀV in every step; with V rotated into the eigenvectors of VᵀV, D is diagonal, so a step costs 4·n·factors operations and nothing
+//! quadratic in the factors. The rotation is one matrix product for all rows, and the diagonal makes a good preconditioner
+//! (Jacobi's). Ratings have a D that is diagonal in any basis; there the rotation is for the preconditioner alone.
 
 use crate::{
     interactions::Evidence,
@@ -27,13 +28,45 @@ pub(crate) const fn padded(factors: usize) -> usize {
     factors.next_multiple_of(LANES)
 }
 
-/// One side, fixed: rows rotated into the eigenbasis of their Gram matrix, whose eigenvalues come along.
+/// What a row minimizes, Σ (a·ŷ² − 2b·ŷ) + Σ d·x² + a constant, for rows that have entries.
+pub(crate) trait Terms {
+    /// Writes d (0 in the padding), and a and b of each entry in their order. Gives the constant.
+    ///
+    /// # Errors
+    /// A dimension that nothing decides.
+    fn start(&self, indexes: &[u32], diagonal: &mut [f32], evidence: &mut Vec<(f32, f32)>) -> Result<f64, SolveError>;
+}
+
+/// Those of implicit data.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Fixed<'a> {
-    /// rows × padded factors.
-    pub(crate) rows: &'a [f32],
-    /// α₀Λ, padded factors; 0 in the padding.
+pub(crate) struct Weights<'a> {
+    /// Of the entries.
+    pub(crate) weights: &'a [f32],
+    /// α₀Λ with the eigenvalues of the fixed side's Gram matrix, padded factors; 0 in the padding.
     pub(crate) weighted_values: &'a [f32],
+    /// How many rows the fixed side has.
+    pub(crate) length: usize,
+    pub(crate) params: &'a ValidAlsParams,
+}
+
+impl Terms for Weights<'_> {
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "rows are solved in single precision")]
+    fn start(&self, indexes: &[u32], diagonal: &mut [f32], evidence: &mut Vec<(f32, f32)>) -> Result<f64, SolveError> {
+        for &weight in self.weights {
+            let Evidence { a, b } = self.params.evidence(weight);
+            evidence.push((a as f32, b as f32));
+        }
+        let lambda = self.params.row_regularization(indexes.len(), self.length) as f32;
+        for (d, value) in diagonal.iter_mut().zip(self.weighted_values) {
+            *d = lambda + value;
+        }
+        if diagonal[..self.params.factors()].iter().any(|d| *d <= 0.0) {
+            // A dimension that no row of the fixed side has, and nothing that decides what this row has of it.
+            return Err(SolveError::NotPositiveDefinite);
+        }
+        Ok(0.0)
+    }
 }
 
 /// Buffers of one thread, each a padded row.
@@ -58,20 +91,20 @@ impl Buffers {
 
 /// Improves a row by at most `steps` steps from where it stands. Gives what the row's terms of the objective come to.
 #[derive(Debug)]
-pub(crate) struct Descent<'a> {
-    pub(crate) fixed: Fixed<'a>,
+pub(crate) struct Descent<'a, T> {
+    /// The fixed side: rows × padded factors.
+    pub(crate) fixed: &'a [f32],
     pub(crate) indexes: &'a [u32],
     /// These indexes and those of the rows that come next, which are fetched from memory early.
     pub(crate) upcoming: &'a [u32],
-    pub(crate) weights: &'a [f32],
-    pub(crate) params: &'a ValidAlsParams,
+    pub(crate) terms: T,
     pub(crate) steps: u32,
     pub(crate) buffers: &'a mut Buffers,
     /// Padded factors.
     pub(crate) row: &'a mut [f32],
 }
 
-impl Descent<'_> {
+impl<T: Terms> Descent<'_, T> {
     /// Does it.
     ///
     /// # Errors
@@ -81,7 +114,7 @@ impl Descent<'_> {
     }
 }
 
-impl Kernel for Descent<'_> {
+impl<T: Terms> Kernel for Descent<'_, T> {
     type Output = Result<f64, SolveError>;
 
     #[inline(always)]
@@ -96,39 +129,29 @@ impl Kernel for Descent<'_> {
     }
 }
 
-impl Descent<'_> {
+impl<T: Terms> Descent<'_, T> {
     /// `W` is the width of the row, or 0 if any.
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "the row is in single precision")]
     fn run_width<const W: usize>(self) -> Result<f64, SolveError> {
-        let Self { fixed, indexes, upcoming, weights, params, steps, buffers, row } = self;
+        let Self { fixed: rows, indexes, upcoming, terms, steps, buffers, row } = self;
         let Buffers { diagonal, inverse, residual, direction, image, evidence } = buffers;
         let width = if W == 0 { row.len() } else { W };
         let (diagonal, inverse, residual) = (&mut diagonal[..width], &mut inverse[..width], &mut residual[..width]);
         let (direction, image, x) = (&mut direction[..width], &mut image[..width], &mut row[..width]);
-        let (rows, values) = (fixed.rows, &fixed.weighted_values[..width]);
-        evidence.clear();
-        for &weight in weights {
-            let Evidence { a, b } = params.evidence(weight);
-            evidence.push((a as f32, b as f32));
-        }
         if indexes.is_empty() {
             // As `RowSolver` has it.
             x.fill(0.0);
             return Ok(0.0);
         }
-        let lambda = params.row_regularization(indexes.len(), rows.len() / width) as f32;
+        evidence.clear();
+        let constant = terms.start(indexes, diagonal, evidence)?;
         for i in 0..width {
-            diagonal[i] = lambda + values[i];
             inverse[i] = diagonal[i];
             residual[i] = -(diagonal[i] * x[i]);
         }
-        if diagonal[..params.factors()].iter().any(|d| *d <= 0.0) {
-            // A dimension that no row of the fixed side has, and nothing that decides what this row has of it.
-            return Err(SolveError::NotPositiveDefinite);
-        }
         // r = Σ (b − a⟨v, x⟩) v − Dx, the diagonal of the whole matrix, and the objective where it starts, in one pass.
-        let mut objective = -dot(residual, x);
+        let mut objective = constant - dot(residual, x);
         for (place, (indexes, evidence)) in indexes.chunks(ENTRIES).zip(evidence.chunks(ENTRIES)).enumerate() {
             let ahead = place * ENTRIES + AHEAD;
             for &index in upcoming.get(ahead..ahead + ENTRIES).unwrap_or_default() {
@@ -299,7 +322,7 @@ mod tests {
     fn row(
         factors: u32,
         steps: u32,
-        run: impl Fn(Descent<'_>) -> Result<f64, SolveError>,
+        run: impl Fn(Descent<'_, Weights<'_>>) -> Result<f64, SolveError>,
     ) -> (Vec<f32>, f64, Vec<f32>, f64) {
         // The condition number is below 1,000.
         let params = AlsParams { factors, regularization: 0.03, ..AlsParams::default() }.check().unwrap();
@@ -321,11 +344,10 @@ mod tests {
         let (mut buffers, mut solution) = (Buffers::new(width), vec![0.0; width]);
         solution[..f].fill(0.1);
         let objective = run(Descent {
-            fixed: Fixed { rows: fixed, weighted_values: &weighted_values },
+            fixed,
             indexes: &indexes,
             upcoming: &indexes,
-            weights: &weights,
-            params: &params,
+            terms: Weights { weights: &weights, weighted_values: &weighted_values, length: 200, params: &params },
             steps,
             buffers: &mut buffers,
             row: &mut solution,

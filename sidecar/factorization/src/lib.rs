@@ -61,6 +61,12 @@
 //!   (Σ (v,1) (v,1)ᵀ + diag(λσ n^ν, …, β)) (u, b) = Σ (r − μ − c) (v,1)
 //! ```
 //!
+//! While training it takes steps, as above; the users of the last sweep are exact, as above.
+//!
+//! With samples the sweeps are only the start of a Gibbs sampler (`gibbs`), which also learns how strong noise and priors are. The
+//! items that are served are the mean of their samples, in a basis and a unit in which the row above is what follows for a user
+//! (`posterior`): so a model of samples is a model like any other, and its users are exact rows, too.
+//!
 //! # Truncated singular value decomposition
 //!
 //! The matrix of weights (dislikes and what was not observed are 0), or of what averages leave of ratings, is A ≈ UΣVᵀ with as
@@ -78,7 +84,7 @@
 //!
 //! # Map
 //! [`interactions`] what was observed · [`ratings`] their scale · [`params`] checked parameters · [`als`], [`explicit_als`],
-//! [`mod@svd`] the sweeps · [`degrees`] what a weight counts · [`row_solver`], [`rating_solver`] one row, exactly; inside, `short_rows` where entries are few, and `descent` by steps, `projection` for SVD · [`scorer`] from a taste to items · [`mod@gram`] what rows share · [`mod@objective`] its value for any factors · [`model`] the result · [`mod@top_k`] best
+//! [`mod@svd`] the sweeps; inside, `gibbs`, `rating_draw` and `posterior` for samples · [`degrees`] what a weight counts · [`row_solver`], [`rating_solver`] one row, exactly; inside, `short_rows` where entries are few, and `descent` by steps, `projection` for SVD · [`scorer`] from a taste to items · [`mod@gram`] what rows share · [`mod@objective`] its value for any factors · [`model`] the result · [`mod@top_k`] best
 //! items · [`mod@popularity`], [`biases`] the baselines · [`split`] what is kept for measuring · [`ranking`] recall@k and NDCG@k ·
 //! [`bootstrap`] intervals · [`memory`] forecast · [`random`] numbers by counter. Inside: `tile` and `cholesky` (f64 register tiles), `spectrum` (eigenvectors) and `rotate`, `subspace` (singular values) and `blocks` (products of sparse matrices), `lanes` (f32 inner
 //! products), `simd` (the one door to wide instructions).
@@ -95,6 +101,7 @@ mod cholesky;
 pub mod degrees;
 mod descent;
 pub mod explicit_als;
+mod gibbs;
 pub mod gram;
 pub mod interactions;
 mod lanes;
@@ -103,9 +110,11 @@ pub mod model;
 pub mod objective;
 pub mod params;
 pub mod popularity;
+mod posterior;
 mod projection;
 pub mod random;
 pub mod ranking;
+mod rating_draw;
 pub mod rating_solver;
 pub mod ratings;
 mod rotate;

@@ -22,11 +22,11 @@ pub fn memory_forecast_bytes(users: u64, items: u64, entries: u64, threads: u64,
     let (width, order) = match params {
         // Padded while they are fitted, and copied without the padding.
         ValidParams::Als(_) => (padded(params.factors()) as u64, params.factors()),
-        // With a bias.
-        ValidParams::ExplicitAls(_) => (f + 1, params.factors() + 1),
+        // As that, with a bias.
+        ValidParams::ExplicitAls(_) => (padded(params.factors() + 1) as u64, params.factors() + 1),
         ValidParams::Svd(_) => (f, params.factors()),
     };
-    let copy = if matches!(params, ValidParams::Als(_)) && width > f { f } else { 0 };
+    let copy = if width > f { f } else { 0 };
     let factors = rows.saturating_mul(width + copy).saturating_mul(FACTOR_BYTES);
     // Each thread's equations, or its rows that are turned; a partial Gram matrix for each chunk of rows, and its eigenvectors.
     let scratch = threads.saturating_mul(Scratch::bytes(order).max(TASK_BYTES_EACH_COLUMN * order) as u64);
@@ -40,12 +40,14 @@ pub fn memory_forecast_bytes(users: u64, items: u64, entries: u64, threads: u64,
         ValidParams::Als(_) | ValidParams::ExplicitAls(_) => (factors, width),
     };
     let squares = (CHUNKS_MAX as u64 + SQUARES) * 8 * width * width;
-    let shared_weights = match params {
+    let more = match params {
+        // Weights times their shares.
         ValidParams::Als(params) if params.has_degrees() => {
             entries.saturating_mul(ENTRY_BYTES).saturating_add(rows.saturating_mul(8))
         }
+        // Sums over samples, and the mean and its turned copy, all of items in f64.
+        ValidParams::ExplicitAls(params) if params.samples() > 0 => items.saturating_mul(4 * 8 * (f + 1)),
         ValidParams::Als(_) | ValidParams::ExplicitAls(_) | ValidParams::Svd(_) => 0,
     };
-    let sparse = sparse.saturating_add(shared_weights);
-    sparse.saturating_add(dense).saturating_add(scratch).saturating_add(squares)
+    sparse.saturating_add(dense).saturating_add(more).saturating_add(scratch).saturating_add(squares)
 }

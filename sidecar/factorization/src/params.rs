@@ -13,7 +13,7 @@
 //!
 //! Truncated SVD has factors, iterations (at most so many, 10 by default; it ends once a sweep adds no more than 1e-7 to what the factors explain) and η (0..=1, by default 0: weights as they are).
 //!
-//! Explicit ALS has no α₀; its λ is 0.1 by default and must be above 0. It is relative to the ratings' spread, so that it
+//! Explicit ALS has no α₀ but `samples` (0..=1000, by default 0: none); its λ is 0.1 by default and must be above 0. It is relative to the ratings' spread, so that it
 //! means the same for stars and for percent.
 
 use thiserror::Error;
@@ -28,6 +28,8 @@ pub mod bounds {
     pub const ITERATIONS_MAX: u32 = 1000;
     /// Most steps of conjugate gradients.
     pub const STEPS_MAX: u32 = 100;
+    /// Most samples.
+    pub const SAMPLES_MAX: u32 = 1000;
     /// Largest λ.
     pub const REGULARIZATION_MAX: f64 = 1e6;
     /// Largest ν.
@@ -38,7 +40,7 @@ pub mod bounds {
     pub const UNOBSERVED_WEIGHT_MAX: f64 = 1e4;
 }
 
-/// How implicit ALS solves its rows while it trains. Users of the last sweep are solved exactly by either.
+/// How ALS solves its rows while it trains. Users of the last sweep are solved exactly by either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AlsSolver {
     /// By so many steps of conjugate gradients from where the row stood; see `descent`.
@@ -48,6 +50,17 @@ pub enum AlsSolver {
     },
     /// Exactly: the reference.
     Cholesky,
+}
+
+impl AlsSolver {
+    fn check(self) -> Result<(), ParamsError> {
+        match self {
+            Self::ConjugateGradient { steps } => {
+                check_ranges(&[("steps", f64::from(steps), 1.0, f64::from(bounds::STEPS_MAX))])
+            }
+            Self::Cholesky => Ok(()),
+        }
+    }
 }
 
 /// What an observed value says; the crate's page states both.
@@ -106,11 +119,22 @@ pub struct ExplicitAlsParams {
     pub regularization: f64,
     /// ν.
     pub regularization_exponent: f64,
+    /// How rows are solved.
+    pub solver: AlsSolver,
+    /// Samples that are drawn from where the sweeps end, and whose mean is served; 0 for ALS alone.
+    pub samples: u32,
 }
 
 impl Default for ExplicitAlsParams {
     fn default() -> Self {
-        Self { factors: 64, iterations: 15, regularization: 0.1, regularization_exponent: 1.0 }
+        Self {
+            factors: 64,
+            iterations: 15,
+            regularization: 0.1,
+            regularization_exponent: 1.0,
+            solver: AlsSolver::ConjugateGradient { steps: 2 },
+            samples: 0,
+        }
     }
 }
 
@@ -178,9 +202,7 @@ impl AlsParams {
             ("unobservedWeight", self.unobserved_weight, 0.0, bounds::UNOBSERVED_WEIGHT_MAX),
             ("degreeExponent", self.degree_exponent, 0.0, degree_exponent_max),
         ])?;
-        if let AlsSolver::ConjugateGradient { steps } = self.solver {
-            check_ranges(&[("steps", f64::from(steps), 1.0, f64::from(bounds::STEPS_MAX))])?;
-        }
+        self.solver.check()?;
         if self.regularization <= 0.0 && self.unobserved_weight <= 0.0 {
             return Err(ParamsError::Undetermined);
         }
@@ -199,7 +221,9 @@ impl ExplicitAlsParams {
             ("iterations", f64::from(self.iterations), 1.0, f64::from(bounds::ITERATIONS_MAX)),
             ("regularization", self.regularization, 0.0, bounds::REGULARIZATION_MAX),
             ("regularizationExponent", self.regularization_exponent, 0.0, bounds::REGULARIZATION_EXPONENT_MAX),
+            ("samples", f64::from(self.samples), 0.0, f64::from(bounds::SAMPLES_MAX)),
         ])?;
+        self.solver.check()?;
         if self.regularization <= 0.0 {
             return Err(ParamsError::Unregularized);
         }
@@ -265,6 +289,16 @@ impl ValidExplicitAlsParams {
     /// Sweeps.
     pub fn iterations(&self) -> u32 {
         self.0.iterations
+    }
+
+    /// How rows are solved while training.
+    pub fn solver(&self) -> AlsSolver {
+        self.0.solver
+    }
+
+    /// Samples; 0 for none.
+    pub fn samples(&self) -> u32 {
+        self.0.samples
     }
 
     /// λσ n^ν for the factors of a row with `entries` ratings.

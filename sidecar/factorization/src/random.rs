@@ -25,6 +25,26 @@ pub(crate) fn normal(seed: u64, stream: u64, counter: u64) -> f64 {
     radius * libm::cos(std::f64::consts::TAU * uniform(word(seed, stream, 2 * counter + 1)))
 }
 
+/// Most tries of one gamma number; each is accepted with a chance above 0.95.
+const GAMMA_TRIES: u64 = 1000;
+
+/// Gamma of this shape (at least ½) and rate 1, by Marsaglia and Tsang (2000, "A simple method for generating gamma variables");
+/// takes counters from `counter` + 1, two a try.
+pub(crate) fn gamma(seed: u64, stream: u64, counter: u64, shape: f64) -> f64 {
+    let d = shape - 1.0 / 3.0;
+    let c = 1.0 / (9.0 * d).sqrt();
+    for draw in 1..=GAMMA_TRIES {
+        let x = normal(seed, stream, counter + 2 * draw - 1);
+        let v = 1.0 + c * x;
+        let v = v * v * v;
+        let u = uniform(word(seed, stream, 2 * (counter + 2 * draw)));
+        if v > 0.0 && libm::log(u) < 0.5f64.mul_add(x * x, d * (1.0 - v + libm::log(v))) {
+            return d * v;
+        }
+    }
+    d
+}
+
 /// Uniform in 0..bound (bias below 2⁻³² for every bound that fits u32).
 pub(crate) fn below(word: u64, bound: usize) -> usize {
     usize::try_from((u128::from(word) * bound as u128) >> 64).unwrap_or(0)
@@ -39,6 +59,19 @@ mod tests {
         // First outputs of SplitMix64 from state 0, as published with xoshiro's reference code.
         assert_eq!(mix(0), 0xe220_a839_7b1d_cdaf);
         assert_eq!(mix(0x9e37_79b9_7f4a_7c15), 0x6e78_9e6a_a1b9_65f4);
+    }
+
+    #[test]
+    fn gammas_have_their_shape_for_mean_and_variance() {
+        for shape in [0.5, 3.0, 400.0] {
+            let draws: Vec<f64> = (0..100_000).map(|i| gamma(7, i, 0, shape)).collect();
+            let mean = draws.iter().sum::<f64>() / 1e5;
+            let variance = draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 1e5;
+            // Five standard errors; the fourth central moment is 3k² + 6k.
+            assert!((mean - shape).abs() < 5.0 * (shape / 1e5).sqrt(), "{shape}: {mean}");
+            let error = ((2.0 * shape * shape + 6.0 * shape) / 1e5).sqrt();
+            assert!((variance - shape).abs() < 5.0 * error, "{shape}: {variance}");
+        }
     }
 
     #[test]

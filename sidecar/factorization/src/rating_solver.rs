@@ -19,8 +19,9 @@ const BLOCK_ROWS: usize = crate::row_solver::BLOCK_ROWS;
 /// Solves rows against a fixed side: its factors (`rows × factors`) and its biases.
 #[derive(Clone, Copy, Debug)]
 pub struct RatingSolver<'a> {
-    /// rows × factors, one row after the other.
+    /// rows × stride, one row after the other; factors are the first columns.
     fixed: &'a [f32],
+    stride: usize,
     biases: &'a [f32],
     scale: RatingScale,
     params: &'a ValidExplicitAlsParams,
@@ -52,9 +53,20 @@ impl<'a> RatingSolver<'a> {
             return Err(SolveError::Biases { biases: biases.len(), rows });
         }
         match fixed.to_slice() {
-            Some(fixed) if columns == factors => Ok(Self { fixed, biases, scale, params }),
+            Some(fixed) if columns == factors => Ok(Self::padded(fixed, factors, biases, scale, params)),
             _ => Err(SolveError::Shape { rows, columns, gram: (factors, factors), factors }),
         }
+    }
+
+    /// Of rows that lie `stride` apart, at least the factors; each has its bias.
+    pub(crate) fn padded(
+        fixed: &'a [f32],
+        stride: usize,
+        biases: &'a [f32],
+        scale: RatingScale,
+        params: &'a ValidExplicitAlsParams,
+    ) -> Self {
+        Self { fixed, stride, biases, scale, params }
     }
 
     /// The row for these ratings of the fixed side, ascending in index and each index once.
@@ -91,6 +103,35 @@ impl<'a> RatingSolver<'a> {
         }
         simd::run(Equations { solver: self, indexes, ratings, scratch, factors, bias })
     }
+
+    /// Adds Σ (v,1)(v,1)ᵀ to the matrix and Σ (r − μ − c)(v,1) to the right side, both padded. Gives Σ (r − μ − c)².
+    #[inline(always)]
+    pub(crate) fn add_entries(
+        &self,
+        indexes: &[u32],
+        ratings: &[f32],
+        (matrix, x, wide): (&mut [f64], &mut [f64], &mut [f64]),
+    ) -> f64 {
+        let (f, order, mean) = (self.params.factors(), x.len(), f64::from(self.scale.mean));
+        let mut squares = 0.0;
+        for (indexes, ratings) in indexes.chunks(BLOCK_ROWS).zip(ratings.chunks(BLOCK_ROWS)) {
+            for ((&index, &rating), line) in indexes.iter().zip(ratings).zip(wide.chunks_exact_mut(order)) {
+                let index = index as usize;
+                let target = f64::from(rating) - mean - f64::from(self.biases[index]);
+                squares = target.mul_add(target, squares);
+                let row = &self.fixed[index * self.stride..][..f];
+                for ((line, x), &v) in line.iter_mut().zip(&mut *x).zip(row) {
+                    *line = f64::from(v);
+                    *x = target.mul_add(f64::from(v), *x);
+                }
+                line[f] = 1.0;
+                x[f] += target;
+            }
+            let used = &wide[..indexes.len() * order];
+            add_products(matrix, order, used, used);
+        }
+        squares
+    }
 }
 
 /// One row's equations, made and solved. Column `f` is the bias, which every fixed row multiplies by 1.
@@ -113,23 +154,7 @@ impl Kernel for Equations<'_> {
         let order = padded(f + 1);
         start_matrix(matrix, f, order, solver.params.factor_regularization(indexes.len(), &solver.scale));
         x.fill(0.0);
-        let mean = f64::from(solver.scale.mean);
-        let mut squares = 0.0;
-        for (indexes, ratings) in indexes.chunks(BLOCK_ROWS).zip(ratings.chunks(BLOCK_ROWS)) {
-            for ((&index, &rating), line) in indexes.iter().zip(ratings).zip(wide.chunks_exact_mut(order)) {
-                let index = index as usize;
-                let target = f64::from(rating) - mean - f64::from(solver.biases[index]);
-                squares = target.mul_add(target, squares);
-                for ((line, x), &v) in line.iter_mut().zip(&mut *x).zip(&solver.fixed[index * f..(index + 1) * f]) {
-                    *line = f64::from(v);
-                    *x = target.mul_add(f64::from(v), *x);
-                }
-                line[f] = 1.0;
-                x[f] += target;
-            }
-            let used = &wide[..indexes.len() * order];
-            add_products(matrix, order, used, used);
-        }
+        let squares = solver.add_entries(indexes, ratings, (matrix, x, wide));
         let product = cholesky::solve(matrix, x).map_err(|_| SolveError::NotPositiveDefinite)?;
         #[expect(clippy::cast_possible_truncation, reason = "factors are stored in f32; overflow is checked")]
         {

@@ -1,6 +1,6 @@
 //! Small data for the tests, from a generator of their own.
 
-use factorization::{AlsParams, Entry, ExplicitAlsParams, Interactions};
+use factorization::{AlsParams, AlsSolver, Entry, ExplicitAlsParams, Interactions};
 use ndarray::{Array1, Array2};
 
 /// Numbers that look random: a linear congruential generator (Knuth's MMIX constants).
@@ -46,7 +46,14 @@ pub fn ratings(users: u32, items: u32, entries: usize, seed: u64) -> Interaction
 
 /// Parameters that differ from the defaults in every field.
 pub fn explicit_params() -> ExplicitAlsParams {
-    ExplicitAlsParams { factors: 9, iterations: 4, regularization: 0.07, regularization_exponent: 0.8 }
+    ExplicitAlsParams {
+        factors: 9,
+        iterations: 4,
+        regularization: 0.07,
+        regularization_exponent: 0.8,
+        solver: AlsSolver::Cholesky,
+        samples: 0,
+    }
 }
 
 /// Solves a dense system by Gauss and Jordan with partial pivoting.

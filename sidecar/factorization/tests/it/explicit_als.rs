@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use factorization::{
-    Biases, Entry, ExplicitAlsParams, FitError, Interactions, Model, RatingBiases, Side, biases::BIAS_SHRINKAGE,
-    fit_explicit_als,
+    AlsSolver, Biases, Entry, ExplicitAlsParams, FitError, Interactions, Model, RatingBiases, Side,
+    biases::BIAS_SHRINKAGE, fit_explicit_als,
 };
 use ndarray::{Array1, Array2};
 
@@ -109,7 +109,13 @@ fn one_rating_is_the_closed_form() {
     let entries = vec![Entry { user: 0, item: 0, value: 2.0 }, Entry { user: 1, item: 0, value: 4.0 }];
     let data = Interactions::from_entries(2, 1, entries).unwrap();
     // So much regularization that factors are 0 to f32: biases alone. The item's is 0 by symmetry, a user's ±1/(1 + β).
-    let p = ExplicitAlsParams { factors: 1, iterations: 2, regularization: 1e6, regularization_exponent: 1.0 };
+    let p = ExplicitAlsParams {
+        factors: 1,
+        iterations: 2,
+        regularization: 1e6,
+        regularization_exponent: 1.0,
+        ..explicit_params()
+    };
     let (model, _) = fit(&data, p);
     let RatingBiases { scale, users, items } = parts(&model);
     assert_eq!((scale.mean, scale.deviation, scale.low, scale.high), (3.0, 1.0, 2.0, 4.0));
@@ -306,7 +312,7 @@ fn what_cannot_be_fitted_is_named() {
     let extreme = Interactions::from_entries(2, 2, extreme).unwrap();
     let p = ExplicitAlsParams { factors: 1, regularization: 1e-300, ..explicit_params() }.check().unwrap();
     match fit_explicit_als(&extreme, &p, 1, quiet) {
-        Err(FitError::Row { side: Side::Item | Side::User, .. }) => {}
+        Err(FitError::Row { side: Side::Item | Side::User, .. } | FitError::Basis { .. }) => {}
         Err(other) => panic!("{other:?}"),
         Ok(model) => {
             let finite = model.user_factors.iter().chain(&model.item_factors).all(|x| x.is_finite());
@@ -334,4 +340,79 @@ fn equal_ratings_leave_nothing_to_learn_and_nothing_breaks() {
     let scorer = model.scorer().unwrap();
     assert!(scorer.stored(1).unwrap().is_empty());
     assert_eq!(scorer.rating(&scorer.stored(1).unwrap(), 2), Some(4.0));
+    let (sampled, _) = fit(&data, ExplicitAlsParams { samples: 3, ..explicit_params() });
+    let at = point(&sampled);
+    assert!(at.users.iter().chain(&at.items).all(|x| x.abs() < 0.2));
+}
+
+/// Two planted factors under noise; a tenth of the ratings is kept apart.
+fn noisy() -> (Interactions, Vec<Entry>) {
+    let mut draws = crate::data::Draws(11);
+    // Of variance about 1, from four dice.
+    let mut bell = || (0..4).map(|_| f64::from(draws.below(1000)) / 1000.0 - 0.5).sum::<f64>() * 3.0_f64.sqrt();
+    let mut side = |rows: usize| (0..rows).map(|_| [bell(), bell()]).collect::<Vec<_>>();
+    let (users, items) = (side(150), side(100));
+    let mut noise = crate::data::Draws(12);
+    let (mut training, mut kept) = (Vec::new(), Vec::new());
+    for (user, u) in (0..).zip(&users) {
+        for (item, v) in (0..).zip(&items) {
+            if noise.below(4) == 0 {
+                let error = (0..4).map(|_| f64::from(noise.below(1000)) / 1000.0 - 0.5).sum::<f64>() * 3.0_f64.sqrt();
+                #[expect(clippy::cast_possible_truncation, reason = "any number will do")]
+                let value = (3.0 + 0.7 * (u[0] * v[0] + u[1] * v[1]) + 0.9 * error) as f32;
+                if noise.below(10) == 0 { &mut kept } else { &mut training }.push(Entry { user, item, value });
+            }
+        }
+    }
+    (Interactions::from_entries(150, 100, training).unwrap(), kept)
+}
+
+#[test]
+fn samples_predict_better_than_the_best_of_many_regularizations() {
+    let (training, kept) = noisy();
+    let error = |params: ExplicitAlsParams| {
+        let (model, _) = fit(&training, params);
+        let scorer = model.scorer().unwrap();
+        let square = |e: &Entry| {
+            let rating = scorer.rating(&scorer.stored(e.user).unwrap(), e.item).unwrap();
+            f64::from(rating - e.value).powi(2)
+        };
+        (kept.iter().map(square).sum::<f64>() / kept.len() as f64).sqrt()
+    };
+    let base = ExplicitAlsParams { factors: 6, iterations: 15, regularization_exponent: 0.5, ..explicit_params() };
+    let als = [0.3, 0.6, 0.9, 1.2, 1.8].map(|regularization| error(ExplicitAlsParams { regularization, ..base }));
+    let least = als.iter().copied().fold(f64::INFINITY, f64::min);
+    let sampled = error(ExplicitAlsParams { samples: 60, ..base });
+    assert!(sampled < 0.99 * least, "{sampled} {als:?}");
+}
+
+#[test]
+fn users_of_a_model_of_samples_are_exact_rows_and_threads_do_not_matter() {
+    let (training, _) = noisy();
+    let p = ExplicitAlsParams { samples: 5, ..explicit_params() };
+    let on = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| fit(&training, p))
+    };
+    let (model, objectives) = on(1);
+    assert_eq!((&model, &objectives), (&on(3).0, &on(2).1));
+    let scorer = model.scorer().unwrap();
+    for user in 0..150_u32 {
+        let (items, values) = training.row(user as usize);
+        assert_eq!(scorer.fold_in(items, values).unwrap(), scorer.stored(user).unwrap(), "user {user}");
+    }
+    let dense = dense_objective(&training, &point(&model), p);
+    let last = objectives.last().unwrap();
+    assert!((dense - last).abs() <= 1e-6 * dense, "{dense} {last}");
+}
+
+#[test]
+fn steps_end_where_exact_rows_do() {
+    let data = ratings(200, 80, 3000, 10);
+    let last = |solver| {
+        let p = ExplicitAlsParams { factors: 6, iterations: 40, regularization: 0.2, solver, ..explicit_params() };
+        *fit(&data, p).1.last().unwrap()
+    };
+    let (exact, by_steps) = (last(AlsSolver::Cholesky), last(AlsSolver::ConjugateGradient { steps: 2 }));
+    assert!((exact - by_steps).abs() <= 1e-3 * exact, "{exact} {by_steps}");
 }
