@@ -145,6 +145,12 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         at: &["spec"],
+        rule: "self.data.signal == 'explicit' || !has(self.algorithm) || !has(self.algorithm.als) || !has(self.algorithm.als.sampling)",
+        message: "als.sampling goes with data.signal: explicit only, because it learns how far ratings lie from what is predicted: \
+                  remove it",
+    },
+    Rule {
+        at: &["spec"],
         rule: "self.data.signal == 'implicit' || !has(self.algorithm) || !has(self.algorithm.als) || !has(self.algorithm.als.regularization) || \
                self.algorithm.als.regularization > 0.0",
         message: "als.regularization is 0, which leaves users with few ratings undetermined: remove it, or set it above 0, \

@@ -123,6 +123,9 @@ pub struct ModelParameters {
     /// Weight of pairs that were not observed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unobserved_weight: Option<f64>,
+    /// Samples whose mean serves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub samples: Option<u32>,
     /// How much less what busy users and popular items do counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub degree_exponent: Option<f64>,

@@ -250,6 +250,7 @@ fn parameters_of(algorithm: &Algorithm) -> ModelParameters {
             regularization_exponent: Some(als.regularization_exponent),
             unobserved_weight: Some(als.unobserved_weight),
             degree_exponent: Some(als.degree_exponent),
+            samples: Some(als.samples).filter(|samples| *samples > 0),
             ..ModelParameters::default()
         },
         Algorithm::Svd(svd) => ModelParameters {

@@ -235,6 +235,7 @@ fn algorithm(
                 regularization_exponent: als.regularization_exponent,
                 unobserved_weight: als.unobserved_weight,
                 degree_exponent: als.degree_exponent,
+                samples: als.sampling.map_or(0, |sampling| sampling.samples),
             }));
         }
         Some(ChosenAlgorithm::Svd(svd)) => {

@@ -96,6 +96,9 @@ pub struct DataArgs {
     /// α₀ of the objective, for implicit data.
     #[arg(long, default_value_t = 0.1)]
     pub unobserved_weight: f64,
+    /// Of als on explicit data: samples that are drawn after the sweeps and averaged, 0 to 1000.
+    #[arg(long, default_value_t = 0)]
+    pub samples: u32,
     /// Share of the rows that is kept for measuring.
     #[arg(long, default_value_t = 0.1)]
     pub holdout: f64,

@@ -39,6 +39,7 @@ fn training_config(args: &DataArgs) -> TrainingConfig {
             regularization_exponent: args.regularization_exponent,
             unobserved_weight: args.unobserved_weight,
             degree_exponent: args.degree_exponent.unwrap_or_default(),
+            samples: args.samples,
         }),
         AlgorithmArg::Svd => Algorithm::Svd(SvdConfig {
             factors,

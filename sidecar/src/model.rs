@@ -65,6 +65,8 @@ impl ServingModel {
                     iterations: als.iterations,
                     regularization: als.regularization,
                     regularization_exponent: als.regularization_exponent,
+                    samples: als.samples,
+                    ..ExplicitAlsParams::default()
                 }
                 .check()?,
             ),

@@ -20,6 +20,8 @@ fn the_schema_and_the_mathematics_agree_on_bounds() {
     assert_eq!(maximum("regularization"), Some(bounds::REGULARIZATION_MAX));
     assert_eq!(maximum("regularizationExponent"), Some(bounds::REGULARIZATION_EXPONENT_MAX));
     assert_eq!(maximum("unobservedWeight"), Some(bounds::UNOBSERVED_WEIGHT_MAX));
+    let samples = &als["sampling"]["properties"]["samples"];
+    assert_eq!(samples["maximum"].as_f64(), Some(f64::from(bounds::SAMPLES_MAX)));
 }
 
 #[test]

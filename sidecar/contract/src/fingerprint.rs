@@ -220,6 +220,7 @@ mod tests {
             TrainingConfig { signal: Signal::Explicit, ..config() },
             TrainingConfig { evaluation: EvaluationConfig { holdout: 0.2, ..EvaluationConfig::default() }, ..config() },
             TrainingConfig { algorithm: Algorithm::Svd(SvdConfig::default()), ..config() },
+            TrainingConfig { algorithm: Algorithm::Als(AlsConfig { samples: 50, ..AlsConfig::default() }), ..config() },
             TrainingConfig {
                 algorithm: Algorithm::Als(AlsConfig { iterations: 16, ..AlsConfig::default() }),
                 ..config()

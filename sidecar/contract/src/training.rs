@@ -224,8 +224,15 @@ pub struct AlsConfig {
     /// α₀.
     pub unobserved_weight: f64,
     /// η; 0 for explicit data. Left out when it is 0, as models of before it was there have it.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_default")]
     pub degree_exponent: f64,
+    /// Samples whose mean is served, for explicit data; 0, which is left out, for none.
+    #[serde(skip_serializing_if = "is_default")]
+    pub samples: u32,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl AlsConfig {
@@ -247,13 +254,9 @@ impl Default for AlsConfig {
             regularization_exponent: 1.0,
             unobserved_weight: 0.1,
             degree_exponent: 0.0,
+            samples: 0,
         }
     }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
-fn is_zero(number: &f64) -> bool {
-    *number == 0.0
 }
 
 /// Parameters of truncated SVD; `factorization` says what they mean.

@@ -271,15 +271,19 @@ fn density(users: u64, items: u64, interactions: u64) -> String {
 
 fn named(parameters: &Algorithm) -> Vec<(&'static str, String)> {
     match parameters {
-        Algorithm::Als(als) => vec![
-            ("algorithm", "als".to_owned()),
-            ("factors", als.factors.to_string()),
-            ("iterations", als.iterations.to_string()),
-            ("regularization", als.regularization.to_string()),
-            ("regularizationExponent", als.regularization_exponent.to_string()),
-            ("unobservedWeight", als.unobserved_weight.to_string()),
-            ("degreeExponent", als.degree_exponent.to_string()),
-        ],
+        Algorithm::Als(als) => {
+            let mut named = vec![
+                ("algorithm", "als".to_owned()),
+                ("factors", als.factors.to_string()),
+                ("iterations", als.iterations.to_string()),
+                ("regularization", als.regularization.to_string()),
+                ("regularizationExponent", als.regularization_exponent.to_string()),
+                ("unobservedWeight", als.unobserved_weight.to_string()),
+                ("degreeExponent", als.degree_exponent.to_string()),
+            ];
+            named.extend((als.samples > 0).then(|| ("samples", als.samples.to_string())));
+            named
+        }
         Algorithm::Svd(svd) => vec![
             ("algorithm", "svd".to_owned()),
             ("factors", svd.factors.to_string()),

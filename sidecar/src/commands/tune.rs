@@ -71,5 +71,8 @@ fn resource(tuned: &Tuned, signal: Signal) -> String {
             als.unobserved_weight, als.degree_exponent
         );
     }
+    if als.samples > 0 {
+        let _ = writeln!(text, "      sampling: {{samples: {}}}", als.samples);
+    }
     text
 }

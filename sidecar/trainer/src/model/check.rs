@@ -47,6 +47,12 @@ pub(crate) fn check(config: &TrainingConfig) -> Result<ValidParams, Stop> {
         ));
     }
     let params = match &config.algorithm {
+        Algorithm::Als(AlsConfig { samples, .. }) if config.signal == Signal::Implicit && *samples > 0 => {
+            return invalid(format!(
+                "spec.algorithm.als.sampling asks for {samples} samples: expected none with spec.data.signal: implicit, because they \
+                 learn how far ratings lie from what is predicted"
+            ));
+        }
         Algorithm::Als(als) => check_als(als, config.signal),
         Algorithm::Svd(_) if config.tuning.is_some() => {
             return invalid(
@@ -66,7 +72,7 @@ pub(crate) fn check(config: &TrainingConfig) -> Result<ValidParams, Stop> {
 }
 
 fn check_als(config: &AlsConfig, signal: Signal) -> Result<ValidParams, ParamsError> {
-    let &AlsConfig { factors, iterations, regularization, regularization_exponent, unobserved_weight, degree_exponent } =
+    let &AlsConfig { factors, iterations, regularization, regularization_exponent, unobserved_weight, degree_exponent, samples } =
         config;
     match signal {
         Signal::Implicit => AlsParams {
@@ -81,8 +87,15 @@ fn check_als(config: &AlsConfig, signal: Signal) -> Result<ValidParams, ParamsEr
         .check()
         .map(ValidParams::Als),
         // What was not observed says nothing of ratings: there is no unobserved weight.
-        Signal::Explicit => ExplicitAlsParams { factors, iterations, regularization, regularization_exponent }
-            .check()
-            .map(ValidParams::ExplicitAls),
+        Signal::Explicit => ExplicitAlsParams {
+            factors,
+            iterations,
+            regularization,
+            regularization_exponent,
+            samples,
+            ..ExplicitAlsParams::default()
+        }
+        .check()
+        .map(ValidParams::ExplicitAls),
     }
 }

@@ -179,6 +179,10 @@ fn parameters_out_of_bounds_are_named() {
     };
     invalid(|s| s.config.algorithm = Algorithm::Als(AlsConfig { factors: 0, ..AlsConfig::default() }), &["factors"]);
     invalid(
+        |s| s.config.algorithm = Algorithm::Als(AlsConfig { samples: 5, ..AlsConfig::default() }),
+        &["als.sampling asks for 5 samples", "signal: implicit"],
+    );
+    invalid(
         |s| s.config.algorithm = Algorithm::Als(AlsConfig { regularization: f64::NAN, ..AlsConfig::default() }),
         &["regularization"],
     );
