@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 
 class Ours:
-    """A process that has loaded a matrix whose entries are confidences."""
+    """A process that has loaded a matrix whose entries are confidences, or ratings."""
 
     def __init__(self, matrix: sp.csr_matrix):
         self.directory = tempfile.TemporaryDirectory()
@@ -46,6 +46,26 @@ class Ours:
             threads=threads, seed=1, out=self.directory.name, **more,
         )  # fmt: skip
         return answer["seconds"]
+
+    def explicit_als(
+        self, factors: int, iterations: int, regularization: float, regularization_exponent: float, steps: int = 3,
+        threads: int = 2, **more: float,
+    ) -> float:  # fmt: skip
+        """Seconds of a fit to ratings."""
+        answer = self.ask(
+            op="explicitAls", factors=factors, iterations=iterations, regularization=regularization,
+            regularizationExponent=regularization_exponent, steps=steps, threads=threads, seed=1,
+            out=self.directory.name, **more,
+        )  # fmt: skip
+        self.mean = answer["mean"]
+        return answer["seconds"]
+
+    def ratings(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """What the last fit to ratings predicts for pairs, before it is brought onto the scale."""
+        bias = lambda name: np.fromfile(Path(self.directory.name) / name, "<f4").astype(float)
+        user_factors, item_factors = (rows.astype(float) for rows in self.factors())
+        products = np.einsum("nf,nf->n", user_factors[users], item_factors[items])
+        return self.mean + bias("user_biases.f32")[users] + bias("item_biases.f32")[items] + products
 
     def svd(self, factors: int, iterations: int, degree_exponent: float, threads: int = 2) -> float:
         """Seconds of a decomposition."""

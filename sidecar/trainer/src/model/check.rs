@@ -72,8 +72,15 @@ pub(crate) fn check(config: &TrainingConfig) -> Result<ValidParams, Stop> {
 }
 
 fn check_als(config: &AlsConfig, signal: Signal) -> Result<ValidParams, ParamsError> {
-    let &AlsConfig { factors, iterations, regularization, regularization_exponent, unobserved_weight, degree_exponent, samples } =
-        config;
+    let &AlsConfig {
+        factors,
+        iterations,
+        regularization,
+        regularization_exponent,
+        unobserved_weight,
+        degree_exponent,
+        samples,
+    } = config;
     match signal {
         Signal::Implicit => AlsParams {
             factors,
