@@ -209,8 +209,7 @@ impl Kernel for InverseFactor<'_> {
             let (done, later) = inverse.split_at_mut((i + 1) * n);
             let (row, own) = (&mut rows[i * n..], &mut done[i * n..]);
             let pivot = row[i];
-            // Not `pivot <= INDEPENDENT`: what is not a number is no pivot.
-            if !(pivot > INDEPENDENT) {
+            if pivot.is_nan() || pivot <= INDEPENDENT {
                 own.fill(0.0);
                 continue;
             }
@@ -239,7 +238,7 @@ mod tests {
         let mut x = Array2::from_shape_fn((90, n), |(i, j)| {
             normal(1, i as u64, j as u64) * libm::pow(10.0, (j % 9) as f64 - 4.0)
         });
-        let seventh = &x.column(1) * 3.0 - &x.column(4);
+        let seventh = &x.column(1) * 3.0 - x.column(4);
         x.column_mut(7).assign(&seventh);
         let thirtieth = &x.column(8) + &x.column(29);
         x.column_mut(30).assign(&thirtieth);
