@@ -341,8 +341,11 @@ fn equal_ratings_leave_nothing_to_learn_and_nothing_breaks() {
     assert!(scorer.stored(1).unwrap().is_empty());
     assert_eq!(scorer.rating(&scorer.stored(1).unwrap(), 2), Some(4.0));
     let (sampled, _) = fit(&data, ExplicitAlsParams { samples: 3, ..explicit_params() });
-    let at = point(&sampled);
-    assert!(at.users.iter().chain(&at.items).all(|x| x.abs() < 0.2));
+    let Point { users, items } = point(&sampled);
+    for (u, v) in users.rows().into_iter().flat_map(|u| items.rows().into_iter().map(move |v| (u, v))) {
+        let away = u[9] + v[9] + u.iter().zip(v).take(9).map(|(x, y)| x * y).sum::<f64>();
+        assert!(away.abs() < 0.2, "{away}");
+    }
 }
 
 /// Two planted factors under noise; a tenth of the ratings is kept apart.
