@@ -71,6 +71,24 @@ pub(crate) fn substitute_backward(matrix: &[f64], x: &mut [f64]) {
     }
 }
 
+/// Solves A x = b with the factor that [`solve`] leaves in place of its matrix.
+#[inline(always)]
+pub(crate) fn solve_again(factor: &[f64], x: &mut [f64]) {
+    let order = x.len();
+    for row in 0..order {
+        let line = &factor[row * order..(row + 1) * order];
+        let (head, tail) = x.split_at_mut(row + 1);
+        let z = head[row] / line[row];
+        head[row] = z;
+        for (x, u) in tail.iter_mut().zip(&line[row + 1..]) {
+            *x = (-z).mul_add(*u, *x);
+        }
+    }
+    for row in (0..order).rev() {
+        solve_backward(&factor[row * order..(row + 1) * order], row, x);
+    }
+}
+
 /// The factor of a four by four block on the diagonal.
 #[derive(Clone, Copy)]
 struct Corner {

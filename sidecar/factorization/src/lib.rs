@@ -84,7 +84,7 @@
 //!
 //! # Map
 //! [`interactions`] what was observed · [`ratings`] their scale · [`params`] checked parameters · [`als`], [`explicit_als`],
-//! [`mod@svd`] the sweeps; inside, `gibbs`, `rating_draw` and `posterior` for samples · [`degrees`] what a weight counts · [`row_solver`], [`rating_solver`] one row, exactly; inside, `short_rows` where entries are few, and `descent` by steps, `projection` for SVD · [`scorer`] from a taste to items · [`mod@gram`] what rows share · [`mod@objective`] its value for any factors · [`model`] the result · [`mod@top_k`] best
+//! [`mod@svd`] the sweeps; inside, `gibbs`, `rating_draw` and `posterior` for samples · [`degrees`] what a weight counts · [`row_solver`], [`rating_solver`] one row, exactly; inside, `short_rows` where entries are few, and `descent` by steps, `projection` for SVD · [`scorer`] from a taste to items · [`explanation`] which of a history made a score · [`mod@gram`] what rows share · [`mod@objective`] its value for any factors · [`model`] the result · [`mod@top_k`] best
 //! items · [`mod@popularity`], [`biases`] the baselines · [`split`] what is kept for measuring · [`ranking`] recall@k and NDCG@k ·
 //! [`bootstrap`] intervals · [`memory`] forecast · [`random`] numbers by counter. Inside: `tile` and `cholesky` (f64 register tiles), `spectrum` (eigenvectors) and `rotate`, `subspace` (singular values) and `blocks` (products of sparse matrices), `lanes` (f32 inner
 //! products), `simd` (the one door to wide instructions).
@@ -100,6 +100,7 @@ pub mod bootstrap;
 mod cholesky;
 pub mod degrees;
 mod descent;
+pub mod explanation;
 pub mod explicit_als;
 mod gibbs;
 pub mod gram;
@@ -133,6 +134,7 @@ pub use als::{FitError, Side, SweepReport, fit_als};
 pub use biases::Biases;
 pub use bootstrap::{Lift, bootstrap_lift, bootstrap_reduction};
 pub use degrees::Degrees;
+pub use explanation::Explanation;
 pub use explicit_als::fit_explicit_als;
 pub use gram::gram;
 pub use interactions::{Entry, Evidence, Interactions, InteractionsError};

@@ -65,6 +65,12 @@ impl<'a> Projection<'a> {
         weighted.collect()
     }
 
+    /// Σ⁻², with 0 for a value of 0.
+    pub(crate) fn inverse(&self) -> Vec<f64> {
+        let squares = self.gram.iter().step_by(self.factors + 1);
+        squares.map(|square| if *square > 0.0 { 1.0 / square } else { 0.0 }).collect()
+    }
+
     /// Entries are known to be good.
     pub(crate) fn project_into(&self, items: &[u32], values: &[f32], row: &mut [f32]) -> Result<(), SolveError> {
         simd::run(Project { projection: self, items, values, row })

@@ -24,7 +24,7 @@ pub struct RatingSolver<'a> {
     stride: usize,
     biases: &'a [f32],
     scale: RatingScale,
-    params: &'a ValidExplicitAlsParams,
+    pub(crate) params: &'a ValidExplicitAlsParams,
 }
 
 /// Factors and bias of one row.
@@ -131,6 +131,12 @@ impl<'a> RatingSolver<'a> {
             add_products(matrix, order, used, used);
         }
         squares
+    }
+
+    /// Leaves the factor of the matrix of a row with these entries in `scratch.matrix`. They are known to be good.
+    pub(crate) fn factor(&self, indexes: &[u32], ratings: &[f32], scratch: &mut Scratch) -> Result<(), SolveError> {
+        let mut row = vec![0.0; self.params.factors()];
+        self.solve_into(indexes, ratings, scratch, &mut row, &mut 0.0).map(|_| ())
     }
 }
 

@@ -236,6 +236,11 @@ impl<'a> RowSolver<'a> {
         }
         Ok(terms)
     }
+
+    /// Leaves the factor of the matrix of a row with these entries in `scratch.matrix`. They are known to be good.
+    pub(crate) fn factor(&self, indexes: &[u32], weights: &[f32], scratch: &mut Scratch) -> Result<(), SolveError> {
+        simd::run(Equations { solver: self, indexes, weights, scratch }).map(|_| ())
+    }
 }
 
 /// Whether a square matrix has nothing beside its diagonal.

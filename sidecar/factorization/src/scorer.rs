@@ -33,13 +33,13 @@ impl Taste {
 #[derive(Clone, Copy, Debug)]
 pub struct Scorer<'a> {
     user_factors: ArrayView2<'a, f32>,
-    item_factors: ArrayView2<'a, f32>,
-    fold_in: FoldIn<'a>,
-    ratings: Option<Ratings<'a>>,
+    pub(crate) item_factors: ArrayView2<'a, f32>,
+    pub(crate) fold_in: FoldIn<'a>,
+    pub(crate) ratings: Option<Ratings<'a>>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum FoldIn<'a> {
+pub(crate) enum FoldIn<'a> {
     Als(RowSolver<'a>),
     AlsWithDegrees(RowSolver<'a>, Degrees<'a>, &'a ValidAlsParams),
     ExplicitAls(RatingSolver<'a>),
@@ -47,10 +47,10 @@ enum FoldIn<'a> {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Ratings<'a> {
-    scale: RatingScale,
+pub(crate) struct Ratings<'a> {
+    pub(crate) scale: RatingScale,
     users: &'a [f32],
-    items: &'a [f32],
+    pub(crate) items: &'a [f32],
 }
 
 impl<'a> Scorer<'a> {
@@ -151,12 +151,18 @@ impl<'a> Scorer<'a> {
         Ok(taste)
     }
 
-    /// As [`Self::fold_in`], for entries in any order. Those of one item merge: weights add, ratings (brought onto the
-    /// scale) give their mean.
+    /// As [`Self::fold_in`], for entries in any order, which [`Self::merge`] together.
     ///
     /// # Errors
     /// As [`Self::fold_in`].
     pub fn fold_in_entries(&self, entries: &[(u32, f32)]) -> Result<Taste, SolveError> {
+        let (items, values) = self.merge(entries);
+        self.fold_in(&items, &values)
+    }
+
+    /// Entries in any order as a history: items ascending, each once. Weights of one item add, ratings (brought onto the
+    /// scale) give their mean.
+    pub fn merge(&self, entries: &[(u32, f32)]) -> (Vec<u32>, Vec<f32>) {
         let mut sorted = entries.to_vec();
         sorted.sort_unstable_by(|x, y| x.0.cmp(&y.0).then(x.1.total_cmp(&y.1)));
         let merged = sorted.chunk_by(|x, y| x.0 == y.0).map(|same| {
@@ -169,8 +175,7 @@ impl<'a> Scorer<'a> {
             };
             (same[0].0, value.unwrap_or(f32::NAN))
         });
-        let (items, values): (Vec<u32>, Vec<f32>) = merged.unzip();
-        self.fold_in(&items, &values)
+        merged.unzip()
     }
 
     /// The `n` best items for a taste, of those that `keep` lets pass. Where items are rated the score is the predicted

@@ -6,6 +6,7 @@
 mod als;
 mod data;
 mod errors;
+mod explanation;
 mod explicit_als;
 mod ranking;
 mod svd;
