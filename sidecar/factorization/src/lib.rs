@@ -85,7 +85,7 @@
 //! # Map
 //! [`interactions`] what was observed · [`ratings`] their scale · [`params`] checked parameters · [`als`], [`explicit_als`],
 //! [`mod@svd`] the sweeps; inside, `gibbs`, `rating_draw` and `posterior` for samples · [`degrees`] what a weight counts · [`row_solver`], [`rating_solver`] one row, exactly; inside, `short_rows` where entries are few, and `descent` by steps, `projection` for SVD · [`scorer`] from a taste to items · [`explanation`] which of a history made a score · [`mod@gram`] what rows share · [`mod@objective`] its value for any factors · [`model`] the result · [`mod@top_k`] best
-//! items · [`mod@popularity`], [`biases`] the baselines · [`split`] what is kept for measuring · [`ranking`] recall@k and NDCG@k ·
+//! items · [`mod@popularity`], [`biases`] the baselines · [`split`] what is kept for measuring · [`ranking`] recall@k and NDCG@k · [`attributes`] items that nobody has met ·
 //! [`bootstrap`] intervals · [`memory`] forecast · [`random`] numbers by counter. Inside: `tile` and `cholesky` (f64 register tiles), `spectrum` (eigenvectors) and `rotate`, `subspace` (singular values) and `blocks` (products of sparse matrices), `lanes` (f32 inner
 //! products), `simd` (the one door to wide instructions).
 #![allow(clippy::indexing_slicing)] // Shapes are checked where matrices are made; kernels index below those bounds.
@@ -94,6 +94,7 @@
 #![allow(clippy::many_single_char_names, clippy::similar_names)] // Symbols are the papers'.
 
 pub mod als;
+pub mod attributes;
 pub mod biases;
 mod blocks;
 pub mod bootstrap;
@@ -131,6 +132,7 @@ mod tile;
 pub mod top_k;
 
 pub use als::{FitError, Side, SweepReport, fit_als};
+pub use attributes::AttributeMap;
 pub use biases::Biases;
 pub use bootstrap::{Lift, bootstrap_lift, bootstrap_reduction};
 pub use degrees::Degrees;

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::float_cmp)] // A test may fail loudly.
 
 mod als;
+mod attributes;
 mod data;
 mod errors;
 mod explanation;

@@ -1,0 +1,136 @@
+//! The map from attributes to factors: against dense algebra, and on what it must find again.
+
+use factorization::{
+    AttributeMap, Entry, Interactions, RowSolver,
+    attributes::REGULARIZATIONS,
+    gram,
+    random::{uniform, word},
+};
+use ndarray::{Array1, Array2};
+
+use crate::data::{gauss_jordan, params};
+
+/// A group of 12 for each item, and up to three of 20 tags; every ninth item has nothing.
+fn attributes(items: u32) -> Interactions {
+    let mut entries = std::collections::BTreeSet::new();
+    for item in (0..items).filter(|item| item % 9 != 8) {
+        entries.insert((item, item % 12));
+        for tag in 0..below(4, word(3, 0, u64::from(item))) {
+            entries.insert((item, 12 + below(20, word(4, u64::from(tag), u64::from(item)))));
+        }
+    }
+    let entries = entries.into_iter().map(|(user, item)| Entry { user, item, value: 1.0 }).collect();
+    Interactions::from_entries(items as usize, 32, entries).unwrap()
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below a small bound")]
+fn below(bound: u32, word: u64) -> u32 {
+    (uniform(word) * f64::from(bound)) as u32
+}
+
+/// Around 0, with a variance of 1.
+#[expect(clippy::cast_possible_truncation, reason = "any number will do")]
+fn draw(stream: u64, i: usize) -> f32 {
+    ((uniform(word(1, stream, i as u64)) - 0.5) * 12.0_f64.sqrt()) as f32
+}
+
+fn dense(attributes: &Interactions) -> Array2<f64> {
+    let mut dense = Array2::zeros((attributes.users(), attributes.items()));
+    for item in 0..attributes.users() {
+        for &feature in attributes.row(item).0 {
+            dense[[item, feature as usize]] = 1.0;
+        }
+    }
+    dense
+}
+
+#[test]
+fn the_weights_solve_the_dense_equations() {
+    let x = attributes(150);
+    let targets = Array2::from_shape_fn((150, 5), |(i, k)| draw(k as u64, i) + 2.0);
+    let known: Vec<usize> = (0..150).filter(|item| item % 9 != 8).collect();
+    for regularization in [0.5, 128.0] {
+        let map = AttributeMap::fit_with(&x, targets.view(), regularization).unwrap();
+        let dense = dense(&x);
+        for k in 0..5 {
+            let column: Array1<f64> = known.iter().map(|item| f64::from(targets[[*item, k]])).collect();
+            let mean = column.sum() / known.len() as f64;
+            assert!((map.mean[k] - mean).abs() < 1e-12);
+            let mut right = Array1::zeros(32);
+            for (item, value) in known.iter().zip(&column) {
+                right.scaled_add(value - mean, &dense.row(*item));
+            }
+            let matrix = dense.t().dot(&dense) + Array2::<f64>::eye(32) * regularization;
+            for (found, expected) in map.weights.column(k).iter().zip(&gauss_jordan(matrix, right)) {
+                assert!((found - expected).abs() < 1e-9 * (1.0 + expected.abs()), "{found} {expected}");
+            }
+        }
+    }
+}
+
+/// Rows that attributes determine up to a little noise, and rows of noise alone.
+#[test]
+fn unseen_items_are_found_and_noise_is_shrunk() {
+    let x = attributes(600);
+    let planted = Array2::from_shape_fn((32, 6), |(i, k)| draw(100 + k as u64, i));
+    let exact = dense(&x).dot(&planted.mapv(f64::from));
+    let is_known = |item: usize| item % 5 != 2;
+    #[expect(clippy::cast_possible_truncation, reason = "any number will do")]
+    let rows = |signal: f64, noise: f64| {
+        Array2::from_shape_fn((600, 6), |(i, k)| (signal * exact[[i, k]] + noise * f64::from(draw(k as u64, i))) as f32)
+    };
+    let square = |x: f64| x * x;
+    let error = |targets: &Array2<f32>, map: &AttributeMap| -> (f64, f64) {
+        let predicted = map.predict(&x);
+        let unseen = (0..600).filter(|item| !is_known(*item) && !x.row(*item).0.is_empty());
+        unseen.flat_map(|i| (0..6).map(move |k| (i, k))).fold((0.0, 0.0), |(of_map, of_mean), (i, k)| {
+            let target = f64::from(targets[[i, k]]);
+            (of_map + square(f64::from(predicted[[i, k]]) - target), of_mean + square(map.mean[k] - target))
+        })
+    };
+    let targets = rows(1.0, 0.1);
+    let map = AttributeMap::fit(&x, targets.view(), is_known, 42).unwrap();
+    let (of_map, of_mean) = error(&targets, &map);
+    assert!(of_map < 0.05 * of_mean, "{of_map} {of_mean}");
+    assert_eq!(map.regularization, REGULARIZATIONS[0]);
+    let targets = rows(0.0, 1.0);
+    let map = AttributeMap::fit(&x, targets.view(), is_known, 42).unwrap();
+    let (of_map, of_mean) = error(&targets, &map);
+    assert!(of_map < 1.1 * of_mean, "{of_map} {of_mean}");
+    assert_eq!(map.regularization, REGULARIZATIONS[4]);
+}
+
+#[test]
+fn threads_do_not_show_and_nothing_known_gives_no_map() {
+    let x = attributes(2000);
+    let targets = Array2::from_shape_fn((2000, 4), |(i, k)| draw(k as u64, i));
+    let on = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| AttributeMap::fit(&x, targets.view(), |_| true, 7)).unwrap()
+    };
+    assert_eq!(on(1), on(3));
+    assert_eq!(AttributeMap::fit(&x, targets.view(), |_| false, 7), None);
+    // One item is enough for a map, which knows λ by default only.
+    let one = AttributeMap::fit(&x, targets.view(), |item| item == 0, 7).unwrap();
+    assert_eq!((one.regularization, one.mean[0]), (8.0, f64::from(targets[[0, 0]])));
+}
+
+/// An item from those who chose it: the same solver, with the users on the fixed side.
+#[test]
+fn an_item_folds_in_from_its_users() {
+    let (users, params) = (Array2::from_shape_fn((50, 9), |(i, k)| draw(k as u64, i)), params().check().unwrap());
+    let gram = gram(users.view());
+    let solver = RowSolver::new(users.view(), gram.view(), &params).unwrap();
+    let found = solver.solve(&[3, 17, 40], &[1.0, 2.0, 0.5]).unwrap();
+    let wide = users.mapv(f64::from);
+    let mut matrix = wide.t().dot(&wide) * 0.3 + Array2::<f64>::eye(9) * (0.02 * (3.0 + 0.3 * 50.0_f64).powf(0.7));
+    let mut right = Array1::zeros(9);
+    for (user, weight) in [(3, 1.0), (17, 2.0), (40, 0.5)] {
+        let u = wide.row(user);
+        matrix += &Array2::from_shape_fn((9, 9), |(i, j)| weight * u[i] * u[j]);
+        right.scaled_add(weight, &u);
+    }
+    for (found, expected) in found.iter().zip(&gauss_jordan(matrix, right)) {
+        assert!((f64::from(*found) - expected).abs() < 1e-6, "{found} {expected}");
+    }
+}
