@@ -9,11 +9,12 @@
 //! X is sparse (items × attributes), v̄ the mean of the rows of V. Every column of W is found by conjugate gradients, scaled by
 //! the diagonal. λ is that of [`REGULARIZATIONS`] that predicts best what is left out of the fit, then everything is fitted.
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, Axis, concatenate, s};
 
 use crate::{
     blocks::multiply,
     interactions::Interactions,
+    model::Model,
     random::{below, word},
 };
 
@@ -108,6 +109,51 @@ impl AttributeMap {
             pairs.map(|(x, y)| f64::from(*x) - f64::from(*y)).map(|d| d * d).sum()
         };
         rows.map(of_row).sum()
+    }
+}
+
+impl AttributeMap {
+    /// To the items' factors of a model, and in a last column to their biases if it is one of ratings. As [`Self::fit`].
+    ///
+    /// # Panics
+    /// If there are not as many rows of attributes as items.
+    pub fn of_items(
+        model: &Model,
+        attributes: &Interactions,
+        known: impl Fn(usize) -> bool,
+        seed: u64,
+    ) -> Option<Self> {
+        let factors = model.item_factors.view();
+        let Some(ratings) = &model.ratings else { return Self::fit(attributes, factors, known, seed) };
+        let biases = ArrayView2::from_shape((ratings.items.len(), 1), &ratings.items).ok()?;
+        Self::fit(attributes, concatenate(Axis(1), &[factors, biases]).ok()?.view(), known, seed)
+    }
+}
+
+impl Model {
+    /// Puts what a map says in place of the factors and biases of some items; `attributes` are those of all items.
+    pub fn replace_items(&mut self, map: &AttributeMap, attributes: &Interactions, which: impl Fn(usize) -> bool) {
+        let (rows, factors) = (map.predict(attributes), self.item_factors.ncols());
+        for item in (0..rows.nrows()).filter(|item| which(*item)) {
+            self.item_factors.row_mut(item).assign(&rows.slice(s![item, ..factors]));
+            if let Some(ratings) = &mut self.ratings {
+                ratings.items[item] = rows[[item, factors]];
+            }
+        }
+    }
+
+    /// Appends items that nobody has met, with what a map says of them. The Gram matrix stays: a scorer of this model is to be told of
+    /// them by [`crate::Scorer::with_cold_items`].
+    pub fn append_items(&mut self, map: &AttributeMap, attributes: &Interactions) {
+        let (rows, factors) = (map.predict(attributes), self.item_factors.ncols());
+        let both = concatenate(Axis(0), &[self.item_factors.view(), rows.slice(s![.., ..factors])]);
+        self.item_factors = both.expect("a map of a model has as many columns");
+        if let Some(ratings) = &mut self.ratings {
+            ratings.items.extend(rows.column(factors));
+        }
+        if !self.item_counts.is_empty() {
+            self.item_counts.resize(self.item_factors.nrows(), 0);
+        }
     }
 }
 

@@ -88,6 +88,8 @@ pub struct RowSolver<'a> {
     fixed: &'a [f32],
     stride: usize,
     rows: usize,
+    /// Rows that count as cells of a row: all but those of items that nobody has met.
+    cells: usize,
     /// factors × factors.
     gram: &'a [f64],
     /// Whether the Gram matrix has nothing beside its diagonal, as those of [`crate::fit_als`].
@@ -149,7 +151,7 @@ impl<'a> RowSolver<'a> {
         match (fixed.to_slice(), gram.to_slice()) {
             (Some(fixed), Some(gram_slice)) if columns == factors && gram.dim() == (factors, factors) => {
                 let diagonal = is_diagonal(gram_slice, factors);
-                Ok(Self { fixed, stride: factors, rows, gram: gram_slice, diagonal, params })
+                Ok(Self { fixed, stride: factors, rows, cells: rows, gram: gram_slice, diagonal, params })
             }
             _ => Err(SolveError::Shape { rows, columns, gram: gram.dim(), factors }),
         }
@@ -158,7 +160,15 @@ impl<'a> RowSolver<'a> {
     /// For rows of the fixed side that are padded to `stride`.
     pub(crate) fn padded(fixed: &'a [f32], stride: usize, gram: &'a [f64], params: &'a ValidAlsParams) -> Self {
         let diagonal = is_diagonal(gram, params.factors());
-        Self { fixed, stride, rows: fixed.len() / stride, gram, diagonal, params }
+        let rows = fixed.len() / stride;
+        Self { fixed, stride, rows, cells: rows, gram, diagonal, params }
+    }
+
+    /// The same without the last rows of the fixed side among the cells of a row: nobody has met these items, and the Gram matrix is
+    /// without them.
+    #[must_use]
+    pub fn without_last(self, rows: usize) -> Self {
+        Self { cells: self.rows.saturating_sub(rows), ..self }
     }
 
     /// A row of the fixed side.
@@ -170,7 +180,7 @@ impl<'a> RowSolver<'a> {
     /// The diagonal of the matrix of a row with this many entries, without what they add.
     #[inline(always)]
     pub(crate) fn write_diagonal(&self, entries: usize, diagonal: &mut [f64]) {
-        let (alpha, lambda) = (self.params.unobserved_weight(), self.params.row_regularization(entries, self.rows));
+        let (alpha, lambda) = (self.params.unobserved_weight(), self.params.row_regularization(entries, self.cells));
         for (to, gram) in diagonal.iter_mut().zip(self.gram.iter().step_by(self.params.factors() + 1)) {
             *to = alpha.mul_add(*gram, lambda);
         }
@@ -286,7 +296,7 @@ impl Kernel for Equations<'_> {
         let Self { solver, indexes, weights, scratch: Scratch { matrix, x, wide, weighted, .. } } = self;
         let f = solver.params.factors();
         let order = padded(f);
-        let lambda = solver.params.row_regularization(indexes.len(), solver.rows);
+        let lambda = solver.params.row_regularization(indexes.len(), solver.cells);
         start_matrix(matrix, solver.gram, f, solver.params.unobserved_weight(), lambda);
         x.fill(0.0);
         for (indexes, weights) in indexes.chunks(BLOCK_ROWS).zip(weights.chunks(BLOCK_ROWS)) {

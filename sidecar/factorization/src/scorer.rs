@@ -100,6 +100,16 @@ impl<'a> Scorer<'a> {
         Ok(Self { user_factors, item_factors, fold_in, ratings })
     }
 
+    /// The same, where the last items have factors by their attributes alone (see [`crate::Model::append_items`]): they may be recommended and
+    /// stand in a history, and change no other user's taste.
+    #[must_use]
+    pub fn with_cold_items(mut self, items: usize) -> Self {
+        if let FoldIn::Als(solver) = &mut self.fold_in {
+            *solver = solver.without_last(items);
+        }
+        self
+    }
+
     /// The scale of a model of ratings.
     pub fn scale(&self) -> Option<&RatingScale> {
         self.ratings.as_ref().map(|ratings| &ratings.scale)

@@ -1,14 +1,14 @@
 //! The map from attributes to factors: against dense algebra, and on what it must find again.
 
 use factorization::{
-    AttributeMap, Entry, Interactions, RowSolver,
+    AttributeMap, Entry, Interactions, RowSolver, SvdParams,
     attributes::REGULARIZATIONS,
-    gram,
+    fit_als, fit_explicit_als, fit_svd, gram,
     random::{uniform, word},
 };
 use ndarray::{Array1, Array2};
 
-use crate::data::{gauss_jordan, params};
+use crate::data::{explicit_params, gauss_jordan, interactions, params, ratings};
 
 /// A group of 12 for each item, and up to three of 20 tags; every ninth item has nothing.
 fn attributes(items: u32) -> Interactions {
@@ -132,5 +132,47 @@ fn an_item_folds_in_from_its_users() {
     }
     for (found, expected) in found.iter().zip(&gauss_jordan(matrix, right)) {
         assert!((f64::from(*found) - expected).abs() < 1e-6, "{found} {expected}");
+    }
+}
+
+/// Items that nobody met are appended: nobody's taste changes by them, in any kind of model.
+#[test]
+fn appended_items_answer_and_change_nothing_else() {
+    let quiet = &mut |_: &factorization::SweepReport| std::ops::ControlFlow::Continue(());
+    let (weights, stars) = (interactions(60, 40, 700, 5), ratings(60, 40, 700, 5));
+    let halves = SvdParams { factors: 5, degree_exponent: 0.5, ..SvdParams::default() }.check().unwrap();
+    for (data, mut model) in [
+        (&weights, fit_als(&weights, &params().check().unwrap(), 1, quiet).unwrap()),
+        (&stars, fit_explicit_als(&stars, &explicit_params().check().unwrap(), 1, quiet).unwrap()),
+        (&weights, fit_svd(&weights, false, &halves, 1, quiet).unwrap()),
+    ] {
+        let kinds = attributes(50);
+        let of = |range: std::ops::Range<u32>| {
+            let rows = range.clone().zip(0..).flat_map(|(item, user)| {
+                kinds.row(item as usize).0.iter().map(move |item| Entry { user, item: *item, value: 1.0 })
+            });
+            Interactions::from_entries(range.len(), 32, rows.collect()).unwrap()
+        };
+        let (met, cold) = (of(0..40), of(40..50));
+        let map = AttributeMap::of_items(&model, &met, |_| true, 1).unwrap();
+        let (rows, factors) = (map.predict(&cold), model.item_factors.ncols());
+        assert_eq!(rows.ncols(), factors + usize::from(model.ratings.is_some()));
+        model.append_items(&map, &cold);
+        assert_eq!(model.item_factors.slice(ndarray::s![40.., ..]), rows.slice(ndarray::s![.., ..factors]));
+        let scorer = model.scorer().unwrap().with_cold_items(10);
+        for user in 0..60 {
+            let (items, values) = data.row(user);
+            let stored = scorer.stored(u32::try_from(user).unwrap()).unwrap();
+            assert_eq!(scorer.fold_in(items, values).unwrap(), stored, "user {user}");
+        }
+        let list = scorer.best(&scorer.stored(3).unwrap(), 50, |item| item >= 40);
+        assert_eq!(list.len(), 10);
+        assert!(!scorer.fold_in(&[3, 45], &[2.0, 1.0]).unwrap().is_empty());
+        let before = model.item_factors.clone();
+        model.replace_items(&map, &kinds, |item| item == 7 || item == 45);
+        for item in 0..50 {
+            let changed = model.item_factors.row(item) != before.row(item);
+            assert_eq!(changed, item == 7, "the row of 45 is what the map says already");
+        }
     }
 }
