@@ -15,6 +15,7 @@ use crate::{
     blocks::multiply,
     interactions::Interactions,
     model::Model,
+    objective::squared_norm,
     random::{below, word},
 };
 
@@ -26,6 +27,8 @@ const REGULARIZATION_DEFAULT: f64 = 8.0;
 const LEFT_OUT: usize = 5;
 /// Stream of random numbers that says which.
 const LEFT_OUT_STREAM: u64 = 0x6174_7472;
+/// By how much a map is stretched at most: where attributes say nothing all its rows are near the mean, which longer would flood lists.
+pub const STRETCH_MAX: f64 = 2.0;
 /// Most steps of conjugate gradients.
 const STEPS_MAX: usize = 500;
 /// They end when the rest is this small, relative to where they began.
@@ -113,7 +116,9 @@ impl AttributeMap {
 }
 
 impl AttributeMap {
-    /// To the items' factors of a model, and in a last column to their biases if it is one of ratings. As [`Self::fit`].
+    /// To the items' factors of a model, and in a last column to their biases if it is one of ratings. As [`Self::fit`]; but where the
+    /// order of items is all that counts the map is stretched until its rows are as long as those of known items, on average and by
+    /// [`STRETCH_MAX`] at most. Regression shortens what it is unsure of, and so short a row would stand in hardly any list.
     ///
     /// # Panics
     /// If there are not as many rows of attributes as items.
@@ -124,9 +129,30 @@ impl AttributeMap {
         seed: u64,
     ) -> Option<Self> {
         let factors = model.item_factors.view();
-        let Some(ratings) = &model.ratings else { return Self::fit(attributes, factors, known, seed) };
+        let Some(ratings) = &model.ratings else {
+            let map = Self::fit(attributes, factors, &known, seed)?;
+            return Some(map.stretched(attributes, factors, known));
+        };
         let biases = ArrayView2::from_shape((ratings.items.len(), 1), &ratings.items).ok()?;
         Self::fit(attributes, concatenate(Axis(1), &[factors, biases]).ok()?.view(), known, seed)
+    }
+
+    fn stretched(
+        mut self,
+        attributes: &Interactions,
+        targets: ArrayView2<'_, f32>,
+        known: impl Fn(usize) -> bool,
+    ) -> Self {
+        let predicted = self.predict(attributes);
+        let rows = || (0..attributes.users()).filter(|item| known(*item) && has_any(attributes, *item));
+        let length = |of: ArrayView2<'_, f32>| rows().map(|item| squared_norm(of.row(item)).sqrt()).sum::<f64>();
+        let by = length(targets) / length(predicted.view());
+        if by > 1.0 {
+            let by = by.min(STRETCH_MAX);
+            self.mean.iter_mut().for_each(|x| *x *= by);
+            self.weights *= by;
+        }
+        self
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
     row_solver::{Scratch, SolveError, check_entries},
     scorer::{FoldIn, Ratings, Scorer},
     simd::{self, Kernel},
-    tile::padded,
+    tile::{TILE, padded},
 };
 
 /// A score as a sum. In a model of ratings it is the prediction before it is brought onto the scale.
@@ -150,10 +150,7 @@ impl Kernel for Products<'_> {
                 }
             }
             let begin = products.len();
-            for &item in items {
-                products
-                    .push(row(item).iter().zip(&solved).fold(constant, |sum, (v, x)| f64::from(*v).mul_add(*x, sum)));
-            }
+            products.extend(items.iter().map(|item| constant + dot(row(*item), &solved)));
             if let Inverse::Diagonal { bias: true, .. } = inverse {
                 let own = &mut products[begin..];
                 let share = (1.0 - own.iter().sum::<f64>()) / (items.len() as f64 + BIAS_SHRINKAGE);
@@ -164,4 +161,30 @@ impl Kernel for Products<'_> {
         }
         products
     }
+}
+
+/// ⟨v, x⟩ over fixed lanes; x is padded.
+#[inline(always)]
+fn dot(v: &[f32], x: &[f64]) -> f64 {
+    let mut sums = [0.0; TILE];
+    let (blocks, rest) = v.as_chunks::<TILE>();
+    let (x_blocks, _) = x.as_chunks::<TILE>();
+    for (v, x) in blocks.iter().zip(x_blocks) {
+        sums = multiply_add(v, x, sums);
+    }
+    if let (false, Some(x)) = (rest.is_empty(), x_blocks.get(blocks.len())) {
+        let mut v = [0.0; TILE];
+        v[..rest.len()].copy_from_slice(rest);
+        sums = multiply_add(&v, x, sums);
+    }
+    ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]))
+}
+
+/// Whole arrays in and out keep the lanes in vector registers.
+#[inline(always)]
+fn multiply_add(v: &[f32; TILE], x: &[f64; TILE], mut sums: [f64; TILE]) -> [f64; TILE] {
+    for lane in 0..TILE {
+        sums[lane] = f64::from(v[lane]).mul_add(x[lane], sums[lane]);
+    }
+    sums
 }

@@ -2,7 +2,7 @@
 
 use factorization::{
     AttributeMap, Entry, Interactions, RowSolver, SvdParams,
-    attributes::REGULARIZATIONS,
+    attributes::{REGULARIZATIONS, STRETCH_MAX},
     fit_als, fit_explicit_als, fit_svd, gram,
     random::{uniform, word},
 };
@@ -157,6 +157,20 @@ fn appended_items_answer_and_change_nothing_else() {
         let map = AttributeMap::of_items(&model, &met, |_| true, 1).unwrap();
         let (rows, factors) = (map.predict(&cold), model.item_factors.ncols());
         assert_eq!(rows.ncols(), factors + usize::from(model.ratings.is_some()));
+        if model.ratings.is_none() {
+            let length = |rows: &Array2<f32>| -> f64 {
+                let known = (0..40).filter(|item| !met.row(*item).0.is_empty());
+                known.map(|item| rows.row(item).mapv(f64::from).pow2().sum().sqrt()).sum()
+            };
+            let fitted = AttributeMap::fit(&met, model.item_factors.view(), |_| true, 1).unwrap();
+            let by = (length(&model.item_factors) / length(&fitted.predict(&met))).min(STRETCH_MAX);
+            assert!(by > 1.2, "{by}");
+            for (stretched, fitted) in
+                map.weights.iter().chain(&map.mean).zip(fitted.weights.iter().chain(&fitted.mean))
+            {
+                assert!((stretched - fitted * by).abs() < 1e-6 * (1.0 + stretched.abs()));
+            }
+        }
         model.append_items(&map, &cold);
         assert_eq!(model.item_factors.slice(ndarray::s![40.., ..]), rows.slice(ndarray::s![.., ..factors]));
         let scorer = model.scorer().unwrap().with_cold_items(10);
