@@ -150,7 +150,10 @@ impl Kernel for Products<'_> {
                 }
             }
             let begin = products.len();
-            products.extend(items.iter().map(|item| constant + dot(row(*item), &solved)));
+            // A loop and no iterator: a closure would not be compiled for wide instructions.
+            for &item in items {
+                products.push(constant + dot(row(item), &solved));
+            }
             if let Inverse::Diagonal { bias: true, .. } = inverse {
                 let own = &mut products[begin..];
                 let share = (1.0 - own.iter().sum::<f64>()) / (items.len() as f64 + BIAS_SHRINKAGE);
