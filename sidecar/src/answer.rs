@@ -2,11 +2,15 @@
 //!
 //! A source is whatever can name items for a query: the model, popularity; later another Recommender or an upstream.
 
-use factorization::{Scorer, SolveError};
+use std::borrow::Cow;
 
+use factorization::{Scored, Scorer, SolveError};
 use sidecar_contract::Answers;
 
-use crate::model::ServingModel;
+use crate::{
+    explain::{Because, explain},
+    model::ServingModel,
+};
 
 /// The name of popularity as a source, in answers and in `fallback` of a serving config.
 pub const POPULAR: &str = "popular";
@@ -25,6 +29,8 @@ pub struct Query {
     pub exclude: Vec<String>,
     /// Whether items that the user has met in training may come back.
     pub include_seen: bool,
+    /// Whether to say which of the user's items each answer comes from.
+    pub explain: bool,
 }
 
 /// One recommended item.
@@ -36,6 +42,8 @@ pub struct Item {
     pub score: f32,
     /// Which source named it.
     pub source: &'static str,
+    /// Where its score comes from, if that was asked and the source can say.
+    pub because: Option<Because>,
 }
 
 /// A query in the model's own terms.
@@ -45,6 +53,7 @@ struct Resolved<'a> {
     user: Option<u32>,
     history: Vec<(u32, f32)>,
     excluded: Vec<u32>,
+    explain: bool,
 }
 
 /// Whatever can name items.
@@ -70,7 +79,31 @@ impl Source for Factors {
             return Ok(Vec::new()); // No evidence: the order would be arbitrary, or everybody's.
         };
         let best = query.scorer.best(&taste, n, keep);
-        Ok(best.into_iter().map(|s| Item { row: s.item, score: s.score, source }).collect())
+        let items = best.into_iter().map(|s| Item { row: s.item, score: s.score, source, because: None });
+        let mut items: Vec<Item> = items.collect();
+        if query.explain {
+            let (history, values) = query.evidence();
+            explain(&query.scorer, &history, &values, &mut items)?;
+        }
+        Ok(items)
+    }
+}
+
+impl Resolved<'_> {
+    /// What the taste was folded in from: the history, or what the user has met in training.
+    fn evidence(&self) -> (Cow<'_, [u32]>, Cow<'_, [f32]>) {
+        let snapshot = &self.model.snapshot;
+        match self.user {
+            Some(user) if self.history.is_empty() => {
+                let seen = snapshot.seen(user);
+                let weights = snapshot.seen_weights(user).map_or(Cow::Owned(vec![1.0; seen.len()]), Cow::Borrowed);
+                (Cow::Borrowed(seen), weights)
+            }
+            _ => {
+                let (items, values) = self.scorer.merge(&self.history);
+                (Cow::Owned(items), Cow::Owned(values))
+            }
+        }
     }
 }
 
@@ -86,7 +119,7 @@ fn popular(model: &ServingModel, n: usize, keep: &dyn Fn(u32) -> bool) -> Vec<It
     let counts = snapshot.item_counts();
     let score = |item: u32| counts.get(item as usize).map_or(0.0, |count| *count as f32);
     let popular = snapshot.popular().iter().copied().filter(|item| keep(*item)).take(n);
-    popular.map(|row| Item { row, score: score(row), source: POPULAR }).collect()
+    popular.map(|row| Item { row, score: score(row), source: POPULAR, because: None }).collect()
 }
 
 /// Why there is no answer.
@@ -147,7 +180,8 @@ pub fn similar(model: &ServingModel, id: &str, n: usize) -> Option<Vec<Item>> {
         Answers::Full => {
             let best =
                 factorization::similar_items(item, snapshot.item_factors(), n, |other| snapshot.is_available(other));
-            Some(best.into_iter().map(|s| Item { row: s.item, score: s.score, source: "similar" }).collect())
+            let item = |s: Scored| Item { row: s.item, score: s.score, source: "similar", because: None };
+            Some(best.into_iter().map(item).collect())
         }
         Answers::Popular => Some(popular(model, n, &|other| other != item && snapshot.is_available(other))),
     }
@@ -173,5 +207,6 @@ fn resolve<'a>(model: &'a ServingModel, query: &Query) -> Result<(Resolved<'a>, 
     }
     excluded.sort_unstable();
     excluded.dedup();
-    Ok((Resolved { model, scorer, user, history, excluded }, query.n.min(snapshot.items())))
+    let explain = query.explain;
+    Ok((Resolved { model, scorer, user, history, excluded, explain }, query.n.min(snapshot.items())))
 }

@@ -17,6 +17,7 @@ pub mod args;
 pub mod clock;
 pub mod commands;
 pub mod engine;
+pub mod explain;
 pub mod follower;
 pub mod headroom;
 pub mod limits;

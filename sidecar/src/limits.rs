@@ -10,6 +10,10 @@ pub const ID_BYTES_MAX: usize = 1024;
 pub const ITEMS_PER_ANSWER_DEFAULT: usize = 10;
 /// Items of all answers of a batch together.
 pub const ITEMS_PER_BATCH_MAX: usize = 50_000;
+/// Items of an answer that says where their scores come from: each costs a solve, and five times the bytes.
+pub const EXPLAINED_ITEMS_MAX: usize = 100;
+/// Items of the user that an explanation names, at most; the others are its rest.
+pub const CONTRIBUTIONS_MAX: usize = 5;
 /// Longest answer, in bytes; titles make answers long.
 pub const ANSWER_BYTES_MAX: usize = 8 << 20;
 /// Bodies being read and answers being sent, in bytes, of all connections together; more are refused with 503.

@@ -11,7 +11,7 @@ use crate::{
         error::ApiError,
         fields::{check_id, parse_n},
     },
-    limits::ITEMS_PER_ANSWER_DEFAULT,
+    limits::{EXPLAINED_ITEMS_MAX, ITEMS_PER_ANSWER_DEFAULT},
 };
 
 /// Parses text into a JSON object.
@@ -43,14 +43,19 @@ pub fn query(object: Map<String, Value>, at: &str, limits: &ServingLimits) -> Re
                 query.exclude = items.iter().map(|item| id(&field, item)).collect::<Result<_, _>>()?;
             }
             "includeSeen" => query.include_seen = boolean(&field, &value)?,
+            "explain" => query.explain = boolean(&field, &value)?,
             _ => {
-                let known = "user, n, history, exclude, includeSeen";
+                let known = "user, n, history, exclude, includeSeen, explain";
                 return Err(ApiError::field(&field, format!("unknown field; known are {known}")));
             }
         }
     }
     if query.user.is_none() && query.history.is_empty() {
         return Err(ApiError::field(&format!("{at}user"), "missing; give user, or history, or both"));
+    }
+    if query.explain && query.n > EXPLAINED_ITEMS_MAX {
+        let message = format!("{}: with explain at most {EXPLAINED_ITEMS_MAX} items are answered", query.n);
+        return Err(ApiError::field(&format!("{at}n"), message));
     }
     Ok(query)
 }

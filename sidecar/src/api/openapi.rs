@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::limits::{CONTRIBUTIONS_MAX, EXPLAINED_ITEMS_MAX};
+
 /// The document.
 pub fn document() -> Value {
     let problem = json!({"description": "What is wrong, with which field, and what to try (RFC 9457)",
@@ -45,7 +47,9 @@ fn schemas() -> Value {
                 "properties": {"item": id, "rating": {"type": "number", "description": "Weight, 1 when absent; \
     for a model of ratings what the user thinks of the item, and required"}}}},
             "exclude": {"type": "array", "items": id},
-            "includeSeen": {"type": "boolean", "default": false}}},
+            "includeSeen": {"type": "boolean", "default": false},
+            "explain": {"type": "boolean", "default": false, "description": format!("Say which of the user's items each answer \
+    comes from; n is {EXPLAINED_ITEMS_MAX} at most then")}}},
         "RecommendForm": {"type": "object", "additionalProperties": false, "properties": {
             "user_id": {"type": "string"},
             "items": {"type": "string", "description": "Comma-separated ids"},
@@ -64,7 +68,12 @@ fn schemas() -> Value {
             "model": {"type": "object", "properties": {"revision": {"type": "string"}, "variant": {"type": "string"}}},
             "items": {"type": "array", "items": {"type": "object", "properties": {
                 "id": {"type": "string"}, "title": {"type": "string"}, "score": {"type": "number"},
-                "source": {"enum": ["model", "fold-in", "popular", "similar"]}}}}}},
+                "source": {"enum": ["model", "fold-in", "popular", "similar"]},
+                "because": {"type": "array", "maxItems": CONTRIBUTIONS_MAX, "description": "With explain, of sources model and fold-in: \
+    the items of the user that add most to the score. With average and rest they add up to it", "items": {"type": "object",
+                    "properties": {"id": {"type": "string"}, "title": {"type": "string"}, "contribution": {"type": "number"}}}},
+                "average": {"type": "number", "description": "Of a model of ratings: what the item gets without any history"},
+                "rest": {"type": "number", "description": "What the user's other items add, and what the end of the scale cuts off"}}}}}},
         "Model": {"type": "object", "properties": {
             "requestId": {"type": "string"},
             "revision": {"type": "string"}, "digest": {"type": "string"}, "algorithm": {"type": "object"},

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sidecar_contract::LoadedModel;
 
-use crate::{answer::Item, api::request_id::RequestId, model::ServingModel};
+use crate::{answer::Item, api::request_id::RequestId, explain::Because, model::ServingModel};
 
 /// The variant of a Recommender that serves one revision to everybody.
 const ONLY_VARIANT: &str = "default";
@@ -15,7 +15,7 @@ const ONLY_VARIANT: &str = "default";
 pub enum Style {
     /// `{"recommendations": [ids], "requestId"}`.
     Form,
-    /// `{"requestId", "model", "items": [{"id", "title", "score", "source"}]}`.
+    /// `{"requestId", "model", "items": [{"id", "title", "score", "source", "because", "average", "rest"}]}`.
     Json,
 }
 
@@ -47,6 +47,25 @@ struct JsonItem<'a> {
     title: Option<&'a str>,
     score: f32,
     source: &'a str,
+    #[serde(flatten)]
+    because: Option<JsonBecause<'a>>,
+}
+
+/// `because`, `average` and `rest` add up to the score.
+#[derive(Serialize)]
+struct JsonBecause<'a> {
+    because: Vec<JsonContribution<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    average: Option<f32>,
+    rest: f32,
+}
+
+#[derive(Serialize)]
+struct JsonContribution<'a> {
+    id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<&'a str>,
+    contribution: f32,
 }
 
 /// A list of items.
@@ -64,11 +83,20 @@ pub fn recommendations(model: &ServingModel, items: &[Item], style: Style, id: &
                 .iter()
                 .filter_map(|item| {
                     let (id, title) = (snapshot.item_id(item.row)?, snapshot.title(item.row));
-                    Some(JsonItem { id, title, score: item.score, source: item.source })
+                    let because = item.because.as_ref().map(|because| json_because(model, because));
+                    Some(JsonItem { id, title, score: item.score, source: item.source, because })
                 })
                 .collect(),
         }),
     }
+}
+
+fn json_because<'a>(model: &'a ServingModel, Because { items, average, rest }: &Because) -> JsonBecause<'a> {
+    let snapshot = &model.snapshot;
+    let named = items.iter().filter_map(|&(row, contribution)| {
+        Some(JsonContribution { id: snapshot.item_id(row)?, title: snapshot.title(row), contribution })
+    });
+    JsonBecause { because: named.collect(), average: *average, rest: *rest }
 }
 
 /// The answers of a batch, each of which is a document already.

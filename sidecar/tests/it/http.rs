@@ -141,6 +141,60 @@ async fn an_unknown_user_gets_what_is_popular() {
     assert!(answer["items"].as_array().unwrap().iter().all(|item| item["source"] == "popular"));
 }
 
+/// The parts of an explained score, added up.
+pub fn explained_sum(item: &Value) -> f64 {
+    let part = |value: &Value| value.as_f64().unwrap_or(0.0);
+    let named = item["because"].as_array().unwrap();
+    assert!(named.is_sorted_by(|x, y| part(&x["contribution"]) >= part(&y["contribution"])), "{item}");
+    let named: f64 = named.iter().map(|entry| part(&entry["contribution"])).sum();
+    named + part(&item["average"]) + item["rest"].as_f64().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_explained_score_is_the_sum_of_what_the_users_items_add() {
+    let door = door().await;
+    let stored = json!({"user": "user6", "n": 3, "explain": true});
+    // item2 comes twice: its weights add.
+    let history =
+        json!([{"item": "item2"}, {"item": "item4", "rating": 3}, {"item": "item2"}, {"item": "item1", "rating": -1}]);
+    let folded = json!({"history": history, "n": 3, "explain": true});
+    for (body, named) in [(stored, 5), (folded, 2)] {
+        let answer = recommend(&door, body.clone()).await;
+        for item in answer["items"].as_array().unwrap() {
+            let because = item["because"].as_array().unwrap();
+            assert!(because.len() <= named && item.get("average").is_none(), "{item}");
+            assert!((explained_sum(item) - item["score"].as_f64().unwrap()).abs() < 1e-6, "{item}");
+        }
+        // What stands first is of the group that the user's items are of, and comes from as many of them as are named.
+        let first = &answer["items"][0];
+        assert_eq!(first["because"].as_array().unwrap().len(), named, "{first}");
+        for entry in first["because"].as_array().unwrap() {
+            let number = entry["id"].as_str().unwrap().trim_start_matches("item").parse::<u32>().unwrap();
+            assert_eq!(number % 2, 0, "{first}");
+        }
+        // Nothing else of the answer changes.
+        let mut plain = body;
+        plain.as_object_mut().unwrap().remove("explain");
+        let plain = recommend(&door, plain).await;
+        for (plain, item) in plain["items"].as_array().unwrap().iter().zip(answer["items"].as_array().unwrap()) {
+            assert_eq!((&plain["id"], &plain["score"], plain.get("because")), (&item["id"], &item["score"], None));
+        }
+    }
+    // All but nothing is left to the rest when two items of the history are all there is.
+    let two = json!({"history": [{"item": "item2"}, {"item": "item4"}], "n": 1, "explain": true});
+    let answer = recommend(&door, two).await;
+    assert!(answer["items"][0]["rest"].as_f64().unwrap().abs() < 1e-6, "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_popular_is_so_without_a_reason() {
+    let door = door().await;
+    let answer = recommend(&door, json!({"user": "nobody", "n": 2, "explain": true})).await;
+    for item in answer["items"].as_array().unwrap() {
+        assert!(item["source"] == "popular" && item.get("because").is_none() && item.get("rest").is_none(), "{item}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_form_answers_with_ids_alone() {
     let door = door().await;

@@ -10,7 +10,7 @@ use recommender_sidecar::{api::Api, engine::Engine, metrics::Metrics, model::Ser
 use serde_json::{Value, json};
 use sidecar_contract::{Algorithm, AlsConfig};
 
-use crate::model::train_ratings;
+use crate::{http::explained_sum, model::train_ratings};
 
 struct Door {
     api: Api,
@@ -86,6 +86,26 @@ async fn ones_own_ratings_fold_in_to_the_stored_taste() {
     for (stored, folded) in stored["items"].as_array().unwrap().iter().zip(folded["items"].as_array().unwrap()) {
         assert_eq!((&stored["id"], &stored["score"]), (&folded["id"], &folded["score"]));
         assert_eq!((stored["source"].as_str(), folded["source"].as_str()), (Some("model"), Some("fold-in")));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_explained_rating_has_its_average() {
+    let door = door().await;
+    let model = door.engine.model().unwrap();
+    let (scale, _, biases) = model.snapshot.ratings().unwrap();
+    let history = json!([{"item": "item1", "rating": 5}, {"item": "item2", "rating": 1}]);
+    for body in [json!({"user": "user7", "n": 8}), json!({"history": history, "n": 8})] {
+        let mut body = body;
+        body["explain"] = true.into();
+        let (status, answer) = post(&door, "/recommend", body).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        for item in answer["items"].as_array().unwrap().iter().filter(|item| item["source"] != "popular") {
+            let row = model.snapshot.item_index(item["id"].as_str().unwrap()).unwrap() as usize;
+            let average = f64::from(scale.mean) + f64::from(biases[row]);
+            assert!((item["average"].as_f64().unwrap() - average).abs() < 1e-5, "{item}");
+            assert!((explained_sum(item) - item["score"].as_f64().unwrap()).abs() < 1e-5, "{item}");
+        }
     }
 }
 
