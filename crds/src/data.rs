@@ -180,7 +180,16 @@ pub struct ItemsSpec {
     /// Which column is what: names as in the header, or numbers from 0 where there is none.
     #[serde(default)]
     pub columns: ItemColumns,
+    /// Columns that say what kind of item it is, up to 5; several values of one are written with | between them. With them items that
+    /// nobody has met yet can be recommended: the model learns what such items are like from those that were met. Each run then fits
+    /// once more, to measure that. Absent: only items that were met. Example: [genre, brand].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = ATTRIBUTE_COLUMNS_MAX))]
+    pub attributes: Vec<Column>,
 }
+
+/// Columns that say what kind of item it is.
+const ATTRIBUTE_COLUMNS_MAX: usize = 5;
 
 /// Which column of the item table is what.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

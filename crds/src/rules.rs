@@ -105,9 +105,10 @@ pub const RULES: &[Rule] = &[
         at: &["spec.data.items"],
         rule: "self.csv.header || (type(self.columns.id) == int && \
                (!has(self.columns.title) || type(self.columns.title) == int) && \
-               (!has(self.columns.available) || type(self.columns.available) == int))",
-        message: "items.columns: without a header (csv.header: false) columns are numbers from 0; for example \
-                  columns: {id: 0, title: 1}",
+               (!has(self.columns.available) || type(self.columns.available) == int) && \
+               (!has(self.attributes) || self.attributes.all(column, type(column) == int)))",
+        message: "items.columns: without a header (csv.header: false) columns are numbers from 0, those of attributes too; for \
+                  example columns: {id: 0, title: 1}",
     },
     Rule {
         at: &["spec.algorithm"],

@@ -218,6 +218,7 @@ fn items_of(items: &ItemsSpec, namespace: &str, problems: &mut Vec<String>) -> O
         id: column(&items.columns.id),
         title: items.columns.title.as_ref().map(column),
         available: items.columns.available.as_ref().map(column),
+        attributes: items.attributes.iter().map(column).collect(),
     })
 }
 

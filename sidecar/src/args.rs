@@ -72,6 +72,9 @@ pub struct DataArgs {
     /// Table of items with columns item_id and title.
     #[arg(long)]
     pub items: Option<PathBuf>,
+    /// Columns of the items' table that say what kind of item it is, such as genre,brand: items that nobody has met get factors by them.
+    #[arg(long, value_delimiter = ',', requires = "items")]
+    pub item_attributes: Vec<String>,
     /// What a row means: implicit (something happened) or explicit (the rating is an opinion).
     #[arg(long, value_enum, default_value_t = SignalArg::Implicit)]
     pub signal: SignalArg,

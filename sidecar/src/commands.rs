@@ -25,6 +25,7 @@ fn training_config(args: &DataArgs) -> TrainingConfig {
         id: Column::Name("item_id".to_owned()),
         title: Some(Column::Name("title".to_owned())),
         available: None,
+        attributes: args.item_attributes.iter().cloned().map(Column::Name).collect(),
     });
     config.signal = match args.signal {
         SignalArg::Implicit => Signal::Implicit,

@@ -99,8 +99,9 @@ impl ServingModel {
             (RatingScale { mean, deviation, low, high }, users, items)
         });
         let parts = (snapshot.user_factors(), snapshot.item_factors(), snapshot.gram());
-        let mean_share = snapshot.metadata().mean_share;
-        Scorer::new(parts, Degrees { item_counts: snapshot.item_counts(), mean_share }, ratings, &self.params)
+        let cold = usize::try_from(snapshot.metadata().cold_items).unwrap_or(usize::MAX);
+        let degrees = Degrees { item_counts: snapshot.item_counts(), mean_share: snapshot.metadata().mean_share };
+        Ok(Scorer::new(parts, degrees, ratings, &self.params)?.with_cold_items(cold))
     }
 
     /// What the admin port says of it.

@@ -255,7 +255,7 @@ fn revision(result: &RunResult, answers: Answers) -> Option<RevisionRef> {
         answers,
         weight: 100,
         trained_at: result.finished_at,
-        // Groups of users are for the report alone.
-        metrics: metrics.clone().map(|metrics| Metrics { by_activity: Vec::new(), ..metrics }),
+        // Groups of users and cold items are for the report alone.
+        metrics: metrics.clone().map(|metrics| Metrics { by_activity: Vec::new(), cold_items: None, ..metrics }),
     })
 }

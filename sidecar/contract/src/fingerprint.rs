@@ -81,13 +81,14 @@ fn table(format: Option<Format>, csv: &Csv) -> Option<Value> {
 }
 
 fn items_table(items: &Items) -> Value {
-    let Items { source, format, csv, id, title, available } = items;
+    let Items { source, format, csv, id, title, available, attributes } = items;
     let mut inputs = Map::new();
     inputs.insert("source".to_owned(), place(source));
     put(&mut inputs, "table", table(*format, csv));
     inputs.insert("id".to_owned(), json!(id));
     put(&mut inputs, "title", title.as_ref().map(|column| json!(column)));
     put(&mut inputs, "available", available.as_ref().map(|column| json!(column)));
+    put(&mut inputs, "attributes", (!attributes.is_empty()).then(|| json!(attributes)));
     Value::Object(inputs)
 }
 
@@ -167,6 +168,7 @@ mod tests {
                 id: Column::Name("id".into()),
                 title: Some(Column::Name("title".into())),
                 available: None,
+                attributes: Vec::new(),
             }),
             algorithm: Algorithm::Als(AlsConfig { factors: 8, ..AlsConfig::default() }),
             evaluation: EvaluationConfig { split: Some(SplitKind::Random), holdout: 0.2, k: 10 },
@@ -214,7 +216,10 @@ mod tests {
     fn everything_that_makes_another_model_counts() {
         let other_claim =
             Source { url: config().source.url, described_as: "ratings.csv on PersistentVolumeClaim shop/b".into() };
+        let mut with_attributes = elaborate();
+        with_attributes.items.as_mut().unwrap().attributes = vec![Column::Name("genre".into())];
         let others = [
+            with_attributes,
             TrainingConfig { seed: 43, ..config() },
             TrainingConfig { source: other_claim, ..config() },
             TrainingConfig { signal: Signal::Explicit, ..config() },

@@ -25,7 +25,8 @@ pub use hash::{Digest, canonical_json};
 pub use keys::{KeyLayout, RunId};
 pub use model_report::{LoadFailure, LoadedModel, ModelReport};
 pub use run_result::{
-    ActivityGroup, Against, Interval, Measurement, Metrics, RowCounts, RunOutcome, RunResult, TerminationHint, Trial,
+    ActivityGroup, Against, ColdItems, Interval, Measurement, Metrics, RowCounts, RunOutcome, RunResult,
+    TerminationHint, Trial,
 };
 pub use serving::{Answers, RevisionRef, RevisionRole, ServingConfig, ServingLimits};
 pub use store::StoreConfig;

@@ -148,6 +148,23 @@ pub struct Metrics {
     /// Tenths of the measured users by activity, the least active first; for people, so not part of the serving config.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub by_activity: Vec<ActivityGroup>,
+    /// How good the factors by attributes are; absent without attributes, or with too few items that have some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cold_items: Option<ColdItems>,
+}
+
+/// Lists of items that were taken out of a fit of their own and got their factors by attributes, against who met them.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ColdItems {
+    /// How many were taken out.
+    pub items: u64,
+    /// Users who met one of them, and something else.
+    pub users: u64,
+    /// Their mean NDCG@k of lists of these items alone.
+    pub ndcg: f64,
+    /// The same in random order.
+    pub baseline: f64,
 }
 
 /// A comparison with the parameters of an earlier model, fitted to the same part and measured on the same users.

@@ -98,6 +98,9 @@ pub struct Items {
     /// Column that is `false`, `0` or `no` for items that are never recommended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub available: Option<Column>,
+    /// Columns that say what kind of item it is: items that nobody has met get factors by them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attributes: Vec<Column>,
 }
 
 /// File formats.

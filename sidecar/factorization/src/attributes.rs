@@ -10,9 +10,9 @@
 //! the diagonal. λ is that of [`REGULARIZATIONS`] that predicts best what is left out of the fit, then everything is fitted.
 
 use ndarray::{Array2, ArrayView2, Axis, concatenate, s};
+use rayon::prelude::*;
 
 use crate::{
-    blocks::multiply,
     interactions::Interactions,
     model::Model,
     objective::squared_norm,
@@ -181,6 +181,22 @@ impl Model {
             self.item_counts.resize(self.item_factors.nrows(), 0);
         }
     }
+}
+
+/// A·X in f64: rows of A × columns of X. Rows are independent, so threads do not matter.
+fn multiply(matrix: &Interactions, x: &Array2<f64>) -> Array2<f64> {
+    let width = x.ncols();
+    let mut product = Array2::zeros((matrix.users(), width));
+    let rows = product.as_slice_mut().expect("just made").par_chunks_mut(width.max(1));
+    rows.enumerate().for_each(|(row, sums)| {
+        let (columns, values) = matrix.row(row);
+        for (&column, &value) in columns.iter().zip(values) {
+            for (sum, x) in sums.iter_mut().zip(x.row(column as usize)) {
+                *sum = f64::from(value).mul_add(*x, *sum);
+            }
+        }
+    });
+    product
 }
 
 fn has_any(attributes: &Interactions, item: usize) -> bool {

@@ -1,5 +1,7 @@
 //! How much less it counts what busy users do and who chooses popular items: shares of weights, by degrees. See the crate's page.
 
+use std::borrow::Cow;
+
 use crate::{interactions::Interactions, params::ValidAlsParams};
 
 /// Added to every degree, so that one entry of a rare item does not weigh as much as all of a popular one. ADR 14 has the figures.
@@ -38,9 +40,15 @@ pub(crate) fn shared_weights(
     (interactions.with_values(values), mean_share)
 }
 
-/// The weights of a row that may be nobody's of the training data, as [`shared_weights`] has them. Items are known to be there.
-pub(crate) fn shared_row(items: &[u32], weights: &[f32], degrees: Degrees<'_>, params: &ValidAlsParams) -> Vec<f32> {
-    let Degrees { item_counts, mean_share } = degrees;
+/// The weights of a row that may be nobody's of the training data, as [`shared_weights`] has them; as they are without degrees. Items
+/// are known to be there.
+pub(crate) fn shared_row<'a>(
+    items: &[u32],
+    weights: &'a [f32],
+    degrees: Option<Degrees<'_>>,
+    params: &ValidAlsParams,
+) -> Cow<'a, [f32]> {
+    let Some(Degrees { item_counts, mean_share }) = degrees else { return Cow::Borrowed(weights) };
     let mean_share = mean_share.unwrap_or(1.0);
     let of_user = params.degree_share(likes(weights));
     let share = |item: u32| of_user * params.degree_share(item_counts[item as usize]);

@@ -15,6 +15,7 @@
 use crate::{
     biases::BIAS_SHRINKAGE,
     cholesky,
+    degrees::shared_row,
     rating_solver::RatingSolver,
     row_solver::{Scratch, SolveError, check_entries},
     scorer::{FoldIn, Ratings, Scorer},
@@ -64,10 +65,11 @@ impl Scorer<'_> {
         let factors = self.item_factors.ncols();
         let mut scratch;
         let (evidence, inverse): (Vec<f64>, _) = match &self.fold_in {
-            FoldIn::Als(solver) => {
+            FoldIn::Als(solver, degrees) => {
                 scratch = Scratch::new(factors);
-                solver.factor(items, values, &mut scratch)?;
-                let evidence = values.iter().map(|value| solver.params.evidence(*value).b).collect();
+                let weights = shared_row(items, values, *degrees, solver.params);
+                solver.factor(items, &weights, &mut scratch)?;
+                let evidence = weights.iter().map(|value| solver.params.evidence(*value).b).collect();
                 (evidence, Inverse::Factor { matrix: &scratch.matrix, bias: false })
             }
             FoldIn::ExplicitAls(solver) => {

@@ -5,7 +5,7 @@ use ndarray::ArrayView2;
 use crate::{
     biases::solve_bias,
     degrees::{Degrees, shared_row},
-    params::{ValidAlsParams, ValidParams},
+    params::ValidParams,
     projection::{Projection, remainder},
     rating_solver::RatingSolver,
     ratings::{RatingScale, mean_rating},
@@ -40,8 +40,8 @@ pub struct Scorer<'a> {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum FoldIn<'a> {
-    Als(RowSolver<'a>),
-    AlsWithDegrees(RowSolver<'a>, Degrees<'a>, &'a ValidAlsParams),
+    /// With degrees where weights have shares.
+    Als(RowSolver<'a>, Option<Degrees<'a>>),
     ExplicitAls(RatingSolver<'a>),
     Svd(Projection<'a>),
 }
@@ -83,10 +83,8 @@ impl<'a> Scorer<'a> {
                 let solver = RowSolver::new(item_factors, gram, params)?;
                 if params.has_degrees() {
                     check_counts(degrees.item_counts, item_factors.nrows())?;
-                    FoldIn::AlsWithDegrees(solver, degrees, params)
-                } else {
-                    FoldIn::Als(solver)
                 }
+                FoldIn::Als(solver, params.has_degrees().then_some(degrees))
             }
             (ValidParams::ExplicitAls(params), Some(Ratings { scale, users: _, items })) => {
                 FoldIn::ExplicitAls(RatingSolver::new(item_factors, items, scale, params)?)
@@ -104,7 +102,7 @@ impl<'a> Scorer<'a> {
     /// stand in a history, and change no other user's taste.
     #[must_use]
     pub fn with_cold_items(mut self, items: usize) -> Self {
-        if let FoldIn::Als(solver) = &mut self.fold_in {
+        if let FoldIn::Als(solver, _) = &mut self.fold_in {
             *solver = solver.without_last(items);
         }
         self
@@ -132,10 +130,9 @@ impl<'a> Scorer<'a> {
     /// Entries that are out of range, out of order or not finite, or equations that cannot be solved.
     pub fn fold_in(&self, items: &[u32], values: &[f32]) -> Result<Taste, SolveError> {
         match &self.fold_in {
-            FoldIn::Als(solver) => Ok(Taste { factors: solver.solve(items, values)?, bias: 0.0 }),
-            FoldIn::AlsWithDegrees(solver, degrees, params) => {
-                check_entries(items, values, degrees.item_counts.len())?;
-                let weights = shared_row(items, values, *degrees, params);
+            FoldIn::Als(solver, degrees) => {
+                check_entries(items, values, self.item_factors.nrows())?;
+                let weights = shared_row(items, values, *degrees, solver.params);
                 Ok(Taste { factors: solver.solve(items, &weights)?, bias: 0.0 })
             }
             FoldIn::ExplicitAls(solver) => {

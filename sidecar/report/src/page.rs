@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use sidecar_contract::{Algorithm, Metrics, RunOutcome, RunResult, Trial};
+use sidecar_contract::{Algorithm, ColdItems, Metrics, RunOutcome, RunResult, Trial};
 
 use crate::{
     plot::{self, Dot, Pair},
@@ -160,6 +160,14 @@ fn quality(body: &mut String, metrics: Option<&Metrics>) {
             percent(against.lift.estimate),
             percent(against.lift.low),
             percent(against.lift.high)
+        );
+    }
+    if let Some(ColdItems { items, users, ndcg, baseline }) = &metrics.cold_items {
+        let _ = write!(
+            body,
+            "<p>Items that nobody has met: NDCG@{k} {ndcg:.4} by their attributes alone, {baseline:.4} in random order ({} items taken out of a fit, {} users).</p>",
+            count(*items),
+            count(*users)
         );
     }
     by_activity(body, metrics);

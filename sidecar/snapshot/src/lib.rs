@@ -25,7 +25,8 @@
 //! Every tensor starts at a multiple of 64 bytes. The standard allows no holes, so `_pad.<name>` tensors of less than 64
 //! zero bytes stand between. Tensors that a reader does not know are ignored; what changes the meaning of a known one
 //! raises the version in the metadata, and a reader refuses a version that it does not know: [`FORMAT_VERSION`] has no biases,
-//! [`FORMAT_VERSION_WITH_BIASES`] has them; [`FORMAT_VERSION_WITH_SHARES`] has weights that depend on degrees.
+//! [`FORMAT_VERSION_WITH_BIASES`] has them, with [`FORMAT_VERSION_WITH_COLD_ITEMS`] the last items may be ones that nobody has met, and
+//! with [`FORMAT_VERSION_WITH_SHARES`] weights depend on degrees.
 //!
 //! The one metadata key, `recmesh`, holds [`Metadata`] as canonical JSON.
 
@@ -40,7 +41,10 @@ mod strings;
 mod write;
 
 pub use error::SnapshotError;
-pub use metadata::{FORMAT_VERSION, FORMAT_VERSION_WITH_BIASES, FORMAT_VERSION_WITH_SHARES, Metadata, Scale};
+pub use metadata::{
+    FORMAT_VERSION, FORMAT_VERSION_WITH_BIASES, FORMAT_VERSION_WITH_COLD_ITEMS, FORMAT_VERSION_WITH_SHARES, Metadata,
+    Scale,
+};
 pub use parts::{Biases, ModelParts, Seen};
 pub use read::Snapshot;
 pub use strings::StringTable;

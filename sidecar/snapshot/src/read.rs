@@ -298,23 +298,12 @@ fn parse_metadata(text: &str) -> Result<Metadata, SnapshotError> {
 
 impl Tensors {
     fn find(container: &Container, metadata: &Metadata) -> Result<Self, SnapshotError> {
-        let Metadata {
-            format_version,
-            algorithm: _,
-            signal: _,
-            seed: _,
-            users,
-            items,
-            factors,
-            interactions,
-            mean_share,
-            ratings,
-        } = *metadata;
-        if format_version != Metadata::version(ratings.as_ref(), mean_share) {
-            return Err(SnapshotError::corrupt("metadata", "ratings or shares do not go together with the version"));
-        }
-        if mean_share.is_some_and(|share| !(share > 0.0 && share.is_finite())) {
-            return Err(SnapshotError::corrupt("metadata", "the mean share of weights is not above 0"));
+        let Metadata { users, items, factors, interactions, ratings, .. } = *metadata;
+        if !metadata.is_consistent() {
+            return Err(SnapshotError::corrupt(
+                "metadata",
+                "ratings, cold items, shares and version do not go together",
+            ));
         }
         if users > u64::from(u32::MAX) || items > u64::from(u32::MAX) {
             return Err(SnapshotError::corrupt("metadata", "more users or items than a 32-bit row number counts"));

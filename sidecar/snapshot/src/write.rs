@@ -146,8 +146,8 @@ fn check_sizes(parts: &ModelParts<'_>) -> Result<(), SnapshotError> {
     expect("item_factors", parts.item_factors.ncols(), meta.factors)?;
     expect("gram", parts.gram.nrows(), meta.factors)?;
     expect("gram", parts.gram.ncols(), meta.factors)?;
-    let version = Metadata::version(meta.ratings.as_ref(), meta.mean_share);
-    if meta.format_version != version || meta.ratings.is_some() != parts.biases.is_some() {
+    if !meta.is_consistent() || meta.ratings.is_some() != parts.biases.is_some() {
+        let version = Metadata::version(parts.biases.is_some(), meta.cold_items, meta.mean_share.is_some());
         return Err(SnapshotError::corrupt(
             "metadata",
             format!("has to be of version {version}, with ratings as with biases"),

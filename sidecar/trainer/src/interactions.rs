@@ -37,7 +37,7 @@ pub(crate) struct RawInteractions {
 /// Takes one row after the other.
 pub(crate) struct InteractionReader<'a> {
     described_as: &'a str,
-    wanted: [Wanted; WANTED_MAX],
+    wanted: [Wanted; 4],
     limits: Limits,
     /// Which columns there are: the same in every file.
     present: Option<[bool; WANTED_MAX]>,
@@ -110,7 +110,7 @@ impl<'a> InteractionReader<'a> {
     /// The file is over: what was read, if it can be trusted.
     pub(crate) fn finish(self) -> Result<RawInteractions, Stop> {
         let source = self.described_as;
-        let Some([_, _, _, timed]) = self.present else {
+        let Some([_, _, _, timed, ..]) = self.present else {
             return Err(Stop::bad_data(match self.read {
                 0 => format!("{source} is empty: expected a header and at least one row"),
                 read => format!("no row of {source} can be used: {read} read, dropped {}", self.dropped.described()),
@@ -200,8 +200,8 @@ fn parse<'a>(
     user_digits: &'a mut Digits,
     item_digits: &'a mut Digits,
 ) -> Result<Parsed<'a>, DropReason> {
-    let [user, item, rating, time] = cells;
-    let [_, _, rated, timed] = present;
+    let [user, item, rating, time, ..] = cells;
+    let [_, _, rated, timed, ..] = present;
     Ok(Parsed {
         user: user.id(user_digits, DropReason::EmptyUser)?,
         item: item.id(item_digits, DropReason::EmptyItem)?,

@@ -1,6 +1,6 @@
-//! Titles and availability of items, from a table beside the interactions.
+//! Titles, availability and kinds of items, from a table beside the interactions.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use model_snapshot::StringTable;
 use sidecar_contract::Items;
@@ -8,7 +8,8 @@ use sidecar_contract::Items;
 use crate::{
     dropped::{DropReason, Dropped},
     failure::{FailureReason, Stop},
-    limits::{ITEMS_MAX, TITLE_BYTES_MAX},
+    kinds::{Kinds, Values, ValuesOfItem},
+    limits::{ATTRIBUTE_COLUMNS_MAX, ATTRIBUTE_VALUES_READ_MAX, ITEMS_MAX, TITLE_BYTES_MAX},
     table::{Cell, Digits, Role, Taker, WANTED_MAX, Wanted},
 };
 
@@ -16,14 +17,16 @@ use crate::{
 struct Attributes {
     title: Box<str>,
     available: bool,
+    values: ValuesOfItem,
 }
 
 /// Takes one row after the other; of several rows with one id the last counts. Rows that cannot be read are left out and
 /// counted.
 pub(crate) struct ItemsReader<'a> {
     described_as: &'a str,
-    wanted: [Wanted; 3],
+    wanted: Vec<Wanted>,
     begun: bool,
+    values: Values,
     attributes: HashMap<Box<str>, Attributes>,
     read: u64,
     dropped: Dropped,
@@ -37,20 +40,33 @@ pub(crate) struct ItemAttributes {
     /// Empty where there is none.
     pub(crate) titles: Option<StringTable>,
     pub(crate) available: Option<Vec<bool>>,
+    /// What kind of item each is, and those that nobody has met: titles and availability of these come last.
+    pub(crate) kinds: Option<Kinds>,
+}
+
+impl ItemAttributes {
+    /// How many items there are that nobody has met.
+    pub(crate) fn cold_items(&self) -> usize {
+        self.kinds.as_ref().map_or(0, |kinds| kinds.cold_ids.len())
+    }
 }
 
 impl<'a> ItemsReader<'a> {
     pub(crate) fn new(described_as: &'a str, config: &Items) -> Self {
-        let Items { id, title, available, .. } = config.clone();
+        let Items { id, title, available, attributes, .. } = config.clone();
         let wanted = |column, spec_field, role| Wanted { column, by_default: None, spec_field, role };
+        let attributes = attributes.into_iter().take(ATTRIBUTE_COLUMNS_MAX);
+        let columns = [
+            wanted(Some(id), "spec.data.items.columns.id", Role::Id),
+            wanted(title, "spec.data.items.columns.title", Role::Text),
+            wanted(available, "spec.data.items.columns.available", Role::Flag),
+        ];
+        let attributes = attributes.map(|column| wanted(Some(column), "spec.data.items.attributes", Role::Text));
         Self {
             described_as,
-            wanted: [
-                wanted(Some(id), "spec.data.items.columns.id", Role::Id),
-                wanted(title, "spec.data.items.columns.title", Role::Text),
-                wanted(available, "spec.data.items.columns.available", Role::Flag),
-            ],
+            wanted: columns.into_iter().chain(attributes).collect(),
             begun: false,
+            values: Values::default(),
             attributes: HashMap::new(),
             read: 0,
             dropped: Dropped::default(),
@@ -64,7 +80,8 @@ impl<'a> ItemsReader<'a> {
         if !self.begun {
             return Err(Stop::bad_data(format!("{} is empty: expected a header and rows", self.described_as)));
         }
-        let [_, titled, flagged] = self.wanted.each_ref().map(|wanted| wanted.column.is_some());
+        let has = |place: usize| self.wanted.get(place).is_some_and(|wanted| wanted.column.is_some());
+        let (titled, flagged, with_kinds) = (has(1), has(2), has(3));
         let found = |id: &str| self.attributes.get(id);
         let known = item_ids.iter().filter(|id| found(id).is_some()).count();
         tracing::info!(
@@ -74,11 +91,21 @@ impl<'a> ItemsReader<'a> {
             items = item_ids.len(),
             "items read"
         );
+        let kinds = if with_kinds {
+            let met: HashSet<&str> = item_ids.iter().collect();
+            let others = self.attributes.iter().filter(|(id, item)| item.available && !met.contains(&***id));
+            let values_of_met: Vec<_> = item_ids.iter().map(|id| found(id).map(|item| &item.values)).collect();
+            Some(self.values.finish(&values_of_met, others.map(|(id, item)| (&**id, &item.values)))?)
+        } else {
+            None
+        };
+        let cold_ids = || kinds.iter().flat_map(|kinds| kinds.cold_ids.iter());
         let title = |id: &str| found(id).map_or("", |attributes| &*attributes.title);
         let available = |id: &str| found(id).is_none_or(|attributes| attributes.available);
         Ok(ItemAttributes {
-            titles: titled.then(|| item_ids.iter().map(title).collect()),
-            available: flagged.then(|| item_ids.iter().map(available).collect()),
+            titles: titled.then(|| item_ids.iter().chain(cold_ids()).map(title).collect()),
+            available: flagged.then(|| item_ids.iter().chain(cold_ids()).map(available).collect()),
+            kinds,
         })
     }
 }
@@ -95,14 +122,30 @@ impl Taker for ItemsReader<'_> {
 
     fn row(&mut self, cells: &[Cell<'_>; WANTED_MAX]) -> Result<(), Stop> {
         self.read += 1;
-        let [id, title, available, _] = *cells;
+        let [id, title, available, attributes @ ..] = *cells;
+        let mut values = Some(Vec::new());
         let parsed = id.id(&mut self.id_digits, DropReason::EmptyItem).and_then(|id| {
             let title = title.text(&mut self.title_digits)?;
-            let title = title.get(..title.floor_char_boundary(TITLE_BYTES_MAX)).unwrap_or_default();
-            Ok((id, Attributes { title: title.into(), available: available.flag()? }))
+            let title: Box<str> = title.get(..title.floor_char_boundary(TITLE_BYTES_MAX)).unwrap_or_default().into();
+            for (column, cell) in attributes.into_iter().enumerate() {
+                let text = cell.text(&mut self.title_digits)?;
+                values = values.take().and_then(|mut met| self.values.add(column, text, &mut met).map(|()| met));
+            }
+            Ok((id, title, available.flag()?))
         });
         match parsed {
-            Ok((id, attributes)) => {
+            Ok((id, title, available)) => {
+                let Some(values) = values else {
+                    return Err(Stop::failed(
+                        FailureReason::CapacityInsufficient,
+                        format!(
+                            "the columns of spec.data.items.attributes have more than {ATTRIBUTE_VALUES_READ_MAX} different values \
+                             in {}: name columns whose values many items share, such as a genre or a brand",
+                            self.described_as
+                        ),
+                    ));
+                };
+                let attributes = Attributes { title, available, values: values.into() };
                 if self.attributes.len() >= ITEMS_MAX as usize {
                     return Err(Stop::failed(
                         FailureReason::CapacityInsufficient,

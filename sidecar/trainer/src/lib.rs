@@ -18,6 +18,7 @@ mod hint;
 mod interactions;
 mod interner;
 mod items_table;
+mod kinds;
 pub mod limits;
 mod merge;
 mod model;

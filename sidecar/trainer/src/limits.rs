@@ -37,5 +37,19 @@ pub(crate) const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 pub const PARQUET_COLUMN_BYTES_MAX: u64 = 2 << 30;
 /// Longest title; the rest is cut.
 pub const TITLE_BYTES_MAX: usize = 1024;
+/// Columns of an item table that say what kind of item it is.
+pub const ATTRIBUTE_COLUMNS_MAX: usize = 5;
+/// What separates several values of one attribute.
+pub const ATTRIBUTE_SEPARATOR: char = '|';
+/// Values of one column that count for an item; what comes after them does not.
+pub const ATTRIBUTE_VALUES_PER_CELL_MAX: usize = 64;
+/// Different values of all attributes in one table.
+pub const ATTRIBUTE_VALUES_READ_MAX: usize = 1_000_000;
+/// Values that a map from attributes to factors is of: those of the most items.
+pub const ATTRIBUTE_VALUES_MAX: usize = 10_000;
+/// Items that are taken out of a fit to see how well their attributes say who meets them, and their share.
+pub const COLD_ITEMS_MEASURED_MAX: usize = 1000;
+/// See [`COLD_ITEMS_MEASURED_MAX`].
+pub const COLD_ITEMS_MEASURED_SHARE: f64 = 0.1;
 /// When more than this share of the rows is dropped, the columns are likely not what the resource says.
 pub const DROPPED_SHARE_MAX: f64 = 0.5;

@@ -1,6 +1,7 @@
 //! split ► fit ► measure ► refit ► write: the arithmetic of a run, on merged interactions.
 
 mod check;
+mod cold;
 mod measure;
 mod memory;
 mod ranked;
@@ -13,7 +14,7 @@ use factorization::{
     Entry, FitError, Interactions, Model, RatingScale, SweepReport, ValidParams, fit_als, fit_explicit_als, fit_svd,
     popularity,
 };
-use model_snapshot::{Biases, Metadata, ModelParts, Scale, Seen, Snapshot};
+use model_snapshot::{Biases, Metadata, ModelParts, Scale, Seen, Snapshot, StringTable};
 use sidecar_contract::{Algorithm, Metrics, RunOutcome, Signal, TrainingConfig, Trial};
 
 use crate::{
@@ -88,14 +89,15 @@ pub(crate) fn train(
     file: &Path,
 ) -> Result<Trained, Stop> {
     in_pool(threads, || {
-        let params = prepare(config, &data.interactions)?;
+        let params = prepare(config, &data.interactions, data.attributes.cold_items())?;
         let (config, params, trials) = tuned(config, params, &data.interactions, progress)?;
         let config = config.as_ref();
-        let metrics = measure::measure(config, &params, &data.interactions, progress)?;
+        let metrics = measured(config, &params, data, progress)?;
         progress.event(&Event::Step(Step::Refit));
         let all = interactions(&data.interactions, |_| true)?;
-        let (model, objective) = fit(&all, &params, config, progress)?;
-        let written = write(config, data, &all, &model, file)?;
+        let (mut model, objective) = fit(&all, &params, config, progress)?;
+        let cold_items = cold::append(&mut model, &data.attributes, config.seed);
+        let written = write(config, data, &all, &model, cold_items, file)?;
         // The file is mapped to be checked: not on top of what it was made of.
         drop((model, all));
         verify(file, &written)?;
@@ -103,14 +105,26 @@ pub(crate) fn train(
         Ok(Trained {
             written,
             users: merged.user_ids.len() as u64,
-            items: merged.item_ids.len() as u64,
+            items: (merged.item_ids.len() + cold_items) as u64,
             interactions: merged.items.len() as u64,
+            mean_share: model.mean_share,
             algorithm: config.algorithm.clone(),
             metrics,
             objective,
             trials,
         })
     })
+}
+
+/// Measures the fit, and the factors that attributes give.
+fn measured(
+    config: &TrainingConfig,
+    params: &ValidParams,
+    data: &Data,
+    progress: &dyn Progress,
+) -> Result<Option<Metrics>, Stop> {
+    let Some(metrics) = measure::measure(config, params, &data.interactions, progress)? else { return Ok(None) };
+    Ok(Some(Metrics { cold_items: cold::measure(config, params, data, progress)?, ..metrics }))
 }
 
 /// The config with the parameters that its tuning finds; without tuning, the config.
@@ -136,7 +150,7 @@ pub(crate) fn tune(
     threads: Option<NonZeroUsize>,
 ) -> Result<Tuned, Stop> {
     in_pool(threads, || {
-        let params = prepare(config, interactions)?;
+        let params = prepare(config, interactions, 0)?;
         let (best, params, trials) = tuned(config, params, interactions, progress)?;
         let metrics = measure::measure(&best, &params, interactions, progress)?;
         Ok(Tuned { algorithm: best.algorithm.clone(), trials, metrics })
@@ -146,18 +160,18 @@ pub(crate) fn tune(
 /// Measures only.
 pub(crate) fn measure(
     config: &TrainingConfig,
-    interactions: &Merged,
+    data: &Data,
     progress: &dyn Progress,
     threads: Option<NonZeroUsize>,
 ) -> Result<Option<Metrics>, Stop> {
     in_pool(threads, || {
-        let params = prepare(config, interactions)?;
-        measure::measure(config, &params, interactions, progress)
+        let params = prepare(config, &data.interactions, 0)?;
+        measured(config, &params, data, progress)
     })
 }
 
 /// What must hold before the first sweep.
-fn prepare(config: &TrainingConfig, interactions: &Merged) -> Result<ValidParams, Stop> {
+fn prepare(config: &TrainingConfig, interactions: &Merged, cold_items: usize) -> Result<ValidParams, Stop> {
     let params = check(config)?;
     match config.signal {
         Signal::Implicit if !interactions.weights.iter().any(|weight| *weight > 0.0) => {
@@ -175,7 +189,7 @@ fn prepare(config: &TrainingConfig, interactions: &Merged) -> Result<ValidParams
         }
         Signal::Implicit | Signal::Explicit => {}
     }
-    memory::check(interactions, &params)?;
+    memory::check(interactions, cold_items, &params)?;
     Ok(params)
 }
 
@@ -241,33 +255,41 @@ fn write(
     data: &Data,
     all: &Interactions,
     model: &Model,
+    cold_items: usize,
     file: &Path,
 ) -> Result<Written, Stop> {
     let Data { interactions: merged, attributes } = data;
     let ratings = model.ratings.as_ref();
-    let (item_counts, popular_items) = popularity(&likes(all, ratings.map(|ratings| &ratings.scale)));
-    let scale = ratings.map(|ratings| {
-        let RatingScale { mean, deviation, low, high } = ratings.scale;
-        Scale { mean, deviation, low, high }
-    });
+    // What nobody has met is popular with nobody.
+    let (mut item_counts, popular_items) = popularity(&likes(all, ratings.map(|ratings| &ratings.scale)));
+    item_counts.resize(item_counts.len() + cold_items, 0);
+    let mut item_ids = Cow::Borrowed(&merged.item_ids);
+    if let Some(kinds) = &attributes.kinds
+        && cold_items > 0
+    {
+        item_ids = Cow::Owned(merged.item_ids.iter().chain(kinds.cold_ids.iter()).collect::<StringTable>());
+    }
     let metadata = Metadata {
-        format_version: Metadata::version(scale.as_ref(), model.mean_share),
+        format_version: Metadata::version(ratings.is_some(), cold_items as u64, model.mean_share.is_some()),
         algorithm: config.algorithm.clone(),
         signal: config.signal,
         seed: config.seed,
         users: merged.user_ids.len() as u64,
-        items: merged.item_ids.len() as u64,
+        items: item_ids.len() as u64,
         factors: model.gram.nrows() as u64,
         interactions: merged.items.len() as u64,
-        mean_share: model.mean_share,
-        ratings: scale,
+        ratings: ratings.map(|ratings| {
+            let RatingScale { mean, deviation, low, high } = ratings.scale;
+            Scale { mean, deviation, low, high }
+        }),
+        cold_items: cold_items as u64,
     };
     #[allow(clippy::float_cmp, reason = "exactly 1 is what a row without a rating weighs")]
     let weighted = merged.weights.iter().any(|weight| *weight != 1.0);
     let parts = ModelParts {
         metadata: &metadata,
         user_ids: &merged.user_ids,
-        item_ids: &merged.item_ids,
+        item_ids: &item_ids,
         user_factors: model.user_factors.view(),
         item_factors: model.item_factors.view(),
         gram: model.gram.view(),

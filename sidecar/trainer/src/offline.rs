@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use sidecar_contract::{
-    Algorithm, AlsConfig, Columns, Csv, EvaluationConfig, Metrics, RowCounts, RunId, Signal, Source, StoreConfig,
-    TrainingConfig, keys::FINGERPRINT_DIGITS,
+    Algorithm, AlsConfig, ColdItems, Columns, Csv, EvaluationConfig, Metrics, RowCounts, RunId, Signal, Source,
+    StoreConfig, TrainingConfig, keys::FINGERPRINT_DIGITS,
 };
 
 use crate::{
@@ -83,8 +83,7 @@ pub async fn evaluate(
     options: &Options,
 ) -> Result<Option<Metrics>, Stop> {
     let (data, _) = read(config, progress, options).await?;
-    let metrics =
-        tokio::task::block_in_place(|| model::measure(config, &data.interactions, progress, options.threads))?;
+    let metrics = tokio::task::block_in_place(|| model::measure(config, &data, progress, options.threads))?;
     progress.event(&Event::Step(Step::PutResult));
     Ok(metrics)
 }
@@ -109,7 +108,7 @@ async fn read(config: &TrainingConfig, progress: &dyn Progress, options: &Option
 
 /// Metrics in one line for people: `ndcg@10 0.4321 (popularity 0.3210), recall@10 …, lift +34.6 % [+33.0 %, +36.1 %], 1234 users`.
 pub fn describe_metrics(metrics: &Metrics) -> String {
-    let Metrics { metric: _, k, test_users, model, baseline, lift, incumbent: _, by_activity: _ } = metrics;
+    let Metrics { metric: _, k, test_users, model, baseline, lift, incumbent: _, by_activity: _, cold_items } = metrics;
     let mut parts = Vec::new();
     // What the gate looks at comes first: errors are there for ratings only.
     for (name, model, baseline) in [
@@ -129,5 +128,8 @@ pub fn describe_metrics(metrics: &Metrics) -> String {
         None => "no lift (too few test users, or a baseline of zero)".to_owned(),
     });
     parts.push(format!("{test_users} test users"));
+    if let Some(ColdItems { items, users: _, ndcg, baseline }) = cold_items {
+        parts.push(format!("ndcg@{k} {ndcg:.4} (random {baseline:.4}) of {items} items by their attributes alone"));
+    }
     parts.join(", ")
 }

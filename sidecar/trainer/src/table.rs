@@ -12,10 +12,10 @@ mod records;
 
 use sidecar_contract::Column;
 
-use crate::{dropped::DropReason, failure::Stop, timestamp};
+use crate::{dropped::DropReason, failure::Stop, limits::ATTRIBUTE_COLUMNS_MAX, timestamp};
 
 /// Most columns that one table is asked for.
-pub(crate) const WANTED_MAX: usize = 4;
+pub(crate) const WANTED_MAX: usize = 3 + ATTRIBUTE_COLUMNS_MAX;
 
 /// What a column is for; formats that have types refuse a column whose type cannot be that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

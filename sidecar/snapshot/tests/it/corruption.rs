@@ -78,10 +78,10 @@ fn with_metadata(bytes: &[u8], metadata: &str) -> Vec<u8> {
 fn an_unknown_version_is_refused_by_name() {
     let model = Model::full();
     let (bytes, _) = model.write();
-    let newer = with_metadata(&bytes, r#"{"formatVersion": 3, "shards": []}"#);
+    let newer = with_metadata(&bytes, r#"{"formatVersion": 4, "shards": []}"#);
     let error = Snapshot::from_bytes(&newer).unwrap_err();
-    assert!(matches!(error, SnapshotError::UnknownVersion { found: 3 }), "{error}");
-    assert!(error.to_string().contains("version 3 is not known here"), "{error}");
+    assert!(matches!(error, SnapshotError::UnknownVersion { found: 4 }), "{error}");
+    assert!(error.to_string().contains("version 4 is not known here"), "{error}");
 }
 
 #[test]
@@ -103,6 +103,10 @@ fn metadata_that_does_not_fit_the_tensors_is_refused() {
         // Biases that are not there, and a version that says there are some.
         |metadata: &mut Metadata| metadata.ratings = Some(Scale { mean: 1.0, deviation: 1.0, low: 0.0, high: 2.0 }),
         |metadata: &mut Metadata| metadata.format_version = 2,
+        // Cold items that the version does not have, and more of them than items.
+        |metadata: &mut Metadata| metadata.cold_items = 1,
+        |metadata: &mut Metadata| metadata.format_version = 3,
+        |metadata: &mut Metadata| (metadata.format_version, metadata.cold_items) = (3, metadata.items + 1),
     ] {
         let error = with(change).unwrap_err();
         assert!(matches!(error, SnapshotError::Corrupt { .. }), "{error}");

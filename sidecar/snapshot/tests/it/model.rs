@@ -42,6 +42,7 @@ impl Model {
                 interactions: interactions as u64,
                 mean_share: None,
                 ratings: None,
+                cold_items: 0,
             },
             user_factors: matrix(users, 0.25),
             item_factors: matrix(items, -1e6),

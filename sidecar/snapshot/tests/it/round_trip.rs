@@ -51,6 +51,14 @@ fn check(model: &Model, snapshot: &Snapshot) {
 }
 
 #[test]
+fn cold_items_read_back_with_and_without_biases() {
+    for mut model in [Model::full(), Model::full().with_biases()] {
+        (model.metadata.format_version, model.metadata.cold_items) = (3, 2);
+        check(&model, &Snapshot::from_bytes(&model.write().0).unwrap());
+    }
+}
+
+#[test]
 fn a_full_model_reads_back_mapped_and_in_memory() {
     let model = Model::full();
     let (bytes, written) = model.write();

@@ -194,6 +194,7 @@ impl<'a> Judge<'a> {
             baseline: baseline.measurement(),
             lift: self.lift(ours, &baseline),
             incumbent: None,
+            cold_items: None,
             by_activity: match (ours, &baseline) {
                 (Scores::Ranked(ours), Scores::Ranked(theirs)) => ours.by_activity(theirs, self.training),
                 (Scores::Ranked(_) | Scores::Rated(_), _) => Vec::new(),

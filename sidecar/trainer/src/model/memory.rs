@@ -33,11 +33,11 @@ pub fn forecast(config: &TrainingConfig, data: &Profile, threads: u64) -> Result
 }
 
 /// Refuses a fit that the container's limit would kill; the message holds the number to set.
-pub(super) fn check(interactions: &Merged, params: &ValidParams) -> Result<(), Stop> {
+pub(super) fn check(interactions: &Merged, cold_items: usize, params: &ValidParams) -> Result<(), Stop> {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let fit = memory_forecast_bytes(
         interactions.user_ids.len() as u64,
-        interactions.item_ids.len() as u64,
+        (interactions.item_ids.len() + cold_items) as u64,
         interactions.items.len() as u64,
         threads as u64,
         params,

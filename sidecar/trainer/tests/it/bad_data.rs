@@ -221,6 +221,7 @@ fn a_bad_items_table_fails_the_run() {
         id: Column::Name("id".to_owned()),
         title: Some(Column::Name("title".to_owned())),
         available: None,
+        attributes: Vec::new(),
     });
     let message = setup.failed(ExitCode::BadData, "DataInvalid");
     check_message(&message, &["the items has no column \"title\"", "\"name\"", "spec.data.items.columns.title"]);

@@ -192,6 +192,7 @@ fn each_source_has_its_own_secret() {
         id: Column::Name("id".to_owned()),
         title: Some(Column::Name("title".to_owned())),
         available: None,
+        attributes: Vec::new(),
     });
     setup.options.secrets.items = Some(titles.s3_secret());
     let (_, snapshot) = setup.trained();

@@ -319,6 +319,7 @@ fn an_items_table_may_be_jsonl() {
         id: Column::Name("id".to_owned()),
         title: Some(Column::Name("title".to_owned())),
         available: Some(Column::Name("stock".to_owned())),
+        attributes: Vec::new(),
     });
     let (_, snapshot) = setup.trained();
     let item = |id: &str| snapshot.item_index(id).unwrap();

@@ -15,6 +15,7 @@ fn with_items(table: &str) -> Setup {
         id: Column::Name("id".to_owned()),
         title: Some(Column::Name("title".to_owned())),
         available: Some(Column::Name("in_stock".to_owned())),
+        attributes: Vec::new(),
     });
     setup
 }

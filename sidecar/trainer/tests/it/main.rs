@@ -4,6 +4,7 @@
 
 mod bad_data;
 mod buckets;
+mod cold;
 mod commit;
 mod determinism;
 mod formats;

@@ -22,6 +22,7 @@ fn the_shipped_visits_train_beat_popularity_and_carry_their_titles() {
         id: Column::Name("item_id".to_owned()),
         title: Some(Column::Name("title".to_owned())),
         available: None,
+        attributes: Vec::new(),
     });
     let directory = tempfile::tempdir().unwrap();
     let output = directory.path().join("model.safetensors");
