@@ -121,6 +121,6 @@ mod tests {
         assert_eq!(rows(&kinds.met), [vec![0, 1], vec![], vec![0, 2], vec![]]);
         assert_eq!(rows(&kinds.cold), [vec![1], vec![0, 2]]);
         assert_eq!(kinds.cold_ids.iter().collect::<Vec<_>>(), ["a", "b"]);
-        assert!(kinds.met.values().iter().all(|one| *one == 1.0));
+        assert_eq!(kinds.met.values(), [1.0; 4]);
     }
 }
