@@ -170,6 +170,9 @@ impl Model {
 
     /// Appends items that nobody has met, with what a map says of them. The Gram matrix stays: a scorer of this model is to be told of
     /// them by [`crate::Scorer::with_cold_items`].
+    ///
+    /// # Panics
+    /// If the map is not one of [`AttributeMap::of_items`] of this model.
     pub fn append_items(&mut self, map: &AttributeMap, attributes: &Interactions) {
         let (rows, factors) = (map.predict(attributes), self.item_factors.ncols());
         let both = concatenate(Axis(0), &[self.item_factors.view(), rows.slice(s![.., ..factors])]);

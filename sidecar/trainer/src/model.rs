@@ -107,7 +107,6 @@ pub(crate) fn train(
             users: merged.user_ids.len() as u64,
             items: (merged.item_ids.len() + cold_items) as u64,
             interactions: merged.items.len() as u64,
-            mean_share: model.mean_share,
             algorithm: config.algorithm.clone(),
             metrics,
             objective,
@@ -278,6 +277,7 @@ fn write(
         items: item_ids.len() as u64,
         factors: model.gram.nrows() as u64,
         interactions: merged.items.len() as u64,
+        mean_share: model.mean_share,
         ratings: ratings.map(|ratings| {
             let RatingScale { mean, deviation, low, high } = ratings.scale;
             Scale { mean, deviation, low, high }
