@@ -1,5 +1,7 @@
 //! Where interactions and items come from, and how they are read.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +33,23 @@ pub struct DataSpec {
     /// count once: weights add; of ratings the newest counts, or without timestamps their mean. Default: implicit.
     #[serde(default)]
     pub signal: Signal,
+
+    /// What each event of columns.event weighs, at most 50 of them: from -1000000 to 1000000 and not 0; below 0 is a dislike. It
+    /// multiplies the rating, if there is one. Rows of other events are left out, and counted. Example: {view: 1, cart: 3, purchase: 10}.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxProperties" = 50, "minProperties" = 1))]
+    pub event_weights: Option<BTreeMap<String, f64>>,
+
+    /// Age at which a row weighs half, in d and h; age counts from the newest row. It needs timestamps. Absent: age does not count.
+    /// Example: 30d.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 20))]
+    pub half_life: Option<String>,
+
+    /// What becomes of the weight that the rows of a user and an item come to: `none`, it stays; `log`, log2(1 + weight); `bm25`,
+    /// which also counts popular items and busy users less. Default: none.
+    #[serde(default)]
+    pub weighting: Weighting,
 
     /// A table of the items, for titles in answers and to say what may be recommended at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -146,11 +165,14 @@ pub struct Columns {
     /// Column of the time, as seconds since 1970 or RFC 3339. Absent: the column `timestamp` if the header has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<Column>,
+    /// Column of what happened; goes with eventWeights. Absent: rows differ by their rating alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<Column>,
 }
 
 impl Default for Columns {
     fn default() -> Self {
-        Self { user: user_id(), item: item_id(), rating: None, timestamp: None }
+        Self { user: user_id(), item: item_id(), rating: None, timestamp: None, event: None }
     }
 }
 
@@ -163,6 +185,19 @@ pub enum Signal {
     Implicit,
     /// The rating is an opinion on a scale.
     Explicit,
+}
+
+/// What becomes of weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Weighting {
+    /// They stay.
+    #[default]
+    None,
+    /// By a logarithm.
+    Log,
+    /// By BM25.
+    Bm25,
 }
 
 /// A table of the items.

@@ -24,6 +24,7 @@ pub use condition::{ConditionType, Reason};
 pub use crd::{CRD_BYTES_MAX, crd, crd_yaml};
 pub use data::{
     Columns, ConfigMapKey, Csv, DataSpec, Format, ItemColumns, ItemsSpec, NameRef, Signal, SourceSpec, VolumeFile,
+    Weighting,
 };
 pub use duration::{DurationError, parse_seconds};
 pub use evaluation::{EvaluationSpec, Gate, Split};

@@ -97,9 +97,34 @@ pub const RULES: &[Rule] = &[
         at: &["spec.data"],
         rule: "self.csv.header || (type(self.columns.user) == int && type(self.columns.item) == int && \
                (!has(self.columns.rating) || type(self.columns.rating) == int) && \
-               (!has(self.columns.timestamp) || type(self.columns.timestamp) == int))",
+               (!has(self.columns.timestamp) || type(self.columns.timestamp) == int) && \
+               (!has(self.columns.event) || type(self.columns.event) == int))",
         message: "columns: without a header (csv.header: false) columns are numbers from 0; for example \
                   columns: {user: 0, item: 1}",
+    },
+    Rule {
+        at: &["spec.data"],
+        rule: "has(self.columns.event) == has(self.eventWeights)",
+        message: "eventWeights and columns.event go together: set both or none, for example columns: {event: event} and \
+                  eventWeights: {view: 1, purchase: 10}",
+    },
+    Rule {
+        at: &["spec.data"],
+        rule: "!has(self.eventWeights) || self.eventWeights.all(event, event.size() >= 1 && event.size() <= 100 && \
+               self.eventWeights[event] != 0.0 && self.eventWeights[event] >= -1000000.0 && self.eventWeights[event] <= 1000000.0)",
+        message: "eventWeights: a weight is from -1000000 to 1000000 and not 0, an event's name has 1 to 100 characters; leave out what \
+                  does not count",
+    },
+    Rule {
+        at: &["spec.data"],
+        rule: "!has(self.halfLife) || (self.halfLife.matches('^([0-9]{1,5}[dh])+$') && !self.halfLife.matches('^(0+[dh])+$'))",
+        message: "halfLife: whole numbers with d or h, above 0, for example 30d",
+    },
+    Rule {
+        at: &["spec.data"],
+        rule: "self.signal == 'implicit' || (!has(self.eventWeights) && !has(self.halfLife) && self.weighting == 'none')",
+        message: "eventWeights, halfLife and weighting go with signal: implicit only, because a rating is an opinion and no weight: \
+                  remove them",
     },
     Rule {
         at: &["spec.data.items"],

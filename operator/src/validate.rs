@@ -6,11 +6,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use recommender_crds::{
-    ChosenAlgorithm, Format, ItemsSpec, NAME_CHARS_MAX, Recommender, Signal, SourceSpec, Split, parse_seconds,
+    ChosenAlgorithm, Format, ItemsSpec, NAME_CHARS_MAX, Recommender, Signal, SourceSpec, Split, Weighting,
+    parse_seconds,
 };
 use sidecar_contract::{
     Algorithm, AlsConfig, Column, Columns, Csv, EvaluationConfig, Items, Source, SplitKind, SvdConfig, TuningConfig,
-    paths,
+    WeightsConfig, parse_half_life, paths,
 };
 
 use crate::names::{PROMOTE_ANNOTATION, RETRAIN_AT_ANNOTATION};
@@ -61,6 +62,8 @@ pub struct Training {
     pub columns: Columns,
     /// What a row means.
     pub signal: sidecar_contract::Signal,
+    /// What rows of implicit data weigh.
+    pub weights: WeightsConfig,
     /// Item attributes.
     pub items: Option<Items>,
     /// The algorithm.
@@ -99,6 +102,7 @@ pub fn validate(recommender: &Recommender) -> Result<Plan, Vec<String>> {
         Signal::Implicit => sidecar_contract::Signal::Implicit,
         Signal::Explicit => sidecar_contract::Signal::Explicit,
     };
+    let weights = weights(&spec.data, &mut problems);
     let algorithm = algorithm(spec, signal, &mut problems);
     let deadline = duration(&spec.training.deadline, "training.deadline", &mut problems);
     let starting_deadline = duration(&spec.training.starting_deadline, "training.startingDeadline", &mut problems);
@@ -124,6 +128,7 @@ pub fn validate(recommender: &Recommender) -> Result<Plan, Vec<String>> {
         csv,
         columns: columns(&spec.data.columns),
         signal,
+        weights,
         items: items.flatten(),
         algorithm,
         tuning,
@@ -270,6 +275,22 @@ fn columns(spec: &recommender_crds::Columns) -> Columns {
         item: column(&spec.item),
         rating: spec.rating.as_ref().map(column),
         timestamp: spec.timestamp.as_ref().map(column),
+        event: spec.event.as_ref().map(column),
+    }
+}
+
+fn weights(data: &recommender_crds::DataSpec, problems: &mut Vec<String>) -> WeightsConfig {
+    let half_life_seconds = data.half_life.as_deref().and_then(|text| {
+        parse_half_life(text).map_err(|error| problems.push(format!("data.halfLife: {text:?}; {error}"))).ok()
+    });
+    WeightsConfig {
+        events: data.event_weights.clone().unwrap_or_default(),
+        half_life_seconds,
+        weighting: match data.weighting {
+            Weighting::None => sidecar_contract::Weighting::None,
+            Weighting::Log => sidecar_contract::Weighting::Log,
+            Weighting::Bm25 => sidecar_contract::Weighting::Bm25,
+        },
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use sidecar_contract::paths;
+use sidecar_contract::{parse_half_life, paths};
 
 /// Trains and serves recommendations; the data plane of Recmesh.
 #[derive(Debug, Parser)]
@@ -43,6 +43,17 @@ pub enum SignalArg {
     Explicit,
 }
 
+/// What becomes of weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WeightingArg {
+    /// They stay.
+    None,
+    /// log2(1 + weight).
+    Log,
+    /// By BM25: popular items and busy users count less, too.
+    Bm25,
+}
+
 /// Which factorization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum AlgorithmArg {
@@ -69,6 +80,18 @@ pub struct DataArgs {
     /// Column of the time; without it `timestamp` if there is one.
     #[arg(long)]
     pub timestamp_column: Option<String>,
+    /// Column of what happened; goes with --event-weights.
+    #[arg(long, requires = "event_weights")]
+    pub event_column: Option<String>,
+    /// What events weigh, such as view=1,cart=3,purchase=10; below 0 is a dislike. Rows of other events are left out.
+    #[arg(long, requires = "event_column", value_delimiter = ',', value_parser = event_weight)]
+    pub event_weights: Vec<(String, f64)>,
+    /// Age at which a row weighs half, such as 30d or 12h, counted from the newest row.
+    #[arg(long, value_parser = parse_half_life)]
+    pub half_life: Option<u64>,
+    /// What becomes of the weight that the rows of a user and an item come to.
+    #[arg(long, value_enum, default_value_t = WeightingArg::None)]
+    pub weighting: WeightingArg,
     /// Table of items with columns item_id and title.
     #[arg(long)]
     pub items: Option<PathBuf>,
@@ -111,6 +134,13 @@ pub struct DataArgs {
     /// Seed of every random choice.
     #[arg(long, default_value_t = 42)]
     pub seed: u64,
+}
+
+/// `view=1`.
+fn event_weight(text: &str) -> Result<(String, f64), String> {
+    let (event, weight) = text.rsplit_once('=').ok_or("expected an event and its weight, such as view=1")?;
+    let weight = weight.parse().map_err(|_| format!("{weight:?} is no number; expected a weight, such as view=1"))?;
+    Ok((event.to_owned(), weight))
 }
 
 /// `train`.

@@ -7,9 +7,9 @@ pub mod suggest;
 pub mod train;
 pub mod tune;
 
-use sidecar_contract::{Algorithm, AlsConfig, Column, Items, Signal, SvdConfig, TrainingConfig};
+use sidecar_contract::{Algorithm, AlsConfig, Column, Items, Signal, SvdConfig, TrainingConfig, Weighting};
 
-use crate::args::{AlgorithmArg, DataArgs, SignalArg};
+use crate::args::{AlgorithmArg, DataArgs, SignalArg, WeightingArg};
 
 /// A training config from the command line.
 fn training_config(args: &DataArgs) -> TrainingConfig {
@@ -18,6 +18,14 @@ fn training_config(args: &DataArgs) -> TrainingConfig {
     config.columns.item = Column::Name(args.item_column.clone());
     config.columns.rating = args.rating_column.clone().map(Column::Name);
     config.columns.timestamp = args.timestamp_column.clone().map(Column::Name);
+    config.columns.event = args.event_column.clone().map(Column::Name);
+    config.weights.events = args.event_weights.iter().cloned().collect();
+    config.weights.half_life_seconds = args.half_life;
+    config.weights.weighting = match args.weighting {
+        WeightingArg::None => Weighting::None,
+        WeightingArg::Log => Weighting::Log,
+        WeightingArg::Bm25 => Weighting::Bm25,
+    };
     config.items = args.items.as_deref().map(|path| Items {
         source: recommender_trainer::local_source(path),
         format: None,

@@ -94,6 +94,8 @@ fn generous_resources_are_accepted(api: &ApiServer) {
         "{data: {source: {url: 's3://shop/r.csv'}, csv: {header: false}, columns: {user: 0, item: 1, rating: 2}}}",
         "{data: {source: {configMap: {name: a, key: r.csv}}}, algorithm: {als: {regularization: 0}}}",
         "{data: {source: {configMap: {name: a, key: r.csv}}, signal: explicit}}",
+        "{data: {source: {configMap: {name: a, key: r.csv}}, columns: {event: what}, eventWeights: {view: 1, cart: 2.5, hide: -3}, \
+         halfLife: 1d12h, weighting: bm25}}",
         "{data: {source: {configMap: {name: a, key: r.csv}}}, training: {tuning: {}}}",
         "{data: {source: {configMap: {name: a, key: r.csv}}}, training: {tuning: {trials: 2, budget: 168h}}}",
         "{data: {source: {configMap: {name: a, key: r.csv}}, signal: explicit}, algorithm: {als: {regularization: 0.2}}}",

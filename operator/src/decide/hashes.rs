@@ -24,6 +24,7 @@ pub fn training_config(
         csv: training.csv.clone(),
         columns: training.columns.clone(),
         signal: training.signal,
+        weights: training.weights.clone(),
         items: training.items.clone(),
         algorithm: training.algorithm.clone(),
         tuning: training.tuning.clone(),

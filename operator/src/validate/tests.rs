@@ -63,6 +63,10 @@ fn what_slips_past_the_schema_is_named_with_what_to_write() {
             "{data: {source: {url: 's3://x/y.csv'}}, training: {deadline: soon}}",
             "training.deadline: \"soon\"; expected",
         ),
+        (
+            "{data: {source: {url: 's3://x/y.csv'}, halfLife: soon}}",
+            "data.halfLife: \"soon\"; expected whole numbers with d or h",
+        ),
     ];
     for (spec, part) in cases {
         let said = problems(spec);

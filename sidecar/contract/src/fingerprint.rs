@@ -8,7 +8,7 @@ use crate::{
     hash::{Digest, canonical_json},
     training::{
         Algorithm, AlsConfig, BprConfig, Columns, Csv, EvaluationConfig, Format, Items, Signal, Source, SvdConfig,
-        TrainingConfig,
+        TrainingConfig, WeightsConfig,
     },
 };
 
@@ -40,6 +40,7 @@ fn inputs(config: &TrainingConfig) -> Map<String, Value> {
         csv,
         columns,
         signal,
+        weights,
         items,
         algorithm,
         tuning,
@@ -59,6 +60,7 @@ fn inputs(config: &TrainingConfig) -> Map<String, Value> {
     put(&mut inputs, "table", table(*format, csv));
     put(&mut inputs, "columns", unlike(columns, &Columns::default()));
     put(&mut inputs, "signal", unlike(signal, &Signal::default()));
+    put(&mut inputs, "weights", unlike(weights, &WeightsConfig::default()));
     put(&mut inputs, "items", items.as_ref().map(items_table));
     inputs.insert("algorithm".to_owned(), fitted(algorithm));
     put(&mut inputs, "tuning", tuning.as_ref().map(|tuning| json!(tuning)));
@@ -119,7 +121,7 @@ fn unlike<T: serde::Serialize>(value: &T, default: &T) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Column, RunId, SplitKind, StoreConfig};
+    use crate::{Column, RunId, SplitKind, StoreConfig, Weighting};
 
     fn config() -> TrainingConfig {
         TrainingConfig {
@@ -129,6 +131,7 @@ mod tests {
             csv: Csv::default(),
             columns: Columns::default(),
             signal: Signal::default(),
+            weights: WeightsConfig::default(),
             items: None,
             algorithm: Algorithm::Als(AlsConfig::default()),
             tuning: None,
@@ -159,6 +162,7 @@ mod tests {
                 item: Column::Index(1),
                 rating: Some(Column::Index(2)),
                 timestamp: None,
+                event: None,
             },
             signal: Signal::Explicit,
             items: Some(Items {
@@ -190,6 +194,24 @@ mod tests {
             r#""version":1}"#
         );
         assert_eq!(canonical_json(&inputs(&elaborate())), all);
+    }
+
+    #[test]
+    fn weights_are_hashed_as_they_stand() {
+        let weighed = TrainingConfig {
+            columns: Columns { event: Some(Column::Name("what".into())), ..Columns::default() },
+            weights: WeightsConfig {
+                events: [("view".to_owned(), 1.0), ("buy".to_owned(), 10.0)].into(),
+                half_life_seconds: Some(3600),
+                weighting: Weighting::Log,
+            },
+            ..config()
+        };
+        let written = concat!(
+            r#"{"algorithm":{"als":{}},"columns":{"event":"what"},"source":["s3://shop/ratings.csv","s3://shop/ratings.csv"],"#,
+            r#""version":1,"weights":{"events":{"buy":10.0,"view":1.0},"halfLifeSeconds":3600,"weighting":"log"}}"#
+        );
+        assert_eq!(canonical_json(&inputs(&weighed)), written);
     }
 
     #[test]
@@ -228,6 +250,14 @@ mod tests {
             TrainingConfig { algorithm: Algorithm::Als(AlsConfig { samples: 50, ..AlsConfig::default() }), ..config() },
             TrainingConfig {
                 algorithm: Algorithm::Als(AlsConfig { iterations: 16, ..AlsConfig::default() }),
+                ..config()
+            },
+            TrainingConfig {
+                weights: WeightsConfig { weighting: Weighting::Bm25, ..WeightsConfig::default() },
+                ..config()
+            },
+            TrainingConfig {
+                weights: WeightsConfig { half_life_seconds: Some(60), ..WeightsConfig::default() },
                 ..config()
             },
             elaborate(),

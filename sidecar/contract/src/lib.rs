@@ -10,6 +10,7 @@
 pub mod credentials;
 pub mod exit_code;
 mod fingerprint;
+mod half_life;
 pub mod hash;
 pub mod keys;
 pub mod model_report;
@@ -21,6 +22,7 @@ pub mod store;
 pub mod training;
 
 pub use exit_code::ExitCode;
+pub use half_life::{HalfLifeError, parse_half_life};
 pub use hash::{Digest, canonical_json};
 pub use keys::{KeyLayout, RunId};
 pub use model_report::{LoadFailure, LoadedModel, ModelReport};
@@ -32,5 +34,5 @@ pub use serving::{Answers, RevisionRef, RevisionRole, ServingConfig, ServingLimi
 pub use store::StoreConfig;
 pub use training::{
     Algorithm, AlsConfig, BprConfig, Column, Columns, Csv, EvaluationConfig, Format, Incumbent, Items, Signal, Source,
-    SplitKind, SvdConfig, TrainingConfig, TuningConfig,
+    SplitKind, SvdConfig, TrainingConfig, TuningConfig, Weighting, WeightsConfig,
 };

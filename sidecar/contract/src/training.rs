@@ -1,5 +1,7 @@
 //! What one run is to train: rendered by the operator, or by the command line of `recmesh-sidecar train`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{hash::Digest, keys::RunId, store::StoreConfig};
@@ -24,6 +26,9 @@ pub struct TrainingConfig {
     /// What a row means.
     #[serde(default)]
     pub signal: Signal,
+    /// What rows of implicit data weigh; nothing of it goes with ratings.
+    #[serde(default)]
+    pub weights: WeightsConfig,
     /// Titles and availability of items.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub items: Option<Items>,
@@ -170,11 +175,14 @@ pub struct Columns {
     /// Seconds since 1970 (fraction allowed) or RFC 3339. Absent: the column `timestamp` if the header has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<Column>,
+    /// What happened; goes with [`WeightsConfig::events`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<Column>,
 }
 
 impl Default for Columns {
     fn default() -> Self {
-        Self { user: user_id(), item: item_id(), rating: None, timestamp: None }
+        Self { user: user_id(), item: item_id(), rating: None, timestamp: None, event: None }
     }
 }
 
@@ -187,6 +195,34 @@ pub enum Signal {
     Implicit,
     /// The rating is an opinion on a scale.
     Explicit,
+}
+
+/// What a row weighs: its rating (or 1) times the weight of its event, halved with each half-life of its age. What rows of the
+/// same user and item come to is then weighed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct WeightsConfig {
+    /// Of each event that counts; rows of others are dropped. Empty: there are no events.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub events: BTreeMap<String, f64>,
+    /// Age in seconds at which a row weighs half, from the newest row on. Absent: age does not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub half_life_seconds: Option<u64>,
+    /// What becomes of what rows come to; `factorization` has the formulas.
+    pub weighting: Weighting,
+}
+
+/// What becomes of weights before a fit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Weighting {
+    /// They stay.
+    #[default]
+    None,
+    /// By a logarithm.
+    Log,
+    /// By BM25.
+    Bm25,
 }
 
 /// Exactly one algorithm with its parameters.

@@ -185,6 +185,18 @@ impl Interactions {
         self.with_values(self.values.iter().map(|value| change(*value)).collect())
     }
 
+    /// The same pairs with other values, which must be finite: of how many pairs the user has, the item and the value.
+    #[must_use]
+    pub(crate) fn change_values(mut self, change: impl Fn(usize, u32, f32) -> f32) -> Self {
+        for row in self.offsets.windows(2) {
+            let row = row[0]..row[1];
+            for (item, value) in self.columns[row.clone()].iter().zip(&mut self.values[row.clone()]) {
+                *value = change(row.len(), *item, *value);
+            }
+        }
+        self
+    }
+
     /// The same shape with the pairs of these users alone.
     #[must_use]
     pub fn keep_users(&self, keep: impl Fn(usize) -> bool) -> Self {

@@ -83,7 +83,7 @@
 //! any vector instructions: kernels have fixed lanes and fused multiply-adds, and `simd` only chooses what they compile to.
 //!
 //! # Map
-//! [`interactions`] what was observed · [`ratings`] their scale · [`params`] checked parameters · [`als`], [`explicit_als`],
+//! [`interactions`] what was observed · [`weighting`] what it weighs · [`ratings`] their scale · [`params`] checked parameters · [`als`], [`explicit_als`],
 //! [`mod@svd`] the sweeps; inside, `gibbs`, `rating_draw` and `posterior` for samples · [`degrees`] what a weight counts · [`row_solver`], [`rating_solver`] one row, exactly; inside, `short_rows` where entries are few, and `descent` by steps, `projection` for SVD · [`scorer`] from a taste to items · [`explanation`] which of a history made a score · [`mod@gram`] what rows share · [`mod@objective`] its value for any factors · [`model`] the result · [`mod@top_k`] best
 //! items · [`mod@popularity`], [`biases`] the baselines · [`split`] what is kept for measuring · [`ranking`] recall@k and NDCG@k · [`attributes`] items that nobody has met ·
 //! [`bootstrap`] intervals · [`memory`] forecast · [`random`] numbers by counter. Inside: `tile` and `cholesky` (f64 register tiles), `spectrum` (eigenvectors) and `rotate`, `subspace` (singular values) and `blocks` (products of sparse matrices), `lanes` (f32 inner
@@ -130,6 +130,7 @@ mod subspace;
 pub mod svd;
 mod tile;
 pub mod top_k;
+pub mod weighting;
 
 pub use als::{FitError, Side, SweepReport, fit_als};
 pub use attributes::AttributeMap;
@@ -155,3 +156,4 @@ pub use row_solver::{RowSolver, SolveError};
 pub use scorer::{Scorer, Taste};
 pub use svd::fit_svd;
 pub use top_k::{Scored, similar_items, top_k, top_k_each};
+pub use weighting::{Weigher, Weighting};

@@ -80,7 +80,7 @@ fn name(text: &str) -> Column {
 
 /// User, item, rating, time.
 fn columns(suggestion: &Suggestion) -> (Column, Column, Option<Column>, Option<Column>) {
-    let sidecar_contract::Columns { user, item, rating, timestamp } = suggestion.config.columns.clone();
+    let sidecar_contract::Columns { user, item, rating, timestamp, event: _ } = suggestion.config.columns.clone();
     (user, item, rating, timestamp)
 }
 

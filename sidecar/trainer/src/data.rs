@@ -15,6 +15,7 @@ use crate::{
     read::{Form, read_all},
     run::Secrets,
     source::{Source, Stat},
+    weights,
 };
 
 /// The sources of a run, found readable in kind, not yet read.
@@ -107,13 +108,14 @@ impl<'a> Sources<'a> {
         progress: &dyn Progress,
         counts: &mut RowCounts,
     ) -> Result<Data, Stop> {
-        let (raw, _) = self.read_rows(before, limits, u64::MAX, progress, counts)?;
+        let (mut raw, _) = self.read_rows(before, limits, u64::MAX, progress, counts)?;
         progress.event(&Event::RowsDone {
             read: raw.counts.read,
             kept: raw.counts.kept,
             dropped: &raw.dropped.described(),
         });
         progress.event(&Event::Step(Step::Intern));
+        weights::age(&mut raw, &self.config.weights)?;
         let interactions = merge(raw, self.config.signal);
         counts.merged = interactions.duplicates;
         progress.event(&Event::Interned {
@@ -136,7 +138,8 @@ impl<'a> Sources<'a> {
     ) -> Result<(RawInteractions, f64), Stop> {
         progress.event(&Event::Step(Step::Read));
         let stat = &stats.rows;
-        let mut reader = InteractionReader::new(&self.rows.described_as, &self.config.columns, limits);
+        let TrainingConfig { columns, weights, .. } = self.config;
+        let mut reader = InteractionReader::new(&self.rows.described_as, columns, &weights.events, limits);
         let heard = |reader: &InteractionReader<'_>, bytes| {
             let (read, kept, dropped) = reader.progress();
             progress.event(&Event::Rows { read, kept, dropped, bytes, bytes_total: stat.size_bytes });

@@ -16,10 +16,11 @@ pub(crate) enum DropReason {
     RowTooLong,
     NotJson,
     WrongType,
+    EventNotListed,
 }
 
 impl DropReason {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::EmptyUser,
         Self::EmptyItem,
         Self::IdTooLong,
@@ -31,6 +32,7 @@ impl DropReason {
         Self::RowTooLong,
         Self::NotJson,
         Self::WrongType,
+        Self::EventNotListed,
     ];
 
     pub(crate) fn as_str(self) -> &'static str {
@@ -46,6 +48,7 @@ impl DropReason {
             Self::RowTooLong => "rowTooLong",
             Self::NotJson => "notJson",
             Self::WrongType => "wrongType",
+            Self::EventNotListed => "eventNotListed",
         }
     }
 }
@@ -66,6 +69,11 @@ impl Dropped {
         if let Some(first @ 0) = self.first_rows.get_mut(reason as usize) {
             *first = row;
         }
+    }
+
+    /// Rows that somebody meant to leave out: no sign that the data is not what the resource says.
+    pub(crate) fn meant(&self) -> u64 {
+        self.counts.get(DropReason::EventNotListed as usize).copied().unwrap_or(0)
     }
 
     pub(crate) fn total(&self) -> u64 {

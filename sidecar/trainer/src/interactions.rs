@@ -1,5 +1,7 @@
 //! Rows of the source to interactions: which are kept, which are dropped and why.
 
+use std::collections::BTreeMap;
+
 use sidecar_contract::{Columns, RowCounts};
 
 use crate::{
@@ -8,6 +10,7 @@ use crate::{
     interner::Interner,
     limits::{DROPPED_SHARE_MAX, Limits},
     table::{Cell, Digits, Role, Taker, WANTED_MAX, Wanted},
+    weights::Events,
 };
 
 /// Columns that are used when the table has them and the resource names no other.
@@ -37,7 +40,8 @@ pub(crate) struct RawInteractions {
 /// Takes one row after the other.
 pub(crate) struct InteractionReader<'a> {
     described_as: &'a str,
-    wanted: [Wanted; 4],
+    events: Events<'a>,
+    wanted: [Wanted; 5],
     limits: Limits,
     /// Which columns there are: the same in every file.
     present: Option<[bool; WANTED_MAX]>,
@@ -49,6 +53,7 @@ pub(crate) struct InteractionReader<'a> {
     dropped: Dropped,
     user_digits: Digits,
     item_digits: Digits,
+    event_digits: Digits,
 }
 
 /// What one row says.
@@ -60,16 +65,23 @@ struct Parsed<'a> {
 }
 
 impl<'a> InteractionReader<'a> {
-    pub(crate) fn new(described_as: &'a str, columns: &Columns, limits: Limits) -> Self {
-        let Columns { user, item, rating, timestamp } = columns.clone();
+    pub(crate) fn new(
+        described_as: &'a str,
+        columns: &Columns,
+        events: &'a BTreeMap<String, f64>,
+        limits: Limits,
+    ) -> Self {
+        let Columns { user, item, rating, timestamp, event } = columns.clone();
         let wanted = |column, by_default, spec_field, role| Wanted { column, by_default, spec_field, role };
         Self {
             described_as,
+            events: Events(events),
             wanted: [
                 wanted(Some(user), None, "spec.data.columns.user", Role::Id),
                 wanted(Some(item), None, "spec.data.columns.item", Role::Id),
                 wanted(rating, Some(RATING_BY_DEFAULT), "spec.data.columns.rating", Role::Number),
                 wanted(timestamp, Some(TIMESTAMP_BY_DEFAULT), "spec.data.columns.timestamp", Role::Time),
+                wanted(event, None, "spec.data.columns.event", Role::Id),
             ],
             limits,
             present: None,
@@ -81,6 +93,7 @@ impl<'a> InteractionReader<'a> {
             dropped: Dropped::default(),
             user_digits: Digits::default(),
             item_digits: Digits::default(),
+            event_digits: Digits::default(),
         }
     }
 
@@ -116,18 +129,20 @@ impl<'a> InteractionReader<'a> {
                 read => format!("no row of {source} can be used: {read} read, dropped {}", self.dropped.described()),
             }));
         };
-        let dropped = self.dropped.total();
+        let meant = self.dropped.meant();
+        let (dropped, read) = (self.dropped.total() - meant, self.read - meant);
         let described = self.dropped.described();
         if self.read == 0 {
             return Err(Stop::bad_data(format!("{source} has a header but no rows")));
         }
         if self.rows.is_empty() {
             return Err(Stop::bad_data(format!(
-                "no row of {source} can be used: {} read, dropped {described}. Check spec.data.columns",
-                self.read
+                "no row of {source} can be used: {} read, dropped {described}. Check spec.data.columns{}",
+                self.read,
+                if meant > 0 { " and spec.data.eventWeights" } else { "" }
             )));
         }
-        if dropped as f64 > DROPPED_SHARE_MAX * self.read as f64 {
+        if dropped as f64 > DROPPED_SHARE_MAX * read as f64 {
             return Err(Stop::bad_data(format!(
                 "more than half of the rows of {source} cannot be used: {} read, dropped {described}. Check spec.data.columns \
                  and csv.delimiter, or clean the data",
@@ -177,7 +192,8 @@ impl Taker for InteractionReader<'_> {
         let present = self.present.unwrap_or_default();
         let (mut user_digits, mut item_digits) =
             (std::mem::take(&mut self.user_digits), std::mem::take(&mut self.item_digits));
-        let kept = match parse(*cells, present, &mut user_digits, &mut item_digits) {
+        let weigh = |event: Cell<'_>, rating| self.events.weight(event, &mut self.event_digits, rating);
+        let kept = match parse(*cells, present, &mut user_digits, &mut item_digits, weigh) {
             Ok(parsed) => self.keep(&parsed),
             Err(reason) => {
                 self.dropped.add(reason, self.read, 1);
@@ -199,13 +215,13 @@ fn parse<'a>(
     present: [bool; WANTED_MAX],
     user_digits: &'a mut Digits,
     item_digits: &'a mut Digits,
+    weigh: impl FnOnce(Cell<'_>, f32) -> Result<f32, DropReason>,
 ) -> Result<Parsed<'a>, DropReason> {
-    let [user, item, rating, time, ..] = cells;
-    let [_, _, rated, timed, ..] = present;
-    Ok(Parsed {
-        user: user.id(user_digits, DropReason::EmptyUser)?,
-        item: item.id(item_digits, DropReason::EmptyItem)?,
-        weight: if rated { rating.number()? } else { 1.0 },
-        time: timed.then(|| time.micros()).transpose()?,
-    })
+    let [user, item, rating, time, event, ..] = cells;
+    let [_, _, rated, timed, eventful, ..] = present;
+    let user = user.id(user_digits, DropReason::EmptyUser)?;
+    let item = item.id(item_digits, DropReason::EmptyItem)?;
+    let rating = if rated { rating.number()? } else { 1.0 };
+    let weight = if eventful { weigh(event, rating)? } else { rating };
+    Ok(Parsed { user, item, weight, time: timed.then(|| time.micros()).transpose()? })
 }

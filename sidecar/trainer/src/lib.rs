@@ -31,6 +31,7 @@ mod sample;
 mod source;
 mod table;
 mod timestamp;
+mod weights;
 
 pub use failure::{FailureReason, Stop};
 pub use hint::{termination_message, write_termination_message};

@@ -22,6 +22,7 @@ use crate::{
     failure::{FailureReason, Stop, chain},
     merge::Merged,
     progress::{Event, Progress, Step},
+    weights::PartWeights,
 };
 
 pub(crate) use check::check;
@@ -95,6 +96,7 @@ pub(crate) fn train(
         let metrics = measured(config, &params, data, progress)?;
         progress.event(&Event::Step(Step::Refit));
         let all = interactions(&data.interactions, |_| true)?;
+        let all = PartWeights::of(&config.weights, &data.interactions, &all, |_| true).weigh(all);
         let (mut model, objective) = fit(&all, &params, config, progress)?;
         let cold_items = cold::append(&mut model, &data.attributes, config.seed);
         let written = write(config, data, &all, &model, cold_items, file)?;
@@ -284,8 +286,10 @@ fn write(
         }),
         cold_items: cold_items as u64,
     };
+    // As the fit saw them: folding them in gives the stored factors.
+    let weights = all.values();
     #[allow(clippy::float_cmp, reason = "exactly 1 is what a row without a rating weighs")]
-    let weighted = merged.weights.iter().any(|weight| *weight != 1.0);
+    let weighted = weights.iter().any(|weight| *weight != 1.0);
     let parts = ModelParts {
         metadata: &metadata,
         user_ids: &merged.user_ids,
@@ -296,11 +300,7 @@ fn write(
         biases: ratings.map(|ratings| Biases { users: &ratings.users, items: &ratings.items }),
         item_counts: &item_counts,
         popular_items: &popular_items,
-        seen: Seen {
-            offsets: &merged.offsets,
-            items: &merged.items,
-            weights: weighted.then_some(merged.weights.as_slice()),
-        },
+        seen: Seen { offsets: &merged.offsets, items: &merged.items, weights: weighted.then_some(weights) },
         titles: attributes.titles.as_ref(),
         available: attributes.available.as_deref(),
     };

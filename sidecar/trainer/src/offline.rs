@@ -4,7 +4,7 @@ use std::path::Path;
 
 use sidecar_contract::{
     Algorithm, AlsConfig, ColdItems, Columns, Csv, EvaluationConfig, Metrics, RowCounts, RunId, Signal, Source,
-    StoreConfig, TrainingConfig, keys::FINGERPRINT_DIGITS,
+    StoreConfig, TrainingConfig, WeightsConfig, keys::FINGERPRINT_DIGITS,
 };
 
 use crate::{
@@ -34,6 +34,7 @@ pub fn local_config(source: &Path) -> TrainingConfig {
         csv: Csv::default(),
         columns: Columns::default(),
         signal: Signal::default(),
+        weights: WeightsConfig::default(),
         items: None,
         algorithm: Algorithm::Als(AlsConfig::default()),
         tuning: None,

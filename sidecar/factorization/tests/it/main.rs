@@ -9,6 +9,8 @@ mod data;
 mod errors;
 mod explanation;
 mod explicit_als;
+mod python;
 mod ranking;
 mod svd;
 mod top_k;
+mod weighting;

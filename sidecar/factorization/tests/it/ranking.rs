@@ -1,15 +1,9 @@
 //! Ranking metrics and the baseline against plain computations.
 
-use std::{
-    io::Write as _,
-    path::Path,
-    process::{Command, Stdio},
-};
-
 use factorization::{Entry, Interactions, evaluate_ranking, gini, ndcg_at_k, popularity, recall_at_k};
 use proptest::{collection, prelude::*};
 
-use crate::data::Draws;
+use crate::{data::Draws, python};
 
 /// recall@k and NDCG@k from their definitions, position by position.
 fn by_definition(list: &[u32], relevant: &[u32], k: usize) -> (f64, f64) {
@@ -112,11 +106,7 @@ fn all_metrics_are_those_of_another_implementation() {
             .map(|(user, list)| serde_json::json!({"list": list, "relevant": test.row(user).0}))
             .collect();
         let case = serde_json::json!({"k": k, "items": ITEMS, "users": users});
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/metrics.py");
-        let mut python =
-            Command::new("python3").arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        python.stdin.take().unwrap().write_all(case.to_string().as_bytes()).unwrap();
-        let theirs: serde_json::Value = serde_json::from_slice(&python.wait_with_output().unwrap().stdout).unwrap();
+        let theirs = python::answer("metrics.py", &case);
         for (name, ours) in [
             ("recall", ours.recall()),
             ("precision", ours.precision()),

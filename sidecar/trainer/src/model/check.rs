@@ -1,7 +1,7 @@
 //! What of a config can be refused before anything is read.
 
 use factorization::{AlsParams, ExplicitAlsParams, ParamsError, SvdParams, ValidParams};
-use sidecar_contract::{Algorithm, AlsConfig, EvaluationConfig, Signal, SvdConfig, TrainingConfig};
+use sidecar_contract::{Algorithm, AlsConfig, EvaluationConfig, Signal, SvdConfig, TrainingConfig, WeightsConfig};
 
 use crate::failure::{FailureReason, Stop};
 
@@ -11,6 +11,10 @@ const HOLDOUT_MAX: f64 = 0.5;
 const K_MAX: u32 = 1000;
 /// How many sets of parameters tuning may try.
 const TRIALS: std::ops::RangeInclusive<u32> = 2..=1000;
+/// How many events may have a weight.
+const EVENTS_MAX: usize = 50;
+/// Largest weight of an event.
+const EVENT_WEIGHT_MAX: f64 = 1e6;
 
 /// The parameters of the algorithm, checked with everything else that needs no data.
 pub(crate) fn check(config: &TrainingConfig) -> Result<ValidParams, Stop> {
@@ -23,6 +27,9 @@ pub(crate) fn check(config: &TrainingConfig) -> Result<ValidParams, Stop> {
     }
     if !(1..=K_MAX).contains(&k) {
         return invalid(format!("spec.evaluation.k is {k}: expected a number from 1 to {K_MAX}"));
+    }
+    if let Err(message) = check_weights(config) {
+        return invalid(message);
     }
     if let Some(tuning) = &config.tuning
         && !TRIALS.contains(&tuning.trials)
@@ -69,6 +76,36 @@ pub(crate) fn check(config: &TrainingConfig) -> Result<ValidParams, Stop> {
         }
     };
     params.or_else(|error| invalid(format!("spec.algorithm.{}.{error}", config.algorithm.name())))
+}
+
+fn check_weights(config: &TrainingConfig) -> Result<(), String> {
+    let TrainingConfig { weights, columns, signal, .. } = config;
+    let WeightsConfig { events, half_life_seconds, weighting: _ } = weights;
+    if *signal == Signal::Explicit && (*weights != WeightsConfig::default() || columns.event.is_some()) {
+        return Err("spec.data.eventWeights, halfLife and weighting go with spec.data.signal: implicit only, because a rating is an \
+                    opinion and no weight: remove them"
+            .to_owned());
+    }
+    if columns.event.is_some() == events.is_empty() {
+        return Err("spec.data.eventWeights and columns.event go together: set both or none".to_owned());
+    }
+    if events.len() > EVENTS_MAX {
+        return Err(format!("spec.data.eventWeights has {} events: expected at most {EVENTS_MAX}", events.len()));
+    }
+    if let Some((event, weight)) = events.iter().find(|(_, weight)| !is_event_weight(**weight)) {
+        return Err(format!(
+            "spec.data.eventWeights.{event} is {weight}: expected a number from -{EVENT_WEIGHT_MAX} to {EVENT_WEIGHT_MAX}, and not 0; \
+             leave out what does not count"
+        ));
+    }
+    if *half_life_seconds == Some(0) {
+        return Err("spec.data.halfLife is 0: expected an age above 0, for example 30d".to_owned());
+    }
+    Ok(())
+}
+
+fn is_event_weight(weight: f64) -> bool {
+    weight != 0.0 && weight.abs() <= EVENT_WEIGHT_MAX
 }
 
 fn check_als(config: &AlsConfig, signal: Signal) -> Result<ValidParams, ParamsError> {

@@ -10,6 +10,7 @@ use crate::{
     items_table::ItemAttributes,
     limits::{COLD_ITEMS_MEASURED_MAX, COLD_ITEMS_MEASURED_SHARE},
     progress::{Event, Progress, Step},
+    weights::PartWeights,
 };
 
 /// Fewer items than this in a list of them say nothing.
@@ -39,12 +40,14 @@ pub(super) fn measure(
     let is_at = |item: usize| out.get(item).copied().unwrap_or(false);
     let is_out = |item: u32| is_at(item as usize);
     let position_is_out = |position: usize| merged.items.get(position).is_some_and(|item| is_out(*item));
-    let training = interactions(merged, |position| !position_is_out(position))?;
+    let is_fitted = |position: usize| !position_is_out(position);
+    let training = interactions(merged, is_fitted)?;
     let test = interactions(merged, position_is_out)?;
     let test = test.keep_users(|user| !training.row(user).0.is_empty());
     if training.nnz() == 0 || test.nnz() == 0 {
         return Ok(None);
     }
+    let training = PartWeights::of(&config.weights, merged, &training, is_fitted).weigh(training);
     progress.event(&Event::Step(Step::Fit));
     let (mut model, _) = fit(&training, params, config, progress)?;
     progress.event(&Event::Step(Step::Measure));

@@ -18,6 +18,7 @@ use crate::{
     failure::Stop,
     merge::Merged,
     progress::{Event, Progress, Step},
+    weights::PartWeights,
 };
 
 /// With fewer measured users there is no lift: the interval of a bootstrap over a handful of users means nothing.
@@ -61,7 +62,9 @@ pub(super) fn parts(
     kept: &[bool],
     already: Option<&[bool]>,
 ) -> Result<Option<Parts>, Stop> {
-    let training = interactions(merged, |position| is_free(already, position) && !is_in(kept, position))?;
+    let is_fitted = |position| is_free(already, position) && !is_in(kept, position);
+    let training = interactions(merged, is_fitted)?;
+    let training = PartWeights::of(&config.weights, merged, &training, is_fitted).weigh(training);
     let is_known = |user: usize| match config.signal {
         Signal::Implicit => training.row(user).1.iter().any(|weight| *weight > 0.0),
         Signal::Explicit => !training.row(user).1.is_empty(),

@@ -17,3 +17,4 @@ mod rows;
 mod servers;
 mod setup;
 mod tuning;
+mod weights;

@@ -1,0 +1,142 @@
+//! What a row weighs, from its event, its age and its fellows to the snapshot; and that nothing of it leaks.
+
+use std::fmt::Write as _;
+
+use factorization::{AlsParams, Degrees, Scorer, ValidParams};
+use recommender_trainer::{evaluate, progress::Silent};
+use sidecar_contract::{Column, ExitCode, Signal, Weighting, WeightsConfig};
+
+use crate::setup::{Setup, csv, grouped_visits, runtime};
+
+const DAY: u64 = 24 * 3600;
+
+fn events() -> WeightsConfig {
+    let events = [("view", 1.0), ("cart", 3.0), ("purchase", 10.0), ("hide", -2.0)];
+    WeightsConfig {
+        events: events.map(|(event, weight)| (event.to_owned(), weight)).into(),
+        half_life_seconds: Some(10 * DAY),
+        weighting: Weighting::None,
+    }
+}
+
+fn with_events(text: &str, weighting: Weighting) -> Setup {
+    let mut setup = Setup::new("events.csv", text);
+    setup.config.columns.event = Some(Column::Name("event".to_owned()));
+    setup.config.weights = WeightsConfig { weighting, ..events() };
+    setup
+}
+
+#[test]
+fn events_ages_and_duplicates_come_to_what_is_computed_by_hand() {
+    let mut text = "user_id,item_id,event,timestamp\n".to_owned();
+    for (row, day) in
+        [("a,x,view", 0), ("b,x,hide", 20), ("a,x,purchase", 20), ("a,y,cart", 10), ("b,y,view", 10), ("b,z,", 10)]
+    {
+        writeln!(text, "{row},{}", day * DAY).unwrap();
+    }
+    // Left out on purpose: that they are many is no sign of bad data.
+    (0..30).for_each(|n| writeln!(text, "c{n},z,scroll,0").unwrap());
+    let weights = |weighting| {
+        let (result, snapshot) = with_events(&text, weighting).trained();
+        assert_eq!((result.rows.read, result.rows.kept, result.rows.merged), (36, 5, 1));
+        assert_eq!(result.rows.dropped, [("eventNotListed".to_owned(), 31)].into());
+        ["a", "b"].map(|user| snapshot.seen_weights(snapshot.user_index(user).unwrap()).unwrap().to_vec())
+    };
+    // A quarter of a view and a purchase; half a cart; a dislike as it is; half a view.
+    assert_eq!(weights(Weighting::None), [[10.25, 1.5], [-2.0, 0.5]]);
+    let log = [[11.25_f64, 2.5], [3.0, 1.5]].map(|weights| weights.map(f64::log2));
+    for (ours, by_hand) in weights(Weighting::Log).concat().iter().zip(log.concat()) {
+        assert!((f64::from(ours.abs()) - by_hand).abs() < 1e-6, "{ours} {by_hand}");
+    }
+}
+
+/// Visits with a rating and a day each; those of the last tenth have others.
+fn dated(last_rating: u32, last_days_later: u64) -> String {
+    let visits = grouped_visits();
+    let mut text = "user_id,item_id,rating,timestamp\n".to_owned();
+    for (n, (user, item)) in visits.iter().enumerate() {
+        // In an order that mixes users, so that those of the last tenth are in the rest, too.
+        let day = (n * 7919 % visits.len()) as u64;
+        let is_last = day >= (visits.len() - visits.len() / 10) as u64;
+        let (rating, day) = if is_last { (last_rating, day + last_days_later) } else { (1 + n as u32 % 5, day) };
+        writeln!(text, "{user},{item},{rating},{}", day * DAY).unwrap();
+    }
+    text
+}
+
+#[test]
+fn what_is_measured_on_has_no_say_in_what_is_fitted() {
+    for weighting in [Weighting::None, Weighting::Log, Weighting::Bm25] {
+        let measured = |last_rating, last_days_later| {
+            let mut setup = Setup::new("visits.csv", dated(last_rating, last_days_later));
+            setup.config.weights =
+                WeightsConfig { half_life_seconds: Some(512 * DAY), weighting, ..WeightsConfig::default() };
+            let metrics = runtime().block_on(async { evaluate(&setup.config, &Silent, &setup.options).await });
+            metrics.unwrap().unwrap()
+        };
+        let plain = measured(1, 0);
+        assert!(plain.test_users > 50, "{plain:?}");
+        assert_eq!(plain, measured(1000, 512 * 20), "{weighting:?}");
+    }
+}
+
+#[test]
+fn folding_in_what_the_snapshot_holds_gives_the_stored_factors() {
+    let mut setup = Setup::new("visits.csv", dated(3, 0));
+    setup.config.weights =
+        WeightsConfig { half_life_seconds: Some(100 * DAY), weighting: Weighting::Bm25, ..WeightsConfig::default() };
+    let (_, snapshot) = setup.trained();
+    let params = AlsParams { factors: 8, iterations: 3, ..AlsParams::default() }.check().unwrap();
+    let params = ValidParams::Als(params);
+    let parts = (snapshot.user_factors(), snapshot.item_factors(), snapshot.gram());
+    let scorer = Scorer::new(parts, Degrees { item_counts: &[], mean_share: None }, None, &params).unwrap();
+    for user in 0..snapshot.users() as u32 {
+        let folded = scorer.fold_in(snapshot.seen(user), snapshot.seen_weights(user).unwrap()).unwrap();
+        assert_eq!(Some(folded), scorer.stored(user));
+    }
+}
+
+#[test]
+fn what_cannot_be_weighed_so_is_refused() {
+    let refused = |change: fn(&mut Setup), exit, reason: &str, words: &[&str]| {
+        let mut setup = Setup::new("visits.csv", csv(&grouped_visits()));
+        change(&mut setup);
+        let message = setup.failed(exit, reason);
+        words.iter().for_each(|word| assert!(message.contains(word), "{word:?} is not in: {message}"));
+    };
+    let half_life = |setup: &mut Setup| setup.config.weights.half_life_seconds = Some(DAY);
+    let missing = ["spec.data.halfLife", "spec.data.columns.timestamp"];
+    refused(half_life, ExitCode::BadData, "DataInvalid", &missing);
+    let refused = |change: fn(&mut Setup), words: &[&str]| refused(change, ExitCode::Usage, "ConfigInvalid", words);
+    for change in [
+        |setup: &mut Setup| setup.config.weights.half_life_seconds = Some(DAY),
+        |setup: &mut Setup| setup.config.weights.weighting = Weighting::Log,
+        |setup: &mut Setup| setup.config.weights.events = events().events,
+    ] {
+        let mut setup = Setup::new("visits.csv", csv(&grouped_visits()));
+        setup.config.signal = Signal::Explicit;
+        change(&mut setup);
+        let message = setup.failed(ExitCode::Usage, "ConfigInvalid");
+        assert!(message.contains("signal: implicit only"), "{message}");
+    }
+    refused(|s| s.config.weights.events = events().events, &["columns.event", "set both or none"]);
+    refused(|s| s.config.columns.event = Some(Column::Index(1)), &["columns.event", "set both or none"]);
+    refused(
+        |s| {
+            s.config.columns.event = Some(Column::Index(1));
+            s.config.weights.events = [("view".to_owned(), 0.0)].into();
+        },
+        &["spec.data.eventWeights.view is 0"],
+    );
+    refused(
+        |s| {
+            s.config.columns.event = Some(Column::Index(1));
+            s.config.weights.events = (0..51).map(|n| (n.to_string(), 1.0)).collect();
+        },
+        &["51 events", "at most 50"],
+    );
+    refused(|s| s.config.weights.half_life_seconds = Some(0), &["spec.data.halfLife is 0"]);
+    let nothing = with_events("user_id,item_id,event,timestamp\na,x,scroll,1\n", Weighting::None);
+    let message = nothing.failed(ExitCode::BadData, "DataInvalid");
+    assert!(message.contains("1 eventNotListed") && message.contains("spec.data.eventWeights"), "{message}");
+}
