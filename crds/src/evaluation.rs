@@ -7,11 +7,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct EvaluationSpec {
-    /// Which part is kept for measuring: `time`, the newest rows, or `random`, by a seeded hash of user and item. Absent:
-    /// time where rows have a timestamp, else random.
+    /// Which part is kept for measuring: `time`, the newest rows; `random`, by a seeded hash of user and item; `leaveLastOut`, the
+    /// newest row of each user; `users`, some users, whose taste is folded in from most of their rows and measured on the rest.
+    /// Absent: time where rows have a timestamp, else random.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split: Option<Split>,
-    /// Share of the interactions that is kept for measuring, above 0, at most 0.5. Default: 0.1.
+    /// Share of the rows (of `users`: of the users) that is kept for measuring, above 0, at most 0.5; leaveLastOut has no use for it.
+    /// Default: 0.1.
     #[schemars(range(min = 0.0, max = 0.5))]
     pub holdout: f64,
     /// Length of the lists that are measured, 1 to 1000. Set it to how many items your page shows. Default: 10.
@@ -29,12 +31,16 @@ impl Default for EvaluationSpec {
 
 /// Ways to split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "camelCase")]
 pub enum Split {
     /// The newest rows are kept.
     Time,
     /// A seeded hash of user and item decides.
     Random,
+    /// The newest row of each user is kept.
+    LeaveLastOut,
+    /// Users are kept from the fit.
+    Users,
 }
 
 /// What a model must reach. The decision is the condition QualityGatePassed.

@@ -136,6 +136,8 @@ pub fn validate(recommender: &Recommender) -> Result<Plan, Vec<String>> {
             split: spec.evaluation.split.map(|split| match split {
                 Split::Time => SplitKind::Time,
                 Split::Random => SplitKind::Random,
+                Split::LeaveLastOut => SplitKind::LeaveLastOut,
+                Split::Users => SplitKind::Users,
             }),
             holdout: spec.evaluation.holdout,
             k: spec.evaluation.k,

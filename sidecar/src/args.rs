@@ -54,6 +54,20 @@ pub enum WeightingArg {
     Bm25,
 }
 
+/// Which part is kept for measuring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "camelCase")]
+pub enum SplitArg {
+    /// The newest rows.
+    Time,
+    /// By a seeded hash of user and item.
+    Random,
+    /// The newest row of each user.
+    LeaveLastOut,
+    /// A fifth of the rows of users whom the fit does not see.
+    Users,
+}
+
 /// Which factorization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum AlgorithmArg {
@@ -125,7 +139,10 @@ pub struct DataArgs {
     /// Of als on explicit data: samples that are drawn after the sweeps and averaged, 0 to 1000.
     #[arg(long, default_value_t = 0)]
     pub samples: u32,
-    /// Share of the rows that is kept for measuring.
+    /// Which part is kept for measuring; without it time where rows have a timestamp, else random.
+    #[arg(long, value_enum)]
+    pub split: Option<SplitArg>,
+    /// Share of the rows, or of the users, that is kept for measuring.
     #[arg(long, default_value_t = 0.1)]
     pub holdout: f64,
     /// Length of the measured lists.

@@ -7,9 +7,9 @@ pub mod suggest;
 pub mod train;
 pub mod tune;
 
-use sidecar_contract::{Algorithm, AlsConfig, Column, Items, Signal, SvdConfig, TrainingConfig, Weighting};
+use sidecar_contract::{Algorithm, AlsConfig, Column, Items, Signal, SplitKind, SvdConfig, TrainingConfig, Weighting};
 
-use crate::args::{AlgorithmArg, DataArgs, SignalArg, WeightingArg};
+use crate::args::{AlgorithmArg, DataArgs, SignalArg, SplitArg, WeightingArg};
 
 /// A training config from the command line.
 fn training_config(args: &DataArgs) -> TrainingConfig {
@@ -56,6 +56,12 @@ fn training_config(args: &DataArgs) -> TrainingConfig {
             degree_exponent: args.degree_exponent.unwrap_or(SvdConfig::default_degree_exponent(config.signal)),
         }),
     };
+    config.evaluation.split = args.split.map(|split| match split {
+        SplitArg::Time => SplitKind::Time,
+        SplitArg::Random => SplitKind::Random,
+        SplitArg::LeaveLastOut => SplitKind::LeaveLastOut,
+        SplitArg::Users => SplitKind::Users,
+    });
     config.evaluation.holdout = args.holdout;
     config.evaluation.k = args.k;
     config.seed = args.seed;
@@ -73,6 +79,51 @@ fn stopped(stop: &recommender_trainer::Stop) -> sidecar_contract::ExitCode {
         Stop::Retry { message } => {
             eprintln!("error: {message}");
             sidecar_contract::ExitCode::Retry
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn evaluate(arguments: &[&str]) -> Result<TrainingConfig, String> {
+        let cli = Cli::try_parse_from([&["recmesh-sidecar", "evaluate", "events.csv"], arguments].concat());
+        match cli.map_err(|error| error.to_string())?.command {
+            Command::Evaluate(args) => Ok(training_config(&args)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn names_and_values_are_those_of_the_resource() {
+        let config = evaluate(&[
+            "--event-column=what",
+            "--event-weights=view=1,a=b=2.5,hide=-2",
+            "--half-life=1d12h",
+            "--weighting=bm25",
+            "--split=leaveLastOut",
+        ])
+        .unwrap();
+        assert_eq!(config.columns.event, Some(Column::Name("what".to_owned())));
+        let events = [("view", 1.0), ("a=b", 2.5), ("hide", -2.0)].map(|(event, weight)| (event.to_owned(), weight));
+        assert_eq!(config.weights.events, events.into());
+        assert_eq!((config.weights.half_life_seconds, config.weights.weighting), (Some(36 * 3600), Weighting::Bm25));
+        assert_eq!(config.evaluation.split, Some(SplitKind::LeaveLastOut));
+        assert_eq!(evaluate(&[]).unwrap().weights, sidecar_contract::WeightsConfig::default());
+        for (arguments, word) in [
+            (&["--event-weights=view=1"][..], "--event-column"),
+            (&["--event-column=what"], "--event-weights"),
+            (&["--event-column=what", "--event-weights=view"], "such as view=1"),
+            (&["--event-column=what", "--event-weights=view=many"], "\"many\" is no number"),
+            (&["--half-life=90m"], "30d or 12h"),
+            (&["--split=kfold"], "leaveLastOut"),
+        ] {
+            let said = evaluate(arguments).unwrap_err();
+            assert!(said.contains(word), "{word:?} is not in: {said}");
         }
     }
 }

@@ -97,6 +97,8 @@ fn generous_resources_are_accepted(api: &ApiServer) {
         "{data: {source: {configMap: {name: a, key: r.csv}}, columns: {event: what}, eventWeights: {view: 1, cart: 2.5, hide: -3}, \
          halfLife: 1d12h, weighting: bm25}}",
         "{data: {source: {configMap: {name: a, key: r.csv}}}, training: {tuning: {}}}",
+        "{data: {source: {configMap: {name: a, key: r.csv}}}, evaluation: {split: leaveLastOut}}",
+        "{data: {source: {configMap: {name: a, key: r.csv}}}, evaluation: {split: users, holdout: 0.5}}",
         "{data: {source: {configMap: {name: a, key: r.csv}}}, training: {tuning: {trials: 2, budget: 168h}}}",
         "{data: {source: {configMap: {name: a, key: r.csv}}, signal: explicit}, algorithm: {als: {regularization: 0.2}}}",
         "{data: {source: {configMap: {name: a, key: r.csv}}}, serving: {replicas: 0, resources: {requests: {cpu: 1, memory: \

@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{hash::Digest, keys::RunId, training::Algorithm};
+use crate::{
+    hash::Digest,
+    keys::RunId,
+    training::{Algorithm, SplitKind},
+};
 
 /// The version of the result's form that this build writes.
 pub const RUN_RESULT_VERSION: u32 = 1;
@@ -132,6 +136,9 @@ pub struct Metrics {
     pub metric: String,
     /// Length of the lists that recall and ndcg are of.
     pub k: u32,
+    /// Which part was kept for measuring; absent in results of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<SplitKind>,
     /// Users that were measured.
     pub test_users: u64,
     /// The fitted model.

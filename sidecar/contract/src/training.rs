@@ -369,7 +369,7 @@ pub struct EvaluationConfig {
     /// Absent: by time when there is a timestamp, else by a seeded hash of the pair.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split: Option<SplitKind>,
-    /// Share of the interactions that is kept for measuring, in (0, 0.5].
+    /// Share of the interactions, or of the users, that is kept for measuring, in (0, 0.5]. Leave-last-out has no use for it.
     pub holdout: f64,
     /// Length of the measured lists.
     pub k: u32,
@@ -383,12 +383,28 @@ impl Default for EvaluationConfig {
 
 /// Ways to split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "camelCase")]
 pub enum SplitKind {
     /// The newest rows are kept for measuring.
     Time,
     /// A seeded hash of (user, item) decides, so that a pair keeps its side.
     Random,
+    /// The newest of each user is kept.
+    LeaveLastOut,
+    /// A share of the users is kept from the fit; their taste is folded in from most of their items, and measured on the rest.
+    Users,
+}
+
+impl SplitKind {
+    /// What is measured on, for people.
+    pub fn described(self) -> &'static str {
+        match self {
+            Self::Time => "the newest rows",
+            Self::Random => "a random part of the rows",
+            Self::LeaveLastOut => "the newest row of each user",
+            Self::Users => "a fifth of the rows of users whom the fit did not see",
+        }
+    }
 }
 
 fn default_seed() -> u64 {

@@ -36,6 +36,16 @@ impl Biases {
         Some(Self { scale, user, item })
     }
 
+    /// Solves the biases of the users with ratings here, whom the fit has not seen; those of the others, and of items, stay.
+    #[must_use]
+    pub fn fold_in(mut self, ratings: &Interactions) -> Self {
+        for user in (0..ratings.users()).filter(|user| !ratings.row(*user).0.is_empty()) {
+            let (items, values) = ratings.row(user);
+            self.user[user] = solve_bias(&self.scale, &self.item, items, values);
+        }
+        self
+    }
+
     /// All items from the highest bias to the lowest (ties by index).
     #[expect(clippy::cast_possible_truncation, reason = "items ≤ INDEX_MAX")]
     pub fn items_by_bias(&self) -> Vec<u32> {

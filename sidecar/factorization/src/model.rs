@@ -1,9 +1,16 @@
 //! What a fit gives: two factor matrices and what folding in needs. Immutable.
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView1};
+use rayon::prelude::*;
 
 use crate::{
-    degrees::Degrees, params::ValidParams, ratings::RatingScale, row_solver::SolveError, scorer::Scorer, top_k::Scored,
+    degrees::Degrees,
+    interactions::Interactions,
+    params::ValidParams,
+    ratings::RatingScale,
+    row_solver::SolveError,
+    scorer::{Scorer, Taste},
+    top_k::Scored,
 };
 
 /// A fitted model.
@@ -55,6 +62,25 @@ impl Model {
     /// As [`Scorer::fold_in`].
     pub fn fold_in(&self, items: &[u32], values: &[f32]) -> Result<Vec<f32>, SolveError> {
         Ok(self.scorer()?.fold_in(items, values)?.factors)
+    }
+
+    /// The same items with the tastes of the users that have entries in `histories`, whom the fit has not seen, folded in; all others
+    /// stay. Runs on the ambient rayon pool.
+    ///
+    /// # Errors
+    /// As [`Scorer::fold_in`].
+    pub fn with_users(mut self, histories: &Interactions) -> Result<Self, SolveError> {
+        let scorer = self.scorer()?;
+        let users: Vec<usize> = (0..histories.users()).filter(|user| !histories.row(*user).0.is_empty()).collect();
+        let fold_in = |user: &usize| scorer.fold_in(histories.row(*user).0, histories.row(*user).1);
+        let tastes: Vec<Taste> = users.par_iter().map(fold_in).collect::<Result<_, _>>()?;
+        for (user, taste) in users.into_iter().zip(tastes) {
+            self.user_factors.row_mut(user).assign(&ArrayView1::from(&taste.factors));
+            if let Some(ratings) = &mut self.ratings {
+                ratings.users[user] = taste.bias;
+            }
+        }
+        Ok(self)
     }
 
     /// The `n` best items of a stored user, without `exclude` (ascending).

@@ -10,8 +10,12 @@
 //! | MRR@k | 1 / rank of the first hit, or 0 | Voorhees 1999, "The TREC-8 question answering track report" |
 //! | NDCG@k | DCG / IDCG with gain 1 and discount log₂(rank + 1), IDCG over min(k, relevant) places | Järvelin and Kekäläinen 2002 |
 //!
-//! Of all lists: [`gini`] of how often each item is shown, 0 when all are as often, near 1 when few take all places (Fleder and
+//! Of all lists: coverage, the share of the items that stand in at least one (Ge, Delgado-Battenfeld and Jannach 2010, "Beyond
+//! accuracy: evaluating recommender systems by coverage and serendipity", RecSys, catalog coverage); and [`gini`] of how often each item is shown, 0 when all are as often, near 1 when few take all places (Fleder and
 //! Hosanagar 2009, "Blockbuster culture's next rise or fall").
+//!
+//! Of ratings: [`rmse`], the root of the mean squared error, and the mean absolute error (Herlocker, Konstan, Terveen and Riedl 2004,
+//! "Evaluating collaborative filtering recommender systems", TOIS, section 4).
 
 use rayon::prelude::*;
 

@@ -5,7 +5,12 @@ use crate::random::{uniform, word};
 /// Whether the pair (user, item) is kept for measuring: a seeded hash of both ids, so that a pair keeps its side when
 /// other data comes and goes. About `holdout` of all pairs are.
 pub fn held_out_by_hash(seed: u64, user: &[u8], item: &[u8], holdout: f64) -> bool {
-    uniform(word(seed, fnv1a(user), fnv1a(item))) < holdout
+    uniform(pair_order(seed, user, item)) < holdout
+}
+
+/// Where the pair stands among those of its user: a seeded hash of both ids, by which they may be sorted.
+pub fn pair_order(seed: u64, user: &[u8], item: &[u8]) -> u64 {
+    word(seed, fnv1a(user), fnv1a(item))
 }
 
 /// The time after which interactions are kept for measuring, such that at most a `holdout` share is later. Interactions of

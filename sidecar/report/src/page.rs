@@ -113,8 +113,9 @@ fn quality(body: &mut String, metrics: Option<&Metrics>) {
     let Some(metrics) = metrics else { return };
     let _ = write!(
         body,
-        "<h2>Quality on what the fit did not see</h2><p class=\"soft\">{} users, lists of {}. The gate looks at the lower end of the lift of {}.</p>",
+        "<h2>Quality on what the fit did not see</h2><p class=\"soft\">{} users{}, lists of {}. The gate looks at the lower end of the lift of {}.</p>",
         count(metrics.test_users),
+        metrics.split.map_or_else(String::new, |split| format!(", measured on {}", split.described())),
         metrics.k,
         escaped(&metrics.metric)
     );

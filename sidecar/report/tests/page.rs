@@ -32,7 +32,7 @@ fn trained() -> RunResult {
         }},
         "trials": [trial(0.04, Some(0.4694)), trial(0.003, Some(0.2432)), trial(1e3, None)],
         "metrics": {
-            "metric": "ndcg", "k": 10, "testUsers": 4321, "model": {"ndcg": 0.5172, "recall": 0.61, "coverage": 0.7},
+            "metric": "ndcg", "k": 10, "split": "leaveLastOut", "testUsers": 4321, "model": {"ndcg": 0.5172, "recall": 0.61, "coverage": 0.7},
             "baseline": {"ndcg": 0.3911, "recall": 0.5, "coverage": 0.1},
             "lift": {"estimate": 0.322, "low": 0.281, "high": 0.364}, "byActivity": groups,
         },
@@ -64,6 +64,7 @@ fn a_trained_run_shows_its_numbers() {
         "Run 12",
         "2025-11-24 16:00 UTC",
         "after 59 s",
+        "measured on the newest row of each user, lists of 10",
         "+32.2 %",
         "+28.1 %",
         "+36.4 %",

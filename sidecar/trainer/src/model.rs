@@ -6,6 +6,7 @@ mod measure;
 mod memory;
 mod ranked;
 mod rated;
+mod split;
 mod tune;
 
 use std::{borrow::Cow, io::BufWriter, num::NonZeroUsize, ops::ControlFlow, path::Path};

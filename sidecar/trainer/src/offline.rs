@@ -109,7 +109,8 @@ async fn read(config: &TrainingConfig, progress: &dyn Progress, options: &Option
 
 /// Metrics in one line for people: `ndcg@10 0.4321 (popularity 0.3210), recall@10 …, lift +34.6 % [+33.0 %, +36.1 %], 1234 users`.
 pub fn describe_metrics(metrics: &Metrics) -> String {
-    let Metrics { metric: _, k, test_users, model, baseline, lift, incumbent: _, by_activity: _, cold_items } = metrics;
+    let Metrics { metric: _, k, split, test_users, model, baseline, lift, incumbent: _, by_activity: _, cold_items } =
+        metrics;
     let mut parts = Vec::new();
     // What the gate looks at comes first: errors are there for ratings only.
     for (name, model, baseline) in [
@@ -128,7 +129,8 @@ pub fn describe_metrics(metrics: &Metrics) -> String {
         }
         None => "no lift (too few test users, or a baseline of zero)".to_owned(),
     });
-    parts.push(format!("{test_users} test users"));
+    let on = split.map_or_else(String::new, |split| format!(" on {}", split.described()));
+    parts.push(format!("{test_users} test users{on}"));
     if let Some(ColdItems { items, users: _, ndcg, baseline }) = cold_items {
         parts.push(format!("ndcg@{k} {ndcg:.4} (random {baseline:.4}) of {items} items by their attributes alone"));
     }

@@ -14,3 +14,4 @@ mod ranking;
 mod svd;
 mod top_k;
 mod weighting;
+mod with_users;

@@ -1,10 +1,10 @@
 //! How good the model is on interactions that it has not seen, beside its baseline and beside the model that serves.
 //!
-//! Only users with something in the training part are measured: of others the model knows no more than its baseline. Lists
-//! leave out what a user has met in training. Whether an item is available now plays no part: the kept interactions are of
+//! Only users with something in the training part, or folded in, are measured: of others the model knows no more than its baseline.
+//! Lists leave out what a user has met there. Whether an item is available now plays no part: the kept interactions are of
 //! the past.
 
-use factorization::{Interactions, Lift, Model, ValidParams, split};
+use factorization::{Interactions, Lift, Model, ValidParams};
 use sidecar_contract::{
     Against, EvaluationConfig, Incumbent, Interval, Measurement, Metrics, Signal, SplitKind, TrainingConfig,
 };
@@ -13,9 +13,10 @@ use super::{
     fit, interactions,
     ranked::Ranked,
     rated::{Averages, Rated},
+    split::{self, Place, is, split},
 };
 use crate::{
-    failure::Stop,
+    failure::{FailureReason, Stop, chain},
     merge::Merged,
     progress::{Event, Progress, Step},
     weights::PartWeights,
@@ -34,14 +35,15 @@ pub(super) fn measure(
     progress: &dyn Progress,
 ) -> Result<Option<Metrics>, Stop> {
     progress.event(&Event::Step(Step::Split));
-    let Some(kept) = kept_for_measuring(config, merged, None)? else { return Ok(None) };
-    let Some(Parts { training, test }) = parts(config, merged, &kept, None)? else { return Ok(None) };
+    let Some(places) = split(config, merged, None)? else { return Ok(None) };
+    let Some(parts) = Parts::of(config, merged, &places)? else { return Ok(None) };
     progress.event(&Event::Step(Step::Fit));
-    let (model, _) = fit(&training, params, config, progress)?;
+    let model = parts.fit(params, config, progress)?;
     progress.event(&Event::Step(Step::Measure));
-    let judge = Judge::new(config, &training, &test);
+    let judge = Judge::new(config, &parts);
     let Some(ours) = judge.model(&model) else { return Ok(None) };
     let mut metrics = judge.metrics(&ours);
+    metrics.split = Some(split::kind(config, merged)?);
     if let Some(incumbent) = &config.incumbent {
         metrics.incumbent = against(config, incumbent, &judge, &ours, progress)?;
     }
@@ -49,50 +51,76 @@ pub(super) fn measure(
     Ok(Some(metrics))
 }
 
-/// Interactions to fit, and others to measure on, of users who are in the first.
+/// Interactions to fit, and others to measure on, of users who are known.
 pub(super) struct Parts {
-    pub(super) training: Interactions,
-    pub(super) test: Interactions,
+    training: Interactions,
+    /// Of users whom the fit does not see.
+    folded_in: Option<Interactions>,
+    test: Interactions,
 }
 
-/// The kept ones and the others, without those that are `already` kept for something else; `None` when nobody can be measured.
-pub(super) fn parts(
-    config: &TrainingConfig,
-    merged: &Merged,
-    kept: &[bool],
-    already: Option<&[bool]>,
-) -> Result<Option<Parts>, Stop> {
-    let is_fitted = |position| is_free(already, position) && !is_in(kept, position);
-    let training = interactions(merged, is_fitted)?;
-    let training = PartWeights::of(&config.weights, merged, &training, is_fitted).weigh(training);
-    let is_known = |user: usize| match config.signal {
-        Signal::Implicit => training.row(user).1.iter().any(|weight| *weight > 0.0),
-        Signal::Explicit => !training.row(user).1.is_empty(),
-    };
-    let known: Vec<bool> = (0..training.users()).map(is_known).collect();
-    let of_known: Vec<bool> = merged.users().map(|user| is_in(&known, user as usize)).collect();
-    let test = interactions(merged, |position| {
-        is_free(already, position) && is_in(kept, position) && is_in(&of_known, position)
-    })?;
-    Ok((test.nnz() > 0).then_some(Parts { training, test }))
+impl Parts {
+    /// As the split says; `None` when nobody can be measured.
+    pub(super) fn of(config: &TrainingConfig, merged: &Merged, places: &[Place]) -> Result<Option<Self>, Stop> {
+        let place = |place| move |position: usize| is(places, position, place);
+        let training = interactions(merged, place(Place::Fitted))?;
+        let weights = PartWeights::of(&config.weights, merged, &training, place(Place::Fitted));
+        let training = weights.weigh(training);
+        let folded_in = places.contains(&Place::FoldedIn).then(|| interactions(merged, place(Place::FoldedIn)));
+        let folded_in = folded_in.transpose()?.map(|rows| weights.weigh(rows));
+        let met = folded_in.as_ref().unwrap_or(&training);
+        let is_known = |user: usize| match config.signal {
+            Signal::Implicit => met.row(user).1.iter().any(|weight| *weight > 0.0),
+            Signal::Explicit => !met.row(user).1.is_empty(),
+        };
+        // What is measured on is not weighed: it matters what was liked, or how it was rated.
+        let test = interactions(merged, place(Place::Kept))?.keep_users(is_known);
+        Ok((test.nnz() > 0).then_some(Self { training, folded_in, test }))
+    }
+
+    /// The same, measured on the users that are kept alone.
+    pub(super) fn judged_by(self, keep: impl Fn(usize) -> bool) -> Self {
+        Self { test: self.test.keep_users(keep), ..self }
+    }
+
+    pub(super) fn training(&self) -> &Interactions {
+        &self.training
+    }
+
+    pub(super) fn test(&self) -> &Interactions {
+        &self.test
+    }
+
+    /// What is known of the users that are measured.
+    fn met(&self) -> &Interactions {
+        self.folded_in.as_ref().unwrap_or(&self.training)
+    }
+
+    /// A model of the training part, which knows the users that are measured.
+    pub(super) fn fit(
+        &self,
+        params: &ValidParams,
+        config: &TrainingConfig,
+        progress: &dyn Progress,
+    ) -> Result<Model, Stop> {
+        let (model, _) = fit(&self.training, params, config, progress)?;
+        match &self.folded_in {
+            None => Ok(model),
+            Some(histories) => model.with_users(histories).map_err(|error| {
+                let message = format!("users that the fit did not see cannot be folded in: {}", chain(&error));
+                Stop::failed(FailureReason::TrainingDiverged, message)
+            }),
+        }
+    }
 }
 
 /// Users whom a split of this kind leaves something to learn from and something to measure on.
 pub(crate) fn measurable_users(config: &TrainingConfig, merged: &Merged, kind: SplitKind) -> Result<u64, Stop> {
     let evaluation = EvaluationConfig { split: Some(kind), ..config.evaluation.clone() };
     let config = TrainingConfig { evaluation, ..config.clone() };
-    let Some(kept) = kept_for_measuring(&config, merged, None)? else { return Ok(0) };
-    let test = parts(&config, merged, &kept, None)?.map(|Parts { training: _, test }| test);
-    Ok(test.map_or(0, |test| (0..test.users()).filter(|user| !test.row(*user).1.is_empty()).count() as u64))
-}
-
-fn is_free(already: Option<&[bool]>, position: usize) -> bool {
-    !already.is_some_and(|already| is_in(already, position))
-}
-
-/// Whether the position is marked.
-fn is_in(marked: &[bool], position: usize) -> bool {
-    marked.get(position).copied().unwrap_or(false)
+    let Some(places) = split(&config, merged, None)? else { return Ok(0) };
+    let Some(Parts { test, .. }) = Parts::of(&config, merged, &places)? else { return Ok(0) };
+    Ok((0..test.users()).filter(|user| !test.row(*user).1.is_empty()).count() as u64)
 }
 
 /// The lift over the incumbent's parameters, fitted to the same part.
@@ -112,7 +140,7 @@ fn against(
         else {
             return Ok(None);
         };
-        let (model, _) = fit(judge.training, &params, config, progress)?;
+        let model = judge.parts.fit(&params, config, progress)?;
         judge.model(&model).and_then(|theirs| judge.lift(ours, &theirs))
     };
     Ok(lift.map(|lift| Against { digest: incumbent.digest.clone(), lift }))
@@ -121,8 +149,7 @@ fn against(
 /// What all that are compared are held against.
 pub(super) struct Judge<'a> {
     config: &'a TrainingConfig,
-    training: &'a Interactions,
-    test: &'a Interactions,
+    parts: &'a Parts,
     /// Of ratings.
     averages: Option<Averages>,
 }
@@ -136,20 +163,20 @@ enum Scores {
 }
 
 impl<'a> Judge<'a> {
-    pub(super) fn new(config: &'a TrainingConfig, training: &'a Interactions, test: &'a Interactions) -> Self {
+    pub(super) fn new(config: &'a TrainingConfig, parts: &'a Parts) -> Self {
         let averages = match config.signal {
             Signal::Implicit => None,
-            Signal::Explicit => Averages::of(training),
+            Signal::Explicit => Averages::of(&parts.training, parts.folded_in.as_ref()),
         };
-        Self { config, training, test, averages }
+        Self { config, parts, averages }
     }
 
     /// `None` if nobody can be measured.
     fn model(&self, model: &Model) -> Option<Scores> {
-        let k = self.config.evaluation.k as usize;
+        let (k, met, test) = (self.config.evaluation.k as usize, self.parts.met(), &self.parts.test);
         let scores = match &self.averages {
-            None => Scores::Ranked(Ranked::model(model, self.training, self.test, k)),
-            Some(averages) => Scores::Rated(Rated::model(model, averages, self.training, self.test, k)?),
+            None => Scores::Ranked(Ranked::model(model, met, test, k)),
+            Some(averages) => Scores::Rated(Rated::model(model, averages, met, test, k)?),
         };
         (scores.users() > 0).then_some(scores)
     }
@@ -158,15 +185,15 @@ impl<'a> Judge<'a> {
     pub(super) fn value(&self, model: &Model) -> Option<f64> {
         match &self.averages {
             None => self.model(model)?.measurement().ndcg,
-            Some(_) => Rated::rmse(model, self.test),
+            Some(_) => Rated::rmse(model, &self.parts.test),
         }
     }
 
     fn baseline(&self) -> Scores {
-        let k = self.config.evaluation.k as usize;
+        let (k, met, test) = (self.config.evaluation.k as usize, self.parts.met(), &self.parts.test);
         match &self.averages {
-            None => Scores::Ranked(Ranked::popularity(self.training, self.test, k)),
-            Some(averages) => Scores::Rated(Rated::averages(averages, self.training, self.test, k)),
+            None => Scores::Ranked(Ranked::popularity(&self.parts.training, met, test, k)),
+            Some(averages) => Scores::Rated(Rated::averages(averages, met, test, k)),
         }
     }
 
@@ -192,6 +219,7 @@ impl<'a> Judge<'a> {
             }
             .to_owned(),
             k: self.config.evaluation.k,
+            split: None,
             test_users: ours.users() as u64,
             model: ours.measurement(),
             baseline: baseline.measurement(),
@@ -199,7 +227,7 @@ impl<'a> Judge<'a> {
             incumbent: None,
             cold_items: None,
             by_activity: match (ours, &baseline) {
-                (Scores::Ranked(ours), Scores::Ranked(theirs)) => ours.by_activity(theirs, self.training),
+                (Scores::Ranked(ours), Scores::Ranked(theirs)) => ours.by_activity(theirs, self.parts.met()),
                 (Scores::Ranked(_) | Scores::Rated(_), _) => Vec::new(),
             },
         }
@@ -220,47 +248,4 @@ impl Scores {
             Self::Rated(rated) => rated.measurement(),
         }
     }
-}
-
-/// For each interaction whether it is kept for measuring; `None` when no useful split exists. `already` are kept for something
-/// else: the split is one of the rest.
-pub(super) fn kept_for_measuring(
-    config: &TrainingConfig,
-    merged: &Merged,
-    already: Option<&[bool]>,
-) -> Result<Option<Vec<bool>>, Stop> {
-    let holdout = config.evaluation.holdout;
-    // Another split by the same hash would keep nothing of the rest.
-    let seed = already.map_or(config.seed, |_| config.seed.wrapping_add(1));
-    let mut kept: Vec<bool> = match (config.evaluation.split, &merged.times) {
-        (Some(SplitKind::Time), None) => {
-            return Err(Stop::bad_data(
-                "spec.evaluation.split is time, but the data has no timestamps: set spec.data.columns.timestamp, or \
-                 spec.evaluation.split to random",
-            ));
-        }
-        (Some(SplitKind::Time) | None, Some(times)) => {
-            let free = times.iter().enumerate().filter(|(position, _)| is_free(already, *position));
-            let free: Vec<f64> = free.map(|(_, micros)| *micros as f64).collect();
-            match split::time_cut(&free, holdout) {
-                Some(cut) => times.iter().map(|micros| *micros as f64 > cut).collect(),
-                None => return Ok(None),
-            }
-        }
-        (Some(SplitKind::Random), _) | (None, None) => merged
-            .users()
-            .zip(&merged.items)
-            .map(|(user, item)| {
-                let user = merged.user_ids.get(user as usize).unwrap_or_default();
-                let item = merged.item_ids.get(*item as usize).unwrap_or_default();
-                split::held_out_by_hash(seed, user.as_bytes(), item.as_bytes(), holdout)
-            })
-            .collect(),
-    };
-    for (position, kept) in kept.iter_mut().enumerate() {
-        *kept = *kept && is_free(already, position);
-    }
-    let count = kept.iter().filter(|kept| **kept).count();
-    let free = (0..kept.len()).filter(|position| is_free(already, *position)).count();
-    Ok((count > 0 && count < free).then_some(kept))
 }

@@ -14,34 +14,30 @@ const GROUPS: usize = 10;
 pub(super) struct Ranked(RankingMetrics, Vec<u64>);
 
 impl Ranked {
-    pub(super) fn model(model: &Model, training: &Interactions, test: &Interactions, k: usize) -> Self {
-        Self::of(training, test, k, |users| {
-            let lists = model.recommend_each(users, k, |user| training.row(user as usize).0);
+    pub(super) fn model(model: &Model, met: &Interactions, test: &Interactions, k: usize) -> Self {
+        Self::of(met, test, k, |users| {
+            let lists = model.recommend_each(users, k, |user| met.row(user as usize).0);
             lists.into_iter().map(|list| list.into_iter().map(|scored| scored.item).collect()).collect()
         })
     }
 
-    pub(super) fn popularity(training: &Interactions, test: &Interactions, k: usize) -> Self {
+    /// Of the training part, without what a user has met.
+    pub(super) fn popularity(training: &Interactions, met: &Interactions, test: &Interactions, k: usize) -> Self {
         let (_, popular) = popularity(training);
-        Self::same_for_all(&popular, training, test, k)
+        Self::same_for_all(&popular, met, test, k)
     }
 
     /// Everybody gets the items in this order.
-    pub(super) fn same_for_all(order: &[u32], training: &Interactions, test: &Interactions, k: usize) -> Self {
+    pub(super) fn same_for_all(order: &[u32], met: &Interactions, test: &Interactions, k: usize) -> Self {
         let list = |user: &u32| {
-            let (met, _) = training.row(*user as usize);
+            let (met, _) = met.row(*user as usize);
             order.iter().filter(|item| met.binary_search(item).is_err()).take(k).copied().collect()
         };
-        Self::of(training, test, k, |users| users.iter().map(list).collect())
+        Self::of(met, test, k, |users| users.iter().map(list).collect())
     }
 
-    fn of(
-        training: &Interactions,
-        test: &Interactions,
-        k: usize,
-        lists: impl Fn(&[u32]) -> Vec<Vec<u32>> + Sync,
-    ) -> Self {
-        let shown: Vec<AtomicU64> = (0..training.items()).map(|_| AtomicU64::new(0)).collect();
+    fn of(met: &Interactions, test: &Interactions, k: usize, lists: impl Fn(&[u32]) -> Vec<Vec<u32>> + Sync) -> Self {
+        let shown: Vec<AtomicU64> = (0..met.items()).map(|_| AtomicU64::new(0)).collect();
         let scores = evaluate_ranking(test, k, |users| {
             let lists = lists(users);
             for item in lists.iter().flatten().filter_map(|item| shown.get(*item as usize)) {
@@ -53,8 +49,8 @@ impl Ranked {
     }
 
     /// Mean NDCG beside the baseline's, of tenths of the users by how many items they had met.
-    pub(super) fn by_activity(&self, baseline: &Self, training: &Interactions) -> Vec<ActivityGroup> {
-        let met = |user: u32| training.row(user as usize).0.len();
+    pub(super) fn by_activity(&self, baseline: &Self, met: &Interactions) -> Vec<ActivityGroup> {
+        let met = |user: u32| met.row(user as usize).0.len();
         let pairs = self.0.users.iter().zip(&baseline.0.users);
         let mut users: Vec<(usize, f64, f64)> =
             pairs.map(|(ours, theirs)| (met(ours.user), ours.ndcg, theirs.ndcg)).collect();

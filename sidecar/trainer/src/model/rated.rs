@@ -13,9 +13,13 @@ use super::{measure::BOOTSTRAP_RESAMPLES, ranked::Ranked};
 pub(super) struct Averages(Biases);
 
 impl Averages {
-    /// `None` without ratings.
-    pub(super) fn of(training: &Interactions) -> Option<Self> {
-        Biases::fit(training).map(Self)
+    /// Fitted to the training part; of users who are not in it, folded in. `None` without ratings.
+    pub(super) fn of(training: &Interactions, folded_in: Option<&Interactions>) -> Option<Self> {
+        let biases = Biases::fit(training)?;
+        Some(Self(match folded_in {
+            Some(ratings) => biases.fold_in(ratings),
+            None => biases,
+        }))
     }
 }
 
@@ -39,12 +43,12 @@ impl Rated {
     pub(super) fn model(
         model: &Model,
         averages: &Averages,
-        training: &Interactions,
+        met: &Interactions,
         test: &Interactions,
         k: usize,
     ) -> Option<Self> {
         let errors = errors_of(model, test)?;
-        let lists = Ranked::model(model, training, &averages.0.scale.likes(test), k);
+        let lists = Ranked::model(model, met, &averages.0.scale.likes(test), k);
         Some(Self { errors, lists })
     }
 
@@ -54,10 +58,10 @@ impl Rated {
     }
 
     /// By averages everybody gets the same list.
-    pub(super) fn averages(averages: &Averages, training: &Interactions, test: &Interactions, k: usize) -> Self {
+    pub(super) fn averages(averages: &Averages, met: &Interactions, test: &Interactions, k: usize) -> Self {
         let Averages(biases) = averages;
         let errors = errors(test, |user, items| Some(items.iter().map(|item| biases.rating(user, *item)).collect()));
-        Self { errors, lists: Ranked::same_for_all(&biases.items_by_bias(), training, &biases.scale.likes(test), k) }
+        Self { errors, lists: Ranked::same_for_all(&biases.items_by_bias(), met, &biases.scale.likes(test), k) }
     }
 
     pub(super) fn users(&self) -> usize {

@@ -15,8 +15,9 @@ use factorization::{
 use sidecar_contract::{Algorithm, AlsConfig, Signal, TrainingConfig, Trial};
 
 use super::{
-    check, fit,
-    measure::{Judge, Parts, kept_for_measuring, parts},
+    check,
+    measure::{Judge, Parts},
+    split::split,
 };
 use crate::{
     failure::Stop,
@@ -45,18 +46,18 @@ pub(super) fn tune(config: &TrainingConfig, merged: &Merged, progress: &dyn Prog
     let Some(tuning) = &config.tuning else { return Ok(Vec::new()) };
     progress.event(&Event::Step(Step::Tune));
     let deadline = Instant::now().checked_add(Duration::from_secs(tuning.budget_seconds));
-    let Some(Parts { training, test }) = compared(config, merged)? else {
+    let Some(parts) = compared(config, merged)? else {
         tracing::warn!(
             "nothing can be kept to compare parameters by: spec.algorithm is taken as it is; bring more rows"
         );
         return Ok(Vec::new());
     };
-    let test = judged(&test, config.seed);
-    let judge = Judge::new(config, &training, &test);
+    let parts = judged(parts, config.seed);
+    let judge = Judge::new(config, &parts);
     let value = |parameters: &Algorithm| -> Result<Option<f64>, Stop> {
         let params = check(&TrainingConfig { algorithm: parameters.clone(), ..config.clone() })?;
-        match fit(&training, &params, config, &Silent) {
-            Ok((model, _)) => Ok(judge.value(&model)),
+        match parts.fit(&params, config, &Silent) {
+            Ok(model) => Ok(judge.value(&model)),
             // Parameters that cannot be fitted are no good ones; the run goes on with others.
             Err(stop) => {
                 tracing::warn!(error = %stop, "a trial failed");
@@ -64,6 +65,7 @@ pub(super) fn tune(config: &TrainingConfig, merged: &Merged, progress: &dyn Prog
             }
         }
     };
+    let training = parts.training();
     let shape = Shape {
         mean: training.nnz() as f64 / training.users().max(1) as f64,
         items: training.items() as f64,
@@ -112,16 +114,24 @@ pub(super) fn tune(config: &TrainingConfig, merged: &Merged, progress: &dyn Prog
 
 /// A split of what the run is not measured on; `None` when there is none.
 fn compared(config: &TrainingConfig, merged: &Merged) -> Result<Option<Parts>, Stop> {
-    let Some(kept) = kept_for_measuring(config, merged, None)? else { return Ok(None) };
-    let Some(compared) = kept_for_measuring(config, merged, Some(&kept))? else { return Ok(None) };
-    parts(config, merged, &compared, Some(&kept))
+    let Some(kept) = split(config, merged, None)? else { return Ok(None) };
+    let Some(compared) = split(config, merged, Some(&kept))? else { return Ok(None) };
+    Parts::of(config, merged, &compared)
 }
 
 /// What is kept of a sample of the users, by their rows' numbers.
-fn judged(test: &Interactions, seed: u64) -> Interactions {
+fn judged(parts: Parts, seed: u64) -> Parts {
+    let share = share_of_judges(parts.test());
+    parts.judged_by(|user| is_judge(user, share, seed))
+}
+
+fn share_of_judges(test: &Interactions) -> f64 {
     let measured = (0..test.users()).filter(|user| !test.row(*user).0.is_empty()).count();
-    let share = JUDGES / measured as f64;
-    test.keep_users(|user| uniform(word(seed, u64::MAX, user as u64)) < share)
+    JUDGES / measured as f64
+}
+
+fn is_judge(user: usize, share: f64, seed: u64) -> bool {
+    uniform(word(seed, u64::MAX, user as u64)) < share
 }
 
 /// What a draw is scaled by.
@@ -247,9 +257,13 @@ mod tests {
             let entries = (0..users).map(|user| factorization::Entry { user, item: user % 7, value: 1.0 }).collect();
             Interactions::from_entries(users as usize, 7, entries).unwrap()
         };
+        let judged = |test: Interactions| {
+            let share = share_of_judges(&test);
+            test.keep_users(|user| is_judge(user, share, 1))
+        };
         let few = test(4999);
-        assert_eq!(judged(&few, 1), few);
-        let many = judged(&test(100_000), 1);
+        assert_eq!(judged(few.clone()), few);
+        let many = judged(test(100_000));
         // Six standard deviations of a binomial.
         assert!((many.nnz() as f64 - JUDGES).abs() < 6.0 * JUDGES.sqrt(), "{}", many.nnz());
         assert_eq!((many.users(), many.items()), (100_000, 7));

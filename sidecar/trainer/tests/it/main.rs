@@ -16,5 +16,6 @@ mod ratings;
 mod rows;
 mod servers;
 mod setup;
+mod splits;
 mod tuning;
 mod weights;
