@@ -171,6 +171,12 @@ pub struct TrainArgs {
     /// Where the snapshot goes.
     #[arg(short, long, default_value = "model.safetensors")]
     pub output: PathBuf,
+    /// An earlier model of the same kind: the fit on all rows starts from it. What is measured starts from the seed.
+    #[arg(long, conflicts_with = "config")]
+    pub warm_start: Option<PathBuf>,
+    /// Sweeps from there; without it a third of --iterations.
+    #[arg(long, requires = "warm_start")]
+    pub warm_iterations: Option<u32>,
     /// Where a page about the run goes, as HTML.
     #[arg(long)]
     pub report: Option<PathBuf>,

@@ -30,6 +30,7 @@ pub fn training_config(
         tuning: training.tuning.clone(),
         evaluation: training.evaluation.clone(),
         seed: training.seed,
+        warm_start: None,
         store,
         known_data_version,
         retrain_at: plan.retrain_at.clone(),

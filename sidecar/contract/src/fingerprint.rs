@@ -46,6 +46,7 @@ fn inputs(config: &TrainingConfig) -> Map<String, Value> {
         tuning,
         evaluation,
         seed,
+        warm_start,
         // Where, when and for whom, not what.
         run: _,
         store: _,
@@ -66,6 +67,7 @@ fn inputs(config: &TrainingConfig) -> Map<String, Value> {
     put(&mut inputs, "tuning", tuning.as_ref().map(|tuning| json!(tuning)));
     put(&mut inputs, "split", unlike(evaluation, &EvaluationConfig::default()));
     put(&mut inputs, "seed", unlike(seed, &SEED_DEFAULT));
+    put(&mut inputs, "warmStart", warm_start.as_ref().map(|start| json!(start)));
     inputs
 }
 
@@ -121,7 +123,7 @@ fn unlike<T: serde::Serialize>(value: &T, default: &T) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Column, RunId, SplitKind, StoreConfig, Weighting};
+    use crate::{Column, RunId, SplitKind, StoreConfig, WarmStart, Weighting};
 
     fn config() -> TrainingConfig {
         TrainingConfig {
@@ -137,6 +139,7 @@ mod tests {
             tuning: None,
             evaluation: EvaluationConfig::default(),
             seed: 42,
+            warm_start: None,
             store: StoreConfig {
                 url: "s3://recmesh".into(),
                 endpoint: None,
@@ -258,6 +261,11 @@ mod tests {
             },
             TrainingConfig {
                 weights: WeightsConfig { half_life_seconds: Some(60), ..WeightsConfig::default() },
+                ..config()
+            },
+            TrainingConfig { warm_start: Some(WarmStart { digest: Digest::of(b"one"), iterations: 5 }), ..config() },
+            TrainingConfig {
+                warm_start: Some(WarmStart { digest: Digest::of(b"another"), iterations: 5 }),
                 ..config()
             },
             elaborate(),

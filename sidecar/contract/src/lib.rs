@@ -34,5 +34,5 @@ pub use serving::{Answers, RevisionRef, RevisionRole, ServingConfig, ServingLimi
 pub use store::StoreConfig;
 pub use training::{
     Algorithm, AlsConfig, BprConfig, Column, Columns, Csv, EvaluationConfig, Format, Incumbent, Items, Signal, Source,
-    SplitKind, SvdConfig, TrainingConfig, TuningConfig, Weighting, WeightsConfig,
+    SplitKind, SvdConfig, TrainingConfig, TuningConfig, WarmStart, Weighting, WeightsConfig,
 };

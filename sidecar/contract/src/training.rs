@@ -43,6 +43,9 @@ pub struct TrainingConfig {
     /// Seed of every random choice.
     #[serde(default = "default_seed")]
     pub seed: u64,
+    /// Starts the fit on all rows from an earlier model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm_start: Option<WarmStart>,
     /// Where snapshot and result go.
     pub store: StoreConfig,
     /// Data version of the newest model of this very config: the trainer that stats the same one ends with
@@ -59,6 +62,16 @@ pub struct TrainingConfig {
     /// The model that serves, to measure the new one against; it says nothing of what is trained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incumbent: Option<Incumbent>,
+}
+
+/// Where a fit starts. Another start makes another model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WarmStart {
+    /// Content of the earlier model.
+    pub digest: Digest,
+    /// Sweeps from there: fewer than from the seed.
+    pub iterations: u32,
 }
 
 /// A model that a run is measured against: its parameters are fitted to the part that the new ones are fitted to.

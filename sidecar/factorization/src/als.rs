@@ -20,6 +20,7 @@ use crate::{
     rotate::rotate,
     row_solver::{RowSolver, Scratch, SolveError},
     spectrum::Spectrum,
+    start::Earlier,
 };
 
 /// Standard deviation of a starting row's length: each factor is drawn from N(0, (0.1/√f)²), as in Rendle et al. 2022.
@@ -71,6 +72,16 @@ pub enum FitError {
         /// From 1.
         sweep: u32,
     },
+    /// The model to start from is another kind of model.
+    #[error(
+        "the model to start from has {given} factors, this fit {expected}: set factors to {given}, or start without it"
+    )]
+    Start {
+        /// Its factors.
+        given: usize,
+        /// Those of the parameters.
+        expected: usize,
+    },
     /// The callback asked to stop.
     #[error("cancelled after sweep {sweep}")]
     Cancelled {
@@ -102,6 +113,30 @@ pub fn fit_als(
     seed: u64,
     progress: &mut dyn FnMut(&SweepReport) -> ControlFlow<()>,
 ) -> Result<Model, FitError> {
+    fit(interactions, params, seed, None, progress)
+}
+
+/// [`fit_als`] from where an earlier model ended: see [`crate::start`].
+///
+/// # Errors
+/// As [`fit_als`], and an earlier model with another number of factors.
+pub fn fit_als_from(
+    interactions: &Interactions,
+    params: &ValidAlsParams,
+    seed: u64,
+    earlier: &Earlier<'_>,
+    progress: &mut dyn FnMut(&SweepReport) -> ControlFlow<()>,
+) -> Result<Model, FitError> {
+    fit(interactions, params, seed, Some(earlier), progress)
+}
+
+fn fit(
+    interactions: &Interactions,
+    params: &ValidAlsParams,
+    seed: u64,
+    earlier: Option<&Earlier<'_>>,
+    progress: &mut dyn FnMut(&SweepReport) -> ControlFlow<()>,
+) -> Result<Model, FitError> {
     if interactions.nnz() == 0 {
         return Err(FitError::Empty);
     }
@@ -119,6 +154,12 @@ pub fn fit_als(
     let by_item = interactions.transpose();
     let mut users = starting_factors(interactions.users(), f, seed, 1.0, padded(f));
     let mut items = Array2::zeros((interactions.items(), padded(f)));
+    if let Some(earlier) = earlier {
+        earlier.check(f)?;
+        earlier.put_users(&mut users);
+        // Steps go from where a row stood, so items start there, too.
+        earlier.put_items(&mut items);
+    }
     let mut item_gram = Array2::zeros((f, f));
     let sweeps = params.iterations();
     for sweep in 1..=sweeps {

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView1};
 
 use crate::{
     als::{FitError, Side, SweepReport, solve_rows, starting_factors, turn, without_padding},
@@ -18,6 +18,7 @@ use crate::{
     rating_solver::RatingSolver,
     ratings::RatingScale,
     row_solver::SolveError,
+    start::Earlier,
 };
 
 /// Draws between the last sweep and the first sample. ADR 16 has the figures.
@@ -36,6 +37,30 @@ pub fn fit_explicit_als(
     seed: u64,
     progress: &mut dyn FnMut(&SweepReport) -> ControlFlow<()>,
 ) -> Result<Model, FitError> {
+    fit(ratings, params, seed, None, progress)
+}
+
+/// [`fit_explicit_als`] from where an earlier model ended: see [`crate::start`].
+///
+/// # Errors
+/// As [`fit_explicit_als`], and an earlier model with another number of factors.
+pub fn fit_explicit_als_from(
+    ratings: &Interactions,
+    params: &ValidExplicitAlsParams,
+    seed: u64,
+    earlier: &Earlier<'_>,
+    progress: &mut dyn FnMut(&SweepReport) -> ControlFlow<()>,
+) -> Result<Model, FitError> {
+    fit(ratings, params, seed, Some(earlier), progress)
+}
+
+fn fit(
+    ratings: &Interactions,
+    params: &ValidExplicitAlsParams,
+    seed: u64,
+    earlier: Option<&Earlier<'_>>,
+    progress: &mut dyn FnMut(&SweepReport) -> ControlFlow<()>,
+) -> Result<Model, FitError> {
     let Some(scale) = RatingScale::of(ratings) else { return Err(FitError::Empty) };
     let f = params.factors();
     let by_item = ratings.transpose();
@@ -44,6 +69,14 @@ pub fn fit_explicit_als(
     let width = padded(f + 1);
     let mut users = starting_factors(ratings.users(), f, seed, unit, width);
     let mut items = Array2::zeros((ratings.items(), width));
+    if let Some(earlier) = earlier {
+        earlier.check(f)?;
+        earlier.put_users(&mut users);
+        earlier.put_items(&mut items);
+        let mut biases = vec![0.0; ratings.users()];
+        earlier.put_user_biases(&mut biases);
+        users.column_mut(f).assign(&ArrayView1::from(&biases));
+    }
     let sampling = if params.samples() > 0 { BURN_IN + params.samples() } else { 0 };
     let sweeps = params.iterations() + sampling;
     let mut objective = 0.0;

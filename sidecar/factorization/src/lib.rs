@@ -84,7 +84,7 @@
 //!
 //! # Map
 //! [`interactions`] what was observed · [`weighting`] what it weighs · [`ratings`] their scale · [`params`] checked parameters · [`als`], [`explicit_als`],
-//! [`mod@svd`] the sweeps; inside, `gibbs`, `rating_draw` and `posterior` for samples · [`degrees`] what a weight counts · [`row_solver`], [`rating_solver`] one row, exactly; inside, `short_rows` where entries are few, and `descent` by steps, `projection` for SVD · [`scorer`] from a taste to items · [`explanation`] which of a history made a score · [`mod@gram`] what rows share · [`mod@objective`] its value for any factors · [`model`] the result · [`mod@top_k`] best
+//! [`mod@svd`] the sweeps, [`start`] from an earlier model; inside, `gibbs`, `rating_draw` and `posterior` for samples · [`degrees`] what a weight counts · [`row_solver`], [`rating_solver`] one row, exactly; inside, `short_rows` where entries are few, and `descent` by steps, `projection` for SVD · [`scorer`] from a taste to items · [`explanation`] which of a history made a score · [`mod@gram`] what rows share · [`mod@objective`] its value for any factors · [`model`] the result · [`mod@top_k`] best
 //! items · [`mod@popularity`], [`biases`] the baselines · [`split`] what is kept for measuring · [`ranking`] recall@k and NDCG@k · [`attributes`] items that nobody has met ·
 //! [`bootstrap`] intervals · [`memory`] forecast · [`random`] numbers by counter. Inside: `tile` and `cholesky` (f64 register tiles), `spectrum` (eigenvectors) and `rotate`, `subspace` (singular values) and `blocks` (products of sparse matrices), `lanes` (f32 inner
 //! products), `simd` (the one door to wide instructions).
@@ -126,19 +126,20 @@ mod short_rows;
 mod simd;
 mod spectrum;
 pub mod split;
+pub mod start;
 mod subspace;
 pub mod svd;
 mod tile;
 pub mod top_k;
 pub mod weighting;
 
-pub use als::{FitError, Side, SweepReport, fit_als};
+pub use als::{FitError, Side, SweepReport, fit_als, fit_als_from};
 pub use attributes::AttributeMap;
 pub use biases::Biases;
 pub use bootstrap::{Lift, bootstrap_lift, bootstrap_reduction};
 pub use degrees::Degrees;
 pub use explanation::Explanation;
-pub use explicit_als::fit_explicit_als;
+pub use explicit_als::{fit_explicit_als, fit_explicit_als_from};
 pub use gram::gram;
 pub use interactions::{Entry, Evidence, Interactions, InteractionsError};
 pub use memory::memory_forecast_bytes;
@@ -154,6 +155,7 @@ pub use rating_solver::{RatingRow, RatingSolver};
 pub use ratings::RatingScale;
 pub use row_solver::{RowSolver, SolveError};
 pub use scorer::{Scorer, Taste};
+pub use start::Earlier;
 pub use svd::fit_svd;
 pub use top_k::{Scored, similar_items, top_k, top_k_each};
 pub use weighting::{Weigher, Weighting};

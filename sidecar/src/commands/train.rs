@@ -3,10 +3,13 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use model_snapshot::Snapshot;
 use recommender_trainer::{
     Options, Secrets, TrainedFile, describe_metrics, progress, train_to_file, write_termination_message,
 };
-use sidecar_contract::{ExitCode, RunResult, TerminationHint, TrainingConfig, paths, run_result::RUN_RESULT_VERSION};
+use sidecar_contract::{
+    Algorithm, ExitCode, RunResult, TerminationHint, TrainingConfig, WarmStart, paths, run_result::RUN_RESULT_VERSION,
+};
 use store_client::{Store, StoreCredentials};
 
 use crate::{
@@ -22,10 +25,14 @@ pub async fn run(args: TrainArgs) -> Result<ExitCode> {
     store_client::install_tls_provider();
     match (args.data, args.config) {
         (Some(data), _) => {
-            let config = training_config(&data);
+            let mut config = training_config(&data);
+            if let Some(earlier) = &args.warm_start {
+                config.warm_start = Some(warm_start(&config.algorithm, earlier, args.warm_iterations)?);
+            }
+            let options = Options { warm_start: args.warm_start, ..Options::default() };
             let progress = progress::for_standard_error();
             let began = now();
-            match train_to_file(&config, &args.output, &*progress, &Options::default()).await {
+            match train_to_file(&config, &args.output, &*progress, &options).await {
                 Ok(trained) => {
                     let model = &trained.trained;
                     println!(
@@ -50,6 +57,18 @@ pub async fn run(args: TrainArgs) -> Result<ExitCode> {
         (None, Some(config)) => job(&config).await,
         (None, None) => anyhow::bail!("name a file with rows: recmesh-sidecar train ratings.csv"),
     }
+}
+
+/// From a good start a third of the sweeps are plenty: on Gowalla with a twentieth of new rows two reach what 15 from the seed do.
+const WARM_SHARE: u32 = 3;
+
+fn warm_start(algorithm: &Algorithm, earlier: &Path, iterations: Option<u32>) -> Result<WarmStart> {
+    let digest = Snapshot::open(earlier).with_context(|| format!("cannot start from {}", earlier.display()))?.digest();
+    let cold = match algorithm {
+        Algorithm::Als(als) => als.iterations,
+        Algorithm::Svd(_) | Algorithm::Bpr(_) => 1, // Refused by the trainer.
+    };
+    Ok(WarmStart { digest, iterations: iterations.unwrap_or(cold.div_ceil(WARM_SHARE)) })
 }
 
 /// What a Job would have committed.

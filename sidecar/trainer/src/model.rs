@@ -8,12 +8,13 @@ mod ranked;
 mod rated;
 mod split;
 mod tune;
+mod warm;
 
 use std::{borrow::Cow, io::BufWriter, num::NonZeroUsize, ops::ControlFlow, path::Path};
 
 use factorization::{
-    Entry, FitError, Interactions, Model, RatingScale, SweepReport, ValidParams, fit_als, fit_explicit_als, fit_svd,
-    popularity,
+    Earlier, Entry, FitError, Interactions, Model, RatingScale, SweepReport, ValidParams, fit_als, fit_als_from,
+    fit_explicit_als, fit_explicit_als_from, fit_svd, popularity,
 };
 use model_snapshot::{Biases, Metadata, ModelParts, Scale, Seen, Snapshot, StringTable};
 use sidecar_contract::{Algorithm, Metrics, RunOutcome, Signal, TrainingConfig, Trial};
@@ -25,6 +26,7 @@ use crate::{
     progress::{Event, Progress, Step},
     weights::PartWeights,
 };
+use warm::Warm;
 
 pub(crate) use check::check;
 pub(crate) use measure::measurable_users;
@@ -82,23 +84,30 @@ pub struct Tuned {
     pub metrics: Option<Metrics>,
 }
 
-/// Measures a fit without the kept part, then fits on everything and writes that to `file`.
+/// Measures a fit without the kept part, then fits on everything, perhaps from an earlier model, and writes that to `file`.
 pub(crate) fn train(
     config: &TrainingConfig,
     data: &Data,
     progress: &dyn Progress,
     threads: Option<NonZeroUsize>,
     file: &Path,
+    earlier: Option<&Snapshot>,
 ) -> Result<Trained, Stop> {
     in_pool(threads, || {
         let params = prepare(config, &data.interactions, data.attributes.cold_items())?;
         let (config, params, trials) = tuned(config, params, &data.interactions, progress)?;
         let config = config.as_ref();
+        // Before hours are spent on what cannot start.
+        let warm = Warm::of(config, earlier, &data.interactions)?;
         let metrics = measured(config, &params, data, progress)?;
         progress.event(&Event::Step(Step::Refit));
         let all = interactions(&data.interactions, |_| true)?;
         let all = PartWeights::of(&config.weights, &data.interactions, &all, |_| true).weigh(all);
-        let (mut model, objective) = fit(&all, &params, config, progress)?;
+        let (mut model, objective) = match &warm {
+            None => fit(&all, &params, config, None, progress)?,
+            Some(warm) => fit(&all, &warm.params, config, Some(&warm.earlier()), progress)?,
+        };
+        drop(warm);
         let cold_items = cold::append(&mut model, &data.attributes, config.seed);
         let written = write(config, data, &all, &model, cold_items, file)?;
         // The file is mapped to be checked: not on top of what it was made of.
@@ -224,6 +233,7 @@ fn fit(
     interactions: &Interactions,
     params: &ValidParams,
     TrainingConfig { signal, seed, .. }: &TrainingConfig,
+    earlier: Option<&Earlier<'_>>,
     progress: &dyn Progress,
 ) -> Result<(Model, Vec<f64>), Stop> {
     let (signal, seed) = (*signal, *seed);
@@ -233,14 +243,23 @@ fn fit(
         progress.event(&Event::Sweep { sweep: report.sweep, of: report.sweeps, objective: report.objective });
         ControlFlow::Continue(())
     };
-    let fitted = match params {
-        ValidParams::Als(params) => fit_als(interactions, params, seed, &mut after_sweep),
-        ValidParams::ExplicitAls(params) => fit_explicit_als(interactions, params, seed, &mut after_sweep),
-        ValidParams::Svd(params) => fit_svd(interactions, signal == Signal::Explicit, params, seed, &mut after_sweep),
+    let fitted = match (params, earlier) {
+        (ValidParams::Als(params), None) => fit_als(interactions, params, seed, &mut after_sweep),
+        (ValidParams::Als(params), Some(earlier)) => {
+            fit_als_from(interactions, params, seed, earlier, &mut after_sweep)
+        }
+        (ValidParams::ExplicitAls(params), None) => fit_explicit_als(interactions, params, seed, &mut after_sweep),
+        (ValidParams::ExplicitAls(params), Some(earlier)) => {
+            fit_explicit_als_from(interactions, params, seed, earlier, &mut after_sweep)
+        }
+        (ValidParams::Svd(params), _) => {
+            fit_svd(interactions, signal == Signal::Explicit, params, seed, &mut after_sweep)
+        }
     };
     match fitted {
         Ok(model) => Ok((model, objective)),
         Err(error @ FitError::Empty) => Err(Stop::failed(FailureReason::TooFewInteractions, chain(&error))),
+        Err(error @ FitError::Start { .. }) => Err(Stop::failed(FailureReason::ConfigInvalid, chain(&error))),
         Err(error @ (FitError::Row { .. } | FitError::Basis { .. } | FitError::Cancelled { .. })) => {
             Err(Stop::failed(FailureReason::TrainingDiverged, format!("the fit failed: {}", chain(&error))))
         }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use model_snapshot::Snapshot;
 use sidecar_contract::{
     Algorithm, AlsConfig, ColdItems, Columns, Csv, EvaluationConfig, Metrics, RowCounts, RunId, Signal, Source,
     StoreConfig, TrainingConfig, WeightsConfig, keys::FINGERPRINT_DIGITS,
@@ -9,7 +10,7 @@ use sidecar_contract::{
 
 use crate::{
     data::{Data, Sources},
-    failure::Stop,
+    failure::{FailureReason, Stop, chain},
     model::{self, Trained, Tuned},
     progress::{Event, Progress, Step},
     run::Options,
@@ -40,6 +41,7 @@ pub fn local_config(source: &Path) -> TrainingConfig {
         tuning: None,
         evaluation: EvaluationConfig::default(),
         seed: 42,
+        warm_start: None,
         store: StoreConfig {
             url: "file:///".to_owned(),
             endpoint: None,
@@ -70,11 +72,21 @@ pub async fn train_to_file(
     let cannot_write = |error: std::io::Error| Stop::retry(format!("cannot write {}: {error}", output.display()));
     let directory = output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let file = tempfile::NamedTempFile::new_in(directory).map_err(cannot_write)?;
-    let trained = tokio::task::block_in_place(|| model::train(config, &data, progress, options.threads, file.path()))?;
+    let start = options.warm_start.as_deref().map(open).transpose()?;
+    let trained = tokio::task::block_in_place(|| {
+        model::train(config, &data, progress, options.threads, file.path(), start.as_ref())
+    })?;
     progress.event(&Event::Step(Step::PutResult));
     file.as_file().sync_all().map_err(cannot_write)?;
     file.persist(output).map_err(|error| cannot_write(error.error))?;
     Ok(TrainedFile { trained, rows })
+}
+
+fn open(earlier: &Path) -> Result<Snapshot, Stop> {
+    Snapshot::open(earlier).map_err(|error| {
+        let message = format!("cannot start from {}: {}", earlier.display(), chain(&error));
+        Stop::failed(FailureReason::ConfigInvalid, message)
+    })
 }
 
 /// Fits without the kept part and measures; `None` when nothing could be kept.

@@ -27,6 +27,8 @@ pub struct Options {
     pub threads: Option<NonZeroUsize>,
     /// Directory for the snapshot before it is stored; absent: the system's temporary directory.
     pub work_dir: Option<PathBuf>,
+    /// File of the model that the config's warm start names; for files on this machine alone.
+    pub warm_start: Option<PathBuf>,
     /// Where Kubernetes mounts sources.
     pub data_dir: PathBuf,
     /// What opens the user's buckets; absent: the process's own identity.
@@ -57,6 +59,7 @@ impl Default for Options {
             limits: Limits::default(),
             threads: None,
             work_dir: work_dir.is_dir().then_some(work_dir),
+            warm_start: None,
             data_dir: PathBuf::from(paths::DATA_DIR),
             secrets: Secrets::default(),
         }
@@ -133,7 +136,8 @@ async fn train(
     }
     let data = sources.read(&stats, options.limits, progress, &mut so_far.rows).await?;
     let file = temporary_file(options)?;
-    let trained = tokio::task::block_in_place(|| model::train(config, &data, progress, options.threads, file.path()))?;
+    let trained =
+        tokio::task::block_in_place(|| model::train(config, &data, progress, options.threads, file.path(), None))?;
     drop(data);
     progress.event(&Event::Step(Step::PutSnapshot));
     match store.put_snapshot(file.path(), &trained.written.digest).await {

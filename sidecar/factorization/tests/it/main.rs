@@ -11,6 +11,7 @@ mod explanation;
 mod explicit_als;
 mod python;
 mod ranking;
+mod start;
 mod svd;
 mod top_k;
 mod weighting;

@@ -49,7 +49,7 @@ pub(super) fn measure(
     }
     let training = PartWeights::of(&config.weights, merged, &training, is_fitted).weigh(training);
     progress.event(&Event::Step(Step::Fit));
-    let (mut model, _) = fit(&training, params, config, progress)?;
+    let (mut model, _) = fit(&training, params, config, None, progress)?;
     progress.event(&Event::Step(Step::Measure));
     let Some(map) = AttributeMap::of_items(&model, &kinds.met, |item| !is_at(item), config.seed) else {
         return Ok(None);

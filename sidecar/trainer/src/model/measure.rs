@@ -103,7 +103,7 @@ impl Parts {
         config: &TrainingConfig,
         progress: &dyn Progress,
     ) -> Result<Model, Stop> {
-        let (model, _) = fit(&self.training, params, config, progress)?;
+        let (model, _) = fit(&self.training, params, config, None, progress)?;
         match &self.folded_in {
             None => Ok(model),
             Some(histories) => model.with_users(histories).map_err(|error| {

@@ -18,4 +18,5 @@ mod servers;
 mod setup;
 mod splits;
 mod tuning;
+mod warm;
 mod weights;
