@@ -40,6 +40,16 @@ impl Error {
         }
     }
 
+    /// What to tell the user when the API server understood an object and refused it: it will refuse it again.
+    pub fn refusal(&self) -> Option<String> {
+        match self {
+            Self::Api { action, source: kube::Error::Api(status) } if matches!(status.code, 400 | 403 | 422) => {
+                Some(format!("{action}, the API server refuses it: {}", status.message))
+            }
+            _ => None,
+        }
+    }
+
     /// Wraps an API error with what was tried.
     pub fn api(action: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
         let action = action.into();
@@ -56,4 +66,26 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_would_be_refused_again_is_a_refusal() {
+        let said = |code: u16| {
+            let status = kube::core::Status::failure("no", "").with_code(code);
+            Error::api("cannot apply Deployment shop/movies")(kube::Error::Api(Box::new(status))).refusal()
+        };
+        for code in [400, 403, 422] {
+            let expected = "cannot apply Deployment shop/movies, the API server refuses it: no";
+            assert_eq!(said(code).as_deref(), Some(expected), "{code}");
+        }
+        // Gone, changed meanwhile, too many requests, broken: another try may succeed.
+        for code in [404, 409, 410, 429, 500, 503] {
+            assert_eq!(said(code), None, "{code}");
+        }
+        assert_eq!(Error::Incomplete("name").refusal(), None);
+    }
 }

@@ -38,17 +38,31 @@ pub async fn reconcile(woken: &Recommender, context: &Arc<Context>) -> Result<Ac
     let Some(recommender) = &observe::recommender(context, woken).await? else {
         return Ok(Action::await_change()); // It is gone.
     };
-    let now = Timestamp::now();
+    let outcome = steps(recommender, context).await;
+    if let Some(message) = outcome.as_ref().err().and_then(Error::refusal) {
+        // Tried again like every error, and said: most often only the user can mend it.
+        publish(context, recommender, &stalled(recommender, Reason::Forbidden, &message)).await?;
+    }
+    outcome
+}
+
+/// The status of a Recommender that nothing is done for, and why.
+fn stalled(recommender: &Recommender, reason: Reason, message: &str) -> RecommenderStatus {
     let before = recommender.status.clone().unwrap_or_default();
     let generation = recommender.metadata.generation.unwrap_or_default();
-    let stalled = |reason, message: String| status::stalled(&before, generation, reason, &message, now);
+    status::stalled(&before, generation, reason, message, Timestamp::now())
+}
+
+async fn steps(recommender: &Recommender, context: &Arc<Context>) -> Result<Action, Error> {
+    let now = Timestamp::now();
+    let before = recommender.status.clone().unwrap_or_default();
     if recommender.metadata.deletion_timestamp.is_some() {
         return match deletion::farewell(context, recommender).await? {
             Farewell::Done => Ok(Action::await_change()), // Owner references delete the children.
             Farewell::StopsRuns => Ok(Action::requeue(SOON)),
             Farewell::StoreUnreachable { message } => {
-                publish(context, recommender, &stalled(Reason::Deleting, deletion::escape(recommender, &message)))
-                    .await?;
+                let message = deletion::escape(recommender, &message);
+                publish(context, recommender, &stalled(recommender, Reason::Deleting, &message)).await?;
                 Ok(Action::requeue(jittered(DELETION_PAUSE)))
             }
         };
@@ -56,7 +70,7 @@ pub async fn reconcile(woken: &Recommender, context: &Arc<Context>) -> Result<Ac
     let mut plan = match validate(recommender) {
         Ok(plan) => plan,
         Err(problems) => {
-            publish(context, recommender, &stalled(Reason::InvalidSpec, problems.join("; "))).await?;
+            publish(context, recommender, &stalled(recommender, Reason::InvalidSpec, &problems.join("; "))).await?;
             return Ok(Action::requeue(jittered(context.settings.resync())));
         }
     };
@@ -71,7 +85,7 @@ pub async fn reconcile(woken: &Recommender, context: &Arc<Context>) -> Result<Ac
             "{} exists and is not this Recommender's; delete or rename it, or choose another name",
             observed.taken.join(", ")
         );
-        publish(context, recommender, &stalled(Reason::NameTaken, message)).await?;
+        publish(context, recommender, &stalled(recommender, Reason::NameTaken, &message)).await?;
         return Ok(Action::requeue(jittered(context.settings.resync())));
     }
     let training = train(context, &plan, &observed, &before, now).await?;
