@@ -26,6 +26,9 @@ use crate::{
 const SOON: Duration = Duration::from_secs(2);
 /// Who waits for a place to train is woken; should that be missed, this is when to look again.
 const QUEUE_PAUSE: Duration = Duration::from_mins(1);
+/// Names that are taken are looked at again after this: most often by what a deleted Recommender of this name left, which goes
+/// by itself, and not all of which wakes anybody up as it goes.
+const TAKEN_PAUSE: Duration = Duration::from_secs(10);
 /// A store that keeps a deleted Recommender from going is asked again after this.
 const DELETION_PAUSE: Duration = Duration::from_secs(30);
 
@@ -86,7 +89,7 @@ async fn steps(recommender: &Recommender, context: &Arc<Context>) -> Result<Acti
             observed.taken.join(", ")
         );
         publish(context, recommender, &stalled(recommender, Reason::NameTaken, &message)).await?;
-        return Ok(Action::requeue(jittered(context.settings.resync())));
+        return Ok(Action::requeue(jittered(TAKEN_PAUSE)));
     }
     let training = train(context, &plan, &observed, &before, now).await?;
     let served = serve(context, &plan, &observed, now).await?;
