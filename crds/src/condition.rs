@@ -89,8 +89,6 @@ words! {
         ReplicasAvailable,
         /// `serving.replicas` is 0.
         ScaledToZero,
-        /// A new pod template did not become ready in time.
-        ProgressDeadlineExceeded,
         // DataReady
         /// Read by the last run.
         DataRead,
@@ -98,8 +96,6 @@ words! {
         DataNotChecked,
         /// The data is not there, or not readable with these credentials.
         SourceNotFound,
-        /// The place of the data does not answer.
-        DataUnreachable,
         /// The data is not what the resource says.
         DataInvalid,
         /// Too little is left to learn from.

@@ -5,7 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use recommender_crds::{CRD_BYTES_MAX, Recommender, crd, crd_yaml, not_yet::NOT_YET, rules::RULES};
+use recommender_crds::{
+    CRD_BYTES_MAX, ConditionType, Reason, Recommender, crd, crd_yaml, not_yet::NOT_YET, rules::RULES,
+};
 use serde_json::Value;
 
 pub fn package() -> PathBuf {
@@ -175,4 +177,36 @@ fn the_docs_list_the_bad_resources() {
     }
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(committed == text, "docs/bad-resources.md is stale: run this test with UPDATE_EXPECT=1");
+}
+
+/// All Rust code below a directory, but for tests.
+fn code(directory: &Path, text: &mut String) {
+    for path in files(directory) {
+        if path.ends_with("tests") {
+            continue;
+        }
+        if path.is_dir() {
+            code(&path, text);
+        } else if path.extension().is_some_and(|ending| ending == "rs") && !path.ends_with("tests.rs") {
+            text.push_str(&std::fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+/// The operator says most reasons itself, and passes on those of trainer and sidecar.
+#[test]
+fn every_reason_is_said_by_somebody() {
+    let of = |package_path: &str| {
+        let mut text = String::new();
+        code(&package().join("..").join(package_path).join("src"), &mut text);
+        text
+    };
+    let (operator, others) = (of("operator"), of("sidecar/trainer") + &of("sidecar"));
+    for reason in Reason::ALL {
+        let said = operator.contains(&format!("Reason::{reason}")) || others.contains(&format!("\"{reason}\""));
+        assert!(said, "nobody says {reason}: say it, or take the word away");
+    }
+    for kind in ConditionType::ALL {
+        assert!(operator.contains(&format!("ConditionType::{kind}")), "nobody says {kind}");
+    }
 }

@@ -230,3 +230,14 @@ fn replicas_zero_is_ready_and_too_few_pods_are_not() {
     assert!(said.contains(&"Ready=False/ReplicasUnavailable".to_owned()), "{said:?}");
     assert!(said.contains(&"Reconciling=True/RollingOut".to_owned()), "{said:?}");
 }
+
+#[test]
+fn who_is_suspended_says_so_and_serves() {
+    let suspended = [json!({"suspend": true}), json!({"training": {"suspend": true}})];
+    for spec in suspended {
+        let world = World::new(plan(&spec, &json!({})), vec![run(&plain(), 1, "a", 0.1)], &[report("a", None)]);
+        let said = world.says();
+        assert!(said.contains(&"Suspended=True/SuspendedByUser".to_owned()), "{said:?}");
+        assert!(said.contains(&"Ready=True/Serving".to_owned()), "{said:?}");
+    }
+}
