@@ -9,9 +9,10 @@ mod outage;
 
 use std::{fmt::Write as _, sync::Arc, time::Duration};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use e2e::{
     Cluster, Namespace,
+    install::SYSTEM_NAMESPACE,
     load::{Ask, ItemSets, Load, Request},
     wait,
 };
@@ -20,6 +21,8 @@ use serde_json::{Value, json};
 use crate::outage::{ApiServer, Scaled};
 
 const NAME: &str = "shop";
+/// Part of every user's id, and of nothing else.
+const USER: &str = "wanderer";
 /// Requests a second, when the environment does not say.
 const RATE_DEFAULT: u64 = 200;
 /// Seconds that store, operator and API server are down each, when the environment does not say.
@@ -42,7 +45,7 @@ fn visits(round: u64) -> String {
     let mut csv = "user_id,item_id\n".to_owned();
     for user in 0..60 {
         for item in (0..20).filter(|item| item % 2 == user % 2 && item / 2 != user % 10) {
-            writeln!(csv, "user{user},{set}-{item}").unwrap();
+            writeln!(csv, "{USER}{user},{set}-{item}").unwrap();
         }
     }
     csv
@@ -113,6 +116,24 @@ impl Story {
     }
 }
 
+/// Logs at the level that an installation has, Events, and objects with their labels and status.
+fn no_user_is_named(namespace: &Namespace) -> Result<()> {
+    let kubectl = |arguments: &[&str]| namespace.cluster.commands.kubectl(arguments);
+    let names_none = |what: &str, text: &str| {
+        let line = text.lines().find(|line| line.contains(USER));
+        line.map_or(Ok(()), |line| bail!("{what} names a user: {line}"))
+    };
+    for place in [namespace.name.as_str(), SYSTEM_NAMESPACE] {
+        let pods = kubectl(&["--namespace", place, "get", "pods", "-o", "name"])?;
+        for pod in pods.lines() {
+            names_none(pod, &kubectl(&["--namespace", place, "logs", pod, "--all-containers"])?)?;
+        }
+        let kinds = "events,pods,jobs,deployments,services,secrets,recommenders";
+        names_none("an object", &kubectl(&["--namespace", place, "get", kinds, "-o", "json"])?)?;
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_request_fails_while_everything_changes_or_breaks() -> Result<()> {
     let down = Duration::from_secs(from_environment("RECMESH_SOAK_DOWN_SECONDS", DOWN_SECONDS_DEFAULT)?);
@@ -126,7 +147,8 @@ async fn no_request_fails_while_everything_changes_or_breaks() -> Result<()> {
 
     let url = format!("{}/recommend", namespace.service_url(NAME)?);
     // Known users, and now and then one whom no model knows.
-    let ask: Ask = Arc::new(move |number| Request::post(&url, json!({"user": format!("user{}", number % 63), "n": 5})));
+    let ask: Ask =
+        Arc::new(move |number| Request::post(&url, json!({"user": format!("{USER}{}", number % 63), "n": 5})));
     let sets = Arc::new(ItemSets::default());
     let load = Load::start(&cluster.http, rate as f64, ask, sets.check());
     let story = Story { namespace, load, sets };
@@ -173,6 +195,8 @@ async fn no_request_fails_while_everything_changes_or_breaks() -> Result<()> {
     wait::until("the API server answers", || story.status().map(drop)).await?;
     story.retrain(retrainings + 1).await?;
     story.told("retrained and swapped after all that")?;
+    // Pods come and go while they are read.
+    wait::until("no log, Event or object names a user", || no_user_is_named(&story.namespace)).await?;
     let outcome = story.load.stop().await?;
     outcome.without_failures()?;
     ensure!(outcome.revisions.len() as u64 == retrainings + 2, "{:?}", outcome.revisions);
