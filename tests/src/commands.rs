@@ -28,6 +28,11 @@ impl Commands {
         Ok(Self { tools: variable("RECMESH_TOOLS")?, kubeconfig: variable("RECMESH_E2E_KUBECONFIG")? })
     }
 
+    /// Tools of this directory, and the cluster of this kubeconfig.
+    pub fn new(tools: impl Into<PathBuf>, kubeconfig: impl Into<PathBuf>) -> Self {
+        Self { tools: tools.into(), kubeconfig: kubeconfig.into() }
+    }
+
     /// The kubeconfig's path.
     pub fn kubeconfig(&self) -> &PathBuf {
         &self.kubeconfig

@@ -1,6 +1,7 @@
 //! An operator as an ordinary process of this machine, behind a proxy, for one namespace.
 
 use std::{
+    net::SocketAddr,
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex, PoisonError},
@@ -26,18 +27,7 @@ impl OperatorProcess {
     ///
     /// # Errors
     /// No program, or no cluster.
-    pub fn start(cluster: &Cluster, namespace: &str, address: std::net::SocketAddr, resync: u32) -> Result<Self> {
-        let program = std::env::var_os("RECMESH_OPERATOR").context("RECMESH_OPERATOR: the operator's program")?;
-        let directory = std::env::temp_dir().join(format!("recmesh-{}-{namespace}", std::process::id()));
-        std::fs::create_dir_all(&directory)?;
-        let kubeconfig = directory.join("kubeconfig");
-        let config = json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "proxy",
-            "clusters": [{"name": "proxy", "cluster": {"server": format!("http://{address}")}}],
-            "users": [{"name": "proxy", "user": {}}],
-            "contexts": [{"name": "proxy", "context": {"cluster": "proxy", "user": "proxy"}}],
-        });
-        std::fs::write(&kubeconfig, config.to_string())?;
+    pub fn start(cluster: &Cluster, namespace: &str, address: SocketAddr, resync: u32) -> Result<Self> {
         // The address of the store's Service, since this process does not ask the cluster's DNS.
         let store = cluster.commands.kubectl(&[
             "-n",
@@ -49,17 +39,33 @@ impl OperatorProcess {
             "jsonpath={.spec.clusterIP}",
         ])?;
         let arguments = [
+            format!("--resync-seconds={resync}"),
+            format!("--watch-namespaces={namespace}"),
+            format!("--store-endpoint=http://{store}:9000"),
+        ];
+        Self::with(namespace, &through(address), arguments)
+    }
+
+    /// Starts it with a kubeconfig's text and arguments of one's own; `name` names its directory.
+    ///
+    /// # Errors
+    /// No program.
+    pub fn with(name: &str, config: &str, more: impl IntoIterator<Item = String>) -> Result<Self> {
+        let program = std::env::var_os("RECMESH_OPERATOR").context("RECMESH_OPERATOR: the operator's program")?;
+        let directory = std::env::temp_dir().join(format!("recmesh-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&directory)?;
+        let kubeconfig = directory.join("kubeconfig");
+        std::fs::write(&kubeconfig, config)?;
+        let arguments = [
             "run",
-            "--log=debug",
+            "--log=info",
             "--sidecar-image=docker.io/recmesh/sidecar:dev",
             "--admin-listen=127.0.0.1:0",
             "--retry-seconds-min=1",
         ];
         let mut arguments: Vec<String> = arguments.map(str::to_owned).into();
-        arguments.push(format!("--resync-seconds={resync}"));
         arguments.push(format!("--namespace={SYSTEM_NAMESPACE}"));
-        arguments.push(format!("--watch-namespaces={namespace}"));
-        arguments.push(format!("--store-endpoint=http://{store}:9000"));
+        arguments.extend(more);
         let process =
             Self { program: program.into(), arguments, kubeconfig, log: directory.join("log"), child: Arc::default() };
         process.restart()?;
@@ -97,6 +103,17 @@ impl OperatorProcess {
     pub fn log(&self) -> &PathBuf {
         &self.log
     }
+}
+
+/// The text of a kubeconfig for a proxy's address.
+pub fn through(address: SocketAddr) -> String {
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "proxy",
+        "clusters": [{"name": "proxy", "cluster": {"server": format!("http://{address}")}}],
+        "users": [{"name": "proxy", "user": {}}],
+        "contexts": [{"name": "proxy", "context": {"cluster": "proxy", "user": "proxy"}}],
+    });
+    config.to_string()
 }
 
 impl Drop for OperatorProcess {
