@@ -23,7 +23,7 @@ test: ## all tests, up to a real node and a real Prometheus (Linux, root)
 	@tests/run
 
 soak: ## the long form of the tests that have one: outages of minutes, many retrainings, hundreds of generated stories (Linux, root)
-	@RECMESH_SOAK_DOWN_SECONDS=300 RECMESH_SOAK_RETRAININGS=10 RECMESH_SOAK_EVERY_CELL=1 \
+	@RECMESH_SEED=$$(( $$(date +%s) / 86400 * 1000 )) RECMESH_SOAK_DOWN_SECONDS=300 RECMESH_SOAK_RETRAININGS=10 RECMESH_SOAK_EVERY_CELL=1 \
 	    RECMESH_SOAK_TRANSITIONS=500 RECMESH_SOAK_OLD_NEWS=200 tests/run
 
 fmt: ## format the code

@@ -44,8 +44,8 @@ pub async fn end(client: &Client, (namespace, name): (&str, &str)) -> Result<End
         "runs again": !status["nextRunTime"].is_null(),
     });
     for kind in KINDS {
-        let list = children(client, kind, Some(namespace)).list(&of(name)).await?;
-        let objects = list.items.into_iter().filter_map(|item| serde_json::to_value(item).ok());
+        let found = children(client, kind, Some(namespace)).list(&of(name)).await?;
+        let objects = found.items.into_iter().filter_map(|item| serde_json::to_value(item).ok());
         if kind.2 == "Job" {
             let newest = objects.filter(|job| instructions(job)["knownDataVersion"].is_null()).max_by_key(run);
             end.children.extend(newest.map(|newest| ("Job".to_owned(), job(&newest))));

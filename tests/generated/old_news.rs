@@ -140,10 +140,10 @@ impl Side {
 
     /// Does it; `number` is one that nothing was done under before, so that no act asks for what is there already.
     async fn act(&self, world: &World, act: Act, number: u64, pin: &Value) -> Result<()> {
-        let word = number.to_string();
+        let stamp = number.to_string();
         let patch = match act {
             Act::Change => json!({"spec": {"training": {"seed": number}}}),
-            Act::Retrain => json!({"metadata": {"annotations": {"recmesh.dev/retrain-at": word}}}),
+            Act::Retrain => json!({"metadata": {"annotations": {"recmesh.dev/retrain-at": stamp}}}),
             Act::Scale(replicas) => json!({"spec": {"serving": {"replicas": replicas}}}),
             Act::Pin => json!({"spec": {"model": {"revision": pin}}}),
             Act::Suspend => json!({"spec": {"suspend": true}}),
@@ -163,7 +163,7 @@ impl Side {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
                 let spec = old.data["spec"].clone();
-                let asked = json!({"recmesh.dev/retrain-at": word});
+                let asked = json!({"recmesh.dev/retrain-at": stamp});
                 ensure!(world.apply(self.who(), &spec, &asked, false).await?.is_ok(), "refused");
                 return Ok(());
             }
@@ -243,10 +243,10 @@ async fn told_by_one_pair(world: &World, pair: usize, seeds: impl Iterator<Item 
     Ok(all)
 }
 
-async fn tell(world: &World, calm: &Side, storm: &Side, story: &Story) -> Result<Told> {
+async fn tell(world: &World, calm: &Side, storm: &Side, told: &Story) -> Result<Told> {
     let sides = [calm, storm];
-    let numbered = |act: usize| story.seed * 16 + act as u64;
-    let last = numbered(story.acts.len());
+    let numbered = |act: usize| told.seed * 16 + act as u64;
+    let last = numbered(told.acts.len());
     for side in sides {
         if recommenders(&world.client, Some(&side.namespace)).get_opt(NAME).await?.is_none() {
             ensure!(world.apply(side.who(), &base(), &json!({}), false).await?.is_ok(), "the base is refused");
@@ -258,7 +258,7 @@ async fn tell(world: &World, calm: &Side, storm: &Side, story: &Story) -> Result
     let pin = api.get(NAME).await?.data["status"]["model"]["revision"].clone();
 
     // Who knows the truth is given the time to do all that follows from it.
-    for (number, act) in story.acts.iter().enumerate() {
+    for (number, act) in told.acts.iter().enumerate() {
         calm.act(world, *act, numbered(number), &pin).await?;
         calm.settled(world).await?;
     }
@@ -266,23 +266,23 @@ async fn tell(world: &World, calm: &Side, storm: &Side, story: &Story) -> Result
     calm.settled(world).await?;
     let should = end(&world.client, calm.who()).await?;
 
-    let mut dice = Dice::new(story.seed.wrapping_mul(31));
+    let mut dice = Dice::new(told.seed.wrapping_mul(31));
     let rumours = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
     storm.proxy.note_moment(&world.client, &storm.namespace).await?;
-    for (number, act) in story.acts.iter().enumerate() {
-        if number == story.at {
+    for (number, act) in told.acts.iter().enumerate() {
+        if number == told.at {
             let counter = std::sync::Arc::clone(&rumours);
             let count = move || {
                 let _ = counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             };
-            match story.news {
-                News::Mixed | News::Killed => storm.proxy.only_rumours(mixed(story.seed, count)),
+            match told.news {
+                News::Mixed | News::Killed => storm.proxy.only_rumours(mixed(told.seed, count)),
                 News::Silence => storm.proxy.only_rumours(Box::new(move |_, _| {
                     count();
                     Vec::new()
                 })),
                 News::BeginsInThePast => {
-                    storm.proxy.only_rumours(mixed(story.seed, count));
+                    storm.proxy.only_rumours(mixed(told.seed, count));
                     storm.proxy.one_old_list(storm.proxy.moments() - 1);
                     storm.begin_again()?;
                 }
@@ -294,7 +294,7 @@ async fn tell(world: &World, calm: &Side, storm: &Side, story: &Story) -> Result
         }
         storm.act(world, *act, numbered(number), &pin).await?;
         tokio::time::sleep(Duration::from_millis(dice.below(PAUSE_MAX_MS) as u64)).await;
-        if number == story.at && story.news == News::Killed {
+        if number == told.at && told.news == News::Killed {
             storm.begin_again()?;
         }
     }

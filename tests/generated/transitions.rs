@@ -222,7 +222,7 @@ async fn plan(world: &World, space: &Space, count: usize, seed: u64) -> Result<V
         steps.iter().enumerate().map(|(number, step)| space.transition(number, &[*step], &mut dice)).collect();
     while planned.len() < count {
         let number = planned.len();
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             let step = space.step(*dice.pick(&usable), &mut dice);
             planned.push(space.transition(number, &[step], &mut dice));
             continue;

@@ -292,8 +292,8 @@ async fn collect_garbage(client: &Client) -> Result<()> {
     let owners = recommenders(client, None).list_metadata(&ListParams::default()).await?;
     let there: BTreeSet<String> = owners.items.into_iter().filter_map(|owner| owner.metadata.uid).collect();
     for (kind, meta) in owned.into_iter().rev() {
-        let owner = meta.owner_references.iter().flatten().next();
-        if owner.is_some_and(|owner| !there.contains(&owner.uid)) {
+        let first = meta.owner_references.iter().flatten().next();
+        if first.is_some_and(|owner| !there.contains(&owner.uid)) {
             let api = children(client, kind, meta.namespace.as_deref());
             let gone = api.delete(meta.name.as_deref().unwrap_or_default(), &DeleteParams::background()).await;
             forgive_the_gone(gone.map(drop))?;

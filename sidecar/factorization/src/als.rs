@@ -260,7 +260,7 @@ fn half_sweep(
                 |buffers, row, out| {
                     let (indexes, weights) = rows.row(row);
                     let upcoming = &rows.columns()[rows.offsets()[row]..];
-                    let terms = Weights { weights, weighted_values, length, params };
+                    let terms = Weights { entries: weights, weighted_values, length, params };
                     Descent { fixed, indexes, upcoming, terms, steps, buffers, row: out }.solve()
                 },
             )

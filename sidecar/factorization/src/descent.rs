@@ -40,8 +40,8 @@ pub(crate) trait Terms {
 /// Those of implicit data.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Weights<'a> {
-    /// Of the entries.
-    pub(crate) weights: &'a [f32],
+    /// Weights of the entries.
+    pub(crate) entries: &'a [f32],
     /// α₀Λ with the eigenvalues of the fixed side's Gram matrix, padded factors; 0 in the padding.
     pub(crate) weighted_values: &'a [f32],
     /// How many rows the fixed side has.
@@ -53,7 +53,7 @@ impl Terms for Weights<'_> {
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "rows are solved in single precision")]
     fn start(&self, indexes: &[u32], diagonal: &mut [f32], evidence: &mut Vec<(f32, f32)>) -> Result<f64, SolveError> {
-        for &weight in self.weights {
+        for &weight in self.entries {
             let Evidence { a, b } = self.params.evidence(weight);
             evidence.push((a as f32, b as f32));
         }
@@ -347,7 +347,7 @@ mod tests {
             fixed,
             indexes: &indexes,
             upcoming: &indexes,
-            terms: Weights { weights: &weights, weighted_values: &weighted_values, length: 200, params: &params },
+            terms: Weights { entries: &weights, weighted_values: &weighted_values, length: 200, params: &params },
             steps,
             buffers: &mut buffers,
             row: &mut solution,

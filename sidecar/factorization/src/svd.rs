@@ -1,4 +1,4 @@
-//! Truncated singular value decomposition of the sparse matrix: what is decomposed, when it is done ([`crate::subspace`] has the
+//! Truncated singular value decomposition of the sparse matrix: what is decomposed, when it is done (`subspace` has the
 //! sweeps), and the model that comes of it.
 //!
 //! The matrix holds what was observed and 0 elsewhere: weights, where a dislike counts as nothing observed (Cremonesi, Koren

@@ -36,7 +36,7 @@ fn rows(timed: bool) -> Vec<Row> {
     let visits = grouped_visits();
     let mut users: Vec<&String> = visits.iter().map(|(user, _)| user).collect();
     users.dedup();
-    let number = |user: &String| users.binary_search(&user).unwrap() as u32;
+    let number = |user: &String| u32::try_from(users.binary_search(&user).unwrap()).unwrap();
     let row = |(n, ids): (usize, &(String, String))| Row {
         user: number(&ids.0),
         item: ids.1[4..].parse().unwrap(),
@@ -65,7 +65,7 @@ fn ours(rows: &[Row], split: SplitKind) -> Metrics {
     let mut setup = Setup::new("visits.csv", text);
     setup.config.evaluation.split = Some(split);
     setup.config.evaluation.holdout = HOLDOUT;
-    setup.config.evaluation.k = K as u32;
+    setup.config.evaluation.k = u32::try_from(K).unwrap();
     runtime().block_on(async { evaluate(&setup.config, &Silent, &setup.options).await }).unwrap().unwrap()
 }
 
@@ -98,7 +98,9 @@ fn theirs(rows: &[Row], split: SplitKind) -> (Value, Value, usize) {
                 (0..ITEMS).filter(|item| met(*user).iter().all(|entry| entry.item as usize != *item)).collect();
             list.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]).then(a.cmp(b)));
             list.truncate(K);
-            list.iter().for_each(|item| shown[*item] += 1);
+            for item in &list {
+                shown[*item] += 1;
+            }
             users.push(json!({"list": list, "relevant": relevant}));
         }
         let mut metrics =

@@ -22,7 +22,7 @@ fn starting_from(setup: &mut Setup, file: &str, iterations: u32) {
 fn new_rows_take_fewer_sweeps_from_an_earlier_model_and_are_measured_from_the_seed() {
     let visits = grouped_visits();
     // Every twentieth visit, and two users and an item, are new.
-    let is_new = |n: usize| n.is_multiple_of(20) || visits[n].0 < "user002".to_owned() || visits[n].1 == "item07";
+    let is_new = |n: usize| n.is_multiple_of(20) || visits[n].0.as_str() < "user002" || visits[n].1 == "item07";
     let old: Vec<_> = (0..visits.len()).filter(|n| !is_new(*n)).map(|n| visits[n].clone()).collect();
     let mut setup = Setup::new("visits.csv", csv(&old));
     setup.config.algorithm = Algorithm::Als(AlsConfig { factors: 8, iterations: 15, ..AlsConfig::default() });

@@ -58,7 +58,8 @@ fn dated(last_rating: u32, last_days_later: u64) -> String {
         // In an order that mixes users, so that those of the last tenth are in the rest, too.
         let day = (n * 7919 % visits.len()) as u64;
         let is_last = day >= (visits.len() - visits.len() / 10) as u64;
-        let (rating, day) = if is_last { (last_rating, day + last_days_later) } else { (1 + n as u32 % 5, day) };
+        let (rating, day) =
+            if is_last { (last_rating, day + last_days_later) } else { (1 + u32::try_from(n % 5).unwrap(), day) };
         writeln!(text, "{user},{item},{rating},{}", day * DAY).unwrap();
     }
     text
@@ -90,7 +91,7 @@ fn folding_in_what_the_snapshot_holds_gives_the_stored_factors() {
     let params = ValidParams::Als(params);
     let parts = (snapshot.user_factors(), snapshot.item_factors(), snapshot.gram());
     let scorer = Scorer::new(parts, Degrees { item_counts: &[], mean_share: None }, None, &params).unwrap();
-    for user in 0..snapshot.users() as u32 {
+    for user in 0..u32::try_from(snapshot.users()).unwrap() {
         let folded = scorer.fold_in(snapshot.seen(user), snapshot.seen_weights(user).unwrap()).unwrap();
         assert_eq!(Some(folded), scorer.stored(user));
     }
@@ -102,7 +103,9 @@ fn what_cannot_be_weighed_so_is_refused() {
         let mut setup = Setup::new("visits.csv", csv(&grouped_visits()));
         change(&mut setup);
         let message = setup.failed(exit, reason);
-        words.iter().for_each(|word| assert!(message.contains(word), "{word:?} is not in: {message}"));
+        for word in words {
+            assert!(message.contains(word), "{word:?} is not in: {message}");
+        }
     };
     let half_life = |setup: &mut Setup| setup.config.weights.half_life_seconds = Some(DAY);
     let missing = ["spec.data.halfLife", "spec.data.columns.timestamp"];
