@@ -78,10 +78,10 @@ fn with_metadata(bytes: &[u8], metadata: &str) -> Vec<u8> {
 fn an_unknown_version_is_refused_by_name() {
     let model = Model::full();
     let (bytes, _) = model.write();
-    let newer = with_metadata(&bytes, r#"{"formatVersion": 4, "shards": []}"#);
+    let newer = with_metadata(&bytes, r#"{"formatVersion": 5, "shards": []}"#);
     let error = Snapshot::from_bytes(&newer).unwrap_err();
-    assert!(matches!(error, SnapshotError::UnknownVersion { found: 4 }), "{error}");
-    assert!(error.to_string().contains("version 4 is not known here"), "{error}");
+    assert!(matches!(error, SnapshotError::UnknownVersion { found: 5 }), "{error}");
+    assert!(error.to_string().contains("version 5 is not known here"), "{error}");
 }
 
 #[test]
@@ -107,6 +107,10 @@ fn metadata_that_does_not_fit_the_tensors_is_refused() {
         |metadata: &mut Metadata| metadata.cold_items = 1,
         |metadata: &mut Metadata| metadata.format_version = 3,
         |metadata: &mut Metadata| (metadata.format_version, metadata.cold_items) = (3, metadata.items + 1),
+        // Shares that the version does not have, and a mean that is none.
+        |metadata: &mut Metadata| metadata.mean_share = Some(0.5),
+        |metadata: &mut Metadata| metadata.format_version = 4,
+        |metadata: &mut Metadata| (metadata.format_version, metadata.mean_share) = (4, Some(0.0)),
     ] {
         let error = with(change).unwrap_err();
         assert!(matches!(error, SnapshotError::Corrupt { .. }), "{error}");
