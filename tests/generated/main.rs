@@ -21,7 +21,7 @@ use world::World;
 /// Transitions, when the environment does not say.
 const TRANSITIONS_DEFAULT: u64 = 140;
 /// Stories of old news, when the environment does not say.
-const OLD_NEWS_DEFAULT: u64 = 16;
+const OLD_NEWS_DEFAULT: u64 = 8;
 
 fn from_environment(name: &str, default: u64) -> Result<u64> {
     std::env::var(name).map_or(Ok(default), |text| text.parse().with_context(|| format!("{name}={text:?}: a number")))

@@ -201,11 +201,11 @@ fn whole(schema: &Value) -> (Vec<Value>, Vec<Value>) {
 
 fn real(schema: &Value) -> (Vec<Value>, Vec<Value>) {
     let bound = |name: &str| schema[name].as_f64().or_else(|| schema[name].as_str()?.parse().ok());
-    let (low, high) = (bound("minimum").unwrap_or(0.0), bound("maximum").unwrap_or(1.0));
-    (
-        vec![json!(low), json!(f64::midpoint(low, high)), json!(high)],
-        vec![json!(low - 0.5), json!(high + 0.5), json!("much")],
-    )
+    let (low, high) = (bound("minimum"), bound("maximum"));
+    let outside = low.map(|low| low - 0.5).into_iter().chain(high.map(|high| high + 0.5));
+    let bad = outside.map(|number| json!(number)).chain([json!("much")]);
+    let (low, high) = (low.unwrap_or(0.0), high.unwrap_or(1.0));
+    (vec![json!(low), json!(f64::midpoint(low, high)), json!(high)], bad.collect())
 }
 
 fn text(schema: &Value) -> (Vec<Value>, Vec<Value>) {
