@@ -43,8 +43,8 @@ def measure(ours: Ours, matrix: sp.csr_matrix, setting: str, factors: int, count
     figures = pairs.figures(both[1:])
     solver = ", ".join(str(value) if name == "algorithm" else f"{name} {value}" for name, value in settings.items())
     results.add({
-        "name": f"svd_time_f{factors}",
-        "setting": f"{setting}; residual {reached:.7g} after {sweeps} sweeps, peer {goal:.7g} by {solver}",
+        "name": "svd_time",
+        "setting": f"{setting}, {factors} factors; residual {reached:.7g} after {sweeps} sweeps, peer {goal:.7g} by {solver}",
         **figures,
         "peer_name": SKLEARN,
         "residual": {"ours": reached, "peer": goal},
