@@ -166,7 +166,7 @@ impl Yaml {
                 if name == CLAIM_TO_FILL_IN {
                     self.comment(
                         depth,
-                        "Too large for a ConfigMap. Fill in the claim of a volume that holds it and its path there, or write \
+                        "What is here is too large for a ConfigMap. Fill in the claim of a volume that holds it and its path there, or write \
                          url: s3://BUCKET/KEY (gs://, az://, https://) instead.",
                     );
                 }
