@@ -1,7 +1,7 @@
 //! Alternating least squares on implicit data: each half-sweep solves every row of one side, in the basis in which the fixed
 //! side's Gram matrix is diagonal.
 
-use std::{borrow::Cow, fmt, ops::ControlFlow};
+use std::{fmt, ops::ControlFlow};
 
 use ndarray::{Array1, Array2, ArrayView1, Axis, s};
 use rayon::prelude::*;
@@ -15,7 +15,6 @@ use crate::{
     model::Model,
     objective::regularization_term,
     params::{AlsSolver, ValidAlsParams, ValidParams},
-    popularity::popularity,
     random::normal,
     rotate::rotate,
     row_solver::{RowSolver, Scratch, SolveError},
@@ -141,15 +140,7 @@ fn fit(
         return Err(FitError::Empty);
     }
     let f = params.factors();
-    let mut degrees = None;
-    let interactions = if params.has_degrees() {
-        let (item_counts, _) = popularity(interactions);
-        let (shared, mean_share) = shared_weights(interactions, &item_counts, params);
-        degrees = Some((item_counts, mean_share));
-        Cow::Owned(shared)
-    } else {
-        Cow::Borrowed(interactions)
-    };
+    let (interactions, degrees) = shared_weights(interactions, params);
     let interactions = &*interactions;
     let by_item = interactions.transpose();
     let mut users = starting_factors(interactions.users(), f, seed, 1.0, padded(f));

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::{interactions::Interactions, params::ValidAlsParams};
+use crate::{interactions::Interactions, params::ValidAlsParams, popularity::popularity};
 
 /// Added to every degree, so that one entry of a rare item does not weigh as much as all of a popular one. ADR 14 has the figures.
 pub(crate) const DEGREE_SMOOTHING: f64 = 10.0;
@@ -16,12 +16,16 @@ pub struct Degrees<'a> {
     pub mean_share: Option<f64>,
 }
 
-/// The weights that implicit ALS fits: those given, each times its share over the mean of all shares, which comes along.
-pub(crate) fn shared_weights(
-    interactions: &Interactions,
-    item_counts: &[u32],
+/// The weights that implicit ALS fits: those given, or with a degree exponent each times its share over the mean of all shares. Then
+/// how many users chose each item and that mean come along, for [`Degrees`].
+pub(crate) fn shared_weights<'a>(
+    interactions: &'a Interactions,
     params: &ValidAlsParams,
-) -> (Interactions, f64) {
+) -> (Cow<'a, Interactions>, Option<(Vec<u32>, f64)>) {
+    if !params.has_degrees() {
+        return (Cow::Borrowed(interactions), None);
+    }
+    let (item_counts, _) = popularity(interactions);
     let of_items: Vec<f64> = item_counts.iter().map(|count| params.degree_share(*count)).collect();
     let of_users: Vec<f64> =
         (0..interactions.users()).map(|user| params.degree_share(likes(interactions.row(user).1))).collect();
@@ -37,7 +41,7 @@ pub(crate) fn shared_weights(
         let row = items.iter().zip(weights);
         values.extend(row.map(|(&item, &weight)| shared(weight, of_user * of_items[item as usize], mean_share)));
     }
-    (interactions.with_values(values), mean_share)
+    (Cow::Owned(interactions.with_values(values)), Some((item_counts, mean_share)))
 }
 
 /// The weights of a row that may be nobody's of the training data, as [`shared_weights`] has them; as they are without degrees. Items
@@ -55,7 +59,8 @@ pub(crate) fn shared_row<'a>(
     items.iter().zip(weights).map(|(&item, &weight)| shared(weight, share(item), mean_share)).collect()
 }
 
-fn likes(weights: &[f32]) -> u32 {
+/// How many likes a row has: its degree.
+pub(crate) fn likes(weights: &[f32]) -> u32 {
     u32::try_from(weights.iter().filter(|weight| **weight > 0.0).count()).unwrap_or(u32::MAX)
 }
 

@@ -1,7 +1,5 @@
 //! The objective's value, in f64; the formula stands on the crate's page.
 
-use std::borrow::Cow;
-
 use ndarray::ArrayView2;
 use rayon::prelude::*;
 
@@ -10,7 +8,6 @@ use crate::{
     gram::gram,
     interactions::{Evidence, Interactions},
     params::ValidAlsParams,
-    popularity::popularity,
 };
 
 /// Rows summed together; fixed, so that threads do not matter.
@@ -26,11 +23,7 @@ pub fn objective(
     item_factors: ArrayView2<'_, f32>,
     params: &ValidAlsParams,
 ) -> f64 {
-    let interactions = if params.has_degrees() {
-        Cow::Owned(shared_weights(interactions, &popularity(interactions).0, params).0)
-    } else {
-        Cow::Borrowed(interactions)
-    };
+    let (interactions, _) = shared_weights(interactions, params);
     let interactions = &*interactions;
     let observed = sum_rows(interactions.users(), |user| {
         let (items, values) = interactions.row(user);

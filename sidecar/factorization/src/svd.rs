@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use crate::{
     als::{FitError, Side, SweepReport, TASK_ROWS},
     biases::Biases,
+    degrees::likes,
     gram::gram,
     interactions::Interactions,
     model::{Model, RatingBiases},
@@ -83,8 +84,7 @@ fn normalized(interactions: &Interactions, item_counts: &[u32], params: &ValidSv
     let mut values = Vec::with_capacity(interactions.nnz());
     for user in 0..interactions.users() {
         let (items, weights) = interactions.row(user);
-        let liked = weights.iter().filter(|value| **value > 0.0).count();
-        let of_user = params.degree_power(u32::try_from(liked).unwrap_or(u32::MAX), -1.0);
+        let of_user = params.degree_power(likes(weights), -1.0);
         values.extend(items.iter().zip(weights).map(|(item, &value)| {
             #[expect(clippy::cast_possible_truncation, reason = "no greater than the weight")]
             {
