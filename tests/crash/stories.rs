@@ -37,6 +37,7 @@ impl Story {
         }
         apply(namespace, 3)?;
         namespace.wait_ready("movies").await?;
+        no_run_works(namespace).await?;
         if self == Self::Pin {
             apply(namespace, 4)?;
             wait::until("the second model serves", || {
@@ -46,6 +47,7 @@ impl Story {
             })
             .await?;
             namespace.wait_ready("movies").await?;
+            no_run_works(namespace).await?;
         }
         Ok(())
     }
@@ -96,6 +98,16 @@ impl Story {
         }
         Ok(())
     }
+}
+
+/// A model serves before the Job that made it says that it has ended, and an act before that would replace the Job.
+async fn no_run_works(namespace: &Namespace) -> Result<()> {
+    wait::until("the Jobs have ended", || {
+        let jobs = namespace.list("job", "recmesh.dev/recommender")?;
+        ensure!(jobs.iter().all(|job| job["status"]["succeeded"] == 1), "a Job works");
+        Ok(())
+    })
+    .await
 }
 
 fn status(namespace: &Namespace) -> Result<Value> {
