@@ -17,7 +17,8 @@ pub struct AlgorithmSpec {
     /// Truncated singular value decomposition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub svd: Option<Svd>,
-    /// Bayesian personalized ranking.
+    /// Bayesian personalized ranking: learns which of two items somebody would choose, by steps, on one thread; for data.signal: implicit
+    /// only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bpr: Option<Bpr>,
 }
@@ -143,19 +144,19 @@ pub struct Bpr {
     /// Numbers that describe a user or an item, 1 to 1024. Default: 64.
     #[schemars(range(min = 1, max = 1024))]
     pub factors: u32,
-    /// Passes over the interactions, 1 to 1000. Default: 50.
+    /// Passes over the interactions, 1 to 1000. Default: 100.
     #[schemars(range(min = 1, max = 1000))]
     pub iterations: u32,
-    /// Step length, above 0, at most 10. Default: 0.05.
+    /// How far a step goes, 0.000001 to 10. Default: 0.05.
     #[schemars(range(min = 0.000_001, max = 10.0))]
     pub learning_rate: f64,
-    /// How strongly factors are pulled to zero, 0 to 1000000. Default: 0.01.
+    /// How strongly factors are pulled to zero, 0 to 1000000; times learningRate at most 1. Default: 0.003.
     #[schemars(range(min = 0.0, max = 1_000_000.0))]
     pub regularization: f64,
 }
 
 impl Default for Bpr {
     fn default() -> Self {
-        Self { factors: 64, iterations: 50, learning_rate: 0.05, regularization: 0.01 }
+        Self { factors: 64, iterations: 100, learning_rate: 0.05, regularization: 0.003 }
     }
 }

@@ -4,15 +4,8 @@
 use crate::rules::Rule;
 
 /// The refusals.
-pub const NOT_YET: &[Rule] = &[
-    Rule {
-        at: &["spec.algorithm"],
-        rule: "!has(self.bpr)",
-        message: "algorithm.bpr comes with a later version; use als: {}",
-    },
-    Rule {
-        at: &["spec.serving.fallback"],
-        rule: "self.all(source, source == 'popular')",
-        message: "serving.fallback: others than popular come with a later version; use [popular]",
-    },
-];
+pub const NOT_YET: &[Rule] = &[Rule {
+    at: &["spec.serving.fallback"],
+    rule: "self.all(source, source == 'popular')",
+    message: "serving.fallback: others than popular come with a later version; use [popular]",
+}];

@@ -147,6 +147,18 @@ pub const RULES: &[Rule] = &[
                   one above 0, for example regularization: 0.003",
     },
     Rule {
+        at: &["spec.algorithm.bpr"],
+        rule: "self.learningRate * self.regularization <= 1.0",
+        message: "bpr: learningRate times regularization is above 1, so that a step would turn factors round: lower one of them, for \
+                  example regularization: 0.003",
+    },
+    Rule {
+        at: &["spec"],
+        rule: "self.data.signal == 'implicit' || !has(self.algorithm) || !has(self.algorithm.bpr)",
+        message: "algorithm.bpr goes with data.signal: implicit only, because it learns from what was chosen and what was not: use als: {} \
+                  or svd: {} for ratings",
+    },
+    Rule {
         at: &["spec"],
         rule: "self.data.signal == 'implicit' || !has(self.algorithm) || !has(self.algorithm.svd) || !has(self.algorithm.svd.degreeExponent) || \
                self.algorithm.svd.degreeExponent == 0.0",

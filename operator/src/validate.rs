@@ -10,8 +10,8 @@ use recommender_crds::{
     parse_seconds,
 };
 use sidecar_contract::{
-    Algorithm, AlsConfig, Column, Columns, Csv, EvaluationConfig, Items, Source, SplitKind, SvdConfig, TuningConfig,
-    WeightsConfig, parse_half_life, paths,
+    Algorithm, AlsConfig, BprConfig, Column, Columns, Csv, EvaluationConfig, Items, Source, SplitKind, SvdConfig,
+    TuningConfig, WeightsConfig, parse_half_life, paths,
 };
 
 use crate::names::{PROMOTE_ANNOTATION, RETRAIN_AT_ANNOTATION};
@@ -253,7 +253,14 @@ fn algorithm(
                 degree_exponent: svd.degree_exponent.unwrap_or(SvdConfig::default_degree_exponent(signal)),
             }));
         }
-        Some(ChosenAlgorithm::Bpr(_)) => problems.push("algorithm.bpr: comes with a later version; use als".to_owned()),
+        Some(ChosenAlgorithm::Bpr(bpr)) => {
+            return Some(Algorithm::Bpr(BprConfig {
+                factors: bpr.factors,
+                iterations: bpr.iterations,
+                learning_rate: bpr.learning_rate,
+                regularization: bpr.regularization,
+            }));
+        }
         None => problems.push("algorithm: expected exactly one of als, svd and bpr".to_owned()),
     }
     None

@@ -75,6 +75,8 @@ pub enum AlgorithmArg {
     Als,
     /// Truncated singular value decomposition.
     Svd,
+    /// Bayesian personalized ranking.
+    Bpr,
 }
 
 /// Rows and parameters.
@@ -121,7 +123,7 @@ pub struct DataArgs {
     /// Factors a row, 1 to 1024.
     #[arg(long, default_value_t = 64)]
     pub factors: u32,
-    /// Sweeps, 1 to 1000; without it 15, or 10 at most for svd.
+    /// Sweeps, 1 to 1000; without it 15, 100 for bpr, or 10 at most for svd.
     #[arg(long)]
     pub iterations: Option<u32>,
     /// How much less busy users and popular items count, 0 to 1, for implicit data; without it 0, and 0.5 for svd.
@@ -130,6 +132,9 @@ pub struct DataArgs {
     /// λ of the objective; without it 0.003, or 0.1 for explicit data.
     #[arg(long)]
     pub regularization: Option<f64>,
+    /// Of bpr: how far a step goes, 0.000001 to 10; without it 0.05.
+    #[arg(long)]
+    pub learning_rate: Option<f64>,
     /// ν of the objective.
     #[arg(long, default_value_t = 1.0)]
     pub regularization_exponent: f64,

@@ -7,7 +7,9 @@ pub mod suggest;
 pub mod train;
 pub mod tune;
 
-use sidecar_contract::{Algorithm, AlsConfig, Column, Items, Signal, SplitKind, SvdConfig, TrainingConfig, Weighting};
+use sidecar_contract::{
+    Algorithm, AlsConfig, BprConfig, Column, Items, Signal, SplitKind, SvdConfig, TrainingConfig, Weighting,
+};
 
 use crate::args::{AlgorithmArg, DataArgs, SignalArg, SplitArg, WeightingArg};
 
@@ -55,6 +57,15 @@ fn training_config(args: &DataArgs) -> TrainingConfig {
             iterations: args.iterations.unwrap_or(SvdConfig::default().iterations),
             degree_exponent: args.degree_exponent.unwrap_or(SvdConfig::default_degree_exponent(config.signal)),
         }),
+        AlgorithmArg::Bpr => {
+            let default = BprConfig::default();
+            Algorithm::Bpr(BprConfig {
+                factors,
+                iterations: args.iterations.unwrap_or(default.iterations),
+                learning_rate: args.learning_rate.unwrap_or(default.learning_rate),
+                regularization: args.regularization.unwrap_or(default.regularization),
+            })
+        }
     };
     config.evaluation.split = args.split.map(|split| match split {
         SplitArg::Time => SplitKind::Time,

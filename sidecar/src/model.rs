@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use factorization::{AlsParams, Degrees, ExplicitAlsParams, RatingScale, Scorer, SolveError, SvdParams, ValidParams};
+use factorization::{
+    AlsParams, BprParams, Degrees, ExplicitAlsParams, RatingScale, Scorer, SolveError, SvdParams, ValidParams,
+};
 use model_snapshot::{Snapshot, SnapshotError};
-use sidecar_contract::{Algorithm, Answers, Digest, LoadedModel, Signal, SvdConfig};
+use sidecar_contract::{Algorithm, Answers, BprConfig, Digest, LoadedModel, Signal, SvdConfig};
 use thiserror::Error;
 
 use crate::clock::unix_seconds;
@@ -15,8 +17,8 @@ pub enum ModelError {
     /// The file.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
-    /// An algorithm that this build does not answer with.
-    #[error("algorithm {0}: this build serves als and svd; use an image at least as new as the trainer's")]
+    /// An algorithm of another kind of data.
+    #[error("algorithm {0} does not answer from ratings: use an image at least as new as the trainer's")]
     Algorithm(&'static str),
     /// Parameters outside their bounds.
     #[error(transparent)]
@@ -73,7 +75,10 @@ impl ServingModel {
             (Algorithm::Svd(SvdConfig { factors, iterations, degree_exponent }), _) => ValidParams::Svd(
                 SvdParams { factors: *factors, iterations: *iterations, degree_exponent: *degree_exponent }.check()?,
             ),
-            (other @ Algorithm::Bpr(_), _) => return Err(ModelError::Algorithm(other.name())),
+            (&Algorithm::Bpr(BprConfig { factors, iterations, learning_rate, regularization }), Signal::Implicit) => {
+                ValidParams::Bpr(BprParams { factors, iterations, learning_rate, regularization }.check()?)
+            }
+            (other @ Algorithm::Bpr(_), Signal::Explicit) => return Err(ModelError::Algorithm(other.name())),
         };
         let snapshot = Arc::new(snapshot);
         let model = Self { digest, snapshot, answers: Answers::Full, params, loaded_at: unix_seconds() };

@@ -6,9 +6,6 @@ use serde_json::{Value, json};
 
 use crate::schema::{Leaf, fill, keep_one, merge, nest};
 
-/// What the schema has and this version refuses: all of its values are.
-const NOT_YET: &str = "algorithm.bpr.";
-
 /// What the schema does not say of a leaf. Values are JSON, separated by spaces; without good ones, those of the schema are.
 struct Hint {
     /// End of the path.
@@ -51,6 +48,7 @@ const HINTS: &[Hint] = &[
     hint("persistentVolumeClaim.path", "{}", r#""r.csv" "exports/2026/""#, r#""/r.csv" "../r.csv" "r.csv.zip""#, ""),
     hint("configMap.key", "{}", r#""r.csv" "items.jsonl.zst""#, r#""r csv" "r.zip""#, r#""..""#),
     hint("algorithm.als.sampling.samples", r#"{"data":{"signal":"explicit"}}"#, "", "", ""),
+    hint("algorithm.bpr.regularization", r#"{"bpr":{"learningRate":0.000001}}"#, "", "", ""),
     hint("data.eventWeights{}", r#"{"data":{"columns":{"event":"event"}}}"#, "1 -2.5 1e6", r#"0 2e6 "many""#, ""),
     hint("data.columns.event", r#"{"data":{"eventWeights":{"view":1}}}"#, "", "", ""),
     hint("data.halfLife", "{}", r#""30d" "1d12h""#, r#""90m" "0d" "d""#, ""),
@@ -155,9 +153,6 @@ pub fn values(leaf: &Leaf) -> Result<Values> {
         }
         bad.extend(list(hint.bad)?);
         odd = list(hint.odd)?;
-    }
-    if leaf.path.starts_with(NOT_YET) {
-        bad.append(&mut good);
     }
     ensure!(!bad.is_empty(), "{}: no value is known that is refused", leaf.path);
     Ok(Values { good, bad, odd })

@@ -57,7 +57,10 @@ fn what_slips_past_the_schema_is_named_with_what_to_write() {
     let cases = [
         ("{data: {source: {}}}", "data.source: expected exactly one of url, configMap and persistentVolumeClaim"),
         ("{data: {source: {url: 'ftp://x/y'}}}", "data.source.url: \"ftp://x/y\"; expected s3://bucket/key.csv or"),
-        ("{data: {source: {url: 's3://x/y.csv'}}, algorithm: {bpr: {}}}", "algorithm.bpr: comes with a later version"),
+        (
+            "{data: {source: {url: 's3://x/y.csv'}}, algorithm: {}}",
+            "algorithm: expected exactly one of als, svd and bpr",
+        ),
         ("{data: {source: {url: 's3://x/y.csv'}, csv: {delimiter: ab}}}", "data.csv.delimiter: \"ab\"; expected one"),
         (
             "{data: {source: {url: 's3://x/y.csv'}}, training: {deadline: soon}}",
@@ -73,6 +76,6 @@ fn what_slips_past_the_schema_is_named_with_what_to_write() {
         assert!(said.contains(part), "{spec}: {said:?} lacks {part:?}");
     }
     // All at once, not one after the other.
-    let said = problems("{data: {source: {}}, algorithm: {bpr: {}}}");
-    assert!(said.contains("data.source") && said.contains("algorithm.bpr"), "{said}");
+    let said = problems("{data: {source: {}}, algorithm: {}}");
+    assert!(said.contains("data.source") && said.contains("algorithm: expected"), "{said}");
 }

@@ -339,15 +339,15 @@ impl Default for SvdConfig {
     }
 }
 
-/// Parameters of BPR.
+/// Parameters of BPR; `factorization` says what they mean.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BprConfig {
     /// Factors a row.
     pub factors: u32,
-    /// Passes over the interactions.
+    /// Sweeps.
     pub iterations: u32,
-    /// Step length.
+    /// γ.
     pub learning_rate: f64,
     /// λ.
     pub regularization: f64,
@@ -355,7 +355,7 @@ pub struct BprConfig {
 
 impl Default for BprConfig {
     fn default() -> Self {
-        Self { factors: 64, iterations: 50, learning_rate: 0.05, regularization: 0.01 }
+        Self { factors: 64, iterations: 100, learning_rate: 0.05, regularization: 0.003 }
     }
 }
 

@@ -9,6 +9,8 @@
 //!    "samples": 50, "threads": 2, "seed": 1, "out": "directory"}                           → {"seconds": …, "objective": …, "mean": …}
 //!   {"op": "svd", "factors": 64, "iterations": 10, "degreeExponent": 0.5,
 //!    "threads": 2, "seed": 1, "out": "directory"}                           → {"seconds": …, "objective": …}
+//!   {"op": "bpr", "factors": 64, "iterations": 50, "learningRate": 0.05,
+//!    "regularization": 0.01, "threads": 2, "seed": 1, "out": "directory"}   → {"seconds": …, "objective": …}
 //! ```
 //! A file holds users, items and entries (three u64), then user (u32), item (u32) and confidence (f32) of all entries, one after
 //! the other, little-endian. ALS minimizes the objective of the package `implicit`: α₀ = 1, ν = 0, values are confidences; with
@@ -26,8 +28,8 @@ use std::{
 };
 
 use factorization::{
-    AlsParams, AlsSolver, Entry, ExplicitAlsParams, FitError, Interactions, Model, SvdParams, SweepReport,
-    ValueMeaning, fit_als, fit_explicit_als, fit_svd,
+    AlsParams, AlsSolver, BprParams, Entry, ExplicitAlsParams, FitError, Interactions, Model, SvdParams, SweepReport,
+    ValueMeaning, fit_als, fit_bpr, fit_explicit_als, fit_svd,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -69,6 +71,15 @@ enum Command {
         factors: u32,
         iterations: u32,
         degree_exponent: f64,
+        threads: usize,
+        seed: u64,
+        out: Option<PathBuf>,
+    },
+    Bpr {
+        factors: u32,
+        iterations: u32,
+        learning_rate: f64,
+        regularization: f64,
         threads: usize,
         seed: u64,
         out: Option<PathBuf>,
@@ -144,6 +155,11 @@ fn answer(command: Command, data: &mut Option<Interactions>) -> Result<Value, Bo
             let data = data.as_ref().ok_or("load a file first")?;
             let params = SvdParams { factors, iterations, degree_exponent }.check()?;
             timed(threads, out, |progress| fit_svd(data, false, &params, seed, progress))
+        }
+        Command::Bpr { factors, iterations, learning_rate, regularization, threads, seed, out } => {
+            let data = data.as_ref().ok_or("load a file first")?;
+            let params = BprParams { factors, iterations, learning_rate, regularization }.check()?;
+            timed(threads, out, |progress| fit_bpr(data, &params, seed, progress))
         }
     }
 }

@@ -77,6 +77,7 @@ impl Scorer<'_> {
                 solver.factor(items, values, &mut scratch)?;
                 (self.remainders(items, values), Inverse::Factor { matrix: &scratch.matrix, bias: true })
             }
+            FoldIn::Bpr(_) => return Ok(None),
             FoldIn::Svd(projection) => {
                 let evidence = match self.ratings {
                     None => projection.weights(items, values).into_iter().map(f64::from).collect(),

@@ -17,7 +17,7 @@ fn multiply_add(x: &[f32; LANES], y: &[f32; LANES], mut sums: [f32; LANES]) -> [
 
 /// ⟨x, y⟩ of two rows of one length.
 #[inline(always)]
-fn dot(x: &[f32], y: &[f32]) -> f32 {
+pub(crate) fn dot(x: &[f32], y: &[f32]) -> f32 {
     let mut sums = [0.0; LANES];
     let (x_blocks, x_rest) = x.as_chunks::<LANES>();
     let (y_blocks, y_rest) = y.as_chunks::<LANES>();

@@ -77,6 +77,15 @@
 //! diagonals D: how many likes they have, and 10 more. Factors stand for C again: DᵑU of users and DᵑVΣ of items. A user's own
 //! degree cancels: u = Σ⁻²(DᵑVΣ)ᵀ D⁻²ᵑ c, with D of items, so that folding in needs how many users chose each item.
 //!
+//! # Bayesian personalized ranking
+//!
+//! ```text
+//!   L = Σ_user Σ_like w  mean_other ( −ln σ(⟨u, v_like − v_other⟩) + λ/2 (‖u‖² + ‖v_like‖² + ‖v_other‖²) )
+//! ```
+//! over likes of weight w > 0 and all items that the user does not like; σ(x) = 1 / (1 + e⁻ˣ). A sweep takes as many steps as there are
+//! entries, each down the slope of one drawn term by the learning rate γ. Then the user factors are computed from their likes alone,
+//! with the items as they are, by steps of the same kind (`pair_solver`): a stored user row is what folding in gives, bit for bit.
+//!
 //! # Determinism
 //! Equal inputs and seed give equal bytes on any number of threads: rows are independent, sums over rows run over chunks
 //! of fixed length and are added in order, random numbers are a function of (seed, row, column). They are also equal with
@@ -84,7 +93,7 @@
 //!
 //! # Map
 //! [`interactions`] what was observed · [`weighting`] what it weighs · [`ratings`] their scale · [`params`] checked parameters · [`als`], [`explicit_als`],
-//! [`mod@svd`] the sweeps, [`start`] from an earlier model; inside, `gibbs`, `rating_draw` and `posterior` for samples · [`degrees`] what a weight counts · [`row_solver`], [`rating_solver`] one row, exactly; inside, `short_rows` where entries are few, and `descent` by steps, `projection` for SVD · [`scorer`] from a taste to items · [`explanation`] which of a history made a score · [`mod@gram`] what rows share · [`mod@objective`] its value for any factors · [`model`] the result · [`mod@top_k`] best
+//! [`mod@svd`], [`bpr`] the sweeps, [`start`] from an earlier model; inside, `gibbs`, `rating_draw` and `posterior` for samples · [`degrees`] what a weight counts · [`row_solver`], [`rating_solver`] one row, exactly; inside, `short_rows` where entries are few, and `descent` by steps, `projection` for SVD, `pair_solver` and `pairs` for BPR · [`scorer`] from a taste to items · [`explanation`] which of a history made a score · [`mod@gram`] what rows share · [`mod@objective`] its value for any factors · [`model`] the result · [`mod@top_k`] best
 //! items · [`mod@popularity`], [`biases`] the baselines · [`split`] what is kept for measuring · [`ranking`] recall@k and NDCG@k · [`attributes`] items that nobody has met ·
 //! [`bootstrap`] intervals · [`memory`] forecast · [`random`] numbers by counter. Inside: `tile` and `cholesky` (f64 register tiles), `spectrum` (eigenvectors) and `rotate`, `subspace` (singular values) and `blocks` (products of sparse matrices), `lanes` (f32 inner
 //! products), `simd` (the one door to wide instructions).
@@ -98,6 +107,7 @@ pub mod attributes;
 pub mod biases;
 mod blocks;
 pub mod bootstrap;
+pub mod bpr;
 mod cholesky;
 pub mod degrees;
 mod descent;
@@ -110,6 +120,8 @@ mod lanes;
 pub mod memory;
 pub mod model;
 pub mod objective;
+mod pair_solver;
+mod pairs;
 pub mod params;
 pub mod popularity;
 mod posterior;
@@ -137,6 +149,7 @@ pub use als::{FitError, Side, SweepReport, fit_als, fit_als_from};
 pub use attributes::AttributeMap;
 pub use biases::Biases;
 pub use bootstrap::{Lift, bootstrap_lift, bootstrap_reduction};
+pub use bpr::fit_bpr;
 pub use degrees::Degrees;
 pub use explanation::Explanation;
 pub use explicit_als::{fit_explicit_als, fit_explicit_als_from};
@@ -146,8 +159,8 @@ pub use memory::memory_forecast_bytes;
 pub use model::{Model, RatingBiases};
 pub use objective::objective;
 pub use params::{
-    AlsParams, AlsSolver, ExplicitAlsParams, ParamsError, SvdParams, ValidAlsParams, ValidExplicitAlsParams,
-    ValidParams, ValidSvdParams, ValueMeaning,
+    AlsParams, AlsSolver, BprParams, ExplicitAlsParams, ParamsError, SvdParams, ValidAlsParams, ValidBprParams,
+    ValidExplicitAlsParams, ValidParams, ValidSvdParams, ValueMeaning,
 };
 pub use popularity::popularity;
 pub use ranking::{RankingMetrics, UserScores, evaluate_ranking, gini, ndcg_at_k, recall_at_k, rmse};

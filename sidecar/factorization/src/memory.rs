@@ -24,7 +24,7 @@ pub fn memory_forecast_bytes(users: u64, items: u64, entries: u64, threads: u64,
         ValidParams::Als(_) => (padded(params.factors()) as u64, params.factors()),
         // As that, with a bias.
         ValidParams::ExplicitAls(_) => (padded(params.factors() + 1) as u64, params.factors() + 1),
-        ValidParams::Svd(_) => (f, params.factors()),
+        ValidParams::Svd(_) | ValidParams::Bpr(_) => (f, params.factors()),
     };
     let copy = if width > f { f } else { 0 };
     let factors = rows.saturating_mul(width + copy).saturating_mul(FACTOR_BYTES);
@@ -37,7 +37,7 @@ pub fn memory_forecast_bytes(users: u64, items: u64, entries: u64, threads: u64,
             let blocks = subspace::blocks_bytes(users, items, width);
             (blocks.max(factors.saturating_add(items.saturating_mul(width * FACTOR_BYTES))), width)
         }
-        ValidParams::Als(_) | ValidParams::ExplicitAls(_) => (factors, width),
+        ValidParams::Als(_) | ValidParams::ExplicitAls(_) | ValidParams::Bpr(_) => (factors, width),
     };
     let squares = (CHUNKS_MAX as u64 + SQUARES) * 8 * width * width;
     let more = match params {
@@ -47,6 +47,8 @@ pub fn memory_forecast_bytes(users: u64, items: u64, entries: u64, threads: u64,
         }
         // Sums over samples, and the mean and its turned copy, all of items in f64.
         ValidParams::ExplicitAls(params) if params.samples() > 0 => items.saturating_mul(4 * 8 * (f + 1)),
+        // Whose an entry is, and whose turn.
+        ValidParams::Bpr(_) => entries.saturating_mul(2 * 4),
         ValidParams::Als(_) | ValidParams::ExplicitAls(_) | ValidParams::Svd(_) => 0,
     };
     sparse.saturating_add(dense).saturating_add(more).saturating_add(scratch).saturating_add(squares)

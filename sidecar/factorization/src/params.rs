@@ -13,12 +13,14 @@
 //!
 //! Truncated SVD has factors, iterations (at most so many, 10 by default; it ends once a sweep adds no more than 1e-7 to what the factors explain) and η (0..=1, by default 0: weights as they are).
 //!
+//! Bayesian personalized ranking has factors, iterations (100 by default), γ (0.05; 1e-6..=10) and λ (0.003); γλ is at most 1.
+//!
 //! Explicit ALS has no α₀ but `samples` (0..=1000, by default 0: none); its λ is 0.1 by default and must be above 0. It is relative to the ratings' spread, so that it
 //! means the same for stars and for percent.
 
 use thiserror::Error;
 
-use crate::{degrees::DEGREE_SMOOTHING, interactions::Evidence, ratings::RatingScale};
+use crate::{degrees::DEGREE_SMOOTHING, interactions::Evidence, pairs::Pace, ratings::RatingScale};
 
 /// Bounds, which the resource's schema repeats.
 pub mod bounds {
@@ -36,6 +38,10 @@ pub mod bounds {
     pub const REGULARIZATION_EXPONENT_MAX: f64 = 2.0;
     /// Largest η.
     pub const DEGREE_EXPONENT_MAX: f64 = 1.0;
+    /// Least γ of BPR.
+    pub const LEARNING_RATE_MIN: f64 = 1e-6;
+    /// Largest γ of BPR.
+    pub const LEARNING_RATE_MAX: f64 = 10.0;
     /// Largest α₀.
     pub const UNOBSERVED_WEIGHT_MAX: f64 = 1e4;
 }
@@ -155,6 +161,25 @@ impl Default for SvdParams {
     }
 }
 
+/// Parameters of Bayesian personalized ranking as given.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BprParams {
+    /// Length of a row.
+    pub factors: u32,
+    /// Sweeps: each has as many steps as there are entries.
+    pub iterations: u32,
+    /// γ: length of a step.
+    pub learning_rate: f64,
+    /// λ.
+    pub regularization: f64,
+}
+
+impl Default for BprParams {
+    fn default() -> Self {
+        Self { factors: 64, iterations: 100, learning_rate: 0.05, regularization: 0.003 }
+    }
+}
+
 /// A parameter outside its range.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum ParamsError {
@@ -169,6 +194,14 @@ pub enum ParamsError {
         low: f64,
         /// Largest allowed.
         high: f64,
+    },
+    /// γλ > 1.
+    #[error(
+        "learningRate times regularization is {product}: expected at most 1, because a step would turn factors round; lower one of them"
+    )]
+    TurnsRound {
+        /// Of those given.
+        product: f64,
     },
     /// λ = 0 with ratings.
     #[error("regularization is 0: expected a number above 0 for explicit data, for example 0.1")]
@@ -246,6 +279,49 @@ impl SvdParams {
     }
 }
 
+impl BprParams {
+    /// Checks every bound.
+    ///
+    /// # Errors
+    /// The first parameter outside its range, or steps that turn factors round.
+    pub fn check(self) -> Result<ValidBprParams, ParamsError> {
+        check_ranges(&[
+            ("factors", f64::from(self.factors), 1.0, f64::from(bounds::FACTORS_MAX)),
+            ("iterations", f64::from(self.iterations), 1.0, f64::from(bounds::ITERATIONS_MAX)),
+            ("learningRate", self.learning_rate, bounds::LEARNING_RATE_MIN, bounds::LEARNING_RATE_MAX),
+            ("regularization", self.regularization, 0.0, bounds::REGULARIZATION_MAX),
+        ])?;
+        let product = self.learning_rate * self.regularization;
+        if product > 1.0 {
+            return Err(ParamsError::TurnsRound { product });
+        }
+        Ok(ValidBprParams(self))
+    }
+}
+
+/// Checked parameters of Bayesian personalized ranking.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ValidBprParams(BprParams);
+
+impl ValidBprParams {
+    /// Length of a row.
+    pub fn factors(&self) -> usize {
+        self.0.factors as usize
+    }
+
+    /// Sweeps.
+    pub fn iterations(&self) -> u32 {
+        self.0.iterations
+    }
+
+    /// γ and 1 − γλ.
+    pub(crate) fn pace(&self) -> Pace {
+        let BprParams { learning_rate, regularization, .. } = self.0;
+        #[expect(clippy::cast_possible_truncation, reason = "factors are stored in f32")]
+        Pace { rate: learning_rate as f32, keep: (1.0 - learning_rate * regularization) as f32 }
+    }
+}
+
 /// Checked parameters of truncated SVD.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ValidSvdParams(SvdParams);
@@ -317,6 +393,8 @@ pub enum ValidParams {
     ExplicitAls(ValidExplicitAlsParams),
     /// Truncated SVD, of weights or of ratings.
     Svd(ValidSvdParams),
+    /// Bayesian personalized ranking.
+    Bpr(ValidBprParams),
 }
 
 impl ValidParams {
@@ -326,6 +404,7 @@ impl ValidParams {
             Self::Als(params) => params.factors(),
             Self::ExplicitAls(params) => params.factors(),
             Self::Svd(params) => params.factors(),
+            Self::Bpr(params) => params.factors(),
         }
     }
 }

@@ -5,6 +5,7 @@ use ndarray::ArrayView2;
 use crate::{
     biases::solve_bias,
     degrees::{Degrees, shared_row},
+    pair_solver::PairSolver,
     params::ValidParams,
     projection::{Projection, remainder},
     rating_solver::RatingSolver,
@@ -44,6 +45,7 @@ pub(crate) enum FoldIn<'a> {
     Als(RowSolver<'a>, Option<Degrees<'a>>),
     ExplicitAls(RatingSolver<'a>),
     Svd(Projection<'a>),
+    Bpr(PairSolver<'a>),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -93,7 +95,10 @@ impl<'a> Scorer<'a> {
                 FoldIn::Svd(Projection::new(item_factors, gram, Some(degrees.item_counts), params)?)
             }
             (ValidParams::Svd(params), Some(_)) => FoldIn::Svd(Projection::new(item_factors, gram, None, params)?),
-            (ValidParams::Als(_), Some(_)) | (ValidParams::ExplicitAls(_), None) => return Err(SolveError::Kind),
+            (ValidParams::Bpr(params), None) => FoldIn::Bpr(PairSolver::new(item_factors, params)?),
+            (ValidParams::Als(_) | ValidParams::Bpr(_), Some(_)) | (ValidParams::ExplicitAls(_), None) => {
+                return Err(SolveError::Kind);
+            }
         };
         Ok(Self { user_factors, item_factors, fold_in, ratings })
     }
@@ -102,8 +107,10 @@ impl<'a> Scorer<'a> {
     /// stand in a history, and change no other user's taste.
     #[must_use]
     pub fn with_cold_items(mut self, items: usize) -> Self {
-        if let FoldIn::Als(solver, _) = &mut self.fold_in {
-            *solver = solver.without_last(items);
+        match &mut self.fold_in {
+            FoldIn::Als(solver, _) => *solver = solver.without_last(items),
+            FoldIn::Bpr(solver) => *solver = solver.without_last(items),
+            FoldIn::ExplicitAls(_) | FoldIn::Svd(_) => {}
         }
         self
     }
@@ -140,6 +147,12 @@ impl<'a> Scorer<'a> {
                 Ok(Taste { factors: row.factors, bias: row.bias })
             }
             FoldIn::Svd(projection) => self.project(projection, items, values),
+            FoldIn::Bpr(solver) => {
+                check_entries(items, values, solver.items())?;
+                let mut factors = vec![0.0; self.item_factors.ncols()];
+                solver.solve_into(items, values, &mut factors)?;
+                Ok(Taste { factors, bias: 0.0 })
+            }
         }
     }
 

@@ -299,6 +299,12 @@ fn named(parameters: &Algorithm) -> Vec<(&'static str, String)> {
             ("iterations", svd.iterations.to_string()),
             ("degreeExponent", svd.degree_exponent.to_string()),
         ],
-        Algorithm::Bpr(bpr) => vec![("algorithm", "bpr".to_owned()), ("settings", format!("{bpr:?}"))],
+        Algorithm::Bpr(bpr) => vec![
+            ("algorithm", "bpr".to_owned()),
+            ("factors", bpr.factors.to_string()),
+            ("iterations", bpr.iterations.to_string()),
+            ("learningRate", bpr.learning_rate.to_string()),
+            ("regularization", bpr.regularization.to_string()),
+        ],
     }
 }

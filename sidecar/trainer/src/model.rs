@@ -14,7 +14,7 @@ use std::{borrow::Cow, io::BufWriter, num::NonZeroUsize, ops::ControlFlow, path:
 
 use factorization::{
     Earlier, Entry, FitError, Interactions, Model, RatingScale, SweepReport, ValidParams, fit_als, fit_als_from,
-    fit_explicit_als, fit_explicit_als_from, fit_svd, popularity,
+    fit_bpr, fit_explicit_als, fit_explicit_als_from, fit_svd, popularity,
 };
 use model_snapshot::{Biases, Metadata, ModelParts, Scale, Seen, Snapshot, StringTable};
 use sidecar_contract::{Algorithm, Metrics, RunOutcome, Signal, TrainingConfig, Trial};
@@ -252,6 +252,7 @@ fn fit(
         (ValidParams::ExplicitAls(params), Some(earlier)) => {
             fit_explicit_als_from(interactions, params, seed, earlier, &mut after_sweep)
         }
+        (ValidParams::Bpr(params), _) => fit_bpr(interactions, params, seed, &mut after_sweep),
         (ValidParams::Svd(params), _) => {
             fit_svd(interactions, signal == Signal::Explicit, params, seed, &mut after_sweep)
         }

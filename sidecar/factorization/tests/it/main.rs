@@ -5,10 +5,12 @@
 
 mod als;
 mod attributes;
+mod bpr;
 mod data;
 mod errors;
 mod explanation;
 mod explicit_als;
+mod held_out_users;
 mod python;
 mod ranking;
 mod start;

@@ -2,7 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use factorization::{Biases, ExplicitAlsParams, Interactions, Model, SvdParams, fit_als, fit_explicit_als, fit_svd};
+use factorization::{
+    Biases, BprParams, ExplicitAlsParams, Interactions, Model, SvdParams, fit_als, fit_bpr, fit_explicit_als, fit_svd,
+};
 
 use crate::data::{interactions, params, ratings};
 
@@ -36,6 +38,8 @@ fn they_are_what_folding_in_gives_and_others_stay() {
     check(&stars, |data| fit_explicit_als(data, &explicit, 1, &mut { go }).unwrap());
     let svd = SvdParams { factors: 4, degree_exponent: 0.5, ..SvdParams::default() }.check().unwrap();
     check(&weights, |data| fit_svd(data, false, &svd, 1, &mut { go }).unwrap());
+    let bpr = BprParams { factors: 4, iterations: 5, ..BprParams::default() }.check().unwrap();
+    check(&weights, |data| fit_bpr(data, &bpr, 1, &mut { go }).unwrap());
 }
 
 #[test]

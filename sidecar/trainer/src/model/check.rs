@@ -1,7 +1,9 @@
 //! What of a config can be refused before anything is read.
 
-use factorization::{AlsParams, ExplicitAlsParams, ParamsError, SvdParams, ValidParams};
-use sidecar_contract::{Algorithm, AlsConfig, EvaluationConfig, Signal, SvdConfig, TrainingConfig, WeightsConfig};
+use factorization::{AlsParams, BprParams, ExplicitAlsParams, ParamsError, SvdParams, ValidParams};
+use sidecar_contract::{
+    Algorithm, AlsConfig, BprConfig, EvaluationConfig, Signal, SvdConfig, TrainingConfig, WeightsConfig,
+};
 
 use crate::failure::{FailureReason, Stop};
 
@@ -61,7 +63,7 @@ pub(crate) fn check(config: &TrainingConfig) -> Result<ValidParams, Stop> {
             ));
         }
         Algorithm::Als(als) => check_als(als, config.signal),
-        Algorithm::Svd(_) if config.tuning.is_some() => {
+        Algorithm::Svd(_) | Algorithm::Bpr(_) if config.tuning.is_some() => {
             return invalid(
                 "spec.training.tuning searches parameters of als: remove it, or set spec.algorithm.als".to_owned(),
             );
@@ -70,9 +72,15 @@ pub(crate) fn check(config: &TrainingConfig) -> Result<ValidParams, Stop> {
             let given = SvdParams { factors: *factors, iterations: *iterations, degree_exponent: *degree_exponent };
             given.check().map(ValidParams::Svd)
         }
-        Algorithm::Bpr(_) => {
-            let message = "spec.algorithm.bpr is not supported in this version: set spec.algorithm.als".to_owned();
-            return Err(Stop::failed(FailureReason::NotSupported, message));
+        Algorithm::Bpr(_) if config.signal == Signal::Explicit => {
+            return invalid(
+                "spec.algorithm.bpr goes with spec.data.signal: implicit only, because it learns from what was chosen and what was not: \
+                 set spec.algorithm.als or svd for ratings"
+                    .to_owned(),
+            );
+        }
+        &Algorithm::Bpr(BprConfig { factors, iterations, learning_rate, regularization }) => {
+            BprParams { factors, iterations, learning_rate, regularization }.check().map(ValidParams::Bpr)
         }
     };
     params.or_else(|error| invalid(format!("spec.algorithm.{}.{error}", config.algorithm.name())))

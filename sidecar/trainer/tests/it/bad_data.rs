@@ -160,13 +160,36 @@ fn a_decomposition_takes_no_tuning_and_no_degrees_of_ratings() {
 }
 
 #[test]
+fn pairs_take_no_tuning_no_ratings_and_no_steps_that_turn_round() {
+    let refused = |change: fn(&mut Setup, &mut BprConfig), parts: &[&str]| {
+        let mut setup = Setup::new("ratings.csv", csv(&grouped_visits()));
+        let mut bpr = BprConfig::default();
+        change(&mut setup, &mut bpr);
+        setup.config.algorithm = Algorithm::Bpr(bpr);
+        check_message(&setup.failed(ExitCode::Usage, "ConfigInvalid"), parts);
+    };
+    refused(
+        |setup, _| setup.config.tuning = Some(TuningConfig { trials: 4, budget_seconds: 60 }),
+        &["spec.training.tuning", "spec.algorithm.als"],
+    );
+    refused(
+        |setup, _| setup.config.signal = Signal::Explicit,
+        &["spec.algorithm.bpr", "spec.data.signal: implicit", "als or svd"],
+    );
+    refused(
+        |_, bpr| *bpr = BprConfig { learning_rate: 2.0, regularization: 0.75, ..*bpr },
+        &["spec.algorithm.bpr.learningRate times regularization is 1.5", "at most 1"],
+    );
+    refused(|_, bpr| bpr.learning_rate = f64::NAN, &["spec.algorithm.bpr.learningRate is NaN"]);
+}
+
+#[test]
 fn what_this_version_does_not_do_says_so() {
     let not_supported = |change: fn(&mut Setup)| {
         let mut setup = Setup::new("ratings.csv", csv(&grouped_visits()));
         change(&mut setup);
         check_message(&setup.failed(ExitCode::Usage, "NotSupported"), &["spec."]);
     };
-    not_supported(|setup| setup.config.algorithm = Algorithm::Bpr(BprConfig::default()));
     not_supported(|setup| setup.config.source.url = "ftp://host/ratings.csv".to_owned());
 }
 
