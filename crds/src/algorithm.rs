@@ -79,6 +79,10 @@ pub struct Als {
     /// weight stays what it was. Good lists often come from 0.5; training.tuning tries it. Default: 0.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub degree_exponent: f64,
+    /// How much of what degreeExponent takes off popular items have back in lists, 0 (nothing) to 1; goes with degreeExponent above 0.
+    /// With 500 factors and more good lists often come from 0.5; training.tuning tries it. Default: 0.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub degree_return: f64,
     /// Draws samples from where the passes end, and serves their mean: better predicted ratings, in more time; for data.signal:
     /// explicit only. regularizationExponent: 0.5 goes well with it. Absent: what the passes end at is served. Example: {}.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -94,6 +98,7 @@ impl Default for Als {
             regularization_exponent: 1.0,
             unobserved_weight: 0.1,
             degree_exponent: 0.0,
+            degree_return: 0.0,
             sampling: None,
         }
     }

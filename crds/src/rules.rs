@@ -147,6 +147,12 @@ pub const RULES: &[Rule] = &[
                   one above 0, for example regularization: 0.003",
     },
     Rule {
+        at: &["spec.algorithm.als"],
+        rule: "self.degreeReturn == 0.0 || self.degreeExponent > 0.0",
+        message: "als: degreeReturn goes with degreeExponent above 0, because it gives back what that takes off: set degreeExponent, for \
+                  example 0.5, or remove it",
+    },
+    Rule {
         at: &["spec.algorithm.bpr"],
         rule: "self.learningRate * self.regularization <= 1.0",
         message: "bpr: learningRate times regularization is above 1, so that a step would turn factors round: lower one of them, for \

@@ -129,6 +129,9 @@ pub struct ModelParameters {
     /// How much less what busy users and popular items do counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub degree_exponent: Option<f64>,
+    /// How much of it popular items have back in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub degree_return: Option<f64>,
     /// Step length.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub learning_rate: Option<f64>,

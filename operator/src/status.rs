@@ -250,6 +250,7 @@ fn parameters_of(algorithm: &Algorithm) -> ModelParameters {
             regularization_exponent: Some(als.regularization_exponent),
             unobserved_weight: Some(als.unobserved_weight),
             degree_exponent: Some(als.degree_exponent),
+            degree_return: Some(als.degree_return).filter(|share| *share > 0.0),
             samples: Some(als.samples).filter(|samples| *samples > 0),
             ..ModelParameters::default()
         },

@@ -243,6 +243,7 @@ fn algorithm(
                 regularization_exponent: als.regularization_exponent,
                 unobserved_weight: als.unobserved_weight,
                 degree_exponent: als.degree_exponent,
+                degree_return: als.degree_return,
                 samples: als.sampling.map_or(0, |sampling| sampling.samples),
             }));
         }

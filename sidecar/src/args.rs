@@ -129,6 +129,9 @@ pub struct DataArgs {
     /// How much less busy users and popular items count, 0 to 1, for implicit data; without it 0, and 0.5 for svd.
     #[arg(long)]
     pub degree_exponent: Option<f64>,
+    /// Of als: how much of what --degree-exponent takes off popular items have back in lists, 0 to 1.
+    #[arg(long, default_value_t = 0.0)]
+    pub degree_return: f64,
     /// λ of the objective; without it 0.003, or 0.1 for explicit data.
     #[arg(long)]
     pub regularization: Option<f64>,

@@ -50,6 +50,7 @@ fn training_config(args: &DataArgs) -> TrainingConfig {
             regularization_exponent: args.regularization_exponent,
             unobserved_weight: args.unobserved_weight,
             degree_exponent: args.degree_exponent.unwrap_or_default(),
+            degree_return: args.degree_return,
             samples: args.samples,
         }),
         AlgorithmArg::Svd => Algorithm::Svd(SvdConfig {

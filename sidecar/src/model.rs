@@ -57,6 +57,7 @@ impl ServingModel {
                     regularization_exponent: als.regularization_exponent,
                     unobserved_weight: als.unobserved_weight,
                     degree_exponent: als.degree_exponent,
+                    degree_return: als.degree_return,
                     ..AlsParams::default()
                 }
                 .check()?,

@@ -278,6 +278,9 @@ pub struct AlsConfig {
     /// η; 0 for explicit data. Left out when it is 0, as models of before it was there have it.
     #[serde(skip_serializing_if = "is_default")]
     pub degree_exponent: f64,
+    /// ρ; 0, which is left out, where η is.
+    #[serde(skip_serializing_if = "is_default")]
+    pub degree_return: f64,
     /// Samples whose mean is served, for explicit data; 0, which is left out, for none.
     #[serde(skip_serializing_if = "is_default")]
     pub samples: u32,
@@ -306,6 +309,7 @@ impl Default for AlsConfig {
             regularization_exponent: 1.0,
             unobserved_weight: 0.1,
             degree_exponent: 0.0,
+            degree_return: 0.0,
             samples: 0,
         }
     }

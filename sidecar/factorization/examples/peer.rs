@@ -14,7 +14,7 @@
 //! ```
 //! A file holds users, items and entries (three u64), then user (u32), item (u32) and confidence (f32) of all entries, one after
 //! the other, little-endian. ALS minimizes the objective of the package `implicit`: α₀ = 1, ν = 0, values are confidences; with
-//! `"unobservedWeight"`, `"regularizationExponent"` and `"degreeExponent"` it is ours, and values are weights. `out` may name a directory for
+//! `"unobservedWeight"`, `"regularizationExponent"`, `"degreeExponent"` and `"degreeReturn"` it is ours, and values are weights. `out` may name a directory for
 //! `users.f32` and `items.f32`, row by row. To explicit ALS values are ratings; it writes `user_biases.f32` and `item_biases.f32`
 //! too. The seconds are the fit's alone.
 
@@ -53,6 +53,8 @@ enum Command {
         regularization_exponent: f64,
         #[serde(default)]
         degree_exponent: f64,
+        #[serde(default)]
+        degree_return: f64,
         out: Option<PathBuf>,
     },
     ExplicitAls {
@@ -116,6 +118,7 @@ fn answer(command: Command, data: &mut Option<Interactions>) -> Result<Value, Bo
             unobserved_weight,
             regularization_exponent,
             degree_exponent,
+            degree_return,
             out,
         } => {
             let data = data.as_ref().ok_or("load a file first")?;
@@ -127,6 +130,7 @@ fn answer(command: Command, data: &mut Option<Interactions>) -> Result<Value, Bo
                 regularization_exponent,
                 unobserved_weight: unobserved_weight.unwrap_or(1.0),
                 degree_exponent,
+                degree_return,
                 values: unobserved_weight.map_or(ValueMeaning::Confidence, |_| ValueMeaning::Weight),
                 solver,
             }

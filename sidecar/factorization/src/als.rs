@@ -3,12 +3,12 @@
 
 use std::{fmt, ops::ControlFlow};
 
-use ndarray::{Array1, Array2, ArrayView1, Axis, s};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
 use rayon::prelude::*;
 use thiserror::Error;
 
 use crate::{
-    degrees::shared_weights,
+    degrees::{give_back, shared_weights, taken_out},
     descent::{Buffers, Descent, Weights, padded},
     gram::gram_of_padded,
     interactions::Interactions,
@@ -150,7 +150,14 @@ fn fit(
         earlier.put_users(&mut users);
         // Steps go from where a row stood, so items start there, too.
         earlier.put_items(&mut items);
+        if let Some((counts, _)) = &degrees {
+            let fitted = taken_out(items.slice(s![.., ..f]), 0..items.nrows(), counts, params);
+            for (mut row, fitted) in items.rows_mut().into_iter().zip(fitted.chunks_exact(f)) {
+                row.slice_mut(s![..f]).assign(&ArrayView1::from(fitted));
+            }
+        }
     }
+    let mut served = None;
     let mut item_gram = Array2::zeros((f, f));
     let sweeps = params.iterations();
     for sweep in 1..=sweeps {
@@ -159,6 +166,14 @@ fn fit(
         half_sweep(&by_item, (&users, &user_basis), &mut items, params, params.solver()).map_err(failed(Side::Item))?;
         let item_basis = turn(&mut items, &mut users, f).ok_or(FitError::Basis { side: Side::Item, sweep })?;
         let solver = if sweep < sweeps { params.solver() } else { AlsSolver::Cholesky };
+        if sweep == sweeps
+            && params.has_return()
+            && let Some((counts, _)) = &degrees
+        {
+            let given = give_back(&mut items, counts, params);
+            check_finite(Side::Item, given.view(), sweep)?;
+            served = Some(given);
+        }
         let row_terms =
             half_sweep(interactions, (&items, &item_basis), &mut users, params, solver).map_err(failed(Side::User))?;
         item_gram = Array2::from_diag(&Array1::from(item_basis));
@@ -170,13 +185,19 @@ fn fit(
     let (item_counts, mean_share) = degrees.unzip();
     Ok(Model {
         user_factors: without_padding(users, f),
-        item_factors: without_padding(items, f),
+        item_factors: served.unwrap_or_else(|| without_padding(items, f)),
         gram: item_gram,
         item_counts: item_counts.unwrap_or_default(),
         mean_share,
         ratings: None,
         params: ValidParams::Als(*params),
     })
+}
+
+/// Refuses rows that do not fit f32.
+pub(crate) fn check_finite(side: Side, rows: ArrayView2<'_, f32>, sweep: u32) -> Result<(), FitError> {
+    let row = rows.rows().into_iter().position(|row| row.iter().any(|factor| !factor.is_finite()));
+    row.map_or(Ok(()), |row| Err(FitError::Row { side, row, sweep, source: SolveError::NotFinite }))
 }
 
 /// Random rows, their lengths in this unit, each padded with zeros to `width`.

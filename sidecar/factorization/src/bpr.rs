@@ -4,10 +4,8 @@
 
 use std::ops::ControlFlow;
 
-use ndarray::ArrayView2;
-
 use crate::{
-    als::{FitError, Side, SweepReport, solve_rows, starting_factors},
+    als::{FitError, Side, SweepReport, check_finite, solve_rows, starting_factors},
     gram::gram,
     interactions::Interactions,
     model::Model,
@@ -15,7 +13,6 @@ use crate::{
     pairs::{Pace, other_item, step_all, turns},
     params::{ValidBprParams, ValidParams},
     random::word,
-    row_solver::SolveError,
     simd::{self, Kernel},
 };
 
@@ -79,11 +76,6 @@ pub fn fit_bpr(
         ratings: None,
         params: ValidParams::Bpr(*params),
     })
-}
-
-fn check_finite(side: Side, rows: ArrayView2<'_, f32>, sweep: u32) -> Result<(), FitError> {
-    let row = rows.rows().into_iter().position(|row| row.iter().any(|factor| !factor.is_finite()));
-    row.map_or(Ok(()), |row| Err(FitError::Row { side, row, sweep, source: SolveError::NotFinite }))
 }
 
 struct Sweep<'a> {

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use ndarray::{Array2, ArrayView2, s};
+
 use crate::{interactions::Interactions, params::ValidAlsParams, popularity::popularity};
 
 /// Added to every degree, so that one entry of a rare item does not weigh as much as all of a popular one. ADR 14 has the figures.
@@ -57,6 +59,34 @@ pub(crate) fn shared_row<'a>(
     let of_user = params.degree_share(likes(weights));
     let share = |item: u32| of_user * params.degree_share(item_counts[item as usize]);
     items.iter().zip(weights).map(|(&item, &weight)| shared(weight, share(item), mean_share)).collect()
+}
+
+/// The items as they are served (items × factors): each with a part of what its popularity took off its weights given back. Leaves in
+/// `items`, which may be padded, what [`taken_out`] makes of them again.
+pub(crate) fn give_back(items: &mut Array2<f32>, item_counts: &[u32], params: &ValidAlsParams) -> Array2<f32> {
+    let mut served = items.slice(s![.., ..params.factors()]).to_owned();
+    for ((mut served, mut fitted), count) in served.rows_mut().into_iter().zip(items.rows_mut()).zip(item_counts) {
+        let taken = params.degree_taken(*count);
+        for (served, fitted) in served.iter_mut().zip(fitted.iter_mut()) {
+            *served /= taken;
+            *fitted = *served * taken;
+        }
+    }
+    served
+}
+
+/// Rows of served items, one after the other, as they were fitted; `rows` says which.
+pub(crate) fn taken_out(
+    served: ArrayView2<'_, f32>,
+    rows: impl Iterator<Item = usize>,
+    item_counts: &[u32],
+    params: &ValidAlsParams,
+) -> Vec<f32> {
+    let row = |item: usize| {
+        let taken = params.degree_taken(item_counts[item]);
+        served.row(item).into_iter().map(move |factor| factor * taken)
+    };
+    rows.flat_map(row).collect()
 }
 
 /// How many likes a row has: its degree.

@@ -15,7 +15,6 @@
 use crate::{
     biases::BIAS_SHRINKAGE,
     cholesky,
-    degrees::shared_row,
     rating_solver::RatingSolver,
     row_solver::{Scratch, SolveError, check_entries},
     scorer::{FoldIn, Ratings, Scorer},
@@ -67,9 +66,20 @@ impl Scorer<'_> {
         let (evidence, inverse): (Vec<f64>, _) = match &self.fold_in {
             FoldIn::Als(solver, degrees) => {
                 scratch = Scratch::new(factors);
-                let weights = shared_row(items, values, *degrees, solver.params);
-                solver.factor(items, &weights, &mut scratch)?;
-                let evidence = weights.iter().map(|value| solver.params.evidence(*value).b).collect();
+                let evidence = match degrees {
+                    None => {
+                        solver.factor(items, values, &mut scratch)?;
+                        values.iter().map(|value| solver.params.evidence(*value).b).collect()
+                    }
+                    Some(degrees) => {
+                        let history = self.fitted_history(items, values, *degrees, solver.params);
+                        solver.of_rows(&history.rows).factor(&history.places, &history.weights, &mut scratch)?;
+                        // Products are those of served items.
+                        let taken = |item: &u32| solver.params.degree_taken(degrees.item_counts[*item as usize]);
+                        let evidence = history.weights.iter().map(|value| solver.params.evidence(*value).b);
+                        evidence.zip(items).map(|(b, item)| b * f64::from(taken(item))).collect()
+                    }
+                };
                 (evidence, Inverse::Factor { matrix: &scratch.matrix, bias: false })
             }
             FoldIn::ExplicitAls(solver) => {

@@ -22,7 +22,8 @@
 //!
 //! With a degree exponent η a weight is multiplied by its share (1 + d/10)^−η (1 + e/10)^−η over the mean share of all entries, d and
 //! e being how many likes its user and its item have: what busy users do, and who chooses what all choose, says less. `n` stays a
-//! number of entries. A user who is folded in has the likes of the history that comes.
+//! number of entries. A user who is folded in has the likes of the history that comes. With a degree return ρ
+//! popularity counts again in lists: items are served as v (1 + e/10)^ηρ, and wherever v stands above that is taken out.
 //!
 //! Constant terms are left out, so L may be negative. With one side fixed, each row of the other minimizes a quadratic;
 //! [`RowSolver`] solves its normal equations exactly:

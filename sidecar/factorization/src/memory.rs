@@ -41,9 +41,10 @@ pub fn memory_forecast_bytes(users: u64, items: u64, entries: u64, threads: u64,
     };
     let squares = (CHUNKS_MAX as u64 + SQUARES) * 8 * width * width;
     let more = match params {
-        // Weights times their shares.
+        // Weights times their shares, and items as they are served beside those that were fitted.
         ValidParams::Als(params) if params.has_degrees() => {
-            entries.saturating_mul(ENTRY_BYTES).saturating_add(rows.saturating_mul(8))
+            let served = if copy > 0 || !params.has_return() { 0 } else { items.saturating_mul(f * FACTOR_BYTES) };
+            entries.saturating_mul(ENTRY_BYTES).saturating_add(rows.saturating_mul(8)).saturating_add(served)
         }
         // Sums over samples, and the mean and its turned copy, all of items in f64.
         ValidParams::ExplicitAls(params) if params.samples() > 0 => items.saturating_mul(4 * 8 * (f + 1)),

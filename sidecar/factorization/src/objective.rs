@@ -4,7 +4,7 @@ use ndarray::ArrayView2;
 use rayon::prelude::*;
 
 use crate::{
-    degrees::shared_weights,
+    degrees::{shared_weights, taken_out},
     gram::gram,
     interactions::{Evidence, Interactions},
     params::ValidAlsParams,
@@ -23,8 +23,11 @@ pub fn objective(
     item_factors: ArrayView2<'_, f32>,
     params: &ValidAlsParams,
 ) -> f64 {
-    let (interactions, _) = shared_weights(interactions, params);
+    let (interactions, degrees) = shared_weights(interactions, params);
     let interactions = &*interactions;
+    let fitted = degrees.map(|(counts, _)| taken_out(item_factors, 0..item_factors.nrows(), &counts, params));
+    let fitted = fitted.as_ref().and_then(|rows| ArrayView2::from_shape(item_factors.dim(), rows).ok());
+    let item_factors = fitted.unwrap_or(item_factors);
     let observed = sum_rows(interactions.users(), |user| {
         let (items, values) = interactions.row(user);
         let u = user_factors.row(user);

@@ -8,6 +8,7 @@
 //! | `regularization_exponent` | 1 | 0..=2 | ν |
 //! | `unobserved_weight` | 0.1 | 0..=1e4 | α₀ |
 //! | `degree_exponent` | 0 | 0..=1 | η |
+//! | `degree_return` | 0 | 0..=1 | ρ; 0 without η |
 //!
 //! The defaults are Rendle et al.'s for MovieLens-20M. λ and α₀ may not both be 0: a row without entries would be free.
 //!
@@ -42,6 +43,8 @@ pub mod bounds {
     pub const LEARNING_RATE_MIN: f64 = 1e-6;
     /// Largest γ of BPR.
     pub const LEARNING_RATE_MAX: f64 = 10.0;
+    /// Largest ρ.
+    pub const DEGREE_RETURN_MAX: f64 = 1.0;
     /// Largest α₀.
     pub const UNOBSERVED_WEIGHT_MAX: f64 = 1e4;
 }
@@ -93,6 +96,8 @@ pub struct AlsParams {
     pub unobserved_weight: f64,
     /// η: how much less busy users and popular items count. 0 with confidences.
     pub degree_exponent: f64,
+    /// ρ: how much of it popular items have back in lists. 0 where η is.
+    pub degree_return: f64,
     /// Weights or confidences.
     pub values: ValueMeaning,
     /// How rows are solved.
@@ -108,6 +113,7 @@ impl Default for AlsParams {
             regularization_exponent: 1.0,
             unobserved_weight: 0.1,
             degree_exponent: 0.0,
+            degree_return: 0.0,
             values: ValueMeaning::Weight,
             solver: AlsSolver::ConjugateGradient { steps: 2 },
         }
@@ -236,6 +242,8 @@ impl AlsParams {
             ("degreeExponent", self.degree_exponent, 0.0, degree_exponent_max),
         ])?;
         self.solver.check()?;
+        let return_max = if self.degree_exponent > 0.0 { bounds::DEGREE_RETURN_MAX } else { 0.0 };
+        check_ranges(&[("degreeReturn", self.degree_return, 0.0, return_max)])?;
         if self.regularization <= 0.0 && self.unobserved_weight <= 0.0 {
             return Err(ParamsError::Undetermined);
         }
@@ -433,6 +441,19 @@ impl ValidAlsParams {
     /// (1 + d/10)^−η: what is left of a weight beside a row or column with so many likes.
     pub(crate) fn degree_share(&self, likes: u32) -> f64 {
         libm::pow(1.0 + f64::from(likes) / DEGREE_SMOOTHING, -self.0.degree_exponent)
+    }
+
+    /// Whether items are served with something of their popularity given back.
+    pub(crate) fn has_return(&self) -> bool {
+        self.has_degrees() && self.0.degree_return > 0.0
+    }
+
+    /// (1 + d/10)^−ηρ: what a served item's factors are multiplied by to be those that were fitted.
+    pub(crate) fn degree_taken(&self, likes: u32) -> f32 {
+        let exponent = -self.0.degree_exponent * self.0.degree_return;
+        #[expect(clippy::cast_possible_truncation, reason = "factors are stored in f32; from 1e-9 to 1")]
+        let taken = libm::pow(1.0 + f64::from(likes) / DEGREE_SMOOTHING, exponent) as f32;
+        taken
     }
 
     /// How rows are solved while training.

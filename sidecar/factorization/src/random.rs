@@ -46,7 +46,7 @@ pub(crate) fn gamma(seed: u64, stream: u64, counter: u64, shape: f64) -> f64 {
 }
 
 /// Uniform in 0..bound (bias below 2⁻³² for every bound that fits u32).
-pub(crate) fn below(word: u64, bound: usize) -> usize {
+pub fn below(word: u64, bound: usize) -> usize {
     usize::try_from((u128::from(word) * bound as u128) >> 64).unwrap_or(0)
 }
 

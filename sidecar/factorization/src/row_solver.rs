@@ -171,6 +171,12 @@ impl<'a> RowSolver<'a> {
         Self { cells: self.rows.saturating_sub(rows), ..self }
     }
 
+    /// The same on other rows of the fixed side, one after the other: some of them, as they were when the Gram matrix was made.
+    pub(crate) fn of_rows<'b>(&'b self, fixed: &'b [f32]) -> RowSolver<'b> {
+        let stride = self.params.factors();
+        RowSolver { fixed, stride, rows: fixed.len() / stride, ..*self }
+    }
+
     /// A row of the fixed side.
     #[inline(always)]
     pub(crate) fn fixed_row(&self, index: u32) -> &'a [f32] {

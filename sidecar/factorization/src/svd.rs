@@ -8,11 +8,11 @@
 
 use std::ops::ControlFlow;
 
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, Axis};
 use rayon::prelude::*;
 
 use crate::{
-    als::{FitError, Side, SweepReport, TASK_ROWS},
+    als::{FitError, Side, SweepReport, TASK_ROWS, check_finite},
     biases::Biases,
     degrees::likes,
     gram::gram,
@@ -59,11 +59,7 @@ pub fn fit_svd(
             row.mapv_inplace(|factor| (f64::from(factor) * params.degree_power(*count, 1.0)) as f32);
         }
     }
-    let not_finite = |side: Side, rows: ArrayView2<'_, f32>| {
-        let row = rows.rows().into_iter().position(|row| row.iter().any(|x| !x.is_finite()));
-        row.map_or(Ok(()), |row| Err(FitError::Row { side, row, sweep, source: SolveError::NotFinite }))
-    };
-    not_finite(Side::Item, item_factors.view())?;
+    check_finite(Side::Item, item_factors.view(), sweep)?;
     let counts = averages.is_none().then_some(item_counts.as_slice());
     let user_factors = project(interactions, &matrix, (&item_factors, &gram), counts, params)
         .map_err(|(row, source)| FitError::Row { side: Side::User, row, sweep, source })?;

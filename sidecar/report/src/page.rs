@@ -226,17 +226,18 @@ fn tuning(body: &mut String, trials: &[Trial]) {
     );
     let dots: Vec<Dot> = trials.iter().filter_map(dot).collect();
     body.push_str(&plot::dots("metric by regularization of each set", "regularization", &dots));
-    body.push_str("<div class=\"scroll\"><table><tr><th class=\"n\">Sweeps</th><th class=\"n\">Metric</th><th class=\"n\">regularization</th><th class=\"n\">unobservedWeight</th><th class=\"n\">degreeExponent</th><th class=\"n\">iterations</th></tr>");
+    body.push_str("<div class=\"scroll\"><table><tr><th class=\"n\">Sweeps</th><th class=\"n\">Metric</th><th class=\"n\">regularization</th><th class=\"n\">unobservedWeight</th><th class=\"n\">degreeExponent</th><th class=\"n\">degreeReturn</th><th class=\"n\">iterations</th></tr>");
     for trial in trials {
         let Algorithm::Als(als) = &trial.parameters else { continue };
         let _ = write!(
             body,
-            "<tr><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
+            "<tr><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
             trial.sweeps,
             trial.value_text(),
             als.regularization,
             als.unobserved_weight,
             als.degree_exponent,
+            als.degree_return,
             als.iterations
         );
     }
@@ -290,6 +291,7 @@ fn named(parameters: &Algorithm) -> Vec<(&'static str, String)> {
                 ("unobservedWeight", als.unobserved_weight.to_string()),
                 ("degreeExponent", als.degree_exponent.to_string()),
             ];
+            named.extend((als.degree_return > 0.0).then(|| ("degreeReturn", als.degree_return.to_string())));
             named.extend((als.samples > 0).then(|| ("samples", als.samples.to_string())));
             named
         }

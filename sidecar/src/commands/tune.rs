@@ -35,18 +35,18 @@ pub async fn run(args: TuneArgs) -> ExitCode {
 
 fn table(trials: &[Trial], given: &Algorithm, metric: &str) -> String {
     let mut lines = format!(
-        "{:>6}  {metric:>9}  {:>14}  {:>16}  {:>14}  {:>10}\n",
-        "SWEEPS", "REGULARIZATION", "UNOBSERVEDWEIGHT", "DEGREEEXPONENT", "ITERATIONS"
+        "{:>6}  {metric:>9}  {:>14}  {:>16}  {:>14}  {:>12}  {:>10}\n",
+        "SWEEPS", "REGULARIZATION", "UNOBSERVEDWEIGHT", "DEGREEEXPONENT", "DEGREERETURN", "ITERATIONS"
     );
     for trial in trials {
         let Algorithm::Als(als) = &trial.parameters else { continue };
-        let AlsConfig { regularization, unobserved_weight, degree_exponent, iterations, .. } = als;
+        let AlsConfig { regularization, unobserved_weight, degree_exponent, degree_return, iterations, .. } = als;
         let (sweeps, value) = (trial.sweeps, trial.value_text());
         let is_given = matches!(given, Algorithm::Als(given) if AlsConfig { iterations: given.iterations, ..als.clone() } == *given);
         let note = if is_given { "  given" } else { "" };
         let _ = writeln!(
             lines,
-            "{sweeps:>6}  {value:>9}  {regularization:>14}  {unobserved_weight:>16}  {degree_exponent:>14}  {iterations:>10}{note}"
+            "{sweeps:>6}  {value:>9}  {regularization:>14}  {unobserved_weight:>16}  {degree_exponent:>14}  {degree_return:>12}  {iterations:>10}{note}"
         );
     }
     lines
@@ -67,8 +67,8 @@ fn resource(tuned: &Tuned, signal: Signal) -> String {
     if signal == Signal::Implicit {
         let _ = writeln!(
             text,
-            "      unobservedWeight: {}\n      degreeExponent: {}",
-            als.unobserved_weight, als.degree_exponent
+            "      unobservedWeight: {}\n      degreeExponent: {}\n      degreeReturn: {}",
+            als.unobserved_weight, als.degree_exponent, als.degree_return
         );
     }
     if als.samples > 0 {

@@ -34,11 +34,11 @@ def fit_als(ours: Ours, options: argparse.Namespace) -> str:
     ours.als(
         options.factors, int(found["iterations"]), found["regularization"], 2,
         unobservedWeight=found["unobservedWeight"], regularizationExponent=found["regularizationExponent"],
-        degreeExponent=found["degreeExponent"],
+        degreeExponent=found["degreeExponent"], degreeReturn=found["degreeReturn"],
     )  # fmt: skip
     return (
         f"ALS, {options.factors} factors; {options.trials} trials: regularization {found['regularization']:g}, "
-        f"unobservedWeight {found['unobservedWeight']:g}, degreeExponent {found['degreeExponent']:g}, "
+        f"unobservedWeight {found['unobservedWeight']:g}, degreeExponent {found['degreeExponent']:g}, degreeReturn {found['degreeReturn']:g}, "
         f"{found['iterations']:g} iterations"
     )
 

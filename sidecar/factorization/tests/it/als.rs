@@ -96,7 +96,7 @@ fn degrees_make_shares_of_weights() {
     }
     entries[7].value = 0.0;
     let data = Interactions::from_entries(50, 30, entries.clone()).unwrap();
-    let p = AlsParams { degree_exponent: 0.6, ..params() };
+    let p = AlsParams { degree_exponent: 0.6, degree_return: 0.25, ..params() };
     let (model, _) = fit(&data, p);
     // The same by hand around a fit of weights as they are.
     let likes = |same: &dyn Fn(&Entry) -> bool| {
@@ -114,20 +114,31 @@ fn degrees_make_shares_of_weights() {
     let by_hand = Interactions::from_entries(50, 30, by_hand.collect()).unwrap();
     let (plain, _) = fit(&by_hand, params());
     let scores = |model: &Model| model.user_factors.dot(&model.item_factors.t());
-    assert!((scores(&model) - scores(&plain)).iter().all(|x| x.abs() < 1e-5));
-    let value =
-        |data, p: AlsParams| objective(data, model.user_factors.view(), model.item_factors.view(), &p.check().unwrap());
-    let (ours, expected) = (value(&data, p), value(&by_hand, params()));
+    // A quarter of what popularity took off is given back.
+    let mut expected = scores(&plain);
+    for (item, mut of_item) in (0..30).zip(expected.columns_mut()) {
+        #[expect(clippy::cast_possible_truncation, reason = "any number will do")]
+        let taken = likes(&|other| other.item == item).powf(0.25) as f32;
+        of_item.mapv_inplace(|score| score / taken);
+    }
+    assert!((scores(&model) - expected).iter().all(|x| x.abs() < 1e-5));
+    let value = |data, model: &Model, p: AlsParams| {
+        objective(data, model.user_factors.view(), model.item_factors.view(), &p.check().unwrap())
+    };
+    let (ours, expected) = (value(&data, &model, p), value(&by_hand, &plain, params()));
     assert!((ours - expected).abs() <= 1e-6 * expected.abs(), "{ours} {expected}");
     // Confidences say what every cell weighs already.
     let refused = AlsParams { values: ValueMeaning::Confidence, ..p }.check().unwrap_err().to_string();
     assert!(refused.contains("degreeExponent is 0.6"), "{refused}");
+    // What was not taken off cannot be given back.
+    let refused = AlsParams { degree_exponent: 0.0, ..p }.check().unwrap_err().to_string();
+    assert!(refused.contains("degreeReturn is 0.25"), "{refused}");
 }
 
 #[test]
 fn folding_in_a_known_user_gives_the_stored_row_bit_for_bit() {
-    for degree_exponent in [0.0, 0.5] {
-        fold_in_known_users(AlsParams { degree_exponent, ..params() });
+    for (degree_exponent, degree_return) in [(0.0, 0.0), (0.5, 0.0), (0.5, 0.7)] {
+        fold_in_known_users(AlsParams { degree_exponent, degree_return, ..params() });
     }
 }
 

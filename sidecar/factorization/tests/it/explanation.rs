@@ -3,17 +3,19 @@
 use std::ops::ControlFlow;
 
 use factorization::{
-    Interactions, Model, SvdParams, Taste, biases::BIAS_SHRINKAGE, fit_als, fit_explicit_als, fit_svd,
+    AlsParams, Interactions, Model, SvdParams, Taste, biases::BIAS_SHRINKAGE, fit_als, fit_explicit_als, fit_svd,
 };
 use ndarray::Array2;
 use proptest::prelude::*;
 
 use crate::data::{explicit_params, gauss_jordan, interactions, params, ratings};
 
-fn models() -> [(&'static str, Interactions, Model); 5] {
+fn models() -> [(&'static str, Interactions, Model); 6] {
     let (weights, stars) = (interactions(60, 40, 700, 5), ratings(60, 40, 700, 5));
     let quiet = &mut |_: &factorization::SweepReport| ControlFlow::Continue(());
     let als = fit_als(&weights, &params().check().unwrap(), 1, quiet).unwrap();
+    let shares = AlsParams { degree_exponent: 0.6, degree_return: 0.5, ..params() }.check().unwrap();
+    let shares = fit_als(&weights, &shares, 1, quiet).unwrap();
     let explicit = fit_explicit_als(&stars, &explicit_params().check().unwrap(), 1, quiet).unwrap();
     let mut svd = |data: &Interactions, explicit, degree_exponent| {
         let params = SvdParams { factors: 7, iterations: 20, degree_exponent }.check().unwrap();
@@ -24,8 +26,9 @@ fn models() -> [(&'static str, Interactions, Model); 5] {
         ("als", weights.clone(), als),
         ("explicit als", stars.clone(), explicit),
         ("svd", weights.clone(), plain),
-        ("svd with degrees", weights, degrees),
+        ("svd with degrees", weights.clone(), degrees),
         ("explicit svd", stars, rated),
+        ("als with degrees", weights, shares),
     ]
 }
 
@@ -117,7 +120,7 @@ fn each_part_is_that_of_dense_algebra() {
 /// SVD with all else by hand: without an entry's evidence (a rating equal to what averages say of it) its part is gone.
 #[test]
 fn a_part_of_svd_is_what_its_evidence_moves() {
-    for (name, _, model) in models().into_iter().skip(2) {
+    for (name, _, model) in models().into_iter().skip(2).take(3) {
         let scorer = model.scorer().unwrap();
         let (items, values) = (vec![2_u32, 9, 17, 30], vec![3.0_f32, 1.5, 4.0, 2.0]);
         let explained = scorer.explain(&items, &values, &[5]).unwrap().unwrap().remove(0);
@@ -154,7 +157,7 @@ proptest! {
         history in prop::collection::vec((0..40_u32, -2.0..5.0_f32), 0..50),
         targets in prop::collection::vec(0..40_u32, 1..5),
     ) {
-        static MODELS: std::sync::LazyLock<[(&'static str, Interactions, Model); 5]> = std::sync::LazyLock::new(models);
+        static MODELS: std::sync::LazyLock<[(&'static str, Interactions, Model); 6]> = std::sync::LazyLock::new(models);
         for (name, _, model) in &*MODELS {
             let scorer = model.scorer().unwrap();
             let (items, values) = scorer.merge(&history);

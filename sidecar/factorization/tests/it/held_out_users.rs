@@ -83,8 +83,8 @@ fn go(_: &factorization::SweepReport) -> ControlFlow<()> {
 
 #[test]
 fn implicit_als() {
-    for degree_exponent in [0.0, 0.5] {
-        let params = AlsParams { factors: 8, degree_exponent, ..AlsParams::default() }.check().unwrap();
+    for (degree_exponent, degree_return) in [(0.0, 0.0), (0.5, 0.0), (0.5, 0.5)] {
+        let params = AlsParams { factors: 8, degree_exponent, degree_return, ..AlsParams::default() }.check().unwrap();
         check("ALS", false, |data| fit_als(data, &params, 1, &mut go).unwrap());
     }
 }

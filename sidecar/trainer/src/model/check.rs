@@ -124,6 +124,7 @@ fn check_als(config: &AlsConfig, signal: Signal) -> Result<ValidParams, ParamsEr
         regularization_exponent,
         unobserved_weight,
         degree_exponent,
+        degree_return,
         samples,
     } = config;
     match signal {
@@ -134,11 +135,16 @@ fn check_als(config: &AlsConfig, signal: Signal) -> Result<ValidParams, ParamsEr
             regularization_exponent,
             unobserved_weight,
             degree_exponent,
+            degree_return,
             ..AlsParams::default()
         }
         .check()
         .map(ValidParams::Als),
         // What was not observed says nothing of ratings: there is no unobserved weight.
+        Signal::Explicit if degree_return != 0.0 => {
+            // There is no degree exponent with ratings.
+            Err(ParamsError::OutOfRange { name: "degreeReturn", given: degree_return, low: 0.0, high: 0.0 })
+        }
         Signal::Explicit => ExplicitAlsParams {
             factors,
             iterations,

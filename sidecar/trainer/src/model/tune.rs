@@ -2,7 +2,7 @@
 //! "Non-stochastic best arm identification and hyperparameter optimization", AISTATS), on a split of the training part. What
 //! the run is measured on in the end plays no part in it.
 //!
-//! Searched is what nobody can guess: λ, for implicit data α₀ and η, and whether fewer sweeps than asked for are better, as they often are
+//! Searched is what nobody can guess: λ, for implicit data α₀, η and ρ, and whether fewer sweeps than asked for are better, as they often are
 //! for lists. Factors are the user's, who pays for them.
 //! λ itself means little without the length of the rows: drawn is what an average user's row is pulled with, λ (n + α₀N)^ν.
 
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use factorization::{
     Interactions,
-    random::{uniform, word},
+    random::{below, uniform, word},
 };
 use sidecar_contract::{Algorithm, AlsConfig, Signal, TrainingConfig, Trial};
 
@@ -35,8 +35,8 @@ const ROUNDS: [u32; 3] = [4, 2, 1];
 const STRENGTH: (f64, f64) = (0.05, 20.0);
 /// Where α₀ is searched.
 const UNOBSERVED_WEIGHT: (f64, f64) = (0.001, 1.0);
-/// What is tried of η.
-const DEGREE_EXPONENTS: [f64; 2] = [0.0, 0.5];
+/// What is tried of η and ρ.
+const DEGREES: [(f64, f64); 3] = [(0.0, 0.0), (0.5, 0.0), (0.5, 0.5)];
 /// Where λ is searched for ratings, with ν = 1.
 const RATINGS_REGULARIZATION: (f64, f64) = (0.01, 0.5);
 
@@ -159,9 +159,9 @@ fn draw(given: &AlsConfig, Shape { mean, items, signal }: Shape, seed: u64, tria
             let unobserved_weight = rounded(between(UNOBSERVED_WEIGHT, 0));
             let evidence = mean + unobserved_weight * items;
             let regularization = rounded(between(STRENGTH, 1) / evidence.powf(exponent));
-            let [plain, shared] = DEGREE_EXPONENTS;
-            let degree_exponent = if uniform(word(seed, trial, 2)) < 0.5 { plain } else { shared };
-            AlsConfig { regularization, unobserved_weight, degree_exponent, ..given.clone() }
+            let (degree_exponent, degree_return) =
+                DEGREES.get(below(word(seed, trial, 2), DEGREES.len())).copied().unwrap_or_default();
+            AlsConfig { regularization, unobserved_weight, degree_exponent, degree_return, ..given.clone() }
         }
         Signal::Explicit => {
             let regularization = rounded(between(RATINGS_REGULARIZATION, 1) * mean.powf(1.0 - exponent));
@@ -231,7 +231,7 @@ mod tests {
             let strength = als.regularization * (24.0 + als.unobserved_weight * 40_981.0);
             assert!((0.0495..=20.2).contains(&strength), "{als:?}");
             assert!((0.000_995..=1.005).contains(&als.unobserved_weight), "{als:?}");
-            assert!(DEGREE_EXPONENTS.contains(&als.degree_exponent), "{als:?}");
+            assert!(DEGREES.contains(&(als.degree_exponent, als.degree_return)), "{als:?}");
             assert_eq!((als.factors, als.iterations), (64, 15));
         }
         for drawn in draws(&given(), shape(Signal::Explicit), 200, 1) {
