@@ -1,4 +1,4 @@
-"""results/core.json, and the table that comes from it."""
+"""results/core.json, and the table and the plot that come from it."""
 
 import json
 import os
@@ -6,7 +6,10 @@ import platform
 from datetime import date
 from pathlib import Path
 
+from plot import quality_by_seconds
+
 DIRECTORY = Path(__file__).resolve().parent.parent / "results"
+PLOT = "time_to_ndcg.svg"
 
 
 def machine() -> str:
@@ -37,22 +40,48 @@ def read() -> list[dict]:
 
 
 def write(entries: list[dict]) -> None:
-    """Writes both files."""
+    """Writes all files."""
     file = DIRECTORY / "core.json"
     entries.sort(key=lambda e: (e["name"], e["setting"]))
     DIRECTORY.mkdir(exist_ok=True)
     file.write_text(json.dumps(entries, indent=1, ensure_ascii=False) + "\n")
     (DIRECTORY / "core.md").write_text(table(entries))
+    if plotted := with_curves(entries):
+        (DIRECTORY / PLOT).write_text(plot(plotted))
+
+
+def with_curves(entries: list[dict]) -> dict | None:
+    """The newest entry that has curves."""
+    return max((e for e in entries if "curves" in e), key=lambda e: e["date"], default=None)
+
+
+def plot(entry: dict) -> str:
+    """NDCG by seconds of ours and of the peer."""
+    curves = entry["curves"]
+    setting, *_ = entry["setting"].split(";")
+    return quality_by_seconds(
+        "Quality of lists by the time of a fit",
+        f"{setting}; numbers at points are sweeps",
+        "NDCG@20 on a tenth of train",
+        curves["sweeps"],
+        {"ours": curves["ours"], entry["peer_name"]: curves["peer"]},
+    )
 
 
 def table(entries: list[dict]) -> str:
     """Markdown."""
+    plotted = with_curves(entries)
     lines = [
         "# The factorization beside other packages",
         "",
         "Made by the commands that it names, from `core.json`. A ratio is ours to the peer's, pair by pair in turns: its median,",
         "and least to greatest. Of times, below 1 is less; of others the setting says what is compared.",
         "",
+        *(
+            [f"![NDCG@20 by the seconds of a fit, of ours and of {plotted['peer_name']}]({PLOT})", ""]
+            if plotted
+            else []
+        ),
         "| what | setting | ours | peer | ratio | pairs | machine, date | command |",
         "|---|---|---|---|---|---|---|---|",
     ]

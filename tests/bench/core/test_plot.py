@@ -1,0 +1,33 @@
+"""The plot beside places worked out by hand."""
+
+import unittest
+from xml.etree import ElementTree
+
+from plot import BOTTOM, LEFT, RIGHT, TOP, linear_ticks, quality_by_seconds, seconds_ticks
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+class Plot(unittest.TestCase):
+    def test_ticks_enclose_values(self):
+        self.assertEqual(seconds_ticks([0.13, 3.1]), [0.1, 0.2, 0.5, 1, 2, 5])
+        self.assertEqual(seconds_ticks([0.2, 0.2]), [0.2, 0.5])
+        for values, expected in [
+            ([0.061, 0.094], [0.06, 0.07, 0.08, 0.09, 0.1]),
+            ([0.3, 1.9], [0, 0.5, 1, 1.5, 2]),
+            ([1, 1], [1, 1.1]),
+        ]:
+            self.assertEqual([round(tick, 9) for tick in linear_ticks(values)], expected)
+
+    def test_points_stand_where_the_axes_say(self):
+        # A decade wide; the second point is half of it to the right, and halfway up.
+        lines = {"a <b>": [[0.1, 0.0], [10**-0.5, 0.5]], "c": [[1.0, 1.0]]}
+        root = ElementTree.fromstring(quality_by_seconds("t & u", "n", "q", [1, 2], lines))
+        circles = [(float(c.get("cx")), float(c.get("cy"))) for c in root.iter(f"{SVG}circle")]
+        self.assertEqual(circles, [(LEFT, BOTTOM), ((LEFT + RIGHT) / 2, (TOP + BOTTOM) / 2), (RIGHT, TOP)])
+        words = [text.text for text in root.iter(f"{SVG}text")]
+        self.assertTrue({"t & u", "a <b>", "c", "0.1", "0.2", "0.5", "1", "0.0", "1.0"} <= set(words), words)
+
+
+if __name__ == "__main__":
+    unittest.main()
