@@ -60,8 +60,10 @@ impl Metadata {
     /// Whether the numbers can be those of one file.
     pub(crate) fn is_consistent(&self) -> bool {
         let version = Self::version(self.ratings.is_some(), self.cold_items, self.mean_share.is_some());
+        let has_shares = matches!(&self.algorithm, Algorithm::Als(als) if als.degree_exponent > 0.0);
         self.format_version == version
             && self.cold_items <= self.items
+            && self.mean_share.is_some() == has_shares
             && self.mean_share.is_none_or(|share| share > 0.0 && share.is_finite())
     }
 }

@@ -1,13 +1,15 @@
-"""The memory that `recmesh-sidecar` forecasts for a file, beside what it then takes.
+"""The memory that `recmesh-sidecar` forecasts for each kind of fit, beside what it then takes.
 
 Taken is the greatest anonymous memory, looked at every few milliseconds: pages of mapped files can be had back at any time, and
-kill nobody. `train` measures, refits and writes; `evaluate` only measures.
+kill nobody. `train` measures, refits and writes; `evaluate` only measures. Ratings are `stars.stars()`. Sweeps and samples are few: more of
+them take time, not memory.
 """
 
 import argparse
 import json
 import os
 import re
+import statistics
 import subprocess
 import tempfile
 import threading
@@ -16,8 +18,17 @@ from pathlib import Path
 
 import results
 from data import as_csv
+from stars import stars
 
 MEBIBYTE = 1 << 20
+# Kinds of fit by name: the data, and what makes the kind.
+KINDS = {
+    "ALS": ("gowalla", []),
+    "ALS with degreeExponent 0.5": ("gowalla", ["--degree-exponent", "0.5"]),
+    "SVD": ("gowalla", ["--algorithm", "svd"]),
+    "explicit ALS": ("generated stars", ["--signal", "explicit"]),
+    "explicit ALS with samples": ("generated stars", ["--signal", "explicit", "--samples", "3"]),
+}
 
 
 def anonymous(process: int) -> int:
@@ -48,30 +59,49 @@ def forecast_and_peak(arguments: list[str]) -> tuple[int, int]:
     return next(line["bytes"] for line in said if line["message"] == "memory forecast"), peak
 
 
+def measure(kind: str, command: str, rows: Path, factors: list[int]) -> None:
+    """One entry of the results, with a pair for each number of factors."""
+    data, settings = KINDS[kind]
+    both = []
+    for count in factors:
+        arguments = [command, str(rows), "--factors", str(count), "--iterations", "2", *settings]
+        arguments += ["--output", str(rows.with_name("model"))] if command == "train" else []
+        forecast, peak = forecast_and_peak(arguments)
+        both.append((forecast, peak))
+        print(f"{kind}, {command}, {count} factors: forecast {forecast / peak:.2f} of the peak", flush=True)
+    say = lambda bytes_each: ", ".join(f"{b / MEBIBYTE:.0f}" for b in bytes_each) + " MiB"
+    ratios = [forecast / peak for forecast, peak in both]
+    results.add({
+        "name": "memory_forecast",
+        "setting": f"{data}, {kind}, {command}; {', '.join(map(str, factors))} factors; ours is the forecast",
+        "ours": say(forecast for forecast, _ in both),
+        "peer": say(peak for _, peak in both),
+        "peer_name": "measured peaks",
+        "ratio": {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)},
+        "pairs": len(both),
+        "command": "tests/bench/core/run memory train.txt",
+    })  # fmt: skip
+
+
+def stars_as_csv(out: Path) -> None:
+    with out.open("w") as file:
+        file.write("user_id,item_id,rating\n")
+        file.writelines(f"{user},{item},{rating:g}\n" for user, item, rating in zip(*stars()))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("train", type=Path, help="train.txt of the Gowalla split; see `run`")
     parser.add_argument("--factors", type=int, nargs="+", default=[16, 64, 256])
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
-        rows = Path(directory) / "train.csv"
-        as_csv(options.train, rows)
-        for factors in options.factors:
+        files = {data: Path(directory) / f"{data}.csv" for data in ("gowalla", "generated stars")}
+        as_csv(options.train, files["gowalla"])
+        stars_as_csv(files["generated stars"])
+        for kind in options.kinds:
             for command in ("train", "evaluate"):
-                arguments = [command, str(rows), "--factors", str(factors), "--iterations", "2"]
-                arguments += ["--output", str(Path(directory) / "model")] if command == "train" else []
-                forecast, peak = forecast_and_peak(arguments)
-                results.add({
-                    "name": "memory_forecast",
-                    "setting": f"gowalla, {command}, {factors} factors; ours is the forecast",
-                    "ours": f"{forecast / MEBIBYTE:.0f} MiB",
-                    "peer": f"{peak / MEBIBYTE:.0f} MiB",
-                    "peer_name": "measured peak",
-                    "ratio": {name: forecast / peak for name in ("median", "min", "max")},
-                    "pairs": 1,
-                    "command": "tests/bench/core/run memory train.txt",
-                })  # fmt: skip
-                print(f"{command}, {factors} factors: forecast {forecast / peak:.2f} of the peak", flush=True)
+                measure(kind, command, files[KINDS[kind][0]], options.factors)
 
 
 if __name__ == "__main__":

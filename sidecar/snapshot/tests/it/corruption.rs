@@ -1,7 +1,7 @@
 //! Bytes that are not what was written: refused by the digest, and harmless without it.
 
 use model_snapshot::{Metadata, Scale, Snapshot, SnapshotError};
-use sidecar_contract::Digest;
+use sidecar_contract::{Algorithm, AlsConfig, Digest};
 
 use crate::model::Model;
 
@@ -84,6 +84,10 @@ fn an_unknown_version_is_refused_by_name() {
     assert!(error.to_string().contains("version 5 is not known here"), "{error}");
 }
 
+fn shares() -> Algorithm {
+    Algorithm::Als(AlsConfig { degree_exponent: 0.5, ..AlsConfig::default() })
+}
+
 #[test]
 fn metadata_that_does_not_fit_the_tensors_is_refused() {
     let model = Model::full();
@@ -111,6 +115,9 @@ fn metadata_that_does_not_fit_the_tensors_is_refused() {
         |metadata: &mut Metadata| metadata.mean_share = Some(0.5),
         |metadata: &mut Metadata| metadata.format_version = 4,
         |metadata: &mut Metadata| (metadata.format_version, metadata.mean_share) = (4, Some(0.0)),
+        // Weights that have shares, and no mean of them; and the other way round.
+        |metadata: &mut Metadata| metadata.algorithm = shares(),
+        |metadata: &mut Metadata| (metadata.format_version, metadata.mean_share) = (4, Some(0.5)),
     ] {
         let error = with(change).unwrap_err();
         assert!(matches!(error, SnapshotError::Corrupt { .. }), "{error}");
