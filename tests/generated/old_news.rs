@@ -186,6 +186,16 @@ impl Side {
         let trains = now.data["spec"]["suspend"] != true;
         settled(world, self.who(), asked.as_deref().filter(|_| trains)).await
     }
+
+    /// Waits until the operator says when it looks at the data again: the run's result may be there before its Job has ended.
+    async fn at_rest(&self, world: &World) -> Result<()> {
+        let began = Instant::now();
+        while world.get(self.who()).await?["status"]["nextRunTime"].is_null() {
+            ensure!(began.elapsed() < PATIENCE, "no next run is planned");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
 }
 
 /// Tells so many stories.
@@ -264,6 +274,7 @@ async fn tell(world: &World, calm: &Side, storm: &Side, told: &Story) -> Result<
     }
     calm.settle(world, last).await?;
     calm.settled(world).await?;
+    calm.at_rest(world).await?;
     let should = side_end(world, calm).await?;
 
     let mut dice = Dice::new(told.seed.wrapping_mul(31));
