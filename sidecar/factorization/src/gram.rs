@@ -13,15 +13,24 @@ use crate::{
 /// Fewest rows whose products are summed before partial sums are added, in order.
 const CHUNK_ROWS_MIN: usize = 1024;
 /// Most partial sums, which bounds their memory. Chunks follow from the number of rows alone, so threads do not matter.
-pub(crate) const CHUNKS_MAX: usize = 32;
+const CHUNKS_MAX: usize = 32;
 /// Rows that are made wide and multiplied together; with 64 factors they fit the first cache.
 const BLOCK_ROWS: usize = 32;
+
+fn chunk_rows(rows: usize) -> usize {
+    rows.div_ceil(CHUNKS_MAX).max(CHUNK_ROWS_MIN)
+}
+
+/// How many partial sums so many rows have.
+pub(crate) fn partial_sums(rows: u64) -> u64 {
+    rows.div_ceil(CHUNK_ROWS_MIN as u64).min(CHUNKS_MAX as u64)
+}
 
 /// VᵀV (factors × factors, f64, symmetric) of a factor matrix (rows × factors).
 pub fn gram(factors: ArrayView2<'_, f32>) -> Array2<f64> {
     let (rows, f) = factors.dim();
     let order = padded(f);
-    let chunk = rows.div_ceil(CHUNKS_MAX).max(CHUNK_ROWS_MIN);
+    let chunk = chunk_rows(rows);
     let starts: Vec<usize> = (0..rows).step_by(chunk).collect();
     let partial: Vec<Vec<f64>> = starts
         .into_par_iter()
@@ -33,7 +42,7 @@ pub fn gram(factors: ArrayView2<'_, f32>) -> Array2<f64> {
 /// VᵀV of rows that are padded to whole lanes (rows × `width`), for a fit: products of [`SHORT_ROWS`] rows are summed in f32 and
 /// those sums in f64, which is three times as fast and good to about 1e-7 of the greatest entry, as are the factors themselves.
 pub(crate) fn gram_of_padded(rows: &[f32], width: usize) -> Array2<f64> {
-    let chunk = (rows.len() / width).div_ceil(CHUNKS_MAX).max(CHUNK_ROWS_MIN);
+    let chunk = chunk_rows(rows.len() / width);
     let partial: Vec<Vec<f64>> =
         rows.par_chunks(chunk * width).map(|rows| simd::run(ShortProducts { rows, width })).collect();
     sum_in_order(&partial, width, width)

@@ -1,24 +1,30 @@
 //! How much memory a fit takes, before it is tried.
 
-use crate::{descent::padded, gram::CHUNKS_MAX, params::ValidParams, rotate::TASK_ROWS, row_solver::Scratch, subspace};
+use crate::{
+    descent::padded, gram::partial_sums, params::ValidParams, rotate::TASK_ROWS, row_solver::Scratch, subspace,
+};
 
 /// Bytes of an entry in one compressed orientation: column and value.
 const ENTRY_BYTES: u64 = 8;
-/// Bytes of an entry while it is being sorted.
-const UNSORTED_ENTRY_BYTES: u64 = 12;
+/// Bytes of an entry beside its two orientations: before there is a second it is sorted, and after the fit it is measured or written.
+const BESIDE_ENTRY_BYTES: u64 = 8;
 /// Bytes of a factor.
 const FACTOR_BYTES: u64 = 4;
 /// Bytes that a thread copies to turn rows, for each factor.
 const TASK_BYTES_EACH_COLUMN: usize = TASK_ROWS * size_of::<f32>();
 /// Square matrices of an eigenbasis: the Gram matrix, its copy, vectors, and what turns rows.
 const SQUARES: u64 = 4;
+/// Part of the blocks that the allocator holds of what sweeps gave back; measured.
+const ALLOCATOR_PART: u64 = 8;
+/// As many again where the block itself is made orthogonal.
+const SUBSPACE_SQUARES: u64 = 2 * SQUARES;
 
 /// Forecast of a fit's peak in bytes, interactions included, ids and process not: entries as read, both orientations, both
 /// factor matrices, and each thread's scratch.
 pub fn memory_forecast_bytes(users: u64, items: u64, entries: u64, threads: u64, params: &ValidParams) -> u64 {
     let f = params.factors() as u64;
     let rows = users.saturating_add(items);
-    let sparse = entries.saturating_mul(2 * ENTRY_BYTES + UNSORTED_ENTRY_BYTES).saturating_add(rows.saturating_mul(16));
+    let sparse = entries.saturating_mul(2 * ENTRY_BYTES + BESIDE_ENTRY_BYTES).saturating_add(rows.saturating_mul(16));
     let (width, order) = match params {
         // Padded while they are fitted, and copied without the padding.
         ValidParams::Als(_) => (padded(params.factors()) as u64, params.factors()),
@@ -35,11 +41,13 @@ pub fn memory_forecast_bytes(users: u64, items: u64, entries: u64, threads: u64,
             // One of the blocks becomes the factors, once the others are gone.
             let width = subspace::width(params.factors()) as u64;
             let blocks = subspace::blocks_bytes(users, items, width);
+            let blocks = blocks.saturating_add(blocks / ALLOCATOR_PART);
             (blocks.max(factors.saturating_add(items.saturating_mul(width * FACTOR_BYTES))), width)
         }
         ValidParams::Als(_) | ValidParams::ExplicitAls(_) | ValidParams::Bpr(_) => (factors, width),
     };
-    let squares = (CHUNKS_MAX as u64 + SQUARES) * 8 * width * width;
+    let squares = if matches!(params, ValidParams::Svd(_)) { SUBSPACE_SQUARES } else { SQUARES };
+    let squares = partial_sums(users.max(items)).saturating_add(squares).saturating_mul(8 * width * width);
     let more = match params {
         // Weights times their shares, and items as they are served beside those that were fitted.
         ValidParams::Als(params) if params.has_degrees() => {
@@ -50,7 +58,9 @@ pub fn memory_forecast_bytes(users: u64, items: u64, entries: u64, threads: u64,
         ValidParams::ExplicitAls(params) if params.samples() > 0 => items.saturating_mul(4 * 8 * (f + 1)),
         // Whose an entry is, and whose turn.
         ValidParams::Bpr(_) => entries.saturating_mul(2 * 4),
-        ValidParams::Als(_) | ValidParams::ExplicitAls(_) | ValidParams::Svd(_) => 0,
+        // Weights over degrees, or what averages leave.
+        ValidParams::Svd(_) => entries.saturating_mul(ENTRY_BYTES),
+        ValidParams::Als(_) | ValidParams::ExplicitAls(_) => 0,
     };
     sparse.saturating_add(dense).saturating_add(more).saturating_add(scratch).saturating_add(squares)
 }

@@ -26,6 +26,7 @@ KINDS = {
     "ALS": ("gowalla", []),
     "ALS with degreeExponent 0.5": ("gowalla", ["--degree-exponent", "0.5"]),
     "SVD": ("gowalla", ["--algorithm", "svd"]),
+    "BPR": ("gowalla", ["--algorithm", "bpr"]),
     "explicit ALS": ("generated stars", ["--signal", "explicit"]),
     "explicit ALS with samples": ("generated stars", ["--signal", "explicit", "--samples", "3"]),
 }
