@@ -56,11 +56,10 @@ pub fn memory_forecast_bytes(users: u64, items: u64, entries: u64, threads: u64,
         }
         // Sums over samples, and the mean and its turned copy, all of items in f64.
         ValidParams::ExplicitAls(params) if params.samples() > 0 => items.saturating_mul(4 * 8 * (f + 1)),
-        // Whose an entry is, and whose turn.
-        ValidParams::Bpr(_) => entries.saturating_mul(2 * 4),
         // Weights over degrees, or what averages leave.
         ValidParams::Svd(_) => entries.saturating_mul(ENTRY_BYTES),
-        ValidParams::Als(_) | ValidParams::ExplicitAls(_) => 0,
+        // BPR has whose an entry is, and whose turn, in place of the second orientation.
+        ValidParams::Als(_) | ValidParams::ExplicitAls(_) | ValidParams::Bpr(_) => 0,
     };
     sparse.saturating_add(dense).saturating_add(more).saturating_add(scratch).saturating_add(squares)
 }
