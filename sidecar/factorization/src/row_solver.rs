@@ -19,7 +19,9 @@ pub enum SolveError {
     #[error("the normal equations are not positive definite: raise regularization, or check for extreme weights")]
     NotPositiveDefinite,
     /// A row that does not fit f32.
-    #[error("the solution is not finite in single precision: lower extreme weights or raise regularization")]
+    #[error(
+        "the solution is not finite in single precision: lower extreme weights (of bpr learningRate) or raise regularization"
+    )]
     NotFinite,
     /// An index of the fixed side that does not exist.
     #[error("index {index} is outside 0..{bound}")]
