@@ -234,37 +234,33 @@ fn algorithm(
     signal: sidecar_contract::Signal,
     problems: &mut Vec<String>,
 ) -> Option<Algorithm> {
-    match spec.chosen_algorithm() {
-        Some(ChosenAlgorithm::Als(als)) => {
-            return Some(Algorithm::Als(AlsConfig {
-                factors: als.factors,
-                iterations: als.iterations,
-                regularization: als.regularization.unwrap_or(AlsConfig::default_regularization(signal)),
-                regularization_exponent: als.regularization_exponent,
-                unobserved_weight: als.unobserved_weight,
-                degree_exponent: als.degree_exponent,
-                degree_return: als.degree_return,
-                samples: als.sampling.map_or(0, |sampling| sampling.samples),
-            }));
+    Some(match spec.chosen_algorithm() {
+        Some(ChosenAlgorithm::Als(als)) => Algorithm::Als(AlsConfig {
+            factors: als.factors,
+            iterations: als.iterations,
+            regularization: als.regularization.unwrap_or(AlsConfig::default_regularization(signal)),
+            regularization_exponent: als.regularization_exponent,
+            unobserved_weight: als.unobserved_weight,
+            degree_exponent: als.degree_exponent,
+            degree_return: als.degree_return,
+            samples: als.sampling.map_or(0, |sampling| sampling.samples),
+        }),
+        Some(ChosenAlgorithm::Svd(svd)) => Algorithm::Svd(SvdConfig {
+            factors: svd.factors,
+            iterations: svd.iterations,
+            degree_exponent: svd.degree_exponent.unwrap_or(SvdConfig::default_degree_exponent(signal)),
+        }),
+        Some(ChosenAlgorithm::Bpr(bpr)) => Algorithm::Bpr(BprConfig {
+            factors: bpr.factors,
+            iterations: bpr.iterations,
+            learning_rate: bpr.learning_rate,
+            regularization: bpr.regularization,
+        }),
+        None => {
+            problems.push("algorithm: expected exactly one of als, svd and bpr".to_owned());
+            return None;
         }
-        Some(ChosenAlgorithm::Svd(svd)) => {
-            return Some(Algorithm::Svd(SvdConfig {
-                factors: svd.factors,
-                iterations: svd.iterations,
-                degree_exponent: svd.degree_exponent.unwrap_or(SvdConfig::default_degree_exponent(signal)),
-            }));
-        }
-        Some(ChosenAlgorithm::Bpr(bpr)) => {
-            return Some(Algorithm::Bpr(BprConfig {
-                factors: bpr.factors,
-                iterations: bpr.iterations,
-                learning_rate: bpr.learning_rate,
-                regularization: bpr.regularization,
-            }));
-        }
-        None => problems.push("algorithm: expected exactly one of als, svd and bpr".to_owned()),
-    }
-    None
+    })
 }
 
 fn csv(given: &recommender_crds::Csv, field: &str, problems: &mut Vec<String>) -> Csv {

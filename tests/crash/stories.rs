@@ -36,8 +36,7 @@ impl Story {
             return Ok(());
         }
         apply(namespace, 3)?;
-        namespace.wait_ready("movies").await?;
-        no_run_works(namespace).await?;
+        at_rest(namespace).await?;
         if self == Self::Pin {
             apply(namespace, 4)?;
             wait::until("the second model serves", || {
@@ -46,8 +45,7 @@ impl Story {
                 Ok(())
             })
             .await?;
-            namespace.wait_ready("movies").await?;
-            no_run_works(namespace).await?;
+            at_rest(namespace).await?;
         }
         Ok(())
     }
@@ -101,7 +99,8 @@ impl Story {
 }
 
 /// A model serves before the Job that made it says that it has ended, and an act before that would replace the Job.
-async fn no_run_works(namespace: &Namespace) -> Result<()> {
+async fn at_rest(namespace: &Namespace) -> Result<()> {
+    namespace.wait_ready("movies").await?;
     wait::until("the Jobs have ended", || {
         let jobs = namespace.list("job", "recmesh.dev/recommender")?;
         ensure!(jobs.iter().all(|job| job["status"]["succeeded"] == 1), "a Job works");

@@ -9,11 +9,9 @@ use sidecar_contract::Signal::{Explicit, Implicit};
 #[test]
 fn the_schema_and_the_mathematics_agree_on_bounds() {
     let crd = serde_json::to_value(recommender_crds::crd()).unwrap();
-    let als = crd
-        .pointer(
-            "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/algorithm/properties/als/properties",
-        )
-        .unwrap();
+    let algorithm =
+        crd.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/algorithm/properties").unwrap();
+    let (als, bpr) = (&algorithm["als"]["properties"], &algorithm["bpr"]["properties"]);
     let maximum = |field: &str| als[field]["maximum"].as_f64();
     assert_eq!(maximum("factors"), Some(f64::from(bounds::FACTORS_MAX)));
     assert_eq!(maximum("iterations"), Some(f64::from(bounds::ITERATIONS_MAX)));
@@ -22,6 +20,23 @@ fn the_schema_and_the_mathematics_agree_on_bounds() {
     assert_eq!(maximum("unobservedWeight"), Some(bounds::UNOBSERVED_WEIGHT_MAX));
     let samples = &als["sampling"]["properties"]["samples"];
     assert_eq!(samples["maximum"].as_f64(), Some(f64::from(bounds::SAMPLES_MAX)));
+    assert_eq!(maximum("degreeExponent"), Some(bounds::DEGREE_EXPONENT_MAX));
+    assert_eq!(maximum("degreeReturn"), Some(bounds::DEGREE_RETURN_MAX));
+    let rate = &bpr["learningRate"];
+    assert_eq!(rate["minimum"].as_f64(), Some(bounds::LEARNING_RATE_MIN));
+    assert_eq!(rate["maximum"].as_f64(), Some(bounds::LEARNING_RATE_MAX));
+    assert_eq!(bpr["regularization"]["maximum"].as_f64(), Some(bounds::REGULARIZATION_MAX));
+}
+
+#[test]
+fn pairs_have_one_set_of_defaults() {
+    let yaml = "apiVersion: recmesh.dev/v1alpha1\nkind: Recommender\nmetadata: {name: a}\n\
+                spec: {data: {source: {url: 's3://x/y.csv'}}, algorithm: {bpr: {}}}\n";
+    let plan = validate(&serde_yaml_ng::from_str(yaml).unwrap()).unwrap();
+    assert_eq!(plan.training.algorithm, Algorithm::Bpr(BprConfig::default()));
+    let BprConfig { factors, iterations, learning_rate, regularization } = BprConfig::default();
+    let theirs = factorization::BprParams { factors, iterations, learning_rate, regularization };
+    assert_eq!(theirs, factorization::BprParams::default());
 }
 
 #[test]

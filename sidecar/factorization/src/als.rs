@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use thiserror::Error;
 
 use crate::{
-    degrees::{give_back, shared_weights, taken_out},
+    degrees::{give_back, shared_weights, take_out},
     descent::{Buffers, Descent, Weights, padded},
     gram::gram_of_padded,
     interactions::Interactions,
@@ -142,6 +142,7 @@ fn fit(
     let f = params.factors();
     let (interactions, degrees) = shared_weights(interactions, params);
     let interactions = &*interactions;
+    let returned = degrees.as_ref().filter(|_| params.has_return()).map(|(counts, _)| counts.as_slice());
     let by_item = interactions.transpose();
     let mut users = starting_factors(interactions.users(), f, seed, 1.0, padded(f));
     let mut items = Array2::zeros((interactions.items(), padded(f)));
@@ -150,11 +151,8 @@ fn fit(
         earlier.put_users(&mut users);
         // Steps go from where a row stood, so items start there, too.
         earlier.put_items(&mut items);
-        if let Some((counts, _)) = &degrees {
-            let fitted = taken_out(items.slice(s![.., ..f]), 0..items.nrows(), counts, params);
-            for (mut row, fitted) in items.rows_mut().into_iter().zip(fitted.chunks_exact(f)) {
-                row.slice_mut(s![..f]).assign(&ArrayView1::from(fitted));
-            }
+        if let Some(counts) = returned {
+            take_out(&mut items, counts, params);
         }
     }
     let mut served = None;
@@ -167,8 +165,7 @@ fn fit(
         let item_basis = turn(&mut items, &mut users, f).ok_or(FitError::Basis { side: Side::Item, sweep })?;
         let solver = if sweep < sweeps { params.solver() } else { AlsSolver::Cholesky };
         if sweep == sweeps
-            && params.has_return()
-            && let Some((counts, _)) = &degrees
+            && let Some(counts) = returned
         {
             let given = give_back(&mut items, counts, params);
             check_finite(Side::Item, given.view(), sweep)?;

@@ -1,5 +1,5 @@
 //! Bayesian personalized ranking (Rendle, Freudenthaler, Gantner and Schmidt-Thieme 2009, "BPR: Bayesian personalized ranking from
-//! implicit feedback", UAI): stochastic ascent on pairs of items, one after the other, on one thread; then every user's row from
+//! implicit feedback", UAI): stochastic descent on pairs of items, one after the other, on one thread; then every user's row from
 //! their likes, with the items as they are.
 
 use std::ops::ControlFlow;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use ndarray::{Array2, ArrayView2, s};
 
-use crate::{interactions::Interactions, params::ValidAlsParams, popularity::popularity};
+use crate::{interactions::Interactions, params::ValidAlsParams, popularity::popularity, row_solver::RowSolver};
 
 /// Added to every degree, so that one entry of a rare item does not weigh as much as all of a popular one. ADR 14 has the figures.
 pub(crate) const DEGREE_SMOOTHING: f64 = 10.0;
@@ -48,7 +48,7 @@ pub(crate) fn shared_weights<'a>(
 
 /// The weights of a row that may be nobody's of the training data, as [`shared_weights`] has them; as they are without degrees. Items
 /// are known to be there.
-pub(crate) fn shared_row<'a>(
+fn shared_row<'a>(
     items: &[u32],
     weights: &'a [f32],
     degrees: Option<Degrees<'_>>,
@@ -62,7 +62,7 @@ pub(crate) fn shared_row<'a>(
 }
 
 /// The items as they are served (items × factors): each with a part of what its popularity took off its weights given back. Leaves in
-/// `items`, which may be padded, what [`taken_out`] makes of them again.
+/// `items`, which may be padded, what [`take_out`] makes of them again.
 pub(crate) fn give_back(items: &mut Array2<f32>, item_counts: &[u32], params: &ValidAlsParams) -> Array2<f32> {
     let mut served = items.slice(s![.., ..params.factors()]).to_owned();
     for ((mut served, mut fitted), count) in served.rows_mut().into_iter().zip(items.rows_mut()).zip(item_counts) {
@@ -75,18 +75,48 @@ pub(crate) fn give_back(items: &mut Array2<f32>, item_counts: &[u32], params: &V
     served
 }
 
-/// Rows of served items, one after the other, as they were fitted; `rows` says which.
-pub(crate) fn taken_out(
-    served: ArrayView2<'_, f32>,
-    rows: impl Iterator<Item = usize>,
-    item_counts: &[u32],
-    params: &ValidAlsParams,
-) -> Vec<f32> {
-    let row = |item: usize| {
-        let taken = params.degree_taken(item_counts[item]);
-        served.row(item).into_iter().map(move |factor| factor * taken)
-    };
-    rows.flat_map(row).collect()
+/// Makes of served items, which may be padded, those that were fitted.
+pub(crate) fn take_out(items: &mut Array2<f32>, item_counts: &[u32], params: &ValidAlsParams) {
+    for (mut row, count) in items.rows_mut().into_iter().zip(item_counts) {
+        row *= params.degree_taken(*count);
+    }
+}
+
+/// A history as the fit had it.
+pub(crate) struct FittedHistory<'a> {
+    /// Weights or their shares.
+    pub(crate) weights: Cow<'a, [f32]>,
+    items: &'a [u32],
+    /// The items' rows, one after the other, and which of them each entry has; none where those that are served were fitted.
+    rows: Option<(Vec<f32>, Vec<u32>)>,
+}
+
+impl<'a> FittedHistory<'a> {
+    /// Entries are known to be good.
+    pub(crate) fn of(
+        (items, values): (&'a [u32], &'a [f32]),
+        served: ArrayView2<'_, f32>,
+        degrees: Option<Degrees<'_>>,
+        params: &ValidAlsParams,
+    ) -> Self {
+        let gathered = degrees.filter(|_| params.has_return()).map(|Degrees { item_counts, mean_share: _ }| {
+            let row = |item: &u32| {
+                let item = *item as usize;
+                let taken = params.degree_taken(item_counts[item]);
+                served.row(item).into_iter().map(move |factor| factor * taken)
+            };
+            (items.iter().flat_map(row).collect(), (0_u32..).zip(items).map(|(place, _)| place).collect())
+        });
+        Self { weights: shared_row(items, values, degrees, params), items, rows: gathered }
+    }
+
+    /// What solves it, and the rows of that which its entries have.
+    pub(crate) fn solver<'b>(&'b self, solver: &'b RowSolver<'b>) -> (RowSolver<'b>, &'b [u32]) {
+        match &self.rows {
+            Some((rows, places)) => (solver.of_rows(rows), places),
+            None => (*solver, self.items),
+        }
+    }
 }
 
 /// How many likes a row has: its degree.

@@ -15,6 +15,7 @@
 use crate::{
     biases::BIAS_SHRINKAGE,
     cholesky,
+    degrees::FittedHistory,
     rating_solver::RatingSolver,
     row_solver::{Scratch, SolveError, check_entries},
     scorer::{FoldIn, Ratings, Scorer},
@@ -66,20 +67,14 @@ impl Scorer<'_> {
         let (evidence, inverse): (Vec<f64>, _) = match &self.fold_in {
             FoldIn::Als(solver, degrees) => {
                 scratch = Scratch::new(factors);
-                let evidence = match degrees {
-                    None => {
-                        solver.factor(items, values, &mut scratch)?;
-                        values.iter().map(|value| solver.params.evidence(*value).b).collect()
-                    }
-                    Some(degrees) => {
-                        let history = self.fitted_history(items, values, *degrees, solver.params);
-                        solver.of_rows(&history.rows).factor(&history.places, &history.weights, &mut scratch)?;
-                        // Products are those of served items.
-                        let taken = |item: &u32| solver.params.degree_taken(degrees.item_counts[*item as usize]);
-                        let evidence = history.weights.iter().map(|value| solver.params.evidence(*value).b);
-                        evidence.zip(items).map(|(b, item)| b * f64::from(taken(item))).collect()
-                    }
-                };
+                let history = FittedHistory::of((items, values), self.item_factors, *degrees, solver.params);
+                let (on_history, places) = history.solver(solver);
+                on_history.factor(places, &history.weights, &mut scratch)?;
+                // Products are those of served items.
+                let taken =
+                    |item: &u32| degrees.map_or(1.0, |d| solver.params.degree_taken(d.item_counts[*item as usize]));
+                let evidence = history.weights.iter().map(|value| solver.params.evidence(*value).b);
+                let evidence = evidence.zip(items).map(|(b, item)| b * f64::from(taken(item))).collect();
                 (evidence, Inverse::Factor { matrix: &scratch.matrix, bias: false })
             }
             FoldIn::ExplicitAls(solver) => {

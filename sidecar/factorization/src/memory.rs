@@ -14,10 +14,10 @@ const FACTOR_BYTES: u64 = 4;
 const TASK_BYTES_EACH_COLUMN: usize = TASK_ROWS * size_of::<f32>();
 /// Square matrices of an eigenbasis: the Gram matrix, its copy, vectors, and what turns rows.
 const SQUARES: u64 = 4;
-/// Part of the blocks that the allocator holds of what sweeps gave back; measured.
-const ALLOCATOR_PART: u64 = 8;
 /// As many again where the block itself is made orthogonal.
 const SUBSPACE_SQUARES: u64 = 2 * SQUARES;
+/// Part of the blocks that the allocator holds of what sweeps gave back; measured.
+const ALLOCATOR_PART: u64 = 8;
 
 /// Forecast of a fit's peak in bytes, interactions included, ids and process not: entries as read, both orientations, both
 /// factor matrices, and each thread's scratch.

@@ -4,7 +4,7 @@ use ndarray::ArrayView2;
 use rayon::prelude::*;
 
 use crate::{
-    degrees::{shared_weights, taken_out},
+    degrees::{shared_weights, take_out},
     gram::gram,
     interactions::{Evidence, Interactions},
     params::ValidAlsParams,
@@ -25,9 +25,12 @@ pub fn objective(
 ) -> f64 {
     let (interactions, degrees) = shared_weights(interactions, params);
     let interactions = &*interactions;
-    let fitted = degrees.map(|(counts, _)| taken_out(item_factors, 0..item_factors.nrows(), &counts, params));
-    let fitted = fitted.as_ref().and_then(|rows| ArrayView2::from_shape(item_factors.dim(), rows).ok());
-    let item_factors = fitted.unwrap_or(item_factors);
+    let fitted = degrees.map(|(counts, _)| {
+        let mut items = item_factors.to_owned();
+        take_out(&mut items, &counts, params);
+        items
+    });
+    let item_factors = fitted.as_ref().map_or(item_factors, |items| items.view());
     let observed = sum_rows(interactions.users(), |user| {
         let (items, values) = interactions.row(user);
         let u = user_factors.row(user);

@@ -16,7 +16,7 @@ const STEPS_MAX: usize = 4096;
 /// What draws are made of: not the training's seed, which a model does not need to be folded into.
 const SEED: u64 = 0x0b9;
 
-/// Ascends the user's part of the objective on the crate's page, from 0, as training does: as many passes over the history as training
+/// Descends the user's part of the objective on the crate's page, from 0, as training does: as many passes over the history as training
 /// has sweeps. The row is the mean over the second half of the steps (Polyak and Juditsky 1992, "Acceleration of stochastic
 /// approximation by averaging", SIAM J. Control Optim.), so that it hardly depends on what was drawn.
 #[derive(Clone, Copy, Debug)]

@@ -39,11 +39,11 @@ pub(crate) fn turns(weights: &[f32], seed: u64) -> Vec<u32> {
 /// An item of the first `items` that somebody with this row (items ascending) does not like; `None` where there is hardly any.
 #[inline(always)]
 pub(crate) fn other_item(row: (&[u32], &[f32]), items: usize, seed: u64, turn: u64) -> Option<usize> {
-    let draws = (0..OTHER_TRIES).map(|attempt| below(word(seed, OTHER_STREAM, turn * OTHER_TRIES + attempt), items));
-    draws.into_iter().find(|&item| {
-        let liked = |place: usize| row.1[place] > 0.0;
-        !u32::try_from(item).is_ok_and(|item| row.0.binary_search(&item).is_ok_and(liked))
-    })
+    let liked = |place: usize| row.1[place] > 0.0;
+    let draw = |attempt| below(word(seed, OTHER_STREAM, turn * OTHER_TRIES + attempt), items);
+    (0..OTHER_TRIES)
+        .map(draw)
+        .find(|&item| !u32::try_from(item).is_ok_and(|item| row.0.binary_search(&item).is_ok_and(liked)))
 }
 
 /// How far a step goes.

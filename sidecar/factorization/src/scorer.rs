@@ -4,9 +4,9 @@ use ndarray::ArrayView2;
 
 use crate::{
     biases::solve_bias,
-    degrees::{Degrees, shared_row, taken_out},
+    degrees::{Degrees, FittedHistory},
     pair_solver::PairSolver,
-    params::{ValidAlsParams, ValidParams},
+    params::ValidParams,
     projection::{Projection, remainder},
     rating_solver::RatingSolver,
     ratings::{RatingScale, mean_rating},
@@ -46,16 +46,6 @@ pub(crate) enum FoldIn<'a> {
     ExplicitAls(RatingSolver<'a>),
     Svd(Projection<'a>),
     Bpr(PairSolver<'a>),
-}
-
-/// A history where weights have shares.
-pub(crate) struct FittedHistory {
-    /// The items' rows, one after the other.
-    pub(crate) rows: Vec<f32>,
-    /// Which row each entry has: they are in order.
-    pub(crate) places: Vec<u32>,
-    /// Shares of weights.
-    pub(crate) weights: Vec<f32>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -149,13 +139,9 @@ impl<'a> Scorer<'a> {
         match &self.fold_in {
             FoldIn::Als(solver, degrees) => {
                 check_entries(items, values, self.item_factors.nrows())?;
-                let factors = match degrees {
-                    None => solver.solve(items, values)?,
-                    Some(degrees) => {
-                        let history = self.fitted_history(items, values, *degrees, solver.params);
-                        solver.of_rows(&history.rows).solve(&history.places, &history.weights)?
-                    }
-                };
+                let history = FittedHistory::of((items, values), self.item_factors, *degrees, solver.params);
+                let (solver, places) = history.solver(solver);
+                let factors = solver.solve(places, &history.weights)?;
                 Ok(Taste { factors, bias: 0.0 })
             }
             FoldIn::ExplicitAls(solver) => {
@@ -169,22 +155,6 @@ impl<'a> Scorer<'a> {
                 solver.solve_into(items, values, &mut factors)?;
                 Ok(Taste { factors, bias: 0.0 })
             }
-        }
-    }
-
-    /// Entries that are known to be good, as the fit had them.
-    pub(crate) fn fitted_history(
-        &self,
-        items: &[u32],
-        values: &[f32],
-        degrees: Degrees<'_>,
-        params: &ValidAlsParams,
-    ) -> FittedHistory {
-        let which = items.iter().map(|item| *item as usize);
-        FittedHistory {
-            rows: taken_out(self.item_factors, which, degrees.item_counts, params),
-            places: (0_u32..).zip(items).map(|(place, _)| place).collect(),
-            weights: shared_row(items, values, Some(degrees), params).into_owned(),
         }
     }
 

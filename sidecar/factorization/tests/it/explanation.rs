@@ -120,7 +120,7 @@ fn each_part_is_that_of_dense_algebra() {
 /// SVD with all else by hand: without an entry's evidence (a rating equal to what averages say of it) its part is gone.
 #[test]
 fn a_part_of_svd_is_what_its_evidence_moves() {
-    for (name, _, model) in models().into_iter().skip(2).take(3) {
+    for (name, _, model) in models().into_iter().filter(|(name, ..)| name.contains("svd")) {
         let scorer = model.scorer().unwrap();
         let (items, values) = (vec![2_u32, 9, 17, 30], vec![3.0_f32, 1.5, 4.0, 2.0]);
         let explained = scorer.explain(&items, &values, &[5]).unwrap().unwrap().remove(0);
