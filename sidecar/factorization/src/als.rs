@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use thiserror::Error;
 
 use crate::{
+    aligned,
     degrees::{give_back, shared_weights, take_out},
     descent::{Buffers, Descent, Weights, padded},
     gram::gram_of_padded,
@@ -145,7 +146,7 @@ fn fit(
     let returned = degrees.as_ref().filter(|_| params.has_return()).map(|(counts, _)| counts.as_slice());
     let by_item = interactions.transpose();
     let mut users = starting_factors(interactions.users(), f, seed, 1.0, padded(f));
-    let mut items = Array2::zeros((interactions.items(), padded(f)));
+    let mut items = aligned::zeros(interactions.items(), padded(f));
     if let Some(earlier) = earlier {
         earlier.check(f)?;
         earlier.put_users(&mut users);
@@ -202,7 +203,11 @@ pub(crate) fn starting_factors(rows: usize, factors: usize, seed: u64, unit: f64
     let scale = unit * STARTING_SCALE / (factors as f64).sqrt();
     #[expect(clippy::cast_possible_truncation, reason = "factors are stored in f32")]
     let draw = |row: usize, column: usize| (scale * normal(seed, row as u64, column as u64)) as f32;
-    Array2::from_shape_fn((rows, width), |(row, column)| if column < factors { draw(row, column) } else { 0.0 })
+    aligned::filled(rows, width, |row, to| {
+        for (column, x) in to[..factors].iter_mut().enumerate() {
+            *x = draw(row, column);
+        }
+    })
 }
 
 /// The first columns; no copy where there is no padding.
@@ -230,7 +235,7 @@ pub(crate) fn turn(fixed: &mut Array2<f32>, other: &mut Array2<f32>, factors: us
         matrix[column * width + column] = 1.0;
     }
     for side in [fixed, other] {
-        rotate(side.as_slice_mut().expect("factor matrices are in standard layout"), &matrix, width);
+        rotate(side, &matrix);
     }
     // What rounding leaves of a missing dimension is 0.
     let rounding = values[order[0]].abs() * f64::from(f32::EPSILON);

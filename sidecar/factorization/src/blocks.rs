@@ -26,11 +26,13 @@ pub(crate) enum Step<'a> {
     /// s·AX − B, where B is what the block was.
     Minus,
     /// s·AX − 2C − B.
-    MinusTwice(&'a [f32]),
+    MinusTwice(&'a Array2<f32>),
 }
 
 /// Fills `block` (rows of A × `width`) with a step of the product of A, times `scale`, and X (columns of A × `width`).
-pub(crate) fn multiply(matrix: &Interactions, scale: f64, x: &[f32], step: Step<'_>, block: &mut [f32], width: usize) {
+pub(crate) fn multiply(matrix: &Interactions, scale: f64, x: &Array2<f32>, step: Step<'_>, block: &mut Array2<f32>) {
+    let (x, width) = (slice(x), x.ncols());
+    let block = block.as_slice_mut().expect("blocks are in standard layout");
     block.par_chunks_mut(TASK_ROWS * width).enumerate().for_each(|(task, out)| {
         simd::run(SparseRows { matrix, scale, first: task * TASK_ROWS, x, step, out, width });
     });
@@ -59,7 +61,7 @@ impl Kernel for SparseRows<'_> {
                 Step::Product => out.fill(0.0),
                 Step::Minus => out.iter_mut().for_each(|out| *out = -*out),
                 Step::MinusTwice(current) => {
-                    let current = &current[row * width..(row + 1) * width];
+                    let current = &slice(current)[row * width..(row + 1) * width];
                     out.iter_mut().zip(current).for_each(|(out, current)| *out = (-2.0_f32).mul_add(*current, -*out));
                 }
             }
@@ -103,8 +105,9 @@ pub(crate) fn times(x: &Array2<f64>, w: &Array2<f64>) -> Array2<f64> {
     product
 }
 
-fn slice(matrix: &Array2<f64>) -> &[f64] {
-    matrix.as_slice().expect("squares are in standard layout")
+#[inline(always)]
+fn slice<T>(matrix: &Array2<T>) -> &[T] {
+    matrix.as_slice().expect("blocks and squares are in standard layout")
 }
 
 struct DenseRow<'a> {
@@ -154,21 +157,19 @@ mod tests {
         let draw = |seed, rows| Array2::from_shape_fn((rows, width), |(i, j)| normal(seed, i as u64, j as u64) as f32);
         let (x, before, current) = (draw(2, items), draw(3, users), draw(4, users));
         let product = dense.mapv(f64::from).dot(&x.mapv(f64::from)) * 0.3;
-        let (x, current) = (x.as_slice().unwrap(), current.mapv(f64::from));
-        let flat: Vec<f32> = current.iter().map(|x| *x as f32).collect();
-        let wide = before.mapv(f64::from);
+        let (wide, current_wide) = (before.mapv(f64::from), current.mapv(f64::from));
         for (step, exact) in [
             (Step::Product, product.clone()),
             (Step::Minus, &product - &wide),
-            (Step::MinusTwice(&flat), &product - &wide - &current * 2.0),
+            (Step::MinusTwice(&current), &product - &wide - &current_wide * 2.0),
         ] {
             let (mut fast, mut narrow) = (before.clone(), before.clone());
-            multiply(&matrix, 0.3, x, step, fast.as_slice_mut().unwrap(), width);
+            multiply(&matrix, 0.3, &x, step, &mut fast);
             for (fast, exact) in fast.iter().zip(&exact) {
                 assert!((f64::from(*fast) - exact).abs() < 1e-5, "{step:?}: {fast} {exact}");
             }
             let out = narrow.as_slice_mut().unwrap();
-            SparseRows { matrix: &matrix, scale: 0.3, first: 0, x, step, out, width }.run();
+            SparseRows { matrix: &matrix, scale: 0.3, first: 0, x: slice(&x), step, out, width }.run();
             assert_eq!(narrow, fast, "{step:?}");
         }
     }

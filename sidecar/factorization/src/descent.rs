@@ -5,7 +5,10 @@
 //! quadratic in the factors. The rotation is one matrix product for all rows, and the diagonal makes a good preconditioner
 //! (Jacobi's). Ratings have a D that is diagonal in any basis; there the rotation is for the preconditioner alone.
 
+use ndarray::Array2;
+
 use crate::{
+    aligned,
     interactions::Evidence,
     params::ValidAlsParams,
     row_solver::SolveError,
@@ -30,11 +33,11 @@ pub(crate) const fn padded(factors: usize) -> usize {
 
 /// What a row minimizes, Σ (a·ŷ² − 2b·ŷ) + Σ d·x² + a constant, for rows that have entries.
 pub(crate) trait Terms {
-    /// Writes d (0 in the padding), and a and b of each entry in their order. Gives the constant.
+    /// Writes d (0 in the padding), and appends a and b of each entry in their order. Gives the constant.
     ///
     /// # Errors
     /// A dimension that nothing decides.
-    fn start(&self, indexes: &[u32], diagonal: &mut [f32], evidence: &mut Vec<(f32, f32)>) -> Result<f64, SolveError>;
+    fn start(&self, indexes: &[u32], diagonal: &mut [f32], evidence: &mut Pairs) -> Result<f64, SolveError>;
 }
 
 /// Those of implicit data.
@@ -52,10 +55,10 @@ pub(crate) struct Weights<'a> {
 impl Terms for Weights<'_> {
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "rows are solved in single precision")]
-    fn start(&self, indexes: &[u32], diagonal: &mut [f32], evidence: &mut Vec<(f32, f32)>) -> Result<f64, SolveError> {
+    fn start(&self, indexes: &[u32], diagonal: &mut [f32], evidence: &mut Pairs) -> Result<f64, SolveError> {
         for &weight in self.entries {
             let Evidence { a, b } = self.params.evidence(weight);
-            evidence.push((a as f32, b as f32));
+            evidence.push(a as f32, b as f32);
         }
         let lambda = self.params.row_regularization(indexes.len(), self.length) as f32;
         for (d, value) in diagonal.iter_mut().zip(self.weighted_values) {
@@ -72,20 +75,42 @@ impl Terms for Weights<'_> {
 /// Buffers of one thread, each a padded row.
 #[derive(Clone, Debug)]
 pub(crate) struct Buffers {
-    diagonal: Vec<f32>,
-    inverse: Vec<f32>,
-    residual: Vec<f32>,
-    direction: Vec<f32>,
-    image: Vec<f32>,
-    /// a and b of each entry; as long as the longest row so far.
-    evidence: Vec<(f32, f32)>,
+    /// Diagonal, its inverse, residual, direction and image.
+    rows: Array2<f32>,
+    evidence: Pairs,
+}
+
+/// a and b of each entry of a row, apart; as long as the longest row so far.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pairs {
+    a: Vec<f32>,
+    b: Vec<f32>,
+}
+
+impl Pairs {
+    pub(crate) fn push(&mut self, a: f32, b: f32) {
+        self.a.push(a);
+        self.b.push(b);
+    }
+
+    fn clear(&mut self) {
+        self.a.clear();
+        self.b.clear();
+    }
+
+    /// In fours, with zeros for those that are missing.
+    fn blocks(&mut self) -> (&[[f32; ENTRIES]], &[[f32; ENTRIES]]) {
+        for values in [&mut self.a, &mut self.b] {
+            values.resize(values.len().next_multiple_of(ENTRIES), 0.0);
+        }
+        (self.a.as_chunks().0, self.b.as_chunks().0)
+    }
 }
 
 impl Buffers {
     /// For rows of so many padded factors.
     pub(crate) fn new(width: usize) -> Self {
-        let row = || vec![0.0; width];
-        Self { diagonal: row(), inverse: row(), residual: row(), direction: row(), image: row(), evidence: Vec::new() }
+        Self { rows: aligned::zeros(5, width), evidence: Pairs::default() }
     }
 }
 
@@ -135,10 +160,14 @@ impl<T: Terms> Descent<'_, T> {
     #[expect(clippy::cast_possible_truncation, reason = "the row is in single precision")]
     fn run_width<const W: usize>(self) -> Result<f64, SolveError> {
         let Self { fixed: rows, indexes, upcoming, terms, steps, buffers, row } = self;
-        let Buffers { diagonal, inverse, residual, direction, image, evidence } = buffers;
         let width = if W == 0 { row.len() } else { W };
-        let (diagonal, inverse, residual) = (&mut diagonal[..width], &mut inverse[..width], &mut residual[..width]);
-        let (direction, image, x) = (&mut direction[..width], &mut image[..width], &mut row[..width]);
+        let Buffers { rows: buffers, evidence } = buffers;
+        let buffers = buffers.as_slice_mut().expect("buffers are in standard layout");
+        let (diagonal, buffers) = buffers.split_at_mut(width);
+        let (inverse, buffers) = buffers.split_at_mut(width);
+        let (residual, buffers) = buffers.split_at_mut(width);
+        let (direction, image) = buffers.split_at_mut(width);
+        let (image, x) = (&mut image[..width], &mut row[..width]);
         if indexes.is_empty() {
             // As `RowSolver` has it.
             x.fill(0.0);
@@ -146,13 +175,15 @@ impl<T: Terms> Descent<'_, T> {
         }
         evidence.clear();
         let constant = terms.start(indexes, diagonal, evidence)?;
+        let (a_blocks, b_blocks) = evidence.blocks();
         for i in 0..width {
             inverse[i] = diagonal[i];
             residual[i] = -(diagonal[i] * x[i]);
         }
         // r = Σ (b − a⟨v, x⟩) v − Dx, the diagonal of the whole matrix, and the objective where it starts, in one pass.
         let mut objective = constant - dot(residual, x);
-        for (place, (indexes, evidence)) in indexes.chunks(ENTRIES).zip(evidence.chunks(ENTRIES)).enumerate() {
+        let blocks = indexes.chunks(ENTRIES).zip(a_blocks.iter().zip(b_blocks));
+        for (place, (indexes, (&a, &b))) in blocks.enumerate() {
             let ahead = place * ENTRIES + AHEAD;
             for &index in upcoming.get(ahead..ahead + ENTRIES).unwrap_or_default() {
                 for lanes in rows[index as usize * width..(index as usize + 1) * width].chunks_exact(LANES) {
@@ -161,15 +192,15 @@ impl<T: Terms> Descent<'_, T> {
             }
             let vectors = vectors(rows, indexes, width);
             let products = products(vectors, x);
-            let (mut shares, mut squares) = ([0.0; ENTRIES], [0.0; ENTRIES]);
-            for (entry, &(a, b)) in evidence.iter().enumerate().take(ENTRIES) {
-                let product = products[entry];
-                shares[entry] = (-a).mul_add(product, b);
-                squares[entry] = a;
-                objective -= f64::from((shares[entry] + b) * product);
+            let (mut shares, mut terms) = (b, [0.0; ENTRIES]);
+            for entry in 0..ENTRIES {
+                shares[entry] = (-a[entry]).mul_add(products[entry], b[entry]);
+                terms[entry] = (shares[entry] + b[entry]) * products[entry];
             }
+            let [t0, t1, t2, t3] = terms.map(f64::from);
+            objective -= (t0 + t1) + (t2 + t3);
             add_shares(vectors, shares, residual);
-            add_squares(vectors, squares, inverse);
+            add_squares(vectors, a, inverse);
         }
         for inverse in inverse.iter_mut() {
             // The padding may have nothing on its diagonal, and has 0 everywhere else.
@@ -188,12 +219,12 @@ impl<T: Terms> Descent<'_, T> {
             for i in 0..width {
                 image[i] = -(diagonal[i] * direction[i]);
             }
-            for (indexes, evidence) in indexes.chunks(ENTRIES).zip(evidence.chunks(ENTRIES)) {
+            for (indexes, a) in indexes.chunks(ENTRIES).zip(a_blocks) {
                 let vectors = vectors(rows, indexes, width);
                 let products = products(vectors, direction);
-                let mut shares = [0.0; ENTRIES];
-                for (entry, &(a, _)) in evidence.iter().enumerate().take(ENTRIES) {
-                    shares[entry] = -(a * products[entry]);
+                let mut shares = *a;
+                for entry in 0..ENTRIES {
+                    shares[entry] *= -products[entry];
                 }
                 add_shares(vectors, shares, image);
             }
@@ -244,9 +275,8 @@ fn products([v0, v1, v2, v3]: [&[f32]; ENTRIES], x: &[f32]) -> [f32; ENTRIES] {
         s2 = multiply_add(x, load(v2, i), s2);
         s3 = multiply_add(x, load(v3, i), s3);
     }
-    // Without a stop here, the compiler takes the sums below for a reason to keep every lane in a register of its own.
-    let [s0, s1, s2, s3] = std::hint::black_box([s0, s1, s2, s3]);
-    [sum(s0), sum(s1), sum(s2), sum(s3)]
+    // Without a stop here, the compiler makes the lanes of the sums below those of the loop above, which are a quarter as wide.
+    simd::sums(std::hint::black_box([s0, s1, s2, s3]))
 }
 
 /// to ← to + Σ share·v. A plain loop over elements is what the compiler makes vectors of best.
@@ -289,28 +319,13 @@ fn dot(x: &[f32], y: &[f32]) -> f64 {
     for i in (0..x.len()).step_by(LANES) {
         sums = multiply_add(load(x, i), load(y, i), sums);
     }
-    f64::from(sum(std::hint::black_box(sums)))
-}
-
-/// The sum of the lanes, in a fixed tree.
-#[inline(always)]
-fn sum(sums: Lanes) -> f32 {
-    let mut eight = [0.0; 8];
-    for lane in 0..8 {
-        eight[lane] = sums[lane] + sums[lane + 8];
-    }
-    let mut four = [0.0; 4];
-    for lane in 0..4 {
-        four[lane] = eight[lane] + eight[lane + 4];
-    }
-    (four[0] + four[2]) + (four[1] + four[3])
+    let [sum, ..] = simd::sums([std::hint::black_box(sums), [0.0; LANES], [0.0; LANES], [0.0; LANES]]);
+    f64::from(sum)
 }
 
 #[cfg(test)]
 #[allow(clippy::redundant_closure_for_method_calls)] // The methods are not general enough in their lifetime.
 mod tests {
-    use ndarray::Array2;
-
     use super::*;
     use crate::{
         params::AlsParams,

@@ -5,9 +5,10 @@ use std::ops::ControlFlow;
 use ndarray::{Array2, ArrayView1};
 
 use crate::{
+    aligned,
     als::{FitError, Side, SweepReport, solve_rows, starting_factors, turn, without_padding},
     biases::BIAS_SHRINKAGE,
-    descent::{Buffers, Descent, Terms, padded},
+    descent::{Buffers, Descent, Pairs, Terms, padded},
     gibbs::Chain,
     gram::gram,
     interactions::Interactions,
@@ -68,7 +69,7 @@ fn fit(
     let unit = f64::from(scale.deviation).sqrt();
     let width = padded(f + 1);
     let mut users = starting_factors(ratings.users(), f, seed, unit, width);
-    let mut items = Array2::zeros((ratings.items(), width));
+    let mut items = aligned::zeros(ratings.items(), width);
     if let Some(earlier) = earlier {
         earlier.check(f)?;
         earlier.put_users(&mut users);
@@ -197,12 +198,12 @@ struct Targets<'a> {
 impl Terms for Targets<'_> {
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "rows are solved in single precision")]
-    fn start(&self, indexes: &[u32], diagonal: &mut [f32], evidence: &mut Vec<(f32, f32)>) -> Result<f64, SolveError> {
+    fn start(&self, indexes: &[u32], diagonal: &mut [f32], evidence: &mut Pairs) -> Result<f64, SolveError> {
         let mut squares = 0.0;
         for (&index, &rating) in indexes.iter().zip(self.ratings) {
             let target = rating - self.scale.mean - self.biases[index as usize];
             squares += f64::from(target) * f64::from(target);
-            evidence.push((1.0, target));
+            evidence.push(1.0, target);
         }
         let f = self.params.factors();
         diagonal[..f].fill(self.params.factor_regularization(indexes.len(), &self.scale) as f32);

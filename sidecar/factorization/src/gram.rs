@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use crate::{
     descent::LANES,
-    rotate::{Lanes, TILE_ROWS, load, multiply_add},
+    rotate::{Lanes, TILE_ROWS, lanes, multiply_add, pack, panels},
     simd::{self, Kernel},
     tile::{add_products, padded},
 };
@@ -75,10 +75,15 @@ impl Kernel for ShortProducts<'_> {
     fn run(self) -> Vec<f64> {
         let Self { rows, width } = self;
         let mut sum = vec![0.0; width * width];
+        let mut panels = panels(SHORT_ROWS, width);
+        let panels = lanes(&mut panels);
         for rows in rows.chunks(SHORT_ROWS * width) {
+            let panels = &mut panels[..rows.len() / LANES];
+            pack(rows, panels, width);
+            let panel = |column: usize| &panels[column / LANES * (rows.len() / width)..][..rows.len() / width];
             for (first, lines) in (0..width).step_by(TILE_ROWS).zip(sum.chunks_exact_mut(TILE_ROWS * width)) {
                 for column in (first / LANES * LANES..width).step_by(LANES) {
-                    let tile = short_products(rows, width, first, column);
+                    let tile = short_products(panel(first), first % LANES, panel(column));
                     for (line, lanes) in lines.chunks_exact_mut(width).zip(tile) {
                         for (to, x) in line[column..column + LANES].iter_mut().zip(lanes) {
                             *to += f64::from(x);
@@ -93,11 +98,10 @@ impl Kernel for ShortProducts<'_> {
 
 /// Eight rows of sixteen columns of a product, spelled out so that they stay in registers; see `tile`.
 #[inline(always)]
-fn short_products(rows: &[f32], width: usize, first: usize, column: usize) -> [Lanes; TILE_ROWS] {
+fn short_products(left: &[Lanes], first: usize, right: &[Lanes]) -> [Lanes; TILE_ROWS] {
     let [mut t0, mut t1, mut t2, mut t3, mut t4, mut t5, mut t6, mut t7] = [[0.0; LANES]; TILE_ROWS];
-    for row in rows.chunks_exact(width) {
-        let left: &[f32; TILE_ROWS] = row[first..].first_chunk().expect("tiles divide the width");
-        let right = load(row, column);
+    for (left, &right) in left.iter().zip(right) {
+        let left: &[f32; TILE_ROWS] = left[first..].first_chunk().expect("tiles divide the lanes");
         t0 = multiply_add(left[0], right, t0);
         t1 = multiply_add(left[1], right, t1);
         t2 = multiply_add(left[2], right, t2);

@@ -103,6 +103,7 @@
 #![allow(clippy::inline_always)] // Kernels are compiled anew for each instruction set; see `simd`.
 #![allow(clippy::many_single_char_names, clippy::similar_names)] // Symbols are the papers'.
 
+mod aligned;
 pub mod als;
 pub mod attributes;
 pub mod biases;
@@ -144,6 +145,7 @@ mod subspace;
 pub mod svd;
 mod tile;
 pub mod top_k;
+mod turns;
 pub mod weighting;
 
 pub use als::{FitError, Side, SweepReport, fit_als, fit_als_from};

@@ -2,9 +2,11 @@
 //!
 //! Each element is a chain of fused multiply-adds in the order of Q's rows, so neither tiles nor threads show in the result.
 
+use ndarray::Array2;
 use rayon::prelude::*;
 
 use crate::{
+    aligned,
     descent::LANES,
     simd::{self, Kernel},
 };
@@ -16,20 +18,47 @@ pub(crate) const TASK_ROWS: usize = 256;
 
 /// Multiplies every row of `rows` (any number × `width`) by the matrix (`width` × `width`) from the right, on the ambient
 /// rayon pool. `width` is a multiple of [`LANES`].
-pub(crate) fn rotate(rows: &mut [f32], matrix: &[f32], width: usize) {
+pub(crate) fn rotate(rows: &mut Array2<f32>, matrix: &[f32]) {
+    let width = rows.ncols();
+    let rows = rows.as_slice_mut().expect("factor matrices are in standard layout");
+    let mut panels = panels(width, width);
+    let panels = lanes(&mut panels);
+    pack(matrix, panels, width);
     rows.par_chunks_mut(TASK_ROWS * width).for_each_init(
         || vec![0.0; TASK_ROWS * width],
         |copy, rows| {
             let copy = &mut copy[..rows.len()];
             copy.copy_from_slice(rows);
-            simd::run(Product { from: copy, matrix, to: rows, width });
+            simd::run(Product { from: copy, panels, to: rows, width });
         },
     );
 }
 
+/// Zeros for [`pack`] to fill.
+pub(crate) fn panels(rows: usize, width: usize) -> Array2<f32> {
+    aligned::zeros(rows * width / LANES, LANES)
+}
+
+/// The lines of panels.
+pub(crate) fn lanes(panels: &mut Array2<f32>) -> &mut [Lanes] {
+    panels.as_slice_mut().expect("just made in standard layout").as_chunks_mut().0
+}
+
+/// Copies rows (any number × `width`) panel by panel: the first [`LANES`] columns of every row, then the next. A panel's lines lie one
+/// after the other, where those of rows would have addresses that a cache keeps in a few places only.
+#[inline(always)]
+pub(crate) fn pack(rows: &[f32], panels: &mut [Lanes], width: usize) {
+    for (column, panel) in (0..width).step_by(LANES).zip(panels.chunks_exact_mut((rows.len() / width).max(1))) {
+        for (line, row) in panel.iter_mut().zip(rows.chunks_exact(width)) {
+            *line = load(row, column);
+        }
+    }
+}
+
 struct Product<'a> {
     from: &'a [f32],
-    matrix: &'a [f32],
+    /// Of the matrix.
+    panels: &'a [Lanes],
     to: &'a mut [f32],
     width: usize,
 }
@@ -42,11 +71,11 @@ impl Kernel for Product<'_> {
 
     #[inline(always)]
     fn run(self) {
-        let Self { from, matrix, to, width } = self;
-        for column in (0..width).step_by(LANES) {
+        let Self { from, panels, to, width } = self;
+        for (column, panel) in (0..width).step_by(LANES).zip(panels.chunks_exact(width)) {
             let tiles = from.chunks_exact(TILE_ROWS * width).zip(to.chunks_exact_mut(TILE_ROWS * width));
             for (from, to) in tiles {
-                let tile = multiply(from, matrix, column, width);
+                let tile = multiply(from, panel);
                 for (lanes, to) in tile.iter().zip(to.chunks_exact_mut(width)) {
                     to[column..column + LANES].copy_from_slice(lanes);
                 }
@@ -54,8 +83,8 @@ impl Kernel for Product<'_> {
             let whole = from.len() / (TILE_ROWS * width) * TILE_ROWS * width;
             for (from, to) in from[whole..].chunks_exact(width).zip(to[whole..].chunks_exact_mut(width)) {
                 let mut sum = [0.0; LANES];
-                for (x, line) in from.iter().zip(matrix.chunks_exact(width)) {
-                    sum = multiply_add(*x, load(line, column), sum);
+                for (x, q) in from.iter().zip(panel) {
+                    sum = multiply_add(*x, *q, sum);
                 }
                 to[column..column + LANES].copy_from_slice(&sum);
             }
@@ -65,12 +94,12 @@ impl Kernel for Product<'_> {
 
 /// Eight rows of sixteen columns, spelled out so that they stay in registers; see `tile`.
 #[inline(always)]
-fn multiply(from: &[f32], matrix: &[f32], column: usize, width: usize) -> [Lanes; TILE_ROWS] {
+fn multiply(from: &[f32], panel: &[Lanes]) -> [Lanes; TILE_ROWS] {
+    let width = panel.len();
     let row = |i: usize| &from[i * width..(i + 1) * width];
     let (r0, r1, r2, r3, r4, r5, r6, r7) = (row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7));
     let [mut t0, mut t1, mut t2, mut t3, mut t4, mut t5, mut t6, mut t7] = [[0.0; LANES]; TILE_ROWS];
-    for (k, line) in matrix.chunks_exact(width).enumerate() {
-        let q = load(line, column);
+    for (k, &q) in panel.iter().enumerate() {
         t0 = multiply_add(r0[k], q, t0);
         t1 = multiply_add(r1[k], q, t1);
         t2 = multiply_add(r2[k], q, t2);
@@ -100,8 +129,6 @@ pub(crate) fn multiply_add(x: f32, q: Lanes, mut sum: Lanes) -> Lanes {
 
 #[cfg(test)]
 mod tests {
-    use ndarray::Array2;
-
     use super::*;
     use crate::random::normal;
 
@@ -115,13 +142,15 @@ mod tests {
             let (x, q) = (draw(1, rows), draw(2, width));
             let product = x.mapv(f64::from).dot(&q.mapv(f64::from));
             let mut fast = x.clone();
-            rotate(fast.as_slice_mut().unwrap(), q.as_slice().unwrap(), width);
+            rotate(&mut fast, q.as_slice().unwrap());
             for (fast, exact) in fast.iter().zip(&product) {
                 assert!((f64::from(*fast) - exact).abs() <= 1e-5 * width as f64, "{rows} × {width}: {fast} {exact}");
             }
-            let mut narrow = x.clone();
+            let (mut narrow, mut panels) = (x.clone(), panels(width, width));
+            let panels = lanes(&mut panels);
+            pack(q.as_slice().unwrap(), panels, width);
             let (from, to) = (x.as_slice().unwrap(), narrow.as_slice_mut().unwrap());
-            Product { from, matrix: q.as_slice().unwrap(), to, width }.run();
+            Product { from, panels, to, width }.run();
             assert_eq!(narrow, fast, "{rows} × {width}");
         }
     }

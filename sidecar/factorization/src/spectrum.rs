@@ -1,16 +1,24 @@
 //! Eigenvalues and eigenvectors of a symmetric matrix, in f64: Householder's reduction to three diagonals, then the implicit
-//! QL iteration (Golub and Van Loan, "Matrix Computations", sections 8.3.1 and 8.3.3).
+//! QL iteration (Golub and Van Loan, "Matrix Computations", sections 8.3.1 and 8.3.3), on the ambient rayon pool.
 //!
-//! Vectors lie in rows, so that every inner loop runs over memory in order. All sums have a fixed order.
+//! Vectors lie in rows, so that every inner loop runs over memory in order, and rows are padded with zeros to whole tiles. What is
+//! cubic goes by rows or columns that do not depend on each other, so neither threads nor instructions show in the result.
 
-use ndarray::Array2;
+use ndarray::{Array2, s};
+use rayon::prelude::*;
 
-use crate::simd::{self, Kernel};
+use crate::{
+    simd::{self, Kernel},
+    tile::{Lanes, TILE as LANES, TILE_ROWS as ROWS, load, multiply_add, padded, store},
+    turns::{Turn, Turns},
+};
 
 /// Rotations of the QL iteration that each eigenvalue may take, on average; two are usual.
 const SHIFTS_EACH_MAX: usize = 60;
-/// Lanes of an inner product.
-const LANES: usize = 8;
+/// Rows of one task.
+const TASK_ROWS: usize = 32;
+/// A pass over fewer elements takes less time than another thread takes to begin.
+const SHARED_MIN: usize = 1 << 16;
 
 /// A = QΛQᵀ.
 #[derive(Clone, Debug)]
@@ -28,104 +36,230 @@ impl Spectrum {
             return None;
         }
         let n = matrix.nrows();
-        let a: Vec<f64> = matrix.iter().copied().collect();
-        let (values, vectors) = simd::run(Decomposition { a, n })?;
-        Some(Self { values, vectors: Array2::from_shape_vec((n, n), vectors).ok()? })
+        let order = padded(n.max(1));
+        let mut a = Array2::zeros((order, order));
+        a.slice_mut(s![..n, ..n]).assign(matrix);
+        let mut a = a.into_raw_vec_and_offset().0;
+        let Diagonals { mut values, mut off, scales } = tridiagonalize(&mut a, order, n);
+        let mut turns = Turns::of(&product_of_reflections(&a, order, &scales), order);
+        iterate(&mut values, &mut off, &mut turns)?;
+        let vectors = Array2::from_shape_vec((order, order), turns.into_rows()).ok()?;
+        Some(Self { values, vectors: vectors.slice(s![..n, ..n]).to_owned() })
     }
 }
 
-struct Decomposition {
-    a: Vec<f64>,
-    n: usize,
+/// What a reduction leaves beside the vectors of its reflections, n elements each.
+struct Diagonals {
+    values: Vec<f64>,
+    /// Beside the diagonal; its last element is 0.
+    off: Vec<f64>,
+    /// sᵢ; 0 where nothing is reflected.
+    scales: Vec<f64>,
 }
 
-impl Kernel for Decomposition {
-    type Output = Option<(Vec<f64>, Vec<f64>)>;
-
-    #[inline(always)]
-    fn run(self) -> Self::Output {
-        let Self { mut a, n } = self;
-        let mut off = vec![0.0; n];
-        let scales = tridiagonalize(&mut a, n, &mut off);
-        let mut values: Vec<f64> = (0..n).map(|i| a[i * n + i]).collect();
-        let mut vectors = reflectors_to_rows(&a, n, &scales);
-        iterate(&mut values, &mut off, &mut vectors, n)?;
-        Some((values, vectors))
+/// Reduces the first n rows and columns of `a` (`order` × `order`) to three diagonals by reflections I − sᵢ vᵢvᵢᵀ. Leaves vᵢ in row
+/// i, which has only zeros up to the diagonal.
+///
+/// A reflection is A ← A − v wᵀ − w vᵀ with w = s(Av) − (s²/2)(vᵀAv)v. It waits for the next one's product with A, so that one
+/// pass over the matrix does both. Vectors are 0 for rows that are done, which so stay as they are.
+fn tridiagonalize(a: &mut [f64], order: usize, n: usize) -> Diagonals {
+    let (mut values, mut off, mut scales) = (vec![0.0; n], vec![0.0; n], vec![0.0; n]);
+    let [mut v, mut w, mut next, mut image] = [(); 4].map(|()| vec![0.0; order]);
+    for i in 0..n {
+        let row = &mut a[i * order..(i + 1) * order];
+        let (vi, wi): (f64, f64) = (std::mem::take(&mut v[i]), std::mem::take(&mut w[i]));
+        for ((x, v), w) in row[i..].iter_mut().zip(&v[i..]).zip(&w[i..]) {
+            *x = (-vi).mul_add(*w, (-wi).mul_add(*v, *x));
+        }
+        values[i] = row[i] - 2.0 * vi * wi;
+        let reflection = Reflection::of(&row[i + 1..n]);
+        off[i] = reflection.as_ref().map_or_else(|| row[i + 1..n].first().copied().unwrap_or(0.0), |r| r.alpha);
+        row.fill(0.0);
+        next.fill(0.0);
+        if let Some(reflection) = &reflection {
+            row[i + 1..n].copy_from_slice(&reflection.v);
+            next[i + 1..n].copy_from_slice(&reflection.v);
+            scales[i] = reflection.scale;
+        }
+        pass(a, order, i + 1, [&v, &w, &next], &mut image);
+        for x in &mut image {
+            *x *= scales[i];
+        }
+        let half = -0.5 * scales[i] * dot(&next, &image);
+        for ((w, image), v) in w.iter_mut().zip(&image).zip(&next) {
+            *w = half.mul_add(*v, *image);
+        }
+        w[..=i].fill(0.0);
+        std::mem::swap(&mut v, &mut next);
     }
+    Diagonals { values, off, scales }
 }
 
-/// Reduces `a` to three diagonals by reflections I − sᵢ vᵢvᵢᵀ: leaves the diagonal in place, vᵢ in row i right of the diagonal,
-/// the second diagonal in `off[..n − 1]`, and gives the sᵢ.
-#[inline(always)]
-fn tridiagonalize(a: &mut [f64], n: usize, off: &mut [f64]) -> Vec<f64> {
-    let mut scales = vec![0.0; n];
-    let mut v = vec![0.0; n];
-    let mut w = vec![0.0; n];
-    for i in 0..n.saturating_sub(1) {
-        let (v, w) = (&mut v[i + 1..], &mut w[i + 1..]);
-        v.copy_from_slice(&a[i * n + i + 1..(i + 1) * n]);
-        let greatest = v.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
-        if v[1..].iter().all(|x| *x == 0.0) || greatest == 0.0 {
-            off[i] = v[0];
-            continue;
+/// I − s vvᵀ, which makes a row (α, 0, 0, …).
+struct Reflection {
+    v: Vec<f64>,
+    scale: f64,
+    alpha: f64,
+}
+
+impl Reflection {
+    /// `None` if the row is that already.
+    fn of(row: &[f64]) -> Option<Self> {
+        let (first, rest) = row.split_first()?;
+        if rest.iter().all(|x| *x == 0.0) {
+            return None;
         }
         // Scaled, so that squares neither vanish nor overflow.
-        for x in v.iter_mut() {
-            *x /= greatest;
-        }
-        let norm = dot(v, v).sqrt();
-        let alpha = if v[0] > 0.0 { -norm } else { norm };
-        off[i] = alpha * greatest;
+        let greatest = row.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
+        let mut v: Vec<f64> = row.iter().map(|x| x / greatest).collect();
+        let norm = v.iter().map(|x| x * x).sum::<f64>().sqrt();
+        let alpha = if *first > 0.0 { -norm } else { norm };
         let scale = 1.0 / (norm * (norm + v[0].abs()));
         v[0] -= alpha;
-        // A ← A − v wᵀ − w vᵀ, with w = s(Av) − (s²/2)(vᵀAv)v.
-        for (j, w) in w.iter_mut().enumerate() {
-            let line = (i + 1 + j) * n;
-            *w = scale * dot(&a[line + i + 1..line + n], v);
-        }
-        let half = 0.5 * scale * dot(v, w);
-        for (w, v) in w.iter_mut().zip(&*v) {
-            *w = (-half).mul_add(*v, *w);
-        }
-        for (j, line) in a[(i + 1) * n..].chunks_exact_mut(n).enumerate() {
-            let (vj, wj) = (-v[j], -w[j]);
-            for ((x, v), w) in line[i + 1..].iter_mut().zip(&*v).zip(&*w) {
-                *x = vj.mul_add(*w, wj.mul_add(*v, *x));
-            }
-        }
-        a[i * n + i + 1..(i + 1) * n].copy_from_slice(v);
-        scales[i] = scale;
+        Some(Self { v, scale, alpha: alpha * greatest })
     }
-    scales
 }
 
-/// The product of the reflections, transposed.
-#[inline(always)]
-fn reflectors_to_rows(a: &[f64], n: usize, scales: &[f64]) -> Vec<f64> {
-    let mut rows = vec![0.0; n * n];
-    for i in 0..n {
-        rows[i * n + i] = 1.0;
-    }
-    for i in (0..n.saturating_sub(1)).rev() {
-        if scales[i] == 0.0 {
-            continue;
-        }
-        // Only rows and columns beyond i differ from the identity yet.
-        let v = &a[i * n + i + 1..(i + 1) * n];
-        for line in rows[(i + 1) * n..].chunks_exact_mut(n) {
-            let line = &mut line[i + 1..];
-            let share = -scales[i] * dot(line, v);
-            for (x, v) in line.iter_mut().zip(v) {
-                *x = share.mul_add(*v, *x);
+/// Takes v wᵀ + w vᵀ from the rows and columns of `a` from `first` on, and multiplies what is left of each row by `next`.
+fn pass(a: &mut [f64], order: usize, first: usize, vectors: [&[f64]; 3], image: &mut [f64]) {
+    // Whole tiles: where the vectors are 0, nothing changes.
+    let first = first / LANES * LANES;
+    let (lines, image) = (&mut a[first * order..], &mut image[first..]);
+    let rows = if (order - first).pow(2) < SHARED_MIN { order } else { TASK_ROWS };
+    lines.par_chunks_mut(rows * order).zip(image.par_chunks_mut(rows)).enumerate().for_each(
+        |(task, (lines, image))| {
+            simd::run(Pass { lines, order, column: first, row: first + task * rows, vectors, image });
+        },
+    );
+}
+
+/// See [`pass`].
+struct Pass<'a> {
+    lines: &'a mut [f64],
+    order: usize,
+    /// Where it begins in each line.
+    column: usize,
+    /// Which row the first line is.
+    row: usize,
+    vectors: [&'a [f64]; 3],
+    image: &'a mut [f64],
+}
+
+impl Kernel for Pass<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { lines, order, column, row, vectors: [v, w, next], image } = self;
+        let (vs, ws) = (v[row..].as_chunks::<ROWS>().0, w[row..].as_chunks::<ROWS>().0);
+        let blocks = lines.chunks_exact_mut(ROWS * order).zip(image.as_chunks_mut::<ROWS>().0);
+        for ((block, image), (v_rows, w_rows)) in blocks.zip(vs.iter().zip(ws)) {
+            let [l0, l1, l2, l3] = lines_of(block, order);
+            let [mut s0, mut s1, mut s2, mut s3] = [[0.0; LANES]; ROWS];
+            for at in (column..order).step_by(LANES) {
+                let (v, w, next) = (load(v, at), load(w, at), load(next, at));
+                let left = |line: &mut [f64], row: usize, sums: Lanes| {
+                    let x = multiply_add(-v_rows[row], w, multiply_add(-w_rows[row], v, load(line, at)));
+                    store(line, at, x);
+                    multiply_add_each(x, next, sums)
+                };
+                s0 = left(l0, 0, s0);
+                s1 = left(l1, 1, s1);
+                s2 = left(l2, 2, s2);
+                s3 = left(l3, 3, s3);
             }
+            *image = [sum(s0), sum(s1), sum(s2), sum(s3)];
         }
     }
+}
+
+/// The product of the reflections (`order` × `order`), transposed.
+fn product_of_reflections(a: &[f64], order: usize, scales: &[f64]) -> Vec<f64> {
+    let mut rows = vec![0.0; order * order];
+    rows.par_chunks_mut(TASK_ROWS * order).enumerate().for_each(|(task, lines)| {
+        simd::run(Reflected { lines, order, row: task * TASK_ROWS, a, scales });
+    });
     rows
 }
 
-/// Makes the matrix of `values` and `off` diagonal by plane rotations, applied to the rows of `vectors` too.
+/// Some rows of the product, which are 0 at first.
+struct Reflected<'a> {
+    lines: &'a mut [f64],
+    order: usize,
+    /// Which row the first line is.
+    row: usize,
+    /// vᵢ in row i.
+    a: &'a [f64],
+    scales: &'a [f64],
+}
+
+impl Kernel for Reflected<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { lines, order, row, a, scales } = self;
+        for (row, block) in (row..order).step_by(ROWS).zip(lines.chunks_exact_mut(ROWS * order)) {
+            for (line, block) in block.chunks_exact_mut(order).enumerate() {
+                block[row + line] = 1.0;
+            }
+            let [l0, l1, l2, l3] = lines_of(block, order);
+            // Only rows and columns beyond i differ from the identity before the i-th.
+            for i in (0..scales.len().min(row + ROWS)).rev().filter(|i| scales[*i] != 0.0) {
+                let (v, begin) = (&a[i * order..(i + 1) * order], i / LANES * LANES);
+                let [mut s0, mut s1, mut s2, mut s3] = [[0.0; LANES]; ROWS];
+                for at in (begin..order).step_by(LANES) {
+                    let v = load(v, at);
+                    s0 = multiply_add_each(load(l0, at), v, s0);
+                    s1 = multiply_add_each(load(l1, at), v, s1);
+                    s2 = multiply_add_each(load(l2, at), v, s2);
+                    s3 = multiply_add_each(load(l3, at), v, s3);
+                }
+                let [p0, p1, p2, p3] = [sum(s0), sum(s1), sum(s2), sum(s3)].map(|product| -scales[i] * product);
+                for at in (begin..order).step_by(LANES) {
+                    let v = load(v, at);
+                    store(l0, at, multiply_add(p0, v, load(l0, at)));
+                    store(l1, at, multiply_add(p1, v, load(l1, at)));
+                    store(l2, at, multiply_add(p2, v, load(l2, at)));
+                    store(l3, at, multiply_add(p3, v, load(l3, at)));
+                }
+            }
+        }
+    }
+}
+
+/// The lines of a block.
 #[inline(always)]
-fn iterate(values: &mut [f64], off: &mut [f64], vectors: &mut [f64], n: usize) -> Option<()> {
+fn lines_of(block: &mut [f64], order: usize) -> [&mut [f64]; ROWS] {
+    let (l0, rest) = block.split_at_mut(order);
+    let (l1, rest) = rest.split_at_mut(order);
+    let (l2, l3) = rest.split_at_mut(order);
+    [l0, l1, l2, l3]
+}
+
+/// sums + x·y, element by element.
+#[inline(always)]
+fn multiply_add_each(x: Lanes, y: Lanes, mut sums: Lanes) -> Lanes {
+    for lane in 0..LANES {
+        sums[lane] = x[lane].mul_add(y[lane], sums[lane]);
+    }
+    sums
+}
+
+/// The sum of the lanes, in a fixed tree.
+#[inline(always)]
+fn sum([a, b, c, d, e, f, g, h]: Lanes) -> f64 {
+    ((a + e) + (c + g)) + ((b + f) + (d + h))
+}
+
+/// ⟨x, y⟩ in order; of what is linear only.
+fn dot(x: &[f64], y: &[f64]) -> f64 {
+    x.iter().zip(y).map(|(x, y)| x * y).sum()
+}
+
+/// Makes the matrix of `values` and `off` diagonal by plane rotations, which `turns` is given.
+fn iterate(values: &mut [f64], off: &mut [f64], turns: &mut Turns) -> Option<()> {
+    let n = values.len();
     let mut left = SHIFTS_EACH_MAX * n;
     for first in 0..n {
         loop {
@@ -161,8 +295,7 @@ fn iterate(values: &mut [f64], off: &mut [f64], vectors: &mut [f64], n: usize) -
                 shift = sine * t;
                 values[i + 1] = g1 + shift;
                 g = cosine * t - b;
-                let (upper, lower) = vectors.split_at_mut((i + 1) * n);
-                turn(&mut upper[i * n..], &mut lower[..n], sine, cosine);
+                turns.push(Turn { row: i, sine, cosine });
             }
             if !split {
                 values[first] -= shift;
@@ -172,34 +305,6 @@ fn iterate(values: &mut [f64], off: &mut [f64], vectors: &mut [f64], n: usize) -
         }
     }
     Some(())
-}
-
-/// (x, y) ← (cx − sy, sx + cy).
-#[inline(always)]
-fn turn(x: &mut [f64], y: &mut [f64], sine: f64, cosine: f64) {
-    for (x, y) in x.iter_mut().zip(y) {
-        let old = *x;
-        *x = cosine.mul_add(old, -(sine * *y));
-        *y = sine.mul_add(old, cosine * *y);
-    }
-}
-
-#[inline(always)]
-fn dot(x: &[f64], y: &[f64]) -> f64 {
-    let mut sums = [0.0; LANES];
-    let (x_blocks, x_rest) = x.as_chunks::<LANES>();
-    let (y_blocks, y_rest) = y.as_chunks::<LANES>();
-    for (x, y) in x_blocks.iter().zip(y_blocks) {
-        for lane in 0..LANES {
-            sums[lane] = x[lane].mul_add(y[lane], sums[lane]);
-        }
-    }
-    let mut rest = 0.0;
-    for (x, y) in x_rest.iter().zip(y_rest) {
-        rest = x.mul_add(*y, rest);
-    }
-    let [a, b, c, d, e, f, g, h] = sums;
-    (((a + e) + (c + g)) + ((b + f) + (d + h))) + rest
 }
 
 #[cfg(test)]
@@ -262,10 +367,31 @@ mod tests {
     }
 
     #[test]
-    fn every_instruction_set_gives_the_same_bits() {
-        let half = Array2::from_shape_fn((37, 37), |(i, j)| normal(4, i as u64, j as u64));
-        let a: Vec<f64> = (&half + &half.t()).iter().copied().collect();
-        let part = || Decomposition { a: a.clone(), n: 37 };
-        assert_eq!(simd::run(part()), part().run());
+    fn every_instruction_set_and_any_threads_give_the_same_bits() {
+        // Enough for passes by several tasks.
+        let n = 300;
+        let half = Array2::from_shape_fn((n, n), |(i, j)| normal(4, i as u64, j as u64));
+        let a = &half + &half.t();
+        let alone =
+            rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap().install(|| Spectrum::of(&a)).unwrap();
+        let many = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap().install(|| check(&a));
+        assert_eq!((alone.values, alone.vectors), (many.values, many.vectors));
+
+        let order = 40;
+        let draw = |stream: u64, n: usize| -> Vec<f64> { (0..n).map(|i| normal(stream, i as u64, 0)).collect() };
+        let (a, v, w, next) = (draw(1, order * order), draw(2, order), draw(3, order), draw(4, order));
+        let part = |run: &dyn Fn(Pass<'_>)| {
+            let (mut lines, mut image) = (a[8 * order..].to_vec(), vec![0.0; order - 8]);
+            let vectors = [v.as_slice(), &w, &next];
+            run(Pass { lines: &mut lines, order, column: 8, row: 8, vectors, image: &mut image });
+            (lines, image)
+        };
+        assert_eq!(part(&|part| simd::run(part)), part(&|part| part.run()));
+        let part = |run: &dyn Fn(Reflected<'_>)| {
+            let mut lines = vec![0.0; 8 * order];
+            run(Reflected { lines: &mut lines, order, row: 24, a: &a, scales: &v });
+            lines
+        };
+        assert_eq!(part(&|part| simd::run(part)), part(&|part| part.run()));
     }
 }

@@ -6,10 +6,10 @@
 //! products, and all that is as small as the block is wide, in f64, so that values and vectors are exact for what the block spans,
 //! whether its columns are orthogonal or not.
 
-use ndarray::{Array2, ArrayView2};
-use rayon::prelude::*;
+use ndarray::Array2;
 
 use crate::{
+    aligned,
     blocks::{Step, add_scaled, multiply, times},
     descent::padded,
     gram::gram,
@@ -51,11 +51,11 @@ pub(crate) struct Subspace<'a> {
     scale: f64,
     width: usize,
     /// X, items × width.
-    x: Vec<f32>,
+    x: Array2<f32>,
     /// Where the recurrence has its other block.
-    other: Vec<f32>,
+    other: Array2<f32>,
     /// AX, users × width.
-    image: Vec<f32>,
+    image: Array2<f32>,
     /// Squared singular values of the scaled matrix, from the greatest.
     squares: Vec<f64>,
     /// No square is much greater: ‖A‖² at first, since a random block says little of the greatest; then what it has found.
@@ -71,8 +71,7 @@ impl<'a> Subspace<'a> {
     pub(crate) fn new(matrix: &'a Interactions, values: usize, seed: u64) -> Result<Self, NotFinite> {
         let width = width(values);
         let greatest = matrix.values().iter().fold(0.0_f32, |greatest, value| greatest.max(value.abs()));
-        let mut x = vec![0.0; matrix.items() * width];
-        x.par_chunks_mut(width).enumerate().for_each(|(row, x)| {
+        let x = aligned::filled(matrix.items(), width, |row, x| {
             for (column, x) in x.iter_mut().enumerate() {
                 #[expect(clippy::cast_possible_truncation, reason = "any number will do")]
                 {
@@ -86,9 +85,9 @@ impl<'a> Subspace<'a> {
             transposed: matrix.transpose(),
             scale,
             width,
-            other: vec![0.0; x.len()],
+            other: aligned::zeros(matrix.items(), width),
             x,
-            image: vec![0.0; matrix.users() * width],
+            image: aligned::zeros(matrix.users(), width),
             squares: Vec::new(),
             bound: matrix.values().iter().map(|value| (f64::from(*value) * scale).powi(2)).sum(),
         };
@@ -103,21 +102,21 @@ impl<'a> Subspace<'a> {
 
     /// Right singular vectors in the first columns, items × [`width`].
     pub(crate) fn into_vectors(self) -> Array2<f32> {
-        Array2::from_shape_vec((self.x.len() / self.width, self.width), self.x).expect("whole rows")
+        self.x
     }
 
     /// A sweep: X ← T(2AᵀA/b − 1) X with a polynomial T of Chebyshev, and b the least value so far; then the best.
     pub(crate) fn sweep(&mut self) -> Result<(), NotFinite> {
-        let Self { matrix, transposed, scale, width, x, other, image, squares, bound } = self;
-        let (scale, width) = (*scale, *width);
+        let Self { matrix, transposed, scale, x, other, image, squares, bound, .. } = self;
+        let scale = *scale;
         let greatest = squares.first().copied().unwrap_or(0.0);
         let least = squares.last().copied().unwrap_or(0.0).max(RANK_PRECISION * greatest);
         if least > 0.0 {
-            other.copy_from_slice(x);
-            multiply(transposed, 2.0 * scale / least, image, Step::Minus, other, width);
+            other.assign(x);
+            multiply(transposed, 2.0 * scale / least, image, Step::Minus, other);
             for _ in 1..degree(*bound / least) {
-                multiply(matrix, scale, other, Step::Product, image, width);
-                multiply(transposed, 4.0 * scale / least, image, Step::MinusTwice(other), x, width);
+                multiply(matrix, scale, other, Step::Product, image);
+                multiply(transposed, 4.0 * scale / least, image, Step::MinusTwice(other), x);
                 std::mem::swap(x, other);
             }
             std::mem::swap(x, other);
@@ -131,8 +130,8 @@ impl<'a> Subspace<'a> {
     fn take_best(&mut self) -> Result<(), NotFinite> {
         let Self { matrix, scale, width, x, image, squares, .. } = self;
         let width = *width;
-        multiply(matrix, *scale, x, Step::Product, image, width);
-        let (lengths, images) = (square(x, width), square(image, width));
+        multiply(matrix, *scale, x, Step::Product, image);
+        let (lengths, images) = (gram(x.view()), gram(image.view()));
         let basis = orthonormalizing(lengths);
         let turned = times(&times(&basis, &images), &transpose(&basis));
         let Spectrum { values, vectors } = Spectrum::of(&turned).ok_or(NotFinite)?;
@@ -144,8 +143,8 @@ impl<'a> Subspace<'a> {
         #[expect(clippy::cast_possible_truncation, reason = "as the blocks")]
         let turn: Vec<f32> =
             (0..width).flat_map(|i| order.iter().map(move |&j| (i, j))).map(|at| turn[(at.1, at.0)] as f32).collect();
-        rotate(x, &turn, width);
-        rotate(image, &turn, width);
+        rotate(x, &turn);
+        rotate(image, &turn);
         Ok(())
     }
 }
@@ -159,11 +158,6 @@ fn degree(spread: f64) -> u32 {
         degree += 1;
     }
     degree
-}
-
-/// XᵀX of a block.
-fn square(block: &[f32], width: usize) -> Array2<f64> {
-    gram(ArrayView2::from_shape((block.len() / width, width), block).expect("whole rows"))
 }
 
 /// K with KSKᵀ = 1 for a matrix S of inner products, by Cholesky's S = LLᵀ and K = L⁻¹, with S scaled to 1 on its diagonal. Rows
