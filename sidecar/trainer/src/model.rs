@@ -95,17 +95,17 @@ pub(crate) fn train(
 ) -> Result<Trained, Stop> {
     in_pool(threads, || {
         let params = prepare(config, &data.interactions, data.attributes.cold_items())?;
-        let (config, params, trials) = tuned(config, params, &data.interactions, progress)?;
-        let config = config.as_ref();
         // Before hours are spent on what cannot start.
         let warm = Warm::of(config, earlier, &data.interactions)?;
+        let (config, params, trials) = tuned(config, params, &data.interactions, progress)?;
+        let config = config.as_ref();
         let metrics = measured(config, &params, data, progress)?;
         progress.event(&Event::Step(Step::Refit));
         let all = interactions(&data.interactions, |_| true)?;
         let all = PartWeights::of(&config.weights, &data.interactions, &all, |_| true).weigh(all);
         let (mut model, objective) = match &warm {
             None => fit(&all, &params, config, None, progress)?,
-            Some(warm) => fit(&all, &warm.params, config, Some(&warm.earlier()), progress)?,
+            Some(warm) => fit(&all, &warm.params(config)?, config, Some(&warm.earlier()), progress)?,
         };
         drop(warm);
         let cold_items = cold::append(&mut model, &data.attributes, config.seed);

@@ -3,7 +3,7 @@
 
 use factorization::{Earlier, FitError, ValidParams};
 use model_snapshot::Snapshot;
-use sidecar_contract::{Algorithm, AlsConfig, TrainingConfig, WarmStart};
+use sidecar_contract::{Algorithm, TrainingConfig, WarmStart};
 
 use super::check;
 use crate::{
@@ -16,8 +16,7 @@ pub(super) struct Warm<'a> {
     snapshot: &'a Snapshot,
     users: Vec<Option<u32>>,
     items: Vec<Option<u32>>,
-    /// Those of the fit, with as few sweeps as the start leaves to make.
-    pub(super) params: ValidParams,
+    iterations: u32,
 }
 
 impl<'a> Warm<'a> {
@@ -57,14 +56,21 @@ impl<'a> Warm<'a> {
         if given != expected {
             return refused(FitError::Start { given, expected }.to_string());
         }
-        let algorithm = Algorithm::Als(AlsConfig { iterations: *iterations, ..als.clone() });
-        let params = check(&TrainingConfig { algorithm, ..config.clone() })?;
         Ok(Some(Self {
             snapshot,
             users: merged.user_ids.iter().map(|id| snapshot.user_index(id)).collect(),
             items: merged.item_ids.iter().map(|id| snapshot.item_index(id)).collect(),
-            params,
+            iterations: *iterations,
         }))
+    }
+
+    /// Parameters of the fit: the config's, with as few sweeps as the start leaves to make.
+    pub(super) fn params(&self, config: &TrainingConfig) -> Result<ValidParams, Stop> {
+        let mut algorithm = config.algorithm.clone();
+        if let Algorithm::Als(als) = &mut algorithm {
+            als.iterations = self.iterations;
+        }
+        check(&TrainingConfig { algorithm, ..config.clone() })
     }
 
     pub(super) fn earlier(&self) -> Earlier<'_> {
