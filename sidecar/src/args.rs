@@ -297,6 +297,9 @@ pub struct RecommendArgs {
     /// How many items.
     #[arg(short, default_value_t = 10)]
     pub n: usize,
+    /// Say which of the user's items each answer comes from; for 100 items at most.
+    #[arg(long)]
+    pub explain: bool,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

@@ -10,6 +10,8 @@ use crate::{
         request_id::RequestId,
     },
     args::RecommendArgs,
+    explain::Because,
+    limits::EXPLAINED_ITEMS_MAX,
     model::ServingModel,
 };
 
@@ -19,6 +21,11 @@ use crate::{
 /// A model file that cannot serve, or neither user nor history.
 pub fn run(args: RecommendArgs) -> Result<()> {
     ensure!(args.user.is_some() || !args.history.is_empty(), "give --user, or --history, or both");
+    ensure!(
+        !args.explain || args.n <= EXPLAINED_ITEMS_MAX,
+        "-n {}: --explain is for at most {EXPLAINED_ITEMS_MAX} items",
+        args.n
+    );
     ensure!(
         args.ratings.is_empty() || args.ratings.len() == args.history.len(),
         "{} ratings for {} items of --history; give one rating an item, or none",
@@ -34,7 +41,8 @@ pub fn run(args: RecommendArgs) -> Result<()> {
     }
     let ratings = args.ratings.into_iter().map(Some).chain(std::iter::repeat(None));
     let history = args.history.into_iter().zip(ratings).collect();
-    let items = answer(&model, &Query { user: args.user, n: args.n, history, ..Query::default() })?;
+    let query = Query { user: args.user, n: args.n, history, explain: args.explain, ..Query::default() };
+    let items = answer(&model, &query)?;
     if args.json {
         let body = recommendations(&model, &items, Style::Json, &RequestId::fresh());
         println!("{}", String::from_utf8_lossy(&body));
@@ -45,6 +53,19 @@ pub fn run(args: RecommendArgs) -> Result<()> {
         let id = model.snapshot.item_id(item.row).unwrap_or("?");
         let title = model.snapshot.title(item.row).unwrap_or("");
         println!("{id:<24} {:>9.4}  {:<8} {title}", item.score, item.source);
+        if let Some(because) = item.because {
+            println!("{}", reasons(&model, &because));
+        }
     }
     Ok(())
+}
+
+/// The parts of a score, on a line.
+fn reasons(model: &ServingModel, because: &Because) -> String {
+    let name = |row: u32| model.snapshot.title(row).or_else(|| model.snapshot.item_id(row)).unwrap_or("?");
+    let items = because.items.iter().map(|(row, adds)| format!("{} {adds:.4}", name(*row)));
+    let average = because.average.map(|average| format!("average {average:.4}"));
+    let rest = format!("others {:.4}", because.rest);
+    let parts: Vec<String> = average.into_iter().chain(items).chain([rest]).collect();
+    format!("  because of {}", parts.join(", "))
 }
