@@ -63,8 +63,9 @@ pub struct Als {
     /// Passes over all users and all items, 1 to 1000. Default: 15.
     #[schemars(range(min = 1, max = 1000))]
     pub iterations: u32,
-    /// How strongly factors are pulled to zero, 0 to 1000000. More for sparse data. Absent: 0.003, or 0.1 with
-    /// data.signal: explicit, where it is relative to the ratings' standard deviation and above 0.
+    /// How strongly factors are pulled to zero, 0 to 1000000. Absent: what suits data of such a shape, so that an average user's
+    /// row is pulled with the root of how many interactions it has; status.model.parameters has the number. With data.signal: explicit
+    /// it is relative to the ratings' standard deviation and above 0; absent: 0.1.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1_000_000.0))]
     pub regularization: Option<f64>,
@@ -72,17 +73,20 @@ pub struct Als {
     #[schemars(range(min = 0.0, max = 2.0))]
     pub regularization_exponent: f64,
     /// Weight of pairs that were not observed, against 1 for those that were, 0 to 10000; for data.signal: implicit only.
-    /// Default: 0.1.
+    /// Absent: 0.3.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 10_000.0))]
-    pub unobserved_weight: f64,
+    pub unobserved_weight: Option<f64>,
     /// How much less what busy users and popular items do counts, 0 (no less) to 1; for data.signal: implicit only. The mean
-    /// weight stays what it was. Good lists often come from 0.5; training.tuning tries it. Default: 0.
+    /// weight stays what it was. Absent: 0.5.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1.0))]
-    pub degree_exponent: f64,
+    pub degree_exponent: Option<f64>,
     /// How much of what degreeExponent takes off popular items have back in lists, 0 (nothing) to 1; goes with degreeExponent above 0.
-    /// With 500 factors and more good lists often come from 0.5; training.tuning tries it. Default: 0.
+    /// Absent: 0.5.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1.0))]
-    pub degree_return: f64,
+    pub degree_return: Option<f64>,
     /// Draws samples from where the passes end, and serves their mean: better predicted ratings, in more time; for data.signal:
     /// explicit only. regularizationExponent: 0.5 goes well with it. Absent: what the passes end at is served. Example: {}.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -96,9 +100,9 @@ impl Default for Als {
             iterations: 15,
             regularization: None,
             regularization_exponent: 1.0,
-            unobserved_weight: 0.1,
-            degree_exponent: 0.0,
-            degree_return: 0.0,
+            unobserved_weight: None,
+            degree_exponent: None,
+            degree_return: None,
             sampling: None,
         }
     }

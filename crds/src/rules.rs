@@ -142,13 +142,13 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         at: &["spec.algorithm.als"],
-        rule: "!has(self.regularization) || self.regularization > 0.0 || self.unobservedWeight > 0.0",
+        rule: "!has(self.regularization) || self.regularization > 0.0 || !has(self.unobservedWeight) || self.unobservedWeight > 0.0",
         message: "als: regularization and unobservedWeight are both 0, which leaves rows without entries undetermined: set \
                   one above 0, for example regularization: 0.003",
     },
     Rule {
         at: &["spec.algorithm.als"],
-        rule: "self.degreeReturn == 0.0 || self.degreeExponent > 0.0",
+        rule: "!has(self.degreeReturn) || self.degreeReturn == 0.0 || !has(self.degreeExponent) || self.degreeExponent > 0.0",
         message: "als: degreeReturn goes with degreeExponent above 0, because it gives back what that takes off: set degreeExponent, for \
                   example 0.5, or remove it",
     },
@@ -173,8 +173,14 @@ pub const RULES: &[Rule] = &[
     Rule {
         at: &["spec"],
         rule: "self.data.signal == 'implicit' || !has(self.algorithm) || !has(self.algorithm.als) || \
-               self.algorithm.als.degreeExponent == 0.0",
+               !has(self.algorithm.als.degreeExponent) || self.algorithm.als.degreeExponent == 0.0",
         message: "als.degreeExponent goes with data.signal: implicit only, because averages play its part for ratings: remove it",
+    },
+    Rule {
+        at: &["spec"],
+        rule: "self.data.signal == 'implicit' || !has(self.algorithm) || !has(self.algorithm.als) || \
+               !has(self.algorithm.als.degreeReturn) || self.algorithm.als.degreeReturn == 0.0",
+        message: "als.degreeReturn goes with data.signal: implicit only, because it gives back what degreeExponent takes off: remove it",
     },
     Rule {
         at: &["spec"],
@@ -183,7 +189,7 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         at: &["spec"],
-        rule: "self.data.signal == 'implicit' || !has(self.algorithm) || !has(self.algorithm.als) || self.algorithm.als.unobservedWeight == 0.1",
+        rule: "self.data.signal == 'implicit' || !has(self.algorithm) || !has(self.algorithm.als) || !has(self.algorithm.als.unobservedWeight)",
         message: "als.unobservedWeight goes with data.signal: implicit only, because what was not rated says nothing of \
                   ratings: remove it",
     },

@@ -246,7 +246,7 @@ fn parameters_of(algorithm: &Algorithm) -> ModelParameters {
         Algorithm::Als(als) => ModelParameters {
             factors: als.factors,
             iterations: Some(als.iterations),
-            regularization: Some(als.regularization),
+            regularization: als.regularization,
             regularization_exponent: Some(als.regularization_exponent),
             unobserved_weight: Some(als.unobserved_weight),
             degree_exponent: Some(als.degree_exponent),

@@ -235,16 +235,20 @@ fn algorithm(
     problems: &mut Vec<String>,
 ) -> Option<Algorithm> {
     Some(match spec.chosen_algorithm() {
-        Some(ChosenAlgorithm::Als(als)) => Algorithm::Als(AlsConfig {
-            factors: als.factors,
-            iterations: als.iterations,
-            regularization: als.regularization.unwrap_or(AlsConfig::default_regularization(signal)),
-            regularization_exponent: als.regularization_exponent,
-            unobserved_weight: als.unobserved_weight,
-            degree_exponent: als.degree_exponent,
-            degree_return: als.degree_return,
-            samples: als.sampling.map_or(0, |sampling| sampling.samples),
-        }),
+        Some(ChosenAlgorithm::Als(als)) => {
+            let usual = AlsConfig::usual(signal);
+            let degree_exponent = als.degree_exponent.unwrap_or(usual.degree_exponent);
+            Algorithm::Als(AlsConfig {
+                factors: als.factors,
+                iterations: als.iterations,
+                regularization: als.regularization,
+                regularization_exponent: als.regularization_exponent,
+                unobserved_weight: als.unobserved_weight.unwrap_or(usual.unobserved_weight),
+                degree_exponent,
+                degree_return: als.degree_return.unwrap_or(AlsConfig::usual_return(degree_exponent)),
+                samples: als.sampling.map_or(0, |sampling| sampling.samples),
+            })
+        }
         Some(ChosenAlgorithm::Svd(svd)) => Algorithm::Svd(SvdConfig {
             factors: svd.factors,
             iterations: svd.iterations,

@@ -126,13 +126,13 @@ pub struct DataArgs {
     /// Sweeps, 1 to 1000; without it 15, 100 for bpr, or 10 at most for svd.
     #[arg(long)]
     pub iterations: Option<u32>,
-    /// How much less busy users and popular items count, 0 to 1, for implicit data; without it 0, and 0.5 for svd.
+    /// How much less busy users and popular items count, 0 to 1, for implicit data; without it 0.5.
     #[arg(long)]
     pub degree_exponent: Option<f64>,
-    /// Of als: how much of what --degree-exponent takes off popular items have back in lists, 0 to 1.
-    #[arg(long, default_value_t = 0.0)]
-    pub degree_return: f64,
-    /// λ of the objective; without it 0.003, or 0.1 for explicit data.
+    /// Of als: how much of what --degree-exponent takes off popular items have back in lists, 0 to 1; without it 0.5.
+    #[arg(long)]
+    pub degree_return: Option<f64>,
+    /// λ of the objective; without it what suits data of such a shape, 0.1 for explicit data, 0.003 for bpr.
     #[arg(long)]
     pub regularization: Option<f64>,
     /// Of bpr: how far a step goes, 0.000001 to 10; without it 0.05.
@@ -141,9 +141,9 @@ pub struct DataArgs {
     /// ν of the objective.
     #[arg(long, default_value_t = 1.0)]
     pub regularization_exponent: f64,
-    /// α₀ of the objective, for implicit data.
-    #[arg(long, default_value_t = 0.1)]
-    pub unobserved_weight: f64,
+    /// α₀ of the objective, for implicit data; without it 0.3.
+    #[arg(long)]
+    pub unobserved_weight: Option<f64>,
     /// Of als on explicit data: samples that are drawn after the sweeps and averaged, 0 to 1000.
     #[arg(long, default_value_t = 0)]
     pub samples: u32,

@@ -43,16 +43,20 @@ fn training_config(args: &DataArgs) -> TrainingConfig {
     };
     let factors = args.factors;
     config.algorithm = match args.algorithm {
-        AlgorithmArg::Als => Algorithm::Als(AlsConfig {
-            factors,
-            iterations: args.iterations.unwrap_or(AlsConfig::default().iterations),
-            regularization: args.regularization.unwrap_or(AlsConfig::default_regularization(config.signal)),
-            regularization_exponent: args.regularization_exponent,
-            unobserved_weight: args.unobserved_weight,
-            degree_exponent: args.degree_exponent.unwrap_or_default(),
-            degree_return: args.degree_return,
-            samples: args.samples,
-        }),
+        AlgorithmArg::Als => {
+            let usual = AlsConfig::usual(config.signal);
+            let degree_exponent = args.degree_exponent.unwrap_or(usual.degree_exponent);
+            Algorithm::Als(AlsConfig {
+                factors,
+                iterations: args.iterations.unwrap_or(usual.iterations),
+                regularization: args.regularization,
+                regularization_exponent: args.regularization_exponent,
+                unobserved_weight: args.unobserved_weight.unwrap_or(usual.unobserved_weight),
+                degree_exponent,
+                degree_return: args.degree_return.unwrap_or(AlsConfig::usual_return(degree_exponent)),
+                samples: args.samples,
+            })
+        }
         AlgorithmArg::Svd => Algorithm::Svd(SvdConfig {
             factors,
             iterations: args.iterations.unwrap_or(SvdConfig::default().iterations),

@@ -53,7 +53,8 @@ impl ServingModel {
                 AlsParams {
                     factors: als.factors,
                     iterations: als.iterations,
-                    regularization: als.regularization,
+                    // What was fitted has one.
+                    regularization: als.regularization.unwrap_or(f64::NAN),
                     regularization_exponent: als.regularization_exponent,
                     unobserved_weight: als.unobserved_weight,
                     degree_exponent: als.degree_exponent,
@@ -66,7 +67,8 @@ impl ServingModel {
                 ExplicitAlsParams {
                     factors: als.factors,
                     iterations: als.iterations,
-                    regularization: als.regularization,
+                    // What was fitted has one.
+                    regularization: als.regularization.unwrap_or(f64::NAN),
                     regularization_exponent: als.regularization_exponent,
                     samples: als.samples,
                     ..ExplicitAlsParams::default()

@@ -40,23 +40,25 @@ fn pairs_have_one_set_of_defaults() {
 }
 
 #[test]
-fn regularization_follows_the_signal_where_nobody_says_another() {
-    let regularization = |spec: &str| {
-        let yaml =
-            format!("apiVersion: recmesh.dev/v1alpha1\nkind: Recommender\nmetadata: {{name: a}}\nspec: {spec}\n");
+fn parameters_of_als_follow_the_signal_where_nobody_names_them() {
+    let als = |data: &str, als: &str| {
+        let yaml = format!(
+            "apiVersion: recmesh.dev/v1alpha1\nkind: Recommender\nmetadata: {{name: a}}\nspec: {{data: {{source: {{url: 's3://x/y.csv'}}{data}}}, \
+             algorithm: {{als: {als}}}}}\n"
+        );
         let plan = validate(&serde_yaml_ng::from_str(&yaml).unwrap()).unwrap();
         let Algorithm::Als(als) = plan.training.algorithm else { panic!("{:?}", plan.training.algorithm) };
-        (plan.training.signal, als.regularization)
+        als
     };
-    assert_eq!(regularization("{data: {source: {url: 's3://x/y.csv'}}}"), (Implicit, 0.003));
-    assert_eq!(regularization("{data: {source: {url: 's3://x/y.csv'}, signal: explicit}}"), (Explicit, 0.1));
-    let given = "{data: {source: {url: 's3://x/y.csv'}, signal: explicit}, algorithm: {als: {regularization: 0.003}}}";
-    assert_eq!(regularization(given), (Explicit, 0.003));
-    // What the resource says of a default is what the mathematics thinks good.
-    let (implicit, explicit) = (factorization::AlsParams::default(), factorization::ExplicitAlsParams::default());
-    for (ours, theirs) in [(Implicit, implicit.regularization), (Explicit, explicit.regularization)] {
-        assert!((AlsConfig::default_regularization(ours) - theirs).abs() < 1e-12);
-    }
+    assert_eq!(als("", "{}"), AlsConfig::usual(Implicit));
+    assert_eq!(als(", signal: explicit", "{}"), AlsConfig::usual(Explicit));
+    let given = als(", signal: explicit", "{regularization: 0.003}");
+    assert_eq!(given, AlsConfig { regularization: Some(0.003), ..AlsConfig::usual(Explicit) });
+    // Nothing is given back where nothing is taken off.
+    let given = als("", "{degreeExponent: 0, unobservedWeight: 0.1}");
+    let expected =
+        AlsConfig { degree_exponent: 0.0, degree_return: 0.0, unobserved_weight: 0.1, ..AlsConfig::usual(Implicit) };
+    assert_eq!(given, expected);
 }
 
 fn problems(spec: &str) -> String {

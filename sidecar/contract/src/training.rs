@@ -269,8 +269,8 @@ pub struct AlsConfig {
     pub factors: u32,
     /// Sweeps over users and items.
     pub iterations: u32,
-    /// λ.
-    pub regularization: f64,
+    /// λ. `None` in what is asked for: the one that suits the data. What was fitted has a number.
+    pub regularization: Option<f64>,
     /// ν.
     pub regularization_exponent: f64,
     /// α₀.
@@ -291,21 +291,38 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 impl AlsConfig {
-    /// λ for this kind of data where nobody says another.
-    pub fn default_regularization(signal: Signal) -> f64 {
+    /// What somebody gets who names no parameters. ADR 20 has the figures for implicit data.
+    pub fn usual(signal: Signal) -> Self {
         match signal {
-            Signal::Implicit => 0.003,
-            Signal::Explicit => 0.1,
+            Signal::Implicit => Self {
+                regularization: None,
+                unobserved_weight: 0.3,
+                degree_exponent: 0.5,
+                degree_return: Self::usual_return(0.5),
+                ..Self::default()
+            },
+            Signal::Explicit => Self { regularization: None, ..Self::default() },
         }
+    }
+
+    /// λ as people read it.
+    pub fn regularization_text(&self) -> String {
+        self.regularization.map_or_else(|| "by the data".to_owned(), |lambda| lambda.to_string())
+    }
+
+    /// ρ beside this η where nobody says another.
+    pub fn usual_return(degree_exponent: f64) -> f64 {
+        if degree_exponent > 0.0 { 0.5 } else { 0.0 }
     }
 }
 
+/// Where a file leaves fields out, which is not what somebody gets who names none: [`AlsConfig::usual`].
 impl Default for AlsConfig {
     fn default() -> Self {
         Self {
             factors: 64,
             iterations: 15,
-            regularization: Self::default_regularization(Signal::Implicit),
+            regularization: Some(0.003),
             regularization_exponent: 1.0,
             unobserved_weight: 0.1,
             degree_exponent: 0.0,

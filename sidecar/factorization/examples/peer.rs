@@ -14,7 +14,8 @@
 //! ```
 //! A file holds users, items and entries (three u64), then user (u32), item (u32) and confidence (f32) of all entries, one after
 //! the other, little-endian. ALS minimizes the objective of the package `implicit`: α₀ = 1, ν = 0, values are confidences; with
-//! `"unobservedWeight"`, `"regularizationExponent"`, `"degreeExponent"` and `"degreeReturn"` it is ours, and values are weights. `out` may name a directory for
+//! `"unobservedWeight"`, `"regularizationExponent"`, `"degreeExponent"` and `"degreeReturn"` it is ours, values are weights, and no
+//! `"regularization"` is the usual one. `out` may name a directory for
 //! `users.f32` and `items.f32`, row by row. To explicit ALS values are ratings; it writes `user_biases.f32` and `item_biases.f32`
 //! too. The seconds are the fit's alone.
 
@@ -29,7 +30,7 @@ use std::{
 
 use factorization::{
     AlsParams, AlsSolver, BprParams, Entry, ExplicitAlsParams, FitError, Interactions, Model, SvdParams, SweepReport,
-    ValueMeaning, fit_als, fit_bpr, fit_explicit_als, fit_svd,
+    ValueMeaning, fit_als, fit_bpr, fit_explicit_als, fit_svd, usual_regularization,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -43,7 +44,7 @@ enum Command {
     Als {
         factors: u32,
         iterations: u32,
-        regularization: f64,
+        regularization: Option<f64>,
         /// Of conjugate gradients; 0 for exact rows.
         steps: u32,
         threads: usize,
@@ -123,12 +124,14 @@ fn answer(command: Command, data: &mut Option<Interactions>) -> Result<Value, Bo
         } => {
             let data = data.as_ref().ok_or("load a file first")?;
             let solver = solver(steps);
+            let alpha = unobserved_weight.unwrap_or(1.0);
             let params = AlsParams {
                 factors,
                 iterations,
-                regularization,
+                regularization: regularization
+                    .unwrap_or_else(|| usual_regularization(data, alpha, regularization_exponent)),
                 regularization_exponent,
-                unobserved_weight: unobserved_weight.unwrap_or(1.0),
+                unobserved_weight: alpha,
                 degree_exponent,
                 degree_return,
                 values: unobserved_weight.map_or(ValueMeaning::Confidence, |_| ValueMeaning::Weight),

@@ -93,10 +93,10 @@
 //! any vector instructions: kernels have fixed lanes and fused multiply-adds, and `simd` only chooses what they compile to.
 //!
 //! # Map
-//! [`interactions`] what was observed · [`weighting`] what it weighs · [`ratings`] their scale · [`params`] checked parameters · [`als`], [`explicit_als`],
+//! [`interactions`] what was observed · [`weighting`] what it weighs · [`ratings`] their scale · [`params`] checked parameters, [`usual`] a λ that nobody has looked for · [`als`], [`explicit_als`],
 //! [`mod@svd`], [`bpr`] the sweeps, [`start`] from an earlier model; inside, `gibbs`, `rating_draw` and `posterior` for samples · [`degrees`] what a weight counts · [`row_solver`], [`rating_solver`] one row, exactly; inside, `short_rows` where entries are few, and `descent` by steps, `projection` for SVD, `pair_solver` and `pairs` for BPR · [`scorer`] from a taste to items · [`explanation`] which of a history made a score · [`mod@gram`] what rows share · [`mod@objective`] its value for any factors · [`model`] the result · [`mod@top_k`] best
 //! items · [`mod@popularity`], [`biases`] the baselines · [`split`] what is kept for measuring · [`ranking`] recall@k and NDCG@k · [`attributes`] items that nobody has met ·
-//! [`bootstrap`] intervals · [`memory`] forecast · [`random`] numbers by counter. Inside: `tile` and `cholesky` (f64 register tiles), `spectrum` (eigenvectors) and `rotate`, `subspace` (singular values) and `blocks` (products of sparse matrices), `lanes` (f32 inner
+//! [`bootstrap`] intervals · [`memory`] forecast · [`random`] numbers by counter. Inside: `aligned` (where matrices begin), `tile` and `cholesky` (f64 register tiles), `spectrum` (eigenvectors), `turns` and `rotate`, `subspace` (singular values) and `blocks` (products of sparse matrices), `lanes` (f32 inner
 //! products), `simd` (the one door to wide instructions).
 #![allow(clippy::indexing_slicing)] // Shapes are checked where matrices are made; kernels index below those bounds.
 #![allow(clippy::needless_pass_by_value, clippy::trivially_copy_pass_by_ref)] // Views and small records are handles.
@@ -146,6 +146,7 @@ pub mod svd;
 mod tile;
 pub mod top_k;
 mod turns;
+pub mod usual;
 pub mod weighting;
 
 pub use als::{FitError, Side, SweepReport, fit_als, fit_als_from};
@@ -174,4 +175,5 @@ pub use scorer::{Scorer, Taste};
 pub use start::Earlier;
 pub use svd::fit_svd;
 pub use top_k::{Scored, similar_items, top_k, top_k_each};
+pub use usual::usual_regularization;
 pub use weighting::{Weigher, Weighting};

@@ -10,7 +10,7 @@
 //! | `degree_exponent` | 0 | 0..=1 | η |
 //! | `degree_return` | 0 | 0..=1 | ρ; 0 without η |
 //!
-//! The defaults are Rendle et al.'s for MovieLens-20M. λ and α₀ may not both be 0: a row without entries would be free.
+//! The defaults are Rendle et al.'s for MovieLens-20M; [`crate::usual`] has a λ for other data. λ and α₀ may not both be 0: a row without entries would be free.
 //!
 //! Truncated SVD has factors, iterations (at most so many, 10 by default; it ends once a sweep adds no more than 1e-7 to what the factors explain) and η (0..=1, by default 0: weights as they are).
 //!

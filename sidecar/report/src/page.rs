@@ -234,7 +234,7 @@ fn tuning(body: &mut String, trials: &[Trial]) {
             "<tr><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
             trial.sweeps,
             trial.value_text(),
-            als.regularization,
+            als.regularization_text(),
             als.unobserved_weight,
             als.degree_exponent,
             als.degree_return,
@@ -247,7 +247,7 @@ fn tuning(body: &mut String, trials: &[Trial]) {
 fn dot(trial: &Trial) -> Option<Dot> {
     let Algorithm::Als(als) = &trial.parameters else { return None };
     // The axis is logarithmic: 0 has no place on it.
-    (als.regularization > 0.0).then_some(Dot { x: als.regularization, y: trial.value? })
+    Some(Dot { x: als.regularization.filter(|x| *x > 0.0)?, y: trial.value? })
 }
 
 fn rows(body: &mut String, result: &RunResult) {
@@ -286,7 +286,7 @@ fn named(parameters: &Algorithm) -> Vec<(&'static str, String)> {
                 ("algorithm", "als".to_owned()),
                 ("factors", als.factors.to_string()),
                 ("iterations", als.iterations.to_string()),
-                ("regularization", als.regularization.to_string()),
+                ("regularization", als.regularization_text()),
                 ("regularizationExponent", als.regularization_exponent.to_string()),
                 ("unobservedWeight", als.unobserved_weight.to_string()),
                 ("degreeExponent", als.degree_exponent.to_string()),

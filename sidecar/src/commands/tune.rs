@@ -40,9 +40,15 @@ fn table(trials: &[Trial], given: &Algorithm, metric: &str) -> String {
     );
     for trial in trials {
         let Algorithm::Als(als) = &trial.parameters else { continue };
-        let AlsConfig { regularization, unobserved_weight, degree_exponent, degree_return, iterations, .. } = als;
+        let AlsConfig { unobserved_weight, degree_exponent, degree_return, iterations, .. } = als;
+        let regularization = als.regularization_text();
         let (sweeps, value) = (trial.sweeps, trial.value_text());
-        let is_given = matches!(given, Algorithm::Als(given) if AlsConfig { iterations: given.iterations, ..als.clone() } == *given);
+        let is_given = matches!(given, Algorithm::Als(given) if AlsConfig {
+            iterations: given.iterations,
+            // What was not given was found for the data.
+            regularization: given.regularization.and(als.regularization),
+            ..als.clone()
+        } == *given);
         let note = if is_given { "  given" } else { "" };
         let _ = writeln!(
             lines,
@@ -62,7 +68,10 @@ fn resource(tuned: &Tuned, signal: Signal) -> String {
     let _ = write!(
         text,
         "spec:\n  algorithm:\n    als:\n      factors: {}\n      iterations: {}\n      regularization: {}\n      regularizationExponent: {}\n",
-        als.factors, als.iterations, als.regularization, als.regularization_exponent
+        als.factors,
+        als.iterations,
+        als.regularization_text(),
+        als.regularization_exponent
     );
     if signal == Signal::Implicit {
         let _ = writeln!(

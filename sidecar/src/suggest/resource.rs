@@ -67,7 +67,7 @@ pub fn render(suggestion: &Suggestion) -> String {
         yaml.columns(3, columns);
     }
     if let Algorithm::Als(als) = &config.algorithm {
-        yaml.algorithm(als, config.signal);
+        yaml.algorithm(als);
     }
     if let Some((SplitKind::Random, why)) = &sizes.split {
         yaml.line(1, "evaluation:");
@@ -205,19 +205,14 @@ impl Yaml {
         }
     }
 
-    #[allow(clippy::float_cmp, reason = "a default is exactly itself")]
-    fn algorithm(&mut self, als: &AlsConfig, signal: Signal) {
-        let factors = (als.factors != AlsConfig::default().factors).then(|| format!("factors: {}", als.factors));
-        let regularization = (als.regularization != AlsConfig::default_regularization(signal))
-            .then(|| format!("regularization: {}", als.regularization));
-        let parts: Vec<String> = factors.into_iter().chain(regularization).collect();
-        if !parts.is_empty() {
+    fn algorithm(&mut self, als: &AlsConfig) {
+        if als.factors != AlsConfig::default().factors {
             self.line(1, "algorithm:");
             self.comment(
                 2,
                 "By the size of the table: a small one holds fewer tastes, and more noise, than the defaults are for.",
             );
-            self.line(2, &format!("als: {{{}}}", parts.join(", ")));
+            self.line(2, &format!("als: {{factors: {}}}", als.factors));
         }
     }
 }

@@ -16,9 +16,6 @@ pub const MEASURED_USERS_MIN: u64 = 20;
 const MEASURED_USERS_GOOD: u64 = 100;
 /// Below so many pairs a search for parameters would choose by luck.
 const TUNED_PAIRS_MIN: u64 = 2000;
-/// λ for few items without a search, where the default would fit noise.
-const FEW_ITEMS: u64 = 1000;
-const FEW_ITEMS_REGULARIZATION: f64 = 0.03;
 /// Processors of a node that nobody has named; each takes its scratch.
 pub const THREADS_ASSUMED: u64 = 16;
 /// Of the serving process beside the model and what stays free.
@@ -56,9 +53,7 @@ pub fn choose(config: &mut TrainingConfig, profile: &Profile) -> Result<Sizes> {
     let factors = factors(profile.users(), profile.items());
     let tuned = profile.pairs() >= TUNED_PAIRS_MIN && measured_users >= MEASURED_USERS_MIN;
     config.tuning = tuned.then(TuningConfig::default);
-    let few = config.signal == Signal::Implicit && profile.items() < FEW_ITEMS && !tuned;
-    let regularization = if few { FEW_ITEMS_REGULARIZATION } else { AlsConfig::default_regularization(config.signal) };
-    config.algorithm = Algorithm::Als(AlsConfig { factors, regularization, ..AlsConfig::default() });
+    config.algorithm = Algorithm::Als(AlsConfig { factors, ..AlsConfig::usual(config.signal) });
     let scale = |bytes: u64| scaled(bytes, profile.share);
     let forecast = scale(memory_forecast(config, profile, THREADS_ASSUMED)?);
     let model_bytes = scale(model_bytes(profile, u64::from(factors), config));

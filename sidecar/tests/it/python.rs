@@ -44,7 +44,7 @@ async fn numpy_does_a_sweep_over_ratings_and_comes_to_the_same() {
     let als = AlsConfig {
         factors: 5,
         iterations: 1,
-        regularization: 0.06,
+        regularization: Some(0.06),
         regularization_exponent: 0.9,
         ..AlsConfig::default()
     };

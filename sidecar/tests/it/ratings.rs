@@ -21,7 +21,7 @@ struct Door {
 async fn door() -> Door {
     let directory = tempfile::tempdir().unwrap();
     let algorithm =
-        Algorithm::Als(AlsConfig { factors: 3, iterations: 10, regularization: 0.02, ..AlsConfig::default() });
+        Algorithm::Als(AlsConfig { factors: 3, iterations: 10, regularization: Some(0.02), ..AlsConfig::default() });
     let (path, _) = train_ratings(directory.path(), algorithm).await;
     let snapshot = Snapshot::open(&path).unwrap();
     let engine = Arc::new(Engine::default());

@@ -8,6 +8,7 @@ mod ranked;
 mod rated;
 mod split;
 mod tune;
+mod usual;
 mod warm;
 
 use std::{borrow::Cow, io::BufWriter, num::NonZeroUsize, ops::ControlFlow, path::Path};
@@ -94,7 +95,8 @@ pub(crate) fn train(
     earlier: Option<&Snapshot>,
 ) -> Result<Trained, Stop> {
     in_pool(threads, || {
-        let params = prepare(config, &data.interactions, data.attributes.cold_items())?;
+        let (config, params) = prepare(config, &data.interactions, data.attributes.cold_items())?;
+        let config = config.as_ref();
         // Before hours are spent on what cannot start.
         let warm = Warm::of(config, earlier, &data.interactions)?;
         let (config, params, trials) = tuned(config, params, &data.interactions, progress)?;
@@ -161,8 +163,8 @@ pub(crate) fn tune(
     threads: Option<NonZeroUsize>,
 ) -> Result<Tuned, Stop> {
     in_pool(threads, || {
-        let params = prepare(config, interactions, 0)?;
-        let (best, params, trials) = tuned(config, params, interactions, progress)?;
+        let (config, params) = prepare(config, interactions, 0)?;
+        let (best, params, trials) = tuned(&config, params, interactions, progress)?;
         let metrics = measure::measure(&best, &params, interactions, progress)?;
         Ok(Tuned { algorithm: best.algorithm.clone(), trials, metrics })
     })
@@ -176,13 +178,17 @@ pub(crate) fn measure(
     threads: Option<NonZeroUsize>,
 ) -> Result<Option<Metrics>, Stop> {
     in_pool(threads, || {
-        let params = prepare(config, &data.interactions, 0)?;
-        measured(config, &params, data, progress)
+        let (config, params) = prepare(config, &data.interactions, 0)?;
+        measured(&config, &params, data, progress)
     })
 }
 
-/// What must hold before the first sweep.
-fn prepare(config: &TrainingConfig, interactions: &Merged, cold_items: usize) -> Result<ValidParams, Stop> {
+/// What must hold before the first sweep; gives the config with the parameters that hang on the data.
+fn prepare<'a>(
+    config: &'a TrainingConfig,
+    interactions: &Merged,
+    cold_items: usize,
+) -> Result<(Cow<'a, TrainingConfig>, ValidParams), Stop> {
     let params = check(config)?;
     match config.signal {
         Signal::Implicit if !interactions.weights.iter().any(|weight| *weight > 0.0) => {
@@ -201,7 +207,9 @@ fn prepare(config: &TrainingConfig, interactions: &Merged, cold_items: usize) ->
         Signal::Implicit | Signal::Explicit => {}
     }
     memory::check(interactions, cold_items, &params)?;
-    Ok(params)
+    let config = usual::completed(config, interactions)?;
+    let params = check(&config)?;
+    Ok((config, params))
 }
 
 fn are_equal(ratings: &[f32]) -> bool {

@@ -19,6 +19,16 @@ def visits(path: Path) -> sp.csr_matrix:
     return matrix
 
 
+def rows_of(path: Path) -> sp.csr_matrix:
+    """A file of lines `user,item,…` below a header; what a pair says beyond that it is there does not matter."""
+    pairs = [line.split(",")[:2] for line in path.read_text().splitlines()[1:]]
+    users, items = (np.unique([pair[column] for pair in pairs], return_inverse=True)[1] for column in (0, 1))
+    matrix = sp.csr_matrix((np.ones(len(users), np.float32), (users, items)), dtype=np.float32)
+    matrix.sum_duplicates()
+    matrix.data[:] = 1
+    return matrix
+
+
 def as_csv(path: Path, out: Path) -> None:
     """The same file as the sidecar reads it."""
     with out.open("w") as file:

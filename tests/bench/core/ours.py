@@ -38,9 +38,9 @@ class Ours:
         return answer
 
     def als(
-        self, factors: int, iterations: int, regularization: float, steps: int = 2, threads: int = 2, **more: float
+        self, factors: int, iterations: int, regularization: float | None, steps: int = 2, threads: int = 2, **more: float
     ) -> float:
-        """Seconds of a fit; `more` makes the objective ours, see the example `peer`."""
+        """Seconds of a fit; `more` makes the objective ours, and then no regularization is the usual one; see the example `peer`."""
         answer = self.ask(
             op="als", factors=factors, iterations=iterations, regularization=regularization, steps=steps,
             threads=threads, seed=1, out=self.directory.name, **more,

@@ -33,7 +33,7 @@ impl Model {
         Self {
             metadata: Metadata {
                 format_version: FORMAT_VERSION,
-                algorithm: Algorithm::Als(AlsConfig { regularization: 0.1 + 0.2, ..AlsConfig::default() }),
+                algorithm: Algorithm::Als(AlsConfig { regularization: Some(0.1 + 0.2), ..AlsConfig::default() }),
                 signal: Signal::Implicit,
                 seed: u64::MAX,
                 users: users as u64,

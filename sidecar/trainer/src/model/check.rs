@@ -120,18 +120,19 @@ fn check_als(config: &AlsConfig, signal: Signal) -> Result<ValidParams, ParamsEr
     let &AlsConfig {
         factors,
         iterations,
-        regularization,
+        regularization: given,
         regularization_exponent,
         unobserved_weight,
         degree_exponent,
         degree_return,
         samples,
     } = config;
+    // Before the data is there, something stands in for what suits it; `usual` takes its place.
     match signal {
         Signal::Implicit => AlsParams {
             factors,
             iterations,
-            regularization,
+            regularization: given.unwrap_or(AlsParams::default().regularization),
             regularization_exponent,
             unobserved_weight,
             degree_exponent,
@@ -148,7 +149,7 @@ fn check_als(config: &AlsConfig, signal: Signal) -> Result<ValidParams, ParamsEr
         Signal::Explicit => ExplicitAlsParams {
             factors,
             iterations,
-            regularization,
+            regularization: given.unwrap_or(ExplicitAlsParams::default().regularization),
             regularization_exponent,
             samples,
             ..ExplicitAlsParams::default()

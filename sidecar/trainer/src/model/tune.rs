@@ -161,17 +161,23 @@ fn draw(given: &AlsConfig, Shape { mean, items, signal }: Shape, seed: u64, tria
             let regularization = rounded(between(STRENGTH, 1) / evidence.powf(exponent));
             let (degree_exponent, degree_return) =
                 DEGREES.get(below(word(seed, trial, 2), DEGREES.len())).copied().unwrap_or_default();
-            AlsConfig { regularization, unobserved_weight, degree_exponent, degree_return, ..given.clone() }
+            AlsConfig {
+                regularization: Some(regularization),
+                unobserved_weight,
+                degree_exponent,
+                degree_return,
+                ..given.clone()
+            }
         }
         Signal::Explicit => {
             let regularization = rounded(between(RATINGS_REGULARIZATION, 1) * mean.powf(1.0 - exponent));
-            AlsConfig { regularization, ..given.clone() }
+            AlsConfig { regularization: Some(regularization), ..given.clone() }
         }
     }
 }
 
 /// To three digits: what people copy into a resource.
-fn rounded(value: f64) -> f64 {
+pub(super) fn rounded(value: f64) -> f64 {
     format!("{value:.2e}").parse().unwrap_or(value)
 }
 
@@ -228,7 +234,7 @@ mod tests {
         for drawn in draws(&given(), shape(Signal::Implicit), 200, 1) {
             let Algorithm::Als(als) = drawn else { panic!("{drawn:?}") };
             // Half a unit of the third digit of both.
-            let strength = als.regularization * (24.0 + als.unobserved_weight * 40_981.0);
+            let strength = als.regularization.unwrap() * (24.0 + als.unobserved_weight * 40_981.0);
             assert!((0.0495..=20.2).contains(&strength), "{als:?}");
             assert!((0.000_995..=1.005).contains(&als.unobserved_weight), "{als:?}");
             assert!(DEGREES.contains(&(als.degree_exponent, als.degree_return)), "{als:?}");
@@ -236,7 +242,7 @@ mod tests {
         }
         for drawn in draws(&given(), shape(Signal::Explicit), 200, 1) {
             let Algorithm::Als(als) = drawn else { panic!("{drawn:?}") };
-            assert!((0.0099..=0.51).contains(&als.regularization), "{als:?}");
+            assert!((0.0099..=0.51).contains(&als.regularization.unwrap()), "{als:?}");
             assert!((als.unobserved_weight - 0.1).abs() < f64::EPSILON, "{als:?}");
         }
     }

@@ -206,7 +206,7 @@ fn parameters_out_of_bounds_are_named() {
         &["als.sampling asks for 5 samples", "signal: implicit"],
     );
     invalid(
-        |s| s.config.algorithm = Algorithm::Als(AlsConfig { regularization: f64::NAN, ..AlsConfig::default() }),
+        |s| s.config.algorithm = Algorithm::Als(AlsConfig { regularization: Some(f64::NAN), ..AlsConfig::default() }),
         &["regularization"],
     );
     invalid(|s| s.config.evaluation.holdout = 0.9, &["holdout", "0.5"]);

@@ -89,7 +89,7 @@ fn who_loves_a_genre_gets_its_new_items() {
         (Signal::Implicit, Algorithm::Als(AlsConfig { factors: 8, iterations: 5, ..AlsConfig::default() })),
         (
             Signal::Explicit,
-            Algorithm::Als(AlsConfig { factors: 8, iterations: 5, regularization: 0.1, ..AlsConfig::default() }),
+            Algorithm::Als(AlsConfig { factors: 8, iterations: 5, regularization: Some(0.1), ..AlsConfig::default() }),
         ),
         (Signal::Implicit, Algorithm::Svd(SvdConfig { factors: 8, ..SvdConfig::default() })),
     ] {

@@ -14,7 +14,7 @@ fn the_shipped_visits_train_beat_popularity_and_carry_their_titles() {
     let mut config = local_config(&data.join("visits.csv"));
     // Three visits a person and 285 areas: the default λ, made for longer histories, would fit noise here.
     config.algorithm =
-        Algorithm::Als(AlsConfig { factors: 16, iterations: 8, regularization: 0.03, ..AlsConfig::default() });
+        Algorithm::Als(AlsConfig { factors: 16, iterations: 8, regularization: Some(0.03), ..AlsConfig::default() });
     config.items = Some(Items {
         source: local_source(&data.join("areas.csv")),
         format: None,

@@ -10,7 +10,7 @@ use crate::setup::{Setup, grouped_ratings};
 fn rated(content: &str) -> Setup {
     let mut setup = Setup::new("ratings.csv", content);
     setup.config.signal = Signal::Explicit;
-    let regularization = AlsConfig::default_regularization(Signal::Explicit);
+    let regularization = None;
     setup.config.algorithm =
         Algorithm::Als(AlsConfig { factors: 4, iterations: 8, regularization, ..AlsConfig::default() });
     setup
@@ -97,7 +97,7 @@ fn ratings_that_say_nothing_are_refused() {
         assert!(message.contains("every rating is") && message.contains("spec.data.columns.rating"), "{message}");
     }
     let mut setup = rated(&grouped_ratings());
-    setup.config.algorithm = Algorithm::Als(AlsConfig { regularization: 0.0, ..AlsConfig::default() });
+    setup.config.algorithm = Algorithm::Als(AlsConfig { regularization: Some(0.0), ..AlsConfig::default() });
     let message = setup.failed(ExitCode::Usage, "ConfigInvalid");
     assert!(message.contains("spec.algorithm.als.regularization is 0: expected a number above 0"), "{message}");
 }

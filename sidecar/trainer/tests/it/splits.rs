@@ -207,7 +207,7 @@ fn ratings_of_users_whom_the_fit_does_not_see_are_predicted_from_the_rest_of_the
     let mut setup = Setup::new("ratings.csv", &text);
     setup.config.signal = Signal::Explicit;
     setup.config.algorithm =
-        Algorithm::Als(AlsConfig { factors: 8, iterations: 3, regularization: 0.1, ..AlsConfig::default() });
+        Algorithm::Als(AlsConfig { factors: 8, iterations: 3, regularization: Some(0.1), ..AlsConfig::default() });
     setup.config.evaluation.split = Some(SplitKind::Users);
     setup.config.evaluation.holdout = HOLDOUT;
     let ours = runtime().block_on(async { evaluate(&setup.config, &Silent, &setup.options).await }).unwrap().unwrap();

@@ -7,7 +7,7 @@ use crate::setup::{Setup, csv, grouped_ratings, grouped_visits, runtime};
 
 /// Far too strong: every row is pulled to nothing.
 fn bad() -> AlsConfig {
-    AlsConfig { factors: 8, iterations: 4, regularization: 50.0, ..AlsConfig::default() }
+    AlsConfig { factors: 8, iterations: 4, regularization: Some(50.0), ..AlsConfig::default() }
 }
 
 fn tuned(name: &str, content: &str, signal: Signal, trials: u32) -> Setup {
@@ -20,7 +20,7 @@ fn tuned(name: &str, content: &str, signal: Signal, trials: u32) -> Setup {
 
 /// Of what was given.
 fn given_value(trials: &[Trial]) -> f64 {
-    let is_given = |trial: &&Trial| matches!(&trial.parameters, Algorithm::Als(als) if als.regularization > 10.0);
+    let is_given = |trial: &&Trial| matches!(&trial.parameters, Algorithm::Als(als) if als.regularization > Some(10.0));
     trials.iter().find(is_given).unwrap().value.unwrap()
 }
 

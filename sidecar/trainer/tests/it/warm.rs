@@ -49,8 +49,9 @@ fn new_rows_take_fewer_sweeps_from_an_earlier_model_and_are_measured_from_the_se
 fn ratings_go_on_too() {
     let mut setup = Setup::new("ratings.csv", grouped_ratings());
     setup.config.signal = Signal::Explicit;
-    let algorithm =
-        |iterations| Algorithm::Als(AlsConfig { factors: 4, iterations, regularization: 0.1, ..AlsConfig::default() });
+    let algorithm = |iterations| {
+        Algorithm::Als(AlsConfig { factors: 4, iterations, regularization: Some(0.1), ..AlsConfig::default() })
+    };
     setup.config.algorithm = algorithm(7);
     let whole = train(&setup, "whole").unwrap().trained.objective;
     setup.config.algorithm = algorithm(4);
