@@ -6,7 +6,9 @@
 //! Each line of a file is a user's index followed by the indexes of their items, separated by spaces (the form in which
 //! the Gowalla check-ins of He et al. 2020, "LightGCN", are shared).
 
-use std::{error::Error, fs, ops::ControlFlow, time::Instant};
+mod visits;
+
+use std::{error::Error, ops::ControlFlow, time::Instant};
 
 use factorization::{AlsParams, AlsSolver, Entry, Interactions, evaluate_ranking, fit_als};
 
@@ -15,8 +17,8 @@ const K: usize = 20;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
-    let train = read(&args.next().ok_or("name a file of visits")?)?;
-    let test = args.next().filter(|path| path != "-").map(|path| read(&path)).transpose()?;
+    let train = visits::read(&args.next().ok_or("name a file of visits")?)?;
+    let test = args.next().filter(|path| path != "-").map(|path| visits::read(&path)).transpose()?;
     let mut number = |default: u32| args.next().map_or(Ok(default), |text| text.parse());
     let (factors, iterations, threads) = (number(64)?, number(5)?, number(2)?);
 
@@ -60,17 +62,4 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("recall@{K} {recall:.5}, ndcg@{K} {ndcg:.5} over {} users in {seconds:.2} s", scores.users.len());
     }
     Ok(())
-}
-
-fn read(path: &str) -> Result<Vec<Entry>, Box<dyn Error>> {
-    let mut entries = Vec::new();
-    for line in fs::read_to_string(path)?.lines() {
-        let mut numbers = line.split_ascii_whitespace().map(str::parse::<u32>);
-        let Some(user) = numbers.next() else { continue };
-        let user = user?;
-        for item in numbers {
-            entries.push(Entry { user, item: item?, value: 1.0 });
-        }
-    }
-    Ok(entries)
 }

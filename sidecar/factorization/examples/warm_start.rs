@@ -4,7 +4,9 @@
 //! `cargo run --release -p factorization --example warm_start -- train.txt [factors [new share [regularization [unobserved weight]]]]`;
 //! the form of the file is that of `time_als`.
 
-use std::{error::Error, fs, ops::ControlFlow};
+mod visits;
+
+use std::{error::Error, ops::ControlFlow};
 
 use factorization::{
     AlsParams, Earlier, Entry, FitError, Interactions, Model, ValidAlsParams, fit_als, fit_als_from,
@@ -18,7 +20,7 @@ const NEAR: f64 = 1e-3;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
-    let entries = read(&args.next().ok_or("name a file of visits")?)?;
+    let entries = visits::read(&args.next().ok_or("name a file of visits")?)?;
     let factors = args.next().map_or(Ok(64), |text| text.parse())?;
     let mut number = |default: f64| args.next().map_or(Ok(default), |text| text.parse());
     let share = number(0.05)?;
@@ -79,17 +81,4 @@ fn fit(
         Some(start) => fit_als_from(rows, params, 42, start, &mut progress)?,
     };
     Ok((model, objective))
-}
-
-fn read(path: &str) -> Result<Vec<Entry>, Box<dyn Error>> {
-    let mut entries = Vec::new();
-    for line in fs::read_to_string(path)?.lines() {
-        let mut numbers = line.split_ascii_whitespace().map(str::parse::<u32>);
-        let Some(user) = numbers.next() else { continue };
-        let user = user?;
-        for item in numbers {
-            entries.push(Entry { user, item: item?, value: 1.0 });
-        }
-    }
-    Ok(entries)
 }

@@ -65,7 +65,8 @@ fn reasons(model: &ServingModel, because: &Because) -> String {
     let name = |row: u32| model.snapshot.title(row).or_else(|| model.snapshot.item_id(row)).unwrap_or("?");
     let items = because.items.iter().map(|(row, adds)| format!("{} {adds:.4}", name(*row)));
     let average = because.average.map(|average| format!("average {average:.4}"));
-    let rest = format!("others {:.4}", because.rest);
-    let parts: Vec<String> = average.into_iter().chain(items).chain([rest]).collect();
+    // What rounds to nothing is not worth a word.
+    let rest = (because.rest.abs() >= 5e-5).then(|| format!("others {:.4}", because.rest));
+    let parts: Vec<String> = average.into_iter().chain(items).chain(rest).collect();
     format!("  because of {}", parts.join(", "))
 }
