@@ -23,7 +23,7 @@ from stars import stars
 MEBIBYTE = 1 << 20
 # Kinds of fit by name: the data, and what makes the kind.
 KINDS = {
-    "ALS": ("gowalla", []),
+    "ALS": ("gowalla", ["--degree-exponent", "0"]),
     "ALS with degreeExponent 0.5": ("gowalla", ["--degree-exponent", "0.5"]),
     "SVD": ("gowalla", ["--algorithm", "svd"]),
     "BPR": ("gowalla", ["--algorithm", "bpr"]),
