@@ -8,6 +8,7 @@ use ndarray::{Array2, s};
 use rayon::prelude::*;
 
 use crate::{
+    aligned,
     simd::{self, Kernel},
     tile::{Lanes, TILE as LANES, TILE_ROWS as ROWS, load, multiply_add, padded, store},
     turns::{Turn, Turns},
@@ -37,11 +38,11 @@ impl Spectrum {
         }
         let n = matrix.nrows();
         let order = padded(n.max(1));
-        let mut a = Array2::zeros((order, order));
+        let mut a = aligned::zeros(order, order);
         a.slice_mut(s![..n, ..n]).assign(matrix);
-        let mut a = a.into_raw_vec_and_offset().0;
-        let Diagonals { mut values, mut off, scales } = tridiagonalize(&mut a, order, n);
-        let mut turns = Turns::of(&product_of_reflections(&a, order, &scales), order);
+        let a = a.as_slice_mut().expect("just made in standard layout");
+        let Diagonals { mut values, mut off, scales } = tridiagonalize(a, order, n);
+        let mut turns = Turns::of(&product_of_reflections(a, order, &scales), order);
         iterate(&mut values, &mut off, &mut turns)?;
         let vectors = Array2::from_shape_vec((order, order), turns.into_rows()).ok()?;
         Some(Self { values, vectors: vectors.slice(s![..n, ..n]).to_owned() })

@@ -49,7 +49,6 @@ pub(crate) struct Subspace<'a> {
     transposed: Interactions,
     /// Makes the greatest entry of the matrix 1, so that nothing overflows f32.
     scale: f64,
-    width: usize,
     /// X, items × width.
     x: Array2<f32>,
     /// Where the recurrence has its other block.
@@ -84,7 +83,6 @@ impl<'a> Subspace<'a> {
             matrix,
             transposed: matrix.transpose(),
             scale,
-            width,
             other: aligned::zeros(matrix.items(), width),
             x,
             image: aligned::zeros(matrix.users(), width),
@@ -107,7 +105,7 @@ impl<'a> Subspace<'a> {
 
     /// A sweep: X ← T(2AᵀA/b − 1) X with a polynomial T of Chebyshev, and b the least value so far; then the best.
     pub(crate) fn sweep(&mut self) -> Result<(), NotFinite> {
-        let Self { matrix, transposed, scale, x, other, image, squares, bound, .. } = self;
+        let Self { matrix, transposed, scale, x, other, image, squares, bound } = self;
         let scale = *scale;
         let greatest = squares.first().copied().unwrap_or(0.0);
         let least = squares.last().copied().unwrap_or(0.0).max(RANK_PRECISION * greatest);
@@ -128,8 +126,8 @@ impl<'a> Subspace<'a> {
 
     /// Rayleigh and Ritz: makes X orthonormal and its image orthogonal, from the longest column on.
     fn take_best(&mut self) -> Result<(), NotFinite> {
-        let Self { matrix, scale, width, x, image, squares, .. } = self;
-        let width = *width;
+        let Self { matrix, scale, x, image, squares, .. } = self;
+        let width = x.ncols();
         multiply(matrix, *scale, x, Step::Product, image);
         let (lengths, images) = (gram(x.view()), gram(image.view()));
         let basis = orthonormalizing(lengths);

@@ -1,5 +1,6 @@
 """What is factorized: users × items in compressed sparse rows, all entries 1."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +14,18 @@ def visits(path: Path) -> sp.csr_matrix:
         user, *seen = (int(word) for word in line.split())
         users += [user] * len(seen)
         items += seen
-    matrix = sp.csr_matrix((np.ones(len(users), np.float32), (users, items)), dtype=np.float32)
-    matrix.sum_duplicates()
-    matrix.data[:] = 1
-    return matrix
+    return ones(users, items)
 
 
 def rows_of(path: Path) -> sp.csr_matrix:
     """A file of lines `user,item,…` below a header; what a pair says beyond that it is there does not matter."""
     pairs = [line.split(",")[:2] for line in path.read_text().splitlines()[1:]]
     users, items = (np.unique([pair[column] for pair in pairs], return_inverse=True)[1] for column in (0, 1))
+    return ones(users, items)
+
+
+def ones(users: Sequence[int], items: Sequence[int]) -> sp.csr_matrix:
+    """1 for every pair, however often it comes."""
     matrix = sp.csr_matrix((np.ones(len(users), np.float32), (users, items)), dtype=np.float32)
     matrix.sum_duplicates()
     matrix.data[:] = 1

@@ -21,6 +21,7 @@ pub(super) fn completed<'a>(config: &'a TrainingConfig, merged: &Merged) -> Resu
             rounded(usual_regularization(&all, als.unobserved_weight, als.regularization_exponent))
         }
     };
+    tracing::info!(regularization, "spec.algorithm.als.regularization is absent: this one suits the data");
     let algorithm = Algorithm::Als(AlsConfig { regularization: Some(regularization), ..als.clone() });
     Ok(Cow::Owned(TrainingConfig { algorithm, ..config.clone() }))
 }

@@ -12,7 +12,7 @@ use crate::setup::runtime;
 fn the_shipped_visits_train_beat_popularity_and_carry_their_titles() {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/msweb");
     let mut config = local_config(&data.join("visits.csv"));
-    // Three visits a person and 285 areas: the default λ, made for longer histories, would fit noise here.
+    // Three visits a person and 285 areas: a λ that was made for longer histories would fit noise here.
     config.algorithm =
         Algorithm::Als(AlsConfig { factors: 16, iterations: 8, regularization: Some(0.03), ..AlsConfig::default() });
     config.items = Some(Items {

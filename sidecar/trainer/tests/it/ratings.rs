@@ -10,9 +10,8 @@ use crate::setup::{Setup, grouped_ratings};
 fn rated(content: &str) -> Setup {
     let mut setup = Setup::new("ratings.csv", content);
     setup.config.signal = Signal::Explicit;
-    let regularization = None;
     setup.config.algorithm =
-        Algorithm::Als(AlsConfig { factors: 4, iterations: 8, regularization, ..AlsConfig::default() });
+        Algorithm::Als(AlsConfig { factors: 4, iterations: 8, regularization: None, ..AlsConfig::default() });
     setup
 }
 
