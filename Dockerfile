@@ -2,12 +2,11 @@
 #
 #   docker build --target sidecar -t recmesh/sidecar .
 #
-# builds everything by itself. Binaries that are built already can take the place of the first stage, as in
-# tests/cluster/images:
+# builds from source. Prebuilt binaries can replace the first stage, as in tests/cluster/images:
 #
 #   docker build --build-context binaries=DIRECTORY --target sidecar -t recmesh/sidecar .
 #
-# BASE needs glibc, libgcc and CA certificates, no shell.
+# BASE must provide glibc, libgcc and CA certificates. It needs no shell.
 ARG BASE=gcr.io/distroless/cc-debian12:nonroot
 ARG BUILDER=docker.io/library/rust:1.95-bookworm
 

@@ -1,42 +1,42 @@
-# The few commands that a developer uses. `make help` lists them.
+# Developer commands. `make help` lists them.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help demo down test check fmt bench bench-core bench-overload soak bench-fleet
 
-help: ## this list
+help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: ## the main job, end to end: local cluster (or CONTEXT=<name>), install, train, recommend, scrape
+demo: ## end-to-end demo on a local cluster (or CONTEXT=<name>): install, train, recommend, scrape
 	@tests/demo/demo $(if $(CONTEXT),--context '$(CONTEXT)') $(if $(REGISTRY),--registry '$(REGISTRY)')
 
 down: ## remove everything that `make demo` and the tests started
 	@tests/demo/down $(if $(CONTEXT),--context '$(CONTEXT)')
 
-check: ## the quick half of the tests: format, lints, docs, unit and property tests
+check: ## fast checks: format, lints, docs, unit and property tests
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet
 	cargo test --workspace --exclude e2e --lib --bins --locked --quiet
 
-test: ## all tests, up to a real node and a real Prometheus (Linux, root)
+test: ## all tests, including a real node and Prometheus (Linux, root)
 	@tests/run
 
-soak: ## the long form of the tests that have one: outages of minutes, many retrainings, hundreds of generated stories (Linux, root)
-	@RECMESH_SEED=$$(( $$(date +%s) / 86400 * 1000 )) RECMESH_SOAK_DOWN_SECONDS=300 RECMESH_SOAK_RETRAININGS=10 RECMESH_SOAK_EVERY_CELL=1 \
-	    RECMESH_SOAK_TRANSITIONS=500 RECMESH_SOAK_OLD_NEWS=200 tests/run
+soak: ## all tests with long outages, many retrainings and hundreds of generated scenarios (Linux, root)
+	@RECMESH_SEED=$$(( $$(date +%s) / 86400 * 1000 )) RECMESH_SOAK_DOWN_SECONDS=300 RECMESH_SOAK_RETRAININGS=10 RECMESH_SOAK_EVERY_CASE=1 \
+	    RECMESH_SOAK_TRANSITIONS=500 RECMESH_SOAK_STALE_WATCH=200 tests/run
 
 fmt: ## format the code
 	cargo fmt --all
 
-bench: ## benchmarks of the factorization: TRAIN=… TEST=…, see tests/bench/run
+bench: ## benchmark the factorization: TRAIN=… TEST=…, see tests/bench/run
 	@TRAIN=$(TRAIN) TEST=$(TEST) tests/bench/run
 
-bench-core: ## the factorization beside other packages, in turns: TRAIN=…, see tests/bench/core/run
+bench-core: ## compare the factorization with other packages: TRAIN=…, see tests/bench/core/run
 	@tests/bench/core/run als_iter --gowalla "$(TRAIN)"
 
-bench-fleet: ## what 2,000 Recommenders cost the operator, on a local cluster of its own (Linux, root)
+bench-fleet: ## resource usage of an operator with 2,000 Recommenders, on its own local cluster (Linux, root)
 	@tests/bench/fleet
 
-bench-overload: ## what a sidecar does below, at and above its capacity (two processors or more)
+bench-overload: ## latency and load shedding of a sidecar below, at and above capacity (two CPUs or more)
 	@tests/bench/overload

@@ -1,17 +1,17 @@
-//! A column, by name or by number.
+//! A reference to a column, by name or by index.
 
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-/// A column by name, or by number (from 0) where there is no header.
+/// A column by name, or by zero-based index for files without a header.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Column {
-    /// From 0.
+    /// Zero-based index.
     Index(u32),
-    /// As in the header.
+    /// Name as in the header.
     Name(String),
 }
 
@@ -24,7 +24,7 @@ impl JsonSchema for Column {
         true
     }
 
-    /// Kubernetes' own form of "an integer or a string"; a row has at most 1024 fields.
+    /// Kubernetes' own schema of "an integer or a string". A row has at most 1024 fields.
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "x-kubernetes-int-or-string": true,

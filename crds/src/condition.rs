@@ -1,31 +1,31 @@
-//! Condition types and reasons: their words stand here and nowhere else. And how conditions change.
+//! Condition types and reasons, and how conditions are merged. Their names are defined only here.
 
 use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
     jiff::Timestamp,
 };
 
-/// Longest message of a condition, in bytes; a longer one is cut.
+/// Maximum length of a condition message in bytes; a longer message is truncated.
 pub const MESSAGE_BYTES_MAX: usize = 4096;
 
-macro_rules! words {
+macro_rules! named_enum {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident,)+ }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum $name { $($(#[$variant_doc])* $variant,)+ }
 
         impl $name {
-            /// All of them.
+            /// All variants.
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
 
-            /// The word in the API.
+            /// Returns the name in the API.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => stringify!($variant),)+ }
             }
 
-            /// The one with this word.
-            pub fn parse(word: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|known| known.as_str() == word)
+            /// Returns the variant with this name in the API.
+            pub fn parse(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|known| known.as_str() == name)
             }
         }
 
@@ -37,190 +37,181 @@ macro_rules! words {
     };
 }
 
-words! {
-    /// Types of conditions. The first six are always there; the others only while they are true.
+named_enum! {
+    /// Types of conditions. The first six are always present; the others only while they are true.
     ConditionType {
-        /// Recommendations are answered, as the spec asks.
+        /// All desired replicas serve a model.
         Ready,
-        /// The data was found and is usable.
+        /// The data was found and is valid.
         DataReady,
-        /// There is a model for the data and parameters of now.
+        /// A model exists for the current data and parameters.
         Trained,
-        /// The model is good enough.
+        /// The model passed the quality gate.
         QualityGatePassed,
         /// All serving pods have loaded the model.
         ModelLoaded,
-        /// Enough serving pods are ready.
+        /// The minimum number of serving pods is ready.
         ServingAvailable,
-        /// A generation rolls out.
+        /// A new generation is being rolled out.
         Reconciling,
         /// The user must act.
         Stalled,
         /// `spec.suspend` or `training.suspend` is true.
         Suspended,
-        /// An older model serves than the newest one.
+        /// The serving model is older than the newest one.
         RolledBack,
-        /// Something does not fit into the memory that it may have.
+        /// A process needs more memory than its limit.
         CapacityInsufficient,
     }
 }
 
-impl ConditionType {
-    /// Whether the condition is absent when all is fine.
-    pub const fn is_absent_when_fine(self) -> bool {
-        matches!(
-            self,
-            Self::Reconciling | Self::Stalled | Self::Suspended | Self::RolledBack | Self::CapacityInsufficient
-        )
-    }
-}
-
-words! {
+named_enum! {
     /// Reasons of conditions.
     Reason {
         // Ready, ServingAvailable
-        /// The model answers.
+        /// The model is served.
         Serving,
-        /// No model yet: what is popular answers, or nothing does.
+        /// No model may serve yet: only the popularity fallback is served, or nothing is.
         AwaitingFirstModel,
-        /// There are fewer ready pods than there should be.
+        /// Fewer pods are ready than required.
         ReplicasUnavailable,
-        /// The minimum of ready pods is there.
+        /// The minimum number of pods is ready.
         ReplicasAvailable,
         /// `serving.replicas` is 0.
         ScaledToZero,
         // DataReady
-        /// Read by the last run.
-        DataRead,
-        /// Nobody has looked yet.
-        DataNotChecked,
-        /// The data is not there, or not readable with these credentials.
+        /// The last run read the data.
+        DataAvailable,
+        /// No run has checked the data yet.
+        DataUnknown,
+        /// The data does not exist, or these credentials may not read it.
         SourceNotFound,
-        /// The data is not what the resource says.
+        /// The data does not match the spec.
         DataInvalid,
-        /// Too little is left to learn from.
+        /// Too few interactions remain to train on.
         TooFewInteractions,
         // Trained
-        /// The last run made a model.
+        /// The last run produced a model.
         TrainingSucceeded,
-        /// A run is under way.
+        /// A run is in progress.
         TrainingRunning,
-        /// A run is to start.
+        /// A run will start.
         TrainingPending,
-        /// Other Recommenders train first.
+        /// The run waits for runs of other Recommenders.
         TrainingQueued,
-        /// A run failed, and is tried again.
+        /// A run failed and will be retried.
         TrainingFailed,
-        /// A run took longer than `training.deadline`.
+        /// A run exceeded `training.deadline`.
         DeadlineExceeded,
-        /// The mathematics overflowed.
+        /// Training diverged (non-finite values).
         TrainingDiverged,
-        /// The trainer was killed for its memory.
+        /// The trainer was `OOMKilled`.
         OOMKilled,
-        /// What the resource asks for is not in this version.
+        /// This version does not support what the spec requests.
         NotSupported,
-        /// The trainer cannot work as it was told.
+        /// The trainer rejected its configuration.
         ConfigInvalid,
         // QualityGatePassed
-        /// The metric reaches what the gate asks for.
+        /// The metric passes the gate.
         GatePassed,
-        /// The metric does not.
+        /// The metric does not pass the gate.
         GateFailed,
-        /// Too few users to tell.
+        /// There are too few test users for a decision.
         TooFewTestUsers,
         /// The user pinned the revision.
         PinnedByUser,
-        /// Better than the baseline, and worse than the model that served.
+        /// The model is better than the baseline and worse than the serving model.
         Regressed,
-        /// There is nothing to judge yet.
+        /// No model has been evaluated yet.
         NotEvaluated,
         // ModelLoaded
-        /// All pods report it.
+        /// All pods report the revision.
         Loaded,
-        /// Some pods do not report it yet.
+        /// Some pods do not report the revision yet.
         Loading,
-        /// There is nothing to load yet.
+        /// There is no model to load yet.
         NoModel,
-        /// A pod could not load it.
+        /// A pod failed to load the model.
         LoadFailed,
-        /// A pod found other bytes than the digest says.
+        /// A pod found that the snapshot does not match its digest.
         DigestMismatch,
         // Reconciling
         /// The generation is new.
         NewGeneration,
-        /// Pods are replaced.
+        /// Pods are being replaced.
         RollingOut,
-        /// Other Recommenders roll out first.
+        /// The rollout waits for rollouts of other Recommenders.
         RolloutQueued,
         // Stalled
-        /// The resource says something that cannot be.
+        /// The spec is invalid.
         InvalidSpec,
-        /// An object of that name is there already, and is somebody else's.
-        NameTaken,
-        /// An object that the resource names is not there.
+        /// An object of that name exists and is not owned by this Recommender.
+        NameConflict,
+        /// An object that the spec references does not exist.
         ReferenceNotFound,
-        /// The API server refused an object.
+        /// The API server rejected an object.
         Forbidden,
-        /// The store does not answer.
+        /// The store does not respond.
         StoreUnreachable,
-        /// `model.revision` names a revision that is not kept.
+        /// `model.revision` names a revision that is not retained.
         RevisionNotFound,
-        /// A model passed the gate and waits to be promoted.
+        /// A model passed the gate and awaits promotion.
         AwaitingPromotion,
         /// The Recommender is being deleted.
         Deleting,
         // Suspended
-        /// As the resource asks.
+        /// The spec suspends training or promotion.
         SuspendedByUser,
         // CapacityInsufficient
-        /// The number to set is in the message.
+        /// The memory limit is too low; the message states the value to set.
         MemoryInsufficient,
-        /// The same, in the words of trainer and sidecar.
+        /// The same reason as reported by trainer and sidecar.
         CapacityInsufficient,
         // RolledBack
-        /// An older model serves.
-        LastGoodServes,
+        /// The last good model serves, because a newer one cannot be loaded.
+        FellBackToLastGood,
     }
 }
 
-/// One condition as it is to be, without times.
+/// A new value of one condition, without times.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
-    /// Which one.
+pub struct ConditionUpdate {
+    /// Type of the condition.
     pub condition: ConditionType,
-    /// True, false, or not known.
+    /// True, false, or unknown (`None`).
     pub status: Option<bool>,
-    /// Why.
+    /// Why the condition has this status.
     pub reason: Reason,
-    /// What to know or to do, for people.
+    /// Human-readable details, and what to do.
     pub message: String,
 }
 
-impl Verdict {
-    /// A condition that holds.
+impl ConditionUpdate {
+    /// A condition with status True.
     pub fn is(condition: ConditionType, reason: Reason, message: impl Into<String>) -> Self {
         Self { condition, status: Some(true), reason, message: message.into() }
     }
 
-    /// A condition that does not hold.
+    /// A condition with status False.
     pub fn is_not(condition: ConditionType, reason: Reason, message: impl Into<String>) -> Self {
         Self { condition, status: Some(false), reason, message: message.into() }
     }
 
-    /// A condition that nobody can tell.
+    /// A condition with status Unknown.
     pub fn unknown(condition: ConditionType, reason: Reason, message: impl Into<String>) -> Self {
         Self { condition, status: None, reason, message: message.into() }
     }
 }
 
-/// The conditions after `verdicts`, given those before: in the order of [`ConditionType`], one of a type (the last verdict
-/// wins), types without a verdict removed. A condition keeps its `lastTransitionTime` as long as its status does; `now` is
-/// cut to seconds, which is what the API stores.
-pub fn merge(before: &[Condition], verdicts: &[Verdict], generation: i64, now: Timestamp) -> Vec<Condition> {
+/// Merges `updates` into the conditions `before`. The result is in the order of [`ConditionType`]
+/// and has one condition per type: the last update wins, and types without an update are removed. A
+/// condition keeps its `lastTransitionTime` while its status does not change. `now` is truncated to
+/// seconds, which is what the API stores.
+pub fn merge(before: &[Condition], updates: &[ConditionUpdate], generation: i64, now: Timestamp) -> Vec<Condition> {
     let now = Time(Timestamp::from_second(now.as_second()).unwrap_or(now));
     let merged = ConditionType::ALL.iter().filter_map(|kind| {
-        let verdict = verdicts.iter().rev().find(|verdict| verdict.condition == *kind)?;
-        let status = match verdict.status {
+        let update = updates.iter().rev().find(|update| update.condition == *kind)?;
+        let status = match update.status {
             Some(true) => "True",
             Some(false) => "False",
             None => "Unknown",
@@ -233,24 +224,24 @@ pub fn merge(before: &[Condition], verdicts: &[Verdict], generation: i64, now: T
             status: status.to_owned(),
             observed_generation: Some(generation),
             last_transition_time,
-            reason: verdict.reason.as_str().to_owned(),
-            message: cut(&verdict.message).to_owned(),
+            reason: update.reason.as_str().to_owned(),
+            message: truncated(&update.message).to_owned(),
         })
     });
     merged.collect()
 }
 
-/// The condition of this type.
+/// Returns the condition of this type.
 pub fn find(conditions: &[Condition], kind: ConditionType) -> Option<&Condition> {
     conditions.iter().find(|condition| condition.type_ == kind.as_str())
 }
 
-/// Whether the condition of this type is there and true.
+/// Returns whether the condition of this type is present and true.
 pub fn is_true(conditions: &[Condition], kind: ConditionType) -> bool {
     find(conditions, kind).is_some_and(|condition| condition.status == "True")
 }
 
-fn cut(message: &str) -> &str {
+fn truncated(message: &str) -> &str {
     message.get(..message.floor_char_boundary(MESSAGE_BYTES_MAX)).unwrap_or_default()
 }
 
@@ -263,51 +254,52 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_keeps_its_time_while_its_status_stays() {
+    fn last_transition_time_changes_only_with_the_status() {
         let first = merge(
             &[],
             &[
-                Verdict::is_not(ConditionType::Ready, Reason::AwaitingFirstModel, "training"),
-                Verdict::is(ConditionType::Reconciling, Reason::NewGeneration, ""),
+                ConditionUpdate::is_not(ConditionType::Ready, Reason::AwaitingFirstModel, "training"),
+                ConditionUpdate::is(ConditionType::Reconciling, Reason::NewGeneration, ""),
             ],
             1,
             at(100),
         );
-        let words: Vec<_> = first.iter().map(|c| (c.type_.as_str(), c.status.as_str(), c.reason.as_str())).collect();
-        assert_eq!(words, [("Ready", "False", "AwaitingFirstModel"), ("Reconciling", "True", "NewGeneration")]);
+        let fields: Vec<_> = first.iter().map(|c| (c.type_.as_str(), c.status.as_str(), c.reason.as_str())).collect();
+        assert_eq!(fields, [("Ready", "False", "AwaitingFirstModel"), ("Reconciling", "True", "NewGeneration")]);
 
-        let second = merge(&first, &[Verdict::is_not(ConditionType::Ready, Reason::LoadFailed, "other")], 2, at(200));
-        assert_eq!(second.len(), 1, "what is no longer said is removed");
+        let second =
+            merge(&first, &[ConditionUpdate::is_not(ConditionType::Ready, Reason::LoadFailed, "other")], 2, at(200));
+        assert_eq!(second.len(), 1, "a condition without an update is removed");
         let ready = find(&second, ConditionType::Ready).unwrap();
         assert_eq!(ready.last_transition_time.0.as_second(), 100);
         assert_eq!((ready.reason.as_str(), ready.observed_generation), ("LoadFailed", Some(2)));
 
-        let third = merge(&second, &[Verdict::is(ConditionType::Ready, Reason::Serving, "")], 2, at(300));
+        let third = merge(&second, &[ConditionUpdate::is(ConditionType::Ready, Reason::Serving, "")], 2, at(300));
         assert_eq!(third.first().unwrap().last_transition_time.0, Timestamp::from_second(300).unwrap());
         assert!(is_true(&third, ConditionType::Ready));
-        let again = merge(&third, &[Verdict::is(ConditionType::Ready, Reason::Serving, "")], 2, at(400));
-        assert_eq!(again, third, "the same verdict changes nothing");
+        let again = merge(&third, &[ConditionUpdate::is(ConditionType::Ready, Reason::Serving, "")], 2, at(400));
+        assert_eq!(again, third, "an equal update changes nothing");
     }
 
     #[test]
-    fn the_last_verdict_wins_and_unknown_has_its_word() {
-        let verdicts = [
-            Verdict::is(ConditionType::QualityGatePassed, Reason::GatePassed, ""),
-            Verdict::unknown(ConditionType::QualityGatePassed, Reason::TooFewTestUsers, ""),
+    fn the_last_update_wins_and_unknown_is_a_status() {
+        let updates = [
+            ConditionUpdate::is(ConditionType::QualityGatePassed, Reason::GatePassed, ""),
+            ConditionUpdate::unknown(ConditionType::QualityGatePassed, Reason::TooFewTestUsers, ""),
         ];
-        let merged = merge(&[], &verdicts, 1, at(1));
+        let merged = merge(&[], &updates, 1, at(1));
         assert_eq!(merged.iter().map(|c| c.status.as_str()).collect::<Vec<_>>(), ["Unknown"]);
     }
 
     #[test]
-    fn a_long_message_is_cut_between_characters() {
+    fn a_long_message_is_truncated_at_a_character_boundary() {
         let message = "é".repeat(MESSAGE_BYTES_MAX);
-        let merged = merge(&[], &[Verdict::is(ConditionType::Ready, Reason::Serving, message)], 1, at(1));
+        let merged = merge(&[], &[ConditionUpdate::is(ConditionType::Ready, Reason::Serving, message)], 1, at(1));
         assert_eq!(merged.first().unwrap().message.len(), MESSAGE_BYTES_MAX);
     }
 
     #[test]
-    fn words_read_back_and_fit_the_api() {
+    fn names_parse_back_and_are_valid_in_the_api() {
         for reason in Reason::ALL {
             assert_eq!(Reason::parse(reason.as_str()), Some(*reason));
             assert!(reason.as_str().chars().all(|c| c.is_ascii_alphanumeric()), "{reason}");

@@ -1,77 +1,84 @@
-//! The CustomResourceDefinition: the derived schema with what Rust types cannot say: defaults as objects, how lists merge,
-//! and the rules.
-#![expect(clippy::indexing_slicing, reason = "places are in the schema, which every test here makes sure of")]
+//! The CustomResourceDefinition: the derived schema, plus what Rust types cannot express: defaults
+//! as objects, merge strategies of lists, and the CEL rules.
+#![expect(clippy::indexing_slicing, reason = "all paths are in the schema, which every test here verifies")]
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt as _;
 use serde_json::{Map, Value, json};
 
-use crate::{Recommender, not_yet::NOT_YET, rules::RULES, rules::Rule};
+use crate::{Recommender, rules::RULES, rules::Rule, unsupported::UNSUPPORTED};
 
-/// Largest CRD file in bytes; client-side `kubectl apply` keeps a copy in an annotation of at most 256 KiB.
+/// Maximum size of the CRD file in bytes. Client-side `kubectl apply` keeps a copy in an annotation
+/// of at most 256 KiB.
 pub const CRD_BYTES_MAX: usize = 100 * 1024;
 
-/// Objects of which one manager sets all fields or none: where exactly one field may be set, merging two managers' fields,
-/// or a new choice with the defaults of the old, would set two.
-const CHOICES: [&str; 3] = ["spec.data.source", "spec.data.items.source", "spec.algorithm"];
-/// Lists of which several managers may own entries, and the field that tells entries apart.
+/// Paths of atomic objects: one field manager owns all fields. Exactly one field may be set in
+/// them; merging the fields of two managers, or a new field with the defaults of the old one, would
+/// set two.
+const ATOMIC_OBJECTS: [&str; 3] = ["spec.data.source", "spec.data.items.source", "spec.algorithm"];
+/// Paths of lists whose entries may have different field managers, and the field that identifies an
+/// entry.
 const KEYED_LISTS: [(&str, &str); 2] =
     [("spec.serving.imagePullSecrets", "name"), ("spec.training.imagePullSecrets", "name")];
-/// Maps whose values are label values.
+/// Paths of maps whose values are label values.
 const LABEL_MAPS: [&str; 4] =
     ["spec.serving.labels", "spec.training.labels", "spec.serving.nodeSelector", "spec.training.nodeSelector"];
-/// Longest text of Kubernetes' own types, where they name no limit; rules over unlimited text are refused for their cost.
-const FOREIGN_TEXT_CHARS_MAX: u32 = 253;
+/// Maximum length of a string in Kubernetes' own types that have no limit of their own. The API
+/// server rejects rules over unlimited strings, because their estimated cost is too high.
+const UNBOUNDED_STRING_CHARS_MAX: u32 = 253;
 
-/// The definition that `crds/recommenders.yaml` holds.
+/// Returns the definition in `crds/recommenders.yaml`.
 ///
 /// # Panics
-/// Never: what a table here names is in the schema, which a test makes sure of.
+/// Never: all paths in the tables of this file are in the schema, which a test verifies.
 pub fn crd() -> CustomResourceDefinition {
-    let mut crd = serde_json::to_value(Recommender::crd()).expect("a definition is JSON");
+    let mut crd = serde_json::to_value(Recommender::crd()).expect("a definition serializes to JSON");
     let root = crd.pointer_mut("/spec/versions/0/schema/openAPIV3Schema").expect("the derive writes a schema");
-    tidy(root);
-    for place in CHOICES {
-        object_at(root, place).insert("x-kubernetes-map-type".into(), "atomic".into());
+    normalize(root);
+    for path in ATOMIC_OBJECTS {
+        object_at(root, path).insert("x-kubernetes-map-type".into(), "atomic".into());
     }
-    for (place, key) in KEYED_LISTS {
-        let list = object_at(root, place);
+    for (path, key) in KEYED_LISTS {
+        let list = object_at(root, path);
         list.insert("x-kubernetes-list-type".into(), "map".into());
         list.insert("x-kubernetes-list-map-keys".into(), json!([key]));
     }
-    for place in LABEL_MAPS {
+    for path in LABEL_MAPS {
         let values =
             json!({"type": "string", "maxLength": 63, "pattern": "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"});
-        object_at(root, place).insert("additionalProperties".into(), values);
+        object_at(root, path).insert("additionalProperties".into(), values);
     }
-    for place in ["spec.serving.annotations", "spec.training.annotations"] {
-        object_at(root, place).insert("additionalProperties".into(), json!({"type": "string", "maxLength": 4096}));
+    for path in ["spec.serving.annotations", "spec.training.annotations"] {
+        object_at(root, path).insert("additionalProperties".into(), json!({"type": "string", "maxLength": 4096}));
     }
-    for place in ["spec.serving.allowFrom", "spec.serving.tolerations", "spec.training.tolerations"] {
-        bound_text(&mut object_at(root, place)["items"]);
+    for path in ["spec.serving.allowFrom", "spec.serving.tolerations", "spec.training.tolerations"] {
+        bound_strings(&mut object_at(root, path)["items"]);
     }
     finish_status(root);
-    for Rule { at, rule, message } in RULES.iter().chain(NOT_YET) {
-        for place in *at {
-            let rules = object_at(root, place).entry("x-kubernetes-validations").or_insert_with(|| json!([]));
-            rules.as_array_mut().expect("rules are a list").push(json!({"rule": rule, "message": message}));
+    for Rule { at, rule, message } in RULES.iter().chain(UNSUPPORTED) {
+        for path in *at {
+            let rules = object_at(root, path).entry("x-kubernetes-validations").or_insert_with(|| json!([]));
+            rules
+                .as_array_mut()
+                .expect("x-kubernetes-validations is a list")
+                .push(json!({"rule": rule, "message": message}));
         }
     }
-    serde_json::from_value(crd).expect("what is added is part of a definition")
+    serde_json::from_value(crd).expect("the additions are valid in a definition")
 }
 
-/// [`crd()`] as the file holds it.
+/// Returns [`crd()`] as YAML, as in the file.
 ///
 /// # Panics
-/// Never: a definition is YAML.
+/// Never: a definition serializes to YAML.
 pub fn crd_yaml() -> String {
-    let yaml = serde_yaml_ng::to_string(&crd()).expect("a definition is YAML");
-    format!("# Made by `cargo run -p recommender-crds --bin crdgen`.\n{yaml}")
+    let yaml = serde_yaml_ng::to_string(&crd()).expect("a definition serializes to YAML");
+    format!("# Generated by `cargo run -p recommender-crds --bin crdgen`.\n{yaml}")
 }
 
-/// Makes every node what the API server and `kubectl explain` like: no nulls, no number formats that it does not know,
-/// flowing text, and lists that are replaced whole.
-fn tidy(node: &mut Value) {
+/// Normalizes every node for the API server and `kubectl explain`: no nulls, no number formats that
+/// the API server does not know, descriptions without line breaks, and atomic lists.
+fn normalize(node: &mut Value) {
     let Some(fields) = node.as_object_mut() else { return };
     fields.remove("nullable");
     if fields.get("default").is_some_and(Value::is_null) {
@@ -86,10 +93,11 @@ fn tidy(node: &mut Value) {
     if fields.get("type").is_some_and(|kind| kind == "array") {
         fields.entry("x-kubernetes-list-type").or_insert_with(|| "atomic".into());
     }
-    for_each_child(fields, tidy);
+    for_each_child(fields, normalize);
 }
 
-/// The status: no defaults inside, since only the operator writes it, and one for the whole that says "not seen yet".
+/// Removes all defaults below the status, because only the operator writes it. The status as a
+/// whole defaults to "not observed yet".
 fn finish_status(root: &mut Value) {
     fn without_defaults(node: &mut Value) {
         let Some(fields) = node.as_object_mut() else { return };
@@ -102,12 +110,12 @@ fn finish_status(root: &mut Value) {
     status["properties"]["history"]["items"]["required"] = json!(["run"]);
 }
 
-fn bound_text(node: &mut Value) {
+fn bound_strings(node: &mut Value) {
     let Some(fields) = node.as_object_mut() else { return };
     if fields.get("type").is_some_and(|kind| kind == "string") {
-        fields.entry("maxLength").or_insert_with(|| FOREIGN_TEXT_CHARS_MAX.into());
+        fields.entry("maxLength").or_insert_with(|| UNBOUNDED_STRING_CHARS_MAX.into());
     }
-    for_each_child(fields, bound_text);
+    for_each_child(fields, bound_strings);
 }
 
 fn for_each_child(fields: &mut Map<String, Value>, change: fn(&mut Value)) {
@@ -121,10 +129,10 @@ fn for_each_child(fields: &mut Map<String, Value>, change: fn(&mut Value)) {
     }
 }
 
-fn object_at<'a>(root: &'a mut Value, place: &str) -> &'a mut Map<String, Value> {
+fn object_at<'a>(root: &'a mut Value, path: &str) -> &'a mut Map<String, Value> {
     let mut node = root;
-    for name in place.split('.').filter(|name| !name.is_empty()) {
+    for name in path.split('.').filter(|name| !name.is_empty()) {
         node = &mut node["properties"][name];
     }
-    node.as_object_mut().unwrap_or_else(|| unreachable!("{place} is in the schema"))
+    node.as_object_mut().unwrap_or_else(|| unreachable!("{path} is in the schema"))
 }

@@ -1,6 +1,6 @@
-//! Durations as people write them: `90s`, `15m`, `1h30m`.
+//! Durations in the notation `90s`, `15m`, `1h30m`.
 
-/// What is wrong with a duration.
+/// The text is not a valid duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DurationError;
 
@@ -12,7 +12,8 @@ impl std::fmt::Display for DurationError {
 
 impl std::error::Error for DurationError {}
 
-/// The seconds of a duration: one or more whole numbers, each with `h`, `m` or `s`, as the schema's pattern has it.
+/// Parses a duration into seconds: one or more whole numbers, each with the unit `h`, `m` or `s`,
+/// as in the pattern of the schema.
 pub fn parse_seconds(text: &str) -> Result<u64, DurationError> {
     let mut seconds = 0_u64;
     let mut rest = text;
@@ -41,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn people_write_durations_so() {
+    fn parses_valid_durations_and_rejects_others() {
         for (text, seconds) in [("10s", 10), ("90m", 5400), ("1h", 3600), ("1h30m", 5400), ("1h1m1s", 3661)] {
             assert_eq!(parse_seconds(text), Ok(seconds), "{text}");
         }

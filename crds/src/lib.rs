@@ -1,7 +1,9 @@
-//! The public API of Recmesh: the `Recommender` resource, its schema, its admission rules and its conditions.
+//! The public API of Recmesh: the `Recommender` resource, its schema, admission rules and
+//! conditions.
 //!
-//! Types carry what `kubectl explain` shows; [`rules`] what the API server refuses; [`not_yet`] what a later version
-//! builds; [`crd()`] puts them together into what `crds/recommenders.yaml` holds.
+//! The doc comments of the types are the text of `kubectl explain`. [`rules`] are the CEL rules of
+//! the API server, and [`unsupported`] those for values that this version does not support.
+//! [`crd()`] combines them into the definition in `crds/recommenders.yaml`.
 
 mod algorithm;
 mod column;
@@ -10,15 +12,15 @@ mod crd;
 mod data;
 mod duration;
 mod evaluation;
-pub mod not_yet;
 mod pod;
 mod recommender;
 pub mod rules;
 mod serving;
 mod status;
 mod training;
+pub mod unsupported;
 
-pub use algorithm::{AlgorithmSpec, Als, Bpr, ChosenAlgorithm, Svd};
+pub use algorithm::*;
 pub use column::Column;
 pub use condition::{ConditionType, Reason};
 pub use crd::{CRD_BYTES_MAX, crd, crd_yaml};
@@ -28,7 +30,7 @@ pub use data::{
 };
 pub use duration::{DurationError, parse_seconds};
 pub use evaluation::{EvaluationSpec, Gate, Split};
-pub use pod::{Amount, PodSettings, Resources};
+pub use pod::{PodSettings, QuantityOrInt, Resources};
 pub use recommender::{DeletionPolicy, ModelSpec, Promotion, Recommender, RecommenderSpec, StoreSpec};
 pub use serving::{POPULAR, ServingLimits, ServingSpec};
 pub use status::{
@@ -43,5 +45,5 @@ pub const GROUP: &str = "recmesh.dev";
 pub const VERSION: &str = "v1alpha1";
 /// Plural name.
 pub const PLURAL: &str = "recommenders";
-/// Longest name of a Recommender: the names of its children still fit into 63 characters.
+/// Maximum length of a Recommender's name. The names of its children then fit into 63 characters.
 pub const NAME_CHARS_MAX: usize = 40;

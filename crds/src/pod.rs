@@ -1,4 +1,4 @@
-//! The few settings of a pod that people set.
+//! Pod settings.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -11,14 +11,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::NameRef;
 
-/// The few settings of a pod that people set.
+/// Pod settings of training and serving.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PodSettings {
-    /// Processor and memory. Absent: a modest request and no limit. Example: {requests: {cpu: 500m, memory: 1Gi}}.
+    /// CPU and memory. Absent: a small request and no limit. Example: {requests: {cpu: 500m,
+    /// memory: 1Gi}}.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
-    /// ServiceAccount of the pod, for workload identity. Absent: one of the Recommender's own, without rights.
+    /// ServiceAccount of the pod, for workload identity. Absent: the Recommender's own
+    /// ServiceAccount, which has no permissions.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub service_account_name: Option<String>,
@@ -30,11 +32,13 @@ pub struct PodSettings {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub tolerations: Vec<Toleration>,
-    /// Labels added to the pod; those of app.kubernetes.io/ and recmesh.dev/ are taken. Example: {team: shop}.
+    /// Labels added to the pod. The prefixes app.kubernetes.io/ and recmesh.dev/ are reserved.
+    /// Example: {team: shop}.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32))]
     pub labels: BTreeMap<String, String>,
-    /// Annotations added to the pod; those of recmesh.dev/ are taken. Example: {linkerd.io/inject: enabled}.
+    /// Annotations added to the pod. The prefix recmesh.dev/ is reserved. Example:
+    /// {linkerd.io/inject: enabled}.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32))]
     pub annotations: BTreeMap<String, String>,
@@ -44,52 +48,52 @@ pub struct PodSettings {
     pub image_pull_secrets: Vec<NameRef>,
 }
 
-/// Processor and memory of a pod, by resource name, as in a container.
+/// CPU and memory of a pod, by resource name, as in a container.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Resources {
-    /// What is reserved. Example: {cpu: 500m, memory: 1Gi}.
+    /// Reserved amounts. Example: {cpu: 500m, memory: 1Gi}.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16))]
-    pub requests: BTreeMap<String, Amount>,
-    /// What may not be exceeded. Example: {memory: 2Gi}.
+    pub requests: BTreeMap<String, QuantityOrInt>,
+    /// Maximum amounts. Example: {memory: 2Gi}.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16))]
-    pub limits: BTreeMap<String, Amount>,
+    pub limits: BTreeMap<String, QuantityOrInt>,
 }
 
 impl From<&Resources> for ResourceRequirements {
     fn from(resources: &Resources) -> Self {
-        let quantities = |map: &BTreeMap<String, Amount>| {
-            (!map.is_empty()).then(|| map.iter().map(|(name, amount)| (name.clone(), amount.into())).collect())
+        let quantities = |map: &BTreeMap<String, QuantityOrInt>| {
+            (!map.is_empty()).then(|| map.iter().map(|(name, quantity)| (name.clone(), quantity.into())).collect())
         };
         Self { requests: quantities(&resources.requests), limits: quantities(&resources.limits), claims: None }
     }
 }
 
-/// A quantity as people write it, `2` or `500m`; Kubernetes' client type takes text only, and a number in one resource
-/// would make all of them unreadable.
+/// A quantity as a number or a string: `2` or `500m`. The type of the Kubernetes client accepts
+/// only strings, and a number in one resource would make the whole list of resources unreadable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum Amount {
+pub enum QuantityOrInt {
     /// A plain number.
     Whole(i64),
     /// A number with a suffix.
     Text(String),
 }
 
-impl From<&Amount> for Quantity {
-    fn from(amount: &Amount) -> Self {
-        match amount {
-            Amount::Whole(number) => Self(number.to_string()),
-            Amount::Text(text) => Self(text.clone()),
+impl From<&QuantityOrInt> for Quantity {
+    fn from(quantity: &QuantityOrInt) -> Self {
+        match quantity {
+            QuantityOrInt::Whole(number) => Self(number.to_string()),
+            QuantityOrInt::Text(text) => Self(text.clone()),
         }
     }
 }
 
-impl JsonSchema for Amount {
+impl JsonSchema for QuantityOrInt {
     fn schema_name() -> Cow<'static, str> {
-        "Amount".into()
+        "QuantityOrInt".into()
     }
 
     fn inline_schema() -> bool {

@@ -1,4 +1,4 @@
-//! The resource itself: what belongs to no part of it.
+//! The resource itself, and the fields that belong to none of its parts.
 #![allow(clippy::duplicated_attributes, reason = "printer columns have the same attributes")]
 
 use kube::CustomResource;
@@ -9,7 +9,7 @@ use crate::{
     AlgorithmSpec, ChosenAlgorithm, DataSpec, EvaluationSpec, NameRef, RecommenderStatus, ServingSpec, TrainingSpec,
 };
 
-/// What to learn from, how, and how to serve it. Only `data.source` is required.
+/// Training data, algorithm, evaluation, training and serving. Only `data.source` is required.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "recmesh.dev",
@@ -22,7 +22,7 @@ use crate::{
     namespaced,
     status = "RecommenderStatus",
     derive = "PartialEq",
-    doc = "A recommender that is trained from your interactions and served in your namespace. Example: see `kubectl explain recommender.spec.data.source`.",
+    doc = "A recommender model that is trained on your interactions and served in your namespace. Example: see `kubectl explain recommender.spec.data.source`.",
     scale(
         spec_replicas_path = ".spec.serving.replicas",
         status_replicas_path = ".status.replicas",
@@ -32,7 +32,7 @@ use crate::{
         name = "Ready",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].status",
-        description = "True while recommendations are answered"
+        description = "All desired replicas serve a model"
     ),
     printcolumn(
         name = "Revision",
@@ -44,7 +44,7 @@ use crate::{
         name = "Algorithm",
         type_ = "string",
         json_path = ".status.model.algorithm",
-        description = "What the model was fitted with"
+        description = "Algorithm of the model"
     ),
     printcolumn(
         name = "Metric",
@@ -63,114 +63,121 @@ use crate::{
         name = "Reason",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
-        description = "Why it is ready or not",
+        description = "Reason of the condition Ready",
         priority = 1
     ),
     printcolumn(
         name = "URL",
         type_ = "string",
         json_path = ".status.url",
-        description = "Where recommendations are answered inside the cluster",
+        description = "URL of the recommendation API inside the cluster",
         priority = 1
     )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct RecommenderSpec {
-    /// What to learn from.
+    /// Training data.
     pub data: DataSpec,
 
-    /// What is fitted: exactly one of the fields. Absent: implicit ALS with its defaults, as `als: {}` is.
+    /// The algorithm and its parameters: exactly one of the fields. Absent: ALS with its defaults,
+    /// as with `als: {}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub algorithm: Option<AlgorithmSpec>,
 
-    /// How a model is measured before it serves.
+    /// How a model is evaluated before it serves.
     #[serde(default)]
     pub evaluation: EvaluationSpec,
 
-    /// When and with what training runs.
+    /// Schedule, limits and pod settings of training.
     #[serde(default)]
     pub training: TrainingSpec,
 
-    /// Which model serves, where that is not the newest that passed the gate.
+    /// Selects a serving model other than the newest one that passed the gate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelSpec>,
 
-    /// Whether a model that passed the gate serves by itself (Automatic) or waits for you (Manual). Default: Automatic.
+    /// Whether a model that passed the gate is served automatically (Automatic) or after your
+    /// approval (Manual). Default: Automatic.
     #[serde(default)]
     pub promotion: Promotion,
 
-    /// The pods that answer.
+    /// Serving pods.
     #[serde(default)]
     pub serving: ServingSpec,
 
-    /// A bucket of yours for models and run results. Absent: the store that the chart installs.
+    /// Your own bucket for models and run results. Absent: the store that the chart installs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<StoreSpec>,
 
-    /// What happens to models and run results in the store when the Recommender is deleted. Default: Retain.
+    /// What happens to models and run results in the store when the Recommender is deleted.
+    /// Default: Retain.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 
-    /// How many models stay in the store besides the ones in use, 1 to 50. Default: 5.
+    /// Number of models retained in the store in addition to those in use, 1 to 50. Default: 5.
     #[serde(default = "revision_history_limit")]
     #[schemars(range(min = 1, max = 50))]
     pub revision_history_limit: u32,
 
-    /// Stops new training runs and promotions; what serves goes on serving and is repaired. Default: false.
+    /// Stops new training runs and promotions. The current revision keeps serving, and its objects
+    /// are still reconciled. Default: false.
     #[serde(default)]
     pub suspend: bool,
 }
 
 impl RecommenderSpec {
-    /// The one algorithm that is chosen, with defaults filled in; `None` when not exactly one is (which the API server
-    /// refuses).
+    /// Returns the chosen algorithm with its defaults, or `None` unless exactly one is set. The API
+    /// server rejects the latter.
     pub fn chosen_algorithm(&self) -> Option<ChosenAlgorithm> {
         self.algorithm.clone().unwrap_or_default().chosen()
     }
 }
 
-/// Which model serves.
+/// Selection of the serving model.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ModelSpec {
-    /// Pins a revision: the ten digits of `status.history[].revision` or all 64 of a digest. It serves whatever the gate
-    /// says; training goes on, nothing is promoted. Remove the field to go back. Example: 3f9a1c20be.
+    /// Pins a revision: the ten digits of `status.history[].revision` or the 64 digits of a digest.
+    /// The revision serves regardless of the gate; training continues, and no other model is
+    /// promoted. Remove the field to unpin. Example: 3f9a1c20be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub revision: Option<String>,
 }
 
-/// Who promotes a model that passed the gate.
+/// How a model that passed the gate is promoted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Promotion {
-    /// It serves by itself.
+    /// The operator promotes it.
     #[default]
     Automatic,
-    /// It waits; the message of the condition Ready holds the command that promotes it.
+    /// The user promotes it. The message of the condition Ready contains the command.
     Manual,
 }
 
-/// What happens to a deleted Recommender's part of the store.
+/// What happens to the stored data of a deleted Recommender.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum DeletionPolicy {
-    /// It stays.
+    /// The data is retained.
     #[default]
     Retain,
-    /// It is deleted first.
+    /// The data is deleted before the Recommender.
     Delete,
 }
 
-/// A bucket of the user's.
+/// A bucket owned by the user.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StoreSpec {
-    /// The bucket, with a path if you like (s3://, gs://, az://). Example: s3://models/recommenders.
+    /// URL of the bucket (s3://, gs://, az://) with an optional path. Example:
+    /// s3://models/recommenders.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub url: Option<String>,
-    /// Secret in this namespace with the bucket's credentials, its keys as for data.source.secretRef. Trainer and serving
-    /// pods mount it; the operator reads it to read and delete results. Absent: workload identity of all three, where the
-    /// installation allows the bucket.
+    /// Secret in this namespace with the credentials of the bucket; keys as in
+    /// data.source.secretRef. Training and serving pods mount it; the operator reads it to read and
+    /// delete results. Absent: all three use their workload identity, if the installation allows
+    /// the bucket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<NameRef>,
 }

@@ -1,22 +1,24 @@
-//! What the API server refuses, as CEL: a table of places, rules and messages that say what to write instead.
+//! CEL rules by which the API server rejects invalid resources: a table of paths, rules and
+//! messages. Each message states how to fix the resource.
 //!
-//! Bounds, lengths and patterns of single fields stand beside the fields; here is what those cannot say, or say badly.
+//! Bounds, lengths and patterns of single fields are attributes of the fields. The rules cover what
+//! those cannot express, or only with an unclear message.
 
-/// One rule at one or more places of the schema.
+/// One rule at one or more paths of the schema.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {
-    /// Where: property names below the root, separated by dots; empty for the root.
+    /// Paths of the rule: property names below the root, separated by dots; empty for the root.
     pub at: &'static [&'static str],
-    /// CEL over `self`.
+    /// CEL expression over `self`.
     pub rule: &'static str,
-    /// What to write instead.
+    /// Message, with the fix.
     pub message: &'static str,
 }
 
 const SOURCES: &[&str] = &["spec.data.source", "spec.data.items.source"];
 const RESOURCES: &[&str] = &["spec.serving.resources", "spec.training.resources"];
 
-/// One field of cron, of which this is a single value.
+/// Pattern of one field of a cron expression; `$value` is the pattern of a single value.
 macro_rules! cron {
     ($value:literal) => {
         concat!(
@@ -33,13 +35,13 @@ macro_rules! cron {
     };
 }
 
-/// What never makes sense.
+/// Rules that reject invalid resources.
 pub const RULES: &[Rule] = &[
     Rule {
         at: &[""],
         rule: "self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
-        message: "metadata.name: at most 40 characters, lower-case letters, digits and dashes, starting with a letter and \
-                  not ending with a dash, because Services and Jobs are named after it; for example movies",
+        message: "metadata.name: must be at most 40 lower-case letters, digits and dashes, start with a letter and not end \
+                  with a dash, because Services and Jobs are named after it; for example movies",
     },
     Rule {
         at: SOURCES,
@@ -50,48 +52,49 @@ pub const RULES: &[Rule] = &[
     Rule {
         at: SOURCES,
         rule: "!has(self.secretRef) || has(self.url)",
-        message: "source.secretRef goes with url only: remove it, or set url",
+        message: "source.secretRef is valid only with url: remove it, or set url",
     },
     Rule {
         at: SOURCES,
         rule: "!has(self.url) || self.url.matches('^(s3|gs|az|https?)://[^/?#]+/.*$')",
-        message: "source.url: write s3://<bucket>/<key>, for example s3://shop/ratings.csv (or gs://, az://, https://); a \
-                  service other than AWS is named by AWS_ENDPOINT_URL in the Secret of secretRef",
+        message: "source.url: must be s3://<bucket>/<key>, for example s3://shop/ratings.csv (or gs://, az://, https://); \
+                  for a service other than AWS, set AWS_ENDPOINT_URL in the Secret of secretRef",
     },
     Rule {
         at: SOURCES,
         rule: "!has(self.url) || !self.url.matches('^https?://') || !self.url.matches('(/$|[?#])')",
-        message: "source.url: of a web server one file is read, without a query; for example \
+        message: "source.url: an https:// URL must name one file and have no query string; for example \
                   https://example.com/ratings.csv.gz",
     },
     Rule {
         at: SOURCES,
         rule: "!has(self.persistentVolumeClaim) || !(self.persistentVolumeClaim.path.startsWith('/') || \
                self.persistentVolumeClaim.path.matches('(^|/)[.][.]?(/|$)'))",
-        message: "source.persistentVolumeClaim.path: write the path of a file or directory from the root of the volume, \
-                  without a leading slash and without . or .., for example exports/ratings.csv",
+        message: "source.persistentVolumeClaim.path: must be the path of a file or directory relative to the root of the \
+                  volume, without a leading slash and without . or .., for example exports/ratings.csv",
     },
     Rule {
         at: SOURCES,
         rule: "![has(self.url) ? self.url : '', has(self.configMap) ? self.configMap.key : '', \
                has(self.persistentVolumeClaim) ? self.persistentVolumeClaim.path : '']\
                .exists(name, name.matches('[.](bz2|xz|zip|lz4|7z|lzo)$'))",
-        message: "source: compressed in a way that is not read; use gzip (.gz) or zstd (.zst)",
+        message: "source: unsupported compression: use gzip (.gz) or zstd (.zst)",
     },
     Rule {
         at: &["spec.store"],
         rule: "has(self.url) && self.url.matches('^(s3|gs|az)://[^/?#]+(/[^?#]*)?$')",
-        message: "store.url: write a bucket, with a path if you like, for example s3://models/recommenders (or gs://, az://)",
+        message: "store.url: must be the URL of a bucket, with an optional path, for example s3://models/recommenders (or \
+                  gs://, az://)",
     },
     Rule {
         at: &["spec.data.csv", "spec.data.items.csv"],
         rule: "!has(self.delimiter) || self.delimiter.matches('^[\\t !#-~]$')",
-        message: "csv.delimiter: one ASCII character that is no quote or line end, for example \";\"",
+        message: "csv.delimiter: must be one ASCII character other than a quote or a line break, for example \";\"",
     },
     Rule {
         at: &["spec.data.columns"],
         rule: "self.user != self.item",
-        message: "columns: user and item are the same column; for example columns: {user: user_id, item: item_id}",
+        message: "columns: user and item must be different columns, for example columns: {user: user_id, item: item_id}",
     },
     Rule {
         at: &["spec.data"],
@@ -99,32 +102,32 @@ pub const RULES: &[Rule] = &[
                (!has(self.columns.rating) || type(self.columns.rating) == int) && \
                (!has(self.columns.timestamp) || type(self.columns.timestamp) == int) && \
                (!has(self.columns.event) || type(self.columns.event) == int))",
-        message: "columns: without a header (csv.header: false) columns are numbers from 0; for example \
+        message: "columns: without a header (csv.header: false) columns must be zero-based indexes, for example \
                   columns: {user: 0, item: 1}",
     },
     Rule {
         at: &["spec.data"],
         rule: "has(self.columns.event) == has(self.eventWeights)",
-        message: "eventWeights and columns.event go together: set both or none, for example columns: {event: event} and \
-                  eventWeights: {view: 1, purchase: 10}",
+        message: "eventWeights and columns.event require each other: set both or neither, for example \
+                  columns: {event: event} and eventWeights: {view: 1, purchase: 10}",
     },
     Rule {
         at: &["spec.data"],
         rule: "!has(self.eventWeights) || self.eventWeights.all(event, event.size() >= 1 && event.size() <= 100 && \
                self.eventWeights[event] != 0.0 && self.eventWeights[event] >= -1000000.0 && self.eventWeights[event] <= 1000000.0)",
-        message: "eventWeights: a weight is from -1000000 to 1000000 and not 0, an event's name has 1 to 100 characters; leave out what \
-                  does not count",
+        message: "eventWeights: a weight must be from -1000000 to 1000000 and not 0, and the name of an event must have 1 to \
+                  100 characters; omit events that do not count",
     },
     Rule {
         at: &["spec.data"],
         rule: "!has(self.halfLife) || (self.halfLife.matches('^([0-9]{1,5}[dh])+$') && !self.halfLife.matches('^(0+[dh])+$'))",
-        message: "halfLife: whole numbers with d or h, above 0, for example 30d",
+        message: "halfLife: must be whole numbers with d or h, above 0, for example 30d",
     },
     Rule {
         at: &["spec.data"],
         rule: "self.signal == 'implicit' || (!has(self.eventWeights) && !has(self.halfLife) && self.weighting == 'none')",
-        message: "eventWeights, halfLife and weighting go with signal: implicit only, because a rating is an opinion and no weight: \
-                  remove them",
+        message: "eventWeights, halfLife and weighting are valid only with signal: implicit, because an explicit rating is not \
+                  a weight: remove them",
     },
     Rule {
         at: &["spec.data.items"],
@@ -132,84 +135,88 @@ pub const RULES: &[Rule] = &[
                (!has(self.columns.title) || type(self.columns.title) == int) && \
                (!has(self.columns.available) || type(self.columns.available) == int) && \
                (!has(self.attributes) || self.attributes.all(column, type(column) == int)))",
-        message: "items.columns: without a header (csv.header: false) columns are numbers from 0, those of attributes too; for \
-                  example columns: {id: 0, title: 1}",
+        message: "items.columns: without a header (csv.header: false) columns, including attributes, must be zero-based \
+                  indexes, for example columns: {id: 0, title: 1}",
     },
     Rule {
         at: &["spec.algorithm"],
         rule: "[has(self.als), has(self.svd), has(self.bpr)].filter(x, x).size() == 1",
-        message: "algorithm: set exactly one, for example als: {}; with a merge patch, set the old one to null",
+        message: "algorithm: set exactly one of als, svd and bpr, for example als: {}; in a merge patch, set the old one to \
+                  null",
     },
     Rule {
         at: &["spec.algorithm.als"],
         rule: "!has(self.regularization) || self.regularization > 0.0 || !has(self.unobservedWeight) || self.unobservedWeight > 0.0",
-        message: "als: regularization and unobservedWeight are both 0, which leaves rows without entries undetermined: set \
-                  one above 0, for example regularization: 0.003",
+        message: "als: regularization and unobservedWeight are both 0, so rows without interactions are underdetermined: set \
+                  one of them above 0, for example regularization: 0.003",
     },
     Rule {
         at: &["spec.algorithm.als"],
-        rule: "!has(self.degreeReturn) || self.degreeReturn == 0.0 || !has(self.degreeExponent) || self.degreeExponent > 0.0",
-        message: "als: degreeReturn goes with degreeExponent above 0, because it gives back what that takes off: set degreeExponent, for \
-                  example 0.5, or remove it",
+        rule: "!has(self.popularityBoost) || self.popularityBoost == 0.0 || !has(self.degreeExponent) || self.degreeExponent > 0.0",
+        message: "als: popularityBoost requires degreeExponent above 0, because it undoes part of that debiasing: set \
+                  degreeExponent, for example 0.5, or remove popularityBoost",
     },
     Rule {
         at: &["spec.algorithm.bpr"],
         rule: "self.learningRate * self.regularization <= 1.0",
-        message: "bpr: learningRate times regularization is above 1, so that a step would turn factors round: lower one of them, for \
-                  example regularization: 0.003",
+        message: "bpr: learningRate times regularization is above 1, so a step would flip the sign of the factors: lower one of \
+                  them, for example regularization: 0.003",
     },
     Rule {
         at: &["spec"],
         rule: "self.data.signal == 'implicit' || !has(self.algorithm) || !has(self.algorithm.bpr)",
-        message: "algorithm.bpr goes with data.signal: implicit only, because it learns from what was chosen and what was not: use als: {} \
-                  or svd: {} for ratings",
+        message: "algorithm.bpr is valid only with data.signal: implicit, because it learns from chosen and unchosen items: use \
+                  als: {} or svd: {} for ratings",
     },
     Rule {
         at: &["spec"],
         rule: "self.data.signal == 'implicit' || !has(self.algorithm) || !has(self.algorithm.svd) || !has(self.algorithm.svd.degreeExponent) || \
                self.algorithm.svd.degreeExponent == 0.0",
-        message: "svd.degreeExponent goes with data.signal: implicit only, because averages play its part for ratings: remove it",
+        message: "svd.degreeExponent is valid only with data.signal: implicit, because user and item averages serve its \
+                  purpose for ratings: remove it",
     },
     Rule {
         at: &["spec"],
         rule: "self.data.signal == 'implicit' || !has(self.algorithm) || !has(self.algorithm.als) || \
                !has(self.algorithm.als.degreeExponent) || self.algorithm.als.degreeExponent == 0.0",
-        message: "als.degreeExponent goes with data.signal: implicit only, because averages play its part for ratings: remove it",
+        message: "als.degreeExponent is valid only with data.signal: implicit, because user and item averages serve its \
+                  purpose for ratings: remove it",
     },
     Rule {
         at: &["spec"],
         rule: "self.data.signal == 'implicit' || !has(self.algorithm) || !has(self.algorithm.als) || \
-               !has(self.algorithm.als.degreeReturn) || self.algorithm.als.degreeReturn == 0.0",
-        message: "als.degreeReturn goes with data.signal: implicit only, because it gives back what degreeExponent takes off: remove it",
+               !has(self.algorithm.als.popularityBoost) || self.algorithm.als.popularityBoost == 0.0",
+        message: "als.popularityBoost is valid only with data.signal: implicit, because it undoes part of the debiasing by \
+                  degreeExponent: remove it",
     },
     Rule {
         at: &["spec"],
         rule: "!has(self.training) || !has(self.training.tuning) || !has(self.algorithm) || has(self.algorithm.als)",
-        message: "training.tuning searches parameters of als: remove it, or set algorithm.als",
+        message: "training.tuning is valid only with algorithm.als: remove it, or set algorithm.als",
     },
     Rule {
         at: &["spec"],
         rule: "self.data.signal == 'implicit' || !has(self.algorithm) || !has(self.algorithm.als) || !has(self.algorithm.als.unobservedWeight)",
-        message: "als.unobservedWeight goes with data.signal: implicit only, because what was not rated says nothing of \
-                  ratings: remove it",
+        message: "als.unobservedWeight is valid only with data.signal: implicit, because unrated items carry no information \
+                  about ratings: remove it",
     },
     Rule {
         at: &["spec"],
         rule: "self.data.signal == 'explicit' || !has(self.algorithm) || !has(self.algorithm.als) || !has(self.algorithm.als.sampling)",
-        message: "als.sampling goes with data.signal: explicit only, because it learns how far ratings lie from what is predicted: \
+        message: "als.sampling is valid only with data.signal: explicit, because it estimates the noise of the ratings: \
                   remove it",
     },
     Rule {
         at: &["spec"],
         rule: "self.data.signal == 'implicit' || !has(self.algorithm) || !has(self.algorithm.als) || !has(self.algorithm.als.regularization) || \
                self.algorithm.als.regularization > 0.0",
-        message: "als.regularization is 0, which leaves users with few ratings undetermined: remove it, or set it above 0, \
-                  for example 0.1",
+        message: "als.regularization is 0, so the factors of users with few ratings are underdetermined: remove it, or set it \
+                  above 0, for example 0.1",
     },
     Rule {
         at: &["spec.evaluation"],
         rule: "self.holdout > 0.0",
-        message: "evaluation.holdout: a share above 0 and at most 0.5, for example 0.1",
+        message: "evaluation.holdout: must be above 0 and at most 0.5, for example 0.1",
     },
     Rule {
         at: &["spec.training"],
@@ -226,19 +233,19 @@ pub const RULES: &[Rule] = &[
             cron!("([0-7]|[A-Za-z]{3})"),
             "$')"
         ),
-        message: "training.schedule: five fields of cron (minute, hour, day of the month, month, day of the week), for \
-                  example \"0 3 * * *\"",
+        message: "training.schedule: must be a cron expression of five fields (minute, hour, day of the month, month, day of \
+                  the week), for example \"0 3 * * *\"",
     },
     Rule {
         at: &["spec.training"],
         rule: "!has(self.timeZone) || has(self.schedule)",
-        message: "training.timeZone goes with schedule only: remove it, or set schedule",
+        message: "training.timeZone is valid only with schedule: remove it, or set schedule",
     },
     Rule {
         at: &["spec.training"],
         rule: "self.startingDeadline.matches('^([0-9]{1,6}[hms])+$') && \
                duration(self.startingDeadline) >= duration('10s') && duration(self.startingDeadline) <= duration('168h')",
-        message: "training.startingDeadline: from 10s to 168h, in whole h, m and s, for example 12h",
+        message: "training.startingDeadline: must be from 10s to 168h, in whole h, m and s, for example 12h",
     },
     Rule {
         at: &["spec.training"],
@@ -246,49 +253,49 @@ pub const RULES: &[Rule] = &[
                (duration(self.dataCheckInterval) == duration('0s') || \
                duration(self.dataCheckInterval) >= duration('1m') && \
                duration(self.dataCheckInterval) <= duration('168h'))",
-        message: "training.dataCheckInterval: from 1m to 168h, in whole h, m and s, for example 15m; or 0s for never",
+        message: "training.dataCheckInterval: must be from 1m to 168h, in whole h, m and s, for example 15m; or 0s for never",
     },
     Rule {
         at: &["spec.training"],
         rule: "self.deadline.matches('^([0-9]{1,6}[hms])+$') && duration(self.deadline) >= duration('10s') && \
                duration(self.deadline) <= duration('168h')",
-        message: "training.deadline: from 10s to 168h, in whole h, m and s, for example 1h30m",
+        message: "training.deadline: must be from 10s to 168h, in whole h, m and s, for example 1h30m",
     },
     Rule {
         at: &["spec.training"],
         rule: "!has(self.tuning) || (self.tuning.budget.matches('^([0-9]{1,6}[hms])+$') && \
                duration(self.tuning.budget) >= duration('10s') && duration(self.tuning.budget) <= duration('168h'))",
-        message: "training.tuning.budget: from 10s to 168h, in whole h, m and s, for example 20m",
+        message: "training.tuning.budget: must be from 10s to 168h, in whole h, m and s, for example 20m",
     },
     Rule {
         at: &["spec.model"],
         rule: "!has(self.revision) || self.revision.matches('^([0-9a-f]{10}|[0-9a-f]{64})$')",
-        message: "model.revision: ten or 64 lower-case hex digits, as in status.history, for example 3f9a1c20be",
+        message: "model.revision: must be 10 or 64 lower-case hex digits, as in status.history, for example 3f9a1c20be",
     },
     Rule {
         at: &["spec.serving.allowFrom"],
         rule: "self.all(peer, has(peer.ipBlock) != (has(peer.podSelector) || has(peer.namespaceSelector)))",
-        message: "serving.allowFrom: a peer is either an ipBlock, or a podSelector with or without a namespaceSelector; for \
+        message: "serving.allowFrom: a peer must be either an ipBlock, or a podSelector or namespaceSelector or both; for \
                   example namespaceSelector: {matchLabels: {team: web}}",
     },
     Rule {
         at: &["spec.serving.allowFrom"],
         rule: "self.all(peer, !has(peer.ipBlock) || isCIDR(peer.ipBlock.cidr))",
-        message: "serving.allowFrom: ipBlock.cidr is an address range, for example 10.0.0.0/8",
+        message: "serving.allowFrom: ipBlock.cidr must be an address range, for example 10.0.0.0/8",
     },
     Rule {
         at: &["spec.serving.tolerations", "spec.training.tolerations"],
         rule: "self.all(t, (!has(t.effect) || t.effect in ['', 'NoSchedule', 'PreferNoSchedule', 'NoExecute']) && \
                (has(t.operator) && t.operator == 'Exists' ? !has(t.value) || t.value == '' : \
                (!has(t.operator) || t.operator in ['', 'Equal']) && has(t.key) && t.key != ''))",
-        message: "tolerations: operator is Exists (without value) or Equal (with key), effect is NoSchedule, PreferNoSchedule \
-                  or NoExecute; for example {key: gpu, operator: Exists, effect: NoSchedule}",
+        message: "tolerations: operator must be Exists (without value) or Equal (with key), and effect NoSchedule, \
+                  PreferNoSchedule or NoExecute; for example {key: gpu, operator: Exists, effect: NoSchedule}",
     },
     Rule {
         at: RESOURCES,
         rule: "[has(self.requests) ? self.requests : {}, has(self.limits) ? self.limits : {}].all(map, map.all(name, \
                name in ['cpu', 'memory', 'ephemeral-storage'] || name.contains('/') || name.startsWith('hugepages-')))",
-        message: "resources: cpu, memory, ephemeral-storage, hugepages-<size> or <domain>/<name>; for example \
+        message: "resources: names must be cpu, memory, ephemeral-storage, hugepages-<size> or <domain>/<name>; for example \
                   requests: {cpu: 500m, memory: 1Gi}",
     },
     Rule {
@@ -300,12 +307,12 @@ pub const RULES: &[Rule] = &[
     Rule {
         at: &["spec.serving.labels", "spec.training.labels"],
         rule: "self.all(key, !key.startsWith('recmesh.dev/') && !key.startsWith('app.kubernetes.io/'))",
-        message: "labels: those of recmesh.dev/ and app.kubernetes.io/ are set by the operator: use others",
+        message: "labels: the prefixes recmesh.dev/ and app.kubernetes.io/ are reserved for the operator: use other keys",
     },
     Rule {
         at: &["spec.serving.annotations", "spec.training.annotations"],
         rule: "self.all(key, !key.startsWith('recmesh.dev/'))",
-        message: "annotations: those of recmesh.dev/ are set by the operator: use others",
+        message: "annotations: the prefix recmesh.dev/ is reserved for the operator: use other keys",
     },
     Rule {
         at: &[
@@ -317,7 +324,7 @@ pub const RULES: &[Rule] = &[
             "spec.training.nodeSelector",
         ],
         rule: "self.all(key, !format.qualifiedName().validate(key).hasValue())",
-        message: "a key is letters, digits, dashes, dots and underscores, with a domain before it or not; for example team or \
-                  example.com/team",
+        message: "keys must consist of letters, digits, dashes, dots and underscores, with an optional domain prefix; for example \
+                  team or example.com/team",
     },
 ];

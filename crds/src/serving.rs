@@ -1,4 +1,4 @@
-//! The pods that answer.
+//! Serving.
 
 use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
 use schemars::JsonSchema;
@@ -6,26 +6,26 @@ use serde::{Deserialize, Serialize};
 
 use crate::PodSettings;
 
-/// The fallback that every model carries.
+/// The fallback that every model contains.
 pub const POPULAR: &str = "popular";
 
-/// The pods that answer.
+/// Serving pods.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ServingSpec {
-    /// Number of serving pods, 0 to 1000; `kubectl scale` and a HorizontalPodAutoscaler set it too. 0 is fine: trained,
-    /// not served. Default: 1.
+    /// Number of serving pods, 0 to 1000. `kubectl scale` and a HorizontalPodAutoscaler also set
+    /// it. With 0 models are trained and not served. Default: 1.
     #[schemars(range(min = 0, max = 1000))]
     pub replicas: i32,
-    /// What answers where the model knows nothing of a user, in order. Default: popular.
+    /// Fallback sources for unknown users, in order. Default: popular.
     #[schemars(length(min = 1, max = 4))]
     pub fallback: Vec<String>,
-    /// Who may reach the serving port besides this namespace, as NetworkPolicy peers.
+    /// NetworkPolicy peers that may connect to the serving port, in addition to this namespace.
     /// Example: [{namespaceSelector: {matchLabels: {team: web}}}].
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub allow_from: Vec<NetworkPolicyPeer>,
-    /// What one request may ask for.
+    /// Limits of one request.
     pub limits: ServingLimits,
     /// Settings of the serving pods.
     #[serde(flatten)]
@@ -44,17 +44,17 @@ impl Default for ServingSpec {
     }
 }
 
-/// What one request may ask for.
+/// Limits of one request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ServingLimits {
-    /// Most items in an answer, 1 to 10000. Default: 1000.
+    /// Maximum number of items in a response, 1 to 10000. Default: 1000.
     #[schemars(range(min = 1, max = 10_000))]
     pub items_per_answer_max: u32,
-    /// Most rows of history in a request, 1 to 10000. Default: 1000.
+    /// Maximum number of history rows in a request, 1 to 10000. Default: 1000.
     #[schemars(range(min = 1, max = 10_000))]
     pub history_per_request_max: u32,
-    /// Most requests in a batch, 1 to 1000. Default: 100.
+    /// Maximum number of requests in a batch, 1 to 1000. Default: 100.
     #[schemars(range(min = 1, max = 1000))]
     pub requests_per_batch_max: u32,
 }

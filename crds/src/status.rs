@@ -1,4 +1,4 @@
-//! What the operator reports.
+//! The status of a Recommender.
 #![allow(rustdoc::bare_urls, reason = "kubectl explain shows plain text")]
 
 use std::collections::BTreeMap;
@@ -7,18 +7,20 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Most entries of `status.history`.
+/// Maximum number of entries of `status.history`.
 pub const HISTORY_ENTRIES_MAX: usize = 50;
 
-/// What the operator reports. It can be wiped: everything in it is found again.
+/// Derived state; the operator can rebuild it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RecommenderStatus {
-    /// The generation of the spec that this status is about; -1 until the operator has seen the resource.
+    /// Generation of the spec that this status describes; -1 until the operator has observed the
+    /// resource.
     pub observed_generation: i64,
 
-    /// What holds now, by type: Ready, DataReady, Trained, QualityGatePassed, ModelLoaded, ServingAvailable, and, only
-    /// while they are true, Reconciling, Stalled, Suspended, RolledBack, CapacityInsufficient.
+    /// Conditions by type: Ready, DataReady, Trained, QualityGatePassed, ModelLoaded and
+    /// ServingAvailable; and Reconciling, Stalled, Suspended, RolledBack and CapacityInsufficient
+    /// only while they are true.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]), length(max = 32))]
     pub conditions: Vec<Condition>,
@@ -27,22 +29,23 @@ pub struct RecommenderStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelStatus>,
 
-    /// The last training run, ended or not.
+    /// The last training run, in progress or finished.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_run: Option<LastRun>,
 
-    /// When the next run starts, or a failed one is tried again. Absent: when the resource or its data changes.
+    /// Time of the next run or retry. Absent: a run starts when the resource or its data changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_run_time: Option<Time>,
 
-    /// The value of the annotation recmesh.dev/retrain-at that was honoured last; it is not honoured again.
+    /// Last value of the annotation recmesh.dev/retrain-at that was handled; it is not handled
+    /// again.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub last_handled_retrain_at: String,
 
-    /// Runs of the present attempt that failed one after another.
+    /// Number of consecutive failed runs of the current attempt.
     pub failures: u32,
 
-    /// Models that are kept, the newest first.
+    /// Retained models, newest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["run"]),
@@ -50,25 +53,25 @@ pub struct RecommenderStatus {
     )]
     pub history: Vec<HistoryEntry>,
 
-    /// Serving pods that exist.
+    /// Number of serving pods.
     pub replicas: i32,
 
-    /// Serving pods that are ready.
+    /// Number of ready serving pods.
     pub ready_replicas: i32,
 
-    /// Serving pods that have loaded `model`.
+    /// Number of serving pods that have loaded `model`.
     pub loaded_replicas: i32,
 
     /// Label selector of the serving pods, for autoscalers.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub selector: String,
 
-    /// Where recommendations are answered inside the cluster. Example: http://movies.shop.svc:8080.
+    /// URL of the recommendation API inside the cluster. Example: http://movies.shop.svc:8080.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub url: String,
 
-    /// The model's metric and its lift over the baseline, for people. Example: ndcg@10 0.412 (+23 %), or for
-    /// explicit data rmse 0.912 (+3 %): that much smaller.
+    /// The model's metric and its lift over the baseline, human-readable. Example: ndcg@10 0.412
+    /// (+23 %), or for explicit data rmse 0.912 (+3 %), which means 3 % smaller.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub metric: String,
 }
@@ -77,93 +80,94 @@ pub struct RecommenderStatus {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ModelStatus {
-    /// Its short name: the first ten digits of the digest.
+    /// Short name: the first ten digits of the digest.
     pub revision: String,
     /// SHA-256 of the snapshot, in 64 hex digits.
     pub digest: String,
-    /// What it was fitted with: als, svd or bpr.
+    /// Algorithm, by its name in spec.algorithm.
     pub algorithm: String,
-    /// With which of its parameters: those of spec.algorithm, or what training.tuning found. Absent when nothing is known of its
-    /// run any more.
+    /// Parameters of the fit: those of spec.algorithm, or the result of training.tuning. Absent
+    /// when the result of its run no longer exists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameters: Option<ModelParameters>,
     /// Number of the run that trained it.
     pub run: u32,
-    /// Users that it knows.
+    /// Number of users.
     pub users: u64,
-    /// Items that it knows.
+    /// Number of items.
     pub items: u64,
-    /// Interactions that it was fitted to, after duplicates merged.
+    /// Number of interactions in the fit, after merging duplicates.
     pub interactions: u64,
-    /// Length of the snapshot in bytes.
+    /// Size of the snapshot in bytes.
     pub snapshot_bytes: u64,
-    /// What was measured; absent when there was too little to measure.
+    /// Evaluation metrics; absent when there was too little data for an evaluation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics: Option<ModelMetrics>,
-    /// When its run ended.
+    /// End time of its run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trained_at: Option<Time>,
 }
 
-/// What a model was fitted with, by the names of spec.algorithm; what the algorithm does not have is absent.
+/// Parameters of a fit, named as in spec.algorithm. Parameters that the algorithm does not have are
+/// absent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ModelParameters {
-    /// Numbers that describe a user or an item.
+    /// Number of latent factors.
     pub factors: u32,
-    /// Passes over the data.
+    /// Number of iterations.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub iterations: Option<u32>,
-    /// How strongly factors are pulled to zero.
+    /// L2 regularization strength (λ).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub regularization: Option<f64>,
-    /// How regularization grows with the number of a row's interactions.
+    /// How regularization scales with the number of a row's interactions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub regularization_exponent: Option<f64>,
-    /// Weight of pairs that were not observed.
+    /// Weight of unobserved pairs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unobserved_weight: Option<f64>,
-    /// Samples whose mean serves.
+    /// Number of Gibbs samples in the posterior mean.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub samples: Option<u32>,
-    /// How much less what busy users and popular items do counts.
+    /// Popularity debiasing exponent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub degree_exponent: Option<f64>,
-    /// How much of it popular items have back in lists.
+    /// How much of the popularity debiasing is undone at ranking time.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub degree_return: Option<f64>,
-    /// Step length.
+    pub popularity_boost: Option<f64>,
+    /// Step size of the gradient descent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub learning_rate: Option<f64>,
 }
 
-/// The model beside the baseline, on the part that the fit did not see.
+/// Metrics of the model and the baseline on the held-out set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ModelMetrics {
-    /// What the gate looks at: ndcg for implicit data, rmse for explicit.
+    /// Metric of the gate: ndcg for implicit data, rmse for explicit data.
     pub metric: String,
-    /// Length of the lists that recall and ndcg are of.
+    /// Length of the lists of recall and ndcg.
     pub k: u32,
-    /// Users that were measured.
+    /// Number of test users.
     pub test_users: u64,
-    /// What the model reaches.
+    /// Metrics of the model.
     pub model: Measurement,
-    /// What is popular (implicit), or averages of users and items (explicit).
+    /// Popularity baseline (implicit) or bias baseline (explicit).
     pub baseline: Measurement,
-    /// Relative lift over the baseline: 0.05 is 5 % better. Absent when nothing can be said.
+    /// Relative lift over the baseline: 0.05 is 5 % better. Absent when it cannot be estimated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lift: Option<Interval>,
 }
 
-/// Means over the measured users; what does not apply is absent.
+/// Means over the test users. Metrics that do not apply are absent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Measurement {
-    /// Share of the kept items that the first k hold, 0 to 1.
+    /// Recall@k on the held-out items, 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recall: Option<f64>,
-    /// Normalized discounted cumulative gain of the first k, 0 to 1.
+    /// NDCG@k (normalized discounted cumulative gain), 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ndcg: Option<f64>,
     /// Root mean squared error, in units of the rating.
@@ -174,15 +178,15 @@ pub struct Measurement {
     pub mae: Option<f64>,
 }
 
-/// An estimate with its 95 % interval.
+/// An estimate with its 95 % confidence interval.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Interval {
-    /// The estimate itself.
+    /// Point estimate.
     pub estimate: f64,
-    /// Lower end of the interval.
+    /// Lower bound of the interval.
     pub low: f64,
-    /// Upper end of the interval.
+    /// Upper bound of the interval.
     pub high: f64,
 }
 
@@ -190,78 +194,78 @@ pub struct Interval {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LastRun {
-    /// Runs count up from 1.
+    /// Number of the run, counted from 1.
     pub number: u32,
-    /// What was tried, as the first digits of its hash.
+    /// Leading digits of the hash of the attempt's inputs.
     pub attempt: String,
     /// Running, Trained, Unchanged or Failed.
     pub outcome: RunOutcome,
-    /// Why it failed, as one word.
+    /// Machine-readable reason of a failure.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub reason: String,
-    /// What to know or to do.
+    /// Human-readable details, and what to do.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// When it started.
+    /// Time at which the run started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
-    /// When it ended.
+    /// Time at which the run ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
-    /// What the data was, as a hash.
+    /// Hash of the data version.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub data_version: String,
-    /// Path of the page about the run, on the admin port (9090) of each serving pod. See docs/training.md.
+    /// Path of the run report on the admin port (9090) of each serving pod. See docs/training.md.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub report: String,
-    /// Rows of the data and what became of them.
+    /// Numbers of rows that were read, kept, dropped and merged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<Rows>,
 }
 
-/// How a run ended, or that it has not.
+/// Outcome of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum RunOutcome {
-    /// It has not ended.
+    /// The run is in progress.
     #[default]
     Running,
-    /// There is a new model.
+    /// The run produced a new model.
     Trained,
-    /// The data is what it was: nothing was trained.
+    /// The data has not changed: no model was trained.
     Unchanged,
-    /// There is no new model.
+    /// The run failed and produced no model.
     Failed,
 }
 
-/// Rows of the data and what became of them.
+/// Numbers of rows that were read, kept, dropped and merged.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Rows {
-    /// Rows that were seen.
+    /// Rows that were read.
     pub read: u64,
-    /// Rows that became interactions, before duplicates merged.
+    /// Rows that became interactions, before merging duplicates.
     pub kept: u64,
-    /// Rows left out, by reason.
+    /// Dropped rows by reason.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub dropped: BTreeMap<String, u64>,
-    /// Kept rows that merged into an earlier one of the same user and item.
+    /// Kept rows that were merged into an earlier row of the same user and item.
     pub merged: u64,
 }
 
-/// A model that is kept.
+/// A retained model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct HistoryEntry {
     /// Number of the run that trained it.
     pub run: u32,
-    /// Its short name, as `model.revision` takes it.
+    /// Short name, as accepted by `model.revision`.
     pub revision: String,
     /// SHA-256 of the snapshot, in 64 hex digits.
     pub digest: String,
-    /// When its run ended.
+    /// End time of its run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trained_at: Option<Time>,
-    /// Its metric and lift, for people.
+    /// Metric and lift, human-readable.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub metric: String,
 }

@@ -1,16 +1,16 @@
-//! When and with what training runs.
+//! Training: schedule, limits, hyperparameter tuning and the pod.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::PodSettings;
 
-/// When and with what training runs.
+/// Schedule, limits and pod settings of training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TrainingSpec {
-    /// When to train, as five fields of cron: minute, hour, day of the month, month, day of the week. Absent: when the
-    /// resource or its data changes. Example: "0 3 * * *".
+    /// Cron expression of five fields: minute, hour, day of the month, month, day of the week.
+    /// Absent: training runs when the resource or its data changes. Example: "0 3 * * *".
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 100))]
     pub schedule: Option<String>,
@@ -18,27 +18,30 @@ pub struct TrainingSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$"))]
     pub time_zone: Option<String>,
-    /// How late a run of the schedule may start, when the operator was down or other trainings came first; a start that was
-    /// missed by more is left out. From 10s to 168h, in h, m and s. Default: 12h.
+    /// Maximum delay of a scheduled run, for example while the operator was down or other runs were
+    /// queued first. A run that is later than this is skipped. From 10s to 168h, in h, m and s.
+    /// Default: 12h.
     #[schemars(length(min = 2, max = 20))]
     pub starting_deadline: String,
-    /// How often a run looks whether the data changed, which takes seconds when it did not; from 1m to 168h, in h, m and s,
-    /// or 0s for never. Absent: what the operator was installed with (1h), and never with a schedule or without replicas.
-    /// Example: 15m.
+    /// How often a run checks whether the data changed; it takes seconds if it did not. From 1m to
+    /// 168h, in h, m and s, or 0s for never. Absent: the interval that the operator was installed
+    /// with (1h); never with a schedule or without replicas. Example: 15m.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 20))]
     pub data_check_interval: Option<String>,
-    /// Seed of every random choice; equal data, parameters and seed give an equal model. Default: 42.
+    /// Seed of all random choices. Equal data, parameters and seed give an equal model. Default:
+    /// 42.
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_u64))]
     pub seed: u64,
-    /// Starts no new training run; a running one ends. Default: false.
+    /// Stops new training runs; a running one completes. Default: false.
     pub suspend: bool,
-    /// How long one run may take, from 10s to 168h, in h, m and s. Default: 1h. Example: 1h30m.
+    /// Maximum duration of one run, from 10s to 168h, in h, m and s. Default: 1h. Example: 1h30m.
     #[schemars(length(min = 2, max = 20))]
     pub deadline: String,
-    /// Searches for better parameters of the algorithm before each run's fit, on a part of the data that the run is not measured
-    /// on; status.model.parameters has what was found. It starts from spec.algorithm, and keeps that if nothing is better.
-    /// Absent: spec.algorithm is taken as it is. Example: {}.
+    /// Hyperparameter search before each run's fit, on data that is not part of the held-out set.
+    /// It includes spec.algorithm, and uses that if no other trial is better;
+    /// status.model.parameters shows the result. Absent: spec.algorithm is used as it is. Example:
+    /// {}.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tuning: Option<Tuning>,
     /// Settings of the training pod.
@@ -62,16 +65,18 @@ impl Default for TrainingSpec {
     }
 }
 
-/// How far the search for parameters goes.
+/// Limits of the hyperparameter search.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Tuning {
-    /// Sets of parameters to try, spec.algorithm among them, 2 to 1000. A quarter of the sweeps decides which third
-    /// goes on, half of them which ninth is fitted to the end. Default: 16.
+    /// Number of trials, including spec.algorithm, 2 to 1000. Successive halving: a third of them
+    /// continues after a quarter of the iterations, a ninth after half of the iterations. Default:
+    /// 16.
     #[schemars(range(min = 2, max = 1000))]
     pub trials: u32,
-    /// After this time no new fit begins, from 10s to 168h, in h, m and s; it counts towards training.deadline. A search that
-    /// ends by it may find other parameters the next time. Default: 20m.
+    /// Time after which no new fit starts, from 10s to 168h, in h, m and s. It counts towards
+    /// training.deadline. A search that is stopped by it may find other parameters in the next run.
+    /// Default: 20m.
     #[schemars(length(min = 2, max = 20))]
     pub budget: String,
 }

@@ -1,4 +1,4 @@
-//! Probes and metrics.
+//! Admin listener: probes and metrics.
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
@@ -13,10 +13,10 @@ use tokio::net::TcpListener;
 
 use crate::metrics::Metrics;
 
-/// Binds the port; the returned future serves it for ever.
+/// Binds the port; the returned future serves it until it is dropped.
 ///
 /// # Errors
-/// A port that is taken.
+/// Fails if the address cannot be bound, for example because it is in use.
 pub async fn bind(address: SocketAddr, metrics: Arc<Metrics>) -> anyhow::Result<impl Future<Output = ()> + Send> {
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     Ok(async move {
@@ -27,29 +27,29 @@ pub async fn bind(address: SocketAddr, metrics: Arc<Metrics>) -> anyhow::Result<
             };
             let metrics = Arc::clone(&metrics);
             let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
-                let response = answer(request.uri().path(), &metrics);
+                let response = respond(request.uri().path(), &metrics);
                 async move { Ok::<_, Infallible>(response) }
             });
             tokio::spawn(async move {
                 let connection =
                     http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
                 if let Err(error) = connection.await {
-                    tracing::debug!(%error, "a connection ended early");
+                    tracing::debug!(%error, "connection closed with an error");
                 }
             });
         }
     })
 }
 
-fn answer(path: &str, metrics: &Metrics) -> Response<Full<Bytes>> {
+fn respond(path: &str, metrics: &Metrics) -> Response<Full<Bytes>> {
     let (status, body) = match path {
-        // A standby is ready too: it waits for the lease, and the Deployment must not.
+        // A standby replica is ready too: a rollout of the Deployment must not wait for the lease.
         paths::LIVEZ | paths::READYZ => (StatusCode::OK, Bytes::from_static(b"ok\n")),
         paths::METRICS => match metrics.encode() {
             Ok(text) => (StatusCode::OK, text.into()),
-            Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, Bytes::from_static(b"metrics cannot be encoded\n")),
+            Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, Bytes::from_static(b"cannot encode the metrics\n")),
         },
-        _ => (StatusCode::NOT_FOUND, Bytes::from_static(b"there are /livez, /readyz and /metrics\n")),
+        _ => (StatusCode::NOT_FOUND, Bytes::from_static(b"expected /livez, /readyz or /metrics\n")),
     };
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;

@@ -1,89 +1,104 @@
-//! Writes what should exist: server-side apply in the given order, one field manager. IO.
+//! Writes what is desired, in the order of its fields: the finalizer before a run can write to the
+//! store, what pods depend on before the pods, the garbage of the store last. IO.
+//!
+//! A write that the API server rejects permanently does not stop the writes that do not depend on
+//! it. Any other failure ends the pass; the next one writes everything again.
 
-use kube::{
-    Api,
-    api::{DeleteParams, Patch, PatchParams, PostParams},
-    core::DynamicObject,
-};
-use serde_json::json;
+mod garbage;
+mod job;
+mod objects;
+mod refresh;
+mod rollout;
 
+pub use self::objects::{delete_job, set_finalizers};
 use crate::{
-    context::Context,
-    desired::{Child, Kind},
-    error::Error,
-    names::{CONFIG_HASH_ANNOTATION, MANAGER},
+    applied::Applied, context::Context, desired::Desired, error::Error, fair_limiter::RecommenderKey,
+    observed::Observed, validate::Plan,
 };
 
-fn api(context: &Context, namespace: &str, kind: Kind) -> Api<DynamicObject> {
-    Api::namespaced_with(context.client.clone(), namespace, &kind.api_resource())
+/// What all writes of a pass need.
+#[derive(Clone, Copy)]
+struct Pass<'a> {
+    context: &'a Context,
+    plan: &'a Plan,
+    observed: &'a Observed,
+    /// Second since 1970.
+    now: i64,
 }
 
-/// Applies children one after the other. An apply that changes nothing writes nothing.
-///
-/// # Errors
-/// The first that fails; the next reconcile goes on from there.
-pub async fn apply(context: &Context, namespace: &str, children: &[Child]) -> Result<(), Error> {
-    let params = PatchParams::apply(MANAGER).force();
-    for child in children {
-        api(context, namespace, child.kind)
-            .patch(child.name(), &params, &Patch::Apply(&child.manifest))
-            .await
-            .map_err(Error::api(format!("cannot apply {} {namespace}/{}", child.kind.as_str(), child.name())))?;
-    }
-    Ok(())
-}
-
-/// Scales the serving pods without touching their template, while a new template waits for its turn.
-///
-/// # Errors
-/// The API server; a Deployment that is gone is no error.
-pub async fn scale(context: &Context, namespace: &str, name: &str, replicas: i32) -> Result<(), Error> {
-    let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
-    let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
-    match api(context, namespace, Kind::Deployment).patch(name, &params, &patch).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        Err(error) => Err(Error::api(format!("cannot scale Deployment {namespace}/{name}"))(error)),
+impl Pass<'_> {
+    /// The holder of the slots.
+    fn key(&self) -> RecommenderKey {
+        let Plan { uid, namespace, name, .. } = self.plan;
+        RecommenderKey { uid: uid.clone(), namespace: namespace.clone(), name: name.clone() }
     }
 }
 
-/// Creates a Job; one of that name is as good as made, since the name holds the run.
+/// Writes what is desired.
 ///
 /// # Errors
-/// The API server.
-pub async fn create_job(context: &Context, namespace: &str, job: &Child) -> Result<(), Error> {
-    let action = format!("cannot create Job {namespace}/{}", job.name());
-    let object: DynamicObject = serde_json::from_value(job.manifest.clone())
-        .map_err(|e| Error::api(action.clone())(kube::Error::SerdeError(e)))?;
-    match api(context, namespace, job.kind).create(&PostParams::default(), &object).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
-        Err(error) => Err(Error::api(action)(error)),
+/// Fails if a request fails for another reason than a permanent rejection.
+pub async fn apply(
+    context: &Context,
+    plan: &Plan,
+    observed: &Observed,
+    desired: Desired,
+    now: i64,
+) -> Result<Applied, Error> {
+    // Without `..`: a new kind of child that is not applied fails to compile.
+    let Desired {
+        finalizers,
+        service_account,
+        train_secret,
+        serve_secret,
+        job,
+        network_policy,
+        service,
+        headless_service,
+        disruption_budget,
+        rollout,
+        garbage,
+    } = desired;
+    let pass = Pass { context, plan, observed, now };
+    let mut refused = Refused::default();
+    if let Some(finalizers) = finalizers {
+        let written =
+            set_finalizers(context, &plan.namespace, &plan.name, plan.resource_version.as_deref(), &finalizers).await;
+        refused.unless_rejected(written)?;
     }
+    refused.unless_rejected(objects::apply(pass, service_account).await)?;
+    if let Some(secret) = train_secret {
+        refused.unless_rejected(objects::apply(pass, secret).await)?;
+    }
+    // The deadline of a run starts with its Job, even if the pod cannot start.
+    let may_start = refused.0.is_empty();
+    if let Some(secret) = serve_secret {
+        refused.unless_rejected(objects::apply(pass, secret).await)?;
+    }
+    let job = job::apply(pass, job, may_start, &mut refused).await?;
+    for child in [network_policy, service, headless_service, disruption_budget] {
+        refused.unless_rejected(objects::apply(pass, child).await)?;
+    }
+    let rollout = rollout::apply(pass, rollout, &mut refused).await?;
+    let config_pending = refresh::request(pass, rollout.config.as_ref(), &mut refused).await?;
+    let deleted_runs = garbage::delete(pass, &garbage).await?;
+    Ok(Applied { job, rollout, config_pending, deleted_runs, refused: refused.0 })
 }
 
-/// Deletes a Job, which stays until its pods are gone: a run that may still commit keeps its number.
-///
-/// # Errors
-/// The API server; a Job that is gone is no error.
-pub async fn delete_job(context: &Context, namespace: &str, name: &str) -> Result<(), Error> {
-    match api(context, namespace, Kind::Job).delete(name, &DeleteParams::foreground()).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        Err(error) => Err(Error::api(format!("cannot delete Job {namespace}/{name}"))(error)),
-    }
-}
+/// Writes that the API server rejected permanently.
+#[derive(Default)]
+struct Refused(Vec<Error>);
 
-/// Annotates a pod with the config's hash, so that kubelet brings the config now and not within a minute.
-///
-/// # Errors
-/// The API server; a pod that is gone is no error.
-pub async fn hurry(context: &Context, namespace: &str, pod: &str, hash: &str) -> Result<(), Error> {
-    let pods: Api<k8s_openapi::api::core::v1::Pod> = Api::namespaced(context.client.clone(), namespace);
-    let patch = json!({"metadata": {"annotations": {CONFIG_HASH_ANNOTATION: hash}}});
-    match pods.patch_metadata(pod, &PatchParams::default(), &Patch::Merge(&patch)).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        Err(error) => Err(Error::api(format!("cannot annotate Pod {namespace}/{pod}"))(error)),
+impl Refused {
+    /// Records a rejection and returns `None`; returns what was written, or any other error.
+    fn unless_rejected<T>(&mut self, written: Result<T, Error>) -> Result<Option<T>, Error> {
+        match written {
+            Ok(written) => Ok(Some(written)),
+            Err(error) if error.rejection().is_some() => {
+                self.0.push(error);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 }

@@ -1,18 +1,78 @@
-//! The decisions: whether to train now, whether a model passes, which revision should serve. Pure: facts in, decisions out.
+//! The decisions: whether to train now, whether a model passes the gate, which revision should
+//! serve, what may be deleted from the store. Pure: observed state in, decisions out.
 
 mod due;
 mod gate;
-mod hashes;
+mod progress;
 mod retention;
 mod serving;
 mod training;
 
-pub use due::{Cause, Due, Past, due, is_honoured, is_trained, newest_model};
-pub use gate::{Verdict, gate};
-pub use hashes::{attempt, config_hash, training_config, wanted};
-pub use retention::{Garbage, Named, garbage, orphans};
-pub use serving::{Choice, Serving, digest, incumbent, loads_first, names, pin, serving};
-pub use training::{Backoff, Failures, Rhythm, Training, failures, training};
+use recommender_crds::RecommenderStatus;
+use sidecar_contract::Incumbent;
+
+pub use self::{
+    due::Trigger,
+    gate::{GateVerdict, result_digest},
+    progress::{Failures, ModelRun, Progress},
+    retention::Garbage,
+    serving::{Choice, Serving},
+    training::{Backoff, TrainingDecision, TrainingTiming},
+};
+use self::{
+    due::{Due, due},
+    gate::{Model, models},
+    progress::RunHistory,
+};
+use crate::{observed::Observed, validate::Plan};
+
+/// All decisions of a pass. Each is made once; the later steps only read them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// What past runs mean for the current spec.
+    pub progress: Progress,
+    /// Whether to train.
+    pub training: TrainingDecision,
+    /// Verdict of the gate on the pinned model, or else on the newest one; `None` without a model.
+    pub gate: Option<GateVerdict>,
+    /// The revisions that should serve.
+    pub serving: Serving,
+    /// The revisions that keep serving while the rollout of [`Self::serving`] is queued.
+    pub serving_while_queued: Serving,
+    /// The current model, which a run compares its own model with if the gate limits the
+    /// regression.
+    pub incumbent: Option<Incumbent>,
+    /// What is deleted from the store.
+    pub garbage: Garbage,
+}
+
+/// Makes all decisions. `before` is the current status, `now` is in seconds since 1970.
+pub fn decide(
+    plan: &Plan,
+    observed: &Observed,
+    before: &RecommenderStatus,
+    timing: TrainingTiming,
+    now: i64,
+) -> Decision {
+    let (results, config) = (observed.results(), observed.config.as_ref());
+    let progress = Progress::of(plan, RunHistory { results, jobs: &observed.jobs, before });
+    let models = models(plan, results);
+    let training = match &observed.runs {
+        Ok(_) => training::training(plan, &observed.jobs, &progress, timing, now),
+        // Without the results, a new run could repeat an existing one.
+        Err(_) => training::while_runs_are_unknown(&observed.jobs),
+    };
+    let serving = serving::serving(plan, &models, config).with_loads_first(observed);
+    Decision {
+        progress,
+        training,
+        gate: serving::gated(plan, &models, &serving).map(|model| model.verdict.clone()),
+        serving_while_queued: serving.keep_current(config).with_loads_first(observed),
+        incumbent: serving::incumbent(plan, &models, config),
+        garbage: retention::retention(plan, observed, &serving, now),
+        serving,
+    }
+}
 
 #[cfg(test)]
 mod tests;

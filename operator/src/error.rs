@@ -1,36 +1,37 @@
-//! What can go wrong in the world. A user's mistake is no error: it is data for the status.
+//! Errors of infrastructure: the API server and the store. A mistake in a spec is not an error but
+//! data for the status.
 
 use thiserror::Error;
 
-/// A failed step.
+/// Failure of a reconcile step.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// The API server refused or could not be reached.
+    /// The API server rejected the request or could not be reached.
     #[error("{action}")]
     Api {
-        /// What was tried on which object.
+        /// The attempted action and its object.
         action: String,
-        /// The cause.
+        /// Cause of the failure.
         source: kube::Error,
     },
-    /// An object without what every stored object has.
+    /// An object lacks a field that every stored object has.
     #[error("the object has no {0}")]
     Incomplete(&'static str),
     /// The store could not be opened.
-    #[error("the store cannot be opened")]
+    #[error("cannot open the store")]
     Store(#[from] store_client::StoreError),
-    /// The root Secret is there, but unusable.
-    #[error("Secret {name}: {problem}; delete it only if the store's credentials may all change")]
+    /// The root Secret exists but is unusable.
+    #[error("Secret {name}: {problem}; delete it only if all credentials of the store may change")]
     RootSecret {
-        /// Its name.
+        /// Name of the Secret.
         name: &'static str,
-        /// What is wrong.
+        /// Description of the problem.
         problem: &'static str,
     },
 }
 
 impl Error {
-    /// A closed set, for metrics.
+    /// Metric label from a closed set.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Api { .. } => "api",
@@ -40,24 +41,25 @@ impl Error {
         }
     }
 
-    /// What to tell the user when the API server understood an object and refused it: it will refuse it again.
-    pub fn refusal(&self) -> Option<String> {
+    /// Message for the user if the API server rejected the request permanently, so that a retry
+    /// alone would not help.
+    pub fn rejection(&self) -> Option<String> {
         match self {
             Self::Api { action, source: kube::Error::Api(status) } if matches!(status.code, 400 | 403 | 422) => {
-                Some(format!("{action}, the API server refuses it: {}", status.message))
+                Some(format!("{action}: rejected by the API server: {}", status.message))
             }
             _ => None,
         }
     }
 
-    /// Wraps an API error with what was tried.
+    /// Wraps an API error with the attempted action.
     pub fn api(action: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
         let action = action.into();
         move |source| Self::Api { action, source }
     }
 }
 
-/// The chain of causes in one line, for logs and messages.
+/// The error and its chain of causes in one line, for logs and messages.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -73,19 +75,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_would_be_refused_again_is_a_refusal() {
-        let said = |code: u16| {
+    fn only_permanent_status_codes_are_rejections() {
+        let rejection = |code: u16| {
             let status = kube::core::Status::failure("no", "").with_code(code);
-            Error::api("cannot apply Deployment shop/movies")(kube::Error::Api(Box::new(status))).refusal()
+            Error::api("cannot apply Deployment shop/movies")(kube::Error::Api(Box::new(status))).rejection()
         };
         for code in [400, 403, 422] {
-            let expected = "cannot apply Deployment shop/movies, the API server refuses it: no";
-            assert_eq!(said(code).as_deref(), Some(expected), "{code}");
+            let expected = "cannot apply Deployment shop/movies: rejected by the API server: no";
+            assert_eq!(rejection(code).as_deref(), Some(expected), "{code}");
         }
-        // Gone, changed meanwhile, too many requests, broken: another try may succeed.
+        // Not found, conflict, expired, too many requests, server error: a retry may succeed.
         for code in [404, 409, 410, 429, 500, 503] {
-            assert_eq!(said(code), None, "{code}");
+            assert_eq!(rejection(code), None, "{code}");
         }
-        assert_eq!(Error::Incomplete("name").refusal(), None);
+        assert_eq!(Error::Incomplete("name").rejection(), None);
     }
 }

@@ -1,5 +1,6 @@
-//! One operator acts: the holder of a Lease. Losing it ends the process; a moment of overlap is harmless, because writes
-//! are applies of pure results and creates of deterministic names.
+//! Leader election: the holder of a Lease is the leader. A process that loses the lease exits. A
+//! short overlap of two leaders is harmless, because they apply the results of pure functions and
+//! create objects with deterministic names.
 
 use std::time::Duration;
 
@@ -15,12 +16,12 @@ use kube::{
 
 use crate::names::LEASE;
 
-/// A lease that was not renewed for this long is free.
+/// A lease that was not renewed for this long may be acquired by another candidate.
 const LEASE_SECONDS: i32 = 15;
-/// How often it is renewed, or tried.
-const RENEW: Duration = Duration::from_secs(4);
+/// Interval of renewals, and of attempts to acquire the lease.
+const RENEW_INTERVAL: Duration = Duration::from_secs(4);
 
-/// A candidate.
+/// A candidate for leadership.
 #[derive(Clone)]
 pub struct Candidate {
     leases: Api<Lease>,
@@ -28,38 +29,38 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// A candidate by the name of its pod.
+    /// Creates a candidate whose identity is the name of its pod.
     pub fn new(client: Client, namespace: &str, identity: &str) -> Self {
         Self { leases: Api::namespaced(client, namespace), identity: identity.to_owned() }
     }
 
-    /// Waits until this process is the leader.
-    pub async fn lead(&self) {
-        let mut told = false;
+    /// Waits until this process holds the lease.
+    pub async fn acquire(&self) {
+        let mut logged = false;
         loop {
-            match self.try_hold().await {
+            match self.try_acquire().await {
                 Ok(true) => return,
-                Ok(false) if !told => {
-                    tracing::info!("another operator leads; waiting");
-                    told = true;
+                Ok(false) if !logged => {
+                    tracing::info!("another operator is the leader; standing by");
+                    logged = true;
                 }
                 Ok(false) => {}
-                Err(error) => tracing::warn!(%error, "the lease cannot be read or written"),
+                Err(error) => tracing::warn!(%error, "cannot acquire the lease"),
             }
-            tokio::time::sleep(RENEW).await;
+            tokio::time::sleep(RENEW_INTERVAL).await;
         }
     }
 
-    /// Renews until the lease is lost.
-    pub async fn hold(&self) {
+    /// Renews the lease; returns when it is lost.
+    pub async fn renew_until_lost(&self) {
         let mut renewed = tokio::time::Instant::now();
         loop {
-            tokio::time::sleep(RENEW).await;
-            match self.try_hold().await {
+            tokio::time::sleep(RENEW_INTERVAL).await;
+            match self.try_acquire().await {
                 Ok(true) => renewed = tokio::time::Instant::now(),
                 Ok(false) => return,
                 Err(error) => {
-                    tracing::warn!(%error, "the lease cannot be renewed");
+                    tracing::warn!(%error, "cannot renew the lease");
                     if renewed.elapsed() > Duration::from_secs(u64::try_from(LEASE_SECONDS).unwrap_or(0)) {
                         return;
                     }
@@ -68,15 +69,16 @@ impl Candidate {
         }
     }
 
-    /// Takes or renews the lease if it is ours or free. A write that comes second fails on the resource version.
-    async fn try_hold(&self) -> Result<bool, kube::Error> {
+    /// Acquires the lease if it is free, or renews it if this process holds it. Of two concurrent
+    /// writes, the later one fails because of the resource version.
+    async fn try_acquire(&self) -> Result<bool, kube::Error> {
         let now = MicroTime(Timestamp::now());
         let Some(mut lease) = self.leases.get_opt(LEASE).await? else {
             let lease = Lease {
                 metadata: ObjectMeta { name: Some(LEASE.to_owned()), ..ObjectMeta::default() },
                 spec: Some(self.spec(&now, 0)),
             };
-            return conflict_is_no(self.leases.create(&PostParams::default(), &lease).await);
+            return conflict_as_false(self.leases.create(&PostParams::default(), &lease).await);
         };
         let spec = lease.spec.take().unwrap_or_default();
         let ours = spec.holder_identity.as_deref() == Some(&self.identity);
@@ -90,7 +92,7 @@ impl Candidate {
             next.acquire_time = spec.acquire_time;
         }
         lease.spec = Some(next);
-        conflict_is_no(self.leases.replace(LEASE, &PostParams::default(), &lease).await)
+        conflict_as_false(self.leases.replace(LEASE, &PostParams::default(), &lease).await)
     }
 
     fn spec(&self, now: &MicroTime, transitions: i32) -> LeaseSpec {
@@ -105,7 +107,7 @@ impl Candidate {
     }
 }
 
-fn conflict_is_no(written: Result<Lease, kube::Error>) -> Result<bool, kube::Error> {
+fn conflict_as_false(written: Result<Lease, kube::Error>) -> Result<bool, kube::Error> {
     match written {
         Ok(_) => Ok(true),
         Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),

@@ -1,32 +1,42 @@
-//! The operator: reconciles a `Recommender` into a training Job and serving pods. It never touches ratings or factors; it
-//! moves names, digests and decisions.
+//! The operator: reconciles a `Recommender` into a training Job and serving pods. It handles names,
+//! digests and decisions, never ratings or factors.
 //!
 //! ```text
 //! observe (IO) ► validate ► decide ► desired (pure) ► apply (IO) ► status (pure) ► publish (IO)
 //! ```
-//! [`reconcile`] is the one file that orders them; [`controller`] wakes it up.
+//! Only [`reconcile`] defines their order; [`controller`] triggers it. A step is a file, or a folder
+//! with its parts; the values between steps are [`observed`], [`validate::Plan`],
+//! [`decide::Decision`], [`desired::Desired`] and [`applied`]. A test (`tests/it/imports.rs`) lists
+//! the pure files, and fails if one of them imports a file with I/O.
 
 pub mod admin;
+pub mod applied;
 pub mod apply;
 pub mod args;
-pub mod collect;
+pub mod cache;
+pub mod child_kind;
 pub mod context;
 pub mod controller;
 pub mod decide;
 pub mod deletion;
 pub mod desired;
 pub mod error;
+pub mod fair_limiter;
+pub mod finalizer;
+pub mod installation;
 pub mod leader;
 pub mod metrics;
 pub mod names;
 pub mod observe;
+pub mod observed;
 pub mod publish;
 pub mod reconcile;
-pub mod rollouts;
+pub mod requeue;
 pub mod schedule;
+pub mod slots;
 pub mod status;
 pub mod store_access;
 pub mod store_root;
+pub mod store_scope;
 pub mod telemetry;
-pub mod trainings;
 pub mod validate;

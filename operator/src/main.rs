@@ -1,4 +1,4 @@
-//! Entry point: arguments, logs, and the order in which the operator starts.
+//! Entry point: parses arguments, sets up logging, and starts the operator.
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -41,17 +41,17 @@ async fn main() -> ExitCode {
 
 async fn run(settings: Settings) -> Result<()> {
     store_client::install_tls_provider();
-    tracing::info!(?settings, "starts");
+    tracing::info!(?settings, "operator starting");
     let metrics = Arc::new(Metrics::new()?);
     tokio::spawn(admin::bind(settings.admin_listen, Arc::clone(&metrics)).await?);
-    let client = Client::try_default().await.context("cannot find the API server")?;
+    let client = Client::try_default().await.context("cannot build a Kubernetes client")?;
     let mut terminate = signal(SignalKind::terminate())?;
-    // The root comes before the lease: the store waits for it.
+    // The root Secret must exist before the lease is held: the store cannot start without it.
     let root = store_root::ensure(&client, &settings.namespace).await?;
     let candidate = Candidate::new(client.clone(), &settings.namespace, &settings.pod_name);
     if settings.leader_election {
         tokio::select! {
-            () = candidate.lead() => tracing::info!("leads"),
+            () = candidate.acquire() => tracing::info!("lease acquired; this operator is the leader"),
             _ = terminate.recv() => return Ok(()),
         }
     }
@@ -65,18 +65,18 @@ async fn run(settings: Settings) -> Result<()> {
     let controller = tokio::spawn(controller::run(context, async {
         let _ = stopped.await;
     }));
-    let lost = async {
+    let lease_lost = async {
         if elected {
-            candidate.hold().await;
+            candidate.renew_until_lost().await;
         } else {
             std::future::pending::<()>().await;
         }
     };
-    let kept = tokio::select! {
+    let still_leader = tokio::select! {
         _ = terminate.recv() => true,
-        () = lost => false,
+        () = lease_lost => false,
     };
-    ensure!(kept, "the lease is lost: another operator acts, and this process ends");
+    ensure!(still_leader, "the lease was lost: another operator may be the leader, so this process exits");
     let _ = stop.send(());
     controller.await?;
     Ok(())
@@ -84,8 +84,8 @@ async fn run(settings: Settings) -> Result<()> {
 
 async fn check(url: &str) -> Result<()> {
     store_client::install_tls_provider();
-    let status = reqwest::get(url).await.with_context(|| format!("{url} cannot be reached"))?.status();
-    ensure!(status.is_success(), "{url} answers {status}");
-    println!("{url} answers {status}");
+    let status = reqwest::get(url).await.with_context(|| format!("cannot reach {url}"))?.status();
+    ensure!(status.is_success(), "{url} returned {status}; expected a 2xx status");
+    println!("{url} returned {status}");
     Ok(())
 }

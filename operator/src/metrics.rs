@@ -1,4 +1,5 @@
-//! Every metric name and label of the operator, with those of Recommenders in `resources`. Labels are namespaces, names and words from closed sets.
+//! Metric names and labels of the operator; those of Recommenders are in `resources`. Label values
+//! are namespaces, names and words from closed sets.
 
 mod resources;
 
@@ -11,10 +12,10 @@ use recommender_crds::RecommenderStatus;
 
 use self::resources::Resources;
 
-/// Seconds.
+/// Upper bounds in seconds.
 const DURATION_BUCKETS: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
-/// The operator's metrics on a registry of their own.
+/// Metrics of the operator, with their own registry.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -25,10 +26,10 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Registers everything.
+    /// Registers all metrics.
     ///
     /// # Errors
-    /// Only if two names here are equal.
+    /// Fails only if two metrics have the same name.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let reconciles = IntCounterVec::new(
@@ -36,11 +37,11 @@ impl Metrics {
             &["result"],
         )?;
         let durations = Histogram::with_opts(
-            HistogramOpts::new("recommender_operator_reconcile_duration_seconds", "Time of a reconcile.")
+            HistogramOpts::new("recommender_operator_reconcile_duration_seconds", "Duration of a reconcile.")
                 .buckets(DURATION_BUCKETS.to_vec()),
         )?;
         let resources = Resources::new()?;
-        let leader = IntGauge::new("recommender_operator_leader", "1 if this operator acts.")?;
+        let leader = IntGauge::new("recommender_operator_leader", "1 if this operator is the leader.")?;
         let build =
             IntGaugeVec::new(Opts::new("recommender_operator_build_info", "Version of the operator."), &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
@@ -52,31 +53,31 @@ impl Metrics {
         Ok(Self { registry, reconciles, durations, resources, leader })
     }
 
-    /// One reconcile; `error` is its reason.
-    pub fn observe_reconcile(&self, error: Option<&str>, took: Duration) {
+    /// Records a reconcile; `error` is the reason if it failed.
+    pub fn observe_reconcile(&self, error: Option<&str>, duration: Duration) {
         self.reconciles.with_label_values(&[error.unwrap_or("ok")]).inc();
-        self.durations.observe(took.as_secs_f64());
+        self.durations.observe(duration.as_secs_f64());
     }
 
-    /// Whether this process acts.
-    pub fn set_leader(&self, leads: bool) {
-        self.leader.set(i64::from(leads));
+    /// Records whether this process is the leader.
+    pub fn set_leader(&self, is_leader: bool) {
+        self.leader.set(i64::from(is_leader));
     }
 
-    /// A Recommender's status.
+    /// Records the status of a Recommender.
     pub fn set_status(&self, namespace: &str, name: &str, status: &RecommenderStatus) {
         self.resources.set(namespace, name, status);
     }
 
-    /// Removes the series of Recommenders that are gone.
-    pub fn keep_only(&self, names: &BTreeSet<(String, String)>) {
-        self.resources.keep_only(&|key| names.contains(key));
+    /// Removes the series of all other Recommenders.
+    pub fn retain(&self, names: &BTreeSet<(String, String)>) {
+        self.resources.retain(&|key| names.contains(key));
     }
 
-    /// The text format.
+    /// Encodes the metrics in the text format.
     ///
     /// # Errors
-    /// A metric that cannot be encoded.
+    /// Fails if a metric cannot be encoded.
     pub fn encode(&self) -> Result<Vec<u8>, prometheus::Error> {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;

@@ -1,44 +1,45 @@
-//! Names, labels and annotations of everything that the operator makes. A new string here is a design change: selectors
-//! are immutable, and other tools rely on the rest.
+//! Names, labels and annotations of all objects that the operator creates. Changing a string here
+//! is a design change: selectors are immutable, and other tools rely on the rest.
 
 use serde_json::{Value, json};
 
-/// Field manager of every apply.
+/// Field manager of all applies.
 pub const MANAGER: &str = "recmesh-operator";
-/// Label that ties a child to its Recommender.
+/// Label of a child: the name of its Recommender.
 pub const RECOMMENDER_LABEL: &str = "recmesh.dev/recommender";
-/// Label of a Job: the hash of what it tries.
+/// Label of a Job: the hash of its attempt.
 pub const ATTEMPT_LABEL: &str = "recmesh.dev/attempt";
-/// Label of a Job: the hash of what was wanted when it was made.
-pub const WANTED_LABEL: &str = "recmesh.dev/wanted";
-/// Label of a Job: its run's number.
+/// Label of a Job: the hash of the spec that it was created for.
+pub const SPEC_HASH_LABEL: &str = "recmesh.dev/spec-hash";
+/// Label of a Job: the number of its run.
 pub const RUN_LABEL: &str = "recmesh.dev/run";
-/// Annotation of serving pods that makes kubelet refresh the mounted config.
+/// Annotation of serving pods: the config hash. Writing it makes kubelet refresh the mounted
+/// config.
 pub const CONFIG_HASH_ANNOTATION: &str = "recmesh.dev/config-hash";
-/// Annotation of a Recommender that asks for a new run; any new value asks once.
+/// Annotation of a Recommender that requests a new run; each new value requests one run.
 pub const RETRAIN_AT_ANNOTATION: &str = "recmesh.dev/retrain-at";
-/// Annotation of a Recommender that names the revision to promote where `promotion` is Manual.
+/// Annotation of a Recommender: the revision to promote if `promotion` is Manual.
 pub const PROMOTE_ANNOTATION: &str = "recmesh.dev/promote";
-/// Annotation of a Deployment: the hash of its pod template, as the operator wrote it.
+/// Annotation of a Deployment: the hash of the pod template that the operator applied.
 pub const TEMPLATE_HASH_ANNOTATION: &str = "recmesh.dev/template-hash";
-/// Finalizer of a Recommender whose part of the store goes with it.
-pub const FINALIZER: &str = "recmesh.dev/delete-data";
-/// Secret in the operator's namespace with the store's root key.
+/// Finalizer of a Recommender whose store data is deleted with it.
+pub const FINALIZER: &str = "recmesh.dev/store-cleanup";
+/// Secret in the operator's namespace that holds the root key of the store.
 pub const ROOT_SECRET: &str = "recmesh-store-root";
-/// Lease of the leader.
+/// Name of the leader election Lease.
 pub const LEASE: &str = "recmesh-operator";
 
-/// Which pods of a Recommender.
+/// Component of a Recommender that a pod belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Component {
-    /// They answer.
+    /// Pods that serve recommendations.
     Serving,
-    /// They train.
+    /// Pods that train a model.
     Trainer,
 }
 
 impl Component {
-    /// Value of the label.
+    /// Value of the component label.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Serving => "serving",
@@ -55,42 +56,42 @@ pub struct Names {
 }
 
 impl Names {
-    /// Names below this Recommender's.
+    /// Names of the children of this Recommender.
     pub fn new(recommender: impl Into<String>) -> Self {
         Self { recommender: recommender.into() }
     }
 
-    fn with(&self, suffix: &str) -> String {
+    fn with_suffix(&self, suffix: &str) -> String {
         format!("{}-{suffix}", self.recommender)
     }
 
-    /// ConfigMap with the serving config.
+    /// ConfigMap that holds the serving config.
     pub fn serving_config(&self) -> String {
-        self.with("serving")
+        self.with_suffix("serving")
     }
 
-    /// Headless Service over the pods.
+    /// Headless Service of the serving pods.
     pub fn pods(&self) -> String {
-        self.with("pods")
+        self.with_suffix("pods")
     }
 
-    /// Secret with the trainer's store credential.
+    /// Secret that holds the trainer's store credentials.
     pub fn train_secret(&self) -> String {
-        self.with("store-train")
+        self.with_suffix("store-train")
     }
 
-    /// Secret with the serving pods' store credential.
+    /// Secret that holds the serving pods' store credentials.
     pub fn serve_secret(&self) -> String {
-        self.with("store-serve")
+        self.with_suffix("store-serve")
     }
 
     /// Job of a run.
     pub fn job(&self, run: u32) -> String {
-        self.with(&format!("train-{run}"))
+        self.with_suffix(&format!("train-{run}"))
     }
 }
 
-/// Labels of a child; selectors use [`selector`] only.
+/// Labels of a child. Selectors use only the labels of [`selector`].
 pub fn labels(recommender: &str, component: Component) -> Value {
     json!({
         "app.kubernetes.io/name": "recommender",
@@ -102,17 +103,17 @@ pub fn labels(recommender: &str, component: Component) -> Value {
     })
 }
 
-/// What selects a component's objects in a list.
+/// Label selector for the objects of a component.
 pub fn component_label(component: Component) -> String {
     format!("app.kubernetes.io/component={}", component.as_str())
 }
 
-/// Immutable selector of a component's pods.
+/// Immutable label selector for the pods of a component.
 pub fn selector(recommender: &str, component: Component) -> Value {
     json!({RECOMMENDER_LABEL: recommender, "app.kubernetes.io/component": component.as_str()})
 }
 
-/// [`selector`] of the serving pods as a string, for the `scale` subresource.
+/// [`selector`] of the serving pods as a string, for the scale subresource.
 pub fn selector_text(recommender: &str) -> String {
     format!("{RECOMMENDER_LABEL}={recommender},{}", component_label(Component::Serving))
 }

@@ -1,4 +1,4 @@
-//! Writes the status if it changed, and an Event for each condition that turned. IO.
+//! Writes the status if it changed, and an Event for each condition that transitioned. IO.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{
@@ -11,13 +11,14 @@ use serde_json::json;
 
 use crate::{context::Context, error::Error, names::MANAGER};
 
-/// Longest note of an Event, in bytes (the API's own limit is 1 KiB).
+/// Maximum length of the note of an Event, in bytes (the limit of the API is 1 KiB).
 const NOTE_BYTES_MAX: usize = 1000;
 
-/// Publishes; a status that is what it was is not written.
+/// Publishes a status. An unchanged status is not written.
 ///
 /// # Errors
-/// The API server. An Event that cannot be written is only logged: the status has it all.
+/// Fails if the API request fails. A failure to write an Event is only logged, because the status
+/// contains the same information.
 pub async fn publish(context: &Context, recommender: &Recommender, status: &RecommenderStatus) -> Result<(), Error> {
     let namespace = recommender.metadata.namespace.clone().ok_or(Error::Incomplete("namespace"))?;
     let name = recommender.metadata.name.clone().ok_or(Error::Incomplete("name"))?;
@@ -27,7 +28,7 @@ pub async fn publish(context: &Context, recommender: &Recommender, status: &Reco
         return Ok(());
     }
     let api: Api<Recommender> = Api::namespaced(context.client.clone(), &namespace);
-    // A replacement of the whole status: fields that are not said any more go.
+    // Replaces the whole status, so that absent fields are removed.
     let patch = json!([{"op": "add", "path": "/status", "value": status}]);
     let patch: Patch<()> = Patch::Json(
         serde_json::from_value(patch)
@@ -36,32 +37,32 @@ pub async fn publish(context: &Context, recommender: &Recommender, status: &Reco
     let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
     match api.patch_status(&name, &params, &patch).await {
         Ok(_) => {}
-        // Deleted meanwhile: nobody is left to tell.
-        Err(kube::Error::Api(gone)) if gone.code == 404 => return Ok(()),
+        // The Recommender was deleted in the meantime.
+        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
         Err(error) => return Err(Error::api(format!("cannot write the status of {namespace}/{name}"))(error)),
     }
-    for condition in turned(&before.conditions, &status.conditions) {
+    for condition in transitioned(&before.conditions, &status.conditions) {
         let event = event(condition);
         if let Err(error) = context.recorder.publish(&event, &recommender.object_ref(&())).await {
-            tracing::warn!(namespace, name, %error, "an Event could not be written");
+            tracing::warn!(namespace, name, %error, "cannot write an Event");
         }
     }
     Ok(())
 }
 
-/// Conditions that are new, or whose status or reason changed.
-fn turned<'a>(before: &[Condition], after: &'a [Condition]) -> Vec<&'a Condition> {
+/// Conditions that are new or whose status or reason changed, except unknown ones.
+fn transitioned<'a>(before: &[Condition], after: &'a [Condition]) -> Vec<&'a Condition> {
     after
         .iter()
-        .filter(|now| {
-            !before.iter().any(|old| old.type_ == now.type_ && old.status == now.status && old.reason == now.reason)
+        .filter(|new| {
+            !before.iter().any(|old| old.type_ == new.type_ && old.status == new.status && old.reason == new.reason)
         })
-        .filter(|now| now.status != "Unknown")
+        .filter(|new| new.status != "Unknown")
         .collect()
 }
 
 fn event(condition: &Condition) -> Event {
-    let bad = match condition.type_.as_str() {
+    let is_warning = match condition.type_.as_str() {
         "Stalled" | "CapacityInsufficient" => true,
         "Reconciling" | "Suspended" => false,
         _ => {
@@ -80,7 +81,7 @@ fn event(condition: &Condition) -> Event {
     let mut note = format!("{} is {}: {}", condition.type_, condition.status, condition.message);
     note.truncate(note.floor_char_boundary(NOTE_BYTES_MAX));
     Event {
-        type_: if bad { EventType::Warning } else { EventType::Normal },
+        type_: if is_warning { EventType::Warning } else { EventType::Normal },
         reason: condition.reason.clone(),
         note: Some(note),
         action: "Reconcile".to_owned(),

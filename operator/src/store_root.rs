@@ -1,5 +1,5 @@
-//! The root of the embedded store's credentials: a Secret that the operator makes once. Never the chart: rendering a chart
-//! must give the same objects twice.
+//! The root of the embedded store's credentials: a Secret that the operator creates once. The chart
+//! cannot create it, because rendering a chart must be deterministic.
 
 use std::collections::BTreeMap;
 
@@ -11,48 +11,36 @@ use kube::{
 
 use crate::{
     error::Error,
+    installation::StoreRoot,
     names::{MANAGER, ROOT_SECRET},
 };
 
-/// Key of the root key in the Secret.
+/// Secret key that holds the root key.
 pub const ROOT_KEY: &str = "root-key";
-/// Key of the installation id in the Secret.
+/// Secret key that holds the installation id.
 pub const INSTALLATION_ID: &str = "installation-id";
-/// Bytes of a root key.
+/// Length of a root key in bytes.
 const ROOT_KEY_BYTES: usize = 32;
-/// Bytes of an installation id, before hex.
+/// Length of an installation id in bytes, before hex encoding.
 const INSTALLATION_ID_BYTES: usize = 8;
 
-/// Root key and installation id.
-#[derive(Clone)]
-pub struct StoreRoot {
-    /// Every secret is derived from it.
-    pub key: Vec<u8>,
-    /// First part of every key in the store.
-    pub installation_id: String,
-}
-
-impl std::fmt::Debug for StoreRoot {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StoreRoot").field("installation_id", &self.installation_id).finish_non_exhaustive()
-    }
-}
-
-/// Reads the root, or makes it. Of two operators at once, one makes it and both read the same.
+/// Reads the root Secret, or creates it. If two operators start concurrently, one creates it and
+/// both read the same Secret.
 ///
 /// # Errors
-/// The API server, no random numbers, or a Secret without what it should hold.
+/// Fails if an API request fails, if the system provides no random numbers, or if the Secret is
+/// incomplete.
 pub async fn ensure(client: &Client, namespace: &str) -> Result<StoreRoot, Error> {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    let action = format!("cannot read or make Secret {namespace}/{ROOT_SECRET}");
+    let action = format!("cannot read or create Secret {namespace}/{ROOT_SECRET}");
     if let Some(found) = secrets.get_opt(ROOT_SECRET).await.map_err(Error::api(action.clone()))? {
         return read(&found);
     }
-    let fresh = fresh()?;
-    match secrets.create(&PostParams::default(), &fresh).await {
-        Ok(made) => {
-            tracing::info!(secret = ROOT_SECRET, "made the root of the store's credentials");
-            read(&made)
+    let secret = generate()?;
+    match secrets.create(&PostParams::default(), &secret).await {
+        Ok(created) => {
+            tracing::info!(secret = ROOT_SECRET, "created the root Secret of the store");
+            read(&created)
         }
         Err(kube::Error::Api(status)) if status.code == 409 => {
             read(&secrets.get(ROOT_SECRET).await.map_err(Error::api(action))?)
@@ -61,8 +49,8 @@ pub async fn ensure(client: &Client, namespace: &str) -> Result<StoreRoot, Error
     }
 }
 
-fn fresh() -> Result<Secret, Error> {
-    let unusable = |_| Error::RootSecret { name: ROOT_SECRET, problem: "the system gives no random numbers" };
+fn generate() -> Result<Secret, Error> {
+    let unusable = |_| Error::RootSecret { name: ROOT_SECRET, problem: "the system provides no random numbers" };
     let (mut key, mut id) = ([0; ROOT_KEY_BYTES], [0; INSTALLATION_ID_BYTES]);
     getrandom::fill(&mut key).map_err(unusable)?;
     getrandom::fill(&mut id).map_err(unusable)?;
@@ -85,8 +73,9 @@ fn fresh() -> Result<Secret, Error> {
 fn read(secret: &Secret) -> Result<StoreRoot, Error> {
     let problem = |problem| Error::RootSecret { name: ROOT_SECRET, problem };
     let value = |key: &str| secret.data.as_ref().and_then(|data| data.get(key)).map(|bytes| bytes.0.clone());
-    let key =
-        value(ROOT_KEY).filter(|key| key.len() >= ROOT_KEY_BYTES).ok_or(problem("no root-key of 32 bytes or more"))?;
+    let key = value(ROOT_KEY)
+        .filter(|key| key.len() >= ROOT_KEY_BYTES)
+        .ok_or(problem("root-key is missing or shorter than 32 bytes"))?;
     let id = value(INSTALLATION_ID).and_then(|id| String::from_utf8(id).ok()).filter(|id| !id.is_empty());
-    Ok(StoreRoot { key, installation_id: id.ok_or(problem("no installation-id"))? })
+    Ok(StoreRoot { key, installation_id: id.ok_or(problem("installation-id is missing or empty"))? })
 }

@@ -1,13 +1,13 @@
-//! Logs: one line an event, to standard error; JSON where no person watches.
+//! Logging: one line per event to standard error; JSON unless standard error is a terminal.
 
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
-/// Sets up logging; `filter` is `info`, `debug`, or tracing's directives.
+/// Sets up logging; `filter` is a level such as `info`, or tracing directives.
 ///
 /// # Errors
-/// A filter that does not parse.
+/// Fails if the filter cannot be parsed.
 pub fn init(filter: &str) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter)?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

@@ -1,5 +1,5 @@
-//! The admin port: probes, metrics, the model report, and a page about each run. It shares no listener with the application, so that a scrape or
-//! a probe never waits behind a request.
+//! The admin port: probes, metrics, the model report and run reports. It shares no listener with
+//! the application, so a scrape or a probe never waits behind a request.
 
 use std::{
     convert::Infallible,
@@ -16,25 +16,25 @@ use store_client::{Store, StoreCredentials, StoreError};
 
 use crate::{engine::Engine, metrics::Metrics};
 
-/// Longest wait for the store when a page about a run is asked for.
+/// Timeout of the store for a run report.
 const RUN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What the follower last said; the admin port shows it.
+/// The follower's current report, which the admin port exposes.
 #[derive(Debug, Default)]
 pub struct Report(Mutex<ModelReport>, Mutex<Option<(StoreConfig, PathBuf)>>);
 
 impl Report {
-    /// A copy of the present report.
+    /// A copy of the current report.
     pub fn get(&self) -> ModelReport {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Notes where runs are: the store, and the directory of its credential.
+    /// Sets the location of run results: the store, and the directory of its credential.
     pub fn set_store(&self, store: StoreConfig, credentials_dir: PathBuf) {
         *self.1.lock().unwrap_or_else(PoisonError::into_inner) = Some((store, credentials_dir));
     }
 
-    /// Where runs are.
+    /// Location of run results.
     fn store(&self) -> Option<(StoreConfig, PathBuf)> {
         self.1.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -55,7 +55,7 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// An admin port; `draining` turns true once at shutdown, and readiness goes with it.
+    /// An admin port; `draining` turns true once at shutdown, which ends readiness.
     pub fn new(
         engine: Arc<Engine>,
         metrics: Arc<Metrics>,
@@ -74,7 +74,9 @@ impl Admin {
         Ok(match request.uri().path() {
             paths::LIVEZ => text(StatusCode::OK, "alive\n"),
             paths::READYZ if *self.draining.borrow() => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
-            paths::READYZ if self.engine.model().is_none() => text(StatusCode::SERVICE_UNAVAILABLE, "no model yet\n"),
+            paths::READYZ if !self.engine.serving().is_ready() => {
+                text(StatusCode::SERVICE_UNAVAILABLE, "no model yet\n")
+            }
             paths::READYZ => text(StatusCode::OK, "ready\n"),
             paths::METRICS => match self.metrics.encode(Some(self.engine.usage())) {
                 Ok(body) => respond(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", body.into()),
@@ -85,21 +87,24 @@ impl Admin {
             },
             paths::MODEL => respond(StatusCode::OK, "application/json", canonical_json(&self.report.get()).into()),
             path if path.starts_with(paths::REPORTS) => {
-                let (status, page) = self.page(path).await;
+                let (status, page) = self.run_report(path).await;
                 let mut response = respond(status, "text/html; charset=utf-8", page.into());
-                // A page of ours has no script and needs nothing from elsewhere; so nothing of a tenant's can.
+                // A report has no script and loads nothing, so a tenant's text cannot either.
                 let policy = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'");
                 response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
                 response
             }
-            _ => text(StatusCode::NOT_FOUND, "there are /reports/<run>.html, /livez, /readyz, /metrics and /model\n"),
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "valid paths are /reports/<run>.html, /livez, /readyz, /metrics and /model\n",
+            ),
         })
     }
 }
 
 impl Admin {
-    /// The page about a run, made of its result in the store.
-    async fn page(&self, path: &str) -> (StatusCode, String) {
+    /// The run report, rendered from the run's result in the store.
+    async fn run_report(&self, path: &str) -> (StatusCode, String) {
         let name = path.strip_prefix(paths::REPORTS).and_then(|name| name.strip_suffix(".html"));
         let Some(run) = name.and_then(RunId::parse) else {
             return (StatusCode::NOT_FOUND, "expected /reports/<run>.html, as in status.lastRun.report\n".to_owned());
@@ -115,13 +120,13 @@ impl Admin {
             Ok(Ok(result)) => (StatusCode::OK, run_report::render(&result)),
             Ok(Err(StoreError::NotFound { .. })) => (
                 StatusCode::NOT_FOUND,
-                "this run has no result: it has not ended, or is not kept any more\n".to_owned(),
+                "this run has no result: it has not ended, or its result was deleted\n".to_owned(),
             ),
             Ok(Err(error)) => {
-                tracing::warn!(%run, %error, "a run cannot be read for its page");
-                (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer: try again\n".to_owned())
+                tracing::warn!(%run, %error, "cannot read a run result for its report");
+                (StatusCode::SERVICE_UNAVAILABLE, "the store is unreachable: try again\n".to_owned())
             }
-            Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer in time: try again\n".to_owned()),
+            Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the store timed out: try again\n".to_owned()),
         }
     }
 }

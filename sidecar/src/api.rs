@@ -1,37 +1,40 @@
-//! The application port: routing, body limits, content types, and the count of what was answered.
+//! The application port: routing, body limits, content types, and metrics of what was answered.
 
 pub mod body;
 pub mod error;
-pub mod fields;
 pub mod form;
 pub mod json;
 pub mod openapi;
-pub mod render;
+pub mod request;
 pub mod request_id;
+pub mod response;
 
-use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    sync::{Arc, LazyLock},
+    time::Instant,
+};
 
+use answering::{Answer, Ask, RequestId, Source};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Body;
-use serde_json::Value;
 
 use crate::{
-    answer::{AnswerError, Item, Query, answer, similar},
     api::{
         body::Budget,
         error::ApiError,
-        render::Style,
-        request_id::{REQUEST_ID_HEADER, RequestId},
+        request::{BatchRequest, RecommendRequest, SimilarRequest},
+        request_id::{REQUEST_ID_HEADER, header_value, request_id},
+        response::ResponseFormat,
     },
-    engine::Engine,
-    limits::ITEMS_PER_BATCH_MAX,
+    engine::{Engine, Refusal},
     metrics::Metrics,
-    model::ServingModel,
 };
 
-/// Name of the header that says which revision answered.
+/// Name of the header that names the revision that answered.
 pub const REVISION_HEADER: &str = "x-model-revision";
 
 /// The routes, in the order of the OpenAPI document.
@@ -51,22 +54,22 @@ pub struct Api {
     budget: Budget,
 }
 
-/// What a door gives back: a document, and the revision that made it.
+/// The outcome of a request: a document, and the revision that answered.
 struct Answered {
     body: Bytes,
     revision: Option<String>,
 }
 
-/// A computed answer.
-struct Rendered {
-    body: Vec<u8>,
+/// A computed answer as a document.
+struct Rendered<T> {
+    body: T,
     revision: String,
     /// Items by source.
-    sources: BTreeMap<&'static str, u64>,
+    sources: BTreeMap<Source, u64>,
 }
 
 impl Api {
-    /// An application port over this engine.
+    /// An application port for this engine.
     pub fn new(engine: Arc<Engine>, metrics: Arc<Metrics>) -> Self {
         Self { engine, metrics, budget: Budget::default() }
     }
@@ -82,7 +85,7 @@ impl Api {
     {
         let begin = Instant::now();
         let route = ROUTES.iter().find(|(_, path)| *path == request.uri().path()).map_or("other", |(_, path)| *path);
-        let id = RequestId::of(request.headers());
+        let id = request_id(request.headers());
         let in_flight = self.metrics.in_flight();
         let answered = self.dispatch(route, request, &id).await;
         drop(in_flight);
@@ -90,7 +93,7 @@ impl Api {
             Ok(Answered { body, revision }) => (document(body, revision.as_deref()), revision),
             Err(error) => (error.into_response(&id), None),
         };
-        if let Some(value) = id.header() {
+        if let Some(value) = header_value(&id) {
             response.headers_mut().insert(REQUEST_ID_HEADER, value);
         }
         self.metrics.observe_request(route, response.status(), revision.as_deref(), begin.elapsed());
@@ -104,7 +107,7 @@ impl Api {
     {
         let Some((method, _)) = ROUTES.iter().find(|(_, path)| *path == route) else {
             let paths: Vec<&str> = ROUTES.iter().map(|(_, path)| *path).collect();
-            let detail = format!("no such path; there are {}", paths.join(", "));
+            let detail = format!("no such path; valid paths are {}", paths.join(", "));
             return Err(ApiError::new(StatusCode::NOT_FOUND, "unknown-path", detail));
         };
         if request.method().as_str() != *method {
@@ -114,141 +117,86 @@ impl Api {
             return Err(error);
         }
         if request.method() == Method::GET {
-            return if route == "/model" { self.model(id) } else { self.openapi() };
+            return if route == "/model" { self.model(id) } else { Self::openapi() };
         }
         let content_type = content_type(&request, route)?;
         let body = self.budget.receive(request.into_body()).await?;
-        let limits = self.engine.limits();
-        match (route, content_type) {
-            ("/recommend", ContentType::Form) => {
-                self.recommend(form::parse(&body.bytes, &limits)?, Style::Form, id).await
-            }
+        let serving = self.engine.serving();
+        let limits = &serving.limits;
+        let (ask, format) = match (route, content_type) {
+            ("/recommend", ContentType::Form) => (form::parse(&body.bytes, id.clone(), limits)?, ResponseFormat::Form),
             ("/recommend", ContentType::Json) => {
-                let query = json::query(json::object(&body.bytes)?, "", &limits)?;
-                self.recommend(query, Style::Json, id).await
+                let request: RecommendRequest<'_> = json::parse(&body.bytes)?;
+                (request.into_ask(id.clone(), "", limits)?, ResponseFormat::Json)
             }
-            ("/recommend:batch", _) => self.batch(&body.bytes, id).await,
-            _ => self.similar(&body.bytes, id).await,
-        }
+            ("/recommend:batch", _) => {
+                let request: BatchRequest<'_> = json::parse(&body.bytes)?;
+                let asks = request.into_asks(id, limits)?;
+                drop((body, serving));
+                return self.batch(asks, id).await;
+            }
+            _ => {
+                let request: SimilarRequest<'_> = json::parse(&body.bytes)?;
+                (request.into_ask(id.clone(), limits)?, ResponseFormat::Json)
+            }
+        };
+        // A question owns its text, so the body's bytes return to the budget while it waits.
+        drop((body, serving));
+        self.answer(ask, format).await
     }
 
     fn model(&self, id: &RequestId) -> Result<Answered, ApiError> {
-        let model = self.engine.model().ok_or(crate::engine::Refusal::NotReady)?;
-        let body = render::model(&model.describe(), model.snapshot.metadata(), id).to_string();
-        let revision = model.digest.revision().to_owned();
-        Ok(Answered { body: self.budget.send(body.into_bytes())?, revision: Some(revision) })
+        let serving = self.engine.serving();
+        let local = serving.local().ok_or(Refusal::NotReady)?;
+        let revision = local.model().digest().revision().to_owned();
+        Ok(Answered { body: self.budget.send(response::model(local, id))?, revision: Some(revision) })
     }
 
-    fn openapi(&self) -> Result<Answered, ApiError> {
-        let body = openapi::document().to_string();
-        Ok(Answered { body: self.budget.send(body.into_bytes())?, revision: None })
+    fn openapi() -> Result<Answered, ApiError> {
+        static DOCUMENT: LazyLock<String> = LazyLock::new(|| openapi::document().to_string());
+        Ok(Answered { body: Bytes::from_static(DOCUMENT.as_bytes()), revision: None })
     }
 
-    async fn recommend(&self, query: Query, style: Style, id: &RequestId) -> Result<Answered, ApiError> {
-        let id = id.clone();
-        let rendered = self
-            .engine
-            .compute(move |model| answer(model, &query).map(|items| Rendered::new(model, &items, style, &id)))
-            .await?;
-        self.answered(rendered.map_err(|error| unanswerable("", &error))?)
+    /// One question, answered as a list of items.
+    async fn answer(&self, ask: Ask, format: ResponseFormat) -> Result<Answered, ApiError> {
+        let render = move |answer: Answer| Rendered::new(response::recommendations(&answer, format), &answer);
+        let rendered = self.engine.answer(ask, move |answer| answer.map(render)).await?;
+        self.answered(rendered.map_err(|error| ApiError::unanswerable("", &error))?)
     }
 
-    async fn batch(&self, body: &[u8], id: &RequestId) -> Result<Answered, ApiError> {
-        let queries = self.queries(body)?;
-        let (parts, of_part) = (queries.into_iter().enumerate().collect(), id.clone());
-        let answers = self
-            .engine
-            .compute_each(parts, move |model, (place, query): (usize, Query)| {
-                let items =
-                    answer(model, &query).map_err(|error| unanswerable(&format!("requests[{place}]."), &error))?;
-                Ok::<_, ApiError>(Rendered::new(model, &items, Style::Json, &of_part.part(place)))
-            })
-            .await??;
+    async fn batch(&self, asks: Vec<Ask>, id: &RequestId) -> Result<Answered, ApiError> {
+        let render = |index, answer: Result<Answer, _>| match answer {
+            Ok(answer) => Ok(Rendered::new(response::part(&answer), &answer)),
+            Err(error) => Err(ApiError::unanswerable(&format!("requests[{index}]."), &error)),
+        };
+        let answers = self.engine.answer_each(asks, render).await??;
         let revision = answers.first().map(|answer| answer.revision.clone()).unwrap_or_default();
         let mut sources = BTreeMap::new();
         for (source, items) in answers.iter().flat_map(|answer| &answer.sources) {
             *sources.entry(*source).or_default() += items;
         }
-        let bodies: Vec<Vec<u8>> = answers.into_iter().map(|answer| answer.body).collect();
-        self.answered(Rendered { body: render::batch(&bodies, id), revision, sources })
+        let parts: Vec<_> = answers.into_iter().map(|answer| answer.body).collect();
+        self.answered(Rendered { body: response::batch(&parts, id), revision, sources })
     }
 
-    fn queries(&self, body: &[u8]) -> Result<Vec<Query>, ApiError> {
-        let mut object = json::object(body)?;
-        let requests =
-            object.remove("requests").ok_or_else(|| ApiError::field("requests", "missing; expected a list"))?;
-        if let Some(key) = object.keys().next() {
-            return Err(ApiError::field(key, "unknown field; known is requests"));
-        }
-        let Value::Array(requests) = requests else {
-            return Err(ApiError::field("requests", "expected a list of objects as POST /recommend takes them"));
-        };
-        let limits = self.engine.limits();
-        let max = limits.requests_per_batch_max as usize;
-        if requests.is_empty() || requests.len() > max {
-            let message = format!("{} requests; expected 1 to {max}", requests.len());
-            return Err(ApiError::field("requests", message));
-        }
-        let mut queries = Vec::with_capacity(requests.len());
-        for (place, request) in requests.into_iter().enumerate() {
-            let at = format!("requests[{place}]");
-            let Value::Object(request) = request else {
-                return Err(ApiError::field(&at, "expected an object as POST /recommend takes it"));
-            };
-            queries.push(json::query(request, &format!("{at}."), &limits)?);
-        }
-        let items: usize = queries.iter().map(|query| query.n).sum();
-        if items > ITEMS_PER_BATCH_MAX {
-            let message = format!("{items} items in all; at most {ITEMS_PER_BATCH_MAX} are answered in one batch");
-            return Err(ApiError::field("requests", message));
-        }
-        Ok(queries)
-    }
-
-    async fn similar(&self, body: &[u8], id: &RequestId) -> Result<Answered, ApiError> {
-        let mut object = json::object(body)?;
-        let item = object.remove("item").ok_or_else(|| ApiError::field("item", "missing"))?;
-        let item = json::id("item", &item)?;
-        let n = match object.remove("n") {
-            Some(n) => json::number_of_items("n", &n, &self.engine.limits())?,
-            None => crate::limits::ITEMS_PER_ANSWER_DEFAULT,
-        };
-        if let Some(key) = object.keys().next() {
-            return Err(ApiError::field(key, "unknown field; known are item, n"));
-        }
-        let id = id.clone();
-        let rendered = self
-            .engine
-            .compute(move |model| similar(model, &item, n).map(|items| Rendered::new(model, &items, Style::Json, &id)))
-            .await?;
-        self.answered(rendered.ok_or_else(|| {
-            let detail = "item: the model does not know this id; ids are those of the training data, as text";
-            ApiError::new(StatusCode::NOT_FOUND, "unknown-item", detail)
-        })?)
-    }
-
-    fn answered(&self, rendered: Rendered) -> Result<Answered, ApiError> {
+    fn answered(&self, rendered: Rendered<Vec<u8>>) -> Result<Answered, ApiError> {
         let body = self.budget.send(rendered.body)?;
         for (source, items) in rendered.sources {
-            self.metrics.count_recommendations(source, items);
+            self.metrics.count_recommendations(source.as_str(), items);
         }
         Ok(Answered { body, revision: Some(rendered.revision) })
     }
 }
 
-impl Rendered {
-    fn new(model: &ServingModel, items: &[Item], style: Style, id: &RequestId) -> Self {
+impl<T> Rendered<T> {
+    fn new(body: T, answer: &Answer) -> Self {
         let mut sources = BTreeMap::new();
-        for item in items {
+        for item in &answer.items {
             *sources.entry(item.source).or_default() += 1;
         }
-        let body = render::recommendations(model, items, style, id);
-        Self { body, revision: model.digest.revision().to_owned(), sources }
+        let revision = answer.parts.first().map(|part| part.revision.clone()).unwrap_or_default();
+        Self { body, revision, sources }
     }
-}
-
-fn unanswerable(at: &str, error: &AnswerError) -> ApiError {
-    ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "unanswerable", format!("{at}{error}"))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,10 @@
-//! The one place that knows in which order the serving process starts and stops.
+//! Start and stop order of the serving process. No other file knows it.
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
+use answering::{Answerer, DEFAULT_VARIANT, Local};
 use anyhow::{Context, Result};
+use sidecar_contract::{ServingLimits, ServingMode};
 use tokio::{
     net::TcpListener,
     sync::watch,
@@ -13,39 +15,40 @@ use crate::{
     admin::{Admin, Report},
     api::Api,
     engine::Engine,
-    follower::{Follower, Places},
+    follower::{Follower, Paths},
     limits::{ADMIN_CONNECTIONS_MAX, CONNECTIONS_MAX, DRAIN_GRACE},
-    loading,
+    loading::{self, Verification},
     metrics::Metrics,
-    server::{Ends, serve},
+    server::{ShutdownSignals, serve},
+    serving::{Serving, describe},
 };
 
-/// Where the model comes from.
+/// Source of the model.
 #[derive(Clone, Debug)]
 pub enum ModelSource {
     /// One file, loaded at start.
     File(PathBuf),
     /// The mounted serving config.
-    Follow(Places),
+    Follow(Paths),
 }
 
-/// What a serving process is told.
+/// Settings of a serving process.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Application port.
     pub listen: SocketAddr,
     /// Admin port.
     pub admin_listen: SocketAddr,
-    /// The model.
+    /// Source of the model.
     pub source: ModelSource,
 }
 
 /// A started process.
 #[derive(Debug)]
 pub struct App {
-    /// Where the application port listens.
+    /// Bound address of the application port.
     pub address: SocketAddr,
-    /// Where the admin port listens.
+    /// Bound address of the admin port.
     pub admin_address: SocketAddr,
     drain: watch::Sender<bool>,
     stop: watch::Sender<bool>,
@@ -58,7 +61,7 @@ impl App {
     /// Binds both ports and starts.
     ///
     /// # Errors
-    /// A port that is taken, or a model file that cannot serve.
+    /// A port that is in use, or a model file that cannot serve.
     pub async fn start(settings: Settings) -> Result<Self> {
         store_client::install_tls_provider();
         let engine = Arc::new(Engine::default());
@@ -70,13 +73,14 @@ impl App {
         let mut serving = JoinSet::new();
         match settings.source {
             ModelSource::File(path) => {
-                let model = loading::open(&path, None)?;
-                metrics.set_model(&model.describe());
-                report.update(|report| report.loaded = Some(model.describe()));
-                engine.swap(Arc::new(model));
+                let model = loading::open(&path, Verification::Any)?;
+                let local = Arc::new(Local::new(model, DEFAULT_VARIANT, ServingMode::Personalized));
+                metrics.set_model(&describe(&local));
+                report.update(|report| report.loaded = Some(describe(&local)));
+                engine.publish(Serving::of(Answerer::Local(local), ServingLimits::default()));
             }
-            ModelSource::Follow(places) => {
-                let follower = Follower::new(places, Arc::clone(&engine), Arc::clone(&metrics), Arc::clone(&report));
+            ModelSource::Follow(paths) => {
+                let follower = Follower::new(paths, Arc::clone(&engine), Arc::clone(&metrics), Arc::clone(&report));
                 serving.spawn(follower.run(stopped.clone()));
             }
         }
@@ -86,14 +90,14 @@ impl App {
         let (listener, admin_listener) = (bind(settings.listen).await?, bind(settings.admin_listen).await?);
         let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
         let api = Arc::new(Api::new(Arc::clone(&engine), Arc::clone(&metrics)));
-        let ends = Ends { draining: draining.clone(), stopped };
-        serving.spawn(serve(listener, CONNECTIONS_MAX, ends, move |request| {
+        let signals = ShutdownSignals { draining: draining.clone(), stopped };
+        serving.spawn(serve(listener, CONNECTIONS_MAX, signals, move |request| {
             let api = Arc::clone(&api);
             async move { api.handle(request).await }
         }));
         let admin = Arc::new(Admin::new(engine, metrics, report, draining.clone()));
-        let ends = Ends { draining, stopped: admin_stopped };
-        let admin = tokio::spawn(serve(admin_listener, ADMIN_CONNECTIONS_MAX, ends, move |request| {
+        let signals = ShutdownSignals { draining, stopped: admin_stopped };
+        let admin = tokio::spawn(serve(admin_listener, ADMIN_CONNECTIONS_MAX, signals, move |request| {
             let admin = Arc::clone(&admin);
             async move { admin.handle(&request).await }
         }));
@@ -101,8 +105,9 @@ impl App {
         Ok(Self { address, admin_address, drain, stop, stop_admin, serving, admin })
     }
 
-    /// Stops in order: unready first, and each answer closes its connection; once the endpoints have forgotten the pod, no
-    /// new connections; then requests in flight end. The admin port says so until the last of them.
+    /// Stops in order. First the pod is unready and each answer closes its connection. When the
+    /// endpoints no longer list the pod, new connections are refused. Then requests in flight end.
+    /// The admin port reports the pod as draining until the last of them.
     pub async fn stop(mut self) {
         self.drain.send_replace(true);
         tokio::time::sleep(DRAIN_GRACE).await;

@@ -1,18 +1,18 @@
-//! The command line; environment variables only where the pod builder sets them.
+//! Command-line arguments. Environment variables are read only where the pod builder sets them.
 
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sidecar_contract::{parse_half_life, paths};
 
-/// Trains and serves recommendations; the data plane of Recmesh.
+/// Trains and serves recommendation models: the data plane of Recmesh.
 #[derive(Debug, Parser)]
 #[command(name = "recmesh-sidecar", version, about, propagate_version = true)]
 pub struct Cli {
     /// Log filter: error, warn, info, debug, or tracing directives.
     #[arg(long, env = "RECMESH_LOG", default_value = "info", global = true)]
     pub log: String,
-    /// What to do.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -20,15 +20,16 @@ pub struct Cli {
 /// Subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Train a model: from a file, or as the environment of a Job says.
+    /// Train a model from a file, or from the training config of a Job.
     Train(TrainArgs),
-    /// Answer POST /recommend from a model file, or as a mounted serving config says.
+    /// Serve recommendations over HTTP from a model file, or from a mounted serving config.
     Serve(ServeArgs),
-    /// Fit without a tenth of the rows and measure on it.
+    /// Train without the held-out set, and print the metrics on it.
     Evaluate(DataArgs),
-    /// Search for better parameters, and measure the best on a tenth of the rows.
+    /// Search for better hyperparameters, and print the metrics of the best on the held-out set.
     Tune(TuneArgs),
-    /// Look at a file of rows: print a Recommender for it, and on standard error what the data is like.
+    /// Inspect a file of interactions: print a Recommender for it, and a data profile on standard
+    /// error.
     Suggest(SuggestArgs),
     /// Print recommendations from a model file.
     Recommend(RecommendArgs),
@@ -37,267 +38,292 @@ pub enum Command {
 /// What a row means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SignalArg {
-    /// Something happened; the rating is its weight.
+    /// Implicit feedback: an event, such as a click or a purchase; the rating column is its weight.
     Implicit,
-    /// The rating is an opinion on a scale.
+    /// Explicit ratings on a scale.
     Explicit,
 }
 
-/// What becomes of weights.
+/// How interaction weights are transformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum WeightingArg {
-    /// They stay.
+    /// Unchanged.
     None,
     /// log2(1 + weight).
     Log,
-    /// By BM25: popular items and busy users count less, too.
+    /// BM25; also down-weights popular items and active users.
     Bm25,
 }
 
-/// Which part is kept for measuring.
+/// How the held-out set is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "camelCase")]
 pub enum SplitArg {
     /// The newest rows.
     Time,
-    /// By a seeded hash of user and item.
+    /// Random rows, chosen by a seeded hash of user and item.
     Random,
     /// The newest row of each user.
     LeaveLastOut,
-    /// A fifth of the rows of users whom the fit does not see.
-    Users,
+    /// A fifth of the rows of users that the fit excludes; the other rows are folded in.
+    UserHoldout,
 }
 
-/// Which factorization.
+/// Training algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum AlgorithmArg {
     /// Alternating least squares.
     Als,
     /// Truncated singular value decomposition.
     Svd,
-    /// Bayesian personalized ranking.
+    /// Bayesian personalized ranking; implicit data only.
     Bpr,
 }
 
-/// Rows and parameters.
+impl AlgorithmArg {
+    /// Name in the resource.
+    pub fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
+/// Data and hyperparameters.
 #[derive(Debug, Args)]
 pub struct DataArgs {
-    /// csv or tsv with a header.
+    /// File of interactions: CSV or TSV with a header.
     pub data: PathBuf,
-    /// Column of the user id, by name.
+    /// Name of the user id column.
     #[arg(long, default_value = "user_id")]
     pub user_column: String,
-    /// Column of the item id, by name.
+    /// Name of the item id column.
     #[arg(long, default_value = "item_id")]
     pub item_column: String,
-    /// Column of the weight; without it `rating` if there is one, else 1 a row.
+    /// Name of the rating or weight column; default: `rating` if the file has it, else each row has
+    /// weight 1.
     #[arg(long)]
     pub rating_column: Option<String>,
-    /// Column of the time; without it `timestamp` if there is one.
+    /// Name of the timestamp column; default: `timestamp` if the file has it.
     #[arg(long)]
     pub timestamp_column: Option<String>,
-    /// Column of what happened; goes with --event-weights.
+    /// Name of the event type column; requires --event-weights.
     #[arg(long, requires = "event_weights")]
     pub event_column: Option<String>,
-    /// What events weigh, such as view=1,cart=3,purchase=10; below 0 is a dislike. Rows of other events are left out.
+    /// Weight of each event type, such as view=1,cart=3,purchase=10; a negative weight is a
+    /// dislike. Rows of other event types are dropped.
     #[arg(long, requires = "event_column", value_delimiter = ',', value_parser = event_weight)]
     pub event_weights: Vec<(String, f64)>,
-    /// Age at which a row weighs half, such as 30d or 12h, counted from the newest row.
+    /// Half-life of interaction weights, such as 30d or 12h; ages are relative to the newest row.
     #[arg(long, value_parser = parse_half_life)]
     pub half_life: Option<u64>,
-    /// What becomes of the weight that the rows of a user and an item come to.
+    /// How interaction weights are transformed, after the rows of each user and item are summed.
     #[arg(long, value_enum, default_value_t = WeightingArg::None)]
     pub weighting: WeightingArg,
-    /// Table of items with columns item_id and title.
+    /// Item table with the columns item_id and title.
     #[arg(long)]
     pub items: Option<PathBuf>,
-    /// Columns of the items' table that say what kind of item it is, such as genre,brand: items that nobody has met get factors by them.
+    /// Item feature columns of the item table, such as genre,brand; cold-start items get their
+    /// factors from them.
     #[arg(long, value_delimiter = ',', requires = "items")]
     pub item_attributes: Vec<String>,
-    /// What a row means: implicit (something happened) or explicit (the rating is an opinion).
+    /// What a row means: implicit feedback (an event) or an explicit rating.
     #[arg(long, value_enum, default_value_t = SignalArg::Implicit)]
     pub signal: SignalArg,
-    /// What is fitted.
+    /// Training algorithm.
     #[arg(long, value_enum, default_value_t = AlgorithmArg::Als)]
     pub algorithm: AlgorithmArg,
-    /// Factors a row, 1 to 1024.
+    /// Number of latent factors, 1 to 1024.
     #[arg(long, default_value_t = 64)]
     pub factors: u32,
-    /// Sweeps, 1 to 1000; without it 15, 100 for bpr, or 10 at most for svd.
+    /// Number of iterations, 1 to 1000; default: 15 for ALS, 100 for BPR, at most 10 for SVD.
     #[arg(long)]
     pub iterations: Option<u32>,
-    /// How much less busy users and popular items count, 0 to 1, for implicit data; without it 0.5.
-    #[arg(long)]
+    /// Popularity debiasing exponent for implicit data, 0 to 1: down-weights active users and
+    /// popular items; default: 0.5.
+    #[arg(long, value_parser = finite)]
     pub degree_exponent: Option<f64>,
-    /// Of als: how much of what --degree-exponent takes off popular items have back in lists, 0 to 1; without it 0.5.
-    #[arg(long)]
-    pub degree_return: Option<f64>,
-    /// λ of the objective; without it what suits data of such a shape, 0.1 for explicit data, 0.003 for bpr.
-    #[arg(long)]
+    /// ALS: how strongly popular items are boosted at serving time (0–1); requires
+    /// --degree-exponent above 0; default: 0.5.
+    #[arg(long, value_parser = finite)]
+    pub popularity_boost: Option<f64>,
+    /// L2 regularization strength (λ); default: chosen from the data for implicit ALS, 0.1 for
+    /// explicit ALS, 0.003 for BPR.
+    #[arg(long, value_parser = finite)]
     pub regularization: Option<f64>,
-    /// Of bpr: how far a step goes, 0.000001 to 10; without it 0.05.
-    #[arg(long)]
+    /// BPR: learning rate, 0.000001 to 10; default: 0.05.
+    #[arg(long, value_parser = finite)]
     pub learning_rate: Option<f64>,
-    /// ν of the objective.
-    #[arg(long, default_value_t = 1.0)]
+    /// ALS: how regularization grows with the number of a row's interactions (ν), 0 (not at all) to
+    /// 2.
+    #[arg(long, value_parser = finite, default_value_t = 1.0)]
     pub regularization_exponent: f64,
-    /// α₀ of the objective, for implicit data; without it 0.3.
-    #[arg(long)]
+    /// ALS: weight of unobserved pairs in implicit data (α₀); default: 0.3.
+    #[arg(long, value_parser = finite)]
     pub unobserved_weight: Option<f64>,
-    /// Of als on explicit data: samples that are drawn after the sweeps and averaged, 0 to 1000.
+    /// ALS on explicit data: number of Gibbs samples to average after the last iteration, 0 to
+    /// 1000.
     #[arg(long, default_value_t = 0)]
     pub samples: u32,
-    /// Which part is kept for measuring; without it time where rows have a timestamp, else random.
+    /// How the held-out set is chosen; default: time if rows have a timestamp, else random.
     #[arg(long, value_enum)]
     pub split: Option<SplitArg>,
-    /// Share of the rows, or of the users, that is kept for measuring.
+    /// Fraction of the rows (userHoldout: of the users) to hold out.
     #[arg(long, default_value_t = 0.1)]
     pub holdout: f64,
-    /// Length of the measured lists.
+    /// Number of recommended items per user in ranking metrics (the k of ndcg@k and recall@k).
     #[arg(short, long, default_value_t = 10)]
     pub k: u32,
-    /// Seed of every random choice.
+    /// Random seed.
     #[arg(long, default_value_t = 42)]
     pub seed: u64,
 }
 
-/// `view=1`.
+/// Parses `view=1`.
 fn event_weight(text: &str) -> Result<(String, f64), String> {
-    let (event, weight) = text.rsplit_once('=').ok_or("expected an event and its weight, such as view=1")?;
-    let weight = weight.parse().map_err(|_| format!("{weight:?} is no number; expected a weight, such as view=1"))?;
+    let (event, weight) = text.rsplit_once('=').ok_or("expected an event type and its weight, such as view=1")?;
+    let weight =
+        weight.parse().map_err(|_| format!("{weight:?} is not a number; expected a weight, such as view=1"))?;
     Ok((event.to_owned(), weight))
 }
 
-/// `train`.
+/// Parses a number that JSON can represent.
+fn finite(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|number: &f64| number.is_finite()).ok_or_else(|| "expected a finite number".to_owned())
+}
+
+/// Arguments of `train`.
 #[derive(Debug, Args)]
-// A Job names no file: its config says where the rows are.
+// A Job passes no file: its config contains the source.
 #[command(mut_arg("data", |data| data.required(false).required_unless_present("config")))]
 pub struct TrainArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "the flattened arguments are documented one by one")]
     pub data: Option<DataArgs>,
-    /// Where the snapshot goes.
+    /// File to write the model to.
     #[arg(short, long, default_value = "model.safetensors")]
     pub output: PathBuf,
-    /// An earlier model of the same kind: the fit on all rows starts from it. What is measured starts from the seed.
+    /// Model file for a warm start: the final fit on all rows starts from its factors. The
+    /// evaluated fit still starts from the seed.
     #[arg(long, conflicts_with = "config")]
     pub warm_start: Option<PathBuf>,
-    /// Sweeps from there; without it a third of --iterations.
+    /// Number of iterations after a warm start; default: a third of --iterations.
     #[arg(long, requires = "warm_start")]
     pub warm_iterations: Option<u32>,
-    /// Where a page about the run goes, as HTML.
+    /// File to write the run report to, as HTML.
     #[arg(long)]
     pub report: Option<PathBuf>,
-    /// A Job's training config, as JSON.
+    /// Training config of a Job, as JSON.
     #[arg(long, env = paths::TRAINING_CONFIG_ENV, hide = true)]
     pub config: Option<String>,
 }
 
-/// `tune`.
+/// Arguments of `tune`.
 #[derive(Debug, Args)]
 pub struct TuneArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "the flattened arguments are documented one by one")]
     pub data: DataArgs,
-    /// Sets of parameters to try, the given one among them.
+    /// Number of parameter sets to try, including the given one.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(2..=1000))]
     pub trials: u32,
-    /// Seconds after which no new fit begins.
+    /// Time budget in seconds; no new fit starts after it.
     #[arg(long, default_value_t = 1200)]
     pub budget: u64,
 }
 
-/// `suggest`.
+/// Arguments of `suggest`.
 #[derive(Debug, Args)]
 pub struct SuggestArgs {
-    /// csv, tsv, jsonl or Parquet, compressed with gzip or zstd or not; or a directory of such files.
+    /// File of interactions, or a directory of such files: CSV, TSV, JSON Lines or Parquet,
+    /// optionally compressed with gzip or zstd.
     pub data: PathBuf,
-    /// Column of the user id, by name, or by number from 0.
+    /// User id column, by name or by index from 0; default: detected.
     #[arg(long, value_name = "COLUMN")]
     pub user: Option<String>,
-    /// Column of the item id.
+    /// Item id column; default: detected.
     #[arg(long, value_name = "COLUMN")]
     pub item: Option<String>,
-    /// Column of the rating or weight.
+    /// Rating or weight column; default: detected.
     #[arg(long, value_name = "COLUMN")]
     pub rating: Option<String>,
-    /// Column of the time.
+    /// Timestamp column; default: detected.
     #[arg(long, value_name = "COLUMN")]
     pub timestamp: Option<String>,
-    /// What a row means: implicit (something happened) or explicit (the rating is an opinion).
+    /// What a row means: implicit feedback (an event) or an explicit rating; default: detected.
     #[arg(long, value_enum)]
     pub signal: Option<SignalArg>,
-    /// What stands between fields.
+    /// Field delimiter of delimited text; default: detected.
     #[arg(long, value_name = "CHARACTER")]
     pub delimiter: Option<char>,
-    /// Whether the first line names the columns.
+    /// Whether the first line of delimited text is a header; default: detected.
     #[arg(long, value_name = "true|false")]
     pub header: Option<bool>,
-    /// Name of the Recommender; without it that of the file.
+    /// Name of the Recommender; default: derived from the file name.
     #[arg(long)]
     pub name: Option<String>,
-    /// Where a cluster finds the data: s3://BUCKET/KEY (gs://, az://, https://), claim:NAME/PATH or configmap:NAME/KEY.
-    #[arg(long, value_name = "PLACE")]
+    /// Location of the data for the cluster: s3://BUCKET/KEY (gs://, az://, https://),
+    /// claim:NAME/PATH or configmap:NAME/KEY; default: a ConfigMap if the file is small enough,
+    /// else a claim to fill in.
+    #[arg(long, value_name = "LOCATION")]
     pub source: Option<String>,
-    /// Table of items, for titles and availability.
+    /// Item table with titles and availability.
     #[arg(long, value_name = "FILE")]
     pub items: Option<PathBuf>,
-    /// Where a cluster finds the item table, as for --source.
-    #[arg(long, value_name = "PLACE", requires = "items")]
+    /// Location of the item table for the cluster, in the form of --source.
+    #[arg(long, value_name = "LOCATION", requires = "items")]
     pub items_source: Option<String>,
-    /// Rows to look at, at most; about 60 bytes of memory each.
-    #[arg(long, default_value_t = crate::limits::ROWS_SUGGESTED_BY_MAX, value_parser = clap::value_parser!(u64).range(1000..))]
+    /// Maximum number of rows to read; each takes about 60 bytes of memory.
+    #[arg(long, default_value_t = crate::limits::SUGGEST_ROWS_MAX, value_parser = clap::value_parser!(u64).range(1000..))]
     pub rows: u64,
 }
 
-/// `serve`.
+/// Arguments of `serve`.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// A model file, for use without a cluster.
+    /// Model file to serve without a cluster.
     #[arg(long)]
     pub model: Option<PathBuf>,
-    /// Application port.
+    /// Address of the application port.
     #[arg(long, default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
-    /// Admin port: probes and metrics.
+    /// Address of the admin port, which serves probes and metrics.
     #[arg(long, default_value = "127.0.0.1:9090")]
     pub admin_listen: SocketAddr,
-    /// Directory with the mounted serving config.
+    /// Directory of the mounted serving config.
     #[arg(long, default_value = paths::SERVING_CONFIG_DIR)]
     pub config_dir: PathBuf,
-    /// Directory with the mounted store credential.
+    /// Directory of the mounted store credentials.
     #[arg(long, default_value = paths::STORE_CREDENTIALS_DIR)]
     pub credentials_dir: PathBuf,
-    /// Directory for verified snapshots.
+    /// Cache directory for verified snapshots.
     #[arg(long, default_value = paths::CACHE_DIR)]
     pub cache_dir: PathBuf,
-    /// How often the serving config is looked at, in milliseconds.
+    /// Poll interval of the serving config, in milliseconds.
     #[arg(long, default_value_t = crate::limits::CONFIG_POLL_MS_DEFAULT, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     pub config_poll_ms: u64,
-    /// This pod's name.
+    /// Name of this pod.
     #[arg(long, env = paths::POD_NAME_ENV, hide = true)]
     pub pod_name: Option<String>,
 }
 
-/// `recommend`.
+/// Arguments of `recommend`.
 #[derive(Debug, Args)]
 pub struct RecommendArgs {
-    /// The model file.
+    /// Model file.
     #[arg(long, default_value = "model.safetensors")]
     pub model: PathBuf,
-    /// User id as in the training data.
+    /// User id, as in the training data.
     #[arg(long)]
     pub user: Option<String>,
-    /// Items that somebody has met, comma-separated: folded in.
+    /// Items that the user interacted with, comma-separated; they are folded in.
     #[arg(long, value_delimiter = ',')]
     pub history: Vec<String>,
-    /// Their ratings or weights, as many.
+    /// Ratings or weights of the --history items, comma-separated, one per item.
     #[arg(long, value_delimiter = ',', allow_negative_numbers = true)]
     pub ratings: Vec<f32>,
-    /// How many items.
+    /// Number of items to recommend.
     #[arg(short, default_value_t = 10)]
     pub n: usize,
-    /// Say which of the user's items each answer comes from; for 100 items at most.
+    /// Explain each score by the user's items that contribute to it; for at most 100 items.
     #[arg(long)]
     pub explain: bool,
     /// Print JSON.

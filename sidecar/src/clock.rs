@@ -1,4 +1,4 @@
-//! The one place that reads the wall clock.
+//! Wall-clock time.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

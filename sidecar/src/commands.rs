@@ -1,4 +1,4 @@
-//! The subcommands, each from its arguments to an exit code.
+//! The subcommands: each maps its arguments to an exit code.
 
 pub mod evaluate;
 pub mod recommend;
@@ -7,13 +7,12 @@ pub mod suggest;
 pub mod train;
 pub mod tune;
 
-use sidecar_contract::{
-    Algorithm, AlsConfig, BprConfig, Column, Items, Signal, SplitKind, SvdConfig, TrainingConfig, Weighting,
-};
+use serde_json::json;
+use sidecar_contract::{Algorithm, Column, Items, Signal, SplitKind, TrainingConfig, Weighting};
 
-use crate::args::{AlgorithmArg, DataArgs, SignalArg, SplitArg, WeightingArg};
+use crate::args::{DataArgs, SignalArg, SplitArg, WeightingArg};
 
-/// A training config from the command line.
+/// Training config of the command-line arguments.
 fn training_config(args: &DataArgs) -> TrainingConfig {
     let mut config = recommender_trainer::local_config(&args.data);
     config.columns.user = Column::Name(args.user_column.clone());
@@ -41,42 +40,12 @@ fn training_config(args: &DataArgs) -> TrainingConfig {
         SignalArg::Implicit => Signal::Implicit,
         SignalArg::Explicit => Signal::Explicit,
     };
-    let factors = args.factors;
-    config.algorithm = match args.algorithm {
-        AlgorithmArg::Als => {
-            let usual = AlsConfig::usual(config.signal);
-            let degree_exponent = args.degree_exponent.unwrap_or(usual.degree_exponent);
-            Algorithm::Als(AlsConfig {
-                factors,
-                iterations: args.iterations.unwrap_or(usual.iterations),
-                regularization: args.regularization,
-                regularization_exponent: args.regularization_exponent,
-                unobserved_weight: args.unobserved_weight.unwrap_or(usual.unobserved_weight),
-                degree_exponent,
-                degree_return: args.degree_return.unwrap_or(AlsConfig::usual_return(degree_exponent)),
-                samples: args.samples,
-            })
-        }
-        AlgorithmArg::Svd => Algorithm::Svd(SvdConfig {
-            factors,
-            iterations: args.iterations.unwrap_or(SvdConfig::default().iterations),
-            degree_exponent: args.degree_exponent.unwrap_or(SvdConfig::default_degree_exponent(config.signal)),
-        }),
-        AlgorithmArg::Bpr => {
-            let default = BprConfig::default();
-            Algorithm::Bpr(BprConfig {
-                factors,
-                iterations: args.iterations.unwrap_or(default.iterations),
-                learning_rate: args.learning_rate.unwrap_or(default.learning_rate),
-                regularization: args.regularization.unwrap_or(default.regularization),
-            })
-        }
-    };
+    config.algorithm = algorithm(args, config.signal);
     config.evaluation.split = args.split.map(|split| match split {
         SplitArg::Time => SplitKind::Time,
         SplitArg::Random => SplitKind::Random,
         SplitArg::LeaveLastOut => SplitKind::LeaveLastOut,
-        SplitArg::Users => SplitKind::Users,
+        SplitArg::UserHoldout => SplitKind::UserHoldout,
     });
     config.evaluation.holdout = args.holdout;
     config.evaluation.k = args.k;
@@ -84,15 +53,35 @@ fn training_config(args: &DataArgs) -> TrainingConfig {
     config
 }
 
-/// Prints why nothing came out, and chooses the exit code.
-fn stopped(stop: &recommender_trainer::Stop) -> sidecar_contract::ExitCode {
-    use recommender_trainer::Stop;
-    match stop {
-        Stop::Failed { reason, message } => {
+/// The algorithm with the parameters of the command line. Those that the algorithm does not have are
+/// ignored, and those that are not given have their defaults.
+fn algorithm(args: &DataArgs, signal: Signal) -> Algorithm {
+    let options = [
+        ("factors", json!(args.factors)),
+        ("iterations", json!(args.iterations)),
+        ("regularization", json!(args.regularization)),
+        ("regularizationExponent", json!(args.regularization_exponent)),
+        ("unobservedWeight", json!(args.unobserved_weight)),
+        ("degreeExponent", json!(args.degree_exponent)),
+        ("popularityBoost", json!(args.popularity_boost)),
+        ("learningRate", json!(args.learning_rate)),
+        ("samples", json!(args.samples)),
+    ];
+    let given = options.into_iter().filter(|(_, value)| !value.is_null());
+    let given = given.map(|(name, value)| (name.to_owned(), value)).collect();
+    let algorithm = Algorithm::with_defaults(&args.algorithm.name(), signal, given);
+    algorithm.expect("options have the types of the parameters")
+}
+
+/// Prints the error of a failed run and returns the exit code.
+fn report_error(error: &recommender_trainer::RunError) -> sidecar_contract::ExitCode {
+    use recommender_trainer::RunError;
+    match error {
+        RunError::Permanent { reason, message } => {
             eprintln!("error: {message}");
             reason.exit_code()
         }
-        Stop::Retry { message } => {
+        RunError::Transient { message } => {
             eprintln!("error: {message}");
             sidecar_contract::ExitCode::Retry
         }
@@ -115,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_values_are_those_of_the_resource() {
+    fn options_and_values_match_the_resource() {
         let config = evaluate(&[
             "--event-column=what",
             "--event-weights=view=1,a=b=2.5,hide=-2",
@@ -134,12 +123,12 @@ mod tests {
             (&["--event-weights=view=1"][..], "--event-column"),
             (&["--event-column=what"], "--event-weights"),
             (&["--event-column=what", "--event-weights=view"], "such as view=1"),
-            (&["--event-column=what", "--event-weights=view=many"], "\"many\" is no number"),
-            (&["--half-life=90m"], "30d or 12h"),
+            (&["--event-column=what", "--event-weights=view=many"], "\"many\" is not a number"),
+            (&["--half-life=90m"], "30d, 12h"),
             (&["--split=kfold"], "leaveLastOut"),
         ] {
-            let said = evaluate(arguments).unwrap_err();
-            assert!(said.contains(word), "{word:?} is not in: {said}");
+            let message = evaluate(arguments).unwrap_err();
+            assert!(message.contains(word), "expected {word:?} in: {message}");
         }
     }
 }

@@ -1,13 +1,13 @@
-//! Holds the serving model and lets computations in through one door: bounded threads, a queue that is bounded by the wait
-//! in it, a deadline.
+//! Holds what serves and computes answers on bounded threads: the queue is bounded by the expected
+//! wait, and every answer has a deadline.
 
 mod admission;
 mod pool;
 
-use std::sync::Arc;
+use std::{future::Future, sync::Arc};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
-use sidecar_contract::ServingLimits;
+use answering::{Answer, AnswerError, Answerer, Ask};
+use arc_swap::ArcSwap;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
@@ -17,14 +17,13 @@ use self::pool::Pool;
 pub use self::pool::Usage;
 use crate::{
     limits::{ANSWER_TIMEOUT, BATCH_SLICE, BATCHES_PER_THREAD_MAX, COMPUTE_THREADS_MAX},
-    model::ServingModel,
+    serving::Serving,
 };
 
-/// The model behind one pointer, and the door to the CPU.
+/// What serves, behind one pointer, and the threads that compute.
 #[derive(Debug)]
 pub struct Engine {
-    model: ArcSwapOption<ServingModel>,
-    limits: ArcSwap<ServingLimits>,
+    serving: ArcSwap<Serving>,
     pool: Pool,
     batches: Arc<Semaphore>,
 }
@@ -35,14 +34,14 @@ pub enum Refusal {
     /// No model yet.
     #[error("no model is loaded yet")]
     NotReady,
-    /// The wait would be too long.
+    /// The expected wait is too long.
     #[error("too many requests are being answered")]
     Overloaded,
     /// The deadline passed.
     #[error("the answer took too long")]
     TooSlow,
     /// The computation panicked.
-    #[error("the computation broke off; the log says where")]
+    #[error("the computation failed; the log has the cause")]
     Failed,
 }
 
@@ -53,75 +52,71 @@ impl Default for Engine {
 }
 
 impl Engine {
-    /// An engine without a model, with so many threads that compute (1 to [`COMPUTE_THREADS_MAX`]).
+    /// An engine that serves nothing yet, with this number of compute threads
+    /// (1 to [`COMPUTE_THREADS_MAX`]).
     pub fn new(threads: usize) -> Self {
         let threads = threads.clamp(1, COMPUTE_THREADS_MAX);
         Self {
-            model: ArcSwapOption::empty(),
-            limits: ArcSwap::default(),
+            serving: ArcSwap::default(),
             pool: Pool::new(threads),
             batches: Arc::new(Semaphore::new(threads * BATCHES_PER_THREAD_MAX)),
         }
     }
 
-    /// How busy the threads that compute were and are.
+    /// Utilization of the compute threads.
     pub fn usage(&self) -> Usage {
         self.pool.usage()
     }
 
-    /// The model that answers now. A request holds it to its end, so all its items come from one revision.
-    pub fn model(&self) -> Option<Arc<ServingModel>> {
-        self.model.load_full()
+    /// What serves now.
+    pub fn serving(&self) -> Arc<Serving> {
+        self.serving.load_full()
     }
 
-    /// What one request may ask for now.
-    pub fn limits(&self) -> Arc<ServingLimits> {
-        self.limits.load_full()
+    /// Swaps in what serves from now on. Requests in flight keep what they began with. Not for
+    /// concurrent callers: one task decides what serves.
+    pub fn publish(&self, serving: Serving) {
+        let generation = self.serving.load().generation + 1;
+        self.serving.store(Arc::new(Serving { generation, ..serving }));
     }
 
-    /// Takes the limits of a serving config.
-    pub fn set_limits(&self, limits: ServingLimits) {
-        self.limits.store(Arc::new(limits));
-    }
-
-    /// Swaps a model in; requests in flight keep theirs.
-    pub fn swap(&self, model: Arc<ServingModel>) {
-        self.model.store(Some(model));
-    }
-
-    /// Runs a computation on the present model, away from the threads that speak HTTP.
+    /// Answers a question and passes the outcome to `finish`, on the thread that computed it.
     ///
     /// # Errors
-    /// No model, a wait that would be too long, or a passed deadline (the computation then runs to its end, unheard).
-    pub async fn compute<T: Send + 'static>(
+    /// No model, an expected wait that is too long, or a passed deadline.
+    pub async fn answer<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&ServingModel) -> T + Send + 'static,
+        ask: Ask,
+        finish: impl FnOnce(Result<Answer, AnswerError>) -> T + Send + 'static,
     ) -> Result<T, Refusal> {
-        let model = self.model().ok_or(Refusal::NotReady)?;
-        let answer = self.pool.admit(move || work(&model))?;
-        deadline(Instant::now() + ANSWER_TIMEOUT, answer).await
+        let end = deadline(&ask);
+        let answerer = self.serving.load().answerer(&ask).cloned().ok_or(Refusal::NotReady)?;
+        match answerer {
+            Answerer::Local(local) => within(end, self.pool.admit(move || finish(local.answer(&ask)))?).await,
+            Answerer::Upstream(upstream) => within(end, async { Ok(upstream.answer(ask).await) }).await.map(finish),
+        }
     }
 
-    /// Runs a computation for each of `parts` on the present model, one revision for all. After each [`BATCH_SLICE`] others
-    /// have their turn.
+    /// Answers each question, all by one generation, and passes each outcome to `finish` with its
+    /// index. Other requests are computed after each [`BATCH_SLICE`].
     ///
     /// # Errors
-    /// As [`Engine::compute`], or the first error of `work`.
-    pub async fn compute_each<P, T, E>(
+    /// As [`Engine::answer`], or the first error of `finish`.
+    pub async fn answer_each<T, E>(
         &self,
-        parts: Vec<P>,
-        work: impl Fn(&ServingModel, P) -> Result<T, E> + Send + 'static,
+        asks: Vec<Ask>,
+        finish: impl Fn(usize, Result<Answer, AnswerError>) -> Result<T, E> + Send + 'static,
     ) -> Result<Result<Vec<T>, E>, Refusal>
     where
-        P: Send + 'static,
         T: Send + 'static,
         E: Send + 'static,
     {
-        let model = self.model().ok_or(Refusal::NotReady)?;
-        let place = Arc::clone(&self.batches).try_acquire_owned().map_err(|_| Refusal::Overloaded)?;
-        let end = Instant::now() + ANSWER_TIMEOUT;
-        let mut batch = Batch { model, work, rest: parts.into_iter(), done: Vec::new(), _place: place };
-        // The first slice asks for admission; the batch was let in with it, so the others only queue.
+        let serving = self.serving();
+        let permit = Arc::clone(&self.batches).try_acquire_owned().map_err(|_| Refusal::Overloaded)?;
+        let end = asks.iter().map(deadline).min().unwrap_or_else(|| Instant::now() + ANSWER_TIMEOUT);
+        let mut batch =
+            Batch { serving, finish, rest: asks.into_iter().enumerate(), finished: Vec::new(), _permit: permit };
+        // The first slice passes admission for the whole batch; the others only queue.
         let mut admitted = false;
         loop {
             let slice = move || {
@@ -129,12 +124,22 @@ impl Engine {
                 (batch, outcome)
             };
             let queued = if admitted { self.pool.queue(slice) } else { self.pool.admit(slice)? };
-            let (returned, outcome) = deadline(end, queued).await?;
+            let (returned, outcome) = within(end, queued).await?;
             batch = returned;
             admitted = true;
             match outcome {
-                Ok(true) => {}
-                Ok(false) => return Ok(Ok(batch.done)),
+                Ok(Slice::Yielded) => {}
+                Ok(Slice::Finished) => return Ok(Ok(batch.finished)),
+                Ok(Slice::NoAnswerer) => return Err(Refusal::NotReady),
+                Ok(Slice::NeedsIo(index, ask)) => {
+                    let answerer = batch.serving.answerer(&ask).cloned();
+                    let Some(Answerer::Upstream(upstream)) = answerer else { return Err(Refusal::NotReady) };
+                    let answer = within(end, async { Ok(upstream.answer(*ask).await) }).await?;
+                    match (batch.finish)(index, answer) {
+                        Ok(finished) => batch.finished.push(finished),
+                        Err(error) => return Ok(Err(error)),
+                    }
+                }
                 Err(error) => return Ok(Err(error)),
             }
         }
@@ -142,28 +147,50 @@ impl Engine {
 }
 
 /// A batch between two slices.
-struct Batch<P, T, F> {
-    model: Arc<ServingModel>,
-    work: F,
-    rest: std::vec::IntoIter<P>,
-    done: Vec<T>,
-    _place: OwnedSemaphorePermit,
+struct Batch<T, F> {
+    serving: Arc<Serving>,
+    finish: F,
+    rest: std::iter::Enumerate<std::vec::IntoIter<Ask>>,
+    finished: Vec<T>,
+    _permit: OwnedSemaphorePermit,
 }
 
-impl<P, T, E, F: Fn(&ServingModel, P) -> Result<T, E>> Batch<P, T, F> {
-    /// Works for [`BATCH_SLICE`]; true if something is left.
-    fn slice(&mut self) -> Result<bool, E> {
+/// How a slice of a batch ended.
+enum Slice {
+    /// Its time is over.
+    Yielded,
+    /// Every question has its outcome.
+    Finished,
+    /// The next question is answered by another process.
+    NeedsIo(usize, Box<Ask>),
+    /// Nothing serves yet.
+    NoAnswerer,
+}
+
+impl<T, E, F: Fn(usize, Result<Answer, AnswerError>) -> Result<T, E>> Batch<T, F> {
+    /// Computes for [`BATCH_SLICE`].
+    fn slice(&mut self) -> Result<Slice, E> {
         let begin = Instant::now();
-        for part in self.rest.by_ref() {
-            self.done.push((self.work)(&self.model, part)?);
+        for (index, ask) in self.rest.by_ref() {
+            match self.serving.answerer(&ask) {
+                None => return Ok(Slice::NoAnswerer),
+                Some(Answerer::Upstream(_)) => return Ok(Slice::NeedsIo(index, Box::new(ask))),
+                Some(Answerer::Local(local)) => self.finished.push((self.finish)(index, local.answer(&ask))?),
+            }
             if begin.elapsed() >= BATCH_SLICE {
-                break;
+                return Ok(Slice::Yielded);
             }
         }
-        Ok(!self.rest.as_slice().is_empty())
+        Ok(Slice::Finished)
     }
 }
 
-async fn deadline<T>(end: Instant, answer: pool::Answer<T>) -> Result<T, Refusal> {
+/// When the answer must be there: at the question's own deadline, and within [`ANSWER_TIMEOUT`].
+fn deadline(ask: &Ask) -> Instant {
+    let latest = Instant::now() + ANSWER_TIMEOUT;
+    ask.deadline.map_or(latest, |deadline| latest.min(Instant::from_std(deadline)))
+}
+
+async fn within<T>(end: Instant, answer: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
     tokio::time::timeout_at(end, answer).await.unwrap_or(Err(Refusal::TooSlow))
 }

@@ -1,37 +1,51 @@
-//! Follows the serving config: fetch ► verify ► headroom ► marker ► open ► warm up ► swap. Whatever fails, the model that
-//! answers now goes on answering, and the report says what failed.
+//! Follows the serving config: watches the file, loads what it names, and swaps models. Whatever
+//! fails, the current revision keeps serving and the report states what failed.
+//!
+//! The config is read while a model loads. A revision that the config no longer names is never
+//! swapped in.
 
 mod cache;
+mod config_file;
+mod load;
+mod load_error;
+mod plan;
+mod retired;
 
 use std::{
-    collections::BTreeSet,
-    io::Read as _,
-    path::{Path, PathBuf},
+    collections::{BTreeMap, BTreeSet, HashMap},
+    path::PathBuf,
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
-use model_snapshot::SnapshotError;
+use answering::{Answerer, DEFAULT_VARIANT, Local, Model, Source};
 use sidecar_contract::{Digest, LoadFailure, RevisionRef, RevisionRole, ServingConfig};
-use store_client::{Store, StoreCredentials, StoreError};
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::watch,
+    task::{self, AbortHandle, JoinError, JoinSet},
+    time::Instant,
+};
 
-use self::cache::Cache;
+use self::{
+    cache::{Cache, Crash},
+    config_file::ConfigFile,
+    load::{Origin, load},
+    load_error::LoadError,
+    plan::{Plan, Situation},
+    retired::Retired,
+};
 use crate::{
     admin::Report,
-    answer::POPULAR,
     engine::Engine,
-    headroom,
-    limits::{CONFIG_BYTES_MAX, LOAD_RETRY_MAX, LOAD_RETRY_MIN},
-    loading,
+    limits::{LOAD_RETRY_MAX, LOAD_RETRY_MIN},
     metrics::Metrics,
-    model::{ModelError, ServingModel},
-    server::told,
+    server::wait_until_true,
+    serving::{Serving, describe},
 };
 
-/// Where the follower finds things.
+/// Files of the follower.
 #[derive(Clone, Debug)]
-pub struct Places {
+pub struct Paths {
     /// The mounted serving config.
     pub config_file: PathBuf,
     /// The mounted store credential.
@@ -40,262 +54,259 @@ pub struct Places {
     pub cache_dir: PathBuf,
     /// This pod, for `loadsFirst`.
     pub pod_name: Option<String>,
-    /// How often the config is looked at.
+    /// Interval at which the config is read.
     pub config_poll: Duration,
 }
 
-/// Why a revision could not be loaded.
-#[derive(Debug, thiserror::Error)]
-enum LoadError {
-    #[error("{0}")]
-    Store(#[from] StoreError),
-    #[error("{0}")]
-    Model(#[from] ModelError),
-    #[error(
-        "the snapshot needs {missing} bytes more than the container's memory limit leaves; raise spec.serving.resources.limits.memory by at least that"
-    )]
-    Capacity { missing: u64 },
-    #[error(
-        "the process ended while it loaded this revision the last time; raise spec.serving.resources.limits.memory if it was killed for memory"
-    )]
-    Crashed,
-    #[error("{path}: {source}")]
-    Cache { path: PathBuf, source: std::io::Error },
+/// When a revision whose load failed is loaded again.
+#[derive(Clone, Copy, Debug)]
+struct Retry {
+    due: Instant,
+    pause: Duration,
 }
 
-impl LoadError {
-    /// From the closed set of the contract.
-    fn reason(&self) -> &'static str {
-        match self {
-            Self::Store(StoreError::NotFound { .. }) => "NotFound",
-            Self::Store(StoreError::TooLarge { .. }) | Self::Capacity { .. } => "CapacityInsufficient",
-            Self::Store(StoreError::Corrupt { .. })
-            | Self::Model(ModelError::Snapshot(SnapshotError::WrongDigest { .. })) => "DigestMismatch",
-            Self::Store(_) => "StoreUnreachable",
-            Self::Model(ModelError::Snapshot(SnapshotError::UnknownVersion { .. }) | ModelError::Algorithm(_)) => {
-                "FormatUnknown"
-            }
-            Self::Model(_) => "Corrupt",
-            Self::Crashed => "CrashedWhileLoading",
-            Self::Cache { .. } => "CacheUnwritable",
-        }
-    }
-}
+type Loaded = (Digest, Result<Arc<Model>, LoadError>);
 
-/// The follower's own state; the model itself lives in the engine.
+/// The follower's own state. What serves is in the engine.
 #[derive(Debug)]
 pub struct Follower {
-    places: Places,
+    paths: Paths,
     cache: Cache,
     engine: Arc<Engine>,
     metrics: Arc<Metrics>,
     report: Arc<Report>,
-    config: Option<ServingConfig>,
-    config_text: String,
-    /// Revisions whose loading killed an earlier process.
-    crashed: BTreeSet<Digest>,
-    next_try: Instant,
-    pause: Duration,
+    config_file: ConfigFile,
+    config: Option<Arc<ServingConfig>>,
+    local: Option<Arc<Local>>,
+    loads: JoinSet<Loaded>,
+    /// One load for each digest.
+    loading: HashMap<Digest, AbortHandle>,
+    retries: BTreeMap<Digest, Retry>,
+    /// Loads during which an earlier process ended.
+    crashes: BTreeMap<Digest, Crash>,
+    retired: Retired,
 }
 
 impl Follower {
-    /// A follower that has seen nothing yet.
-    pub fn new(places: Places, engine: Arc<Engine>, metrics: Arc<Metrics>, report: Arc<Report>) -> Self {
-        let cache = Cache::new(places.cache_dir.clone());
-        let crashed = cache.markers();
+    /// A follower that has read nothing yet.
+    pub fn new(paths: Paths, engine: Arc<Engine>, metrics: Arc<Metrics>, report: Arc<Report>) -> Self {
+        let cache = Cache::new(paths.cache_dir.clone());
         Self {
-            places,
+            crashes: cache.crashes(),
+            config_file: ConfigFile::new(paths.config_file.clone()),
+            paths,
             cache,
             engine,
             metrics,
             report,
             config: None,
-            config_text: String::new(),
-            crashed,
-            next_try: Instant::now(),
-            pause: LOAD_RETRY_MIN,
+            local: None,
+            loads: JoinSet::new(),
+            loading: HashMap::new(),
+            retries: BTreeMap::new(),
+            retired: Retired::default(),
         }
     }
 
-    /// Follows until `stop` turns true.
+    /// Follows until `stop` turns true. Loads that still run are aborted, so a store that does not
+    /// answer does not delay the shutdown.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        while !*stop.borrow() {
-            // A store that does not answer must not hold up the shutdown.
+        loop {
+            self.observe();
+            self.act();
             tokio::select! {
-                () = self.step() => {}
-                () = told(&mut stop) => return,
-            }
-            tokio::select! {
-                () = tokio::time::sleep(self.places.config_poll) => {}
-                () = told(&mut stop) => {}
+                () = wait_until_true(&mut stop) => return,
+                Some(finished) = self.loads.join_next_with_id() => self.finish(finished),
+                () = tokio::time::sleep(self.paths.config_poll) => {}
             }
         }
     }
 
-    /// Looks at the config once and loads what it asks for.
+    /// Reads the config once, loads what it names, and returns when no load runs.
     pub async fn step(&mut self) {
-        self.read_config();
-        let Some(config) = self.config.clone() else { return };
-        self.change_what_answers(&config);
-        let due = Instant::now() >= self.next_try;
-        let serving = self.engine.model().map(|model| model.digest.clone());
-        let desired = config.revision(RevisionRole::Desired);
-        let last_good = config.revision(RevisionRole::LastGood);
-        let mine = config.loads_first.is_none() || config.loads_first == self.places.pod_name;
-        if let Some(desired) = desired.filter(|revision| mine && Some(&revision.digest) != serving.as_ref())
-            && due
-        {
-            match self.load(&config, desired, last_good.is_some()).await {
-                Ok(model) => self.swap(model, &config),
-                Err(error) => self.failed(desired, &error),
-            }
-        }
-        // Something must answer: the last good one, when the desired one is not there (yet).
-        if self.engine.model().is_none()
-            && due
-            && let Some(last_good) = last_good
-        {
-            match self.load(&config, last_good, false).await {
-                Ok(model) => self.swap(model, &config),
-                Err(error) => {
-                    tracing::error!(revision = last_good.digest.revision(), %error, "the last good revision cannot be loaded");
-                    self.metrics.count_load_failure(error.reason());
-                    self.retry_later();
-                }
-            }
+        self.observe();
+        self.act();
+        while let Some(finished) = self.loads.join_next_with_id().await {
+            self.finish(finished);
+            self.observe();
+            self.act();
         }
     }
 
-    fn read_config(&mut self) {
-        let text = match read_limited(&self.places.config_file) {
-            Ok(text) => text,
-            Err(error) => {
-                if self.config.is_none() {
-                    tracing::warn!(file = %self.places.config_file.display(), %error, "no serving config yet");
-                }
-                return;
-            }
-        };
-        if text == self.config_text {
-            return;
-        }
-        match serde_json::from_str::<ServingConfig>(&text) {
-            Ok(config) => {
-                let serving = self.engine.model().map(|model| model.digest.revision().to_owned());
-                self.metrics.set_revisions(&config.revisions, serving.as_deref());
-                self.engine.set_limits(config.limits.clone());
-                for source in config.fallback.iter().filter(|source| *source != POPULAR) {
-                    tracing::warn!(source, "a fallback that this build does not know is passed over");
-                }
-                let hash = config.hash();
-                tracing::info!(config = hash.revision(), revisions = config.revisions.len(), "took a serving config");
-                self.report.set_store(config.store.clone(), self.places.credentials_dir.clone());
-                self.report.update(|report| {
-                    report.config_hash = Some(hash);
-                    // A failure of a revision that is not wanted any more is history.
-                    report.failure.take_if(|f| !config.revisions.iter().any(|r| r.digest == f.digest));
-                });
-                self.config = Some(config);
-                self.next_try = Instant::now();
-                self.pause = LOAD_RETRY_MIN;
-            }
-            Err(error) => tracing::error!(%error, "the serving config is not readable; the last one stays in force"),
-        }
-        self.config_text = text;
-    }
-
-    /// The revision that serves may answer with more or less of it than before; nothing is loaded for that.
-    fn change_what_answers(&self, config: &ServingConfig) {
-        let Some(model) = self.engine.model() else { return };
-        let Some(wanted) = config.revisions.iter().find(|revision| revision.digest == model.digest) else { return };
-        if wanted.answers != model.answers {
-            let changed = model.answering(wanted.answers);
-            tracing::info!(revision = changed.digest.revision(), answers = ?wanted.answers, "changed what answers");
-            self.report.update(|report| report.loaded = Some(changed.describe()));
-            self.engine.swap(Arc::new(changed));
+    /// Reads the config, and unmaps retired models.
+    fn observe(&mut self) {
+        self.retired.release();
+        if let Some(config) = self.config_file.read_new() {
+            self.apply(config);
         }
     }
 
-    async fn load(
-        &mut self,
-        config: &ServingConfig,
-        revision: &RevisionRef,
-        has_other: bool,
-    ) -> Result<ServingModel, LoadError> {
-        let digest = &revision.digest;
-        // Without another model to serve, trying again beats serving nothing; kubelet's back-off bounds the crashes.
-        if has_other && self.crashed.contains(digest) {
-            return Err(LoadError::Crashed);
+    fn apply(&mut self, config: ServingConfig) {
+        let hash = config.hash();
+        for source in config.fallback.iter().filter(|source| *source != Source::Popular.as_str()) {
+            tracing::warn!(source, "ignored a fallback that this build does not know");
         }
-        if let Some(missing) = headroom::missing_bytes(revision.snapshot_bytes, headroom::headroom_bytes()) {
-            return Err(LoadError::Capacity { missing });
-        }
-        self.cache.prepare()?;
-        let path = self.cache.snapshot(digest);
-        if !path.exists() {
-            let credentials = StoreCredentials::read(&self.places.credentials_dir)?;
-            let store = Store::open(&config.store, credentials.as_ref())?;
-            store.fetch_snapshot_to(digest, &path, revision.snapshot_bytes).await?;
-        }
-        self.cache.mark(digest)?;
-        let opened = tokio::task::spawn_blocking({
-            let (cache, digest, path) = (self.cache.clone(), digest.clone(), path.clone());
-            move || {
-                let opened = loading::open(&path, Some(&digest)).map_err(LoadError::from);
-                // Here, and not after the await: a shutdown stops waiting, and is no crash.
-                cache.unmark(&digest);
-                opened
-            }
-        })
-        .await
-        .unwrap_or(Err(LoadError::Crashed));
-        if let Err(error) = &opened {
-            // A copy that does not verify is of no use; the next try fetches a new one.
-            tracing::warn!(revision = digest.revision(), %error, "a cached snapshot is discarded");
-            self.cache.discard(digest);
-        }
-        opened.map(|model| model.answering(revision.answers))
-    }
-
-    fn swap(&mut self, model: ServingModel, config: &ServingConfig) {
-        let loaded = model.describe();
-        let revision = loaded.digest.revision().to_owned();
-        self.engine.swap(Arc::new(model));
-        self.metrics.set_model(&loaded);
-        self.metrics.set_revisions(&config.revisions, Some(&revision));
-        tracing::info!(revision, users = loaded.users, items = loaded.items, "swapped a model in");
+        tracing::info!(config = hash.revision(), revisions = config.revisions.len(), "applied a serving config");
+        self.report.set_store(config.store.clone(), self.paths.credentials_dir.clone());
         self.report.update(|report| {
-            report.failure.take_if(|failure| failure.digest == loaded.digest);
-            report.loaded = Some(loaded);
+            report.config_hash = Some(hash);
+            // The failure of a revision that was withdrawn is history.
+            report.failure.take_if(|f| !config.revisions.iter().any(|r| r.digest == f.digest));
         });
-        let keep: BTreeSet<Digest> = config.revisions.iter().map(|r| r.digest.clone()).collect();
-        self.cache.keep_only(&keep);
-        self.crashed.retain(|digest| keep.contains(digest));
-        self.pause = LOAD_RETRY_MIN;
+        self.retries.clear();
+        if let Some(local) = &self.local {
+            let digest = local.model().digest();
+            let wanted = config.revisions.iter().find(|revision| revision.digest == *digest);
+            // An unknown mode changes nothing; the report lists it.
+            let mode = wanted.and_then(|revision| revision.serving_mode.known());
+            if let Some(mode) = mode.filter(|mode| *mode != local.mode()) {
+                tracing::info!(revision = digest.revision(), ?mode, "changed the serving mode");
+                self.local = Some(Arc::new(local.with_mode(mode)));
+            }
+        }
+        self.config = Some(Arc::new(config));
+        self.publish();
     }
 
-    fn failed(&mut self, revision: &RevisionRef, error: &LoadError) {
+    /// Swaps in the current model with the current limits, and reports both.
+    fn publish(&self) {
+        let limits = self.config.as_ref().map(|config| config.limits.clone()).unwrap_or_default();
+        let loaded = self.local.as_deref().map(describe);
+        self.engine.publish(match &self.local {
+            Some(local) => Serving::of(Answerer::Local(Arc::clone(local)), limits),
+            None => Serving { limits, ..Serving::default() },
+        });
+        if let Some(loaded) = &loaded {
+            self.metrics.set_model(loaded);
+        }
+        let revisions = self.config.as_ref().map(|config| config.revisions.as_slice()).unwrap_or_default();
+        self.metrics.set_revisions(revisions, loaded.as_ref().map(|loaded| loaded.digest.revision()));
+        self.report.update(|report| {
+            report.failure.take_if(|failure| loaded.as_ref().is_some_and(|loaded| failure.digest == loaded.digest));
+            report.loaded = loaded;
+        });
+    }
+
+    /// Aborts loads that are not needed and starts the next one.
+    fn act(&mut self) {
+        // A refused start changes the situation; each pass refuses another revision, so this ends.
+        while let Some((revision, error, pause)) = self.start_next() {
+            self.retries.insert(revision.digest.clone(), Retry { due: Instant::now() + pause, pause });
+            self.report_failure(&revision, &error);
+        }
+    }
+
+    /// Starts at most one load. Returns the revision that may not be loaded because its loads ended
+    /// the process, and for how long.
+    fn start_next(&mut self) -> Option<(RevisionRef, LoadError, Duration)> {
+        let config = Arc::clone(self.config.as_ref()?);
+        let Plan { start, abort } = self.situation(&config).plan();
+        let start = start.cloned();
+        for digest in abort {
+            if let Some(load) = self.loading.remove(&digest) {
+                tracing::info!(revision = digest.revision(), "aborted an unnecessary load");
+                load.abort();
+            }
+        }
+        let revision = start?;
+        let crash = self.crashes.get(&revision.digest).copied();
+        let pause = crash.map(|crash| crash.remaining_pause(SystemTime::now())).unwrap_or_default();
+        // Without another model, another attempt is better than serving nothing; the kubelet's
+        // back-off bounds the crashes.
+        let last_good = config.revision(RevisionRole::LastGood);
+        let has_other = self.local.is_some() || last_good.is_some_and(|other| other.digest != revision.digest);
+        if has_other && !pause.is_zero() {
+            let error = LoadError::Crashed { retry_seconds: pause.as_secs() };
+            return Some((revision, error, pause));
+        }
+        let origin = Origin {
+            cache: self.cache.clone(),
+            store: config.store.clone(),
+            credentials_dir: self.paths.credentials_dir.clone(),
+        };
+        let earlier_crashes = crash.map_or(0, |crash| crash.loads);
+        let digest = revision.digest.clone();
+        let load = self.loads.spawn(async move {
+            let digest = revision.digest.clone();
+            (digest, load(origin, revision, earlier_crashes).await)
+        });
+        self.loading.insert(digest, load);
+        None
+    }
+
+    fn situation<'a>(&'a self, config: &'a ServingConfig) -> Situation<'a> {
+        let now = Instant::now();
+        let failed = self.retries.iter().filter(|(_, retry)| retry.due > now).map(|(digest, _)| digest.clone());
+        let named = config.revisions.iter().map(|revision| &revision.digest);
+        Situation {
+            config,
+            pod_name: self.paths.pod_name.as_deref(),
+            serving: self.local.as_ref().map(|local| local.model().digest()),
+            loading: self.loading.keys().cloned().collect(),
+            failed: failed.collect(),
+            cached: named.filter(|digest| self.cache.has(digest)).cloned().collect(),
+        }
+    }
+
+    /// Handles the end of a load.
+    fn finish(&mut self, finished: Result<(task::Id, Loaded), JoinError>) {
+        let (id, loaded) = match finished {
+            Ok((id, loaded)) => (id, Some(loaded)),
+            Err(error) => (error.id(), None),
+        };
+        let started = self.loading.iter().find(|(_, load)| load.id() == id).map(|(digest, _)| digest.clone());
+        let Some(digest) = started else {
+            // The load was aborted, but its model may have been complete by then.
+            if let Some((_, Ok(model))) = loaded {
+                self.retired.push(model);
+            }
+            return;
+        };
+        self.loading.remove(&digest);
+        self.crashes.remove(&digest);
+        let outcome = loaded.map_or(Err(LoadError::Panicked), |(_, outcome)| outcome);
+        let Some(config) = self.config.clone() else { return };
+        let Some(revision) = config.revisions.iter().find(|revision| revision.digest == digest) else { return };
+        match outcome {
+            Ok(model) if self.situation(&config).is_wanted(&digest) => self.swap(model, revision, &config),
+            Ok(model) => self.retired.push(model),
+            Err(error) => {
+                let last = self.retries.get(&digest);
+                let pause = last.map_or(LOAD_RETRY_MIN, |retry| (retry.pause * 2).min(LOAD_RETRY_MAX));
+                self.retries.insert(digest, Retry { due: Instant::now() + pause, pause });
+                self.report_failure(revision, &error);
+            }
+        }
+    }
+
+    fn swap(&mut self, model: Arc<Model>, revision: &RevisionRef, config: &ServingConfig) {
+        // The config may have changed during the load; the next attempt reports the unknown mode.
+        let Some(mode) = revision.serving_mode.known() else { return self.retired.push(model) };
+        let local = Arc::new(Local::new(model, DEFAULT_VARIANT, mode));
+        if let Some(before) = self.local.replace(local) {
+            self.retired.push(Arc::clone(before.model()));
+        }
+        self.publish();
+        tracing::info!(revision = revision.digest.revision(), "swapped in a model");
+        self.retries.remove(&revision.digest);
+        let named: BTreeSet<Digest> = config.revisions.iter().map(|r| r.digest.clone()).collect();
+        self.cache.retain(&named);
+        self.crashes.retain(|digest, _| named.contains(digest));
+    }
+
+    fn report_failure(&self, revision: &RevisionRef, error: &LoadError) {
         let reason = error.reason();
         tracing::error!(revision = revision.digest.revision(), reason, %error, "a revision cannot be loaded");
         self.metrics.count_load_failure(reason);
-        self.report.update(|report| {
-            report.failure = Some(LoadFailure {
-                digest: revision.digest.clone(),
-                reason: reason.to_owned(),
-                message: error.to_string(),
+        // The report is about the desired revision; the last good one is only a substitute.
+        if revision.role == RevisionRole::Desired {
+            self.report.update(|report| {
+                report.failure = Some(LoadFailure {
+                    digest: revision.digest.clone(),
+                    reason: reason.to_owned(),
+                    message: error.to_string(),
+                });
             });
-        });
-        self.retry_later();
+        }
     }
-
-    fn retry_later(&mut self) {
-        self.next_try = Instant::now() + self.pause;
-        self.pause = (self.pause * 2).min(LOAD_RETRY_MAX);
-    }
-}
-
-fn read_limited(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    std::fs::File::open(path)?.take(CONFIG_BYTES_MAX).read_to_string(&mut text)?;
-    Ok(text)
 }

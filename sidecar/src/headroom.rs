@@ -1,4 +1,4 @@
-//! Whether a snapshot fits into what the container may still use, before it is fetched.
+//! Checks before a fetch whether a snapshot fits into the memory that the container may still use.
 
 use std::{
     fs,
@@ -11,9 +11,10 @@ use crate::limits::HEADROOM_RESERVE_BYTES;
 const UNIFIED: &str = "/sys/fs/cgroup";
 const MEMORY_CONTROLLER: &str = "/sys/fs/cgroup/memory";
 
-/// Bytes that the process may use beyond its group's present anonymous memory; `None` without a limit (or outside Linux).
-/// File pages are not counted as used: the kernel gives up the old snapshot's for the new one's. In a container the own
-/// group is what is mounted; elsewhere it is below, and each group above it may have a limit, too.
+/// Bytes that the process may use beyond the current anonymous memory of its control group; `None`
+/// without a limit, or outside Linux. File pages do not count as used: the kernel reclaims those of
+/// the old snapshot for the new one. In a container the mounted group is the process's own;
+/// elsewhere it is below the mount, and each group above it may have a limit.
 pub fn headroom_bytes() -> Option<u64> {
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let unified = groups(Path::new(UNIFIED), own_group(&own, ""));
@@ -43,7 +44,7 @@ fn groups(mount: &Path, own: &str) -> Vec<PathBuf> {
 }
 
 fn from_files(limit: &Path, stat: &Path, anonymous: &str) -> Option<u64> {
-    let limit = fs::read_to_string(limit).ok()?.trim().parse::<u64>().ok()?; // "max" is no number: no limit
+    let limit = fs::read_to_string(limit).ok()?.trim().parse::<u64>().ok()?; // "max" means no limit
     let stat = fs::read_to_string(stat).ok()?;
     let used: u64 = stat
         .lines()
@@ -53,7 +54,7 @@ fn from_files(limit: &Path, stat: &Path, anonymous: &str) -> Option<u64> {
     Some(limit.saturating_sub(used))
 }
 
-/// What a snapshot of this size needs, if that is more than there is.
+/// Bytes that a snapshot of this size needs beyond the headroom, if it does not fit.
 pub fn missing_bytes(snapshot_bytes: u64, headroom: Option<u64>) -> Option<u64> {
     let wanted = snapshot_bytes.saturating_add(HEADROOM_RESERVE_BYTES);
     headroom.and_then(|available| wanted.checked_sub(available)).filter(|missing| *missing > 0)
@@ -79,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn the_own_group_and_those_above_are_looked_at() {
+    fn the_own_group_and_all_groups_above_it_are_read() {
         let version_1 = "9:name=systemd:/\n4:cpu,memory:/kubepods/pod1/abc\n0::/\n";
         let version_2 = "0::/system.slice/a:b.service\n";
         assert_eq!(own_group(version_1, "memory"), "/kubepods/pod1/abc");
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_said() {
+    fn missing_bytes_are_reported() {
         let reserve = HEADROOM_RESERVE_BYTES;
         assert_eq!(missing_bytes(100, None), None);
         assert_eq!(missing_bytes(100, Some(reserve + 100)), None);

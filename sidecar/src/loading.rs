@@ -1,32 +1,55 @@
-//! From a file to a model that is ready to answer: opened, verified, warm.
+//! From a file to a model that is ready to answer: opened, verified, warmed up.
 
 use std::path::Path;
 
-use model_snapshot::Snapshot;
-use sidecar_contract::Digest;
+use answering::{Ask, DEFAULT_VARIANT, Local, Model, ModelError, Query, RequestId};
+use model_snapshot::{Snapshot, SnapshotError};
+use sidecar_contract::{Digest, ServingMode};
+use std::sync::Arc;
 
-use crate::{
-    answer::{Query, answer},
-    limits::{ITEMS_PER_ANSWER_DEFAULT, WARM_UP_ANSWERS},
-    model::{ModelError, ServingModel},
-};
+use crate::{clock::unix_seconds, limits::WARM_UP_ANSWERS};
 
-/// Opens a file, compares it with the name that it should have, if one is known, and warms it up. It takes as long as
-/// reading the whole file.
+/// How a file proves that it holds the expected revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verification<'a> {
+    /// The revision is whatever the file holds.
+    Any,
+    /// All bytes are hashed and compared with this digest.
+    Hash(&'a Digest),
+    /// This digest was verified before, and the file has not changed since.
+    Verified(&'a Digest),
+}
+
+/// Opens a file, verifies it and warms it up. The content is checked in every case; hashing takes
+/// as long again as reading the whole file.
 ///
 /// # Errors
 /// A file that cannot serve.
-pub fn open(path: &Path, expected: Option<&Digest>) -> Result<ServingModel, ModelError> {
+pub fn open(path: &Path, verification: Verification<'_>) -> Result<Arc<Model>, ModelError> {
     let snapshot = Snapshot::open(path)?;
-    let digest = snapshot.digest();
-    if let Some(expected) = expected.filter(|expected| **expected != digest) {
-        return Err(model_snapshot::SnapshotError::WrongDigest { expected: expected.clone(), found: digest }.into());
-    }
-    let model = ServingModel::new(digest, snapshot)?;
-    for row in 0..WARM_UP_ANSWERS {
-        let user = model.snapshot.user_id(row).map(str::to_owned);
-        // What matters is that pages are touched and nothing breaks; the items are not looked at.
-        let _ = answer(&model, &Query { user, n: ITEMS_PER_ANSWER_DEFAULT, ..Query::default() });
-    }
+    let digest = match verification {
+        Verification::Any => snapshot.digest(),
+        Verification::Verified(digest) => digest.clone(),
+        Verification::Hash(expected) => {
+            let found = snapshot.digest();
+            if found != *expected {
+                return Err(SnapshotError::WrongDigest { expected: expected.clone(), found }.into());
+            }
+            found
+        }
+    };
+    let model = Arc::new(Model::new(digest, snapshot, unix_seconds())?);
+    warm_up(&model);
     Ok(model)
+}
+
+/// Answers a few questions, so that the first users do not wait for page faults.
+fn warm_up(model: &Arc<Model>) {
+    let local = Local::new(Arc::clone(model), DEFAULT_VARIANT, ServingMode::Personalized);
+    for row in 0..WARM_UP_ANSWERS {
+        let user = model.snapshot().user_id(row).map(str::to_owned);
+        let ask = Ask::new(RequestId::new(), Query::Recommend { user, history: Vec::new() });
+        // Only the page faults matter; the items are not used.
+        let _ = local.answer(&ask);
+    }
 }

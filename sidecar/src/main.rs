@@ -10,7 +10,7 @@ use recommender_sidecar::{
     telemetry,
 };
 
-/// Threads that speak HTTP; computations have threads of their own, as many as the engine lets in.
+/// Threads that serve HTTP; computations run on the engine's compute threads.
 const HTTP_THREADS: usize = 2;
 
 fn main() -> ExitCode {
@@ -24,9 +24,9 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<sidecar_contract::ExitCode> {
-    // What `suggest` says on standard error is a page for a person.
-    let is_page = matches!(cli.command, Command::Suggest(_)) && cli.log == "info";
-    telemetry::init(if is_page { "warn" } else { &cli.log })?;
+    // `suggest` prints a human-readable profile to standard error, without log lines in between.
+    let prints_profile = matches!(cli.command, Command::Suggest(_)) && cli.log == "info";
+    telemetry::init(if prints_profile { "warn" } else { &cli.log })?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(HTTP_THREADS).enable_all().build()?;
     let done = runtime.block_on(async {
         match cli.command {
@@ -38,7 +38,7 @@ fn run(cli: Cli) -> anyhow::Result<sidecar_contract::ExitCode> {
             Command::Recommend(args) => commands::recommend::run(args).map(|()| sidecar_contract::ExitCode::Done),
         }
     });
-    // A model that is still being opened need not be.
+    // A model that is still loading must not delay the exit for longer.
     runtime.shutdown_timeout(EXIT_TIMEOUT);
     done
 }

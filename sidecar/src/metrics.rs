@@ -1,5 +1,5 @@
-//! Every metric name and label of the sidecar. Labels come from closed sets: routes, status codes, sources, reasons, and
-//! the few revisions that the serving config names; never a user or an item.
+//! All metrics of the sidecar. Label values come from closed sets: routes, status codes, sources,
+//! reasons, and the few revisions of the serving config. User and item ids are never label values.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -16,20 +16,22 @@ use sidecar_contract::{LoadedModel, RevisionRef};
 
 use crate::engine::Usage;
 
-/// Seconds; a local answer takes well below a millisecond, a bad day a second.
+/// Buckets in seconds: a local response takes well below a millisecond, an overloaded one about a
+/// second.
 const DURATION_BUCKETS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
-/// Label value where no model answered.
+/// Label value of responses without a model.
 const NO_REVISION: &str = "none";
-/// Label value of answers by a revision that was swapped out and forgotten while they were computed.
+/// Label value of responses from a revision that was swapped out and removed while they were
+/// computed.
 const RETIRED_REVISION: &str = "retired";
 
-/// The sidecar's metrics on a registry of their own.
+/// The metrics of the sidecar, with their own registry.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    /// Revisions that may be labels. Whoever makes a series with one holds the lock until it is there, so that a late
-    /// answer cannot bring a forgotten one back.
-    named: RwLock<BTreeSet<String>>,
+    /// Revisions that may be label values. The lock is held while a series with such a label is
+    /// created, so that a late response cannot recreate a removed series.
+    known_revisions: RwLock<BTreeSet<String>>,
     requests: IntCounterVec,
     durations: HistogramVec,
     in_flight: IntGauge,
@@ -48,7 +50,7 @@ pub struct Metrics {
     rmse: GaugeVec,
 }
 
-/// Counts one request as in flight while it lives.
+/// Guard that counts one request as in flight until it is dropped.
 #[derive(Debug)]
 pub struct InFlight(IntGauge);
 
@@ -59,10 +61,10 @@ impl Drop for InFlight {
 }
 
 impl Metrics {
-    /// Registers everything.
+    /// Creates and registers all metrics.
     ///
     /// # Errors
-    /// Only if two names here are equal.
+    /// Only if two metrics have the same name.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let counter = |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
@@ -83,68 +85,68 @@ impl Metrics {
         let durations = HistogramVec::new(
             HistogramOpts::new(
                 "recommender_http_request_duration_seconds",
-                "Time from a request's head to its answer.",
+                "Time from the request head to the response, in seconds.",
             )
             .buckets(DURATION_BUCKETS.to_vec()),
             &["route"],
         )?;
         registry.register(Box::new(durations.clone()))?;
-        let in_flight = IntGauge::new("recommender_http_requests_in_flight", "Requests being answered.")?;
+        let in_flight = IntGauge::new("recommender_http_requests_in_flight", "Requests in flight.")?;
         registry.register(Box::new(in_flight.clone()))?;
         let compute_seconds =
-            Counter::new("recommender_compute_seconds_total", "Time of all computations of answers, added up.")?;
+            Counter::new("recommender_compute_seconds_total", "Total compute time of recommendations, in seconds.")?;
         registry.register(Box::new(compute_seconds.clone()))?;
         let plain = |name: &str, help: &str| -> Result<IntGauge, prometheus::Error> {
             let metric = IntGauge::new(name, help)?;
             registry.register(Box::new(metric.clone()))?;
             Ok(metric)
         };
-        let compute_threads = plain("recommender_compute_threads", "Threads that compute answers.")?;
-        let compute_queued = plain("recommender_compute_queued", "Computations that wait for a thread.")?;
+        let compute_threads = plain("recommender_compute_threads", "Compute threads.")?;
+        let compute_queued = plain("recommender_compute_queued", "Computations that wait for a compute thread.")?;
         let build = gauge("recommender_build_info", "Version of the sidecar.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Ok(Self {
             requests: counter(
                 "recommender_http_requests_total",
-                "Requests by route, status code and the revision that answered.",
+                "Requests by route, status code and serving revision.",
                 &["route", "code", "revision"],
             )?,
             recommendations: counter("recommender_recommendations_total", "Recommended items by source.", &["source"])?,
             load_failures: counter(
                 "recommender_model_load_failures_total",
-                "Revisions that could not be loaded.",
+                "Failed attempts to load a revision, by reason.",
                 &["reason"],
             )?,
-            model_info: gauge("recommender_model_info", "The model that answers.", &["revision", "algorithm"])?,
+            model_info: gauge("recommender_model_info", "The model that serves.", &["revision", "algorithm"])?,
             trained_at: gauge(
                 "recommender_model_trained_timestamp_seconds",
-                "End of the revision's training run.",
+                "End of the revision's training run, in seconds since 1970.",
                 &["revision"],
             )?,
             loaded_at: gauge(
                 "recommender_model_loaded_timestamp_seconds",
-                "When the revision was swapped in.",
+                "Time at which the revision was loaded, in seconds since 1970.",
                 &["revision"],
             )?,
             users: gauge("recommender_model_users", "Users in the model.", &["revision"])?,
             items: gauge("recommender_model_items", "Items in the model.", &["revision"])?,
             ndcg: ratio(
                 "recommender_evaluation_ndcg",
-                "NDCG@k of a revision's run, for the model and its baseline.",
+                "NDCG@k of the revision on the held-out set, for the model and its baseline.",
                 &["revision", "subject", "k"],
             )?,
             recall: ratio(
                 "recommender_evaluation_recall",
-                "recall@k of a revision's run, for the model and its baseline.",
+                "Recall@k of the revision on the held-out set, for the model and its baseline.",
                 &["revision", "subject", "k"],
             )?,
             rmse: ratio(
                 "recommender_evaluation_rmse",
-                "Root mean squared error of a revision's run, for the model and its baseline; explicit data only.",
+                "Root mean squared error of the revision on the held-out set, for the model and its baseline; explicit data only.",
                 &["revision", "subject"],
             )?,
             registry,
-            named: RwLock::default(),
+            known_revisions: RwLock::default(),
             durations,
             in_flight,
             compute_seconds,
@@ -159,34 +161,34 @@ impl Metrics {
         InFlight(self.in_flight.clone())
     }
 
-    /// One answered request.
+    /// Records a response.
     pub fn observe_request(&self, route: &str, code: StatusCode, revision: Option<&str>, took: Duration) {
-        let named = self.named.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known_revisions.read().unwrap_or_else(PoisonError::into_inner);
         let revision = match revision {
-            Some(revision) if named.contains(revision) => revision,
+            Some(revision) if known.contains(revision) => revision,
             Some(_) => RETIRED_REVISION,
             None => NO_REVISION,
         };
         self.requests.with_label_values(&[route, code.as_str(), revision]).inc();
-        drop(named);
+        drop(known);
         self.durations.with_label_values(&[route]).observe(took.as_secs_f64());
     }
 
-    /// Recommended items.
+    /// Counts recommended items by source.
     pub fn count_recommendations(&self, source: &str, items: u64) {
         self.recommendations.with_label_values(&[source]).inc_by(items);
     }
 
-    /// A revision that could not be loaded.
+    /// Counts a failed attempt to load a revision.
     pub fn count_load_failure(&self, reason: &str) {
         self.load_failures.with_label_values(&[reason]).inc();
     }
 
-    /// A model was swapped in.
+    /// Updates the metrics of the serving model after a swap.
     pub fn set_model(&self, loaded: &LoadedModel) {
         let revision = loaded.digest.revision();
-        let mut named = self.named.write().unwrap_or_else(PoisonError::into_inner);
-        named.insert(revision.to_owned());
+        let mut known = self.known_revisions.write().unwrap_or_else(PoisonError::into_inner);
+        known.insert(revision.to_owned());
         self.model_info.reset();
         self.model_info.with_label_values(&[revision, &loaded.algorithm]).set(1);
         self.loaded_at.with_label_values(&[revision]).set(loaded.loaded_at);
@@ -194,7 +196,8 @@ impl Metrics {
         self.items.with_label_values(&[revision]).set(i64::try_from(loaded.items).unwrap_or(i64::MAX));
     }
 
-    /// The serving config's revisions: their metrics appear, and series of revisions that it does not name go.
+    /// Sets the metrics of the serving config's revisions, and removes the series of all other
+    /// revisions.
     pub fn set_revisions(&self, revisions: &[RevisionRef], serving: Option<&str>) {
         for revision in revisions {
             let name = revision.digest.revision();
@@ -212,25 +215,26 @@ impl Metrics {
                 }
             }
         }
-        let mut labels = self.named.write().unwrap_or_else(PoisonError::into_inner);
+        let mut labels = self.known_revisions.write().unwrap_or_else(PoisonError::into_inner);
         *labels = revisions.iter().map(|r| r.digest.revision()).chain(serving).map(str::to_owned).collect();
-        let named = |revision: &str| [NO_REVISION, RETIRED_REVISION].contains(&revision) || labels.contains(revision);
-        forget(&self.requests, &named, |labels| self.requests.remove(labels));
+        let is_known =
+            |revision: &str| [NO_REVISION, RETIRED_REVISION].contains(&revision) || labels.contains(revision);
+        remove_stale(&self.requests, &is_known, |labels| self.requests.remove(labels));
         for gauge in [&self.trained_at, &self.loaded_at, &self.users, &self.items] {
-            forget(gauge, &named, |labels| gauge.remove(labels));
+            remove_stale(gauge, &is_known, |labels| gauge.remove(labels));
         }
         for gauge in [&self.ndcg, &self.recall, &self.rmse] {
-            forget(gauge, &named, |labels| gauge.remove(labels));
+            remove_stale(gauge, &is_known, |labels| gauge.remove(labels));
         }
     }
 
-    /// The text format, with how busy the threads are.
+    /// Encodes all metrics in the text format, including the usage of the compute threads.
     ///
     /// # Errors
     /// A metric that cannot be encoded.
     pub fn encode(&self, usage: Option<Usage>) -> Result<Vec<u8>, prometheus::Error> {
         if let Some(Usage { threads, queued, computed }) = usage {
-            // Two scrapes at once may read in another order than they write.
+            // Concurrent scrapes may read the usage in one order and update the counter in another.
             self.compute_seconds.inc_by((computed.as_secs_f64() - self.compute_seconds.get()).max(0.0));
             self.compute_threads.set(i64::try_from(threads).unwrap_or(i64::MAX));
             self.compute_queued.set(i64::try_from(queued).unwrap_or(i64::MAX));
@@ -241,17 +245,17 @@ impl Metrics {
     }
 }
 
-/// Removes the series whose revision is not named any more.
-fn forget<C: Collector>(
+/// Removes the series of unknown revisions.
+fn remove_stale<C: Collector>(
     metric: &C,
-    named: &dyn Fn(&str) -> bool,
+    is_known: &dyn Fn(&str) -> bool,
     remove: impl Fn(&HashMap<&str, &str>) -> prometheus::Result<()>,
 ) {
     for family in metric.collect() {
         for series in family.get_metric() {
             let labels: HashMap<&str, &str> = series.get_label().iter().map(|l| (l.name(), l.value())).collect();
-            if labels.get("revision").is_some_and(|revision| !named(revision)) {
-                // Gone already is as good as removed.
+            if labels.get("revision").is_some_and(|revision| !is_known(revision)) {
+                // The only error is that the series does not exist any more.
                 let _ = remove(&labels);
             }
         }

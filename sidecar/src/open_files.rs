@@ -1,4 +1,4 @@
-//! The limit of open files: connections count against it, and many systems start processes with a low one.
+//! The open file limit: connections count against it, and its default is low on many systems.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -9,6 +9,6 @@ pub fn raise_limit() {
         return;
     }
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        tracing::warn!(%error, ?current, ?maximum, "the limit of open files cannot be raised");
+        tracing::warn!(%error, ?current, ?maximum, "cannot raise the open file limit");
     }
 }

@@ -1,7 +1,7 @@
-//! A listener: accepts up to a limit, speaks HTTP/1.1, drains when told. Both ports use it.
+//! An HTTP/1.1 listener with a connection limit and graceful shutdown. Both ports use it.
 
 mod connection;
-mod house;
+mod connection_limit;
 
 use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
@@ -20,70 +20,76 @@ use tokio::{
 };
 
 use self::{
-    connection::Guarded,
-    house::{House, Place},
+    connection::TimeoutStream,
+    connection_limit::{ConnectionLimiter, ConnectionSlot},
 };
 use crate::limits::{
     CONNECTION_BUFFER_BYTES_MAX, DRAIN_TIMEOUT, HEADER_BYTES_MAX, HEADER_TIMEOUT, HEADERS_MAX, IDLE_TIMEOUT,
 };
 
-/// Pause after a connection could not be accepted, for want of file descriptors for example.
-const ACCEPT_RETRY: Duration = Duration::from_millis(50);
-/// What hears a connection for which there is no place. Nothing was read, so there is no request id to name.
-const FULL_HOUSE: &[u8] =
+/// Delay after a failed accept, for example without free file descriptors.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
+/// Response to a connection beyond the limit. No request was read, so the response has no request
+/// id.
+const OVERLOADED_RESPONSE: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\n\
 connection: close\r\ncontent-length: 150\r\n\r\n\
 {\"type\":\"urn:recmesh:problem:overloaded\",\"title\":\"Service Unavailable\",\"status\":503,\
 \"detail\":\"too many connections are in use; try again in a moment\"}";
 
-/// When a listener changes its manners.
+/// Signals of the stages of a shutdown.
 #[derive(Clone, Debug)]
-pub struct Ends {
-    /// True: each answer closes its connection, so that clients go elsewhere by themselves.
+pub struct ShutdownSignals {
+    /// True: each response closes its connection, so that clients reconnect to other pods.
     pub draining: watch::Receiver<bool>,
-    /// True: no new connections; requests in flight end, at most [`DRAIN_TIMEOUT`].
+    /// True: no new connections; requests in flight may take up to [`DRAIN_TIMEOUT`] to complete.
     pub stopped: watch::Receiver<bool>,
 }
 
-/// Serves at most `connections_max` connections until it is told to stop, then lets requests in flight end.
-pub async fn serve<H, F>(listener: TcpListener, connections_max: usize, mut ends: Ends, handler: H)
+/// Serves at most `connections_max` connections until the stop signal, then waits for requests in
+/// flight.
+pub async fn serve<H, F>(listener: TcpListener, connections_max: usize, mut signals: ShutdownSignals, handler: H)
 where
     H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
 {
-    let house = Arc::new(House::new(connections_max));
+    let limiter = Arc::new(ConnectionLimiter::new(connections_max));
     let graceful = GracefulShutdown::new();
     loop {
         let stream = tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    // Out of file descriptors, or a peer that left: the next accept may do better.
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(ACCEPT_RETRY).await;
+                    // No free file descriptor, or the peer has closed the connection: the next
+                    // accept may succeed.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                     continue;
                 }
             },
-            () = told(&mut ends.stopped) => break,
+            () = wait_until_true(&mut signals.stopped) => break,
         };
-        // Answers are small and whole; waiting to merge them would only delay them.
+        // Responses are small and written at once, so Nagle's algorithm would only delay them.
         let _ = stream.set_nodelay(true);
-        match house.enter() {
-            Some(place) => drop(tokio::spawn(speak(stream, place, &graceful, ends.draining.clone(), handler.clone()))),
-            None => turn_away(stream),
+        match limiter.acquire() {
+            Some(slot) => {
+                let connection = serve_connection(stream, slot, &graceful, signals.draining.clone(), handler.clone());
+                drop(tokio::spawn(connection));
+            }
+            None => reject(stream),
         }
     }
     drop(listener);
     if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
-        tracing::warn!(seconds = DRAIN_TIMEOUT.as_secs(), "requests were still in flight when the drain ended");
-        house.clear();
+        tracing::warn!(seconds = DRAIN_TIMEOUT.as_secs(), "drain timed out with requests in flight");
+        limiter.close_all();
     }
 }
 
-/// One connection, to its end.
-fn speak<S, H, F>(
+/// Serves one connection until it closes.
+fn serve_connection<S, H, F>(
     stream: S,
-    place: Place,
+    slot: ConnectionSlot,
     graceful: &GracefulShutdown,
     draining: watch::Receiver<bool>,
     handler: H,
@@ -93,60 +99,62 @@ where
     H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
 {
-    let phase = Arc::clone(&place.phase);
+    let phase = Arc::clone(&slot.phase);
     let service = service_fn({
         let phase = Arc::clone(&phase);
         move |request| {
-            let answering = phase.answer();
+            let handling = phase.start_handling();
             let (handler, draining) = (handler.clone(), draining.clone());
             async move {
                 let mut response = handler(request).await;
                 if let (Ok(response), true) = (&mut response, *draining.borrow()) {
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
-                drop(answering);
+                drop(handling);
                 response
             }
         }
     });
-    // HEADERS_MAX is hyper's own default; setting it would cost an allocation a request.
+    // HEADERS_MAX is hyper's default; setting it would cost an allocation per request.
     const { assert!(HEADERS_MAX == 100) };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        // The guarded stream keeps the times, and tells idling from dawdling. This one never comes first, but without it
-        // hyper would not read, and so not start the stream's clock, before the next byte comes.
+        // TimeoutStream enforces the timeouts, and distinguishes idle from slow connections. This
+        // timeout is longer and never fires, but without it hyper would not poll the stream, and so
+        // not start its timer, before the next byte arrives.
         .header_read_timeout(IDLE_TIMEOUT + HEADER_TIMEOUT)
         .max_header_size(HEADER_BYTES_MAX)
         .max_buf_size(CONNECTION_BUFFER_BYTES_MAX)
-        .serve_connection(TokioIo::new(Guarded::new(stream, phase)), service);
+        .serve_connection(TokioIo::new(TimeoutStream::new(stream, phase)), service);
     let connection = graceful.watch(connection);
     async move {
         tokio::select! {
             ended = connection => if let Err(error) = ended {
-                tracing::debug!(%error, "a connection ended early");
+                tracing::debug!(%error, "connection closed early");
             },
-            () = place.asked_to_leave() => {}
+            () = slot.evicted() => {}
         }
-        drop(place);
+        drop(slot);
     }
 }
 
-/// Says that the house is full, and closes. The peer has no right to more than the kernel's buffer and a moment.
-fn turn_away(mut stream: TcpStream) {
-    tracing::debug!("a connection was turned away: all places are in use");
+/// Responds with 503 and closes. [`HEADER_TIMEOUT`] bounds the write, so that a rejected peer
+/// cannot hold the socket.
+fn reject(mut stream: TcpStream) {
+    tracing::debug!("connection rejected: the connection limit is reached");
     tokio::spawn(async move {
         let _ = tokio::time::timeout(HEADER_TIMEOUT, async {
-            stream.write_all(FULL_HOUSE).await?;
+            stream.write_all(OVERLOADED_RESPONSE).await?;
             stream.shutdown().await
         })
         .await;
     });
 }
 
-/// Until `stop` turns true, or nobody is left to say so.
-pub async fn told(stop: &mut watch::Receiver<bool>) {
-    // The guard that comes back must not live across an await.
-    let _ = stop.wait_for(|stop| *stop).await.map(|_| ());
+/// Waits until the signal is true or its sender is dropped.
+pub async fn wait_until_true(signal: &mut watch::Receiver<bool>) {
+    // The returned guard must not live across an await.
+    let _ = signal.wait_for(|signal| *signal).await.map(|_| ());
 }
 
 #[cfg(test)]

@@ -1,64 +1,65 @@
-//! From a look at somebody's data to a resource for it: everything here is pure, and says why it thinks so.
+//! Suggests a resource for a data file. Everything here is pure, and gives a reason for each guess.
 //!
 //! ```text
-//! shape: delimiter, header ► columns: which is what ► signal: events or opinions ► sizes: factors, memory
-//!                                                  └► resource: YAML for a cluster; report: text for a person
+//! shape: delimiter, header ► columns: user, item, … ► signal ► sizes: factors, memory
+//!                                                             ├► resource: YAML for a cluster
+//!                                                             └► report: text for a terminal
 //! ```
-//! Names of columns and files may be repeated; what stands in a column of ids, never.
+//! Names of columns and files may be printed; values of id columns never are.
 
 pub mod columns;
-pub mod place;
+pub mod location;
 pub mod report;
 pub mod resource;
 pub mod shape;
 pub mod signal;
 pub mod sizes;
 
-use recommender_trainer::{Profile, Stop};
+use recommender_trainer::{Profile, RunError};
 use sidecar_contract::TrainingConfig;
 
-use self::{columns::Columns, place::Place, signal::SignalGuess, sizes::Sizes};
+use self::{columns::Columns, location::DataLocation, signal::SignalGuess, sizes::Sizes};
 
-/// All that was found out and chosen.
+/// What was detected and chosen.
 #[derive(Debug)]
 pub struct Suggestion {
     /// `metadata.name`.
     pub name: String,
-    /// The file or directory as it was named.
+    /// The file or directory, as given on the command line.
     pub path: String,
-    /// What a run is told; the resource says the same.
+    /// Training config; the resource renders the same settings.
     pub config: TrainingConfig,
-    /// How the table is written, in a few words.
+    /// Short description of the file's format.
     pub shape: String,
-    /// Which column is what, and why.
+    /// Roles of the columns, with reasons.
     pub columns: Columns,
-    /// The same of the item table, and how that was named.
+    /// The same for the item table, and its path as given.
     pub items: Option<(Columns, String)>,
-    /// What a row means, and why.
+    /// What a row means, with the reason.
     pub signal: SignalGuess,
-    /// What the rows come to.
+    /// Statistics of the rows.
     pub profile: Profile,
-    /// The ratings of the rows, ascending; empty where a row counts 1.
+    /// The ratings of the rows, ascending; empty if each row counts 1.
     pub ratings: Vec<f32>,
-    /// Where a cluster finds the data, and the item table.
-    pub place: Place,
-    /// See [`Self::place`].
-    pub items_place: Option<Place>,
-    /// What is chosen by size.
+    /// Where the cluster reads the interactions.
+    pub location: DataLocation,
+    /// Where the cluster reads the item table.
+    pub items_location: Option<DataLocation>,
+    /// Settings that depend on the size of the data.
     pub sizes: Sizes,
 }
 
-/// The data is not what it should be.
-pub fn bad_data(message: impl Into<String>) -> Stop {
-    Stop::Failed { reason: recommender_trainer::FailureReason::DataInvalid, message: message.into() }
+/// An error about the content of the data.
+pub fn bad_data(message: impl Into<String>) -> RunError {
+    RunError::Permanent { reason: recommender_trainer::FailureReason::DataInvalid, message: message.into() }
 }
 
 /// `1,234,567`.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -66,7 +67,8 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
-/// Lines of at most `width` characters, each behind `indent`; longer words stay whole.
+/// Wraps text to lines of at most `width` characters. The first line starts with `first`, the
+/// others with `indent`; longer words stay whole.
 pub fn wrapped(text: &str, first: &str, indent: &str, width: usize) -> String {
     let mut lines = first.to_owned();
     let mut used = first.chars().count();

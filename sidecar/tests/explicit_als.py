@@ -1,5 +1,5 @@
-"""One sweep of explicit ALS in numpy, from the same random start, compared with what was trained: items by two steps of conjugate
-gradients, users exactly.
+"""One iteration of explicit ALS in numpy, from the same random start, compared with the trained model: two conjugate
+gradient steps for items, exact solutions for users.
 
 usage: explicit_als.py RATINGS.csv SNAPSHOT OBJECTIVE
 """
@@ -18,7 +18,7 @@ with safe_open(snapshot, framework="numpy") as file:
     tensors = {name: file.get_tensor(name) for name in file.keys()}
 parameters = metadata["algorithm"]["als"]
 factors, regularization, exponent = (parameters[name] for name in ("factors", "regularization", "regularizationExponent"))
-assert parameters["iterations"] == 1 and metadata["signal"] == "explicit" and metadata["formatVersion"] == 2
+assert parameters["iterations"] == 1 and metadata["signal"] == "explicit" and metadata["capabilities"] == ["ratings"]
 
 rows = list(csv.DictReader(open(ratings)))
 users, items = (sorted({row[name] for row in rows}) for name in ("user_id", "item_id"))
@@ -27,7 +27,7 @@ values = numpy.array([rating for _, _, rating in observed])
 scale = {"mean": values.mean(), "deviation": values.std(), "low": values.min(), "high": values.max()}
 for name, value in scale.items():
     assert abs(metadata["ratings"][name] - value) < 1e-6, (name, metadata["ratings"][name], value)
-# The fit works with the mean and the deviation that are in the file, which are rounded to single precision.
+# The fit uses the mean and the deviation in the file, which are rounded to single precision.
 mean, deviation = (float(numpy.float32(metadata["ratings"][name])) for name in ("mean", "deviation"))
 
 MASK = (1 << 64) - 1
@@ -50,7 +50,7 @@ def normal(seed, row, column):  # Box and Muller
     return radius * math.cos(math.tau * uniform(seed, row, 2 * column + 1))
 
 
-SHRINKAGE = 3.0  # of biases
+SHRINKAGE = 3.0  # regularization of biases
 
 
 def steps(matrix, right, count):
@@ -65,8 +65,8 @@ def steps(matrix, right, count):
     return x
 
 
-def half_sweep(pairs, fixed, count, solve):
-    """Factors and bias of `count` rows; pairs are (row, row of the fixed side, rating)."""
+def half_iteration(pairs, fixed, count, solve):
+    """Solves factors and bias of `count` rows; pairs are (row, row of the fixed side, rating)."""
     solved, minima = numpy.zeros((count, factors + 1)), 0.0
     for row in range(count):
         mine = [(other, rating) for r, other, rating in pairs if r == row]
@@ -84,28 +84,28 @@ def half_sweep(pairs, fixed, count, solve):
 unit = math.sqrt(deviation) * 0.1 / math.sqrt(factors)
 start = [[unit * normal(metadata["seed"], row, column) for column in range(factors)] + [0.0] for row in range(len(users))]
 start = numpy.array(start).astype(numpy.float32).astype(float)
-# In the eigenvectors of their Gram matrix, which is where the diagonal is worth most.
+# Rotated into the eigenbasis of their Gram matrix, in which the diagonal preconditioner is most effective.
 start[:, :factors] = start[:, :factors] @ numpy.linalg.eigh(start[:, :factors].T @ start[:, :factors])[1]
-item_rows, _ = half_sweep([(i, u, r) for u, i, r in observed], start, len(items), lambda a, b: steps(a, b, 2))
-user_rows, minima = half_sweep(observed, item_rows, len(users), numpy.linalg.solve)
+item_rows, _ = half_iteration([(i, u, r) for u, i, r in observed], start, len(items), lambda a, b: steps(a, b, 2))
+user_rows, minima = half_iteration(observed, item_rows, len(users), numpy.linalg.solve)
 counts = numpy.bincount([i for _, i, _ in observed], minlength=len(items))
 item_penalty = (regularization * deviation * counts**exponent * (item_rows[:, :factors] ** 2).sum(axis=1)).sum()
 expected = minima + item_penalty + SHRINKAGE * (item_rows[:, factors] ** 2).sum()
 assert abs(float(objective) / expected - 1) < 1e-6, (objective, expected)
 
-# Both sides are turned, which leaves products as they are; steps are in single precision.
+# The trained factors of both sides are rotated, which preserves products; steps are in single precision.
 theirs = tensors["user_factors"].astype(float) @ tensors["item_factors"].astype(float).T
 products = user_rows[:, :factors] @ item_rows[:, :factors].T
 assert numpy.abs(products).max() > 1e-3 and numpy.abs(theirs - products).max() < 1e-4 * numpy.abs(products).max()
-for kind, mine in (("user", user_rows), ("item", item_rows)):
-    away = numpy.abs(tensors[f"{kind}_biases"] - mine[:, factors]).max()
-    assert away < 1e-5 * deviation, (kind, away)
+for side, mine in (("user", user_rows), ("item", item_rows)):
+    difference = numpy.abs(tensors[f"{side}_biases"] - mine[:, factors]).max()
+    assert difference < 1e-5 * deviation, (side, difference)
 
-# Users are exact to the last bit but one, given the items of the file.
+# Given the items of the file, users are exact except for rounding to single precision.
 given = numpy.hstack([tensors["item_factors"], tensors["item_biases"][:, None]]).astype(float)
-mine, _ = half_sweep(observed, given, len(users), numpy.linalg.solve)
+mine, _ = half_iteration(observed, given, len(users), numpy.linalg.solve)
 theirs = numpy.hstack([tensors["user_factors"], tensors["user_biases"][:, None]]).astype(float)
-# A number in the middle between two single-precision ones may be rounded to either.
+# A value halfway between two single-precision numbers may be rounded to either.
 tolerance = 1e-9 + numpy.spacing(numpy.abs(mine).astype(numpy.float32)).astype(float)
 assert (numpy.abs(theirs - mine) <= tolerance).all(), numpy.abs(theirs - mine).max()
 print("ok")

@@ -1,8 +1,9 @@
-//! What a sidecar does below, at and above its capacity: one line of a table a load. `tests/bench/overload` starts it.
+//! Load generator for a sidecar below, at and above its capacity. It prints one table row per load.
+//! `tests/bench/overload` starts it.
 //!
 //! usage: overload LABEL ADDRESS USERS SECONDS
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // A benchmark may fail loudly.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // A benchmark may panic.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -12,22 +13,23 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use e2e::load::{Ask, Check, Load, Outcome, Request};
+use e2e::load::{CheckFn, Load, Outcome, Request, RequestFn};
 use serde_json::json;
 
-/// Items of an answer.
+/// Number of recommended items per request.
 const ITEMS: u32 = 10;
-/// Clients that measure the capacity: enough that a thread never waits for one.
+/// Number of closed-loop clients that measure the capacity: enough to keep all server threads busy.
 const CLIENTS: u64 = 4;
-/// Requests a second that the generator sends on one processor without being the bottleneck itself.
+/// Maximum number of requests per second that the generator sends on one CPU without being the
+/// bottleneck.
 const GENERATED_PER_SECOND_MAX: f64 = 2000.0;
 
 fn body(number: u64, users: u64) -> serde_json::Value {
-    // A stride that shares no factor with the number of users visits all of them.
+    // The stride is coprime to the number of users, so it visits all of them.
     json!({"user": (number.wrapping_mul(7919) % users).to_string(), "n": ITEMS})
 }
 
-/// Seconds of each right answer of one client that asks without a pause, sorted.
+/// Returns the sorted latencies, in seconds, of the successful requests of one closed-loop client.
 fn closed_loop(address: &str, users: u64, client: u64, time: Duration) -> Vec<f64> {
     let mut writer = TcpStream::connect(address).unwrap();
     writer.set_nodelay(true).unwrap();
@@ -37,14 +39,14 @@ fn closed_loop(address: &str, users: u64, client: u64, time: Duration) -> Vec<f6
     let mut number = client;
     while begin.elapsed() < time {
         let body = body(number, users).to_string();
-        let asked = Instant::now();
+        let sent_at = Instant::now();
         let head = "POST /recommend HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n";
         write!(writer, "{head}content-length: {}\r\n\r\n{body}", body.len()).unwrap();
-        let (mut right, mut length) = (false, 0);
+        let (mut succeeded, mut length) = (false, 0);
         loop {
             let mut line = String::new();
             reader.read_line(&mut line).unwrap();
-            right |= line.starts_with("HTTP/1.1 200");
+            succeeded |= line.starts_with("HTTP/1.1 200");
             if let Some(value) = line.strip_prefix("content-length: ") {
                 length = value.trim().parse().unwrap();
             }
@@ -53,8 +55,8 @@ fn closed_loop(address: &str, users: u64, client: u64, time: Duration) -> Vec<f6
             }
         }
         reader.read_exact(&mut vec![0; length]).unwrap();
-        if right {
-            seconds.push(asked.elapsed().as_secs_f64());
+        if succeeded {
+            seconds.push(sent_at.elapsed().as_secs_f64());
         }
         number += CLIENTS;
     }
@@ -67,14 +69,14 @@ fn milliseconds(seconds: Option<Duration>) -> String {
 }
 
 fn row(label: &str, load: &str, per_second: f64, outcome: &Outcome) {
-    let seconds = outcome.took.as_secs_f64();
-    let share = 100.0 * outcome.shed as f64 / outcome.due.max(1) as f64;
+    let seconds = outcome.duration.as_secs_f64();
+    let shed_percent = 100.0 * outcome.shed as f64 / outcome.scheduled.max(1) as f64;
     println!(
-        "| {label} | {load} | {per_second:.0} | {:.0} | {} | {} | {share:.1} % | {} | {} |",
-        outcome.right as f64 / seconds,
-        milliseconds(outcome.right_at(0.5)),
-        milliseconds(outcome.right_at(0.99)),
-        milliseconds(outcome.shed_at(0.99)),
+        "| {label} | {load} | {per_second:.0} | {:.0} | {} | {} | {shed_percent:.1} % | {} | {} |",
+        outcome.succeeded as f64 / seconds,
+        milliseconds(outcome.success_quantile(0.5)),
+        milliseconds(outcome.success_quantile(0.99)),
+        milliseconds(outcome.shed_quantile(0.99)),
         outcome.failed,
     );
 }
@@ -87,13 +89,13 @@ async fn main() -> Result<()> {
     };
     let (users, time) = (users.parse::<u64>()?, Duration::from_secs(seconds.parse()?));
     let alone = closed_loop(address, users, 0, time / 2);
-    let median = alone.get(alone.len() / 2).copied().context("no right answer")?;
+    let median = alone.get(alone.len() / 2).copied().context("no request succeeded")?;
     let high = alone[alone.len() * 99 / 100];
-    let closed_row = |clients: u64, answered: usize, time: Duration, median: f64, high: f64| {
-        let per_second = answered as f64 / time.as_secs_f64();
+    let closed_row = |clients: u64, succeeded: usize, time: Duration, median: f64, high: f64| {
+        let per_second = succeeded as f64 / time.as_secs_f64();
         let (median, high) = (median * 1000.0, high * 1000.0);
         println!(
-            "| {label} | clients without a pause: {clients} | – | {per_second:.0} | {median:.2} | {high:.2} | – | – | – |"
+            "| {label} | closed loop, clients: {clients} | – | {per_second:.0} | {median:.2} | {high:.2} | – | – | – |"
         );
     };
     closed_row(1, alone.len(), time / 2, median, high);
@@ -110,21 +112,22 @@ async fn main() -> Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let http = reqwest::Client::new();
     let url = format!("http://{address}/recommend");
-    let ask: Ask = Arc::new(move |number| Request::post(url.clone(), body(number, users)));
-    let check: Check = Arc::new(|answer| {
-        anyhow::ensure!(answer["items"].as_array().is_some_and(|items| items.len() == ITEMS as usize), "too few items");
+    let request: RequestFn = Arc::new(move |number| Request::post(url.clone(), body(number, users)));
+    let check: CheckFn = Arc::new(|body| {
+        let complete = body["items"].as_array().is_some_and(|items| items.len() == ITEMS as usize);
+        anyhow::ensure!(complete, "expected {ITEMS} items");
         Ok(())
     });
-    for times in [0.5, 1.0, 2.0, 5.0] {
-        let per_second = capacity * times;
+    for factor in [0.5, 1.0, 2.0, 5.0] {
+        let per_second = capacity * factor;
         if per_second > GENERATED_PER_SECOND_MAX {
             break;
         }
-        let outcome = Load::run(&http, per_second, time, Arc::clone(&ask), Arc::clone(&check)).await?;
-        row(label, &format!("{times}×"), per_second, &outcome);
+        let outcome = Load::run(&http, per_second, time, Arc::clone(&request), Arc::clone(&check)).await?;
+        row(label, &format!("{factor}×"), per_second, &outcome);
     }
     if capacity / 2.0 > GENERATED_PER_SECOND_MAX {
-        let outcome = Load::run(&http, GENERATED_PER_SECOND_MAX / 2.0, time, ask, check).await?;
+        let outcome = Load::run(&http, GENERATED_PER_SECOND_MAX / 2.0, time, request, check).await?;
         row(label, "fixed", GENERATED_PER_SECOND_MAX / 2.0, &outcome);
     }
     Ok(())

@@ -1,242 +1,196 @@
-//! Crash at every write: for each write that the operator makes in a story, something is killed right after it, and the end
-//! must be that of the story without a crash.
+//! Crash tests. For each write of the operator in a scenario, a process is killed right after that
+//! write. The final state must equal that of the scenario without a crash.
 //!
-//! `RECMESH_SOAK_EVERY_CELL=1` runs every cell; otherwise one cell in [`SAMPLE`] of create, retrain and change runs, and
-//! another one each day. The operator runs as
-//! a process of this machine behind a proxy that counts its writes; everything else is the real cluster's.
+//! With `RECMESH_SOAK_EVERY_CASE=1` all cases run. Otherwise a sample of create, retrain and change
+//! runs; `RECMESH_SEED` selects it. `RECMESH_CRASH_CASE` runs one case. The operator runs as a local
+//! process behind a proxy that counts its writes; everything else runs in the real cluster.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // A test may fail loudly.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // Tests may panic.
 
 #[path = "../e2e/data.rs"]
 mod data;
-mod old_news;
+mod case;
+mod scenarios;
+mod selection;
+mod stale_watch;
 mod state;
-mod stories;
 
-use std::time::{Duration, Instant};
-
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
+use case::{KillTarget, Recovery};
 use e2e::{Cluster, Namespace, install::SYSTEM_NAMESPACE, operator_process::OperatorProcess, proxy::Proxy, wait};
 use futures::{StreamExt as _, stream};
+use scenarios::Scenario;
+use selection::Selection;
 use serde_json::Value;
-use stories::Story;
 
-/// One cell in so many runs where time is short.
-const SAMPLE: usize = 5;
-/// Cells that run at once.
-const AT_ONCE: usize = 3;
-/// The operator's resync: a store that was down is seen again after this at the latest.
+/// Name of the Recommender in every scenario.
+const NAME: &str = "movies";
+/// Resync interval of the operator. It retries a store that was down no later than after this.
 const RESYNC_SECONDS: u32 = 10;
-/// Longest wait for the end of a story; it ends a hanging cell and decides none.
-const PATIENCE: Duration = Duration::from_mins(5);
-/// Longer than a resync: what does not change meanwhile is the end.
-const CALM: Duration = Duration::from_secs(RESYNC_SECONDS as u64 + 2);
 
-/// Who is killed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Victim {
-    Operator,
-    Trainer,
-    Store,
-}
-
-/// A story without a crash: how it ends, and how many writes it takes.
-struct Reference {
-    end: Value,
+/// Scenario without a crash: its final state, and the writes of the operator.
+pub struct Reference {
+    final_state: Value,
     writes: Vec<String>,
 }
 
+impl Reference {
+    /// Number of writes that happen in every run of the scenario. The number of status writes and
+    /// of config refreshes of pods depends on how often the operator observes a progress.
+    fn certain_writes(&self) -> usize {
+        self.writes.iter().filter(|write| !write.ends_with("/status") && !write.contains("/pods/")).count()
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 12)] // kubectl blocks a thread
-async fn a_crash_after_any_write_changes_nothing_in_the_end() -> Result<()> {
+async fn crash_after_any_write_leads_to_the_same_final_state() -> Result<()> {
     let cluster = Cluster::ready().await?;
-    // What an earlier run left needs the installed operator to go away.
+    // Deleting the remains of an earlier run needs the installed operator, because of finalizers.
     scale_operator(&cluster, 1)?;
     delete_namespaces(&cluster)?;
     scale_operator(&cluster, 0)?;
-    // One after the other: both run operators of their own.
-    let outcome = match old_news::an_operator_with_old_news_writes_nothing(&cluster).await {
-        Ok(()) => all(&cluster).await,
-        Err(error) => Err(error.context("old news")),
+    // One after the other, because both start their own operators.
+    let outcome = match stale_watch::stale_watches_cause_no_writes(&cluster).await {
+        Ok(()) => all_scenarios(&cluster).await,
+        Err(error) => Err(error.context("stale watches")),
     };
     scale_operator(&cluster, 1)?;
     outcome
 }
 
-/// What is killed in a story, and in how many cells at once.
-fn victims(story: Story, every_cell: bool) -> &'static [(Victim, usize)] {
-    const OPERATOR: (Victim, usize) = (Victim::Operator, AT_ONCE);
-    const STORE: (Victim, usize) = (Victim::Store, 1);
-    match story {
-        // A killed trainer's run is tried again under the next number: `make soak` shows these rows, `make test` the operator's.
-        _ if !every_cell => &[OPERATOR],
-        Story::Create | Story::Retrain | Story::Change => &[OPERATOR, (Victim::Trainer, AT_ONCE), STORE],
-        _ => &[OPERATOR, STORE],
-    }
-}
-
-async fn all(cluster: &Cluster) -> Result<()> {
-    let (every, offset) = sample();
-    let mut failures = Vec::new();
+async fn all_scenarios(cluster: &Cluster) -> Result<()> {
+    let selection = Selection::from_environment()?;
+    println!("crash tests: {}", selection.describe());
     println!(
-        "| story | killed | writes | cells | as without a crash | recovery, median s | worst s |\n|---|---|---|---|---|---|---|"
+        "| scenario | killed | writes | cases | at the write | after the last write | nothing to kill | same final state | median recovery, s | max recovery, s |\n|---|---|---|---|---|---|---|---|---|---|"
     );
-    // Those in which models are made come first, and are the ones where time is short.
-    let stories = if every == 1 { &Story::ALL[..] } else { &Story::ALL[..3] };
-    for story in stories.iter().copied() {
-        let reference = reference(cluster, story).await.with_context(|| format!("{story:?} without a crash"))?;
-        for &(victim, at_once) in victims(story, every == 1) {
-            let cells: Vec<usize> = (1..=reference.writes.len()).filter(|n| n % every == offset).collect();
+    let mut failures = Vec::new();
+    for scenario in selection.scenarios() {
+        let reference = reference(cluster, scenario).await.with_context(|| format!("{scenario:?} without a crash"))?;
+        for (target, concurrency) in selection.kill_targets(scenario) {
+            let writes = selection.writes(scenario, target, reference.writes.len(), reference.certain_writes());
             let reference = &reference;
-            let results: Vec<(usize, Result<Duration>)> = stream::iter(cells)
-                .map(|n| async move { (n, cell(cluster, story, victim, n, reference).await) })
-                .buffer_unordered(at_once)
+            let results: Vec<(usize, Result<Recovery>)> = stream::iter(writes)
+                .map(|write| async move { (write, case::run(cluster, scenario, target, write, reference).await) })
+                .buffer_unordered(concurrency)
                 .collect()
                 .await;
-            let mut seconds: Vec<f64> =
-                results.iter().filter_map(|(_, r)| Some(r.as_ref().ok()?.as_secs_f64())).collect();
-            seconds.sort_by(f64::total_cmp);
-            let (median, worst) = (seconds.get(seconds.len() / 2), seconds.last());
-            println!(
-                "| {} | {victim:?} | {} | {} | {} | {:.1} | {:.1} |",
-                story.name(),
-                reference.writes.len(),
-                results.len(),
-                seconds.len(),
-                median.unwrap_or(&f64::NAN),
-                worst.unwrap_or(&f64::NAN)
-            );
-            for (n, result) in results {
-                if let Err(error) = result {
-                    let write = reference.writes.get(n - 1).cloned().unwrap_or_default();
-                    failures.push(format!("{} {victim:?} killed after write {n} ({write}): {error:#}", story.name()));
-                }
-            }
+            print_row(scenario, target, reference, &results);
+            failures.extend(row_failures(scenario, target, reference, results));
         }
     }
     ensure!(failures.is_empty(), "{}", failures.join("\n\n"));
     Ok(())
 }
 
-/// Which cells run: all of them, or a fifth that is another one each day.
-fn sample() -> (usize, usize) {
-    if std::env::var_os("RECMESH_SOAK_EVERY_CELL").is_some() {
-        return (1, 0);
-    }
-    let days = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs() / 86_400);
-    (SAMPLE, usize::try_from(days).unwrap_or(0) % SAMPLE)
+fn print_row(scenario: Scenario, target: KillTarget, reference: &Reference, results: &[(usize, Result<Recovery>)]) {
+    let recoveries: Vec<&Recovery> = results.iter().filter_map(|(_, result)| result.as_ref().ok()).collect();
+    let count = |of: fn(&Recovery) -> bool| recoveries.iter().filter(|recovery| of(recovery)).count();
+    let mut seconds: Vec<f64> = recoveries.iter().map(|recovery| recovery.duration.as_secs_f64()).collect();
+    seconds.sort_by(f64::total_cmp);
+    println!(
+        "| {} | {} | {} | {} | {} | {} | {} | {} | {:.1} | {:.1} |",
+        scenario.name(),
+        target.name(),
+        reference.writes.len(),
+        results.len(),
+        count(|recovery| recovery.at_write && recovery.killed > 0),
+        count(|recovery| !recovery.at_write && recovery.killed > 0),
+        count(|recovery| recovery.killed == 0),
+        recoveries.len(),
+        seconds.get(seconds.len() / 2).unwrap_or(&f64::NAN),
+        seconds.last().unwrap_or(&f64::NAN)
+    );
 }
 
-async fn reference(cluster: &Cluster, story: Story) -> Result<Reference> {
-    let namespace = Namespace::new(cluster, &format!("crash-{}", story.name()))?;
+/// Returns the cases without the expected final state, and those in which nothing was killed
+/// although a process was running.
+fn row_failures(
+    scenario: Scenario,
+    target: KillTarget,
+    reference: &Reference,
+    results: Vec<(usize, Result<Recovery>)>,
+) -> Vec<String> {
+    let mut failures = Vec::new();
+    let has_cases = !results.is_empty();
+    let mut killed = 0;
+    for (write, result) in results {
+        let problem = match result {
+            Err(error) => Some(format!("{error:#}")),
+            Ok(recovery) => {
+                killed += recovery.killed;
+                case_problem(target, write, reference, &recovery)
+            }
+        };
+        if let Some(problem) = problem {
+            let path = reference.writes.get(write - 1).cloned().unwrap_or_default();
+            let repeat = Selection::of_case(scenario, target, write);
+            failures.push(format!(
+                "{}, {} killed after write {write} ({path}): {problem}\nto repeat it: {repeat}",
+                scenario.name(),
+                target.name()
+            ));
+        }
+    }
+    if has_cases && killed == 0 {
+        failures.push(format!("{}: no case killed a {}", scenario.name(), target.name()));
+    }
+    failures
+}
+
+/// Returns why a case with the expected final state proves nothing.
+fn case_problem(target: KillTarget, write: usize, reference: &Reference, recovery: &Recovery) -> Option<String> {
+    if write <= reference.certain_writes() && !recovery.at_write {
+        return Some("the scenario finished with fewer writes, although each of them changes an object".to_owned());
+    }
+    // A trainer runs during a part of a scenario only.
+    (target != KillTarget::Trainer && recovery.killed == 0).then(|| "no process was killed".to_owned())
+}
+
+/// Runs a scenario without a crash.
+async fn reference(cluster: &Cluster, scenario: Scenario) -> Result<Reference> {
+    let namespace = Namespace::new(cluster, &format!("crash-{}", scenario.name()))?;
     let proxy = Proxy::start(cluster.client().await?).await?;
     let _operator = OperatorProcess::start(cluster, &namespace.name, proxy.address, RESYNC_SECONDS)?;
     empty_store(&namespace).await?;
-    story.prepare(&namespace).await?;
+    scenario.prepare(&namespace).await?;
     proxy.disarm();
-    story.act(&namespace)?;
-    wait::until("the story ends", || story.is_done(&namespace)).await?;
-    // Two looks that agree, with a resync between them: nothing settles any more.
-    let mut end = state::state(&namespace)?;
-    loop {
-        tokio::time::sleep(CALM).await;
-        let again = state::state(&namespace)?;
-        if again == end {
-            break;
-        }
-        end = again;
-    }
-    Ok(Reference { end, writes: proxy.writes() })
+    scenario.act(&namespace)?;
+    wait::until("the scenario has finished", || scenario.is_done(&namespace)).await?;
+    let final_state = state::settled_state(&namespace, &proxy).await?;
+    Ok(Reference { final_state, writes: proxy.writes() })
 }
 
-async fn cell(cluster: &Cluster, story: Story, victim: Victim, n: usize, reference: &Reference) -> Result<Duration> {
-    let namespace = Namespace::new(cluster, &format!("crash-{}-{victim:?}-{n}", story.name()).to_lowercase())?;
-    let proxy = Proxy::start(cluster.client().await?).await?;
-    let operator = OperatorProcess::start(cluster, &namespace.name, proxy.address, RESYNC_SECONDS)?;
-    empty_store(&namespace).await?;
-    story.prepare(&namespace).await?;
-    let killer = operator.killer();
-    let (commands, place) = (cluster.commands.clone(), namespace.name.clone());
-    proxy.arm(
-        n,
-        Box::new(move || match victim {
-            Victim::Operator => killer(),
-            Victim::Trainer => kill_pods(&commands, &place, "app.kubernetes.io/component=trainer"),
-            Victim::Store => kill_pods(&commands, SYSTEM_NAMESPACE, "app.kubernetes.io/component=store"),
-        }),
-    );
-    story.act(&namespace)?;
-    let began = Instant::now();
-    let mut struck = None;
-    let comparable = |state| if victim == Victim::Trainer { state::whatever_run(state) } else { state };
-    let end = comparable(reference.end.clone());
-    loop {
-        if proxy.has_struck() && struck.is_none() {
-            struck = Some(Instant::now());
-        }
-        operator.restart()?;
-        let now = comparable(state::state(&namespace)?);
-        // A story that took fewer writes this time ends without a strike.
-        if now == end && (struck.is_some() || began.elapsed() > Duration::from_secs(20)) {
-            return Ok(struck.map_or(Duration::ZERO, |at| at.elapsed()));
-        }
-        if began.elapsed() > PATIENCE {
-            let log = std::fs::read_to_string(operator.log()).unwrap_or_default();
-            let tail: Vec<&str> = log.lines().rev().take(3).collect();
-            bail!(
-                "it is\n{}\nand should be\n{}\nthe operator's last lines: {tail:?}",
-                state::difference(&now, &end),
-                state::difference(&end, &now)
-            );
-        }
-        tokio::time::sleep(Duration::from_millis(300)).await;
-    }
-}
-
-/// Removes what an earlier run of the test left in the store below this namespace.
+/// Deletes the objects of this namespace that an earlier run of the test left in the store.
 pub async fn empty_store(namespace: &Namespace) -> Result<()> {
     namespace.config_map("visits", "visits.csv", &data::two_groups())?;
     let text = format!("{}  deletionPolicy: Delete\n  suspend: true\n", data::recommender("movies", 3, 0));
     namespace.apply(&text)?;
-    wait::until("the finalizer is there", || {
+    wait::until("the finalizer is set", || {
         let object = namespace.get("recommender", "movies")?;
-        ensure!(!object["metadata"]["finalizers"].is_null(), "not yet");
+        ensure!(!object["metadata"]["finalizers"].is_null(), "no finalizer");
         Ok(())
     })
     .await?;
     namespace.kubectl(&["delete", "recommender", "movies"])?;
-    wait::until("no child is left", || {
+    wait::until("all children are deleted", || {
         let left = namespace.list("configmap", "recmesh.dev/recommender")?;
-        ensure!(left.is_empty(), "a ConfigMap is left");
+        ensure!(left.is_empty(), "a ConfigMap remains");
         Ok(())
     })
     .await
 }
 
-fn kill_pods(commands: &e2e::commands::Commands, namespace: &str, selector: &str) {
-    // As kill -9 does: no grace. None to kill is fine.
-    let _ = commands.kubectl(&[
-        "-n",
-        namespace,
-        "delete",
-        "pod",
-        "-l",
-        selector,
-        "--grace-period=0",
-        "--force",
-        "--wait=false",
-    ]);
-}
-
-/// Deletes the namespaces of earlier runs and waits until they are gone.
+/// Deletes the namespaces of earlier runs and waits until they are deleted.
 fn delete_namespaces(cluster: &Cluster) -> Result<()> {
     let names = cluster.commands.kubectl(&["get", "namespaces", "-o", "name"])?;
     let ours =
-        names.lines().filter(|name| name.starts_with("namespace/e2e-crash-") || *name == "namespace/e2e-old-news");
+        names.lines().filter(|name| name.starts_with("namespace/e2e-crash-") || *name == "namespace/e2e-stale-watch");
     let ours: Vec<&str> = ours.collect();
     if ours.is_empty() {
         return Ok(());
     }
-    cluster.commands.kubectl(&[&["delete", "--timeout=180s"], &ours[..]].concat()).map(drop)
+    cluster.commands.kubectl(&[&["delete", &wait::timeout_argument()], &ours[..]].concat()).map(drop)
 }
 
 fn scale_operator(cluster: &Cluster, replicas: u32) -> Result<()> {
@@ -251,7 +205,7 @@ fn scale_operator(cluster: &Cluster, replicas: u32) -> Result<()> {
             "pod",
             "-l",
             "app.kubernetes.io/component=operator",
-            "--timeout=60s",
+            &wait::timeout_argument(),
         ])?;
     }
     Ok(())

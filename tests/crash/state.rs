@@ -1,13 +1,15 @@
-//! The state that a user sees of a Recommender, without what differs between two runs of one story.
+//! User-visible state of a Recommender, without fields that differ between two runs of a scenario.
 
-use anyhow::Result;
-use e2e::Namespace;
+use anyhow::{Result, ensure};
+use e2e::{Namespace, commands::Commands, proxy::Proxy, wait};
 use serde_json::{Value, json};
+
+use crate::NAME;
 
 const KINDS: [&str; 8] =
     ["configmap", "deployment", "service", "serviceaccount", "secret", "poddisruptionbudget", "networkpolicy", "job"];
 
-/// What is there, in words that are equal for equal ends.
+/// Returns the state of a namespace. Equivalent final states give equal values.
 pub fn state(namespace: &Namespace) -> Result<Value> {
     let mut objects = Vec::new();
     for kind in KINDS {
@@ -28,14 +30,62 @@ pub fn state(namespace: &Namespace) -> Result<Value> {
     Ok(serde_json::from_str(&all.to_string().replace(&namespace.name, "NAMESPACE"))?)
 }
 
+/// Returns the state when all Jobs have ended, all pods are ready, and a complete reconcile changes
+/// nothing.
+pub async fn settled_state(namespace: &Namespace, proxy: &Proxy) -> Result<Value> {
+    wait::until_async("a reconcile changes nothing", async || {
+        let before = state(namespace)?;
+        let running = running_jobs(&namespace.cluster.commands, &namespace.name)?;
+        ensure!(running.is_empty(), "running Jobs: {running:?}");
+        ensure!(all_pods_are_ready(&before), "{}", before["pods"]);
+        if !exists(namespace)? {
+            return Ok(before);
+        }
+        proxy.wait_reconciled(&namespace.name, NAME).await?;
+        let after = state(namespace)?;
+        ensure!(after == before, "a reconcile made changes:\n{}", difference(&after, &before));
+        Ok(after)
+    })
+    .await
+}
+
+/// Whether each Deployment has as many available pods as it should, and no others exist.
+fn all_pods_are_ready(state: &Value) -> bool {
+    let number = |value: &Value| value.as_u64().unwrap_or_default();
+    let deployments = state["objects"].as_array().into_iter().flatten().filter(|object| object["kind"] == "deployment");
+    let counts = deployments.map(|object| {
+        (number(&object["content"]["spec"]["replicas"]), number(&object["content"]["available"]))
+    });
+    let (desired, available) = counts.fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));
+    let pods: Vec<&Value> = state["pods"].as_array().into_iter().flatten().collect();
+    desired == available && desired == pods.len() as u64 && pods.iter().all(|pod| pod["ready"] == true)
+}
+
+/// Whether the Recommender exists.
+pub fn exists(namespace: &Namespace) -> Result<bool> {
+    Ok(!namespace.kubectl(&["get", "recommender", NAME, "--ignore-not-found", "-o", "name"])?.is_empty())
+}
+
+/// Returns the names of the training Jobs that have not ended.
+pub fn running_jobs(commands: &Commands, namespace: &str) -> Result<Vec<String>> {
+    let arguments = ["-n", namespace, "get", "jobs", "-l", "recmesh.dev/recommender", "-o", "json"];
+    let jobs: Value = serde_json::from_str(&commands.kubectl(&arguments)?)?;
+    let has_ended = |job: &Value| {
+        let conditions = job["status"]["conditions"].as_array().into_iter().flatten();
+        conditions.filter(|condition| condition["status"] == "True").any(|c| c["type"] == "Complete" || c["type"] == "Failed")
+    };
+    let running = jobs["items"].as_array().into_iter().flatten().filter(|job| !has_ended(job));
+    Ok(running.map(|job| job["metadata"]["name"].as_str().unwrap_or_default().to_owned()).collect())
+}
+
 fn child(kind: &str, object: &Value) -> Value {
     let owner = &object["metadata"]["ownerReferences"][0];
-    let what = match kind {
+    let content = match kind {
         "configmap" => {
             let text = object["data"]["serving.json"].as_str().unwrap_or_default();
             let mut config: Value = serde_json::from_str(text).unwrap_or_default();
             for revision in config["revisions"].as_array_mut().into_iter().flatten() {
-                revision["trainedAt"] = Value::Null; // the clock's
+                revision["trainedAt"] = Value::Null; // depends on the clock
             }
             config
         }
@@ -47,7 +97,7 @@ fn child(kind: &str, object: &Value) -> Value {
         }
         _ => object["spec"].clone(),
     };
-    json!({"kind": kind, "name": object["metadata"]["name"], "owner": owner["name"], "what": what})
+    json!({"kind": kind, "name": object["metadata"]["name"], "owner": owner["name"], "content": content})
 }
 
 fn recommender(object: &Value) -> Value {
@@ -62,7 +112,7 @@ fn recommender(object: &Value) -> Value {
         "name": object["metadata"]["name"],
         "finalizers": object["metadata"]["finalizers"],
         "spec": object["spec"],
-        "seen": status["observedGeneration"] == object["metadata"]["generation"],
+        "observed": status["observedGeneration"] == object["metadata"]["generation"],
         "conditions": conditions,
         "revision": status["model"]["revision"],
         "run": status["lastRun"]["number"],
@@ -72,8 +122,9 @@ fn recommender(object: &Value) -> Value {
     })
 }
 
-/// The same, without which run it was: one that is killed may be tried again under the next number, by a Job of its own.
-pub fn whatever_run(mut state: Value) -> Value {
+/// Removes run numbers and Jobs from a state: a killed run is retried under the next number, by
+/// another Job.
+pub fn ignore_run_number(mut state: Value) -> Value {
     if let Some(objects) = state["objects"].as_array_mut() {
         objects.retain(|object| object["kind"] != "job");
     }
@@ -83,14 +134,14 @@ pub fn whatever_run(mut state: Value) -> Value {
     state
 }
 
-/// The first places where two states differ, for people.
+/// Returns the first lines of `left` that `right` does not have, in human-readable form.
 pub fn difference(left: &Value, right: &Value) -> String {
     let lines = |value: &Value| serde_json::to_string_pretty(value).unwrap_or_default();
     let (left, right) = (lines(left), lines(right));
     let right: Vec<&str> = right.lines().collect();
     let mut differing = left.lines().filter(|line| !right.contains(line)).take(12).collect::<Vec<_>>().join("\n");
     if differing.is_empty() {
-        "only the order or number of lines".clone_into(&mut differing);
+        "only the order or the number of lines differs".clone_into(&mut differing);
     }
     differing
 }

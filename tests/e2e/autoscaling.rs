@@ -1,4 +1,5 @@
-//! A real HorizontalPodAutoscaler reads the real metrics-server, and the operator follows what it sets.
+//! A HorizontalPodAutoscaler with metrics-server scales a Recommender, and the operator applies its
+//! replica count.
 
 use std::time::Duration;
 
@@ -8,8 +9,8 @@ use serde_json::json;
 
 use crate::data::two_groups;
 
-/// Askers at once; each asks as fast as it is answered.
-const ASKERS: usize = 8;
+/// Number of concurrent clients. Each sends its next request after a response (closed loop).
+const CLIENTS: usize = 8;
 
 const RECOMMENDER: &str = "apiVersion: recmesh.dev/v1alpha1
 kind: Recommender
@@ -32,54 +33,56 @@ spec:
 ";
 
 #[tokio::test]
-async fn an_autoscaler_adds_pods_under_load_and_takes_them_away() -> Result<()> {
+async fn autoscaler_scales_up_under_load_and_down_again() -> Result<()> {
     let cluster = Cluster::ready().await?;
     let namespace = Namespace::new(&cluster, "autoscaling")?;
     namespace.config_map("visits", "visits.csv", &two_groups())?;
     namespace.apply(RECOMMENDER)?;
     namespace.wait_ready("busy").await?;
-    let wanted = || -> Result<i64> {
+    let spec_replicas = || -> Result<i64> {
         Ok(namespace.get("recommender", "busy")?["spec"]["serving"]["replicas"].as_i64().unwrap_or_default())
     };
-    ensure!(wanted()? == 1, "starts with one");
+    ensure!(spec_replicas()? == 1, "expected 1 replica at the start");
 
     let url = format!("{}/recommend", namespace.service_url("busy")?);
-    let asking: Vec<_> = (0..ASKERS)
+    let clients: Vec<_> = (0..CLIENTS)
         .map(|_| {
             let (url, http) = (url.clone(), cluster.http.clone());
             tokio::spawn(async move {
                 loop {
-                    // A new connection each time, so that the Service spreads them.
-                    let ask = http.post(&url).header("connection", "close").json(&json!({"user": "user6", "n": 10}));
-                    let _ = ask.send().await;
+                    // A new connection per request, so that the Service balances the load.
+                    let request =
+                        http.post(&url).header("connection", "close").json(&json!({"user": "user6", "n": 10}));
+                    let _ = request.send().await;
                     tokio::time::sleep(Duration::from_millis(2)).await;
                 }
             })
         })
         .collect();
-    wait::until("the autoscaler asks for more pods", || {
-        ensure!(wanted()? > 1, "{}", namespace.get("hpa", "busy")?["status"]);
+    wait::until("the autoscaler scales up", || {
+        ensure!(spec_replicas()? > 1, "{}", namespace.get("hpa", "busy")?["status"]);
         Ok(())
     })
     .await?;
-    wait::until("they answer", || {
+    wait::until("the new pods have loaded the model", || {
         let status = &namespace.get("recommender", "busy")?["status"];
         ensure!(status["loadedReplicas"].as_i64() > Some(1), "{status}");
         Ok(())
     })
     .await?;
-    // The file again, without replicas: neither it nor the operator takes the pods away.
+    // The manifest sets no replicas. Applying it again must not scale down, nor must the operator.
     namespace.apply(&RECOMMENDER.replace("cpu: 20m", "cpu: 21m"))?;
     namespace.wait_ready("busy").await?;
     let deployed = namespace.get("deployment", "busy")?["spec"]["replicas"].as_i64();
-    ensure!(wanted()? > 1 && deployed > Some(1), "{deployed:?}, {}", namespace.get("hpa", "busy")?["status"]);
+    ensure!(spec_replicas()? > 1 && deployed > Some(1), "{deployed:?}, {}", namespace.get("hpa", "busy")?["status"]);
 
-    for asker in &asking {
-        asker.abort();
+    for client in &clients {
+        client.abort();
     }
-    wait::until("the autoscaler takes them away", || {
+    wait::until("the autoscaler scales down", || {
         let deployment = namespace.get("deployment", "busy")?;
-        ensure!(wanted()? == 1 && deployment["spec"]["replicas"] == 1, "{}", namespace.get("hpa", "busy")?["status"]);
+        let scaled_down = spec_replicas()? == 1 && deployment["spec"]["replicas"] == 1;
+        ensure!(scaled_down, "{}", namespace.get("hpa", "busy")?["status"]);
         Ok(())
     })
     .await

@@ -1,8 +1,9 @@
-//! Small data for the tests.
+//! Small data sets of the tests.
 
 use std::fmt::Write as _;
 
-/// Two groups of users with two groups of items, as csv: even users like even items, and each misses one.
+/// Returns a CSV file with two groups of users and items: even users interact with even items, odd
+/// users with odd items, and each user misses one item of the group.
 pub fn two_groups() -> String {
     let mut csv = "user_id,item_id\n".to_owned();
     for user in 0..60 {
@@ -13,7 +14,8 @@ pub fn two_groups() -> String {
     csv
 }
 
-/// A Recommender over key `visits.csv` of ConfigMap `visits`. The gate is open: the tests are not about quality.
+/// Returns a Recommender on key `visits.csv` of ConfigMap `visits`. Its gate passes every model,
+/// because these tests do not test quality.
 pub fn recommender(name: &str, factors: u32, replicas: u32) -> String {
     format!(
         "apiVersion: recmesh.dev/v1alpha1

@@ -1,12 +1,12 @@
-//! End-to-end tests on a real node: each tells what a user would notice, in a namespace of its own.
+//! End-to-end tests on a real node. Each verifies user-visible behaviour in its own namespace.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // A test may fail loudly.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // Tests may panic.
 
-mod autoscaling; // the real autoscaler on the scale subresource
+mod autoscaling; // HorizontalPodAutoscaler on the scale subresource
 mod data;
-mod examples; // crds/examples, as they are
-mod failures; // what is wrong is said, and mending it recovers
-mod kstatus; // what deployment tools make of it
-mod life; // train, serve, change, delete
-mod metrics; // what the real Prometheus sees
+mod examples; // unmodified crds/examples
+mod failures; // errors are reported, and fixing them recovers
+mod kstatus; // status as computed by deployment tools
+mod metrics; // series and dashboard queries in Prometheus
+mod recommender_lifecycle; // train, serve, change, delete
 mod revisions; // gate, pin, promotion, history

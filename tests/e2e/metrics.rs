@@ -1,4 +1,4 @@
-//! What the real Prometheus sees of operator and sidecars.
+//! Series of operator and sidecars in Prometheus, and the queries of the dashboard.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::data::{recommender, two_groups};
 
 #[tokio::test]
-async fn prometheus_answers_for_request_rate_and_ndcg_by_revision() -> Result<()> {
+async fn prometheus_has_request_rate_and_ndcg_by_revision() -> Result<()> {
     let cluster = Cluster::ready().await?;
     let namespace = Namespace::new(&cluster, "scraped")?;
     namespace.config_map("visits", "visits.csv", &two_groups())?;
@@ -20,10 +20,10 @@ async fn prometheus_answers_for_request_rate_and_ndcg_by_revision() -> Result<()
         "sum by (revision) (rate(recommender_http_requests_total{recommender=\"scraped\"}[1m])) > 0",
         "recommender_evaluation_ndcg{recommender=\"scraped\", subject=\"model\"}",
     ];
-    // Requests go on while Prometheus scrapes, so that there is a rate.
+    // Requests continue while Prometheus scrapes, so that the rate is positive.
     let url = format!("{}/recommend", namespace.service_url("scraped")?);
     let http = cluster.http.clone();
-    let asking = tokio::spawn(async move {
+    let client = tokio::spawn(async move {
         loop {
             let _ = http.post(&url).json(&json!({"user": "user6", "n": 3})).send().await;
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -32,7 +32,7 @@ async fn prometheus_answers_for_request_rate_and_ndcg_by_revision() -> Result<()
     let mut queries: Vec<String> = queries.map(str::to_owned).to_vec();
     queries.push("recommender_resource_info{namespace=\"e2e-scraped\", name=\"scraped\"}".to_owned());
     for query in &queries {
-        wait::until(&format!("Prometheus answers {query}"), || {
+        wait::until(&format!("Prometheus has {query}"), || {
             let result = cluster.prometheus(query)?;
             ensure!(result.iter().any(|series| series["metric"]["revision"] == revision), "{result:?}");
             Ok(())
@@ -40,22 +40,23 @@ async fn prometheus_answers_for_request_rate_and_ndcg_by_revision() -> Result<()
         .await?;
     }
     for (title, query) in dashboard_queries()? {
-        wait::until(&format!("panel {title:?} shows something: {query}"), || {
+        wait::until(&format!("panel {title:?} has data: {query}"), || {
             let result = cluster.prometheus(&query)?;
             ensure!(!result.is_empty() || MAY_BE_EMPTY.contains(&title.as_str()), "no series");
             Ok(())
         })
         .await?;
     }
-    asking.abort();
+    client.abort();
     ensure!(!cluster.prometheus("recommender_operator_reconcile_total{result=\"ok\"} > 0")?.is_empty());
     Ok(())
 }
 
-/// Panels about what goes wrong.
-const MAY_BE_EMPTY: [&str; 2] = ["Failed loads", "The store's errors"];
+/// Panels of errors, which have no data without errors.
+const MAY_BE_EMPTY: [&str; 2] = ["Failed model loads", "Store errors"];
 
-/// Title and query of each panel of the chart's dashboard, with the variables as this test needs them.
+/// Returns title and query of each panel of the chart's dashboard, with its variables set for this
+/// test.
 fn dashboard_queries() -> Result<Vec<(String, String)>> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/recmesh/files/dashboard.json");
     let dashboard: Value = serde_json::from_str(&std::fs::read_to_string(path)?)?;

@@ -1,16 +1,16 @@
-//! The leaves of `spec` in the definition that the API server holds.
+//! Leaf fields of `spec` in the CRD schema of the API server.
 
 use serde_json::{Value, json};
 
-/// A field without fields of its own: a scalar, an item of a list (`[]`), or a value of a map (`{}`).
+/// Field without subfields: a scalar, an item of a list (`[]`), or a value of a map (`{}`).
 #[derive(Clone, Debug)]
 pub struct Leaf {
-    /// From `spec` on: `serving.tolerations[].key`, `training.labels{}`.
+    /// Path relative to `spec`: `serving.tolerations[].key`, `training.labels{}`.
     pub path: String,
     pub schema: Value,
 }
 
-/// All leaves, in the order of the schema.
+/// Returns all leaf fields in schema order.
 pub fn leaves(spec: &Value) -> Vec<Leaf> {
     let mut found = Vec::new();
     walk(spec, "", &mut found);
@@ -32,13 +32,13 @@ fn walk(schema: &Value, path: &str, found: &mut Vec<Leaf>) {
     }
 }
 
-/// The steps of a path: names, `[]` and `{}`.
+/// Splits a path into steps: names, `[]` and `{}`.
 fn steps(path: &str) -> Vec<String> {
     let spaced = path.replace("[]", ".[]").replace("{}", ".{}");
     spaced.split('.').filter(|step| !step.is_empty()).map(str::to_owned).collect()
 }
 
-/// A document that holds only `value`, at `path`; in a map under `key`.
+/// Returns a document with only `value` at `path`. In a map, the key is `key`.
 pub fn nest(path: &str, key: &str, value: Value) -> Value {
     steps(path).into_iter().rev().fold(value, |inner, step| match step.as_str() {
         "[]" => json!([inner]),
@@ -47,7 +47,7 @@ pub fn nest(path: &str, key: &str, value: Value) -> Value {
     })
 }
 
-/// `over` laid onto `base`: objects by member, lists by place.
+/// Merges `over` into `base`: objects by member, lists by index.
 pub fn merge(base: &mut Value, over: Value) {
     match (base, over) {
         (Value::Object(base), Value::Object(over)) => {
@@ -56,15 +56,15 @@ pub fn merge(base: &mut Value, over: Value) {
             }
         }
         (Value::Array(base), Value::Array(over)) => {
-            for (place, value) in over.into_iter().enumerate() {
-                if place < base.len() { merge(&mut base[place], value) } else { base.push(value) }
+            for (index, value) in over.into_iter().enumerate() {
+                if index < base.len() { merge(&mut base[index], value) } else { base.push(value) }
             }
         }
         (base, over) => *base = over,
     }
 }
 
-/// Adds the required fields that are missing in `document`; `first` names a value for a path.
+/// Adds missing required fields to `document`. `first` returns a value for a path.
 pub fn fill(schema: &Value, path: &str, document: &mut Value, first: &dyn Fn(&str, &Value) -> Value) {
     match document {
         Value::Object(fields) => {
@@ -86,7 +86,8 @@ pub fn fill(schema: &Value, path: &str, document: &mut Value, first: &dyn Fn(&st
     }
 }
 
-/// Removes what excludes `path`: of fields of which a rule asks for exactly one, the others.
+/// Removes fields that are mutually exclusive with `path`, that is, the other fields of a rule that
+/// requires exactly one.
 pub fn keep_one(schema: &Value, document: &mut Value, path: &str) {
     let mut at = (schema, document);
     for step in steps(path) {
@@ -105,7 +106,8 @@ pub fn keep_one(schema: &Value, document: &mut Value, path: &str) {
     }
 }
 
-/// The fields of which a CEL rule says that exactly one is set: `[has(self.a), has(self.b)]….size() == 1`.
+/// Returns the fields of which a CEL rule requires exactly one:
+/// `[has(self.a), has(self.b)]….size() == 1`.
 fn alternatives(schema: &Value) -> Vec<String> {
     let rules = schema["x-kubernetes-validations"].as_array().into_iter().flatten();
     let exactly_one = |rule: &&str| rule.starts_with("[has(self.") && rule.ends_with(".size() == 1");

@@ -1,34 +1,41 @@
-//! What a leaf may be: values from its schema, both ends of every range among them, and the few that only a CEL rule or
-//! Kubernetes itself knows.
+//! Test values of leaf fields: values from the schema, including both bounds of every range, and
+//! the few that only a CEL rule or Kubernetes itself restricts.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::schema::{Leaf, fill, keep_one, merge, nest};
 
-/// What the schema does not say of a leaf. Values are JSON, separated by spaces; without good ones, those of the schema are.
+/// Test values of a leaf field that do not follow from the schema. Values are JSON, separated by
+/// spaces. If there are no good values, those of the schema are used.
 struct Hint {
-    /// End of the path.
-    end: &'static str,
-    /// What goes with it, laid beside what `end` begins with.
-    with: &'static str,
-    /// Admitted, and worked with.
+    /// Suffix of the path.
+    suffix: &'static str,
+    /// Other fields that the value requires, relative to the parent of the suffix.
+    requires: &'static str,
+    /// Accepted by the API server and the operator.
     good: &'static str,
-    /// Refused by the API server.
+    /// Rejected by the API server.
     bad: &'static str,
-    /// Admitted, perhaps, and then perhaps not worked with.
+    /// Accepted or rejected by the API server; if accepted, possibly rejected by the operator.
     odd: &'static str,
 }
 
-const fn hint(end: &'static str, with: &'static str, good: &'static str, bad: &'static str, odd: &'static str) -> Hint {
-    Hint { end, with, good, bad, odd }
+const fn hint(
+    suffix: &'static str,
+    requires: &'static str,
+    good: &'static str,
+    bad: &'static str,
+    odd: &'static str,
+) -> Hint {
+    Hint { suffix, requires, good, bad, odd }
 }
 
 const DURATION: (&str, &str) = (r#""10s" "1h30m" "168h""#, r#""9s" "169h" "1d" "1 h""#);
 const SECRET_OF_URL: &str = r#"{"source":{"url":"s3://shop/items.csv"}}"#;
 const IN: &str = r#"{"matchExpressions":[{"operator":"In","values":["a"]}]}"#;
 
-/// The first that fits counts.
+/// The first hint with a matching suffix applies.
 const HINTS: &[Hint] = &[
     hint(
         "data.items.source.url",
@@ -48,7 +55,7 @@ const HINTS: &[Hint] = &[
     hint("persistentVolumeClaim.path", "{}", r#""r.csv" "exports/2026/""#, r#""/r.csv" "../r.csv" "r.csv.zip""#, ""),
     hint("configMap.key", "{}", r#""r.csv" "items.jsonl.zst""#, r#""r csv" "r.zip""#, r#""..""#),
     hint("algorithm.als.sampling.samples", r#"{"data":{"signal":"explicit"}}"#, "", "", ""),
-    hint("algorithm.als.degreeReturn", r#"{"algorithm":{"als":{"degreeExponent":0.5}}}"#, "", "", ""),
+    hint("algorithm.als.popularityBoost", r#"{"algorithm":{"als":{"degreeExponent":0.5}}}"#, "", "", ""),
     hint("algorithm.bpr.regularization", r#"{"algorithm":{"bpr":{"learningRate":0.000001}}}"#, "", "", ""),
     hint("data.eventWeights{}", r#"{"data":{"columns":{"event":"event"}}}"#, "1 -2.5 1e6", r#"0 2e6 "many""#, ""),
     hint("data.columns.event", r#"{"data":{"eventWeights":{"view":1}}}"#, "", "", ""),
@@ -125,21 +132,21 @@ const HINTS: &[Hint] = &[
     hint("serviceAccountName", "{}", r#""trainer" "a.b-c""#, r#""A" """#, r#""a..b""#),
 ];
 
-/// Values of a leaf.
+/// Test values of a leaf field.
 pub struct Values {
-    /// Admitted, and worked with.
+    /// Accepted by the API server and the operator.
     pub good: Vec<Value>,
-    /// Refused by the API server.
+    /// Rejected by the API server.
     pub bad: Vec<Value>,
-    /// Either; what runs must be as safe.
+    /// Accepted or rejected. If rejected, the workload must not change.
     pub odd: Vec<Value>,
 }
 
 fn hint_of(path: &str) -> Option<&'static Hint> {
-    HINTS.iter().find(|hint| path.ends_with(hint.end))
+    HINTS.iter().find(|hint| path.ends_with(hint.suffix))
 }
 
-/// All that is tried at a leaf.
+/// Returns the test values of a leaf field.
 pub fn values(leaf: &Leaf) -> Result<Values> {
     let list = |text: &str| -> Result<Vec<Value>> {
         let items = serde_json::Deserializer::from_str(text).into_iter::<Value>();
@@ -155,26 +162,26 @@ pub fn values(leaf: &Leaf) -> Result<Values> {
         bad.extend(list(hint.bad)?);
         odd = list(hint.odd)?;
     }
-    ensure!(!bad.is_empty(), "{}: no value is known that is refused", leaf.path);
+    ensure!(!bad.is_empty(), "{}: no invalid value is known; add one to HINTS", leaf.path);
     Ok(Values { good, bad, odd })
 }
 
-/// Good and bad values by type, enum, range, length and pattern.
+/// Returns good and bad values by type, enum, range, length and pattern.
 fn of_schema(schema: &Value) -> (Vec<Value>, Vec<Value>) {
     if let Some(words) = schema["enum"].as_array() {
         return (words.clone(), vec![json!("SomethingElse"), json!(7)]);
     }
     let (mut good, mut bad) = match schema["type"].as_str() {
         Some("boolean") => return (vec![json!(true), json!(false)], vec![json!("yes")]),
-        Some("integer") => whole(schema),
-        Some("number") => real(schema),
-        Some("string") => text(schema),
-        // A number or a text, each within its own bounds.
+        Some("integer") => integers(schema),
+        Some("number") => numbers(schema),
+        Some("string") => strings(schema),
+        // An integer or a string, each within its own bounds.
         _ => {
-            let ((mut good, mut bad), (texts, no_texts)) = (whole(schema), text(schema));
+            let ((mut good, mut bad), (good_strings, bad_strings)) = (integers(schema), strings(schema));
             bad.retain(Value::is_i64);
-            bad.extend(no_texts.into_iter().filter(Value::is_string));
-            good.extend(texts);
+            bad.extend(bad_strings.into_iter().filter(Value::is_string));
+            good.extend(good_strings);
             (good, bad)
         }
     };
@@ -185,8 +192,8 @@ fn of_schema(schema: &Value) -> (Vec<Value>, Vec<Value>) {
     (good, bad)
 }
 
-fn whole(schema: &Value) -> (Vec<Value>, Vec<Value>) {
-    #[allow(clippy::cast_possible_truncation, reason = "bounds of integers are whole, and below 2^53")]
+fn integers(schema: &Value) -> (Vec<Value>, Vec<Value>) {
+    #[allow(clippy::cast_possible_truncation, reason = "bounds of integers are integers below 2^53")]
     let bound = |name: &str| schema[name].as_f64().map(|bound| bound as i64);
     let (low, high) = (bound("minimum"), bound("maximum"));
     let good = vec![json!(low.unwrap_or(0)), json!(high.unwrap_or(1))];
@@ -195,7 +202,7 @@ fn whole(schema: &Value) -> (Vec<Value>, Vec<Value>) {
     (good, bad.collect())
 }
 
-fn real(schema: &Value) -> (Vec<Value>, Vec<Value>) {
+fn numbers(schema: &Value) -> (Vec<Value>, Vec<Value>) {
     let bound = |name: &str| schema[name].as_f64().or_else(|| schema[name].as_str()?.parse().ok());
     let (low, high) = (bound("minimum"), bound("maximum"));
     let outside = low.map(|low| low - 0.5).into_iter().chain(high.map(|high| high + 0.5));
@@ -204,7 +211,7 @@ fn real(schema: &Value) -> (Vec<Value>, Vec<Value>) {
     (vec![json!(low), json!(f64::midpoint(low, high)), json!(high)], bad.collect())
 }
 
-fn text(schema: &Value) -> (Vec<Value>, Vec<Value>) {
+fn strings(schema: &Value) -> (Vec<Value>, Vec<Value>) {
     let length = |name: &str| schema[name].as_u64().and_then(|length| usize::try_from(length).ok());
     let longest = length("maxLength").unwrap_or(1);
     let good = vec![json!("a"), json!("a".repeat(longest.max(1)))];
@@ -218,20 +225,20 @@ fn text(schema: &Value) -> (Vec<Value>, Vec<Value>) {
     (good, bad)
 }
 
-/// What all specs are built on: no pods, and a model at once.
+/// Returns the base of all specs: no pods, and a model is trained immediately.
 pub fn base() -> Value {
     json!({"data": {"source": {"url": "s3://shop/ratings.csv"}}, "serving": {"replicas": 0}})
 }
 
-/// A spec with these values at these leaves, and with what must be beside them.
+/// Returns a spec with these values of leaf fields and the other fields that they require.
 pub fn spec(schema: &Value, set: &[(&Leaf, &Value)]) -> Value {
     let mut spec = base();
     for (leaf, value) in set {
         if let Some(hint) = hint_of(&leaf.path) {
-            let beside = serde_json::from_str(hint.with).unwrap_or_default();
-            let above = leaf.path.strip_suffix(hint.end).unwrap_or_default().trim_end_matches('.');
-            // What goes with `training.…` and the like says so itself.
-            merge(&mut spec, nest(above, KEY, beside));
+            let required = serde_json::from_str(hint.requires).unwrap_or_default();
+            let parent = leaf.path.strip_suffix(hint.suffix).unwrap_or_default().trim_end_matches('.');
+            // For a suffix that starts at the root, such as `training.…`, the parent is `spec`.
+            merge(&mut spec, nest(parent, KEY, required));
         }
         let key = if leaf.path.contains("resources.") { "cpu" } else { KEY };
         merge(&mut spec, nest(&leaf.path, key, (*value).clone()));
@@ -247,5 +254,5 @@ pub fn spec(schema: &Value, set: &[(&Leaf, &Value)]) -> Value {
     spec
 }
 
-/// The key in maps of labels and the like.
+/// Key in maps of labels and similar fields.
 const KEY: &str = "team";

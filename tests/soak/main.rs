@@ -1,9 +1,11 @@
-//! Requests go on while everything around them changes or breaks: none fails, and each answer is of one revision.
+//! Soak test: no request fails while models, pods, operator, store and API server are replaced or
+//! down, and each response comes from exactly one revision.
 //!
-//! A binary of its own, because it takes the operator, the store and the API server down for all. How long, and how often
-//! it retrains, the environment says: seconds for `make test`, minutes for `make soak`.
+//! It is a separate binary because it stops the operator, the store and the API server of the whole
+//! cluster. The environment sets the length of the outages and the number of retrainings: seconds
+//! for `make test`, minutes for `make soak`.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // A test may fail loudly.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // Tests may panic.
 
 mod outage;
 
@@ -13,7 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use e2e::{
     Cluster, Namespace,
     install::SYSTEM_NAMESPACE,
-    load::{Ask, ItemSets, Load, Request},
+    load::{ItemSets, Load, Request, RequestFn},
     wait,
 };
 use serde_json::{Value, json};
@@ -21,25 +23,27 @@ use serde_json::{Value, json};
 use crate::outage::{ApiServer, Scaled};
 
 const NAME: &str = "shop";
-/// Part of every user's id, and of nothing else.
-const USER: &str = "wanderer";
-/// Requests a second, when the environment does not say.
+/// Part of every user id, and of no other text.
+const USER: &str = "soakuser";
+/// Default number of requests per second.
 const RATE_DEFAULT: u64 = 200;
-/// Seconds that store, operator and API server are down each, when the environment does not say.
+/// Default outage of the store, the operator and the API server, each in seconds.
 const DOWN_SECONDS_DEFAULT: u64 = 10;
-/// Retrainings with a swap, when the environment does not say.
+/// Default number of retrainings with a model swap.
 const RETRAININGS_DEFAULT: u64 = 3;
 
 fn from_environment(name: &str, default: u64) -> Result<u64> {
-    std::env::var(name).map_or(Ok(default), |text| text.parse().with_context(|| format!("{name}={text:?}: a number")))
+    std::env::var(name)
+        .map_or(Ok(default), |text| text.parse().with_context(|| format!("{name}={text:?} is not a number")))
 }
 
-/// What the items of a round are called; other in each process, because the store remembers the models of earlier ones.
+/// Returns the item id prefix of a round. It differs between processes, because the store keeps the
+/// models of earlier runs.
 fn item_set(round: u64) -> String {
     format!("round{round}of{}", std::process::id())
 }
 
-/// Two groups of users with two groups of items, which carry the round in their names.
+/// Returns two groups of users with two groups of items. The item ids contain the round.
 fn visits(round: u64) -> String {
     let set = item_set(round);
     let mut csv = "user_id,item_id\n".to_owned();
@@ -68,18 +72,18 @@ spec:
     )
 }
 
-struct Story {
+struct Soak {
     namespace: Namespace,
     load: Load,
     sets: Arc<ItemSets>,
 }
 
-impl Story {
-    /// Says how far the story is, and ends it where requests failed.
-    fn told(&self, what: &str) -> Result<()> {
-        let so_far = self.load.so_far();
-        println!("{what}: {} requests, {} right", so_far.due, so_far.right);
-        so_far.without_failures().with_context(|| what.to_owned()).map(drop)
+impl Soak {
+    /// Prints the progress of the load after a step, and returns an error if requests failed.
+    fn checkpoint(&self, step: &str) -> Result<()> {
+        let so_far = self.load.snapshot();
+        println!("{step}: {} requests, {} succeeded", so_far.scheduled, so_far.succeeded);
+        so_far.require_success().with_context(|| step.to_owned()).map(drop)
     }
 
     fn status(&self) -> Result<Value> {
@@ -91,18 +95,18 @@ impl Story {
         self.namespace.config_map("visits", "visits.csv", &visits(round))?;
         let annotation = format!("recmesh.dev/retrain-at={}", item_set(round));
         self.namespace.kubectl(&["annotate", "recommender", NAME, "--overwrite", &annotation])?;
-        wait::until(&format!("a model of round {round} answers"), || {
+        wait::until(&format!("the model of round {round} is served"), || {
             let status = self.status()?;
             let swapped = status["model"]["revision"] != before && status["loadedReplicas"] == status["replicas"];
-            ensure!(swapped && self.sets.seen().values().any(|set| *set == item_set(round)), "{status}");
+            ensure!(swapped && self.sets.prefixes().values().any(|set| *set == item_set(round)), "{status}");
             Ok(())
         })
         .await
     }
 
-    /// Waits until so many pods serve, and no others are left.
-    async fn pods(&self, replicas: usize) -> Result<()> {
-        wait::until(&format!("{replicas} pods serve"), || {
+    /// Waits until exactly this number of pods exists and all are Ready.
+    async fn wait_pods(&self, replicas: usize) -> Result<()> {
+        wait::until(&format!("{replicas} pods are Ready"), || {
             let pods = self.namespace.list("pods", "app.kubernetes.io/component=serving")?;
             let ready = |pod: &&Value| {
                 let conditions = pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
@@ -116,26 +120,27 @@ impl Story {
     }
 }
 
-/// Logs at the level that an installation has, Events, and objects with their labels and status.
-fn no_user_is_named(namespace: &Namespace) -> Result<()> {
+/// Returns an error if a log at the default level, an Event, or an object with its labels and
+/// status contains a user id.
+fn check_no_user_ids(namespace: &Namespace) -> Result<()> {
     let kubectl = |arguments: &[&str]| namespace.cluster.commands.kubectl(arguments);
-    let names_none = |what: &str, text: &str| {
+    let check = |source: &str, text: &str| {
         let line = text.lines().find(|line| line.contains(USER));
-        line.map_or(Ok(()), |line| bail!("{what} names a user: {line}"))
+        line.map_or(Ok(()), |line| bail!("{source} contains a user id: {line}"))
     };
-    for place in [namespace.name.as_str(), SYSTEM_NAMESPACE] {
-        let pods = kubectl(&["--namespace", place, "get", "pods", "-o", "name"])?;
+    for name in [namespace.name.as_str(), SYSTEM_NAMESPACE] {
+        let pods = kubectl(&["--namespace", name, "get", "pods", "-o", "name"])?;
         for pod in pods.lines() {
-            names_none(pod, &kubectl(&["--namespace", place, "logs", pod, "--all-containers"])?)?;
+            check(pod, &kubectl(&["--namespace", name, "logs", pod, "--all-containers"])?)?;
         }
         let kinds = "events,pods,jobs,deployments,services,secrets,recommenders";
-        names_none("an object", &kubectl(&["--namespace", place, "get", kinds, "-o", "json"])?)?;
+        check("an object", &kubectl(&["--namespace", name, "get", kinds, "-o", "json"])?)?;
     }
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_request_fails_while_everything_changes_or_breaks() -> Result<()> {
+async fn no_request_fails_during_changes_and_outages() -> Result<()> {
     let down = Duration::from_secs(from_environment("RECMESH_SOAK_DOWN_SECONDS", DOWN_SECONDS_DEFAULT)?);
     let rate = from_environment("RECMESH_SOAK_RATE", RATE_DEFAULT)?;
     let retrainings = from_environment("RECMESH_SOAK_RETRAININGS", RETRAININGS_DEFAULT)?;
@@ -146,32 +151,32 @@ async fn no_request_fails_while_everything_changes_or_breaks() -> Result<()> {
     namespace.wait_ready(NAME).await?;
 
     let url = format!("{}/recommend", namespace.service_url(NAME)?);
-    // Known users, and now and then one whom no model knows.
-    let ask: Ask =
+    // Known users, and a few users that are not in any model.
+    let request: RequestFn =
         Arc::new(move |number| Request::post(&url, json!({"user": format!("{USER}{}", number % 63), "n": 5})));
     let sets = Arc::new(ItemSets::default());
-    let load = Load::start(&cluster.http, rate as f64, ask, sets.check());
-    let story = Story { namespace, load, sets };
+    let load = Load::start(&cluster.http, rate as f64, request, sets.check());
+    let soak = Soak { namespace, load, sets };
 
     for round in 1..=retrainings {
-        story.retrain(round).await?;
-        story.told(&format!("retrained and swapped, {round} of {retrainings}"))?;
+        soak.retrain(round).await?;
+        soak.checkpoint(&format!("retrained and swapped, {round} of {retrainings}"))?;
     }
 
-    story.namespace.apply(&recommender(2, 1))?;
-    wait::until("the pods are of the new template", || {
-        let pods = story.namespace.list("pods", "app.kubernetes.io/component=serving")?;
+    soak.namespace.apply(&recommender(2, 1))?;
+    wait::until("all pods have the new template", || {
+        let pods = soak.namespace.list("pods", "app.kubernetes.io/component=serving")?;
         let new = pods.iter().filter(|pod| pod["metadata"]["annotations"]["example.com/template"] == "1").count();
         ensure!(new == 2 && pods.len() == 2, "{new} of {} are new", pods.len());
         Ok(())
     })
     .await?;
-    story.told("rolled to a new template")?;
+    soak.checkpoint("rolled out a new pod template")?;
 
     for replicas in [1_usize, 3, 1] {
-        story.namespace.kubectl(&["scale", "recommender", NAME, &format!("--replicas={replicas}")])?;
-        story.pods(replicas).await?;
-        story.told(&format!("scaled to {replicas}"))?;
+        soak.namespace.kubectl(&["scale", "recommender", NAME, &format!("--replicas={replicas}")])?;
+        soak.wait_pods(replicas).await?;
+        soak.checkpoint(&format!("scaled to {replicas}"))?;
     }
 
     for (what, kind, name) in
@@ -179,34 +184,34 @@ async fn no_request_fails_while_everything_changes_or_breaks() -> Result<()> {
     {
         let scaled = Scaled::down(&cluster, kind, name).await?;
         tokio::time::sleep(down).await;
-        story.told(&format!("the {what} was down for {down:?}"))?;
+        soak.checkpoint(&format!("the {what} was down for {down:?}"))?;
         scaled.up().await?;
     }
     if let Some(server) = ApiServer::of(&cluster)? {
         let stopped = server.stop()?;
         tokio::time::sleep(down).await;
         drop(stopped);
-        story.told(&format!("the API server was down for {down:?}"))?;
+        soak.checkpoint(&format!("the API server was down for {down:?}"))?;
     } else {
-        println!("the API server of a cluster that is not ours is left alone");
+        println!("skipped the outage of the API server: not a local cluster");
     }
 
-    // All of it works again.
-    wait::until("the API server answers", || story.status().map(drop)).await?;
-    story.retrain(retrainings + 1).await?;
-    story.told("retrained and swapped after all that")?;
-    // Pods come and go while they are read.
-    wait::until("no log, Event or object names a user", || no_user_is_named(&story.namespace)).await?;
-    let outcome = story.load.stop().await?;
-    outcome.without_failures()?;
+    // Everything works after the outages.
+    wait::until("the API server responds", || soak.status().map(drop)).await?;
+    soak.retrain(retrainings + 1).await?;
+    soak.checkpoint("retrained and swapped after the outages")?;
+    // Retried, because pods can be created or deleted between the list and the read of a log.
+    wait::until("no log, Event or object contains a user id", || check_no_user_ids(&soak.namespace)).await?;
+    let outcome = soak.load.stop().await?;
+    outcome.require_success()?;
     ensure!(outcome.revisions.len() as u64 == retrainings + 2, "{:?}", outcome.revisions);
     println!(
-        "{} requests in {:.0} s, p50 {:?}, p99 {:?}, longest {:?}; revisions {:?}",
-        outcome.due,
-        outcome.took.as_secs_f64(),
-        outcome.right_at(0.5).unwrap_or_default(),
-        outcome.right_at(0.99).unwrap_or_default(),
-        outcome.right_at(1.0).unwrap_or_default(),
+        "{} requests in {:.0} s, p50 {:?}, p99 {:?}, max {:?}; revisions {:?}",
+        outcome.scheduled,
+        outcome.duration.as_secs_f64(),
+        outcome.success_quantile(0.5).unwrap_or_default(),
+        outcome.success_quantile(0.99).unwrap_or_default(),
+        outcome.success_quantile(1.0).unwrap_or_default(),
         outcome.revisions
     );
     Ok(())

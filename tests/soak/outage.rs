@@ -1,18 +1,18 @@
-//! Parts that are taken away, and brought back whatever becomes of the test.
+//! Outages of parts of the installation. Each part is restored even if the test fails.
 
 use std::{path::PathBuf, process::Command};
 
 use anyhow::{Context, Result, ensure};
 use e2e::{Cluster, install::SYSTEM_NAMESPACE, wait};
 
-/// A workload of the chart without pods; it gets them back when this is dropped.
+/// Workload of the chart that is scaled to zero. Dropping this value scales it up again.
 pub struct Scaled {
     cluster: Cluster,
     object: String,
 }
 
 impl Scaled {
-    /// Takes the pods away.
+    /// Scales the workload to zero and waits until its pods are deleted.
     pub async fn down(cluster: &Cluster, kind: &str, name: &str) -> Result<Self> {
         let scaled = Self { cluster: cluster.clone(), object: format!("{kind}/{name}") };
         scaled.scale(0)?;
@@ -20,7 +20,7 @@ impl Scaled {
         Ok(scaled)
     }
 
-    /// Brings them back, and waits for them.
+    /// Scales the workload up and waits until its pods are Ready.
     pub async fn up(self) -> Result<()> {
         self.scale(1)?;
         self.until(1).await
@@ -46,34 +46,36 @@ impl Scaled {
 
 impl Drop for Scaled {
     fn drop(&mut self) {
-        // After `up` this changes nothing.
+        // No effect after `up`.
         let _ = self.scale(1);
     }
 }
 
-/// The API server of a local cluster, whose processes are ours.
+/// API server process of a local cluster.
 pub struct ApiServer {
     process: String,
 }
 
-/// It does not answer while this lives.
+/// API server that is stopped until this value is dropped.
 pub struct Stopped(String);
 
 impl ApiServer {
-    /// The process that the local cluster noted beside its kubeconfig; `None` for any other cluster.
+    /// Reads the process id that the local cluster stores next to its kubeconfig; `None` for any
+    /// other cluster.
     pub fn of(cluster: &Cluster) -> Result<Option<Self>> {
-        let directory = cluster.commands.kubeconfig().parent().context("a kubeconfig is in a directory")?;
-        let note: PathBuf = directory.join("pids/kube-apiserver");
-        if !note.exists() {
+        let directory = cluster.commands.kubeconfig().parent().context("the kubeconfig has no parent directory")?;
+        let pid_file: PathBuf = directory.join("pids/kube-apiserver");
+        if !pid_file.exists() {
             return Ok(None);
         }
-        let process = std::fs::read_to_string(note)?.trim().to_owned();
+        let process = std::fs::read_to_string(pid_file)?.trim().to_owned();
         let command = std::fs::read_to_string(format!("/proc/{process}/comm"))?;
-        ensure!(command.trim() == "kube-apiserver", "process {process} is {command:?}");
+        ensure!(command.trim() == "kube-apiserver", "process {process} is {command:?}, not kube-apiserver");
         Ok(Some(Self { process }))
     }
 
-    /// Stops it: connections stay, and nothing is answered, which is worse for clients than refusal.
+    /// Stops the process with SIGSTOP. Connections stay open without responses, which is worse for
+    /// clients than refused connections.
     pub fn stop(self) -> Result<Stopped> {
         signal("-STOP", &self.process)?;
         Ok(Stopped(self.process))
@@ -87,6 +89,6 @@ impl Drop for Stopped {
 }
 
 fn signal(name: &str, process: &str) -> Result<()> {
-    ensure!(Command::new("kill").args([name, process]).status()?.success(), "kill {name} {process}");
+    ensure!(Command::new("kill").args([name, process]).status()?.success(), "kill {name} {process} failed");
     Ok(())
 }

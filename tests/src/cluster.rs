@@ -1,4 +1,4 @@
-//! The cluster that all tests of a run share, with the chart installed once.
+//! The cluster that all tests of a run share. The chart is installed once.
 
 use anyhow::{Context, Result};
 use kube::{
@@ -14,14 +14,14 @@ use crate::{commands::Commands, install};
 pub struct Cluster {
     /// kubectl and helm.
     pub commands: Commands,
-    /// HTTP client for pods and services, which the local cluster routes from the host.
+    /// HTTP client for pods and Services; the host has a route to both in the local cluster.
     pub http: reqwest::Client,
 }
 
 static INSTALLED: OnceCell<()> = OnceCell::const_new();
 
 impl Cluster {
-    /// Connects, and installs the chart if this is the first test of the run.
+    /// Connects to the cluster. The first test of the run installs the chart.
     pub async fn ready() -> Result<Self> {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let cluster = Self { commands: Commands::from_env()?, http: reqwest::Client::new() };
@@ -29,22 +29,23 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// A Kubernetes client of the calling test's own runtime (a client dies with the runtime that made it).
+    /// Returns a Kubernetes client for the runtime of the calling test. A client does not outlive
+    /// the runtime that created it.
     pub async fn client(&self) -> Result<Client> {
         let kubeconfig = Kubeconfig::read_from(self.commands.kubeconfig())?;
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-        Client::try_from(config).context("cannot make a client from the kubeconfig")
+        Client::try_from(config).context("cannot build a Kubernetes client from the kubeconfig")
     }
 
-    /// Asks the real Prometheus, and returns the `result` list of an instant query.
+    /// Runs an instant query on the cluster's Prometheus and returns its `result` list.
     pub fn prometheus(&self, query: &str) -> Result<Vec<serde_json::Value>> {
         let path = format!(
             "/api/v1/namespaces/{}/services/prometheus:9090/proxy/api/v1/query?query={}",
             install::MONITORING_NAMESPACE,
             percent_encode(query)
         );
-        let answer: serde_json::Value = serde_json::from_str(&self.commands.kubectl(&["get", "--raw", &path])?)?;
-        Ok(answer["data"]["result"].as_array().cloned().unwrap_or_default())
+        let response: serde_json::Value = serde_json::from_str(&self.commands.kubectl(&["get", "--raw", &path])?)?;
+        Ok(response["data"]["result"].as_array().cloned().unwrap_or_default())
     }
 }
 

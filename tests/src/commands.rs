@@ -1,4 +1,4 @@
-//! kubectl and helm as a user runs them, with the cluster's own kubeconfig.
+//! Runs kubectl and helm as a user does, with the kubeconfig of the test cluster.
 
 use std::{
     io::Write,
@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-/// Where the tools are, and which cluster they speak to.
+/// Directory of the tools, and kubeconfig of the cluster.
 #[derive(Clone, Debug)]
 pub struct Commands {
     tools: PathBuf,
@@ -20,25 +20,23 @@ impl Commands {
     pub fn from_env() -> Result<Self> {
         let variable = |name: &str| {
             std::env::var_os(name).map(PathBuf::from).with_context(|| {
-                format!(
-                    "{name} is not set: run the end-to-end tests with `make test`, which makes a cluster of its own"
-                )
+                format!("{name} is not set: run the end-to-end tests with `make test`, which creates its own cluster")
             })
         };
         Ok(Self { tools: variable("RECMESH_TOOLS")?, kubeconfig: variable("RECMESH_E2E_KUBECONFIG")? })
     }
 
-    /// Tools of this directory, and the cluster of this kubeconfig.
+    /// Uses the tools in this directory and the cluster of this kubeconfig.
     pub fn new(tools: impl Into<PathBuf>, kubeconfig: impl Into<PathBuf>) -> Self {
         Self { tools: tools.into(), kubeconfig: kubeconfig.into() }
     }
 
-    /// The kubeconfig's path.
+    /// Path of the kubeconfig.
     pub fn kubeconfig(&self) -> &PathBuf {
         &self.kubeconfig
     }
 
-    /// Runs `kubectl` and returns what it printed.
+    /// Runs `kubectl` and returns its standard output.
     pub fn kubectl(&self, arguments: &[&str]) -> Result<String> {
         self.run("kubectl", arguments, "")
     }
@@ -48,7 +46,7 @@ impl Commands {
         self.run("kubectl", arguments, input)
     }
 
-    /// Runs `helm` and returns what it printed.
+    /// Runs `helm` and returns its standard output.
     pub fn helm(&self, arguments: &[&str]) -> Result<String> {
         self.run("helm", arguments, "")
     }
@@ -62,7 +60,7 @@ impl Commands {
             .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("cannot start {program}"))?;
-        child.stdin.take().context("stdin was asked for")?.write_all(input.as_bytes())?;
+        child.stdin.take().context("the child process has no stdin pipe")?.write_all(input.as_bytes())?;
         let output = child.wait_with_output()?;
         ensure!(
             output.status.success(),

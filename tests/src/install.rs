@@ -1,17 +1,17 @@
-//! Installs the chart and Prometheus as the README says.
+//! Installs the chart and Prometheus as described in the README.
 
 use anyhow::Result;
 
 use crate::commands::Commands;
 
-/// Where operator and store run.
+/// Namespace of the operator and the store.
 pub const SYSTEM_NAMESPACE: &str = "recmesh-system";
-/// Where Prometheus runs.
+/// Namespace of Prometheus.
 pub const MONITORING_NAMESPACE: &str = "recmesh-demo-monitoring";
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-/// Idempotent: an installed chart is upgraded to the working tree's.
+/// Installs the chart, or upgrades an installed one to the chart of the working tree. Idempotent.
 pub fn install(commands: &Commands) -> Result<()> {
     let chart = format!("{ROOT}/charts/recmesh");
     let values = format!("{ROOT}/tests/demo/values.yaml");

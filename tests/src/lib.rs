@@ -1,9 +1,10 @@
-//! Harness of the end-to-end tests: one real cluster, one installed chart, a namespace for each test.
+//! Harness of the end-to-end tests: one real cluster, one installed chart, one namespace per test.
 //!
-//! It talks to the API server and, over HTTP, to what runs in the pods; nothing here knows the inside of a binary. It
-//! refuses to touch a cluster that it was not given by name: `RECMESH_E2E_KUBECONFIG` must be set (`make test` does).
+//! The harness uses the API server and the HTTP endpoints of the pods; it does not depend on the
+//! internals of any binary. It uses only the cluster named by `RECMESH_E2E_KUBECONFIG`, which must
+//! be set (`make test` does so).
 
-#![allow(clippy::indexing_slicing)] // A JSON member that is missing reads as null.
+#![allow(clippy::indexing_slicing)] // A missing JSON member reads as null.
 
 pub mod cluster;
 pub mod commands;

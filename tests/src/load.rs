@@ -1,7 +1,9 @@
-//! An open-loop load: requests leave at their own times, whatever became of those before, and each answer is checked.
+//! Open-loop load generator. Requests are sent at their scheduled times, independent of the outcome
+//! of earlier requests, and each response is checked.
 //!
-//! A client that waits for its answers before it asks again slows down with the server and hides what others suffer
-//! (coordinated omission); here latency counts from the time at which a request was due.
+//! A closed-loop client waits for each response before its next request. It slows down with the
+//! server and therefore hides latency (coordinated omission). Here latency counts from the
+//! scheduled time of a request.
 
 use std::{
     collections::BTreeMap,
@@ -18,81 +20,82 @@ use tokio::{
     time::Instant,
 };
 
-/// Requests in flight; what is due beyond counts as failed.
+/// Maximum number of requests in flight; a request above it counts as failed.
 const IN_FLIGHT_MAX: usize = 4096;
-/// Longest wait for an answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Failures that are kept word for word.
-const FAILURES_KEPT_MAX: usize = 20;
-/// Latencies that are kept: three hours at 200 requests a second.
+/// Timeout of a request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Maximum number of failures whose text is recorded.
+const FAILURES_RECORDED_MAX: usize = 20;
+/// Maximum number of recorded latencies: three hours at 200 requests per second.
 const LATENCIES_MAX: usize = 2_200_000;
 
-/// What to ask.
+/// A request to send.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// POST with a body, or GET.
+    /// Method: POST with a body, or GET.
     pub method: Method,
-    /// Whole URL.
+    /// Absolute URL.
     pub url: String,
-    /// Body of a POST.
+    /// JSON body of a POST.
     pub body: Value,
 }
 
 impl Request {
-    /// A POST of JSON.
+    /// Creates a POST request with a JSON body.
     pub fn post(url: impl Into<String>, body: Value) -> Self {
         Self { method: Method::POST, url: url.into(), body }
     }
 }
 
-/// Says what is wrong with an answer of status 200.
-pub type Check = Arc<dyn Fn(&Value) -> Result<()> + Send + Sync>;
-/// Makes the request of a number.
-pub type Ask = Arc<dyn Fn(u64) -> Request + Send + Sync>;
+/// Validates the body of a response with status 200.
+pub type CheckFn = Arc<dyn Fn(&Value) -> Result<()> + Send + Sync>;
+/// Creates the request with this number.
+pub type RequestFn = Arc<dyn Fn(u64) -> Request + Send + Sync>;
 
-/// What came of a load.
+/// Result of a load.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
-    /// Requests that were due.
-    pub due: u64,
-    /// Answered 200, and right.
-    pub right: u64,
-    /// Refused with 503 and Retry-After.
+    /// Number of scheduled requests.
+    pub scheduled: u64,
+    /// Number of requests with status 200 and a valid body.
+    pub succeeded: u64,
+    /// Number of requests that were rejected with 503 and Retry-After.
     pub shed: u64,
-    /// Refusals by what they say.
+    /// Number of rejected requests by their problem detail.
     pub shed_details: BTreeMap<String, u64>,
-    /// Anything else: no connection, no answer, another status, a wrong answer.
+    /// Number of all other requests: connection error, timeout, another status, invalid body.
     pub failed: u64,
-    /// The first failures: seconds since the start, and what happened.
+    /// First failures: seconds since the start, and error text.
     pub failures: Vec<(f64, String)>,
-    /// Right answers by revision.
+    /// Number of successful requests by revision.
     pub revisions: BTreeMap<String, u64>,
-    /// Microseconds from due to answered, of right answers; ascending.
-    pub right_micros: Vec<u32>,
-    /// The same of refusals.
+    /// Latencies of successful requests in microseconds, from the scheduled time; ascending.
+    pub success_micros: Vec<u32>,
+    /// Latencies of rejected requests, likewise.
     pub shed_micros: Vec<u32>,
-    /// How long it took.
-    pub took: Duration,
+    /// Duration of the load.
+    pub duration: Duration,
 }
 
 impl Outcome {
-    /// The latency below which this share of the right answers came.
-    pub fn right_at(&self, share: f64) -> Option<Duration> {
-        quantile(&self.right_micros, share)
+    /// Returns the latency quantile `q` of successful requests.
+    pub fn success_quantile(&self, q: f64) -> Option<Duration> {
+        quantile(&self.success_micros, q)
     }
 
-    /// The same of refusals.
-    pub fn shed_at(&self, share: f64) -> Option<Duration> {
-        quantile(&self.shed_micros, share)
+    /// Returns the latency quantile `q` of rejected requests.
+    pub fn shed_quantile(&self, q: f64) -> Option<Duration> {
+        quantile(&self.shed_micros, q)
     }
 
-    /// An error that names the first failures, if there are any; refusals count when they are not expected.
-    pub fn without_failures(&self) -> Result<&Self> {
+    /// Returns an error with the first failures unless all requests succeeded. A rejected request
+    /// counts as a failure.
+    pub fn require_success(&self) -> Result<&Self> {
         ensure!(
-            self.failed == 0 && self.shed == 0 && self.right == self.due,
-            "{} of {} requests failed, {} were refused; the first: {:#?}; refused: {:?}",
+            self.failed == 0 && self.shed == 0 && self.succeeded == self.scheduled,
+            "{} of {} requests failed and {} were rejected; first failures: {:#?}; rejected: {:?}",
             self.failed,
-            self.due,
+            self.scheduled,
             self.shed,
             self.failures,
             self.shed_details
@@ -101,11 +104,11 @@ impl Outcome {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place in a list")]
-fn quantile(ascending: &[u32], share: f64) -> Option<Duration> {
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index into a list")]
+fn quantile(ascending: &[u32], q: f64) -> Option<Duration> {
     let last = ascending.len().checked_sub(1)?;
-    let place = (last as f64 * share.clamp(0.0, 1.0)).round() as usize;
-    ascending.get(place).map(|micros| Duration::from_micros(u64::from(*micros)))
+    let index = (last as f64 * q.clamp(0.0, 1.0)).round() as usize;
+    ascending.get(index).map(|micros| Duration::from_micros(u64::from(*micros)))
 }
 
 /// A running load.
@@ -118,60 +121,60 @@ pub struct Load {
 }
 
 impl Load {
-    /// Starts; arrivals are random (Poisson) from a fixed seed, `per_second` on average.
-    pub fn start(http: &reqwest::Client, per_second: f64, ask: Ask, check: Check) -> Self {
+    /// Starts a load with Poisson arrivals from a fixed seed, `per_second` on average.
+    pub fn start(http: &reqwest::Client, per_second: f64, request: RequestFn, check: CheckFn) -> Self {
         let (stop, mut stopped) = oneshot::channel();
         let outcome = Arc::new(Mutex::new(Outcome::default()));
         let begin = Instant::now();
         let shared = Arc::new(Shared { http: http.clone(), check, outcome: Arc::clone(&outcome), begin });
         let running = tokio::spawn(async move {
-            let places = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
-            let mut random = Exponential(0x9e37_79b9_7f4a_7c15);
-            let mut asking = JoinSet::new();
-            let mut due = begin;
+            let in_flight = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
+            let mut intervals = Exponential(0x9e37_79b9_7f4a_7c15);
+            let mut tasks = JoinSet::new();
+            let mut scheduled_at = begin;
             for number in 0.. {
-                due += random.next(per_second);
+                scheduled_at += intervals.next(per_second);
                 tokio::select! {
-                    () = tokio::time::sleep_until(due) => {}
+                    () = tokio::time::sleep_until(scheduled_at) => {}
                     _ = &mut stopped => break,
                 }
-                while asking.try_join_next().is_some() {}
-                match Arc::clone(&places).try_acquire_owned() {
-                    Ok(place) => drop(asking.spawn(Arc::clone(&shared).one(ask(number), due, place))),
-                    Err(_) => shared.failed(due, format!("{IN_FLIGHT_MAX} requests are in flight")),
+                while tasks.try_join_next().is_some() {}
+                match Arc::clone(&in_flight).try_acquire_owned() {
+                    Ok(permit) => drop(tasks.spawn(Arc::clone(&shared).run(request(number), scheduled_at, permit))),
+                    Err(_) => shared.record_failure(scheduled_at, format!("{IN_FLIGHT_MAX} requests are in flight")),
                 }
             }
-            while asking.join_next().await.is_some() {}
+            while tasks.join_next().await.is_some() {}
         });
         Self { stop, running, outcome, begin }
     }
 
-    /// What came of it so far; latencies are not in order yet.
-    pub fn so_far(&self) -> Outcome {
+    /// Returns the result so far. Its latencies are not sorted.
+    pub fn snapshot(&self) -> Outcome {
         self.outcome.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Sends nothing more, and waits for the answers that are still due.
+    /// Stops sending requests, and waits for those in flight.
     pub async fn stop(self) -> Result<Outcome> {
-        let took = self.begin.elapsed();
+        let duration = self.begin.elapsed();
         let _ = self.stop.send(());
-        self.running.await.context("the load broke off")?;
+        self.running.await.context("the load task panicked")?;
         let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        outcome.right_micros.sort_unstable();
+        outcome.success_micros.sort_unstable();
         outcome.shed_micros.sort_unstable();
-        outcome.took = took;
+        outcome.duration = duration;
         Ok(outcome)
     }
 
-    /// Runs for a while and stops.
+    /// Runs a load for this long.
     pub async fn run(
         http: &reqwest::Client,
         per_second: f64,
         time: Duration,
-        ask: Ask,
-        check: Check,
+        request: RequestFn,
+        check: CheckFn,
     ) -> Result<Outcome> {
-        let load = Self::start(http, per_second, ask, check);
+        let load = Self::start(http, per_second, request, check);
         tokio::time::sleep(time).await;
         load.stop().await
     }
@@ -179,113 +182,119 @@ impl Load {
 
 struct Shared {
     http: reqwest::Client,
-    check: Check,
+    check: CheckFn,
     outcome: Arc<Mutex<Outcome>>,
     begin: Instant,
 }
 
-enum Answer {
-    Right(String),
+enum Reply {
+    /// Model revision of the response.
+    Success(String),
+    /// Problem detail of a rejected request.
     Shed(String),
 }
 
 impl Shared {
-    async fn one(self: Arc<Self>, request: Request, due: Instant, place: OwnedSemaphorePermit) {
-        let answer = self.ask(request).await;
-        let micros = u32::try_from(due.elapsed().as_micros()).unwrap_or(u32::MAX);
-        drop(place);
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(error) => return self.failed(due, format!("{error:#}")),
+    async fn run(self: Arc<Self>, request: Request, scheduled_at: Instant, permit: OwnedSemaphorePermit) {
+        let reply = self.send(request).await;
+        let micros = u32::try_from(scheduled_at.elapsed().as_micros()).unwrap_or(u32::MAX);
+        drop(permit);
+        let reply = match reply {
+            Ok(reply) => reply,
+            Err(error) => return self.record_failure(scheduled_at, format!("{error:#}")),
         };
         let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
-        outcome.due += 1;
-        let micros_of = match answer {
-            Answer::Right(revision) => {
-                outcome.right += 1;
+        outcome.scheduled += 1;
+        let latencies = match reply {
+            Reply::Success(revision) => {
+                outcome.succeeded += 1;
                 *outcome.revisions.entry(revision).or_default() += 1;
-                &mut outcome.right_micros
+                &mut outcome.success_micros
             }
-            Answer::Shed(detail) => {
+            Reply::Shed(detail) => {
                 outcome.shed += 1;
-                if outcome.shed_details.len() < FAILURES_KEPT_MAX || outcome.shed_details.contains_key(&detail) {
+                if outcome.shed_details.len() < FAILURES_RECORDED_MAX || outcome.shed_details.contains_key(&detail) {
                     *outcome.shed_details.entry(detail).or_default() += 1;
                 }
                 &mut outcome.shed_micros
             }
         };
-        if micros_of.len() < LATENCIES_MAX {
-            micros_of.push(micros);
+        if latencies.len() < LATENCIES_MAX {
+            latencies.push(micros);
         }
     }
 
-    async fn ask(&self, request: Request) -> Result<Answer> {
+    async fn send(&self, request: Request) -> Result<Reply> {
         let Request { method, url, body } = request;
-        let asked = self.http.request(method, url).timeout(ANSWER_TIMEOUT).json(&body).send();
-        let answer = asked.await.context("no answer")?;
-        let status = answer.status();
-        let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let sent = self.http.request(method, url).timeout(REQUEST_TIMEOUT).json(&body).send();
+        let response = sent.await.context("no response")?;
+        let status = response.status();
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let (revision, retry_after) = (header("x-model-revision"), header("retry-after"));
-        let text = answer.text().await.context("half an answer")?;
+        let text = response.text().await.context("incomplete response body")?;
         if status == StatusCode::SERVICE_UNAVAILABLE && retry_after.is_some() {
-            let problem: Value = serde_json::from_str(&text).context("a refusal that is no JSON")?;
-            return Ok(Answer::Shed(problem["detail"].as_str().unwrap_or_default().to_owned()));
+            let problem: Value = serde_json::from_str(&text).context("the body of a 503 is not valid JSON")?;
+            return Ok(Reply::Shed(problem["detail"].as_str().unwrap_or_default().to_owned()));
         }
         ensure!(status == StatusCode::OK, "{status}: {text}");
-        let revision = revision.context("the answer names no revision")?;
-        let answer: Value = serde_json::from_str(&text).context("no JSON")?;
-        ensure!(answer["model"]["revision"] == revision.as_str(), "header and body name different revisions: {text}");
-        (self.check)(&answer).with_context(|| text.clone())?;
-        Ok(Answer::Right(revision))
+        let revision = revision.context("the response has no x-model-revision header")?;
+        let body: Value = serde_json::from_str(&text).context("the body is not valid JSON")?;
+        ensure!(body["model"]["revision"] == revision.as_str(), "header and body name different revisions: {text}");
+        (self.check)(&body).with_context(|| text.clone())?;
+        Ok(Reply::Success(revision))
     }
 
-    fn failed(&self, due: Instant, what: String) {
+    fn record_failure(&self, scheduled_at: Instant, error: String) {
         let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
-        outcome.due += 1;
+        outcome.scheduled += 1;
         outcome.failed += 1;
-        if outcome.failures.len() < FAILURES_KEPT_MAX {
-            outcome.failures.push(((due - self.begin).as_secs_f64(), what));
+        if outcome.failures.len() < FAILURES_RECORDED_MAX {
+            outcome.failures.push(((scheduled_at - self.begin).as_secs_f64(), error));
         }
     }
 }
 
-/// Each revision's items have a prefix of their own (the text before the last `-`): learned at first sight, and kept to.
+/// Item id prefix (the text before the last `-`) of each revision. The first response of a revision
+/// determines its prefix; later responses must have the same one.
 #[derive(Debug, Default)]
 pub struct ItemSets(Mutex<BTreeMap<String, String>>);
 
 impl ItemSets {
-    /// A check that every answer has items, and only those of its revision.
-    pub fn check(self: &Arc<Self>) -> Check {
+    /// Returns a check that each response has items, and only items of its revision.
+    pub fn check(self: &Arc<Self>) -> CheckFn {
         let sets = Arc::clone(self);
-        Arc::new(move |answer| sets.look_at(answer))
+        Arc::new(move |body| sets.check_items(body))
     }
 
-    fn look_at(&self, answer: &Value) -> Result<()> {
-        let revision = answer["model"]["revision"].as_str().context("a revision")?;
-        let items = answer["items"].as_array().context("items")?;
-        ensure!(!items.is_empty(), "an empty answer");
+    fn check_items(&self, body: &Value) -> Result<()> {
+        let revision = body["model"]["revision"].as_str().context("the response has no revision")?;
+        let items = body["items"].as_array().context("the response has no items")?;
+        ensure!(!items.is_empty(), "the response has no items");
         let mut sets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for item in items {
-            let id = item["id"].as_str().context("an id")?;
+            let id = item["id"].as_str().context("an item has no id")?;
             let prefix = id.rsplit_once('-').map_or("", |(prefix, _)| prefix);
             let known = sets.entry(revision.to_owned()).or_insert_with(|| prefix.to_owned());
-            ensure!(known == prefix, "item {id} is not of revision {revision}, whose items are {known}-…");
+            ensure!(
+                known == prefix,
+                "item {id} does not belong to revision {revision}: its items have the prefix {known}-"
+            );
         }
         Ok(())
     }
 
-    /// Prefixes by revision.
-    pub fn seen(&self) -> BTreeMap<String, String> {
+    /// Returns the prefixes by revision.
+    pub fn prefixes(&self) -> BTreeMap<String, String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// Times between random arrivals.
+/// Exponentially distributed intervals between arrivals.
 struct Exponential(u64);
 
 impl Exponential {
     fn next(&mut self, per_second: f64) -> Duration {
-        // xorshift64 (Marsaglia 2003); its upper 32 bits as a number in (0, 1].
+        // xorshift64 (Marsaglia 2003); the upper 32 bits give a number in (0, 1].
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -305,29 +314,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn items_of_another_revision_are_noticed() {
+    fn items_of_another_revision_are_rejected() {
         let sets = Arc::new(ItemSets::default());
         let check = sets.check();
-        let answer = |revision: &str, items: &[&str]| {
+        let body = |revision: &str, items: &[&str]| {
             let items: Vec<Value> = items.iter().map(|id| json!({"id": id})).collect();
             json!({"model": {"revision": revision}, "items": items})
         };
-        check(&answer("a", &["one-1", "one-2"])).unwrap();
-        check(&answer("b", &["two-1"])).unwrap();
-        check(&answer("a", &["one-3", "two-1"])).unwrap_err();
-        check(&answer("b", &["one-1"])).unwrap_err();
-        check(&answer("b", &[])).unwrap_err();
-        assert_eq!(sets.seen().len(), 2);
+        check(&body("a", &["one-1", "one-2"])).unwrap();
+        check(&body("b", &["two-1"])).unwrap();
+        check(&body("a", &["one-3", "two-1"])).unwrap_err();
+        check(&body("b", &["one-1"])).unwrap_err();
+        check(&body("b", &[])).unwrap_err();
+        assert_eq!(sets.prefixes().len(), 2);
     }
 
     #[test]
-    fn arrivals_come_at_their_rate() {
-        let mut random = Exponential(7);
-        let total: Duration = (0..100_000).map(|_| random.next(200.0)).sum();
+    fn mean_arrival_rate_is_as_configured() {
+        let mut intervals = Exponential(7);
+        let total: Duration = (0..100_000).map(|_| intervals.next(200.0)).sum();
         assert!((total.as_secs_f64() - 500.0).abs() < 10.0, "{total:?}");
     }
 
-    /// A server that answers every third request right, refuses one, and breaks off one.
+    /// Server that responds to three successive requests with 200, 503 and 500.
     async fn serve(listener: TcpListener) {
         for number in 0.. {
             let Ok((mut stream, _)) = listener.accept().await else { return };
@@ -335,7 +344,7 @@ mod tests {
             let _ = stream.read(&mut request).await;
             let body = r#"{"model":{"revision":"r"},"items":[{"id":"a-1"}]}"#;
             let length = body.len();
-            let answer = match number % 3 {
+            let response = match number % 3 {
                 0 => format!(
                     "HTTP/1.1 200 OK\r\nconnection: close\r\nx-model-revision: r\r\ncontent-length: {length}\r\n\r\n{body}"
                 ),
@@ -344,28 +353,28 @@ mod tests {
                 }
                 _ => "HTTP/1.1 500 No\r\nconnection: close\r\ncontent-length: 0\r\n\r\n".to_owned(),
             };
-            let _ = stream.write_all(answer.as_bytes()).await;
+            let _ = stream.write_all(response.as_bytes()).await;
         }
     }
 
     #[tokio::test]
-    async fn every_request_is_accounted_for() {
+    async fn every_request_is_counted_once() {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/recommend", listener.local_addr().unwrap());
         let server = tokio::spawn(serve(listener));
-        let ask: Ask = Arc::new(move |_| Request::post(url.clone(), json!({})));
-        let load = Load::start(&reqwest::Client::new(), 300.0, ask, Arc::new(ItemSets::default()).check());
-        while load.so_far().due < 30 {
+        let request: RequestFn = Arc::new(move |_| Request::post(url.clone(), json!({})));
+        let load = Load::start(&reqwest::Client::new(), 300.0, request, Arc::new(ItemSets::default()).check());
+        while load.snapshot().scheduled < 30 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let outcome = load.stop().await.unwrap();
         server.abort();
-        assert_eq!(outcome.due, outcome.right + outcome.shed + outcome.failed, "{outcome:?}");
-        assert!(outcome.right >= 10 && outcome.shed >= 10 && outcome.failed >= 9, "{outcome:?}");
-        assert_eq!(outcome.right_micros.len() as u64, outcome.right);
-        assert!(outcome.right_at(0.5) <= outcome.right_at(0.99));
-        assert!(outcome.without_failures().is_err());
+        assert_eq!(outcome.scheduled, outcome.succeeded + outcome.shed + outcome.failed, "{outcome:?}");
+        assert!(outcome.succeeded >= 10 && outcome.shed >= 10 && outcome.failed >= 9, "{outcome:?}");
+        assert_eq!(outcome.success_micros.len() as u64, outcome.succeeded);
+        assert!(outcome.success_quantile(0.5) <= outcome.success_quantile(0.99));
+        assert!(outcome.require_success().is_err());
         assert!(outcome.failures[0].1.contains("500"), "{:?}", outcome.failures);
     }
 }

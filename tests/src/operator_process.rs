@@ -1,4 +1,4 @@
-//! An operator as an ordinary process of this machine, behind a proxy, for one namespace.
+//! Runs an operator as a local process behind a proxy, for one namespace.
 
 use std::{
     net::SocketAddr,
@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::{Cluster, install::SYSTEM_NAMESPACE};
 
-/// A process that can be killed and started again.
+/// Operator process that can be killed and restarted.
 pub struct OperatorProcess {
     program: PathBuf,
     arguments: Vec<String>,
@@ -22,13 +22,13 @@ pub struct OperatorProcess {
 }
 
 impl OperatorProcess {
-    /// Starts `RECMESH_OPERATOR` for `namespace`, against the API server at `address`; it looks at a Recommender that
-    /// nothing happens to every so many seconds.
+    /// Starts `RECMESH_OPERATOR` for `namespace` with the API server at `address`; `resync` is its
+    /// resync interval in seconds.
     ///
     /// # Errors
-    /// No program, or no cluster.
+    /// `RECMESH_OPERATOR` is not set or cannot be started, or the cluster does not respond.
     pub fn start(cluster: &Cluster, namespace: &str, address: SocketAddr, resync: u32) -> Result<Self> {
-        // The address of the store's Service, since this process does not ask the cluster's DNS.
+        // The cluster IP of the store's Service, because this process does not use the cluster DNS.
         let store = cluster.commands.kubectl(&[
             "-n",
             SYSTEM_NAMESPACE,
@@ -43,15 +43,17 @@ impl OperatorProcess {
             format!("--watch-namespaces={namespace}"),
             format!("--store-endpoint=http://{store}:9000"),
         ];
-        Self::with(namespace, &through(address), arguments)
+        Self::start_with(namespace, &proxy_kubeconfig(address), arguments)
     }
 
-    /// Starts it with a kubeconfig's text and arguments of one's own; `name` names its directory.
+    /// Starts the operator with this kubeconfig text and additional arguments. `name` is part of
+    /// the path of its working directory.
     ///
     /// # Errors
-    /// No program.
-    pub fn with(name: &str, config: &str, more: impl IntoIterator<Item = String>) -> Result<Self> {
-        let program = std::env::var_os("RECMESH_OPERATOR").context("RECMESH_OPERATOR: the operator's program")?;
+    /// `RECMESH_OPERATOR` is not set or cannot be started.
+    pub fn start_with(name: &str, config: &str, more: impl IntoIterator<Item = String>) -> Result<Self> {
+        let program = std::env::var_os("RECMESH_OPERATOR")
+            .context("RECMESH_OPERATOR is not set: set it to the path of the operator binary")?;
         let directory = std::env::temp_dir().join(format!("recmesh-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&directory)?;
         let kubeconfig = directory.join("kubeconfig");
@@ -72,10 +74,10 @@ impl OperatorProcess {
         Ok(process)
     }
 
-    /// Starts it if it does not run.
+    /// Starts the operator unless it is running.
     ///
     /// # Errors
-    /// It cannot be started.
+    /// The operator cannot be started.
     pub fn restart(&self) -> Result<()> {
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         if child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None))) {
@@ -88,25 +90,26 @@ impl OperatorProcess {
         Ok(())
     }
 
-    /// Its process id, if it runs.
+    /// Returns the process id, if the operator was started and not killed.
     pub fn pid(&self) -> Option<u32> {
         self.child.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Child::id)
     }
 
-    /// Something that kills it as `kill -9` does.
-    pub fn killer(&self) -> impl Fn() + Send + Sync + 'static {
+    /// Returns a function that kills the operator as `kill -9` does. It returns whether the
+    /// operator was running.
+    pub fn kill_fn(&self) -> impl Fn() -> bool + Send + Sync + 'static {
         let child = Arc::clone(&self.child);
         move || kill(&child)
     }
 
-    /// Where it logs.
-    pub fn log(&self) -> &PathBuf {
+    /// Path of the log file.
+    pub fn log_path(&self) -> &PathBuf {
         &self.log
     }
 }
 
-/// The text of a kubeconfig for a proxy's address.
-pub fn through(address: SocketAddr) -> String {
+/// Returns the text of a kubeconfig for the address of a proxy.
+pub fn proxy_kubeconfig(address: SocketAddr) -> String {
     let config = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "proxy",
         "clusters": [{"name": "proxy", "cluster": {"server": format!("http://{address}")}}],
@@ -118,13 +121,14 @@ pub fn through(address: SocketAddr) -> String {
 
 impl Drop for OperatorProcess {
     fn drop(&mut self) {
-        kill(&self.child);
+        let _ = kill(&self.child);
     }
 }
 
-fn kill(child: &Mutex<Option<Child>>) {
-    if let Some(mut child) = child.lock().unwrap_or_else(PoisonError::into_inner).take() {
-        let _ = child.kill();
-        let _ = child.wait();
-    }
+fn kill(child: &Mutex<Option<Child>>) -> bool {
+    let Some(mut child) = child.lock().unwrap_or_else(PoisonError::into_inner).take() else { return false };
+    let was_running = matches!(child.try_wait(), Ok(None));
+    let _ = child.kill();
+    let _ = child.wait();
+    was_running
 }

@@ -1,33 +1,32 @@
-//! Waiting for what a cluster does in its own time.
+//! Polls until the cluster has reached a state.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-/// Longest wait for anything; it ends a hanging test and decides none.
-pub const PATIENCE: Duration = Duration::from_mins(3);
-const PAUSE: Duration = Duration::from_millis(300);
+/// Maximum wait. It only ends a test that hangs; no test passes or fails by its timing.
+pub const TIMEOUT: Duration = Duration::from_mins(15);
+/// Interval between two polls.
+pub const POLL_INTERVAL: Duration = Duration::from_millis(300);
 
-/// Tries until `probe` succeeds; after [`PATIENCE`] the last error says what was missing.
-pub async fn until<T>(what: &str, mut probe: impl FnMut() -> Result<T>) -> Result<T> {
-    let begin = Instant::now();
-    loop {
-        match probe() {
-            Ok(value) => return Ok(value),
-            Err(error) if begin.elapsed() > PATIENCE => bail!("gave up waiting until {what}: {error:#}"),
-            Err(_) => tokio::time::sleep(PAUSE).await,
-        }
-    }
+/// Returns `--timeout=` with [`TIMEOUT`], for kubectl and helm.
+pub fn timeout_argument() -> String {
+    format!("--timeout={}s", TIMEOUT.as_secs())
 }
 
-/// [`until`] for a probe that waits itself.
+/// Retries `probe` until it succeeds. After [`TIMEOUT`] it returns an error with the last failure.
+pub async fn until<T>(what: &str, mut probe: impl FnMut() -> Result<T>) -> Result<T> {
+    until_async(what, async || probe()).await
+}
+
+/// [`until`] for an asynchronous probe.
 pub async fn until_async<T>(what: &str, mut probe: impl AsyncFnMut() -> Result<T>) -> Result<T> {
     let begin = Instant::now();
     loop {
         match probe().await {
             Ok(value) => return Ok(value),
-            Err(error) if begin.elapsed() > PATIENCE => bail!("gave up waiting until {what}: {error:#}"),
-            Err(_) => tokio::time::sleep(PAUSE).await,
+            Err(error) if begin.elapsed() > TIMEOUT => bail!("timed out waiting until {what}: {error:#}"),
+            Err(_) => tokio::time::sleep(POLL_INTERVAL).await,
         }
     }
 }

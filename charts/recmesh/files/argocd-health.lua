@@ -1,43 +1,43 @@
--- Health of a Recommender for Argo CD, from its conditions alone.
---   Healthy      it answers as its spec asks
---   Progressing  a generation rolls out, or the first model is awaited
---   Degraded     it does not answer, or its owner must act (what served may go on serving beside that)
---   Suspended    it answers, and starts no more runs because its spec says so
+-- Health of a Recommender for Argo CD, derived from its conditions.
+--   Healthy      it is ready
+--   Progressing  a generation is being rolled out, or there is no model yet
+--   Degraded     it is not ready, or its owner must act (the current revision may still serve)
+--   Suspended    it is ready, and its spec suspends training runs
 local status = obj.status or {}
-local seen = status.observedGeneration
-if seen == nil or seen ~= obj.metadata.generation then
-  return {status = "Progressing", message = "the operator has not seen this generation"}
+local observed = status.observedGeneration
+if observed == nil or observed ~= obj.metadata.generation then
+  return {status = "Progressing", message = "the operator has not observed this generation"}
 end
 
 local conditions = {}
 for _, condition in ipairs(status.conditions or {}) do
   conditions[condition.type] = condition
 end
-local function holds(name)
+local function is_true(name)
   return conditions[name] ~= nil and conditions[name].status == "True"
 end
-local function because(name)
+local function describe(name)
   local condition = conditions[name]
   if condition == nil then
-    return name .. " is not known yet"
+    return name .. " is not set yet"
   end
   return (condition.reason or name) .. ": " .. (condition.message or "")
 end
 
-if holds("Stalled") then
-  return {status = "Degraded", message = because("Stalled")}
+if is_true("Stalled") then
+  return {status = "Degraded", message = describe("Stalled")}
 end
-if holds("Reconciling") then
-  return {status = "Progressing", message = because("Reconciling")}
+if is_true("Reconciling") then
+  return {status = "Progressing", message = describe("Reconciling")}
 end
-if not holds("Ready") then
+if not is_true("Ready") then
   local ready = conditions["Ready"]
   if ready == nil or ready.status == "Unknown" or (ready.reason == "AwaitingFirstModel" and (status.failures or 0) == 0) then
-    return {status = "Progressing", message = because("Ready")}
+    return {status = "Progressing", message = describe("Ready")}
   end
-  return {status = "Degraded", message = because("Ready")}
+  return {status = "Degraded", message = describe("Ready")}
 end
-if holds("Suspended") then
-  return {status = "Suspended", message = because("Suspended")}
+if is_true("Suspended") then
+  return {status = "Suspended", message = describe("Suspended")}
 end
-return {status = "Healthy", message = because("Ready")}
+return {status = "Healthy", message = describe("Ready")}

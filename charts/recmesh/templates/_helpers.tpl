@@ -1,9 +1,9 @@
-{{- /* Names, labels and images; every template takes them from here. */ -}}
+{{- /* Names, labels and images, shared by all templates. */ -}}
 
 {{- define "recmesh.operator" -}}{{ .Values.fullnameOverride }}-operator{{- end }}
 {{- define "recmesh.store" -}}{{ .Values.fullnameOverride }}-store{{- end }}
 
-{{- /* The operator makes this Secret once, under this name; the store waits for it. */ -}}
+{{- /* The operator creates this Secret once, with this name; the store waits for it. */ -}}
 {{- define "recmesh.rootSecret" -}}recmesh-store-root{{- end }}
 
 {{- define "recmesh.serviceAccountName" -}}
@@ -14,7 +14,7 @@
 {{- end -}}
 {{- end }}
 
-{{- /* recmesh.selector (list . component): never changes, so it holds no version. */ -}}
+{{- /* recmesh.selector (list . component): immutable, therefore without a version. */ -}}
 {{- define "recmesh.selector" -}}
 app.kubernetes.io/name: recmesh
 app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
@@ -31,8 +31,8 @@ app.kubernetes.io/managed-by: {{ $.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" $.Chart.Name $.Chart.Version | replace "+" "_" }}
 {{- end }}
 
-{{- /* recmesh.podMetadata (list . component): labels and annotations, without versions, so that an upgrade restarts
-only what changed; what the user adds replaces no label of the selector. */ -}}
+{{- /* recmesh.podMetadata (list . component): labels and annotations without versions, so that an upgrade restarts only
+changed workloads. Labels of the user do not override labels of the selector. */ -}}
 {{- define "recmesh.podMetadata" -}}
 {{- $ := index . 0 -}}{{- $values := index $.Values (index . 1) -}}
 {{- $annotations := dict "kubectl.kubernetes.io/default-container" (index . 1) -}}
@@ -81,7 +81,7 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
-{{- /* Those who may scrape: the chart's own namespace and the named ones. */ -}}
+{{- /* Peers that may scrape metrics: the chart's own namespace and the named ones. */ -}}
 {{- define "recmesh.scrapers" -}}
 - namespaceSelector:
     matchExpressions:
@@ -90,25 +90,25 @@ capabilities: {drop: [ALL]}
       values: {{ prepend .Values.metrics.namespaces .Release.Namespace | uniq | toJson }}
 {{- end }}
 
-{{- /* The namespaces that the operator looks after, as JSON; [] means all. */ -}}
+{{- /* Watched namespaces as JSON; [] means all. */ -}}
 {{- define "recmesh.watched" -}}
 {{- $named := .Values.watch.namespaces | uniq -}}
 {{- if and (not $named) (eq .Values.scope "namespaced") -}}{{- $named = list .Release.Namespace -}}{{- end -}}
 {{- toJson $named -}}
 {{- end }}
 
-{{- /* What the operator does in the namespaces of Recommenders, and nothing else. Children go with their Recommender by
-garbage collection, so only Jobs (a run that is replaced) are deleted. Secrets are found by name only: it applies the store
-credentials that it derives, and learns that a Secret of yours is missing from the pod. */ -}}
+{{- /* Complete rights of the operator in the namespaces of Recommenders. Kubernetes' garbage collection deletes the children
+of a Recommender, so the operator deletes only Jobs (a run that is replaced). It reads Secrets only by name: it applies the store
+credentials that it derives, and sees in the status of a pod that a Secret of the user is missing. */ -}}
 {{- define "recmesh.operatorRules" -}}
 - apiGroups: [recmesh.dev]
   resources: [recommenders]
-  # patch: the finalizer of deletionPolicy Delete; admissionPolicy refuses every other change.
+  # patch: the finalizer for deletionPolicy Delete; admissionPolicy rejects all other changes.
   verbs: [get, list, watch, patch]
 - apiGroups: [recmesh.dev]
   resources: [recommenders/status]
   verbs: [patch]
-# Owner references that block deletion.
+# Required for owner references with blockOwnerDeletion.
 - apiGroups: [recmesh.dev]
   resources: [recommenders/finalizers]
   verbs: [update]
@@ -130,7 +130,7 @@ credentials that it derives, and learns that a Secret of yours is missing from t
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
   verbs: [get, create, patch]
-# patch: the annotation that makes kubelet bring a new serving config; admissionPolicy refuses every other change.
+# patch: the annotation that makes the kubelet refresh the serving config; admissionPolicy rejects all other changes.
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch, patch]

@@ -1,4 +1,4 @@
-//! A real kube-apiserver with the definition in it.
+//! A real kube-apiserver with the definition installed.
 
 use std::{
     path::PathBuf,
@@ -13,7 +13,7 @@ use crate::generated::package;
 /// Far longer than a start takes.
 const START_DEADLINE: Duration = Duration::from_mins(2);
 
-/// The server, and a kubectl that talks to it.
+/// The server, and a kubectl configured for it.
 pub struct ApiServer {
     kubectl: PathBuf,
     kubeconfig: PathBuf,
@@ -23,7 +23,7 @@ pub struct ApiServer {
 
 impl Drop for ApiServer {
     fn drop(&mut self) {
-        // The script's children are tied to it, so they go too.
+        // The script's children end with it.
         let _ = self.script.kill();
         let _ = self.script.wait();
     }
@@ -35,10 +35,10 @@ pub fn start() -> ApiServer {
     let tools = Command::new(cluster.join("cluster")).arg("path").output().unwrap();
     let tools = PathBuf::from(String::from_utf8(tools.stdout).unwrap().trim());
     let kubectl = tools.join("kubectl");
-    assert!(kubectl.exists(), "{} is not there: run tests/cluster/cluster tools", kubectl.display());
+    assert!(kubectl.exists(), "{} does not exist: run tests/cluster/cluster tools", kubectl.display());
 
     let directory = tempfile::tempdir().unwrap();
-    // The death signal ends the script when this test ends in a way that drops nothing.
+    // The death signal ends the script if this process ends without running destructors.
     let script = Command::new("setpriv")
         .args(["--pdeathsig", "TERM", "--"])
         .arg(cluster.join("apiserver"))
@@ -55,7 +55,7 @@ pub fn start() -> ApiServer {
     }
     api.kubectl(&["create", "-f", package().join("recommenders.yaml").to_str().unwrap()]).unwrap();
     api.kubectl(&["wait", "--for=condition=Established", "crd/recommenders.recmesh.dev", "--timeout=60s"]).unwrap();
-    // Served, and known to the schema that kubectl reads, a moment after Established.
+    // The resource is served, and is in the schema that kubectl reads, a moment after Established.
     while api.kubectl(&["explain", "recommender.spec"]).is_err() || api.kubectl(&["get", "recommenders"]).is_err() {
         assert!(Instant::now() < deadline, "recommenders are not served");
         std::thread::sleep(Duration::from_millis(50));
@@ -64,7 +64,7 @@ pub fn start() -> ApiServer {
 }
 
 impl ApiServer {
-    /// Runs kubectl: what it printed, or what went wrong.
+    /// Runs kubectl and returns its standard output, or on failure its standard error.
     pub fn kubectl(&self, arguments: &[&str]) -> Result<String, String> {
         let output =
             Command::new(&self.kubectl).arg("--kubeconfig").arg(&self.kubeconfig).args(arguments).output().unwrap();
@@ -75,7 +75,7 @@ impl ApiServer {
         }
     }
 
-    /// Runs kubectl on a resource given as YAML.
+    /// Runs kubectl on a resource in YAML.
     pub fn with_yaml(&self, arguments: &[&str], yaml: &str) -> Result<String, String> {
         let file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
         std::fs::write(file.path(), yaml).unwrap();

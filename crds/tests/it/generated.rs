@@ -1,4 +1,4 @@
-//! The generated file and the examples.
+//! Tests of the generated files and the examples.
 
 use std::{
     fmt::Write as _,
@@ -6,7 +6,7 @@ use std::{
 };
 
 use recommender_crds::{
-    CRD_BYTES_MAX, ConditionType, Reason, Recommender, crd, crd_yaml, not_yet::NOT_YET, rules::RULES,
+    CRD_BYTES_MAX, ConditionType, Reason, Recommender, crd, crd_yaml, rules::RULES, unsupported::UNSUPPORTED,
 };
 use serde_json::Value;
 
@@ -14,7 +14,7 @@ pub fn package() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The files of a directory, sorted.
+/// Returns the files of a directory, sorted.
 pub fn files(directory: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
@@ -22,7 +22,7 @@ pub fn files(directory: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn the_committed_files_are_what_the_types_say() {
+fn committed_files_match_the_types() {
     for file in ["recommenders.yaml", "../charts/recmesh/files/recommenders.yaml"] {
         let path = package().join(file);
         if std::env::var_os("UPDATE_EXPECT").is_some() {
@@ -34,23 +34,23 @@ fn the_committed_files_are_what_the_types_say() {
 }
 
 #[test]
-fn the_file_stays_small() {
+fn the_definition_is_within_its_size_limit() {
     assert!(crd_yaml().len() < CRD_BYTES_MAX, "{} bytes", crd_yaml().len());
 }
 
 #[test]
-fn every_field_says_what_it_is() {
-    fn visit(place: &str, node: &Value, without: &mut Vec<String>) {
+fn every_field_has_a_description() {
+    fn visit(path: &str, node: &Value, without: &mut Vec<String>) {
         for (name, child) in node["properties"].as_object().into_iter().flatten() {
-            let place = format!("{place}.{name}");
+            let path = format!("{path}.{name}");
             let described = child["description"].as_str().is_some_and(|text| text.len() > 10);
-            if !described && place != ".metadata" {
-                without.push(place.clone());
+            if !described && path != ".metadata" {
+                without.push(path.clone());
             }
-            visit(&place, child, without);
+            visit(&path, child, without);
         }
         if node["items"].is_object() {
-            visit(&format!("{place}[]"), &node["items"], without);
+            visit(&format!("{path}[]"), &node["items"], without);
         }
     }
     let crd = serde_json::to_value(crd()).unwrap();
@@ -60,10 +60,10 @@ fn every_field_says_what_it_is() {
 }
 
 #[test]
-fn a_stated_default_is_the_default_of_the_schema() {
-    fn visit(place: &str, node: &Value, checked: &mut usize) {
+fn stated_defaults_match_the_schema() {
+    fn visit(path: &str, node: &Value, checked: &mut usize) {
         for (name, child) in node["properties"].as_object().into_iter().flatten() {
-            let place = format!("{place}.{name}");
+            let path = format!("{path}.{name}");
             let text = child["description"].as_str().unwrap_or_default();
             if let Some((_, rest)) = text.split_once("Default: ") {
                 let stated = rest.split([',', ' ']).next().unwrap().trim_end_matches('.');
@@ -73,10 +73,10 @@ fn a_stated_default_is_the_default_of_the_schema() {
                     Value::Number(number) => number.as_f64().unwrap().to_string(),
                     other => other.to_string(),
                 };
-                assert_eq!(stated, default, "{place}: {text}");
+                assert_eq!(stated, default, "{path}: {text}");
                 *checked += 1;
             }
-            visit(&place, child, checked);
+            visit(&path, child, checked);
         }
     }
     let crd = serde_json::to_value(crd()).unwrap();
@@ -86,7 +86,7 @@ fn a_stated_default_is_the_default_of_the_schema() {
 }
 
 #[test]
-fn each_rule_has_a_bad_resource_that_it_refuses() {
+fn each_rule_has_a_bad_resource_that_it_rejects() {
     let expected: Vec<String> = files(&package().join("tests/bad"))
         .iter()
         .map(|file| {
@@ -95,14 +95,14 @@ fn each_rule_has_a_bad_resource_that_it_refuses() {
             first.strip_prefix("# expected: ").unwrap_or_else(|| panic!("{}: {first}", file.display())).to_owned()
         })
         .collect();
-    for rule in RULES.iter().chain(NOT_YET) {
+    for rule in RULES.iter().chain(UNSUPPORTED) {
         let tested = expected.iter().any(|expected| rule.message.starts_with(expected.as_str()));
         assert!(tested, "no file of crds/tests/bad expects {:?}", rule.message);
     }
 }
 
 #[test]
-fn the_examples_are_recommenders() {
+fn examples_parse_as_recommenders() {
     let mut seen = 0;
     for file in files(&package().join("examples")) {
         let text = std::fs::read_to_string(&file).unwrap();
@@ -117,17 +117,18 @@ fn the_examples_are_recommenders() {
     assert!(seen >= 5, "{seen}");
 }
 
-/// What `recmesh-sidecar suggest` writes; the sidecar's own test keeps these files true, and a real API server takes them, too.
+/// These files are output of `recmesh-sidecar suggest`. A test of the sidecar keeps them up to
+/// date, and a real API server accepts them.
 #[test]
-fn what_the_sidecar_suggests_has_known_fields_only() {
-    fn visit(place: &str, node: &Value, schema: &Value) {
+fn suggested_resources_have_known_fields_only() {
+    fn visit(path: &str, node: &Value, schema: &Value) {
         for (name, child) in node.as_object().into_iter().flatten() {
-            let place = format!("{place}.{name}");
+            let path = format!("{path}.{name}");
             let properties = &schema["properties"];
-            // Quantities are by names of any kind.
+            // Keys of quantities are arbitrary names.
             let known = if properties.is_object() { &properties[name] } else { &schema["additionalProperties"] };
-            assert!(known.is_object(), "{place} is not in the definition");
-            visit(&place, child, known);
+            assert!(known.is_object(), "{path} is not in the definition");
+            visit(&path, child, known);
         }
     }
     let crd = serde_json::to_value(crd()).unwrap();
@@ -145,17 +146,18 @@ fn what_the_sidecar_suggests_has_known_fields_only() {
 
 const BAD_RESOURCES: &str = "# Bad resources
 
-What the API server refuses when a `Recommender` is applied, and what it says: status 422, reason `Invalid`, with the path of the
-field before the sentence. Nothing of a refused resource is stored, and what ran before runs on. What only shows later (a Secret
-that is not there, a column that the data does not have) stands in the conditions of the status, with a sentence, too. A test
-writes this table from the resources in `crds/tests/bad`, each of which a real API server refuses with these words.
+How the API server rejects an invalid `Recommender` when it is applied: status 422, reason `Invalid`, with the path of
+the field before the message. Nothing of a rejected resource is stored, and the existing resource does not change.
+Problems that appear only later, such as a missing Secret or a column that the data does not have, are reported in the
+conditions of the status. A test generates this table from the resources in `crds/tests/bad`; a real API server rejects
+each of them with this message.
 
-| spec | what it says |
+| spec | message |
 |---|---|
 ";
 
 #[test]
-fn the_docs_list_the_bad_resources() {
+fn docs_list_the_bad_resources() {
     let mut text = BAD_RESOURCES.to_owned();
     let bad = files(&package().join("tests/bad"));
     assert!(bad.len() >= 40, "{}", bad.len());
@@ -163,13 +165,13 @@ fn the_docs_list_the_bad_resources() {
         let yaml = std::fs::read_to_string(&file).unwrap();
         let (first, _) = yaml.split_once('\n').unwrap();
         let expected = first.trim_start_matches("# expected: ");
-        let rule = RULES.iter().chain(NOT_YET).find(|rule| rule.message.starts_with(expected));
-        let says = rule.map_or(expected, |rule| rule.message).replace('|', "\\|");
+        let rule = RULES.iter().chain(UNSUPPORTED).find(|rule| rule.message.starts_with(expected));
+        let message = rule.map_or(expected, |rule| rule.message).replace('|', "\\|");
         let document: Value = serde_yaml_ng::from_str(&yaml).unwrap();
         let name = &document["metadata"]["name"];
         let named = if name == "movies" { String::new() } else { format!("metadata.name: {name}, ") };
         let spec = document["spec"].to_string().replace('|', "\\|");
-        writeln!(text, "| {named}`{spec}` | {says} |").unwrap();
+        writeln!(text, "| {named}`{spec}` | {message} |").unwrap();
     }
     let path = package().join("../docs/bad-resources.md");
     if std::env::var_os("UPDATE_EXPECT").is_some() {
@@ -179,7 +181,7 @@ fn the_docs_list_the_bad_resources() {
     assert!(committed == text, "docs/bad-resources.md is stale: run this test with UPDATE_EXPECT=1");
 }
 
-/// All Rust code below a directory, but for tests.
+/// Appends all Rust code below a directory, without tests.
 fn code(directory: &Path, text: &mut String) {
     for path in files(directory) {
         if path.ends_with("tests") {
@@ -193,9 +195,9 @@ fn code(directory: &Path, text: &mut String) {
     }
 }
 
-/// The operator says most reasons itself, and passes on those of trainer and sidecar.
+/// The operator sets most reasons itself, and passes on those of trainer and sidecar.
 #[test]
-fn every_reason_is_said_by_somebody() {
+fn every_reason_and_condition_is_used() {
     let of = |package_path: &str| {
         let mut text = String::new();
         code(&package().join("..").join(package_path).join("src"), &mut text);
@@ -203,10 +205,10 @@ fn every_reason_is_said_by_somebody() {
     };
     let (operator, others) = (of("operator"), of("sidecar/trainer") + &of("sidecar"));
     for reason in Reason::ALL {
-        let said = operator.contains(&format!("Reason::{reason}")) || others.contains(&format!("\"{reason}\""));
-        assert!(said, "nobody says {reason}: say it, or take the word away");
+        let used = operator.contains(&format!("Reason::{reason}")) || others.contains(&format!("\"{reason}\""));
+        assert!(used, "{reason} is not used: use it or remove it");
     }
     for kind in ConditionType::ALL {
-        assert!(operator.contains(&format!("ConditionType::{kind}")), "nobody says {kind}");
+        assert!(operator.contains(&format!("ConditionType::{kind}")), "{kind} is not used: use it or remove it");
     }
 }

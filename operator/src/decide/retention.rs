@@ -1,97 +1,125 @@
-//! What the store may forget. Nothing goes that the history, a pin, a config, a pod's report or a running run names.
+//! Retention: which results and snapshots may be deleted from the store. Nothing is deleted that
+//! the revision history, a pin, a promotion, a serving config, a pod's report or a running run
+//! references.
 
 use std::collections::BTreeSet;
 
 use sidecar_contract::{Digest, ModelReport, RunId, RunResult, ServingConfig};
 
-use super::{Serving, digest, names, pin};
-use crate::validate::Plan;
+use super::{Serving, result_digest, serving::matches_revision};
+use crate::{observed::Observed, validate::Plan};
 
-/// Newest results that stay, whatever they say: they number the next run and count its failures.
-pub const RESULTS_KEPT_MIN: usize = 20;
-/// A snapshot that no result names may belong to a run that has not committed yet; it stays for the longest time that one
-/// run can take, all its tries and some.
-const ORPHAN_SECONDS_MIN: u64 = 3600;
+/// Minimum number of newest results that are retained, whatever their outcome: they determine the
+/// number of the next run and the count of its failures.
+pub const RESULTS_RETAINED_MIN: usize = 20;
+/// Minimum age in seconds at which an orphan is deleted. A snapshot without a result may belong to
+/// a run that has not committed yet, so it is retained for the maximum duration of a run with all
+/// its retries, and a margin.
+const ORPHAN_AGE_SECONDS_MIN: u64 = 3600;
 
-/// What names revisions beside the results.
+/// References to revisions, other than run results.
 #[derive(Clone, Copy, Debug)]
-pub struct Named<'a> {
-    /// What should serve.
+pub(super) struct RevisionReferences<'a> {
+    /// The revisions that should serve.
     pub serving: &'a Serving,
-    /// The config that was in force before.
+    /// The serving config that was in force before this pass.
     pub before: Option<&'a ServingConfig>,
-    /// What pods say they have.
+    /// Reports of the serving pods by pod name.
     pub reports: &'a [(String, ModelReport)],
 }
 
-/// What can go.
+/// Objects to delete from the store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Garbage {
-    /// Results, the oldest first.
+    /// Runs whose results are deleted, oldest first.
     pub runs: Vec<RunId>,
-    /// Snapshots that no remaining result names.
+    /// Snapshots that no remaining result references.
     pub snapshots: BTreeSet<Digest>,
+    /// Snapshots without a result that no running run can still commit; `None` if this pass does
+    /// not search for orphans.
+    pub orphans: Option<BTreeSet<Digest>>,
 }
 
-/// What can go, of all results that the store has. The newest, which numbers the next run, always stays.
-pub fn garbage(plan: &Plan, results: &[RunResult], named: Named<'_>) -> Garbage {
+/// Decides what is deleted. Nothing is deleted while the results are unknown, or while a pod without
+/// a report may have any revision loaded.
+pub(super) fn retention(plan: &Plan, observed: &Observed, serving: &Serving, now: i64) -> Garbage {
+    let Ok(results) = &observed.runs else { return Garbage::default() };
+    if !observed.all_pods_report() {
+        return Garbage::default();
+    }
+    let references = RevisionReferences { serving, before: observed.config.as_ref(), reports: &observed.reports };
+    // The outcome of a newer trainer may reference any snapshot.
+    let all_known = results.iter().all(|result| result.outcome.unknown().is_none());
+    let stored = observed.snapshots.as_deref().filter(|_| all_known);
+    Garbage {
+        orphans: stored.map(|stored| orphans(plan, results, references, stored, now)),
+        ..garbage(plan, results, references)
+    }
+}
+
+/// Determines the garbage, given all results in the store. The newest result, which numbers the
+/// next run, is never garbage.
+pub(super) fn garbage(plan: &Plan, results: &[RunResult], references: RevisionReferences<'_>) -> Garbage {
     let mut newest: Vec<&RunResult> = results.iter().collect();
     newest.sort_by_key(|result| std::cmp::Reverse(result.run.number));
-    let kept = kept(plan, &newest, named);
-    let (mut stay, mut go): (BTreeSet<&Digest>, Vec<&RunResult>) = (BTreeSet::new(), Vec::new());
+    let retained = retained_revisions(plan, &newest, references);
+    let (mut remaining, mut garbage): (BTreeSet<&Digest>, Vec<&RunResult>) = (BTreeSet::new(), Vec::new());
     for (position, result) in newest.iter().enumerate() {
-        let is_kept = match digest(result) {
-            Some(digest) => kept.contains(digest),
-            None => position < RESULTS_KEPT_MIN,
+        let is_retained = match result_digest(result) {
+            Some(digest) => retained.contains(digest),
+            None => position < RESULTS_RETAINED_MIN,
         };
-        if is_kept {
-            stay.extend(digest(result));
+        if is_retained {
+            remaining.extend(result_digest(result));
         } else {
-            go.push(result);
+            garbage.push(result);
         }
     }
-    go.reverse();
+    garbage.reverse();
+    let snapshots = garbage.iter().filter_map(|result| result_digest(result));
     Garbage {
-        snapshots: go.iter().filter_map(|result| digest(result)).filter(|d| !stay.contains(d)).cloned().collect(),
-        runs: go.iter().map(|result| result.run.clone()).collect(),
+        snapshots: snapshots.filter(|digest| !remaining.contains(digest)).cloned().collect(),
+        runs: garbage.iter().map(|result| result.run.clone()).collect(),
+        orphans: None,
     }
 }
 
-/// Revisions that stay: the newest of the history limit, and all that something names.
-fn kept(plan: &Plan, newest: &[&RunResult], named: Named<'_>) -> BTreeSet<Digest> {
+/// Revisions that are retained: the newest ones within the history limit, and all referenced ones.
+fn retained_revisions(plan: &Plan, newest: &[&RunResult], references: RevisionReferences<'_>) -> BTreeSet<Digest> {
     let limit = plan.spec.revision_history_limit as usize;
-    let mut kept: BTreeSet<Digest> = BTreeSet::new();
-    for digest in newest.iter().filter_map(|result| digest(result)) {
-        if kept.len() < limit {
-            kept.insert(digest.clone());
+    let mut retained: BTreeSet<Digest> = BTreeSet::new();
+    for digest in newest.iter().filter_map(|result| result_digest(result)) {
+        if retained.len() < limit {
+            retained.insert(digest.clone());
         }
-        if [pin(plan), plan.promote.as_deref()].into_iter().flatten().any(|name| names(name, digest)) {
-            kept.insert(digest.clone());
+        if [plan.pin(), plan.promote.as_deref()].into_iter().flatten().any(|name| matches_revision(name, digest)) {
+            retained.insert(digest.clone());
         }
     }
-    let serving = named.serving;
-    kept.extend(serving.desired.iter().chain(&serving.last_good).map(|revision| revision.digest.clone()));
-    kept.extend(serving.candidate.clone());
-    kept.extend(named.before.iter().flat_map(|config| &config.revisions).map(|revision| revision.digest.clone()));
-    let loaded = named.reports.iter().filter_map(|(_, report)| report.loaded.as_ref());
-    kept.extend(loaded.map(|loaded| loaded.digest.clone()));
-    kept
+    let serving = references.serving;
+    retained.extend(serving.desired.iter().chain(&serving.last_good).map(|revision| revision.digest.clone()));
+    retained.extend(serving.candidate.clone());
+    let before = references.before.iter().flat_map(|config| &config.revisions);
+    retained.extend(before.map(|revision| revision.digest.clone()));
+    let loaded = references.reports.iter().filter_map(|(_, report)| report.loaded.as_ref());
+    retained.extend(loaded.map(|loaded| loaded.digest.clone()));
+    retained
 }
 
-/// Of stored snapshots (with the second when they were stored) those that no result and nothing else names, and that no
-/// running run can be about to name.
-pub fn orphans(
+/// Of the stored snapshots (with the second when each was stored), the ones that are not referenced
+/// and that no running run can still commit.
+pub(super) fn orphans(
     plan: &Plan,
     results: &[RunResult],
-    named: Named<'_>,
+    references: RevisionReferences<'_>,
     stored: &[(Digest, i64)],
     now: i64,
 ) -> BTreeSet<Digest> {
     let newest: Vec<&RunResult> = results.iter().collect();
-    let mut wanted = kept(plan, &newest, named);
-    wanted.extend(results.iter().filter_map(digest).cloned());
-    let patience = plan.training.deadline.as_secs().saturating_mul(2).max(ORPHAN_SECONDS_MIN);
-    let before = now.saturating_sub(i64::try_from(patience).unwrap_or(i64::MAX));
-    let old = stored.iter().filter(|(digest, at)| *at < before && !wanted.contains(digest));
-    old.map(|(digest, _)| digest.clone()).collect()
+    let mut retained = retained_revisions(plan, &newest, references);
+    retained.extend(results.iter().filter_map(result_digest).cloned());
+    let age_min = plan.training.deadline.as_secs().saturating_mul(2).max(ORPHAN_AGE_SECONDS_MIN);
+    let stored_before = now.saturating_sub(i64::try_from(age_min).unwrap_or(i64::MAX));
+    let orphans = stored.iter().filter(|(digest, at)| *at < stored_before && !retained.contains(digest));
+    orphans.map(|(digest, _)| digest.clone()).collect()
 }

@@ -1,84 +1,107 @@
-//! Which revision should serve, which one stands behind it, and which pod loads it first. What serves now is read from the
-//! serving config, which outlives the status and the operator: whatever cannot be decided leaves it as it is.
+//! Which revision should serve, which one is the last good revision, and which pod loads the
+//! desired one first. The current revision is read from the serving config, which outlives the
+//! status and the operator. If no decision is possible, the current revision is kept.
 
+use recommender_crds::Promotion;
 use sidecar_contract::{
-    Answers, Digest, Incumbent, Metrics, ModelReport, RevisionRef, RevisionRole, RunOutcome, RunResult, ServingConfig,
+    Digest, Incumbent, Metrics, ModelReport, RevisionRef, RevisionRole, RunOutcome, ServingConfig, ServingMode,
 };
 
-use super::{Verdict, config_hash, gate};
-use crate::validate::Plan;
+use super::{GateVerdict, Model};
+use crate::{observed::Observed, validate::Plan};
 
-/// What should serve.
+/// The revisions that should serve.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Serving {
-    /// What the pods should load; `None` only as long as nothing was ever trained.
+    /// Revision that the pods should load; `None` only until the first model is trained.
     pub desired: Option<RevisionRef>,
-    /// What they serve when they cannot.
+    /// Revision that pods serve if they cannot load the desired one.
     pub last_good: Option<RevisionRef>,
-    /// Why it is the desired one.
+    /// Why that revision is desired.
     pub choice: Choice,
-    /// The revision that would serve, if it were not for a pin, for promotion by hand, or for `suspend`.
+    /// Revision that would serve without the pin, the manual promotion or `suspend`.
     pub candidate: Option<Digest>,
+    /// Revision that serves as soon as the user promotes it.
+    pub awaits_promotion: Option<Digest>,
+    /// Pod that loads the desired revision before all others.
+    pub loads_first: Option<String>,
 }
 
-/// Why a revision is the desired one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why a revision is desired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {
-    /// There is none.
+    /// No revision is desired.
     Nothing,
-    /// The newest that passes the gate.
+    /// It is the newest revision that passes the gate.
     Passed,
-    /// Nothing could be compared, and nothing better is there.
+    /// It has no comparison with the baseline, and no revision passes the gate.
     Unmeasured,
     /// `spec.model.revision` names it.
     Pinned,
     /// The promote annotation names it.
     Promoted,
-    /// It served before, and nothing may or can take its place.
+    /// It is the current revision, and no other one may or can replace it.
     Kept,
-    /// No model is good enough yet: what is popular answers.
-    PopularOnly,
-    /// The pin names a revision that is not there; what served goes on.
+    /// No model passes the gate yet: only its popularity serves.
+    PopularityOnly,
+    /// The pinned revision does not exist; the current revision is kept.
     PinNotFound,
 }
 
 impl Serving {
-    /// What served before, while a change waits for its turn.
+    /// The current revisions, for use while a rollout is queued.
     #[must_use]
-    pub fn held(&self, before: Option<&ServingConfig>) -> Self {
+    pub fn keep_current(&self, before: Option<&ServingConfig>) -> Self {
         let of = |role| before.and_then(|config| config.revision(role)).cloned();
         let (desired, last_good) = (of(RevisionRole::Desired), of(RevisionRole::LastGood));
-        Self { desired, last_good, choice: Choice::Kept, candidate: self.candidate.clone() }
+        Self { desired, last_good, choice: Choice::Kept, ..self.clone() }
     }
 
-    /// Whether it is another revision, or another part of it, than in this config.
+    /// Whether the desired revision or its serving mode differs from this config.
     pub fn differs(&self, before: Option<&ServingConfig>) -> bool {
-        let what = |revision: &RevisionRef| (revision.digest.clone(), revision.answers);
-        let now = before.and_then(|config| config.revision(RevisionRole::Desired));
-        now.is_some() && now.map(what) != self.desired.as_ref().map(what)
+        let identity = |revision: &RevisionRef| (revision.digest.clone(), revision.serving_mode.clone());
+        let current = before.and_then(|config| config.revision(RevisionRole::Desired));
+        current.is_some() && current.map(identity) != self.desired.as_ref().map(identity)
+    }
+
+    /// Chooses the pod that loads the desired revision first.
+    pub(super) fn with_loads_first(self, observed: &Observed) -> Self {
+        let running = observed.running_serving_pods();
+        Self { loads_first: loads_first(&self, observed.config.as_ref(), &running, &observed.reports), ..self }
     }
 }
 
-/// Decides what should serve. `now` is the serving config in force, if there is one.
-pub fn serving(plan: &Plan, results: &[RunResult], now: Option<&ServingConfig>) -> Serving {
-    let trained = newest_first(results);
-    let current = now.and_then(|config| config.revision(RevisionRole::Desired));
-    let (chosen, choice) = choose(plan, &trained, current);
-    let desired = chosen.map(|chosen| RevisionRef { role: RevisionRole::Desired, ..chosen });
-    let last_good = desired.as_ref().and_then(|desired| last_good(plan, &trained, desired, now));
-    let candidate = desired.as_ref().and_then(|desired| candidate(plan, &trained, &desired.digest));
-    Serving { desired, last_good, choice, candidate }
+/// Decides which revisions should serve. `models` are the newest first; `config` is the serving
+/// config in force, if there is one.
+pub(super) fn serving(plan: &Plan, models: &[Model<'_>], config: Option<&ServingConfig>) -> Serving {
+    let current = config.and_then(|config| config.revision(RevisionRole::Desired));
+    let (chosen, choice) = choose(plan, models, current);
+    let desired = chosen.map(|chosen| RevisionRef { role: RevisionRole::Desired.into(), ..chosen });
+    let candidate = desired.as_ref().and_then(|desired| candidate(models, &desired.digest));
+    Serving {
+        last_good: desired.as_ref().and_then(|desired| last_good(models, desired, config)),
+        awaits_promotion: awaits_promotion(plan, models, choice, candidate.as_ref()),
+        desired,
+        choice,
+        candidate,
+        loads_first: None,
+    }
 }
 
-fn choose(plan: &Plan, trained: &[&RunResult], current: Option<&RevisionRef>) -> (Option<RevisionRef>, Choice) {
-    let current_full = current.filter(|revision| revision.answers == Answers::Full);
-    let newest = |verdict: fn(&Verdict) -> bool| trained.iter().copied().find(|result| verdict(&gate(plan, result)));
-    if let Some(pin) = pin(plan) {
-        // A pin that is not among the runs may still be what serves, when the store was lost.
-        let pinned = trained
-            .iter()
-            .find_map(|result| revision(result, Answers::Full).filter(|r| names(pin, &r.digest)))
-            .or_else(|| current_full.filter(|r| names(pin, &r.digest)).cloned());
+/// The model that the gate condition reports on: the pinned one, or else the newest one.
+pub(super) fn gated<'a, 'm>(plan: &Plan, models: &'m [Model<'a>], serving: &Serving) -> Option<&'m Model<'a>> {
+    match plan.pin() {
+        Some(pin) if serving.choice == Choice::Pinned => models.iter().find(|m| matches_revision(pin, m.digest)),
+        _ => models.first(),
+    }
+}
+
+fn choose(plan: &Plan, models: &[Model<'_>], current: Option<&RevisionRef>) -> (Option<RevisionRef>, Choice) {
+    let personalized = current.filter(|revision| revision.serving_mode == ServingMode::Personalized);
+    if let Some(pin) = plan.pin() {
+        // If the store was lost, the pinned revision may be the current one although it has no run.
+        let pinned = models.iter().find(|model| matches_revision(pin, model.digest)).and_then(personalizing);
+        let pinned = pinned.or_else(|| personalized.filter(|r| matches_revision(pin, &r.digest)).cloned());
         return match pinned {
             Some(pinned) => (Some(pinned), Choice::Pinned),
             None => (current.cloned(), Choice::PinNotFound),
@@ -87,175 +110,163 @@ fn choose(plan: &Plan, trained: &[&RunResult], current: Option<&RevisionRef>) ->
     if plan.spec.suspend
         && let Some(current) = current
     {
-        return (Some(fresh(trained, current)), Choice::Kept);
+        return (Some(refreshed(models, current)), Choice::Kept);
     }
-    if plan.spec.promotion == recommender_crds::Promotion::Manual {
-        let promoted = plan.promote.as_deref().and_then(|wanted| {
-            trained
-                .iter()
-                .filter(|result| gate(plan, result).may_serve())
-                .find_map(|result| revision(result, Answers::Full).filter(|r| names(wanted, &r.digest)))
+    if plan.spec.promotion == Promotion::Manual {
+        let promoted = plan.promote.as_deref().and_then(|promote| {
+            let servable = models.iter().filter(|model| model.verdict.may_serve());
+            servable.filter(|model| matches_revision(promote, model.digest)).find_map(personalizing)
         });
-        return match (promoted, current_full) {
+        return match (promoted, personalized) {
             (Some(promoted), _) => (Some(promoted), Choice::Promoted),
-            (None, Some(current)) => (Some(fresh(trained, current)), Choice::Kept),
-            (None, None) => popular_only(trained, current),
+            (None, Some(current)) => (Some(refreshed(models, current)), Choice::Kept),
+            (None, None) => popularity_only(models, current),
         };
     }
-    // A model of this spec first; what served under the spec before goes on until there is one.
-    if let Some(passed) = newest_of_spec(plan, trained, is_passed) {
-        return (revision(passed, Answers::Full), Choice::Passed);
+    let newest = |verdict: fn(&GateVerdict) -> bool| models.iter().find(|model| verdict(&model.verdict));
+    // A model of this spec has priority. Until one exists, the current revision of the previous
+    // spec keeps serving.
+    if let Some(passed) = newest_of_spec(models, is_passed) {
+        return (personalizing(passed), Choice::Passed);
     }
-    let verdict = current_full.and_then(|current| find(trained, &current.digest)).map(|result| gate(plan, result));
-    match (current_full, verdict) {
-        (Some(current), Some(Verdict::Passed { .. })) => return (Some(fresh(trained, current)), Choice::Kept),
-        (Some(current), None | Some(Verdict::Failed { .. } | Verdict::Regressed { .. })) => {
+    let verdict = personalized.and_then(|current| find(models, &current.digest)).map(|model| &model.verdict);
+    match (personalized, verdict) {
+        (Some(current), Some(GateVerdict::Passed { .. })) => return (Some(refreshed(models, current)), Choice::Kept),
+        (Some(current), None | Some(GateVerdict::Failed { .. } | GateVerdict::Regressed { .. })) => {
             return match newest(is_passed) {
-                Some(passed) => (revision(passed, Answers::Full), Choice::Passed),
-                None => (Some(fresh(trained, current)), Choice::Kept),
+                Some(passed) => (personalizing(passed), Choice::Passed),
+                None => (Some(refreshed(models, current)), Choice::Kept),
             };
         }
-        (Some(_), Some(Verdict::Unknown)) | (None, _) => {}
+        (Some(_), Some(GateVerdict::Unknown)) | (None, _) => {}
     }
     if let Some(passed) = newest(is_passed) {
-        return (revision(passed, Answers::Full), Choice::Passed);
+        return (personalizing(passed), Choice::Passed);
     }
-    if let Some(unmeasured) = newest_of_spec(plan, trained, is_unknown) {
-        return (revision(unmeasured, Answers::Full), Choice::Unmeasured);
+    if let Some(unmeasured) = newest_of_spec(models, is_unknown) {
+        return (personalizing(unmeasured), Choice::Unmeasured);
     }
-    match (current_full, newest(is_unknown)) {
-        (Some(current), _) => (Some(fresh(trained, current)), Choice::Kept),
-        (None, Some(unmeasured)) => (revision(unmeasured, Answers::Full), Choice::Unmeasured),
-        (None, None) => popular_only(trained, current),
+    match (personalized, newest(is_unknown)) {
+        (Some(current), _) => (Some(refreshed(models, current)), Choice::Kept),
+        (None, Some(unmeasured)) => (personalizing(unmeasured), Choice::Unmeasured),
+        (None, None) => popularity_only(models, current),
     }
 }
 
-fn is_passed(verdict: &Verdict) -> bool {
-    matches!(verdict, Verdict::Passed { .. })
+fn is_passed(verdict: &GateVerdict) -> bool {
+    matches!(verdict, GateVerdict::Passed { .. })
 }
 
-fn is_unknown(verdict: &Verdict) -> bool {
-    *verdict == Verdict::Unknown
+fn is_unknown(verdict: &GateVerdict) -> bool {
+    *verdict == GateVerdict::Unknown
 }
 
-/// The newest model that was trained for the spec of now and of which the gate says this.
-fn newest_of_spec<'a>(plan: &Plan, trained: &[&'a RunResult], says: fn(&Verdict) -> bool) -> Option<&'a RunResult> {
-    let hash = config_hash(plan);
-    trained.iter().copied().find(|result| result.config_hash == hash && says(&gate(plan, result)))
+/// The newest model of the current spec whose gate verdict matches.
+fn newest_of_spec<'a, 'm>(models: &'m [Model<'a>], verdict: fn(&GateVerdict) -> bool) -> Option<&'m Model<'a>> {
+    models.iter().find(|model| model.is_of_spec && verdict(&model.verdict))
 }
 
-/// The popularity of the newest model, when no model may serve.
-fn popular_only(trained: &[&RunResult], current: Option<&RevisionRef>) -> (Option<RevisionRef>, Choice) {
-    let popular = trained.first().and_then(|result| revision(result, Answers::Popular));
+/// The newest model in serving mode `PopularityOnly`, for use while no model may serve.
+fn popularity_only(models: &[Model<'_>], current: Option<&RevisionRef>) -> (Option<RevisionRef>, Choice) {
+    let popular = models.first().and_then(|model| revision(model, ServingMode::PopularityOnly));
     match popular.or_else(|| current.cloned()) {
-        Some(popular) => (Some(popular), Choice::PopularOnly),
+        Some(popular) => (Some(popular), Choice::PopularityOnly),
         None => (None, Choice::Nothing),
     }
 }
 
-/// What serves when the desired one cannot be loaded: what served before it.
-fn last_good(
-    plan: &Plan,
-    trained: &[&RunResult],
-    desired: &RevisionRef,
-    now: Option<&ServingConfig>,
-) -> Option<RevisionRef> {
-    let revisions = now.map(|config| config.revisions.as_slice()).unwrap_or_default();
-    let other = |revision: &&RevisionRef| revision.digest != desired.digest;
-    // The config names the present one first, then the one before it.
-    let before = revisions.iter().find(other).cloned();
+/// The revision that serves if the desired one cannot be loaded: the one that served before it.
+fn last_good(models: &[Model<'_>], desired: &RevisionRef, config: Option<&ServingConfig>) -> Option<RevisionRef> {
+    let revisions = config.map(|config| config.revisions.as_slice()).unwrap_or_default();
+    // The config lists the current revision first, then the previous one.
+    let before = revisions.iter().find(|revision| revision.digest != desired.digest).cloned();
     let older = || {
-        let passing = trained.iter().filter(|result| gate(plan, result).may_serve());
-        passing.filter_map(|result| revision(result, Answers::Full)).find(|r| r.digest != desired.digest)
+        let passing = models.iter().filter(|model| model.verdict.may_serve());
+        passing.filter(|model| *model.digest != desired.digest).find_map(personalizing)
     };
-    before.or_else(older).map(|revision| RevisionRef { role: RevisionRole::LastGood, ..revision })
+    before.or_else(older).map(|revision| RevisionRef { role: RevisionRole::LastGood.into(), ..revision })
 }
 
-/// The revision that would serve, if it were not for a pin, for promotion by hand, or for `suspend`.
-fn candidate(plan: &Plan, trained: &[&RunResult], desired: &Digest) -> Option<Digest> {
-    let fit = newest_of_spec(plan, trained, is_passed).or_else(|| newest_of_spec(plan, trained, is_unknown));
-    fit.and_then(digest).filter(|digest| *digest != desired).cloned()
+/// The revision that would serve without the pin, the manual promotion or `suspend`.
+fn candidate(models: &[Model<'_>], desired: &Digest) -> Option<Digest> {
+    let servable = newest_of_spec(models, is_passed).or_else(|| newest_of_spec(models, is_unknown));
+    servable.map(|model| model.digest).filter(|digest| *digest != desired).cloned()
 }
 
-/// The model that serves, for a run to measure its own against, where the gate asks for that.
-pub fn incumbent(plan: &Plan, results: &[RunResult], now: Option<&ServingConfig>) -> Option<Incumbent> {
+/// The revision that may serve but is not personalizing recommendations yet, if promotion is manual.
+fn awaits_promotion(plan: &Plan, models: &[Model<'_>], choice: Choice, candidate: Option<&Digest>) -> Option<Digest> {
+    if plan.spec.promotion != Promotion::Manual || plan.spec.suspend || plan.pin().is_some() {
+        return None;
+    }
+    if candidate.is_some() || choice != Choice::PopularityOnly {
+        return candidate.cloned();
+    }
+    let newest = models.first()?;
+    newest.verdict.may_serve().then(|| newest.digest.clone())
+}
+
+/// The current model, which a run compares its own model with if the gate limits the regression.
+pub(super) fn incumbent(plan: &Plan, models: &[Model<'_>], config: Option<&ServingConfig>) -> Option<Incumbent> {
     plan.spec.evaluation.gate.max_regression?;
-    let current = now?.revision(RevisionRole::Desired).filter(|revision| revision.answers == Answers::Full)?;
-    results.iter().find_map(|result| match &result.outcome {
-        RunOutcome::Trained { digest, parameters, .. } if *digest == current.digest => {
-            Some(Incumbent { digest: digest.clone(), algorithm: parameters.clone()? })
-        }
-        _ => None,
-    })
+    let current = config?.revision(RevisionRole::Desired)?;
+    if current.serving_mode != ServingMode::Personalized {
+        return None;
+    }
+    let RunOutcome::Trained { digest, parameters, .. } = &find(models, &current.digest)?.result.outcome else {
+        return None;
+    };
+    Some(Incumbent { digest: digest.clone(), algorithm: parameters.clone()? })
 }
 
-/// Which pod loads a revision first, alone: only where another revision answers meanwhile, and only until one pod has it.
-/// A pod keeps that part as long as it runs.
-pub fn loads_first(
+/// The pod that loads the desired revision before all others. There is one only while the last good
+/// revision can serve instead and no pod has loaded the desired revision. The choice does not
+/// change while that pod runs.
+pub(super) fn loads_first(
     serving: &Serving,
     before: Option<&ServingConfig>,
     running: &[&str],
     reports: &[(String, ModelReport)],
 ) -> Option<String> {
     let desired = serving.desired.as_ref()?;
-    let has_it = |report: &ModelReport| report.loaded.as_ref().is_some_and(|loaded| loaded.digest == desired.digest);
-    if serving.last_good.is_none() || running.len() < 2 || reports.iter().any(|(_, report)| has_it(report)) {
+    let has_loaded =
+        |report: &ModelReport| report.loaded.as_ref().is_some_and(|loaded| loaded.digest == desired.digest);
+    if serving.last_good.is_none() || running.len() < 2 || reports.iter().any(|(_, report)| has_loaded(report)) {
         return None;
     }
-    let kept = before.and_then(|config| config.loads_first.as_deref()).filter(|pod| running.contains(pod));
-    kept.or_else(|| running.iter().min().copied()).map(str::to_owned)
+    let current = before.and_then(|config| config.loads_first.as_deref()).filter(|pod| running.contains(pod));
+    current.or_else(|| running.iter().min().copied()).map(str::to_owned)
 }
 
-/// The pin, if one is set.
-pub fn pin(plan: &Plan) -> Option<&str> {
-    plan.spec.model.as_ref().and_then(|model| model.revision.as_deref())
-}
-
-/// Whether a name from a person (ten digits, or all of them) names a digest.
-pub fn names(name: &str, digest: &Digest) -> bool {
+/// Whether a revision name from a user (the first ten digits, or all of them) matches a digest.
+pub(super) fn matches_revision(name: &str, digest: &Digest) -> bool {
     !name.is_empty() && digest.as_str().starts_with(name)
 }
 
-/// Trained runs, the newest first; of equal contents the newest.
-fn newest_first(results: &[RunResult]) -> Vec<&RunResult> {
-    let mut trained: Vec<&RunResult> = results.iter().filter(|result| digest(result).is_some()).collect();
-    trained.sort_by_key(|result| std::cmp::Reverse(result.run.number));
-    let mut seen: Vec<&Digest> = Vec::new();
-    trained.retain(|result| {
-        let Some(digest) = digest(result).filter(|digest| !seen.contains(digest)) else { return false };
-        seen.push(digest);
-        true
-    });
-    trained
+fn find<'a, 'm>(models: &'m [Model<'a>], sought: &Digest) -> Option<&'m Model<'a>> {
+    models.iter().find(|model| model.digest == sought)
 }
 
-fn find<'a>(trained: &[&'a RunResult], wanted: &Digest) -> Option<&'a RunResult> {
-    trained.iter().copied().find(|result| digest(result) == Some(wanted))
+/// The current revision, updated from its run result if that still exists.
+fn refreshed(models: &[Model<'_>], current: &RevisionRef) -> RevisionRef {
+    let renewed = find(models, &current.digest).and_then(|model| revision(model, current.serving_mode.clone()));
+    renewed.unwrap_or_else(|| current.clone())
 }
 
-/// What serves, with what its run says of it, if its run is still there.
-fn fresh(trained: &[&RunResult], current: &RevisionRef) -> RevisionRef {
-    find(trained, &current.digest).and_then(|r| revision(r, current.answers)).unwrap_or_else(|| current.clone())
+/// A model as a revision that personalizes.
+fn personalizing(model: &Model<'_>) -> Option<RevisionRef> {
+    revision(model, ServingMode::Personalized)
 }
 
-/// The content that a run made.
-pub fn digest(result: &RunResult) -> Option<&Digest> {
-    match &result.outcome {
-        RunOutcome::Trained { digest, .. } => Some(digest),
-        RunOutcome::Unchanged | RunOutcome::Failed { .. } => None,
-    }
-}
-
-fn revision(result: &RunResult, answers: Answers) -> Option<RevisionRef> {
-    let RunOutcome::Trained { digest, snapshot_bytes, metrics, .. } = &result.outcome else { return None };
+fn revision(model: &Model<'_>, serving_mode: impl Into<sidecar_contract::Open<ServingMode>>) -> Option<RevisionRef> {
+    let RunOutcome::Trained { digest, snapshot_bytes, metrics, .. } = &model.result.outcome else { return None };
     Some(RevisionRef {
         digest: digest.clone(),
         snapshot_bytes: *snapshot_bytes,
-        role: RevisionRole::Desired,
-        answers,
+        role: RevisionRole::Desired.into(),
+        serving_mode: serving_mode.into(),
         weight: 100,
-        trained_at: result.finished_at,
-        // Groups of users and cold items are for the report alone.
+        trained_at: model.result.finished_at,
+        // The metrics by user activity and of cold-start items are only for the run report.
         metrics: metrics.clone().map(|metrics| Metrics { by_activity: Vec::new(), cold_items: None, ..metrics }),
     })
 }

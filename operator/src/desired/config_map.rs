@@ -1,28 +1,24 @@
-//! The serving config: which revisions the pods should have.
+//! The ConfigMap with the serving config, which names the revisions that the pods should load.
 
 use serde_json::json;
 use sidecar_contract::{ServingConfig, ServingLimits, StoreConfig, canonical_json, paths};
 
-use super::{Child, Kind, metadata};
+use super::child::{Child, metadata};
 use crate::{
+    child_kind::ChildKind,
     decide::Serving,
     names::{Component, Names},
     validate::Plan,
 };
 
-/// The config for this choice: the desired revision first, then the last good one.
-pub fn serving_config(
-    plan: &Plan,
-    serving: &Serving,
-    loads_first: Option<String>,
-    store: StoreConfig,
-) -> ServingConfig {
+/// The serving config for a decision: the desired revision first, then the last good one.
+pub fn serving_config(plan: &Plan, serving: &Serving, store: StoreConfig) -> ServingConfig {
     let limits = &plan.spec.serving.limits;
     ServingConfig {
         namespace: plan.namespace.clone(),
         name: plan.name.clone(),
         revisions: serving.desired.iter().chain(&serving.last_good).cloned().collect(),
-        loads_first,
+        loads_first: serving.loads_first.clone(),
         fallback: plan.fallback.clone(),
         store,
         limits: ServingLimits {
@@ -33,10 +29,10 @@ pub fn serving_config(
     }
 }
 
-/// The ConfigMap that the pods mount.
+/// Builds the ConfigMap that the pods mount.
 pub fn build(plan: &Plan, config: &ServingConfig) -> Child {
     Child {
-        kind: Kind::ConfigMap,
+        kind: ChildKind::ConfigMap,
         manifest: json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",

@@ -1,23 +1,25 @@
-//! The serving pods. The template names no revision: a new model is a new config, not new pods.
+//! The Deployment of the serving pods. Its pod template references no revision: a new model changes
+//! the serving config, not the pods.
 
 use serde_json::json;
 use sidecar_contract::{Digest, canonical_json, paths, ports};
 
 use super::{
-    Child, Kind, metadata,
-    pod::{Parts, template},
-    small,
+    child::{Child, metadata},
+    pod::{PodTemplateInput, template},
+    secrets,
 };
 use crate::{
     args::Settings,
+    child_kind::ChildKind,
     names::{Component, Names, TEMPLATE_HASH_ANNOTATION, selector},
     validate::Plan,
 };
 
-/// Seconds from SIGTERM to SIGKILL: the sidecar's own drain, and some.
+/// Seconds from SIGTERM to SIGKILL: the drain period of the sidecar, and a margin.
 const TERMINATION_SECONDS: u32 = 30;
 
-/// The Deployment.
+/// Builds the Deployment.
 pub fn build(plan: &Plan, settings: &Settings) -> Child {
     let names = Names::new(&plan.name);
     let probe = |path: &str| json!({"path": path, "port": ports::ADMIN_NAME});
@@ -25,7 +27,7 @@ pub fn build(plan: &Plan, settings: &Settings) -> Child {
         |name: &str, path: &str, read_only: bool| json!({"name": name, "mountPath": path, "readOnly": read_only});
     let mut volumes = vec![json!({"name": "config", "configMap": {"name": names.serving_config()}})];
     let mut mounts = vec![mount("config", paths::SERVING_CONFIG_DIR, true)];
-    if let Some(volume) = small::store_volume(plan, &names.serve_secret()) {
+    if let Some(volume) = secrets::store_volume(plan, &names.serve_secret()) {
         volumes.push(volume);
         mounts.push(mount("store", paths::STORE_CREDENTIALS_DIR, true));
     }
@@ -44,7 +46,7 @@ pub fn build(plan: &Plan, settings: &Settings) -> Child {
         "readinessProbe": {"httpGet": probe(paths::READYZ), "periodSeconds": 1, "failureThreshold": 2},
         "volumeMounts": mounts,
     });
-    let parts = Parts {
+    let input = PodTemplateInput {
         component: Component::Serving,
         labels: Vec::new(),
         annotations: json!({
@@ -65,15 +67,16 @@ pub fn build(plan: &Plan, settings: &Settings) -> Child {
             }],
         }),
     };
-    let template = template(plan, settings, &plan.spec.serving.pod, parts);
+    let template = template(plan, settings, &plan.spec.serving.pod, input);
     let mut metadata = metadata(plan, &plan.name, Component::Serving);
     if let Some(fields) = metadata.as_object_mut() {
-        // Says whether an apply would replace pods, without knowing what the API server defaults.
+        // Shows whether an apply would replace pods; a comparison of templates would see the
+        // defaults of the API server.
         let hash = Digest::of(canonical_json(&template).as_bytes());
         fields.insert("annotations".to_owned(), json!({TEMPLATE_HASH_ANNOTATION: hash.revision()}));
     }
     Child {
-        kind: Kind::Deployment,
+        kind: ChildKind::Deployment,
         manifest: json!({
             "apiVersion": "apps/v1",
             "kind": "Deployment",

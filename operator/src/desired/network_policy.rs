@@ -1,28 +1,31 @@
-//! Who may reach the serving pods. Ingress only: what they may reach is the cluster's own matter.
+//! The NetworkPolicy of the serving pods. It restricts ingress only; egress is left to the
+//! cluster's own policies.
 
 use serde_json::{Value, json};
 use sidecar_contract::ports;
 
-use super::{Child, Kind, metadata};
+use super::child::{Child, metadata};
 use crate::{
     args::Settings,
+    child_kind::ChildKind,
     names::{Component, selector},
     validate::Plan,
 };
 
-/// The application port for the namespace and `serving.allowFrom`; the admin port for operator and monitoring.
+/// Builds the policy. The application port is open to the namespace and to `serving.allowFrom`, the
+/// admin port to the namespaces of the operator and of monitoring.
 pub fn build(plan: &Plan, settings: &Settings) -> Child {
-    let mut callers = vec![json!({"podSelector": {}})];
-    callers.extend(plan.spec.serving.allow_from.iter().filter_map(|peer| serde_json::to_value(peer).ok()));
+    let mut clients = vec![json!({"podSelector": {}})];
+    clients.extend(plan.spec.serving.allow_from.iter().filter_map(|peer| serde_json::to_value(peer).ok()));
     let namespaces: Vec<&str> = std::iter::once(settings.namespace.as_str())
         .chain(settings.monitoring_namespaces.iter().map(String::as_str))
         .collect();
-    let watchers = json!([{"namespaceSelector": {"matchExpressions": [
+    let admin_clients = json!([{"namespaceSelector": {"matchExpressions": [
         {"key": "kubernetes.io/metadata.name", "operator": "In", "values": namespaces},
     ]}}]);
     let rule = |from: Value, port: u16| json!({"from": from, "ports": [{"protocol": "TCP", "port": port}]});
     Child {
-        kind: Kind::NetworkPolicy,
+        kind: ChildKind::NetworkPolicy,
         manifest: json!({
             "apiVersion": "networking.k8s.io/v1",
             "kind": "NetworkPolicy",
@@ -30,7 +33,7 @@ pub fn build(plan: &Plan, settings: &Settings) -> Child {
             "spec": {
                 "podSelector": {"matchLabels": selector(&plan.name, Component::Serving)},
                 "policyTypes": ["Ingress"],
-                "ingress": [rule(Value::from(callers), ports::APP), rule(watchers, ports::ADMIN)],
+                "ingress": [rule(Value::from(clients), ports::APP), rule(admin_clients, ports::ADMIN)],
             },
         }),
     }

@@ -1,4 +1,5 @@
-//! What trainer and serving pods have in common: the strictest pod security that Kubernetes has, and the user's settings.
+//! Pod template shared by the trainer and the serving pods: restricted pod security, and the user's
+//! settings.
 
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use recommender_crds::PodSettings;
@@ -10,37 +11,44 @@ use crate::{
     validate::Plan,
 };
 
-/// User and group of both images.
+/// User and group of the pods.
 const USER: i64 = 65532;
 
-/// Parts of a pod that its kind decides.
-pub struct Parts {
-    /// Trainer or serving.
+/// Fields of a pod template that differ between components.
+pub struct PodTemplateInput {
+    /// Component of the pod.
     pub component: Component,
-    /// Labels beyond those of every child.
+    /// Labels in addition to those of every child.
     pub labels: Vec<(&'static str, String)>,
-    /// Annotations of its own.
+    /// Annotations set by the operator.
     pub annotations: Value,
-    /// The one container, without image and security.
+    /// The only container, without image and security context.
     pub container: Value,
     /// Volumes.
     pub volumes: Value,
-    /// Resources when the user sets none.
+    /// Resources if the user sets none.
     pub resources: Value,
-    /// Further fields of the pod's spec.
+    /// Additional fields of the pod spec.
     pub spec: Value,
 }
 
-/// A pod template.
-pub fn template(plan: &Plan, settings: &Settings, user: &PodSettings, parts: Parts) -> Value {
-    let Parts { component, labels: own_labels, annotations: own_annotations, mut container, volumes, resources, spec } =
-        parts;
+/// Builds a pod template.
+pub fn template(plan: &Plan, settings: &Settings, user: &PodSettings, input: PodTemplateInput) -> Value {
+    let PodTemplateInput {
+        component,
+        labels: own_labels,
+        annotations: own_annotations,
+        mut container,
+        volumes,
+        resources,
+        spec,
+    } = input;
     let resources = user
         .resources
         .as_ref()
         .and_then(|r| serde_json::to_value(ResourceRequirements::from(r)).ok())
         .unwrap_or(resources);
-    // The operator's own labels and annotations win: selectors depend on them.
+    // The operator's labels take precedence, because selectors depend on them.
     let mut all_labels: Map<String, Value> = user.labels.iter().map(|(k, v)| (k.clone(), json!(v))).collect();
     extend(&mut all_labels, labels(&plan.name, component));
     all_labels.extend(own_labels.into_iter().map(|(key, value)| (key.to_owned(), json!(value))));

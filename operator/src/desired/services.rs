@@ -1,18 +1,19 @@
-//! Services: the one that clients call, and a headless one over all pods.
+//! Services: one for clients, and a headless one for all serving pods.
 
 use serde_json::json;
 use sidecar_contract::ports;
 
-use super::{Child, Kind, metadata};
+use super::child::{Child, metadata};
 use crate::{
+    child_kind::ChildKind,
     names::{Component, Names, selector},
     validate::Plan,
 };
 
-/// `<name>`: the application port of ready pods.
+/// `<name>`: the application port of the ready pods.
 pub fn service(plan: &Plan) -> Child {
     Child {
-        kind: Kind::Service,
+        kind: ChildKind::Service,
         manifest: json!({
             "apiVersion": "v1",
             "kind": "Service",
@@ -28,11 +29,11 @@ pub fn service(plan: &Plan) -> Child {
     }
 }
 
-/// `<name>-pods`: every pod, ready or not, for whoever must reach each of them.
+/// `<name>-pods`: all pods, ready or not, for clients that must reach each of them.
 pub fn headless(plan: &Plan) -> Child {
     let port = |name: &str, number: u16| json!({"name": name, "port": number, "targetPort": name, "protocol": "TCP"});
     Child {
-        kind: Kind::Service,
+        kind: ChildKind::Service,
         manifest: json!({
             "apiVersion": "v1",
             "kind": "Service",

@@ -1,14 +1,21 @@
-//! Builders over a minimal resource: the promises that other objects and other people rely on.
+//! Tests of the builders with a minimal resource: properties that other objects and tools rely on.
+
+use std::collections::BTreeMap;
 
 use clap::Parser;
-use serde_json::json;
-use sidecar_contract::{RunId, StoreConfig};
+use recommender_crds::{Recommender, RecommenderStatus};
+use serde_json::{Value, json};
+use sidecar_contract::{Digest, RunResult};
 
 use super::*;
 use crate::{
-    args::{Cli, Command},
-    decide,
-    validate::validate,
+    args::{Cli, Command, Settings},
+    child_kind::ChildKind,
+    decide::{self, TrainingDecision},
+    installation::StoreRoot,
+    names::{FINALIZER, Names, TEMPLATE_HASH_ANNOTATION},
+    observed::{DeploymentFacts, JobFacts, JobState},
+    validate,
 };
 
 fn plan() -> Plan {
@@ -17,9 +24,14 @@ kind: Recommender
 metadata: {name: movies, namespace: shop, uid: u-1, generation: 1}
 spec:
   data: {source: {url: 's3://shop/ratings.csv', secretRef: {name: shop-s3}}}
-  serving: {replicas: 3, labels: {team: web, recmesh.dev/recommender: stolen}}
+  serving: {replicas: 3, labels: {team: web, recmesh.dev/recommender: other}}
 ";
-    validate(&serde_yaml_ng::from_str(yaml).unwrap()).unwrap()
+    plan_of(yaml)
+}
+
+fn plan_of(yaml: &str) -> Plan {
+    let recommender: Recommender = serde_yaml_ng::from_str(yaml).unwrap();
+    validate::plan(&recommender, &BTreeMap::new()).unwrap()
 }
 
 fn settings() -> Settings {
@@ -32,42 +44,130 @@ fn settings() -> Settings {
     ];
     match Cli::parse_from(arguments).command {
         Command::Run(settings) => settings,
-        Command::Check { .. } => unreachable!("the arguments say run"),
+        Command::Check { .. } => unreachable!("the arguments contain the subcommand run"),
     }
 }
 
-fn store() -> StoreConfig {
-    StoreConfig {
-        url: "s3://recmesh".into(),
-        endpoint: None,
-        region: "us-east-1".into(),
-        prefix: "1b2c/shop/movies/".into(),
+fn installation_with(settings: Settings) -> Installation {
+    Installation { settings, root: StoreRoot { key: vec![7; 32], installation_id: "1b2c".to_owned() } }
+}
+
+fn installation() -> Installation {
+    installation_with(settings())
+}
+
+fn decision(plan: &Plan, observed: &Observed) -> Decision {
+    decide::decide(plan, observed, &RecommenderStatus::default(), (&settings()).into(), 1000)
+}
+
+fn desired_for(plan: &Plan, observed: &Observed) -> Desired {
+    desired(plan, &decision(plan, observed), observed, &installation())
+}
+
+/// The Job of run 1.
+fn job_for(plan: &Plan, settings: Settings) -> Value {
+    let observed = Observed::nothing();
+    match desired(plan, &decision(plan, &observed), &observed, &installation_with(settings)).job {
+        JobChange::Create { job, .. } => job.manifest,
+        other => panic!("{other:?}"),
     }
 }
 
 fn job() -> Value {
-    let run = RunId { number: 7, attempt: "0123456789".into() };
-    training_job(&plan(), &settings(), &decide::training_config(&plan(), run, store(), None)).manifest
+    job_for(&plan(), settings())
+}
+
+/// A run that trained a model of this plan.
+fn trained(plan: &Plan, number: u32, content: &str) -> RunResult {
+    serde_json::from_value(json!({
+        "version": 1, "run": {"number": number, "attempt": plan.hashes.attempt}, "configHash": plan.hashes.config,
+        "dataVersion": "v1", "startedAt": 1, "finishedAt": 2,
+        "outcome": {
+            "kind": "trained", "digest": Digest::of(content.as_bytes()), "snapshotBytes": 9, "algorithm": "als",
+            "users": 3, "items": 4, "interactions": 5,
+        },
+    }))
+    .unwrap()
+}
+
+fn after_runs(runs: &[RunResult]) -> Observed {
+    Observed { runs: Ok(runs.to_vec()), ..Observed::nothing() }
+}
+
+/// All children of these desired writes.
+fn children(desired: Desired) -> Vec<Child> {
+    // Without `..`, so that a new kind of child is tested.
+    let Desired {
+        finalizers: _,
+        service_account,
+        train_secret,
+        serve_secret,
+        job,
+        network_policy,
+        service,
+        headless_service,
+        disruption_budget,
+        rollout,
+        garbage: _,
+    } = desired;
+    let mut children = vec![service_account, network_policy, service, headless_service, disruption_budget];
+    children.extend(train_secret.into_iter().chain(serve_secret));
+    if let JobChange::Create { job, .. } = job {
+        children.push(job);
+    }
+    if let Some(Rollout { next: Release { config_map, deployment }, while_queued: _ }) = rollout {
+        children.push(config_map);
+        if let DeploymentChange::Apply(deployment) = deployment {
+            children.push(deployment);
+        }
+    }
+    children
 }
 
 #[test]
 fn every_child_is_owned_and_labelled() {
-    let config = serving_config(&plan(), &decide::serving(&plan(), &[], None), None, store());
-    let secrets = StoreSecrets { train: ("a".into(), "b".into()), serve: ("c".into(), "d".into()) };
-    for child in children(&plan(), &settings(), &secrets, &config) {
-        let owner = &child.manifest["metadata"]["ownerReferences"][0];
-        assert_eq!((&owner["uid"], &owner["controller"]), (&json!("u-1"), &json!(true)), "{}", child.name());
-        assert_eq!(child.manifest["metadata"]["labels"]["recmesh.dev/recommender"], "movies", "{}", child.name());
-        assert!(
-            Kind::children(&Names::new("movies")).contains(&(child.kind, child.name().to_owned())),
-            "{}",
-            child.name()
-        );
+    // A model serves, and a run for a newer spec is due: all kinds of children exist.
+    let earlier = plan_of(
+        "apiVersion: recmesh.dev/v1alpha1
+kind: Recommender
+metadata: {name: movies, namespace: shop, uid: u-1, generation: 1}
+spec: {data: {source: {url: 's3://shop/earlier.csv'}}}
+",
+    );
+    let children = children(desired_for(&plan(), &after_runs(&[trained(&earlier, 1, "a")])));
+    for kind in ChildKind::ALL {
+        assert!(children.iter().any(|child| child.kind == kind), "no {} is built", kind.as_str());
     }
+    let permanent = ChildKind::children(&Names::new("movies"));
+    for child in &children {
+        let name = format!("{} {}", child.kind.as_str(), child.name());
+        let metadata = &child.manifest["metadata"];
+        let owner = &metadata["ownerReferences"][0];
+        assert_eq!((&owner["uid"], &owner["controller"]), (&json!("u-1"), &json!(true)), "{name}");
+        let expected = ["trainer", "serving"].map(|component| {
+            let mut expected = json!({
+                "app.kubernetes.io/name": "recommender",
+                "app.kubernetes.io/instance": "movies",
+                "app.kubernetes.io/part-of": "recmesh",
+                "app.kubernetes.io/managed-by": "recmesh-operator",
+                "recmesh.dev/recommender": "movies",
+            });
+            expected["app.kubernetes.io/component"] = json!(component);
+            expected
+        });
+        let labels = metadata["labels"].as_object().unwrap();
+        assert!(
+            expected.iter().any(|expected| expected.as_object().unwrap().iter().all(|(k, v)| labels.get(k) == Some(v))),
+            "{name}: {labels:?}"
+        );
+        let key = (child.kind, child.name().to_owned());
+        assert_eq!(permanent.contains(&key), child.kind != ChildKind::Job, "{name}");
+    }
+    assert_eq!(children.len(), permanent.len() + 1, "every permanent child, and the Job");
 }
 
 #[test]
-fn selectors_are_minimal_and_users_cannot_take_their_labels() {
+fn selectors_are_minimal_and_users_cannot_override_their_labels() {
     let deployment = deployment::build(&plan(), &settings()).manifest;
     let selector = json!({"recmesh.dev/recommender": "movies", "app.kubernetes.io/component": "serving"});
     assert_eq!(deployment["spec"]["selector"]["matchLabels"], selector);
@@ -77,7 +177,7 @@ fn selectors_are_minimal_and_users_cannot_take_their_labels() {
 }
 
 #[test]
-fn both_kinds_of_pods_meet_the_restricted_standard() {
+fn all_pods_meet_the_restricted_pod_security_standard() {
     for manifest in [deployment::build(&plan(), &settings()).manifest, job()] {
         let pod = &manifest["spec"]["template"]["spec"];
         assert_eq!(pod["automountServiceAccountToken"], false);
@@ -92,18 +192,20 @@ fn both_kinds_of_pods_meet_the_restricted_standard() {
 }
 
 #[test]
-fn a_job_fails_at_once_on_what_trying_again_cannot_help() {
+fn a_job_fails_immediately_on_permanent_errors() {
     let job = job();
-    assert_eq!(job["metadata"]["name"], "movies-train-7");
+    assert_eq!(job["metadata"]["name"], "movies-train-1");
     assert_eq!(job["spec"]["activeDeadlineSeconds"], 3600);
     let rules = &job["spec"]["podFailurePolicy"]["rules"];
-    // A disruption goes before everything else: a trainer that is killed with its node exits with 137, too.
+    // The disruption rule comes first, because a trainer that is killed with its node also exits
+    // with 137.
     assert_eq!(rules[0]["onPodConditions"], json!([{"type": "DisruptionTarget", "status": "True"}]));
     assert_eq!(rules[1]["onExitCodes"]["values"], json!([2, 65, 66, 70, 71, 137]));
     assert_eq!((&rules[0]["action"], &rules[1]["action"]), (&json!("Ignore"), &json!("FailJob")));
-    // Longer than the longest pause, so that a failure without a result is not forgotten before it is tried again.
+    // Longer than the maximum retry delay, so that the Job of a failure without a result exists
+    // until the retry.
     assert_eq!(job["spec"]["ttlSecondsAfterFinished"], 7200);
-    assert_eq!(job["metadata"]["labels"]["recmesh.dev/wanted"], decide::wanted(&plan()));
+    assert_eq!(job["metadata"]["labels"]["recmesh.dev/spec-hash"], plan().hashes.spec);
     let container = &job["spec"]["template"]["spec"]["containers"][0];
     assert_eq!(container["envFrom"], json!([{"prefix": "RECMESH_SOURCE_", "secretRef": {"name": "shop-s3"}}]));
     let env = container["env"].as_array().unwrap();
@@ -112,17 +214,14 @@ fn a_job_fails_at_once_on_what_trying_again_cannot_help() {
 }
 
 #[test]
-fn a_store_of_the_users_is_opened_with_the_users_secret_or_the_pods_identity() {
-    let secrets = StoreSecrets { train: ("a".into(), "b".into()), serve: ("c".into(), "d".into()) };
-    let store_config = store();
+fn a_user_store_is_accessed_with_the_users_secret_or_the_pods_identity() {
     let volumes = |store: recommender_crds::StoreSpec| {
         let mut plan = plan();
         plan.spec.store = Some(store);
-        assert!(prerequisites(&plan, &secrets).iter().all(|child| child.kind != Kind::Secret));
-        let run = RunId { number: 7, attempt: "0123456789".into() };
-        let config = decide::training_config(&plan, run, store_config.clone(), None);
-        let job = training_job(&plan, &settings(), &config).manifest;
+        let job = job_for(&plan, settings());
         let deployment = deployment::build(&plan, &settings()).manifest;
+        let children = children(desired_for(&plan, &Observed::nothing()));
+        assert!(children.iter().all(|child| child.kind != ChildKind::Secret));
         [job, deployment].map(|manifest| {
             let pod = &manifest["spec"]["template"]["spec"];
             let named = |list: &Value| list.as_array().unwrap().iter().find(|v| v["name"] == "store").cloned();
@@ -142,7 +241,7 @@ fn a_store_of_the_users_is_opened_with_the_users_secret_or_the_pods_identity() {
 }
 
 #[test]
-fn the_admin_port_is_for_operator_and_monitoring_only() {
+fn the_admin_port_is_open_to_operator_and_monitoring_only() {
     let policy = network_policy::build(&plan(), &settings()).manifest;
     let ingress = &policy["spec"]["ingress"];
     assert_eq!((&ingress[0]["ports"][0]["port"], &ingress[1]["ports"][0]["port"]), (&json!(8080), &json!(9090)));
@@ -151,26 +250,21 @@ fn the_admin_port_is_for_operator_and_monitoring_only() {
 }
 
 #[test]
-fn nothing_serves_before_there_is_a_model() {
-    let secrets = StoreSecrets { train: ("a".into(), "b".into()), serve: ("c".into(), "d".into()) };
-    let children = children(
-        &plan(),
-        &settings(),
-        &secrets,
-        &serving_config(&plan(), &decide::serving(&plan(), &[], None), None, store()),
-    );
-    assert!(!children.iter().any(|child| child.kind == Kind::Deployment));
+fn no_deployment_exists_before_the_first_model() {
+    let children = children(desired_for(&plan(), &Observed::nothing()));
+    assert!(!children.iter().any(|child| child.kind == ChildKind::Deployment));
 }
 
 #[test]
-fn an_operator_upgrade_replaces_no_pods_unless_the_template_changes() {
+fn an_operator_upgrade_replaces_pods_only_if_the_template_changes() {
     let annotation = |settings: &Settings| {
-        deployment::build(&plan(), settings).annotation(crate::names::TEMPLATE_HASH_ANNOTATION).unwrap().to_owned()
+        deployment::build(&plan(), settings).annotation(TEMPLATE_HASH_ANNOTATION).unwrap().to_owned()
     };
-    // Another hash replaces all serving pods of everybody who upgrades. If that is meant, the changelog says so.
+    // Another hash replaces all serving pods at the upgrade. An intended change must be listed in
+    // the changelog.
     assert_eq!(annotation(&settings()), "e1df333ddd");
-    // What else the operator is told is not the pods' business.
-    let told = Settings {
+    // Settings that do not affect the pods.
+    let other = Settings {
         namespace: "elsewhere".into(),
         pod_name: "recmesh-operator-7f".into(),
         store_endpoint: "http://other-store.elsewhere.svc:9000".into(),
@@ -181,20 +275,103 @@ fn an_operator_upgrade_replaces_no_pods_unless_the_template_changes() {
         leader_election: true,
         ..settings()
     };
-    assert_eq!(annotation(&told), annotation(&settings()));
-    // The image of the sidecar is.
+    assert_eq!(annotation(&other), annotation(&settings()));
+    // The image of the sidecar affects them.
     let newer = Settings { sidecar_image: "sidecar:2".into(), ..settings() };
     assert_ne!(annotation(&newer), annotation(&settings()));
 }
 
 #[test]
-fn an_operator_upgrade_tries_no_run_again() {
-    let job = |settings: &Settings| {
-        let run = RunId { number: 7, attempt: decide::attempt(&plan()) };
-        training_job(&plan(), settings, &decide::training_config(&plan(), run, store(), None)).manifest
-    };
+fn an_operator_upgrade_retries_no_run() {
     let newer = Settings { sidecar_image: "sidecar:2".into(), namespace: "elsewhere".into(), ..settings() };
-    let (before, after) = (job(&settings()), job(&newer));
-    assert_ne!(before, after, "the trainer's image is the new one");
+    let (before, after) = (job(), job_for(&plan(), newer));
+    assert_ne!(before, after, "the image of the trainer differs");
     assert_eq!(before["metadata"]["labels"], after["metadata"]["labels"], "the attempt is the same");
+}
+
+/// The facts of a Deployment with the current template and `replicas` pods in its spec.
+fn deployment_with(replicas: i32) -> DeploymentFacts {
+    let template_hash =
+        deployment::build(&plan(), &settings()).annotation(TEMPLATE_HASH_ANNOTATION).unwrap().to_owned();
+    DeploymentFacts { desired: replicas, template_hash, ..DeploymentFacts::default() }
+}
+
+/// The state after the model `a` was rolled out.
+fn serving_a(plan: &Plan) -> Observed {
+    let runs = [trained(plan, 1, "a")];
+    let store = plan.store_scope().config(&installation());
+    let config = serving_config(plan, &decision(plan, &after_runs(&runs)).serving, store);
+    Observed { config: Some(config), deployment: Some(deployment_with(3)), ..after_runs(&runs) }
+}
+
+#[test]
+fn a_rollout_needs_a_slot_if_the_template_or_the_revision_changes() {
+    let plan = plan();
+    let rollout = |observed: &Observed| desired_for(&plan, observed).rollout.unwrap();
+    let unchanged = serving_a(&plan);
+    assert_eq!(rollout(&unchanged).while_queued, None);
+
+    let mut other_template = unchanged.clone();
+    other_template.deployment.as_mut().unwrap().template_hash = "0123456789".to_owned();
+    let while_queued = rollout(&other_template).while_queued.unwrap();
+    assert_eq!(while_queued.config_map, rollout(&unchanged).next.config_map);
+    assert_eq!(while_queued.deployment, DeploymentChange::None, "the template stays");
+
+    let newer = Observed { runs: Ok(vec![trained(&plan, 1, "a"), trained(&plan, 2, "b")]), ..unchanged.clone() };
+    let Rollout { next, while_queued } = rollout(&newer);
+    assert_eq!(while_queued.unwrap().config_map, rollout(&unchanged).next.config_map, "the revision stays");
+    assert_ne!(next.config_map, rollout(&unchanged).next.config_map);
+
+    let mut scaled = newer.clone();
+    scaled.deployment.as_mut().unwrap().desired = 1;
+    assert_eq!(rollout(&scaled).while_queued.unwrap().deployment, DeploymentChange::Scale { replicas: 3 });
+    let created = Observed { deployment: None, ..newer };
+    assert_eq!(rollout(&created).while_queued, None, "the first pods disturb none");
+}
+
+#[test]
+fn nothing_is_rolled_out_while_neither_runs_nor_config_are_known() {
+    let unknown = Observed { runs: Err("the store is down".to_owned()), ..Observed::nothing() };
+    let desired = desired_for(&plan(), &unknown);
+    assert_eq!((desired.rollout, desired.job), (None, JobChange::None));
+    let in_force = Observed { runs: Err("the store is down".to_owned()), ..serving_a(&plan()) };
+    let desired = desired_for(&plan(), &in_force);
+    assert_eq!(desired.rollout, desired_for(&plan(), &serving_a(&plan())).rollout);
+}
+
+#[test]
+fn an_outdated_job_is_deleted_once() {
+    let plan = plan();
+    let outdated = |deleted: bool| {
+        let job = JobFacts {
+            name: "movies-train-1".to_owned(),
+            run: 1,
+            attempt: plan.hashes.attempt.clone(),
+            spec_hash: "0123456789".to_owned(),
+            deleted,
+            state: JobState::Running,
+            finished_at: 0,
+            reason: String::new(),
+            message: String::new(),
+        };
+        Observed { jobs: vec![job], ..Observed::nothing() }
+    };
+    let replace = TrainingDecision::Replace { job: "movies-train-1".to_owned() };
+    assert_eq!(decision(&plan, &outdated(false)).training, replace);
+    assert_eq!(desired_for(&plan, &outdated(false)).job, JobChange::Delete { name: "movies-train-1".to_owned() });
+    assert_eq!(desired_for(&plan, &outdated(true)).job, JobChange::Keep);
+}
+
+#[test]
+fn the_finalizer_follows_the_deletion_policy() {
+    use recommender_crds::DeletionPolicy::{Delete, Retain};
+    let (ours, other) = (FINALIZER.to_owned(), "example.com/other".to_owned());
+    for (finalizers, policy, expected) in [
+        (vec![], Retain, None),
+        (vec![other.clone()], Delete, Some(vec![other.clone(), ours.clone()])),
+        (vec![ours.clone()], Delete, None),
+        (vec![ours, other.clone()], Retain, Some(vec![other])),
+    ] {
+        assert_eq!(finalizer::change(&finalizers, policy), expected, "{finalizers:?} {policy:?}");
+    }
 }

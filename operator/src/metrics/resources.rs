@@ -1,5 +1,6 @@
-//! What the operator knows of each Recommender, as series. Facts are kept, and series made of them at a scrape: a Recommender
-//! that goes takes its series along, and a reconcile costs no look at those of the others.
+//! Metric series of each Recommender. The latest values are stored, and a scrape builds the series
+//! from them. The series of a deleted Recommender disappear. A reconcile reads one Recommender's
+//! status.
 
 use std::{
     collections::BTreeMap,
@@ -16,32 +17,32 @@ use recommender_crds::{RecommenderStatus, RunOutcome};
 /// Namespace and name.
 pub type Key = (String, String);
 
-/// Statuses by Recommender; clones share them.
+/// Values by Recommender. Clones share the same map.
 #[derive(Clone, Debug)]
 pub struct Resources {
-    known: Arc<Mutex<BTreeMap<Key, Facts>>>,
-    /// Never holds a series: it describes the metrics to the registry.
-    described: Arc<Gauges>,
+    values: Arc<Mutex<BTreeMap<Key, ResourceMetrics>>>,
+    /// Gauges without series, from which the registry reads the descriptions.
+    descriptions: Arc<Gauges>,
 }
 
-/// What is told of one Recommender.
+/// Values of one Recommender.
 #[derive(Clone, Debug)]
-struct Facts {
+struct ResourceMetrics {
     /// 1 if the condition holds, 0 if not, -1 if unknown.
     conditions: Vec<(String, i64)>,
-    /// Revision and algorithm.
+    /// Revision and algorithm of the model.
     model: Option<(String, String)>,
-    /// Seconds since 1970.
+    /// Second since 1970 when the data of the model was last known to be current.
     checked_at: Option<i64>,
     outcome: Option<RunOutcome>,
     failures: u32,
     next_run_at: Option<i64>,
-    /// Pods that exist, are ready, have loaded the model.
+    /// Serving pods that exist, are ready, have loaded the model.
     replicas: [(&'static str, i32); 3],
 }
 
-impl Facts {
-    fn of(status: &RecommenderStatus, before: Option<&Self>) -> Self {
+impl ResourceMetrics {
+    fn from_status(status: &RecommenderStatus, before: Option<&Self>) -> Self {
         let conditions = status.conditions.iter().map(|condition| {
             let value = match condition.status.as_str() {
                 "True" => 1,
@@ -54,13 +55,13 @@ impl Facts {
         let trained_at = status.model.as_ref().and_then(|model| model.trained_at.as_ref());
         let found_unchanged = status.last_run.as_ref().filter(|run| run.outcome == RunOutcome::Unchanged);
         let unchanged_at = found_unchanged.and_then(|run| run.finished_at.as_ref());
-        // A failed run after one that found nothing new does not make the model older.
-        let as_before = before.filter(|before| before.model == model).and_then(|before| before.checked_at);
+        // A failed run does not reset the time at which an earlier run found the data unchanged.
+        let checked_before = before.filter(|before| before.model == model).and_then(|before| before.checked_at);
         Self {
             conditions: conditions.collect(),
             checked_at: trained_at.map(|trained| {
                 let seconds = [Some(trained), unchanged_at].into_iter().flatten().map(|time| time.0.as_second());
-                seconds.chain(as_before).max().unwrap_or_default()
+                seconds.chain(checked_before).max().unwrap_or_default()
             }),
             model,
             outcome: status.last_run.as_ref().map(|run| run.outcome),
@@ -76,40 +77,40 @@ impl Facts {
 }
 
 impl Resources {
-    /// Knows none yet.
+    /// Creates an empty set of values.
     ///
     /// # Errors
-    /// Only if a name here is no name of a metric.
+    /// Fails only if a metric name is invalid.
     pub fn new() -> Result<Self, prometheus::Error> {
-        Ok(Self { known: Arc::default(), described: Arc::new(Gauges::new()?) })
+        Ok(Self { values: Arc::default(), descriptions: Arc::new(Gauges::new()?) })
     }
 
-    /// Takes a status.
+    /// Stores the values of a status.
     pub fn set(&self, namespace: &str, name: &str, status: &RecommenderStatus) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (namespace.to_owned(), name.to_owned());
-        let facts = Facts::of(status, known.get(&key));
-        known.insert(key, facts);
+        let metrics = ResourceMetrics::from_status(status, values.get(&key));
+        values.insert(key, metrics);
     }
 
-    /// Forgets the others.
-    pub fn keep_only(&self, keep: &dyn Fn(&Key) -> bool) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).retain(|key, _| keep(key));
+    /// Removes the values of all other Recommenders.
+    pub fn retain(&self, keep: &dyn Fn(&Key) -> bool) {
+        self.values.lock().unwrap_or_else(PoisonError::into_inner).retain(|key, _| keep(key));
     }
 }
 
 impl Collector for Resources {
     fn desc(&self) -> Vec<&Desc> {
-        self.described.all().into_iter().flat_map(Collector::desc).collect()
+        self.descriptions.all().into_iter().flat_map(Collector::desc).collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        // The same names were fine before.
+        // Cannot fail: the same names were valid in `new`.
         let Ok(gauges) = Gauges::new() else { return Vec::new() };
-        for ((namespace, name), facts) in self.known.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            gauges.fill(namespace, name, facts);
+        for ((namespace, name), metrics) in self.values.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            gauges.fill(namespace, name, metrics);
         }
-        // A family without series is no text.
+        // The text encoder rejects a family without series.
         gauges.all().into_iter().flat_map(Collector::collect).filter(|family| !family.get_metric().is_empty()).collect()
     }
 }
@@ -127,8 +128,8 @@ struct Gauges {
 
 impl Gauges {
     fn new() -> Result<Self, prometheus::Error> {
-        let gauge = |name: &str, help: &str, more: &[&str]| {
-            IntGaugeVec::new(Opts::new(name, help), &[&["namespace", "name"], more].concat())
+        let gauge = |name: &str, help: &str, labels: &[&str]| {
+            IntGaugeVec::new(Opts::new(name, help), &[&["namespace", "name"], labels].concat())
         };
         Ok(Self {
             conditions: gauge(
@@ -136,29 +137,25 @@ impl Gauges {
                 "1 if the condition holds, 0 if not, -1 if unknown.",
                 &["type"],
             )?,
-            info: gauge(
-                "recommender_resource_info",
-                "The revision that a Recommender should serve.",
-                &["revision", "algorithm"],
-            )?,
+            info: gauge("recommender_resource_info", "Desired revision of a Recommender.", &["revision", "algorithm"])?,
             checked_at: gauge(
                 "recommender_resource_model_checked_timestamp_seconds",
-                "When the model that should serve was trained, or a later run found its data unchanged.",
+                "Time when the desired model was trained, or when a later run found its data unchanged.",
                 &[],
             )?,
             last_run: gauge(
                 "recommender_resource_last_run_info",
-                "How the last run stands: Running, Trained, Unchanged or Failed.",
+                "Outcome of the last run: Running, Trained, Unchanged or Failed.",
                 &["outcome"],
             )?,
             failures: gauge(
                 "recommender_resource_run_failures",
-                "Runs of the present attempt that failed one after another.",
+                "Consecutive failed runs of the current attempt.",
                 &[],
             )?,
             next_run_at: gauge(
                 "recommender_resource_next_run_timestamp_seconds",
-                "When the next run is due, if a time is known.",
+                "Time when the next run is due, if known.",
                 &[],
             )?,
             replicas: gauge(
@@ -174,30 +171,30 @@ impl Gauges {
         [conditions, info, checked_at, last_run, failures, next_run_at, replicas]
     }
 
-    fn fill(&self, namespace: &str, name: &str, facts: &Facts) {
-        for (kind, value) in &facts.conditions {
+    fn fill(&self, namespace: &str, name: &str, metrics: &ResourceMetrics) {
+        for (kind, value) in &metrics.conditions {
             self.conditions.with_label_values(&[namespace, name, kind]).set(*value);
         }
-        if let Some((revision, algorithm)) = &facts.model {
+        if let Some((revision, algorithm)) = &metrics.model {
             self.info.with_label_values(&[namespace, name, revision, algorithm]).set(1);
         }
-        if let Some(at) = facts.checked_at {
+        if let Some(at) = metrics.checked_at {
             self.checked_at.with_label_values(&[namespace, name]).set(at);
         }
-        if let Some(outcome) = facts.outcome {
-            self.last_run.with_label_values(&[namespace, name, outcome_word(outcome)]).set(1);
+        if let Some(outcome) = metrics.outcome {
+            self.last_run.with_label_values(&[namespace, name, outcome_label(outcome)]).set(1);
         }
-        self.failures.with_label_values(&[namespace, name]).set(i64::from(facts.failures));
-        if let Some(at) = facts.next_run_at {
+        self.failures.with_label_values(&[namespace, name]).set(i64::from(metrics.failures));
+        if let Some(at) = metrics.next_run_at {
             self.next_run_at.with_label_values(&[namespace, name]).set(at);
         }
-        for (state, count) in facts.replicas {
+        for (state, count) in metrics.replicas {
             self.replicas.with_label_values(&[namespace, name, state]).set(i64::from(count));
         }
     }
 }
 
-fn outcome_word(outcome: RunOutcome) -> &'static str {
+fn outcome_label(outcome: RunOutcome) -> &'static str {
     match outcome {
         RunOutcome::Running => "Running",
         RunOutcome::Trained => "Trained",
@@ -228,7 +225,7 @@ mod tests {
     const CHECKED: &str = "recommender_resource_model_checked_timestamp_seconds{name=\"movies\",namespace=\"shop\"}";
 
     #[test]
-    fn a_status_becomes_series_and_they_go_with_their_recommender() {
+    fn a_status_becomes_series_that_a_deletion_removes() {
         let resources = Resources::new().unwrap();
         resources.set(
             "shop",
@@ -238,7 +235,7 @@ mod tests {
 conditions:
 - {{type: Ready, status: 'True', reason: Serving, message: '', lastTransitionTime: '1970-01-01T00:00:00Z'}}
 - {{type: Trained, status: 'False', reason: TrainingFailed, message: '', lastTransitionTime: '1970-01-01T00:00:00Z'}}
-- {{type: DataReady, status: Unknown, reason: DataNotChecked, message: '', lastTransitionTime: '1970-01-01T00:00:00Z'}}
+- {{type: DataReady, status: Unknown, reason: DataUnknown, message: '', lastTransitionTime: '1970-01-01T00:00:00Z'}}
 failures: 3
 readyReplicas: 2
 lastRun: {{outcome: Failed}}
@@ -258,23 +255,23 @@ lastRun: {{outcome: Failed}}
         ] {
             assert_eq!(value(&resources, series), Some(expected), "{series} in {}", text(&resources));
         }
-        resources.keep_only(&|(_, name)| name == "songs");
+        resources.retain(&|(_, name)| name == "songs");
         assert!(!text(&resources).contains("movies"), "{}", text(&resources));
         assert!(text(&resources).contains("songs"));
     }
 
     #[test]
-    fn a_model_is_as_fresh_as_the_last_run_that_found_nothing_new() {
+    fn an_unchanged_run_refreshes_the_checked_time() {
         let resources = Resources::new().unwrap();
         let run = |outcome: &str| format!("lastRun: {{outcome: {outcome}, finishedAt: '1970-01-01T00:33:20Z'}}");
         resources.set("shop", "movies", &status(TRAINED));
         assert_eq!(value(&resources, CHECKED), Some(1000));
         resources.set("shop", "movies", &status(&format!("{TRAINED}\n{}", run("Unchanged"))));
         assert_eq!(value(&resources, CHECKED), Some(2000));
-        // The next one fails: what was found then holds.
+        // A failed run does not change the time.
         resources.set("shop", "movies", &status(&format!("{TRAINED}\n{}", run("Failed"))));
         assert_eq!(value(&resources, CHECKED), Some(2000));
-        // Another model, older or not, tells its own time.
+        // Another model has its own time, even if that is earlier.
         resources.set("shop", "movies", &status(&TRAINED.replace("aa", "bb")));
         assert_eq!(value(&resources, CHECKED), Some(1000));
     }

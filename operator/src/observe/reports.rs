@@ -1,33 +1,34 @@
-//! What the serving pods say of themselves, from their admin ports.
+//! Reports of the serving pods, from their admin ports.
 
 use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
 use sidecar_contract::{ModelReport, paths, ports};
 
-use crate::{context::Context, names::Component, observe::PodFacts};
+use crate::{
+    context::Context,
+    observed::{PodFacts, running_serving_pods},
+};
 
-/// A pod that does not answer within this is asked again at the next reconcile.
+/// Timeout of a request. The next reconcile retries.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Pods asked at once.
-const ASKED_AT_ONCE: usize = 8;
+/// Maximum concurrent requests.
+const CONCURRENT_REQUESTS_MAX: usize = 8;
 
-/// Reports of the running serving pods, by pod name; pods that do not answer are left out.
+/// Reads the reports of the running serving pods, sorted by pod name. Pods that do not respond are
+/// omitted.
 pub async fn read(context: &Context, pods: &[PodFacts]) -> Vec<(String, ModelReport)> {
-    let asked: Vec<(String, String)> = pods
-        .iter()
-        .filter(|pod| pod.component == Some(Component::Serving) && pod.running)
-        .filter_map(|pod| Some((pod.name.clone(), pod.ip.clone()?)))
-        .collect();
-    let mut reports: Vec<(String, ModelReport)> = stream::iter(asked)
+    let targets: Vec<(String, String)> =
+        running_serving_pods(pods).filter_map(|pod| Some((pod.name.clone(), pod.ip.clone()?))).collect();
+    let mut reports: Vec<(String, ModelReport)> = stream::iter(targets)
         .map(|(name, ip)| async move {
-            // An IPv6 address stands in brackets in a URL.
+            // A URL needs brackets around an IPv6 address.
             let host = if ip.contains(':') { format!("[{ip}]") } else { ip };
             let url = format!("http://{host}:{}{}", ports::ADMIN, paths::MODEL);
-            let answer = context.http.get(url).timeout(REPORT_TIMEOUT).send().await.ok()?;
-            Some((name, answer.json::<ModelReport>().await.ok()?))
+            let response = context.http.get(url).timeout(REPORT_TIMEOUT).send().await.ok()?;
+            Some((name, response.json::<ModelReport>().await.ok()?))
         })
-        .buffer_unordered(ASKED_AT_ONCE)
+        .buffer_unordered(CONCURRENT_REQUESTS_MAX)
         .filter_map(std::future::ready)
         .collect()
         .await;

@@ -1,22 +1,25 @@
-//! Versions of the Secrets that a trainer is given. Metadata only: what is in them is nobody's business here.
+//! Versions of the Secrets that the trainer receives. Only metadata is read, never their content.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::Api;
+use kube::{Api, ResourceExt};
+use recommender_crds::Recommender;
 
-use crate::{context::Context, error::Error, validate::Plan};
+use crate::{context::Context, error::Error};
 
-/// The versions by name; a Secret that is not there, or that the operator may not see, has none.
+/// Reads the resource versions by name. A Secret that does not exist, or that the operator may not
+/// read, has none.
 ///
 /// # Errors
-/// The API server could not be asked.
-pub async fn secret_versions(context: &Context, plan: &Plan) -> Result<BTreeMap<String, String>, Error> {
-    let items = plan.spec.data.items.as_ref().map(|items| &items.source);
-    let sources = [Some(&plan.spec.data.source), items].into_iter().flatten();
+/// Fails if an API request fails for a reason other than missing permission.
+pub async fn versions(context: &Context, recommender: &Recommender) -> Result<BTreeMap<String, String>, Error> {
+    let data = &recommender.spec.data;
+    let sources = [Some(&data.source), data.items.as_ref().map(|items| &items.source)].into_iter().flatten();
     let names: BTreeSet<&str> =
         sources.filter_map(|s| s.secret_ref.as_ref()).map(|secret| secret.name.as_str()).collect();
-    let api: Api<Secret> = Api::namespaced(context.client.clone(), &plan.namespace);
+    let namespace = recommender.namespace().unwrap_or_default();
+    let api: Api<Secret> = Api::namespaced(context.client.clone(), &namespace);
     let mut versions = BTreeMap::new();
     for name in names {
         match api.get_metadata_opt(name).await {
@@ -24,8 +27,10 @@ pub async fn secret_versions(context: &Context, plan: &Plan) -> Result<BTreeMap<
                 versions
                     .extend(found.and_then(|f| f.metadata.resource_version).map(|version| (name.to_owned(), version)));
             }
-            Err(kube::Error::Api(refused)) if refused.code == 403 => {}
-            Err(error) => return Err(Error::api(format!("cannot look at Secret {}/{name}", plan.namespace))(error)),
+            Err(kube::Error::Api(status)) if status.code == 403 => {}
+            Err(error) => {
+                return Err(Error::api(format!("cannot read the metadata of Secret {namespace}/{name}"))(error));
+            }
         }
     }
     Ok(versions)

@@ -1,78 +1,80 @@
-//! What the status says of runs: the data, the last one, why one failed, and what the user can do about it.
+//! Status of runs: the data, the last run, why it failed, and how the user can fix it.
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use recommender_crds::{ConditionType, LastRun, Reason, Rows, RunOutcome as StatusOutcome, condition::Verdict};
-use sidecar_contract::{ExitCode, RunOutcome, RunResult};
+use recommender_crds::{ConditionType, LastRun, Reason, Rows, RunOutcome as StatusOutcome, condition::ConditionUpdate};
+use sidecar_contract::{ExitCode, RunOutcome};
 
-use super::{Facts, results, serving, time};
+use super::{StatusInput, serving, time};
 use crate::{
-    decide::{self, Past, Training},
+    applied::JobOutcome,
+    decide::TrainingDecision,
     names::Component,
-    observe::{JobFacts, JobState, PodFacts, Trouble},
+    observed::{JobFacts, JobState, PodFacts, PodProblem},
 };
 
-fn past(facts: Facts<'_>) -> Past<'_> {
-    Past { results: results(facts), jobs: &facts.observed.jobs, before: facts.before }
-}
-
-pub(super) fn known_trained(facts: Facts<'_>) -> bool {
-    facts.observed.runs.as_ref().is_ok_and(|results| decide::is_trained(facts.plan, results))
-}
-
-/// The newest finished run, if it failed and was of what is wanted now.
-fn failed_run(facts: Facts<'_>) -> Option<(&RunResult, Reason, &str)> {
-    let newest = results(facts).iter().max_by_key(|r| r.run.number)?;
-    match &newest.outcome {
-        RunOutcome::Failed { reason, message } if newest.run.attempt == decide::attempt(facts.plan) => {
-            Some((newest, Reason::parse(reason).unwrap_or(Reason::TrainingFailed), message))
+/// Reason and message of a failed run, in the words of the trainer.
+fn failure_of(outcome: &RunOutcome) -> Option<(String, String)> {
+    match outcome {
+        RunOutcome::Trained { .. } | RunOutcome::Unchanged => None,
+        RunOutcome::Failed { reason, message } => Some((reason.clone(), message.clone())),
+        RunOutcome::Unknown { kind, .. } => {
+            let message = format!(
+                "the run ended with the outcome {kind}, which this operator does not know: use an operator at least as new as the trainer's image"
+            );
+            Some((Reason::NotSupported.to_string(), message))
         }
-        _ => None,
     }
 }
 
-/// Why the newest run of what is wanted now failed, with or without a result.
-fn failure(facts: Facts<'_>) -> Option<(Reason, String)> {
-    failed_run(facts)
-        .map(|(_, reason, message)| (reason, message.to_owned()))
-        .or_else(|| silent_failure(facts).map(|(_, reason, message)| (reason, message)))
+/// Why the newest finished run failed, if it did and belongs to the current attempt.
+fn failed_run(input: StatusInput<'_>) -> Option<(Reason, String)> {
+    let newest = input.results().max_by_key(|r| r.run.number)?;
+    let (reason, message) = failure_of(&newest.outcome).filter(|_| newest.run.attempt == input.plan.hashes.attempt)?;
+    Some((Reason::parse(&reason).unwrap_or(Reason::TrainingFailed), message))
 }
 
-/// What keeps the training pod from running, if anything does.
-fn trainer_trouble(facts: Facts<'_>) -> Option<&Trouble> {
-    let Training::Running { .. } = facts.training else { return None };
-    let trainers = facts.observed.pods.iter().filter(|pod| pod.component == Some(Component::Trainer));
-    trainers.max_by_key(|pod| pod.run).and_then(|pod| pod.trouble.as_ref())
+/// Why the newest run of the current attempt failed, with or without a result.
+fn failure(input: StatusInput<'_>) -> Option<(Reason, String)> {
+    failed_run(input).or_else(|| failure_without_result(input).map(|(_, reason, message)| (reason, message)))
 }
 
-/// The Job of the present attempt that failed without a result, if it is the newest word.
-fn silent_failure(facts: Facts<'_>) -> Option<(&JobFacts, Reason, String)> {
-    let attempt = decide::attempt(facts.plan);
-    let jobs = facts.observed.jobs.iter().filter(|j| j.state == JobState::Failed && j.attempt == attempt);
+/// Problem that prevents the trainer pod from running.
+fn trainer_problem(input: StatusInput<'_>) -> Option<&PodProblem> {
+    let TrainingDecision::Running { .. } = input.decision.training else { return None };
+    let trainers = input.observed.pods.iter().filter(|pod| pod.component == Some(Component::Trainer));
+    trainers.max_by_key(|pod| pod.run).and_then(|pod| pod.problem.as_ref())
+}
+
+/// The Job of the current attempt that failed without a result, if it is newer than any result.
+fn failure_without_result(input: StatusInput<'_>) -> Option<(&JobFacts, Reason, String)> {
+    let attempt = &input.plan.hashes.attempt;
+    let jobs = input.observed.jobs.iter().filter(|j| j.state == JobState::Failed && j.attempt == *attempt);
     let job = jobs.max_by_key(|j| j.run)?;
-    if results(facts).iter().any(|r| r.run.number >= job.run) {
+    if input.results().any(|r| r.run.number >= job.run) {
         return None;
     }
-    let pods: Vec<&PodFacts> = facts.observed.pods.iter().filter(|pod| pod.run == Some(job.run)).collect();
-    if pods.iter().any(|pod| pod.trouble.as_ref().is_some_and(|t| t.reason == Reason::OOMKilled)) {
-        return Some((job, Reason::OOMKilled, out_of_memory(facts)));
+    let pods: Vec<&PodFacts> = input.observed.pods.iter().filter(|pod| pod.run == Some(job.run)).collect();
+    if pods.iter().any(|pod| pod.problem.as_ref().is_some_and(|problem| problem.reason == Reason::OOMKilled)) {
+        return Some((job, Reason::OOMKilled, out_of_memory(input)));
     }
     if job.reason == "DeadlineExceeded" {
-        let training = &facts.plan.spec.training;
-        let or_else = training.tuning.as_ref().map_or_else(String::new, |tuning| {
-            format!(", or lower training.tuning: {} trials in at most {}", tuning.trials, tuning.budget)
+        let training = &input.plan.spec.training;
+        let alternative = training.tuning.as_ref().map_or_else(String::new, |tuning| {
+            format!(", or reduce training.tuning ({} trials, budget {})", tuning.trials, tuning.budget)
         });
-        let message = format!("the run took longer than training.deadline, {}; raise it{or_else}", training.deadline);
+        let message =
+            format!("the run exceeded training.deadline ({}); raise the deadline{alternative}", training.deadline);
         return Some((job, Reason::DeadlineExceeded, message));
     }
-    let hint = pods.iter().find_map(|pod| pod.hint.as_ref());
-    let reason = hint
-        .and_then(|hint| Reason::parse(&hint.reason))
+    let termination_message = pods.iter().find_map(|pod| pod.termination_message.as_ref());
+    let reason = termination_message
+        .and_then(|message| Reason::parse(&message.reason))
         .or_else(|| pods.iter().find_map(|pod| pod.exit_code).and_then(reason_of_exit_code));
-    let said = hint.map_or_else(|| job.message.clone(), |hint| hint.message.clone());
-    Some((job, reason.unwrap_or(Reason::TrainingFailed), said))
+    let message = termination_message.map_or_else(|| job.message.clone(), |message| message.message.clone());
+    Some((job, reason.unwrap_or(Reason::TrainingFailed), message))
 }
 
-/// Why a process ended that left no word.
+/// Reason for the exit code of a process that left no termination message.
 fn reason_of_exit_code(code: i32) -> Option<Reason> {
     let is = |known: ExitCode| i32::from(known.code()) == code;
     let reasons = [
@@ -85,22 +87,22 @@ fn reason_of_exit_code(code: i32) -> Option<Reason> {
     reasons.into_iter().find_map(|(code, reason)| is(code).then_some(reason))
 }
 
-/// What to set after the trainer was killed for its memory: twice what it had.
-fn out_of_memory(facts: Facts<'_>) -> String {
-    let resources = facts.plan.spec.training.pod.resources.as_ref();
+/// Message after an OOM kill of the trainer; it recommends twice the current limit.
+fn out_of_memory(input: StatusInput<'_>) -> String {
+    let resources = input.plan.spec.training.pod.resources.as_ref();
     let limit = resources.and_then(|resources| resources.limits.get("memory")).map(|amount| Quantity::from(amount).0);
-    let number = limit.as_deref().and_then(twice_in_mebibytes);
-    match (limit, number) {
-        (Some(limit), Some(number)) => format!(
-            "the trainer was killed for memory, of which it may have {limit}: set training.resources.limits.memory to {number}Mi"
+    let recommended = limit.as_deref().and_then(twice_in_mebibytes);
+    match (limit, recommended) {
+        (Some(limit), Some(recommended)) => format!(
+            "the trainer was OOMKilled (memory limit {limit}): set training.resources.limits.memory to {recommended}Mi"
         ),
-        _ => "the trainer was killed for memory, and has no limit of its own: set training.resources.requests.memory and \
-              limits.memory to more than the node had left, for example 2Gi"
+        _ => "the trainer was OOMKilled (no memory limit): set training.resources.requests.memory and limits.memory to more \
+              than the free memory of the node, for example 2Gi"
             .to_owned(),
     }
 }
 
-/// Twice a quantity of bytes, in MiB; `None` when it is not one that people write for memory.
+/// Twice a quantity of bytes, in MiB; `None` if it is not a plausible memory size.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be in range")]
 fn twice_in_mebibytes(quantity: &str) -> Option<u64> {
     const UNITS: [(&str, f64); 10] = [
@@ -120,111 +122,109 @@ fn twice_in_mebibytes(quantity: &str) -> Option<u64> {
     (1.0..1e12).contains(&mebibytes).then_some(mebibytes as u64)
 }
 
-pub(super) fn data_ready(facts: Facts<'_>) -> Verdict {
+pub(super) fn data_ready(input: StatusInput<'_>) -> ConditionUpdate {
     let kind = ConditionType::DataReady;
-    if let Some(trouble) = trainer_trouble(facts).filter(|t| t.reason == Reason::ReferenceNotFound) {
-        return Verdict::is_not(kind, trouble.reason, &*trouble.message);
+    if let Some(problem) = trainer_problem(input).filter(|t| t.reason == Reason::ReferenceNotFound) {
+        return ConditionUpdate::is_not(kind, problem.reason, &*problem.message);
     }
-    if let Some((_, reason, message)) = failed_run(facts) {
+    if let Some((reason, message)) = failed_run(input) {
         if matches!(reason, Reason::DataInvalid | Reason::SourceNotFound | Reason::TooFewInteractions) {
-            return Verdict::is_not(kind, reason, message);
+            return ConditionUpdate::is_not(kind, reason, message);
         }
-        return Verdict::is(kind, Reason::DataRead, "the data was read by the last run");
+        return ConditionUpdate::is(kind, Reason::DataAvailable, "the last run read the data");
     }
-    // A run that found the data unchanged has read no rows.
-    let read = results(facts).iter().filter(|r| !matches!(r.outcome, RunOutcome::Unchanged));
+    // A run that found the data unchanged did not read any rows.
+    let read = input.results().filter(|r| !matches!(r.outcome, RunOutcome::Unchanged));
     match read.max_by_key(|r| r.run.number) {
         Some(result) => {
             let rows = &result.rows;
             let dropped: u64 = rows.dropped.values().sum();
             let message =
                 format!("{} of {} rows kept, {dropped} dropped, {} merged", rows.kept, rows.read, rows.merged);
-            Verdict::is(kind, Reason::DataRead, message)
+            ConditionUpdate::is(kind, Reason::DataAvailable, message)
         }
-        None => Verdict::unknown(kind, Reason::DataNotChecked, "no run has read the data yet"),
+        None => ConditionUpdate::unknown(kind, Reason::DataUnknown, "no run has read the data yet"),
     }
 }
 
-pub(super) fn trained(facts: Facts<'_>) -> Verdict {
+pub(super) fn trained(input: StatusInput<'_>) -> ConditionUpdate {
     let kind = ConditionType::Trained;
-    if let Err(problem) = &facts.observed.runs {
-        let message = format!("the store does not answer, what is trained is unknown: {problem}");
-        return Verdict::unknown(kind, Reason::StoreUnreachable, message);
+    if let Err(problem) = &input.observed.runs {
+        let message = format!("the store is unreachable, so the trained models are unknown: {problem}");
+        return ConditionUpdate::unknown(kind, Reason::StoreUnreachable, message);
     }
-    let trained = known_trained(facts);
-    // A pod of the nightly run that waits for a node takes nothing away from the model that is there.
-    let trouble = trainer_trouble(facts).filter(|trouble| !trained || trouble.reason != Reason::TrainingPending);
-    if let Some(trouble) = trouble {
-        return Verdict::is_not(kind, Reason::TrainingPending, &*trouble.message);
+    let trained = input.decision.progress.is_trained();
+    // A trainer pod that waits for a node does not invalidate an existing model.
+    let problem = trainer_problem(input).filter(|problem| !trained || problem.reason != Reason::TrainingPending);
+    if let Some(problem) = problem {
+        return ConditionUpdate::is_not(kind, Reason::TrainingPending, &*problem.message);
     }
-    if let Some((reason, message)) = failure(facts) {
-        return Verdict::is_not(kind, reason, message);
+    if let Some((reason, message)) = failure(input) {
+        return ConditionUpdate::is_not(kind, reason, message);
     }
-    if let Some(model) = decide::newest_model(facts.plan, results(facts)) {
-        let message = format!("run {} trained a model of this spec", model.run.number);
-        return Verdict::is(kind, Reason::TrainingSucceeded, message);
+    if let Some(model) = &input.decision.progress.newest_model {
+        let message = format!("run {} trained a model of this spec", model.number);
+        return ConditionUpdate::is(kind, Reason::TrainingSucceeded, message);
     }
-    match facts.training {
-        Training::Queued => {
+    match input.applied.job {
+        JobOutcome::InProgress => ConditionUpdate::is_not(kind, Reason::TrainingRunning, "a run is in progress"),
+        JobOutcome::Queued => {
             let message = format!(
-                "{} Recommenders train, as many as may at once (chart value operator.trainingsMax); this one waits its turn",
-                facts.trainings_max
+                "queued: all {} training slots are in use (chart value operator.trainingsMax)",
+                input.trainings_max
             );
-            Verdict::is_not(kind, Reason::TrainingQueued, message)
+            ConditionUpdate::is_not(kind, Reason::TrainingQueued, message)
         }
-        Training::Running { .. } | Training::Start { .. } | Training::Replace { .. } => {
-            Verdict::is_not(kind, Reason::TrainingRunning, "a run is under way")
+        JobOutcome::Refused => {
+            let message = "the API server rejected the training Job, or an object that it needs";
+            ConditionUpdate::is_not(kind, Reason::TrainingPending, message)
         }
-        Training::Idle { .. } | Training::Wait { .. } => {
-            Verdict::is_not(kind, Reason::TrainingPending, "no run has made a model of this spec")
+        JobOutcome::None => {
+            ConditionUpdate::is_not(kind, Reason::TrainingPending, "no run has trained a model of this spec yet")
         }
     }
 }
 
-/// What only the user can mend.
-pub(super) fn stall(facts: Facts<'_>) -> Option<Verdict> {
+/// Problem that only the user can fix.
+pub(super) fn stall(input: StatusInput<'_>) -> Option<ConditionUpdate> {
     let kind = ConditionType::Stalled;
-    if let Some(trouble) = trainer_trouble(facts).filter(|t| t.reason == Reason::ReferenceNotFound) {
-        return Some(Verdict::is(kind, trouble.reason, &*trouble.message));
+    if let Some(problem) = trainer_problem(input).filter(|t| t.reason == Reason::ReferenceNotFound) {
+        return Some(ConditionUpdate::is(kind, problem.reason, &*problem.message));
     }
-    if let Some(stall) = serving::pin_not_found(facts) {
+    if let Some(stall) = serving::pin_not_found(input) {
         return Some(stall);
     }
-    if let Some((_, reason, message)) = failed_run(facts) {
-        return Some(Verdict::is(kind, reason, message));
+    if let Some((reason, message)) = failed_run(input) {
+        return Some(ConditionUpdate::is(kind, reason, message));
     }
-    // A run that the world made fail may succeed by itself; one that needs more or other settings may not.
-    let settings = |reason: &Reason| !matches!(reason, Reason::TrainingFailed);
-    if let Some((_, reason, message)) = silent_failure(facts).filter(|(_, reason, _)| settings(reason)) {
-        return Some(Verdict::is(kind, reason, message));
+    // A transient failure may succeed on retry; one that requires other settings does not.
+    let is_permanent = |reason: &Reason| !matches!(reason, Reason::TrainingFailed);
+    if let Some((_, reason, message)) = failure_without_result(input).filter(|(_, reason, _)| is_permanent(reason)) {
+        return Some(ConditionUpdate::is(kind, reason, message));
     }
-    // While a run may change that, nobody has to act.
-    let idle = matches!(facts.training, Training::Idle { .. } | Training::Wait { .. });
-    serving::nothing_may_serve(facts).filter(|_| idle)
+    // While a run may change that, the user need not act.
+    let idle = matches!(input.decision.training, TrainingDecision::Idle { .. } | TrainingDecision::Wait { .. });
+    serving::no_servable_model(input).filter(|_| idle)
 }
 
-/// Training that does not fit into the memory that it may have; the message holds the number to set.
-pub(super) fn capacity(facts: Facts<'_>) -> Option<Verdict> {
+/// Reports a training that exceeds its memory; the message contains the value to set.
+pub(super) fn capacity(input: StatusInput<'_>) -> Option<ConditionUpdate> {
     let (_, message) =
-        failure(facts).filter(|(reason, _)| matches!(reason, Reason::CapacityInsufficient | Reason::OOMKilled))?;
-    Some(Verdict::is(ConditionType::CapacityInsufficient, Reason::MemoryInsufficient, message))
+        failure(input).filter(|(reason, _)| matches!(reason, Reason::CapacityInsufficient | Reason::OOMKilled))?;
+    Some(ConditionUpdate::is(ConditionType::CapacityInsufficient, Reason::MemoryInsufficient, message))
 }
 
-pub(super) fn failures(facts: Facts<'_>) -> u32 {
-    decide::failures(facts.plan, past(facts)).count
-}
-
-/// What the annotation asked for last, once the run was made.
-pub(super) fn last_handled_retrain_at(facts: Facts<'_>) -> String {
-    match &facts.plan.retrain_at {
-        Some(asked) if decide::is_honoured(facts.plan, past(facts)) => asked.clone(),
-        _ => facts.before.last_handled_retrain_at.clone(),
+/// The last value of the annotation whose requested run has succeeded.
+pub(super) fn last_handled_retrain_at(input: StatusInput<'_>) -> String {
+    match &input.plan.retrain_at {
+        Some(requested) if input.decision.progress.request_handled => requested.clone(),
+        _ => input.before.last_handled_retrain_at.clone(),
     }
 }
 
-pub(super) fn last_run(facts: Facts<'_>) -> Option<LastRun> {
-    let newest = results(facts).iter().max_by_key(|r| r.run.number);
-    let running = facts
+pub(super) fn last_run(input: StatusInput<'_>) -> Option<LastRun> {
+    let newest = input.results().max_by_key(|r| r.run.number);
+    let running = input
         .observed
         .jobs
         .iter()
@@ -233,7 +233,7 @@ pub(super) fn last_run(facts: Facts<'_>) -> Option<LastRun> {
     if let Some(job) = running {
         return Some(LastRun { number: job.run, attempt: job.attempt.clone(), ..LastRun::default() });
     }
-    if let Some((job, reason, message)) = silent_failure(facts) {
+    if let Some((job, reason, message)) = failure_without_result(input) {
         return Some(LastRun {
             number: job.run,
             attempt: job.attempt.clone(),
@@ -245,11 +245,12 @@ pub(super) fn last_run(facts: Facts<'_>) -> Option<LastRun> {
         });
     }
     let result = newest?;
-    let (outcome, reason, message) = match &result.outcome {
-        RunOutcome::Trained { .. } => (StatusOutcome::Trained, String::new(), String::new()),
-        RunOutcome::Unchanged => (StatusOutcome::Unchanged, String::new(), String::new()),
-        RunOutcome::Failed { reason, message } => (StatusOutcome::Failed, reason.clone(), message.clone()),
+    let outcome = match result.outcome {
+        RunOutcome::Trained { .. } => StatusOutcome::Trained,
+        RunOutcome::Unchanged => StatusOutcome::Unchanged,
+        RunOutcome::Failed { .. } | RunOutcome::Unknown { .. } => StatusOutcome::Failed,
     };
+    let (reason, message) = failure_of(&result.outcome).unwrap_or_default();
     Some(LastRun {
         number: result.run.number,
         attempt: result.run.attempt.clone(),

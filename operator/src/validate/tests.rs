@@ -1,13 +1,22 @@
-//! The schema's bounds are the mathematics' bounds, and what slips past the schema is named.
+//! Tests that the bounds of the schema equal those of the factorization, and that validation
+//! reports all problems.
 
 use factorization::params::bounds;
 use recommender_crds::Recommender;
+use sidecar_contract::{
+    Algorithm, AlsConfig, BprConfig,
+    Signal::{Explicit, Implicit},
+};
 
 use super::*;
-use sidecar_contract::Signal::{Explicit, Implicit};
+
+fn plan_of(yaml: &str) -> Result<Plan, Vec<String>> {
+    let recommender: Recommender = serde_yaml_ng::from_str(yaml).unwrap();
+    plan(&recommender, &BTreeMap::new())
+}
 
 #[test]
-fn the_schema_and_the_mathematics_agree_on_bounds() {
+fn schema_bounds_equal_factorization_bounds() {
     let crd = serde_json::to_value(recommender_crds::crd()).unwrap();
     let algorithm =
         crd.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/algorithm/properties").unwrap();
@@ -21,7 +30,7 @@ fn the_schema_and_the_mathematics_agree_on_bounds() {
     let samples = &als["sampling"]["properties"]["samples"];
     assert_eq!(samples["maximum"].as_f64(), Some(f64::from(bounds::SAMPLES_MAX)));
     assert_eq!(maximum("degreeExponent"), Some(bounds::DEGREE_EXPONENT_MAX));
-    assert_eq!(maximum("degreeReturn"), Some(bounds::DEGREE_RETURN_MAX));
+    assert_eq!(maximum("popularityBoost"), Some(bounds::POPULARITY_BOOST_MAX));
     let rate = &bpr["learningRate"];
     assert_eq!(rate["minimum"].as_f64(), Some(bounds::LEARNING_RATE_MIN));
     assert_eq!(rate["maximum"].as_f64(), Some(bounds::LEARNING_RATE_MAX));
@@ -29,35 +38,73 @@ fn the_schema_and_the_mathematics_agree_on_bounds() {
 }
 
 #[test]
-fn pairs_have_one_set_of_defaults() {
-    let yaml = "apiVersion: recmesh.dev/v1alpha1\nkind: Recommender\nmetadata: {name: a}\n\
-                spec: {data: {source: {url: 's3://x/y.csv'}}, algorithm: {bpr: {}}}\n";
-    let plan = validate(&serde_yaml_ng::from_str(yaml).unwrap()).unwrap();
-    assert_eq!(plan.training.algorithm, Algorithm::Bpr(BprConfig::default()));
-    let BprConfig { factors, iterations, learning_rate, regularization } = BprConfig::default();
-    let theirs = factorization::BprParams { factors, iterations, learning_rate, regularization };
-    assert_eq!(theirs, factorization::BprParams::default());
+fn every_parameter_of_the_schema_reaches_the_trainer() {
+    let crd = serde_json::to_value(recommender_crds::crd()).unwrap();
+    let path = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/algorithm/properties";
+    let algorithms = crd.pointer(path).unwrap().as_object().unwrap();
+    assert_eq!(algorithms.keys().collect::<Vec<_>>(), ["als", "bpr", "svd"]);
+    let algorithm_of = |algorithm: &str, parameters: &str| {
+        let yaml = format!(
+            "apiVersion: recmesh.dev/v1alpha1\nkind: Recommender\nmetadata: {{name: a}}\nspec: {{data: {{source: {{url: 's3://x/y.csv'}}}}, \
+             algorithm: {{{algorithm}: {parameters}}}}}\n"
+        );
+        plan_of(&yaml).unwrap().training.algorithm
+    };
+    // Valid for every parameter, and the default of none.
+    let value = |schema: &serde_json::Value| if schema["type"] == "integer" { "7" } else { "0.25" };
+    for (algorithm, schema) in algorithms {
+        for (parameter, schema) in schema["properties"].as_object().unwrap() {
+            let (name, value, given) = match schema["properties"].as_object() {
+                Some(group) => {
+                    let (name, schema) = group.iter().next().unwrap();
+                    (name, value(schema), format!("{{{name}: {}}}", value(schema)))
+                }
+                None => (parameter, value(schema), value(schema).to_owned()),
+            };
+            let parameters = algorithm_of(algorithm, &format!("{{{parameter}: {given}}}")).parameters();
+            assert_eq!(
+                parameters.get(name).map(ToString::to_string).as_deref(),
+                Some(value),
+                "{algorithm}.{parameter}"
+            );
+        }
+    }
 }
 
 #[test]
-fn parameters_of_als_follow_the_signal_where_nobody_names_them() {
+fn bpr_defaults_are_the_same_everywhere() {
+    let yaml = "apiVersion: recmesh.dev/v1alpha1\nkind: Recommender\nmetadata: {name: a}\n\
+                spec: {data: {source: {url: 's3://x/y.csv'}}, algorithm: {bpr: {}}}\n";
+    let plan = plan_of(yaml).unwrap();
+    assert_eq!(plan.training.algorithm, Algorithm::Bpr(BprConfig::default()));
+    let BprConfig { factors, iterations, learning_rate, regularization } = BprConfig::default();
+    let library = factorization::BprParams { factors, iterations, learning_rate, regularization };
+    assert_eq!(library, factorization::BprParams::default());
+}
+
+#[test]
+fn als_defaults_depend_on_the_signal() {
     let als = |data: &str, als: &str| {
         let yaml = format!(
             "apiVersion: recmesh.dev/v1alpha1\nkind: Recommender\nmetadata: {{name: a}}\nspec: {{data: {{source: {{url: 's3://x/y.csv'}}{data}}}, \
              algorithm: {{als: {als}}}}}\n"
         );
-        let plan = validate(&serde_yaml_ng::from_str(&yaml).unwrap()).unwrap();
+        let plan = plan_of(&yaml).unwrap();
         let Algorithm::Als(als) = plan.training.algorithm else { panic!("{:?}", plan.training.algorithm) };
         als
     };
-    assert_eq!(als("", "{}"), AlsConfig::usual(Implicit));
-    assert_eq!(als(", signal: explicit", "{}"), AlsConfig::usual(Explicit));
+    assert_eq!(als("", "{}"), AlsConfig::defaults_for(Implicit));
+    assert_eq!(als(", signal: explicit", "{}"), AlsConfig::defaults_for(Explicit));
     let given = als(", signal: explicit", "{regularization: 0.003}");
-    assert_eq!(given, AlsConfig { regularization: Some(0.003), ..AlsConfig::usual(Explicit) });
-    // Nothing is given back where nothing is taken off.
+    assert_eq!(given, AlsConfig { regularization: Some(0.003), ..AlsConfig::defaults_for(Explicit) });
+    // Without popularity debiasing there is no popularity boost.
     let given = als("", "{degreeExponent: 0, unobservedWeight: 0.1}");
-    let expected =
-        AlsConfig { degree_exponent: 0.0, degree_return: 0.0, unobserved_weight: 0.1, ..AlsConfig::usual(Implicit) };
+    let expected = AlsConfig {
+        degree_exponent: 0.0,
+        popularity_boost: 0.0,
+        unobserved_weight: 0.1,
+        ..AlsConfig::defaults_for(Implicit)
+    };
     assert_eq!(given, expected);
 }
 
@@ -65,12 +112,11 @@ fn problems(spec: &str) -> String {
     let yaml = format!(
         "apiVersion: recmesh.dev/v1alpha1\nkind: Recommender\nmetadata: {{name: movies, namespace: shop}}\nspec: {spec}\n"
     );
-    let recommender: Recommender = serde_yaml_ng::from_str(&yaml).unwrap();
-    validate(&recommender).unwrap_err().join("; ")
+    plan_of(&yaml).unwrap_err().join("; ")
 }
 
 #[test]
-fn what_slips_past_the_schema_is_named_with_what_to_write() {
+fn problems_name_the_field_and_the_expected_value() {
     let cases = [
         ("{data: {source: {}}}", "data.source: expected exactly one of url, configMap and persistentVolumeClaim"),
         ("{data: {source: {url: 'ftp://x/y'}}}", "data.source.url: \"ftp://x/y\"; expected s3://bucket/key.csv or"),
@@ -89,10 +135,27 @@ fn what_slips_past_the_schema_is_named_with_what_to_write() {
         ),
     ];
     for (spec, part) in cases {
-        let said = problems(spec);
-        assert!(said.contains(part), "{spec}: {said:?} lacks {part:?}");
+        let message = problems(spec);
+        assert!(message.contains(part), "{spec}: {message:?} lacks {part:?}");
     }
-    // All at once, not one after the other.
-    let said = problems("{data: {source: {}}, algorithm: {}}");
-    assert!(said.contains("data.source") && said.contains("algorithm: expected"), "{said}");
+    // All problems are reported at once.
+    let message = problems("{data: {source: {}}, algorithm: {}}");
+    assert!(message.contains("data.source") && message.contains("algorithm: expected"), "{message}");
+}
+
+#[test]
+fn a_name_conflict_rejects_a_valid_spec_only() {
+    let recommender = |source: &str| {
+        let yaml = format!(
+            "apiVersion: recmesh.dev/v1alpha1\nkind: Recommender\nmetadata: {{name: movies}}\nspec: {{data: {{source: {source}}}}}\n"
+        );
+        serde_yaml_ng::from_str::<Recommender>(&yaml).unwrap()
+    };
+    let observed = Observed { name_conflicts: vec!["Service movies".to_owned()], ..Observed::nothing() };
+    let rejection = validate(&recommender("{url: 's3://x/y.csv'}"), &observed).unwrap_err();
+    assert_eq!(rejection, Rejection::NameConflict(vec!["Service movies".to_owned()]));
+    assert!(rejection.message().contains("already exist: Service movies; delete them"), "{}", rejection.message());
+    let rejection = validate(&recommender("{}"), &observed).unwrap_err();
+    assert_eq!(rejection.reason(), Reason::InvalidSpec);
+    assert!(validate(&recommender("{url: 's3://x/y.csv'}"), &Observed::nothing()).is_ok());
 }

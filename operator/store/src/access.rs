@@ -1,12 +1,13 @@
-//! Who may do what. Nothing is looked up: the access key id says whose it is, the root key makes its secret.
+//! Authentication and authorization. Both work without stored credentials: the access key id names
+//! the Recommender and the role, and its secret is derived from the root key.
 //!
-//! | role     | may, below `<installation id>/<namespace>/<name>/`                  |
+//! | role     | allowed, below `<installation id>/<namespace>/<name>/`               |
 //! |----------|----------------------------------------------------------------------|
 //! | train    | read, list, create                                                   |
 //! | serve    | read                                                                 |
 //! | operator | read, list, delete                                                   |
 //!
-//! Everything else, in any other prefix or bucket, is denied before a body is read.
+//! Everything else is denied before the body is read, including any other prefix or bucket.
 
 use s3s::{
     S3Request, S3Result,
@@ -21,7 +22,7 @@ use sidecar_contract::{
     store::EMBEDDED_BUCKET,
 };
 
-use crate::{disk::Placement, metrics::Operation};
+use crate::{disk::PutMode, metrics::Operation};
 
 /// Derives the secret of any access key id.
 pub struct DerivedKeys {
@@ -29,7 +30,7 @@ pub struct DerivedKeys {
 }
 
 impl DerivedKeys {
-    /// Keys under this root.
+    /// Derives secrets from `root_key`.
     pub fn new(root_key: Vec<u8>) -> Self {
         Self { root_key }
     }
@@ -45,21 +46,21 @@ impl S3Auth for DerivedKeys {
     }
 }
 
-/// What a request may reach; in the request's extensions once it has been let in.
+/// Authorization of a request; stored in its extensions once it is authorized.
 #[derive(Clone, Debug)]
 pub struct Grant {
-    /// Who asks.
+    /// Access key id of the caller.
     pub id: AccessKeyId,
-    /// Every key that it may name begins so.
+    /// Prefix of every key that the caller may access.
     pub prefix: String,
 }
 
-/// How an object may be put.
+/// Conditions for putting an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PutRule {
-    /// Whether it may take another's place.
-    pub placement: Placement,
-    /// What its content must hash to.
+    /// Whether it may replace an existing object.
+    pub mode: PutMode,
+    /// Required SHA-256 of the content.
     pub digest: Option<Digest>,
 }
 
@@ -68,26 +69,26 @@ impl Grant {
         key.len() > self.prefix.len() && key.starts_with(&self.prefix)
     }
 
-    /// A snapshot is named by its content: putting it again is harmless, as long as it is that content. Everything else
-    /// is written once.
+    /// The key of a snapshot is the digest of its content, so it may be put again if the content
+    /// matches. Every other object is create-only.
     pub fn put_rule(&self, key: &str) -> PutRule {
         let snapshots = KeyLayout::new(self.prefix.as_str()).snapshots();
         let digest = key
             .strip_prefix(&snapshots)
             .and_then(|name| name.strip_suffix(".safetensors"))
             .and_then(|digest| Digest::try_from(digest.to_owned()).ok());
-        let placement = if digest.is_some() { Placement::Replace } else { Placement::Create };
-        PutRule { placement, digest }
+        let mode = if digest.is_some() { PutMode::Replace } else { PutMode::Create };
+        PutRule { mode, digest }
     }
 }
 
-/// The table above.
+/// Implements the table of the module docs.
 pub struct Policy {
     installation_id: String,
 }
 
 impl Policy {
-    /// The policy of one installation.
+    /// Policy of the installation with this id.
     pub fn new(installation_id: String) -> Self {
         Self { installation_id }
     }
@@ -103,7 +104,7 @@ impl Policy {
 impl S3Access for Policy {
     async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
         let operation = Operation::named(cx.s3_op().name());
-        if let Some(seen) = cx.extensions_mut().get::<crate::gate::Seen>() {
+        if let Some(seen) = cx.extensions_mut().get::<crate::request_limiter::OperationTag>() {
             seen.set(operation);
         }
         let grant = cx.credentials().and_then(|credentials| self.grant(&credentials.access_key));
@@ -111,13 +112,13 @@ impl S3Access for Policy {
         if cx.s3_path().get_bucket_name() != Some(EMBEDDED_BUCKET) {
             return Err(denied(&grant, "the only bucket is \"recmesh\""));
         }
-        if !may(grant.id.role, operation) {
-            return Err(denied(&grant, "this role may not do that"));
+        if !is_allowed(grant.id.role, operation) {
+            return Err(denied(&grant, "its role does not allow this operation"));
         }
         if let Some(key) = cx.s3_path().get_object_key()
             && !grant.covers(key)
         {
-            return Err(denied(&grant, "the key is outside of its prefix"));
+            return Err(denied(&grant, "the key is outside its prefix"));
         }
         cx.extensions_mut().insert(grant);
         Ok(())
@@ -128,7 +129,7 @@ impl S3Access for Policy {
         if req.input.prefix.as_deref().is_some_and(|prefix| prefix.starts_with(&grant.prefix)) {
             return Ok(());
         }
-        Err(denied(&grant, "it may list its own prefix only, which the request must name"))
+        Err(denied(&grant, "a listing must specify a prefix that begins with its own"))
     }
 
     async fn delete_objects(&self, req: &mut S3Request<DeleteObjectsInput>) -> S3Result<()> {
@@ -136,16 +137,16 @@ impl S3Access for Policy {
         if req.input.delete.objects.iter().all(|object| grant.covers(&object.key)) {
             return Ok(());
         }
-        Err(denied(&grant, "a key is outside of its prefix"))
+        Err(denied(&grant, "a key is outside its prefix"))
     }
 }
 
-/// The grant of a request that was let in.
+/// Grant of an authorized request.
 pub fn granted(extensions: &http::Extensions) -> S3Result<Grant> {
     extensions.get::<Grant>().cloned().ok_or_else(|| s3_error!(AccessDenied, "a signature is required"))
 }
 
-fn may(role: Role, operation: Operation) -> bool {
+fn is_allowed(role: Role, operation: Operation) -> bool {
     match operation {
         Operation::GetObject | Operation::HeadObject | Operation::HeadBucket | Operation::GetBucketLocation => true,
         Operation::ListObjectsV2 => matches!(role, Role::Train | Role::Operator),

@@ -1,4 +1,4 @@
-//! The admin port: probes and metrics, on a listener of their own.
+//! The admin port: probes and metrics, on a separate listener.
 
 use std::sync::Arc;
 
@@ -9,22 +9,22 @@ use hyper::body::Incoming;
 use sidecar_contract::paths::{LIVEZ, METRICS, READYZ};
 use tokio::sync::watch;
 
-use crate::{disk::Disk, metrics::Metrics, server::Infallibly};
+use crate::{disk::Disk, metrics::Metrics, server::InfallibleResponse};
 
-/// What the admin port shows.
+/// Request handler of the admin port.
 #[derive(Clone)]
 pub struct Admin {
-    /// Counted elsewhere.
+    /// Metrics to render.
     pub metrics: Metrics,
-    /// Asked for its free space.
+    /// Source of free space and capacity.
     pub disk: Arc<Disk>,
-    /// True once the process drains.
+    /// True while the process drains.
     pub stop: watch::Receiver<bool>,
 }
 
 impl Admin {
-    /// Answers a request.
-    pub async fn answer(self, request: Request<Incoming>) -> Infallibly<Full<Bytes>> {
+    /// Handles a request.
+    pub async fn handle(self, request: Request<Incoming>) -> InfallibleResponse<Full<Bytes>> {
         if request.method() != Method::GET {
             return Ok(text(StatusCode::METHOD_NOT_ALLOWED, "expected GET\n"));
         }
@@ -33,10 +33,10 @@ impl Admin {
             READYZ if *self.stop.borrow() => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
             READYZ => match self.free_bytes().await {
                 Some(_) => text(StatusCode::OK, "ok\n"),
-                None => text(StatusCode::SERVICE_UNAVAILABLE, "the data directory does not answer\n"),
+                None => text(StatusCode::SERVICE_UNAVAILABLE, "cannot access the data directory\n"),
             },
             METRICS => match self.metrics.render(self.free_bytes().await, self.size_bytes().await) {
-                Ok(body) => answer(StatusCode::OK, prometheus::TEXT_FORMAT, body.into()),
+                Ok(body) => response(StatusCode::OK, prometheus::TEXT_FORMAT, body.into()),
                 Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
             },
             _ => text(StatusCode::NOT_FOUND, "expected /livez, /readyz or /metrics\n"),
@@ -55,10 +55,10 @@ impl Admin {
 }
 
 fn text(status: StatusCode, body: &str) -> Response<Full<Bytes>> {
-    answer(status, "text/plain; charset=utf-8", body.to_owned().into())
+    response(status, "text/plain; charset=utf-8", body.to_owned().into())
 }
 
-fn answer(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Full<Bytes>> {
+fn response(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));

@@ -1,4 +1,4 @@
-//! The one place that knows in which order the process starts and stops.
+//! Startup and shutdown of the process; no other module depends on their order.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -14,18 +14,18 @@ use crate::{
     admin::Admin,
     args::Args,
     disk::Disk,
-    gate::Gate,
     limits::{UPLOAD_SWEEP_INTERVAL, XML_BYTES_MAX},
     metrics::Metrics,
     protocol::Protocol,
+    request_limiter::RequestLimiter,
     server, uploads,
 };
 
-/// A running store.
+/// Handle of a running store.
 pub struct App {
-    /// Where S3's protocol is served.
+    /// Address of the S3 listener.
     pub address: SocketAddr,
-    /// Where probes and metrics are served.
+    /// Address of the listener for probes and metrics.
     pub admin_address: SocketAddr,
     stop: watch::Sender<bool>,
     store: JoinHandle<()>,
@@ -34,7 +34,7 @@ pub struct App {
 }
 
 impl App {
-    /// Starts: settings, directory, listeners.
+    /// Validates the settings, opens the data directory, then starts the listeners.
     pub async fn start(args: &Args) -> anyhow::Result<Self> {
         let root_key = args.root_key()?;
         let installation_id = args.installation_id()?;
@@ -55,25 +55,26 @@ impl App {
         builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
         builder.set_auth(DerivedKeys::new(root_key));
         builder.set_access(Policy::new(installation_id));
-        let gate = Gate::new(builder.build(), metrics.clone());
+        let limiter = RequestLimiter::new(builder.build(), metrics.clone());
         let admin = Admin { metrics, disk: Arc::clone(&disk), stop: stopped.clone() };
 
         let sweeper = tokio::spawn(sweep(disk));
-        let store =
-            tokio::spawn(server::serve("s3", listener, stopped.clone(), move |request| gate.clone().answer(request)));
+        let store = tokio::spawn(server::serve("s3", listener, stopped.clone(), move |request| {
+            limiter.clone().handle(request)
+        }));
         let admin =
-            tokio::spawn(server::serve("admin", admin_listener, stopped, move |request| admin.clone().answer(request)));
+            tokio::spawn(server::serve("admin", admin_listener, stopped, move |request| admin.clone().handle(request)));
         Ok(Self { address, admin_address, stop, store, admin, sweeper })
     }
 
-    /// Stops accepting, lets requests at work finish, and returns.
+    /// Stops accepting connections and returns when the requests in flight are done.
     pub async fn stop(self) {
         self.sweeper.abort();
-        // Err means that both servers have ended already.
+        // Err: both servers have already stopped.
         let _ = self.stop.send(true);
         for ended in [self.store.await, self.admin.await] {
             if let Err(error) = ended {
-                tracing::error!(%error, "a server ended early");
+                tracing::error!(%error, "a server task failed");
             }
         }
     }
@@ -91,8 +92,8 @@ async fn sweep(disk: Arc<Disk>) {
         match tokio::task::spawn_blocking(move || uploads::sweep(&disk)).await {
             Ok(Ok(0)) => {}
             Ok(Ok(removed)) => tracing::info!(removed, "removed abandoned uploads"),
-            Ok(Err(error)) => tracing::warn!(%error, "cannot look for abandoned uploads"),
-            Err(error) => tracing::warn!(%error, "the sweep was lost"),
+            Ok(Err(error)) => tracing::warn!(%error, "cannot list uploads to remove abandoned ones"),
+            Err(error) => tracing::warn!(%error, "the upload sweep task failed"),
         }
     }
 }

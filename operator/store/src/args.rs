@@ -1,4 +1,4 @@
-//! The process's settings: flags and environment, then what they point to, checked.
+//! Settings of the process: flags, environment variables, and the validated files that they name.
 
 use std::{
     io::Read as _,
@@ -11,65 +11,65 @@ use sidecar_contract::ports::{ADMIN, STORE};
 
 use crate::limits::{ROOT_KEY_BYTES_MIN, SETTING_FILE_BYTES_MAX};
 
-/// The embedded store of Recmesh: S3's protocol over one directory.
+/// Embedded store of Recmesh: the S3 protocol over one directory
 #[derive(Clone, Debug, Parser)]
 #[command(name = "recmesh-store", version)]
 pub struct Args {
-    /// Directory of the objects; made if it is not there.
+    /// Directory of the objects; created if it does not exist
     #[arg(long, env = "RECMESH_STORE_DATA_DIR")]
     pub data_dir: PathBuf,
-    /// Where S3's protocol is served.
+    /// Listen address of the S3 protocol
     #[arg(long, env = "RECMESH_STORE_LISTEN", default_value_t = SocketAddr::from((Ipv4Addr::UNSPECIFIED, STORE)))]
     pub listen: SocketAddr,
-    /// Where probes and metrics are served.
+    /// Listen address of probes and metrics
     #[arg(long, env = "RECMESH_STORE_ADMIN_LISTEN", default_value_t = SocketAddr::from((Ipv4Addr::UNSPECIFIED, ADMIN)))]
     pub admin_listen: SocketAddr,
-    /// File whose bytes, all of them, are the root key of every secret.
+    /// File with the root key that every secret is derived from; its whole content is the key
     #[arg(long, env = "RECMESH_STORE_ROOT_KEY_FILE")]
     pub root_key_file: PathBuf,
-    /// File with the installation's id, the first part of every key.
+    /// File with the installation id, which is the first part of every object key
     #[arg(long, env = "RECMESH_STORE_INSTALLATION_ID_FILE")]
     pub installation_id_file: PathBuf,
 }
 
-/// A setting that cannot work.
+/// Invalid setting.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingError {
-    /// A file that cannot be read.
-    #[error("{what} file {}: expected a readable file", path.display())]
+    /// The file cannot be read.
+    #[error("cannot read the {what} file {}", path.display())]
     Unreadable {
-        /// Which setting.
+        /// Name of the setting.
         what: &'static str,
-        /// Its path.
+        /// Path of the file.
         path: PathBuf,
-        /// The cause.
+        /// Cause.
         source: std::io::Error,
     },
-    /// A file with something else in it.
-    #[error("{what} file {}: expected {expected}", path.display())]
-    Unfit {
-        /// Which setting.
+    /// The content of the file is not valid.
+    #[error("the {what} file {} is not valid; expected {expected}", path.display())]
+    Invalid {
+        /// Name of the setting.
         what: &'static str,
-        /// Its path.
+        /// Path of the file.
         path: PathBuf,
-        /// What it should hold.
+        /// Valid content.
         expected: String,
     },
 }
 
 impl Args {
-    /// The root key.
+    /// Reads and validates the root key.
     pub fn root_key(&self) -> Result<Vec<u8>, SettingError> {
         let path = &self.root_key_file;
         let key = read("root key", path)?;
         if key.len() < ROOT_KEY_BYTES_MIN {
-            let expected = format!("at least {ROOT_KEY_BYTES_MIN} bytes");
-            return Err(SettingError::Unfit { what: "root key", path: path.clone(), expected });
+            let expected = format!("{ROOT_KEY_BYTES_MIN} or more bytes");
+            return Err(SettingError::Invalid { what: "root key", path: path.clone(), expected });
         }
         Ok(key)
     }
 
-    /// The installation's id, without white space around it.
+    /// Reads and validates the installation id; surrounding white space is removed.
     pub fn installation_id(&self) -> Result<String, SettingError> {
         let path = &self.installation_id_file;
         let id = String::from_utf8_lossy(&read("installation id", path)?).trim().to_owned();
@@ -78,8 +78,8 @@ impl Args {
         if is_id {
             return Ok(id);
         }
-        let expected = "1 to 63 lower-case letters, digits and dashes".to_owned();
-        Err(SettingError::Unfit { what: "installation id", path: path.clone(), expected })
+        let expected = "1 to 63 lower-case letters, digits or dashes".to_owned();
+        Err(SettingError::Invalid { what: "installation id", path: path.clone(), expected })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Bodies with limits: one that may not fall silent on its way in, one that counts on its way out.
+//! HTTP bodies: request bodies with a read timeout, response bodies with a byte counter.
 
 use std::{
     pin::Pin,
@@ -15,32 +15,32 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use crate::{limits::BODY_SILENCE_MAX, metrics::InFlight};
+use crate::{limits::BODY_READ_TIMEOUT, metrics::InFlight};
 
-/// A request's body; an error once nothing came for [`BODY_SILENCE_MAX`].
-pub struct Received {
+/// Request body that fails when no bytes arrive for [`BODY_READ_TIMEOUT`].
+pub struct RequestBody {
     inner: hyper::body::Incoming,
     deadline: Pin<Box<Sleep>>,
 }
 
-impl Received {
-    /// Limits a body.
+impl RequestBody {
+    /// Wraps a body.
     pub fn new(inner: hyper::body::Incoming) -> Self {
-        Self { inner, deadline: Box::pin(sleep_until(Instant::now() + BODY_SILENCE_MAX)) }
+        Self { inner, deadline: Box::pin(sleep_until(Instant::now() + BODY_READ_TIMEOUT)) }
     }
 }
 
-impl Body for Received {
+impl Body for RequestBody {
     type Data = Bytes;
     type Error = StdError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) {
-            self.deadline.as_mut().reset(Instant::now() + BODY_SILENCE_MAX);
+            self.deadline.as_mut().reset(Instant::now() + BODY_READ_TIMEOUT);
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
         match self.deadline.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Some(Err("the body fell silent".into()))),
+            Poll::Ready(()) => Poll::Ready(Some(Err("request body read timed out".into()))),
             Poll::Pending => Poll::Pending,
         }
     }
@@ -54,25 +54,25 @@ impl Body for Received {
     }
 }
 
-/// An answer's body; the request counts as at work until it is sent or dropped.
-pub struct Sent {
+/// Response body; the request counts as in flight until the body is sent or dropped.
+pub struct ResponseBody {
     inner: UnsyncBoxBody<Bytes, StdError>,
     bytes: GenericCounter<AtomicU64>,
-    _at_work: Option<(OwnedSemaphorePermit, InFlight)>,
+    _in_flight: Option<(OwnedSemaphorePermit, InFlight)>,
 }
 
-impl Sent {
-    /// Counts a body.
+impl ResponseBody {
+    /// Wraps a body; `bytes` counts what is sent.
     pub fn new(
         inner: UnsyncBoxBody<Bytes, StdError>,
         bytes: GenericCounter<AtomicU64>,
-        at_work: Option<(OwnedSemaphorePermit, InFlight)>,
+        in_flight: Option<(OwnedSemaphorePermit, InFlight)>,
     ) -> Self {
-        Self { inner, bytes, _at_work: at_work }
+        Self { inner, bytes, _in_flight: in_flight }
     }
 }
 
-impl Body for Sent {
+impl Body for ResponseBody {
     type Data = Bytes;
     type Error = StdError;
 

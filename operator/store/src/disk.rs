@@ -1,13 +1,14 @@
-//! The directory: what lies where, and how a file becomes an object that survives a crash.
+//! Layout of the data directory, and how objects are written durably.
 //!
 //! ```text
-//! <data>/lock       held by the one process that works here
-//! <data>/objects/   the objects, placed by `key_path`
-//! <data>/tmp/       files being received; emptied at start
+//! <data>/lock       locked by the one process that uses the directory
+//! <data>/objects/   objects, at paths defined by `key_path`
+//! <data>/tmp/       files being received; emptied at startup
 //! <data>/uploads/   multipart uploads in progress; see `uploads`
 //! ```
-//! An object is written to `tmp`, flushed, and then renamed (or linked, when it must not exist yet) to its place, whose
-//! directory is flushed before anybody hears of success. So an object is whole or not there.
+//! An object is written to `tmp`, flushed, and renamed to its path (linked instead if the path must
+//! not exist yet). Then its directory is flushed, and only then the request succeeds. So an object
+//! is either complete or absent.
 
 use std::{
     collections::HashSet,
@@ -19,51 +20,52 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use crate::limits::{KNOWN_DIRECTORIES_MAX, LOCK_WAIT_MAX, PUBLISH_TRIES_MAX};
+use crate::limits::{DURABLE_DIRECTORIES_MAX, LOCK_WAIT_MAX, PUBLISH_ATTEMPTS_MAX};
 
-/// The store's directory, opened by one process.
+/// Data directory of the store, locked by one process.
 #[derive(Debug)]
 pub struct Disk {
     objects: PathBuf,
     temporary: PathBuf,
     uploads: PathBuf,
-    /// Directories whose entry in their parent is flushed. The lock also keeps removal of empty directories away from
-    /// whoever is about to put a file into one.
-    known: RwLock<HashSet<PathBuf>>,
+    /// Directories whose entry in their parent is flushed. The lock also prevents the removal of an
+    /// empty directory while another thread puts a file into it.
+    durable: RwLock<HashSet<PathBuf>>,
     _lock: File,
 }
 
-/// Whether a file may take the place of another.
+/// Handling of an existing object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Placement {
-    /// Only where nothing is.
+pub enum PutMode {
+    /// Fails if the object exists.
     Create,
-    /// Also instead of what is there; readers see the old or the new one, whole.
+    /// Replaces an existing object atomically: readers see either the old or the new content.
     Replace,
 }
 
-/// An object's file as it was at one moment.
+/// Opened object.
 #[derive(Debug)]
-pub struct Stored {
-    /// Open for reading; goes on to work after the object is deleted or replaced.
+pub struct StoredObject {
+    /// Open for reading; stays readable after the object is deleted or replaced.
     pub file: File,
-    /// Name, length and time.
-    pub facts: Facts,
+    /// Metadata of `file`.
+    pub stat: FileStat,
 }
 
-/// What is known of a file without reading it.
+/// Metadata of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Facts {
-    /// Length.
+pub struct FileStat {
+    /// Length of the content.
     pub bytes: u64,
-    /// When it was received.
+    /// Time of the last write.
     pub modified: SystemTime,
-    /// Changes with the content: objects are replaced whole, so inode, time and length tell them apart.
+    /// Made of inode, time and length. Objects are replaced as a whole, so these change with the
+    /// content.
     pub etag: String,
 }
 
-impl Facts {
-    /// Reads the facts of an open file or a path.
+impl FileStat {
+    /// Converts the metadata that the file system returned.
     pub fn of(metadata: &fs::Metadata) -> io::Result<Self> {
         let etag =
             format!("{:x}-{:x}-{:x}-{:x}", metadata.ino(), metadata.mtime(), metadata.mtime_nsec(), metadata.len());
@@ -72,187 +74,189 @@ impl Facts {
 }
 
 impl Disk {
-    /// Opens the directory, made if it is not there; waits a while for another process to let go of it, and removes
-    /// what a killed one left in `tmp`.
+    /// Opens the directory and creates it if needed. Waits up to [`LOCK_WAIT_MAX`] for another
+    /// process to release the lock, then empties `tmp`.
     pub fn open(data: &Path) -> io::Result<Self> {
         let disk = |part: &str| data.join(part);
-        fs::create_dir_all(data).map_err(|error| named(&error, data))?;
-        let lock = File::create(disk("lock")).map_err(|error| named(&error, &disk("lock")))?;
+        fs::create_dir_all(data).map_err(|error| with_path(&error, data))?;
+        let lock = File::create(disk("lock")).map_err(|error| with_path(&error, &disk("lock")))?;
         wait_for(&lock, data)?;
         let temporary = disk("tmp");
         if let Err(error) = fs::remove_dir_all(&temporary)
             && error.kind() != io::ErrorKind::NotFound
         {
-            return Err(named(&error, &temporary));
+            return Err(with_path(&error, &temporary));
         }
         for part in [&temporary, &disk("objects"), &disk("uploads")] {
-            fs::create_dir_all(part).map_err(|error| named(&error, part))?;
+            fs::create_dir_all(part).map_err(|error| with_path(&error, part))?;
         }
         flush_directory(data)?;
-        let known = RwLock::new(HashSet::from([disk("objects")]));
-        Ok(Self { objects: disk("objects"), temporary, uploads: disk("uploads"), known, _lock: lock })
+        let durable = RwLock::new(HashSet::from([disk("objects")]));
+        Ok(Self { objects: disk("objects"), temporary, uploads: disk("uploads"), durable, _lock: lock })
     }
 
-    /// Root of all objects.
+    /// Root directory of the objects.
     pub fn objects(&self) -> &Path {
         &self.objects
     }
 
-    /// Root of the uploads in progress.
+    /// Root directory of the uploads in progress.
     pub fn uploads(&self) -> &Path {
         &self.uploads
     }
 
-    /// A fresh file to receive into.
-    pub fn temporary(&self) -> io::Result<Temporary> {
-        Temporary::create(self.temporary.join(random_name()?))
+    /// Creates a temporary file.
+    pub fn temporary(&self) -> io::Result<TemporaryFile> {
+        TemporaryFile::create(self.temporary.join(random_name()?))
     }
 
-    /// Makes a received file the object at `place` (relative to the objects), durably. `AlreadyExists` when it was to be
-    /// created and something is there: the file system decides that, so of two at once exactly one wins.
-    pub fn publish(&self, temporary: Temporary, place: &Path, placement: Placement) -> io::Result<Facts> {
+    /// Durably turns a received file into the object at `path`, which is relative to the root of
+    /// the objects. Returns `AlreadyExists` if the mode is `Create` and the object exists. The file
+    /// system checks this atomically, so exactly one of two concurrent creations succeeds.
+    pub fn publish(&self, temporary: TemporaryFile, path: &Path, mode: PutMode) -> io::Result<FileStat> {
         temporary.file.sync_all()?;
-        let facts = Facts::of(&temporary.file.metadata()?)?;
-        let place = self.objects.join(place);
-        let directory = place.parent().ok_or(io::ErrorKind::InvalidInput)?;
-        for _ in 0..PUBLISH_TRIES_MAX {
-            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-            if known.contains(directory) {
-                match placement {
-                    Placement::Create => fs::hard_link(&temporary.path, &place)?,
-                    Placement::Replace => {
-                        fs::rename(&temporary.path, &place)?;
-                        temporary.gone();
+        let stat = FileStat::of(&temporary.file.metadata()?)?;
+        let path = self.objects.join(path);
+        let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+        for _ in 0..PUBLISH_ATTEMPTS_MAX {
+            let durable = self.durable.read().unwrap_or_else(PoisonError::into_inner);
+            if durable.contains(directory) {
+                match mode {
+                    PutMode::Create => fs::hard_link(&temporary.path, &path)?,
+                    PutMode::Replace => {
+                        fs::rename(&temporary.path, &path)?;
+                        temporary.disarm();
                     }
                 }
                 flush_directory(directory)?;
-                return Ok(facts);
+                return Ok(stat);
             }
-            drop(known);
-            // A delete may remove the directory again before the lock is back.
+            drop(durable);
+            // A delete may remove the directory before the lock is reacquired.
             self.make_durable(directory)?;
         }
-        Err(io::Error::new(io::ErrorKind::ResourceBusy, "the directory is emptied as often as it is made"))
+        Err(io::Error::new(io::ErrorKind::ResourceBusy, "concurrent deletes keep removing the directory"))
     }
 
-    /// Opens the object at `place`.
-    pub fn get(&self, place: &Path) -> io::Result<Stored> {
-        let file = File::open(self.objects.join(place))?;
-        let facts = Facts::of(&file.metadata()?)?;
-        Ok(Stored { file, facts })
+    /// Opens the object at `path`.
+    pub fn get(&self, path: &Path) -> io::Result<StoredObject> {
+        let file = File::open(self.objects.join(path))?;
+        let stat = FileStat::of(&file.metadata()?)?;
+        Ok(StoredObject { file, stat })
     }
 
-    /// The facts of the object at `place`.
-    pub fn head(&self, place: &Path) -> io::Result<Facts> {
-        Facts::of(&fs::metadata(self.objects.join(place))?)
+    /// Metadata of the object at `path`.
+    pub fn head(&self, path: &Path) -> io::Result<FileStat> {
+        FileStat::of(&fs::metadata(self.objects.join(path))?)
     }
 
-    /// Deletes the object at `place`, durably, with the directories that it leaves empty. Success when none is there.
-    pub fn delete(&self, place: &Path) -> io::Result<()> {
-        let place = self.objects.join(place);
-        match fs::remove_file(&place) {
+    /// Durably deletes the object at `path` and the directories that become empty. Succeeds if
+    /// there is no object.
+    pub fn delete(&self, path: &Path) -> io::Result<()> {
+        let path = self.objects.join(path);
+        match fs::remove_file(&path) {
             Ok(()) => {}
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 return Ok(());
             }
             Err(error) => return Err(error),
         }
-        let Some(parent) = place.parent() else { return Ok(()) };
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(parent) = path.parent() else { return Ok(()) };
+        let mut durable = self.durable.write().unwrap_or_else(PoisonError::into_inner);
         let mut directory = parent;
         while directory != self.objects && fs::remove_dir(directory).is_ok() {
-            known.remove(directory);
+            durable.remove(directory);
             let Some(above) = directory.parent() else { break };
             directory = above;
         }
-        drop(known);
-        // Another delete may have removed the directory meanwhile, and flushed the one above.
+        drop(durable);
+        // A concurrent delete may have removed the directory and flushed its parent.
         match flush_directory(directory) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             flushed => flushed,
         }
     }
 
-    /// Bytes that can still be written.
+    /// Free space of the file system.
     pub fn free_bytes(&self) -> io::Result<u64> {
         let space = rustix::fs::statvfs(&self.objects)?;
         Ok(space.f_bavail.saturating_mul(space.f_frsize))
     }
 
-    /// Bytes that the file system holds when it is full.
+    /// Capacity of the file system.
     pub fn size_bytes(&self) -> io::Result<u64> {
         let space = rustix::fs::statvfs(&self.objects)?;
         Ok(space.f_blocks.saturating_mul(space.f_frsize))
     }
 
     fn make_durable(&self, directory: &Path) -> io::Result<()> {
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= KNOWN_DIRECTORIES_MAX {
-            known.clear();
-            known.insert(self.objects.clone());
+        let mut durable = self.durable.write().unwrap_or_else(PoisonError::into_inner);
+        if durable.len() >= DURABLE_DIRECTORIES_MAX {
+            durable.clear();
+            durable.insert(self.objects.clone());
         }
-        let missing: Vec<&Path> = directory.ancestors().take_while(|above| !known.contains(*above)).collect();
+        let missing: Vec<&Path> = directory.ancestors().take_while(|above| !durable.contains(*above)).collect();
         for step in missing.into_iter().rev() {
             match fs::create_dir(step) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
                 _ => {}
             }
-            // Also when it was there: a process that was killed may not have got so far.
+            // Also if it existed: a killed process may have created it without the flush.
             flush_directory(step.parent().ok_or(io::ErrorKind::InvalidInput)?)?;
-            known.insert(step.to_owned());
+            durable.insert(step.to_owned());
         }
         Ok(())
     }
 }
 
-/// A file being received; removed when it does not become an object.
+/// File being received; removed on drop unless it was published.
 #[derive(Debug)]
-pub struct Temporary {
+pub struct TemporaryFile {
     /// Open for writing and reading.
     pub file: File,
     path: PathBuf,
     keep: bool,
 }
 
-impl Temporary {
-    /// A new file at `path`.
+impl TemporaryFile {
+    /// Creates the file at `path`.
     pub fn create(path: PathBuf) -> io::Result<Self> {
         let file = File::options().read(true).write(true).create_new(true).open(&path)?;
         Ok(Self { file, path, keep: false })
     }
 
-    /// Moves the flushed file to `place` beside it, durably.
-    pub fn settle(self, place: &Path) -> io::Result<Facts> {
+    /// Flushes the file and durably renames it to `path` in the same directory.
+    pub fn persist(self, path: &Path) -> io::Result<FileStat> {
         self.file.sync_all()?;
-        let facts = Facts::of(&self.file.metadata()?)?;
-        fs::rename(&self.path, place)?;
-        self.gone();
-        flush_directory(place.parent().ok_or(io::ErrorKind::InvalidInput)?)?;
-        Ok(facts)
+        let stat = FileStat::of(&self.file.metadata()?)?;
+        fs::rename(&self.path, path)?;
+        self.disarm();
+        flush_directory(path.parent().ok_or(io::ErrorKind::InvalidInput)?)?;
+        Ok(stat)
     }
 
-    fn gone(mut self) {
+    fn disarm(mut self) {
         self.keep = true;
     }
 }
 
-impl Drop for Temporary {
+impl Drop for TemporaryFile {
     fn drop(&mut self) {
         if !self.keep {
-            // What cannot be removed now is removed at the next start.
+            // On failure, the next start removes it.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// 128 random bits in hex.
+/// 128 random bits in hexadecimal.
 pub fn random_name() -> io::Result<String> {
     let mut bytes = [0; 16];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(hex::encode(bytes))
 }
 
-/// Flushes the names in a directory.
+/// Flushes the entries of a directory.
 pub fn flush_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
@@ -262,9 +266,9 @@ fn wait_for(lock: &File, data: &Path) -> io::Result<()> {
     loop {
         match lock.try_lock() {
             Ok(()) => return Ok(()),
-            Err(TryLockError::Error(error)) => return Err(named(&error, data)),
+            Err(TryLockError::Error(error)) => return Err(with_path(&error, data)),
             Err(TryLockError::WouldBlock) if began.elapsed() >= LOCK_WAIT_MAX => {
-                let text = format!("{}: in use by another process; expected one store per directory", data.display());
+                let text = format!("{}: locked by another process; run one store per directory", data.display());
                 return Err(io::Error::new(io::ErrorKind::ResourceBusy, text));
             }
             Err(TryLockError::WouldBlock) => std::thread::sleep(std::time::Duration::from_millis(100)),
@@ -272,6 +276,6 @@ fn wait_for(lock: &File, data: &Path) -> io::Result<()> {
     }
 }
 
-fn named(error: &io::Error, path: &Path) -> io::Error {
+fn with_path(error: &io::Error, path: &Path) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }

@@ -1,4 +1,4 @@
-//! From what the disk says to what S3's clients understand.
+//! Maps errors of the store to S3 errors.
 
 use std::io;
 
@@ -7,13 +7,13 @@ use s3s::{S3Error, S3ErrorCode, s3_error};
 
 use crate::key_path::KeyError;
 
-/// The answer to a failed file operation; what is the store's own fault is logged here.
-pub fn from_io(doing: &'static str, error: &io::Error) -> S3Error {
+/// S3 error of a failed file operation. Errors that the client did not cause are logged here.
+pub fn from_io(operation: &'static str, error: &io::Error) -> S3Error {
     match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => s3_error!(NoSuchKey, "no such object"),
         io::ErrorKind::AlreadyExists => precondition_failed(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-            tracing::error!(doing, %error, "the disk is full");
+            tracing::error!(operation, %error, "the disk is full");
             let mut full = S3Error::with_message(
                 S3ErrorCode::Custom("InsufficientStorage".into()),
                 "the store's disk is full; enlarge its volume, or lower revisionHistoryLimit",
@@ -22,18 +22,18 @@ pub fn from_io(doing: &'static str, error: &io::Error) -> S3Error {
             full
         }
         _ => {
-            tracing::error!(doing, %error, "the disk failed");
-            s3_error!(InternalError, "{doing}: {error}")
+            tracing::error!(operation, %error, "disk I/O failed");
+            s3_error!(InternalError, "cannot {operation}: {error}")
         }
     }
 }
 
-/// The answer when the object was to be created, and is there.
+/// S3 error of a create-only put of an existing object.
 pub fn precondition_failed() -> S3Error {
-    s3_error!(PreconditionFailed, "the object exists; it is written once and never replaced")
+    s3_error!(PreconditionFailed, "the object already exists and cannot be replaced")
 }
 
-/// The answer to an impossible key.
+/// S3 error of an invalid key.
 pub fn from_key(error: &KeyError) -> S3Error {
     match error {
         KeyError::Length(0) | KeyError::Character(_) => s3_error!(InvalidArgument, "{error}"),
@@ -41,8 +41,8 @@ pub fn from_key(error: &KeyError) -> S3Error {
     }
 }
 
-/// The answer when a blocking task was lost, which happens only when the process ends.
+/// S3 error of a cancelled blocking task. Tasks are cancelled only at shutdown.
 pub fn from_join(error: &tokio::task::JoinError) -> S3Error {
-    tracing::error!(%error, "a task was lost");
+    tracing::error!(%error, "a blocking task failed");
     s3_error!(InternalError, "the store is stopping")
 }

@@ -1,33 +1,34 @@
-//! From an object's key to its place below a directory, and back. No two keys share a place, no key leaves the
-//! directory, and a key may be the beginning of another ("a" beside "a/b").
+//! Maps object keys to relative paths and back. Distinct keys have distinct paths, no path leaves
+//! the root, and a key may be a prefix of another (`a` and `a/b`).
 //!
-//! A key splits at its slashes. Every part but the last is a directory `d_<part>`, the last one a file `o_<part>`.
-//! A part longer than `PIECE_BYTES` goes on below directories `c_<piece>`, because file systems end names at 255 bytes.
-//! Bytes outside `A-Z a-z 0-9 . _ -` are written `%XX`. The marks keep files and directories apart, and make `.`, `..`
-//! and the empty part ordinary names.
+//! A key splits at its slashes. The last part is a file `o_<part>`, each other part a directory
+//! `d_<part>`. A part longer than `PIECE_BYTES` is split into directories `c_<piece>`, because file
+//! systems limit names to 255 bytes. Bytes outside `A-Z a-z 0-9 . _ -` are written `%XX`. The
+//! markers separate files from directories, and make `.`, `..` and the empty part ordinary names.
 
 use std::path::{Path, PathBuf};
 
 use crate::limits::KEY_BYTES_MAX;
 
-/// Bytes of a key's part in one name: three times as long when all are escaped, and still below 255.
+/// Max bytes of a key part in one name; with every byte escaped (three characters each), the name
+/// stays below 255 bytes.
 const PIECE_BYTES: usize = 64;
 const DIRECTORY: &str = "d_";
 const PIECE: &str = "c_";
 const OBJECT: &str = "o_";
 
-/// A key that the store does not take.
+/// Invalid key.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum KeyError {
     /// Empty or too long.
-    #[error("key of {0} bytes: expected 1 to {KEY_BYTES_MAX}")]
+    #[error("key has {0} bytes; expected 1 to {KEY_BYTES_MAX}")]
     Length(usize),
-    /// XML, in which listings are written, cannot hold it.
-    #[error("key holds the character {0:?}, which a listing cannot show")]
+    /// Contains a character that XML, the format of listings, cannot represent.
+    #[error("key contains the character {0:?}, which a listing cannot represent")]
     Character(char),
 }
 
-/// Refuses what cannot be stored or listed.
+/// Rejects keys that cannot be stored or listed.
 pub fn check(key: &str) -> Result<(), KeyError> {
     if key.is_empty() || key.len() > KEY_BYTES_MAX {
         return Err(KeyError::Length(key.len()));
@@ -38,7 +39,7 @@ pub fn check(key: &str) -> Result<(), KeyError> {
     }
 }
 
-/// The place of an object, relative to the root of all objects.
+/// Path of an object, relative to the root of the objects.
 pub fn to_path(key: &str) -> Result<PathBuf, KeyError> {
     check(key)?;
     let (parents, name) = key.rsplit_once('/').map_or(("", key), |(parents, name)| (parents, name));
@@ -47,41 +48,41 @@ pub fn to_path(key: &str) -> Result<PathBuf, KeyError> {
     Ok(path)
 }
 
-/// The deepest directory that holds every key beginning with `prefix`.
+/// Deepest directory that contains every key with this prefix.
 pub fn prefix_directory(prefix: &str) -> PathBuf {
     directory_of(prefix.rsplit_once('/').map(|(parents, _)| parents))
 }
 
-/// What a name below a directory stands for.
+/// Decoded name of a file or directory below the root.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Entry {
-    /// A directory: these bytes come next in the keys below it.
+pub enum DecodedName {
+    /// A directory: the keys below it continue with these bytes.
     Directory(Vec<u8>),
-    /// An object: these bytes end its key.
+    /// An object: its key ends with these bytes.
     Object(Vec<u8>),
 }
 
-/// Reads one name of a path that [`to_path`] made; `None` for a stranger.
-pub fn read_name(name: &str) -> Option<Entry> {
+/// Decodes one name of a path from [`to_path`]; `None` for any other name.
+pub fn decode_name(name: &str) -> Option<DecodedName> {
     if let Some(part) = name.strip_prefix(DIRECTORY) {
         let mut bytes = unescape(part)?;
         bytes.push(b'/');
-        return Some(Entry::Directory(bytes));
+        return Some(DecodedName::Directory(bytes));
     }
     if let Some(part) = name.strip_prefix(PIECE) {
-        return unescape(part).map(Entry::Directory);
+        return unescape(part).map(DecodedName::Directory);
     }
-    unescape(name.strip_prefix(OBJECT)?).map(Entry::Object)
+    unescape(name.strip_prefix(OBJECT)?).map(DecodedName::Object)
 }
 
-/// The key of a place that [`to_path`] made; `None` for a stranger.
+/// Key of a path from [`to_path`]; `None` for any other path.
 pub fn to_key(path: &Path) -> Option<String> {
     let mut key = Vec::new();
     let mut names = path.iter().peekable();
     while let Some(name) = names.next() {
-        match (read_name(name.to_str()?)?, names.peek()) {
-            (Entry::Directory(bytes), Some(_)) | (Entry::Object(bytes), None) => key.extend(bytes),
-            (Entry::Directory(_), None) | (Entry::Object(_), Some(_)) => return None,
+        match (decode_name(name.to_str()?)?, names.peek()) {
+            (DecodedName::Directory(bytes), Some(_)) | (DecodedName::Object(bytes), None) => key.extend(bytes),
+            (DecodedName::Directory(_), None) | (DecodedName::Object(_), Some(_)) => return None,
         }
     }
     String::from_utf8(key).ok()
@@ -95,18 +96,18 @@ fn directory_of(parents: Option<&str>) -> PathBuf {
     path
 }
 
-fn push_part(path: &mut PathBuf, mark: &str, part: &str) {
+fn push_part(path: &mut PathBuf, marker: &str, part: &str) {
     let mut rest = part.as_bytes();
     while let Some((piece, after)) = rest.split_at_checked(PIECE_BYTES).filter(|(_, after)| !after.is_empty()) {
         path.push(escape(PIECE, piece));
         rest = after;
     }
-    path.push(escape(mark, rest));
+    path.push(escape(marker, rest));
 }
 
-fn escape(mark: &str, bytes: &[u8]) -> String {
+fn escape(marker: &str, bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    let mut name = String::from(mark);
+    let mut name = String::from(marker);
     for &byte in bytes {
         if is_plain(byte) {
             name.push(char::from(byte));
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn places_are_readable_and_stay_inside() {
+    fn paths_are_readable_and_stay_below_the_root() {
         assert_eq!(path("id/shop/movies/runs/0000000001-0a.json"), "d_id/d_shop/d_movies/d_runs/o_0000000001-0a.json");
         assert_eq!(path("a"), "o_a");
         assert_eq!(path("a/"), "d_a/o_");
@@ -164,12 +165,13 @@ mod tests {
         assert_eq!(check(""), Err(KeyError::Length(0)));
         assert_eq!(check(&"x".repeat(1025)), Err(KeyError::Length(1025)));
         assert_eq!(check("a\0b"), Err(KeyError::Character('\0')));
-        for stranger in ["x", "d_a", "o_a/o_b", "o_%4", "o_%zz", "o_a b"] {
-            assert_eq!(to_key(Path::new(stranger)), None, "{stranger}");
+        for foreign in ["x", "d_a", "o_a/o_b", "o_%4", "o_%zz", "o_a b"] {
+            assert_eq!(to_key(Path::new(foreign)), None, "{foreign}");
         }
     }
 
-    /// Keys around everything that matters here: slashes, dots, marks, escapes, other alphabets, long parts.
+    /// Keys with the special cases of the mapping: slashes, dots, markers, escapes, non-ASCII
+    /// characters, long parts.
     fn keys() -> impl Strategy<Value = String> {
         let part = prop_oneof![
             Just(String::new()),
@@ -180,14 +182,14 @@ mod tests {
         ];
         prop::collection::vec(part, 1..6)
             .prop_map(|parts| parts.join("/"))
-            .prop_filter("a key that is taken", |key| check(key).is_ok())
+            .prop_filter("valid key", |key| check(key).is_ok())
     }
 
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
 
         #[test]
-        fn every_key_reads_back(key in keys()) {
+        fn keys_round_trip(key in keys()) {
             let path = to_path(&key).unwrap();
             prop_assert_eq!(to_key(&path), Some(key.clone()));
             prop_assert!(path.is_relative());
@@ -198,7 +200,7 @@ mod tests {
         }
 
         #[test]
-        fn no_object_lies_where_another_needs_a_directory(a in keys(), b in keys()) {
+        fn object_paths_never_conflict_with_directories(a in keys(), b in keys()) {
             let (path_a, path_b) = (to_path(&a).unwrap(), to_path(&b).unwrap());
             prop_assert_eq!(a == b, path_a == path_b);
             prop_assert!(a == b || !path_b.starts_with(&path_a));

@@ -1,8 +1,10 @@
-//! The embedded store: S3's protocol and signatures (crate `s3s`) over one directory, durable and without state in memory.
+//! The embedded store: the S3 protocol and its signatures (crate `s3s`) over one directory. Writes
+//! are durable; no state is kept in memory.
 //!
-//! A request passes [`server`] (connections), [`gate`] (limits, metrics), then `s3s` (signature), [`access`] (who may),
-//! and reaches [`protocol`], which works on [`disk`], [`listing`] and [`uploads`]. Deliberately absent: versions, copies,
-//! stored metadata, other buckets, and any credential that reaches more than one Recommender.
+//! A request passes [`server`] (connections), [`request_limiter`] (limits, metrics), `s3s`
+//! (signature) and [`access`] (authorization). It then reaches [`protocol`], which uses [`disk`],
+//! [`listing`] and [`uploads`]. Deliberately absent: versions, copies, stored metadata, other
+//! buckets, and any credential that reaches more than one Recommender.
 
 pub mod access;
 pub mod admin;
@@ -12,13 +14,13 @@ pub mod body;
 pub mod conditions;
 pub mod disk;
 pub mod error;
-pub mod gate;
 pub mod key_path;
 pub mod limits;
 pub mod listing;
 pub mod metrics;
 pub mod protocol;
 pub mod receive;
+pub mod request_limiter;
 pub mod server;
 pub mod stall;
 pub mod uploads;

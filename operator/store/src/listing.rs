@@ -1,7 +1,8 @@
-//! Listing: the keys below a prefix in byte order, a page at a time.
+//! Lists the keys with a prefix in byte order, page by page.
 //!
-//! A page walks everything below the deepest directory of its prefix and keeps the smallest keys. A Recommender's prefix
-//! holds few objects (retention sees to it), so that is cheaper than keeping an index true through crashes.
+//! Each page walks everything below the deepest directory of the prefix and retains the smallest
+//! entries. The prefix of a Recommender has few objects (retention bounds their number), so this is
+//! cheaper than a crash-consistent index.
 
 use std::{
     collections::BTreeMap,
@@ -10,56 +11,56 @@ use std::{
 };
 
 use crate::{
-    disk::{Disk, Facts},
-    key_path::{self, Entry},
+    disk::{Disk, FileStat},
+    key_path::{self, DecodedName},
 };
 
-/// What is asked for.
+/// Parameters of a listing. An entry is a key or a common prefix.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
-    /// Keys begin with this.
+    /// Prefix of every listed key.
     pub prefix: String,
-    /// Keys that go on to this after the prefix are folded into one common prefix.
+    /// Keys that contain this after the prefix are grouped by the common prefix that ends with it.
     pub delimiter: Option<String>,
-    /// Only keys above this.
+    /// Only keys greater than this.
     pub start_after: Option<String>,
-    /// Only lines above this: the last line of the page before.
+    /// Only entries greater than this, which is the last entry of the previous page.
     pub continue_after: Option<String>,
-    /// Lines a page.
-    pub lines_max: usize,
+    /// Max entries of a page.
+    pub entries_max: usize,
 }
 
-/// A page.
+/// Page of a listing.
 #[derive(Debug, Default)]
 pub struct Page {
-    /// Keys with their facts, in byte order.
-    pub objects: Vec<(String, Facts)>,
+    /// Keys with their metadata, in byte order.
+    pub objects: Vec<(String, FileStat)>,
     /// Common prefixes, in byte order.
     pub common_prefixes: Vec<String>,
-    /// The last line, if there are more.
+    /// Last entry of this page, if more pages follow.
     pub next: Option<String>,
 }
 
 /// Reads a page.
 pub fn list(disk: &Disk, query: &Query) -> io::Result<Page> {
-    if query.lines_max == 0 {
+    if query.entries_max == 0 {
         return Ok(Page::default());
     }
     let directory = key_path::prefix_directory(&query.prefix);
-    // The key so far, as bytes: a piece of a long part may end inside of a character.
-    let start = query.prefix.rsplit_once('/').map_or(String::new(), |(parents, _)| format!("{parents}/"));
-    let mut lines = Lines { query, kept: BTreeMap::new(), more: false };
-    walk(&disk.objects().join(directory), start.as_bytes(), &mut lines)?;
+    // Key prefixes are bytes, because a piece of a long part may end inside a character.
+    let key_start = query.prefix.rsplit_once('/').map_or(String::new(), |(parents, _)| format!("{parents}/"));
+    let mut builder = PageBuilder { query, entries: BTreeMap::new(), is_truncated: false };
+    walk(&disk.objects().join(directory), key_start.as_bytes(), &mut builder)?;
     let mut page = Page::default();
-    if lines.more {
-        page.next = lines.kept.last_key_value().map(|(line, _)| line.clone());
+    if builder.is_truncated {
+        page.next = builder.entries.last_key_value().map(|(entry, _)| entry.clone());
     }
-    for (line, path) in lines.kept {
+    for (entry, path) in builder.entries {
         match path {
-            None => page.common_prefixes.push(line),
-            Some(path) => match fs::metadata(&path).and_then(|metadata| Facts::of(&metadata)) {
-                Ok(facts) => page.objects.push((line, facts)),
-                // Deleted since it was seen.
+            None => page.common_prefixes.push(entry),
+            Some(path) => match fs::metadata(&path).and_then(|metadata| FileStat::of(&metadata)) {
+                Ok(stat) => page.objects.push((entry, stat)),
+                // Deleted since the walk.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             },
@@ -68,41 +69,42 @@ pub fn list(disk: &Disk, query: &Query) -> io::Result<Page> {
     Ok(page)
 }
 
-struct Lines<'a> {
+struct PageBuilder<'a> {
     query: &'a Query,
-    /// The smallest lines; a path for an object, none for a common prefix.
-    kept: BTreeMap<String, Option<PathBuf>>,
-    more: bool,
+    /// Smallest entries so far, with a path for an object and `None` for a common prefix.
+    entries: BTreeMap<String, Option<PathBuf>>,
+    is_truncated: bool,
 }
 
-impl Lines<'_> {
-    fn offer(&mut self, key: String, path: PathBuf) {
+impl PageBuilder<'_> {
+    fn add(&mut self, key: String, path: PathBuf) {
         let query = self.query;
         let Some(rest) = key.strip_prefix(&query.prefix) else { return };
         if query.start_after.as_ref().is_some_and(|after| key <= *after) {
             return;
         }
-        let folded = query.delimiter.as_ref().filter(|d| !d.is_empty()).and_then(|delimiter| {
+        let common_prefix = query.delimiter.as_ref().filter(|d| !d.is_empty()).and_then(|delimiter| {
             let end = rest.find(delimiter.as_str())? + delimiter.len();
             Some(format!("{}{}", query.prefix, rest.get(..end)?))
         });
-        let (line, path) = match folded {
-            Some(common) => (common, None),
+        let (entry, path) = match common_prefix {
+            Some(prefix) => (prefix, None),
             None => (key, Some(path)),
         };
-        if query.continue_after.as_ref().is_some_and(|after| line <= *after) {
+        if query.continue_after.as_ref().is_some_and(|after| entry <= *after) {
             return;
         }
-        self.kept.insert(line, path);
-        if self.kept.len() > query.lines_max {
-            self.kept.pop_last();
-            self.more = true;
+        self.entries.insert(entry, path);
+        if self.entries.len() > query.entries_max {
+            self.entries.pop_last();
+            self.is_truncated = true;
         }
     }
 }
 
-/// Depth is bounded by the length of keys: every directory adds at least one byte to a key.
-fn walk(directory: &Path, key: &[u8], lines: &mut Lines<'_>) -> io::Result<()> {
+/// Adds all objects below a directory. The depth is bounded by the length of a key, because every
+/// directory adds one or more bytes to it.
+fn walk(directory: &Path, key: &[u8], builder: &mut PageBuilder<'_>) -> io::Result<()> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(()),
@@ -111,20 +113,20 @@ fn walk(directory: &Path, key: &[u8], lines: &mut Lines<'_>) -> io::Result<()> {
     for entry in entries {
         let entry = entry?;
         let name = entry.file_name();
-        match name.to_str().and_then(key_path::read_name) {
-            Some(Entry::Directory(bytes)) => {
+        match name.to_str().and_then(key_path::decode_name) {
+            Some(DecodedName::Directory(bytes)) => {
                 let below = [key, &bytes].concat();
-                let prefix = lines.query.prefix.as_bytes();
+                let prefix = builder.query.prefix.as_bytes();
                 if below.starts_with(prefix) || prefix.starts_with(&below) {
-                    walk(&entry.path(), &below, lines)?;
+                    walk(&entry.path(), &below, builder)?;
                 }
             }
-            Some(Entry::Object(bytes)) => {
+            Some(DecodedName::Object(bytes)) => {
                 if let Ok(key) = String::from_utf8([key, &bytes].concat()) {
-                    lines.offer(key, entry.path());
+                    builder.add(key, entry.path());
                 }
             }
-            // Such as lost+found.
+            // Not from the store, for example lost+found.
             None => {}
         }
     }

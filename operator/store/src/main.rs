@@ -5,7 +5,8 @@ use recommender_store::{app::App, args::Args};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-/// The protocol library logs every refused request as an error; the gate counts them instead.
+/// The protocol library logs every rejected request as an error. The request limiter counts them in
+/// a metric instead.
 const LOG_FILTER: &str = "info,s3s=off";
 
 #[tokio::main]
@@ -20,7 +21,7 @@ async fn main() -> anyhow::Result<()> {
         data_dir = %args.data_dir.display(),
         listen = %app.address,
         admin_listen = %app.admin_address,
-        "the store serves"
+        "serving"
     );
     tokio::select! {
         _ = terminate.recv() => {}

@@ -1,4 +1,4 @@
-//! S3's operations on the disk. `access` has already decided that the caller may; here is only what happens.
+//! Implements the S3 operations on the disk. `access` has already authorized the caller.
 
 use std::{os::unix::fs::FileExt as _, path::PathBuf, sync::Arc};
 
@@ -21,30 +21,30 @@ use sidecar_contract::store::EMBEDDED_REGION;
 use crate::{
     access::granted,
     conditions,
-    disk::{Disk, Facts, Placement, Stored},
+    disk::{Disk, FileStat, PutMode, StoredObject},
     error, key_path,
-    limits::{CHUNK_BYTES, COMPLETE_QUIET_MAX, DELETE_KEYS_MAX, LIST_KEYS_MAX},
+    limits::{CHUNK_BYTES, COMPLETE_KEEPALIVE_DELAY, DELETE_KEYS_MAX, LIST_KEYS_MAX},
     listing::{self, Query},
     metrics::Metrics,
     receive::{self, Expected},
     uploads::{self, PartName},
 };
 
-const OCTETS: &str = "application/octet-stream";
+const OCTET_STREAM: &str = "application/octet-stream";
 
-/// The embedded store's answers.
+/// S3 operations of the embedded store.
 pub struct Protocol {
     disk: Arc<Disk>,
     metrics: Metrics,
 }
 
 impl Protocol {
-    /// Serves from this disk.
+    /// Serves objects from `disk`.
     pub fn new(disk: Arc<Disk>, metrics: Metrics) -> Self {
         Self { disk, metrics }
     }
 
-    /// Runs on a thread that may block.
+    /// Runs `work` on a blocking thread.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Disk) -> S3Result<T> + Send + 'static,
@@ -60,30 +60,31 @@ impl S3 for Protocol {
         let input = req.input;
         let rule = granted(&req.extensions)?.put_rule(&input.key);
         conditions::only_absent(input.if_none_match.as_ref(), input.if_match.as_ref())?;
-        let placement = if input.if_none_match.is_some() { Placement::Create } else { rule.placement };
-        let place = place_of(&input.key)?;
+        let mode = if input.if_none_match.is_some() { PutMode::Create } else { rule.mode };
+        let path = object_path(&input.key)?;
         let length = input.content_length.and_then(|bytes| u64::try_from(bytes).ok());
-        let seen = place.clone();
+        let existing = path.clone();
         let temporary = self
             .blocking(move |disk| {
-                if placement == Placement::Create && disk.head(&seen).is_ok() {
-                    // Saves receiving it; what is created meanwhile is noticed at the end.
+                if mode == PutMode::Create && disk.head(&existing).is_ok() {
+                    // Avoids receiving the body. `publish` detects an object that is created in the
+                    // meantime.
                     return Err(error::precondition_failed());
                 }
-                make_sure_it_fits(disk, length)?;
-                disk.temporary().map_err(|e| error::from_io("receive", &e))
+                check_free_space(disk, length)?;
+                disk.temporary().map_err(|e| error::from_io("receive an object", &e))
             })
             .await?;
         let expected = Expected { bytes: length, digest: rule.digest };
         let trailers = req.trailing_headers.as_ref();
         let (temporary, bytes) = receive::receive(temporary, input.body, &req.headers, trailers, expected).await?;
-        let facts = self
+        let stat = self
             .blocking(move |disk| {
-                disk.publish(temporary, &place, placement).map_err(|e| error::from_io("store an object", &e))
+                disk.publish(temporary, &path, mode).map_err(|e| error::from_io("store an object", &e))
             })
             .await?;
         self.metrics.received_bytes.inc_by(bytes);
-        Ok(S3Response::new(PutObjectOutput { e_tag: Some(ETag::Strong(facts.etag)), ..Default::default() }))
+        Ok(S3Response::new(PutObjectOutput { e_tag: Some(ETag::Strong(stat.etag)), ..Default::default() }))
     }
 
     async fn get_object(&self, req: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
@@ -91,42 +92,42 @@ impl S3 for Protocol {
         if input.part_number.is_some() {
             return Err(s3_error!(NotImplemented, "partNumber is not supported; expected a Range header"));
         }
-        let place = place_of(&input.key)?;
-        let Stored { file, facts } =
-            self.blocking(move |disk| disk.get(&place).map_err(|e| error::from_io("read an object", &e))).await?;
+        let path = object_path(&input.key)?;
+        let StoredObject { file, stat } =
+            self.blocking(move |disk| disk.get(&path).map_err(|e| error::from_io("read an object", &e))).await?;
         conditions::check(
-            &facts,
+            &stat,
             input.if_match.as_ref(),
             input.if_none_match.as_ref(),
             input.if_modified_since.as_ref(),
             input.if_unmodified_since.as_ref(),
         )?;
         let range = match &input.range {
-            Some(range) => range.check(facts.bytes)?,
-            None => 0..facts.bytes,
+            Some(range) => range.check(stat.bytes)?,
+            None => 0..stat.bytes,
         };
         let content_range =
-            input.range.map(|_| format!("bytes {}-{}/{}", range.start, range.end.saturating_sub(1), facts.bytes));
+            input.range.map(|_| format!("bytes {}-{}/{}", range.start, range.end.saturating_sub(1), stat.bytes));
         let body = StreamingBlob::wrap(read(Arc::new(file), range.start, range.end));
         Ok(S3Response::new(GetObjectOutput {
             accept_ranges: Some("bytes".to_owned()),
             body: Some(body),
             content_length: Some(as_length(range.end - range.start)),
             content_range,
-            content_type: Some(OCTETS.to_owned()),
-            last_modified: Some(Timestamp::from(facts.modified)),
-            e_tag: Some(ETag::Strong(facts.etag)),
+            content_type: Some(OCTET_STREAM.to_owned()),
+            last_modified: Some(Timestamp::from(stat.modified)),
+            e_tag: Some(ETag::Strong(stat.etag)),
             ..Default::default()
         }))
     }
 
     async fn head_object(&self, req: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
         let input = req.input;
-        let place = place_of(&input.key)?;
-        let facts =
-            self.blocking(move |disk| disk.head(&place).map_err(|e| error::from_io("read an object", &e))).await?;
+        let path = object_path(&input.key)?;
+        let stat =
+            self.blocking(move |disk| disk.head(&path).map_err(|e| error::from_io("read an object", &e))).await?;
         conditions::check(
-            &facts,
+            &stat,
             input.if_match.as_ref(),
             input.if_none_match.as_ref(),
             input.if_modified_since.as_ref(),
@@ -134,20 +135,20 @@ impl S3 for Protocol {
         )?;
         Ok(S3Response::new(HeadObjectOutput {
             accept_ranges: Some("bytes".to_owned()),
-            content_length: Some(as_length(facts.bytes)),
-            content_type: Some(OCTETS.to_owned()),
-            last_modified: Some(Timestamp::from(facts.modified)),
-            e_tag: Some(ETag::Strong(facts.etag)),
+            content_length: Some(as_length(stat.bytes)),
+            content_type: Some(OCTET_STREAM.to_owned()),
+            last_modified: Some(Timestamp::from(stat.modified)),
+            e_tag: Some(ETag::Strong(stat.etag)),
             ..Default::default()
         }))
     }
 
     async fn list_objects_v2(&self, req: S3Request<ListObjectsV2Input>) -> S3Result<S3Response<ListObjectsV2Output>> {
         let input = req.input;
-        let lines_max = match input.max_keys {
+        let entries_max = match input.max_keys {
             None => LIST_KEYS_MAX,
-            Some(asked) => usize::try_from(asked)
-                .map_err(|_| s3_error!(InvalidArgument, "max-keys {asked}: expected 0 to {LIST_KEYS_MAX}"))?
+            Some(requested) => usize::try_from(requested)
+                .map_err(|_| s3_error!(InvalidArgument, "max-keys {requested}: expected 0 to {LIST_KEYS_MAX}"))?
                 .min(LIST_KEYS_MAX),
         };
         let query = Query {
@@ -155,13 +156,13 @@ impl S3 for Protocol {
             delimiter: input.delimiter.clone(),
             start_after: input.start_after.clone(),
             continue_after: input.continuation_token.as_deref().map(read_token).transpose()?,
-            lines_max,
+            entries_max,
         };
         let page = self
             .blocking(move |disk| listing::list(disk, &query).map_err(|e| error::from_io("list objects", &e)))
             .await?;
-        // Keys go out as they are: those that XML cannot hold are refused when they are put.
-        let objects: Vec<Object> = page.objects.into_iter().map(|(key, facts)| listed(key, facts)).collect();
+        // Keys need no encoding: a put rejects those that XML cannot represent.
+        let objects: Vec<Object> = page.objects.into_iter().map(|(key, stat)| listed(key, stat)).collect();
         let prefixes: Vec<CommonPrefix> =
             page.common_prefixes.into_iter().map(|prefix| CommonPrefix { prefix: Some(prefix) }).collect();
         Ok(S3Response::new(ListObjectsV2Output {
@@ -170,7 +171,7 @@ impl S3 for Protocol {
             delimiter: input.delimiter,
             start_after: input.start_after,
             continuation_token: input.continuation_token,
-            max_keys: i32::try_from(lines_max).ok(),
+            max_keys: i32::try_from(entries_max).ok(),
             key_count: i32::try_from(objects.len() + prefixes.len()).ok(),
             is_truncated: Some(page.next.is_some()),
             next_continuation_token: page.next.map(hex::encode),
@@ -185,21 +186,21 @@ impl S3 for Protocol {
         if req.input.if_match.is_some() {
             return Err(s3_error!(NotImplemented, "If-Match is not supported for a delete"));
         }
-        let place = place_of(&req.input.key)?;
-        self.blocking(move |disk| disk.delete(&place).map_err(|e| error::from_io("delete an object", &e))).await?;
+        let path = object_path(&req.input.key)?;
+        self.blocking(move |disk| disk.delete(&path).map_err(|e| error::from_io("delete an object", &e))).await?;
         Ok(S3Response::new(DeleteObjectOutput::default()))
     }
 
     async fn delete_objects(&self, req: S3Request<DeleteObjectsInput>) -> S3Result<S3Response<DeleteObjectsOutput>> {
         let delete = req.input.delete;
         if delete.objects.len() > DELETE_KEYS_MAX {
-            return Err(s3_error!(MalformedXML, "expected at most {DELETE_KEYS_MAX} keys"));
+            return Err(s3_error!(MalformedXML, "too many keys; the maximum is {DELETE_KEYS_MAX}"));
         }
         let deleted = self
             .blocking(move |disk| {
                 let mut deleted = Vec::with_capacity(delete.objects.len());
                 for object in delete.objects {
-                    disk.delete(&place_of(&object.key)?).map_err(|e| error::from_io("delete an object", &e))?;
+                    disk.delete(&object_path(&object.key)?).map_err(|e| error::from_io("delete an object", &e))?;
                     deleted.push(DeletedObject { key: Some(object.key), ..Default::default() });
                 }
                 Ok(deleted)
@@ -215,11 +216,11 @@ impl S3 for Protocol {
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
         let owner = granted(&req.extensions)?.id;
         let key = req.input.key;
-        place_of(&key)?;
-        let begun = key.clone();
+        object_path(&key)?;
+        let upload_key = key.clone();
         let id = self
             .blocking(move |disk| {
-                uploads::begin(disk, &owner, &begun).map_err(|e| error::from_io("begin an upload", &e))
+                uploads::begin(disk, &owner, &upload_key).map_err(|e| error::from_io("begin an upload", &e))
             })
             .await?;
         Ok(S3Response::new(CreateMultipartUploadOutput {
@@ -237,8 +238,9 @@ impl S3 for Protocol {
         let (upload, temporary) = self
             .blocking(move |disk| {
                 let upload = uploads::find(disk, &owner, &input.upload_id, &input.key)?;
-                make_sure_it_fits(disk, length)?;
-                let temporary = uploads::temporary_part(&upload).map_err(|e| error::from_io("receive", &e))?;
+                check_free_space(disk, length)?;
+                let temporary =
+                    uploads::temporary_part(&upload).map_err(|e| error::from_io("receive an object", &e))?;
                 Ok((upload, temporary))
             })
             .await?;
@@ -246,9 +248,9 @@ impl S3 for Protocol {
         let trailers = req.trailing_headers.as_ref();
         let (temporary, bytes) = receive::receive(temporary, input.body, &req.headers, trailers, expected).await?;
         let number = input.part_number;
-        let facts = self.blocking(move |_| uploads::settle_part(&upload, number, temporary)).await?;
+        let stat = self.blocking(move |_| uploads::store_part(&upload, number, temporary)).await?;
         self.metrics.received_bytes.inc_by(bytes);
-        Ok(S3Response::new(UploadPartOutput { e_tag: Some(ETag::Strong(facts.etag)), ..Default::default() }))
+        Ok(S3Response::new(UploadPartOutput { e_tag: Some(ETag::Strong(stat.etag)), ..Default::default() }))
     }
 
     async fn complete_multipart_upload(
@@ -260,7 +262,7 @@ impl S3 for Protocol {
         conditions::only_absent(input.if_none_match.as_ref(), input.if_match.as_ref())?;
         let mut rule = grant.put_rule(&input.key);
         if input.if_none_match.is_some() {
-            rule.placement = Placement::Create;
+            rule.mode = PutMode::Create;
         }
         let parts = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
         let parts = parts
@@ -268,27 +270,28 @@ impl S3 for Protocol {
             .map(|part| Some(PartName { number: part.part_number?, etag: part.e_tag?.into_value() }))
             .collect::<Option<Vec<_>>>()
             .ok_or_else(|| s3_error!(MalformedXML, "expected PartNumber and ETag of every part"))?;
-        let place = place_of(&input.key)?;
+        let path = object_path(&input.key)?;
         let (key, id, disk) = (input.key.clone(), input.upload_id, Arc::clone(&self.disk));
         let mut work = tokio::task::spawn_blocking(move || {
             let upload = match uploads::find(&disk, &grant.id, &id, &key) {
                 Ok(upload) => upload,
-                // A request sent again after a lost answer finds its work done: the name vouches for the content.
-                Err(gone) if rule.digest.is_some() && rule.placement == Placement::Replace => {
-                    return disk.head(&place).map_err(|_| gone);
+                // The request may be a retry whose first response was lost. If the object exists,
+                // the upload was completed: the key is the digest of the content.
+                Err(no_upload) if rule.digest.is_some() && rule.mode == PutMode::Replace => {
+                    return disk.head(&path).map_err(|_| no_upload);
                 }
-                Err(gone) => return Err(gone),
+                Err(no_upload) => return Err(no_upload),
             };
-            uploads::complete(&disk, &upload, &parts, &rule, &place)
+            uploads::complete(&disk, &upload, &parts, &rule, &path)
         });
         let (bucket, key) = (input.bucket, input.key);
-        let completed = move |facts: Facts| CompleteMultipartUploadOutput {
+        let completed = move |stat: FileStat| CompleteMultipartUploadOutput {
             bucket: Some(bucket),
             key: Some(key),
-            e_tag: Some(ETag::Strong(facts.etag)),
+            e_tag: Some(ETag::Strong(stat.etag)),
             ..Default::default()
         };
-        if let Ok(done) = tokio::time::timeout(COMPLETE_QUIET_MAX, &mut work).await {
+        if let Ok(done) = tokio::time::timeout(COMPLETE_KEEPALIVE_DELAY, &mut work).await {
             return Ok(S3Response::new(completed(done.map_err(|e| error::from_join(&e))??)));
         }
         let later = async move { Ok(completed(work.await.map_err(|e| error::from_join(&e))??)) };
@@ -318,30 +321,31 @@ impl S3 for Protocol {
         &self,
         _req: S3Request<GetBucketLocationInput>,
     ) -> S3Result<S3Response<GetBucketLocationOutput>> {
-        // S3 says us-east-1 by saying nothing.
+        // In S3, an empty location means us-east-1.
         Ok(S3Response::new(GetBucketLocationOutput::default()))
     }
 }
 
-fn place_of(key: &str) -> S3Result<PathBuf> {
+fn object_path(key: &str) -> S3Result<PathBuf> {
     key_path::to_path(key).map_err(|e| error::from_key(&e))
 }
 
-/// Refuses what is known not to fit before it fills the disk for everybody.
-fn make_sure_it_fits(disk: &Disk, length: Option<u64>) -> S3Result<()> {
-    let free = disk.free_bytes().map_err(|e| error::from_io("look for free space", &e))?;
+/// Rejects an object that exceeds the free space, before it fills the disk that all Recommenders
+/// share.
+fn check_free_space(disk: &Disk, length: Option<u64>) -> S3Result<()> {
+    let free = disk.free_bytes().map_err(|e| error::from_io("read the free space", &e))?;
     if length.is_some_and(|length| length > free) {
-        return Err(error::from_io("receive", &std::io::ErrorKind::StorageFull.into()));
+        return Err(error::from_io("receive an object", &std::io::ErrorKind::StorageFull.into()));
     }
     Ok(())
 }
 
-fn listed(key: String, facts: Facts) -> Object {
+fn listed(key: String, stat: FileStat) -> Object {
     Object {
         key: Some(key),
-        size: Some(as_length(facts.bytes)),
-        last_modified: Some(Timestamp::from(facts.modified)),
-        e_tag: Some(ETag::Strong(facts.etag)),
+        size: Some(as_length(stat.bytes)),
+        last_modified: Some(Timestamp::from(stat.modified)),
+        e_tag: Some(ETag::Strong(stat.etag)),
         ..Default::default()
     }
 }
@@ -354,24 +358,24 @@ fn read_token(token: &str) -> S3Result<String> {
     let bytes = hex::decode(token).ok();
     bytes
         .and_then(|bytes| String::from_utf8(bytes).ok())
-        .ok_or_else(|| s3_error!(InvalidArgument, "continuation-token: expected one that a listing returned"))
+        .ok_or_else(|| s3_error!(InvalidArgument, "continuation-token: expected a token from a previous listing"))
 }
 
-/// The bytes `start..end` of a file, read a chunk at a time on threads that may block.
+/// Streams the bytes `start..end` of a file; each chunk is read on a blocking thread.
 fn read(file: Arc<std::fs::File>, start: u64, end: u64) -> impl Stream<Item = std::io::Result<Bytes>> + Send + Sync {
-    stream::try_unfold(start, move |at| {
+    stream::try_unfold(start, move |offset| {
         let file = Arc::clone(&file);
         async move {
-            let length = usize::try_from(end - at).unwrap_or(usize::MAX).min(CHUNK_BYTES);
+            let length = usize::try_from(end - offset).unwrap_or(usize::MAX).min(CHUNK_BYTES);
             if length == 0 {
                 return Ok(None);
             }
             let chunk = tokio::task::spawn_blocking(move || {
                 let mut chunk = vec![0; length];
-                file.read_exact_at(&mut chunk, at).map(|()| Bytes::from(chunk))
+                file.read_exact_at(&mut chunk, offset).map(|()| Bytes::from(chunk))
             });
             let chunk = chunk.await.map_err(std::io::Error::other)??;
-            let next = at + chunk.len() as u64;
+            let next = offset + chunk.len() as u64;
             Ok(Some((chunk, next)))
         }
     })

@@ -1,4 +1,5 @@
-//! A body on its way to disk: bounded, hashed, and compared with every checksum that came along.
+//! Receives a request body into a file: limits its size, hashes it, and verifies every checksum of
+//! the request.
 
 use std::io::Write as _;
 
@@ -15,12 +16,12 @@ use s3s::{
 use sidecar_contract::Digest;
 
 use crate::{
-    disk::Temporary,
+    disk::TemporaryFile,
     error,
     limits::{CHUNK_BYTES, OBJECT_BYTES_MAX},
 };
 
-/// Checksum headers, which come before the body or as its trailers.
+/// Checksum headers; each may also be sent as a trailer.
 const CHECKSUMS: [&str; 5] = [
     "x-amz-checksum-crc32",
     "x-amz-checksum-crc32c",
@@ -29,23 +30,23 @@ const CHECKSUMS: [&str; 5] = [
     "x-amz-checksum-sha256",
 ];
 
-/// What a body is compared with.
+/// Expected properties of a body.
 #[derive(Debug, Default)]
 pub struct Expected {
-    /// Its length, if it was announced.
+    /// Length, if the request states it.
     pub bytes: Option<u64>,
-    /// Its SHA-256, if its name says so.
+    /// SHA-256, if the key states it.
     pub digest: Option<Digest>,
 }
 
 /// Receives a body into `temporary` and returns its length.
 pub async fn receive(
-    temporary: Temporary,
+    temporary: TemporaryFile,
     body: Option<StreamingBlob>,
     headers: &HeaderMap,
     trailers: Option<&TrailingHeaders>,
     expected: Expected,
-) -> S3Result<(Temporary, u64)> {
+) -> S3Result<(TemporaryFile, u64)> {
     if expected.bytes.is_some_and(|bytes| bytes > OBJECT_BYTES_MAX) {
         return Err(too_large());
     }
@@ -55,7 +56,7 @@ pub async fn receive(
     let mut bytes: u64 = 0;
     if let Some(mut body) = body {
         while let Some(chunk) = body.next().await {
-            let chunk = chunk.map_err(|error| broken(&error))?;
+            let chunk = chunk.map_err(|error| body_error(&error))?;
             bytes += chunk.len() as u64;
             if bytes > OBJECT_BYTES_MAX {
                 return Err(too_large());
@@ -70,30 +71,31 @@ pub async fn receive(
     }
     sink = sink.write(chunks).await?;
     if expected.bytes.is_some_and(|expected| expected != bytes) {
-        return Err(s3_error!(IncompleteBody, "{bytes} bytes came; content-length says otherwise"));
+        return Err(s3_error!(IncompleteBody, "received {bytes} bytes, which differs from content-length"));
     }
     let temporary = sink.verify(headers, trailers, expected.digest.as_ref())?;
     Ok((temporary, bytes))
 }
 
 struct Sink {
-    temporary: Temporary,
+    temporary: TemporaryFile,
     md5: Option<Md5>,
     checksums: ChecksumHasher,
     content: Option<Sha256>,
 }
 
 impl Sink {
-    fn new(temporary: Temporary, headers: &HeaderMap, hash_content: bool) -> Self {
-        let announced: Vec<String> = headers
+    fn new(temporary: TemporaryFile, headers: &HeaderMap, hash_content: bool) -> Self {
+        let announced_trailers: Vec<String> = headers
             .get_all("x-amz-trailer")
             .iter()
             .filter_map(|names| names.to_str().ok())
             .flat_map(|names| names.split(','))
             .map(|name| name.trim().to_ascii_lowercase())
             .collect();
-        let wanted = |name: &str| headers.contains_key(name) || announced.iter().any(|trailer| trailer == name);
-        let [crc32, crc32c, crc64nvme, sha1, sha256] = CHECKSUMS.map(wanted);
+        let is_sent =
+            |name: &str| headers.contains_key(name) || announced_trailers.iter().any(|trailer| trailer == name);
+        let [crc32, crc32c, crc64nvme, sha1, sha256] = CHECKSUMS.map(is_sent);
         let checksums = ChecksumHasher {
             crc32: crc32.then(s3s::crypto::Crc32::new),
             crc32c: crc32c.then(s3s::crypto::Crc32c::new),
@@ -105,7 +107,7 @@ impl Sink {
         Self { temporary, md5, checksums, content: hash_content.then(Sha256::new) }
     }
 
-    /// Hashes and writes on a thread that may block.
+    /// Hashes and writes the chunks on a blocking thread.
     async fn write(mut self, chunks: Vec<Bytes>) -> S3Result<Self> {
         let written = tokio::task::spawn_blocking(move || {
             for chunk in &chunks {
@@ -128,7 +130,7 @@ impl Sink {
         headers: &HeaderMap,
         trailers: Option<&TrailingHeaders>,
         digest: Option<&Digest>,
-    ) -> S3Result<Temporary> {
+    ) -> S3Result<TemporaryFile> {
         let trailers = trailers.and_then(TrailingHeaders::take).unwrap_or_default();
         let sums = self.checksums.finalize();
         let actual = [
@@ -143,38 +145,38 @@ impl Sink {
             let Some(actual) = actual else { continue };
             let claimed = headers.get(name).or_else(|| trailers.get(name));
             if claimed.is_none_or(|claimed| claimed.as_bytes() != actual.as_bytes()) {
-                return Err(s3_error!(BadDigest, "{name}: the bytes that came have {actual}"));
+                return Err(s3_error!(BadDigest, "{name} does not match: the received bytes have {actual}"));
             }
         }
         if let (Some(expected), Some(content)) = (digest, self.content) {
             let actual = Digest::from_hash(content.finalize());
             if actual != *expected {
-                return Err(not_its_name(&actual));
+                return Err(digest_mismatch(&actual));
             }
         }
         Ok(self.temporary)
     }
 }
 
-/// The answer when a snapshot is not what its key says.
-pub fn not_its_name(actual: &Digest) -> S3Error {
-    s3_error!(BadDigest, "a snapshot is named by its SHA-256; the bytes that came have {actual}")
+/// S3 error of a snapshot whose content does not match its key.
+pub fn digest_mismatch(actual: &Digest) -> S3Error {
+    s3_error!(BadDigest, "the key of a snapshot must be its SHA-256; the received bytes have {actual}")
 }
 
-/// The answer to an object above the limit.
+/// S3 error of an object above the size limit.
 pub fn too_large() -> S3Error {
-    s3_error!(EntityTooLarge, "expected at most {OBJECT_BYTES_MAX} bytes")
+    s3_error!(EntityTooLarge, "object is too large; the maximum is {OBJECT_BYTES_MAX} bytes")
 }
 
-/// The types of these errors are private to `s3s`; their text tells them apart, and tests on real requests notice when
-/// it changes.
-fn broken(error: &StdError) -> S3Error {
+/// Maps an error of reading the body. `s3s` keeps these error types private, so they are
+/// distinguished by their text. Integration tests fail if it changes.
+fn body_error(error: &StdError) -> S3Error {
     let text = error.to_string();
     if text.contains("Sha256Mismatch") {
-        return s3_error!(BadDigest, "x-amz-content-sha256: the bytes that came hash otherwise");
+        return s3_error!(BadDigest, "x-amz-content-sha256 does not match the received bytes");
     }
     if text.contains("SignatureMismatch") {
-        return s3_error!(SignatureDoesNotMatch, "a chunk's signature does not match");
+        return s3_error!(SignatureDoesNotMatch, "the signature of a chunk does not match");
     }
     s3_error!(IncompleteBody, "the body ended early: {text}")
 }

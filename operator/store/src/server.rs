@@ -1,4 +1,4 @@
-//! Accepts connections, within limits, until told to stop; then lets requests at work finish.
+//! Accepts connections within limits. On shutdown, requests in flight may finish.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -19,10 +19,10 @@ use crate::{
     stall::StallGuard,
 };
 
-/// Wait after a failed accept: the cause (too many open files) does not go away at once.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Delay after a failed accept; its common cause (too many open files) persists for a while.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// Serves until `stop` turns true, then drains for at most [`DRAIN_MAX`].
+/// Serves until `stop` becomes true, then drains for up to [`DRAIN_MAX`].
 pub async fn serve<H, F, B, E>(name: &'static str, listener: TcpListener, mut stop: watch::Receiver<bool>, handler: H)
 where
     H: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
@@ -38,7 +38,7 @@ where
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     loop {
         let accepted = async {
-            // Fails only when the semaphore is closed, which nobody does.
+            // Acquiring fails only on a closed semaphore; this one is never closed.
             let slot = Arc::clone(&slots).acquire_owned().await.ok();
             (slot, listener.accept().await)
         };
@@ -50,7 +50,7 @@ where
             Ok((stream, _)) => stream,
             Err(error) => {
                 tracing::warn!(server = name, %error, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                 continue;
             }
         };
@@ -62,16 +62,20 @@ where
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {
-                tracing::debug!(server = name, %error, "a connection ended early");
+                tracing::debug!(server = name, %error, "a connection ended with an error");
             }
             drop(slot);
         });
     }
     drop(listener);
     if tokio::time::timeout(DRAIN_MAX, graceful.shutdown()).await.is_err() {
-        tracing::warn!(server = name, seconds = DRAIN_MAX.as_secs(), "requests were cut off at the end of the drain");
+        tracing::warn!(
+            server = name,
+            seconds = DRAIN_MAX.as_secs(),
+            "drain timed out; remaining requests were aborted"
+        );
     }
 }
 
-/// An answer that cannot fail.
-pub type Infallibly<B> = Result<Response<B>, Infallible>;
+/// Result of a handler that always returns a response.
+pub type InfallibleResponse<B> = Result<Response<B>, Infallible>;

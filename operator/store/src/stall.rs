@@ -1,4 +1,4 @@
-//! A connection whose other end must go on taking bytes, so that nobody holds a request's slot by not reading.
+//! Write timeout for connections, so that a client that stops reading cannot occupy a request slot.
 
 use std::{
     io,
@@ -11,28 +11,28 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use crate::limits::WRITE_STALL_MAX;
+use crate::limits::WRITE_TIMEOUT;
 
-/// Fails a write that made no progress for [`WRITE_STALL_MAX`].
+/// Connection whose writes fail after [`WRITE_TIMEOUT`] without progress.
 pub struct StallGuard<T> {
     inner: T,
-    stalled: Option<Pin<Box<Sleep>>>,
+    timeout: Option<Pin<Box<Sleep>>>,
 }
 
 impl<T> StallGuard<T> {
-    /// Guards a connection.
+    /// Wraps a connection.
     pub fn new(inner: T) -> Self {
-        Self { inner, stalled: None }
+        Self { inner, timeout: None }
     }
 
-    fn watch<R>(&mut self, cx: &mut Context<'_>, progress: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
+    fn apply_timeout<R>(&mut self, cx: &mut Context<'_>, progress: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
         if progress.is_ready() {
-            self.stalled = None;
+            self.timeout = None;
             return progress;
         }
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(WRITE_STALL_MAX)));
-        ready!(stalled.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes no bytes")))
+        let timeout = self.timeout.get_or_insert_with(|| Box::pin(sleep(WRITE_TIMEOUT)));
+        ready!(timeout.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "write timed out: the client does not read")))
     }
 }
 
@@ -45,7 +45,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for StallGuard<T> {
 impl<T: AsyncWrite + Unpin> AsyncWrite for StallGuard<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let progress = Pin::new(&mut self.inner).poll_write(cx, buf);
-        self.watch(cx, progress)
+        self.apply_timeout(cx, progress)
     }
 
     fn poll_write_vectored(
@@ -54,7 +54,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for StallGuard<T> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let progress = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
-        self.watch(cx, progress)
+        self.apply_timeout(cx, progress)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -63,12 +63,12 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for StallGuard<T> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let progress = Pin::new(&mut self.inner).poll_flush(cx);
-        self.watch(cx, progress)
+        self.apply_timeout(cx, progress)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let progress = Pin::new(&mut self.inner).poll_shutdown(cx);
-        self.watch(cx, progress)
+        self.apply_timeout(cx, progress)
     }
 }
 
@@ -81,14 +81,14 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn only_a_reader_that_stops_is_cut_off() {
+    async fn writes_fail_only_when_the_client_stops_reading() {
         let (near, mut far) = tokio::io::duplex(16);
         let mut guarded = StallGuard::new(near);
         guarded.write_all(&[0; 16]).await.unwrap();
         let slow = tokio::spawn(async move {
-            // Never silent for as long as the limit, though for longer than it in all.
+            // Each pause is shorter than the timeout; their sum is longer.
             for _ in 0..4 {
-                sleep(WRITE_STALL_MAX.saturating_sub(Duration::from_secs(1))).await;
+                sleep(WRITE_TIMEOUT.saturating_sub(Duration::from_secs(1))).await;
                 far.read_exact(&mut [0; 16]).await.unwrap();
             }
             far

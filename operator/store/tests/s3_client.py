@@ -1,6 +1,6 @@
-"""What a real S3 client sees of the embedded store. Run by tests/it; prints one line a check and fails at the first that does not hold.
+"""Tests the embedded store with boto3. Run by tests/it; prints one line per check and exits at the first failure.
 
-usage: s3_client.py ENDPOINT PREFIX ACCESS_KEY SECRET_KEY ... with three pairs: train, serve, operator of one Recommender
+usage: s3_client.py ENDPOINT PREFIX ACCESS_KEY SECRET_KEY ... with three key pairs: train, serve, operator of one Recommender
 """
 
 import hashlib
@@ -25,7 +25,7 @@ def client(endpoint, key, secret):
     )
 
 
-def refused(what, status, call, **arguments):
+def assert_rejected(what, status, call, **arguments):
     try:
         call(Bucket=BUCKET, **arguments)
     except ClientError as error:
@@ -33,7 +33,7 @@ def refused(what, status, call, **arguments):
         assert got == status, f"{what}: expected {status}, got {got}: {error}"
         print(f"ok {what}: {status}")
         return
-    raise AssertionError(f"{what}: expected {status}, and it went through")
+    raise AssertionError(f"{what}: expected {status}, but the request succeeded")
 
 
 def main():
@@ -41,10 +41,10 @@ def main():
     train, serve, operator = (client(endpoint, *keys[i : i + 2]) for i in (0, 2, 4))
     body = bytes(range(256)) * 40
 
-    def named(content):  # a snapshot is named by its content, and the store checks it
+    def snapshot_key(content):  # the store verifies that the key of a snapshot is the digest of its content
         return f"{prefix}snapshots/{hashlib.sha256(content).hexdigest()}.safetensors"
 
-    snapshot = named(body)
+    snapshot = snapshot_key(body)
 
     train.put_object(Bucket=BUCKET, Key=snapshot, Body=body)
     assert train.get_object(Bucket=BUCKET, Key=snapshot)["Body"].read() == body
@@ -57,7 +57,7 @@ def main():
     runs = [f"{prefix}runs/{number:010}-0123456789.json" for number in range(1, 13)]
     for key in runs:
         train.put_object(Bucket=BUCKET, Key=key, Body=key.encode(), IfNoneMatch="*")
-    refused("a run twice", 412, train.put_object, Key=runs[0], Body=b"other", IfNoneMatch="*")
+    assert_rejected("a second put of a run", 412, train.put_object, Key=runs[0], Body=b"other", IfNoneMatch="*")
     assert train.get_object(Bucket=BUCKET, Key=runs[0])["Body"].read() == runs[0].encode()
     pages = operator.get_paginator("list_objects_v2").paginate(
         Bucket=BUCKET, Prefix=f"{prefix}runs/", PaginationConfig={"PageSize": 5}
@@ -67,7 +67,7 @@ def main():
     print("ok create-if-absent, list with paging")
 
     chunk = b"x" * (5 << 20)
-    large = named(chunk + b"end")
+    large = snapshot_key(chunk + b"end")
     upload = train.create_multipart_upload(Bucket=BUCKET, Key=large)["UploadId"]
     parts = [
         {"PartNumber": n, "ETag": train.upload_part(Bucket=BUCKET, Key=large, UploadId=upload, PartNumber=n, Body=io.BytesIO(data))["ETag"]}
@@ -78,30 +78,30 @@ def main():
     print("ok multipart")
 
     operator.delete_object(Bucket=BUCKET, Key=large)
-    refused("what was deleted", 404, serve.get_object, Key=large)
+    assert_rejected("get of a deleted object", 404, serve.get_object, Key=large)
 
-    refused("bytes under another's name", 400, train.put_object, Key=snapshot, Body=b"other")
-    refused("serve puts", 403, serve.put_object, Key=f"{prefix}snapshots/c", Body=b"")
-    refused("serve deletes", 403, serve.delete_object, Key=snapshot)
-    refused("train deletes", 403, train.delete_object, Key=snapshot)
+    assert_rejected("a snapshot with another digest as key", 400, train.put_object, Key=snapshot, Body=b"other")
+    assert_rejected("serve puts", 403, serve.put_object, Key=f"{prefix}snapshots/c", Body=b"")
+    assert_rejected("serve deletes", 403, serve.delete_object, Key=snapshot)
+    assert_rejected("train deletes", 403, train.delete_object, Key=snapshot)
     wrong = client(endpoint, keys[0], "0" * 64)
-    refused("a wrong secret", 403, wrong.get_object, Key=snapshot)
-    nobody = client(endpoint, "shop.movies.root", keys[1])
-    refused("a role that is none", 403, nobody.get_object, Key=snapshot)
+    assert_rejected("a wrong secret", 403, wrong.get_object, Key=snapshot)
+    invalid_role = client(endpoint, "shop.movies.root", keys[1])
+    assert_rejected("an invalid role", 403, invalid_role.get_object, Key=snapshot)
 
-    # Another Recommender's prefix, and a prefix that ours begins: closed to every role on every verb.
+    # Another Recommender's prefix, a prefix that begins with ours, and the root: denied for every role and operation.
     for foreign in (prefix.replace("/movies/", "/books/"), prefix.rstrip("/") + "2/", ""):
         for role, s3 in (("train", train), ("serve", serve), ("operator", operator)):
             key = f"{foreign}snapshots/x"
             at = f"{role} at {foreign or 'the root'}"
-            refused(f"{at} gets", 403, s3.get_object, Key=key)
-            refused(f"{at} heads", 403, s3.head_object, Key=key)
-            refused(f"{at} puts", 403, s3.put_object, Key=key, Body=b"")
-            refused(f"{at} deletes", 403, s3.delete_object, Key=key)
-            refused(f"{at} lists", 403, s3.list_objects_v2, Prefix=foreign)
-            refused(f"{at} begins an upload", 403, s3.create_multipart_upload, Key=key)
-            refused(f"{at} copies", 403, s3.copy_object, Key=key, CopySource={"Bucket": BUCKET, "Key": snapshot})
-            refused(f"{at} copies from", 403, s3.copy_object, Key=f"{prefix}snapshots/y", CopySource={"Bucket": BUCKET, "Key": key})
+            assert_rejected(f"{at} gets", 403, s3.get_object, Key=key)
+            assert_rejected(f"{at} heads", 403, s3.head_object, Key=key)
+            assert_rejected(f"{at} puts", 403, s3.put_object, Key=key, Body=b"")
+            assert_rejected(f"{at} deletes", 403, s3.delete_object, Key=key)
+            assert_rejected(f"{at} lists", 403, s3.list_objects_v2, Prefix=foreign)
+            assert_rejected(f"{at} begins an upload", 403, s3.create_multipart_upload, Key=key)
+            assert_rejected(f"{at} copies", 403, s3.copy_object, Key=key, CopySource={"Bucket": BUCKET, "Key": snapshot})
+            assert_rejected(f"{at} copies from", 403, s3.copy_object, Key=f"{prefix}snapshots/y", CopySource={"Bucket": BUCKET, "Key": key})
     print("ok all")
 
 

@@ -1,28 +1,29 @@
-//! Names of the store credential's parts, and who may hold one.
+//! Credentials of the embedded store: file names, roles, and the derivation of secrets.
 
 use std::fmt;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-/// File in [`crate::paths::STORE_CREDENTIALS_DIR`], and Secret key, that holds the access key id.
+/// Name of the file in [`crate::paths::STORE_CREDENTIALS_DIR`], and of the Secret key, with the
+/// access key id.
 pub const ACCESS_KEY_ID: &str = "access-key-id";
-/// File and Secret key that holds the secret access key.
+/// Name of the file and Secret key with the secret access key.
 pub const SECRET_ACCESS_KEY: &str = "secret-access-key";
 
-/// What a credential of the embedded store may do inside one Recommender's prefix.
+/// Permissions of a credential of the embedded store, within the prefix of one Recommender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// The trainer: read, and create what does not exist yet.
+    /// Trainer: read, list, create.
     Train,
-    /// The serving pods: read.
+    /// Serving pods: read.
     Serve,
-    /// The operator: read, list, delete.
+    /// Operator: read, list, delete.
     Operator,
 }
 
 impl Role {
-    /// The role's name inside an access key id.
+    /// Name of the role in an access key id.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Train => "train",
@@ -38,22 +39,23 @@ impl fmt::Display for Role {
     }
 }
 
-/// Who an access key id stands for: one role in one Recommender's prefix.
+/// Access key id: one role for the prefix of one Recommender.
 ///
-/// Written `<namespace>.<name>.<role>`. A Kubernetes namespace and a Recommender's name are DNS labels and hold no dot,
-/// so this parses one way only; a slash would collide with SigV4, which separates the credential scope by slashes.
+/// Written `<namespace>.<name>.<role>`. A namespace and a Recommender's name are DNS labels without
+/// dots, so parsing is unambiguous. A slash as separator would conflict with SigV4, which separates
+/// the credential scope by slashes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AccessKeyId {
     /// Namespace of the Recommender.
     pub namespace: String,
     /// Name of the Recommender.
     pub name: String,
-    /// What the holder may do.
+    /// Role of the holder.
     pub role: Role,
 }
 
 impl AccessKeyId {
-    /// Parses `<namespace>.<name>.<role>`; `None` for anything else, empty parts included.
+    /// Parses `<namespace>.<name>.<role>`; `None` for anything else, including empty parts.
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('.');
         let (namespace, name, role) = (parts.next()?, parts.next()?, parts.next()?);
@@ -76,20 +78,22 @@ impl fmt::Display for AccessKeyId {
     }
 }
 
-/// The text whose HMAC-SHA-256 under the installation's root key, in lower-case hex, is the secret access key.
-/// The version prefix leaves room for another derivation later.
+/// Message of the HMAC that derives the secret access key. The version prefix allows for a
+/// different derivation later.
 pub fn secret_derivation_input(id: &AccessKeyId) -> String {
     format!("recmesh/v1/{id}")
 }
 
-/// The secret access key of `id`: HMAC-SHA-256 over [`secret_derivation_input`] in 64 lower-case hex digits.
+/// Derives the secret access key of `id`: the HMAC-SHA-256 of [`secret_derivation_input`] under the
+/// root key of the installation, as 64 lower-case hex digits.
 ///
-/// The operator calls this to fill a Recommender's Secret, the store to check a signature; so neither keeps a list.
+/// The operator calls this to create the Secret of a Recommender, the store to verify a signature.
+/// So neither stores a list of credentials.
 ///
 /// # Panics
-/// Never: HMAC takes keys of any length.
+/// Never: HMAC accepts keys of any length.
 pub fn derive_secret(root_key: &[u8], id: &AccessKeyId) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(root_key).expect("HMAC takes keys of any length");
+    let mut mac = Hmac::<Sha256>::new_from_slice(root_key).expect("HMAC accepts keys of any length");
     mac.update(secret_derivation_input(id).as_bytes());
     hex::encode(mac.finalize().into_bytes())
 }
@@ -107,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_access_key_id_parses_one_way_only() {
+    fn access_key_ids_parse_unambiguously() {
         let id = AccessKeyId { namespace: "shop".into(), name: "movies".into(), role: Role::Train };
         assert_eq!(id.to_string(), "shop.movies.train");
         assert_eq!(AccessKeyId::parse("shop.movies.train"), Some(id));
@@ -128,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_what_openssl_computes() {
+    fn derived_secret_matches_openssl() {
         // printf %s recmesh/v1/shop.movies.train | openssl dgst -sha256 -hmac key
         let id = AccessKeyId { namespace: "shop".into(), name: "movies".into(), role: Role::Train };
         let expected = "391feec2cd232206b045d593cc5545222d8e84be8ef00deb238a276e61b7fcbc";

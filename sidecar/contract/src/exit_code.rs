@@ -1,30 +1,34 @@
-//! Exit codes of the trainer. They choose what the Job does next; the run result or the termination hint says why.
+//! Exit codes of the trainer. They determine whether the Job retries; the run result or the
+//! termination message has the cause.
 
-/// How a training process ended.
+/// Exit code of a training process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitCode {
-    /// The run's result is in the store.
+    /// The result of the run is in the store.
     Done = 0,
-    /// The world misbehaved (store or source unreachable, data moved while it was read): the same run may be tried again.
+    /// Infrastructure failure (store or source unreachable, data changed while it was read): the
+    /// run may be retried.
     Retry = 1,
-    /// The command line or the training config is wrong (clap's own code too): trying again cannot help.
+    /// The command line or the training config is invalid (also the exit code of clap): a retry
+    /// cannot succeed.
     Usage = 2,
-    /// The data cannot be used as the resource describes it: the user must act.
+    /// The data does not match its description in the resource: the user must fix one of them.
     BadData = 65,
-    /// The source is not there, or not readable with these credentials: the user must act.
+    /// The source does not exist or is not readable with these credentials: the user must fix it.
     NoInput = 66,
-    /// The mathematics failed (overflow, not positive definite): parameters must change.
+    /// Training diverged (non-finite values, matrix not positive definite): the parameters must
+    /// change.
     Diverged = 70,
-    /// Memory would not do; the message holds the number to set.
+    /// Memory is insufficient; the message states the required amount.
     OutOfCapacity = 71,
 }
 
 impl ExitCode {
-    /// Codes after which the Job must not try the same run again.
-    pub const FINAL: [Self; 5] = [Self::Usage, Self::BadData, Self::NoInput, Self::Diverged, Self::OutOfCapacity];
+    /// Codes after which the Job must not retry the run.
+    pub const PERMANENT: [Self; 5] = [Self::Usage, Self::BadData, Self::NoInput, Self::Diverged, Self::OutOfCapacity];
 
-    /// The number for the operating system.
+    /// Numeric exit code.
     pub fn code(self) -> u8 {
         self as u8
     }

@@ -1,30 +1,31 @@
-//! The fingerprint: what a model is made of. Two runs with equal fingerprints make equal models, so it says whether one is
-//! due. Explicit and versioned: a field counts because it is written here, what is the default is left out, and neither
-//! image, place, time nor means are in it.
+//! The fingerprint: a hash of all inputs of a model. Runs with equal fingerprints yield equal
+//! models, so the operator uses it to decide whether a run is due. It is explicit and versioned: a
+//! field is an input only if it is listed here, and default values are omitted. Image, store, time
+//! and resources are not inputs.
 
 use serde_json::{Map, Value, json};
 
 use crate::{
+    algorithm::Algorithm,
     hash::{Digest, canonical_json},
-    training::{
-        Algorithm, AlsConfig, BprConfig, Columns, Csv, EvaluationConfig, Format, Items, Signal, Source, SvdConfig,
-        TrainingConfig, WeightsConfig,
-    },
+    signal::Signal,
+    training::{Columns, Csv, EvaluationConfig, Format, Items, Source, TrainingConfig, WeightsConfig},
 };
 
-/// Version of the fingerprint. Raising it trains every model of every user again, so it is raised only when equal inputs
-/// are to make other models.
+/// Version of the fingerprint. A new version retrains every model of every installation, so it is
+/// raised only if equal inputs must yield different models.
 const FINGERPRINT_VERSION: u32 = 1;
-/// The seed that is left out.
+/// Default seed, which the fingerprint omits.
 const SEED_DEFAULT: u64 = 42;
 
 impl TrainingConfig {
-    /// The part of the fingerprint that is known before the data is looked at; [`crate::RunResult::config_hash`] holds it.
+    /// Hash of the inputs that are known before the data is read; stored in
+    /// [`crate::RunResult::config_hash`].
     pub fn config_hash(&self) -> Digest {
         Digest::of(canonical_json(&inputs(self)).as_bytes())
     }
 
-    /// The fingerprint: what is trained, from which version of the data.
+    /// The fingerprint: hash of the config's inputs and the data version.
     pub fn fingerprint(&self, data_version: &str) -> Digest {
         let mut inputs = inputs(self);
         inputs.insert("dataVersion".to_owned(), json!(data_version));
@@ -32,7 +33,8 @@ impl TrainingConfig {
     }
 }
 
-/// Every field of the config, by name: one that is added must be put on one side or the other.
+/// Inputs of the fingerprint. Every field of the config is listed by name, so that a new field
+/// fails to compile until it is included or excluded here.
 fn inputs(config: &TrainingConfig) -> Map<String, Value> {
     let TrainingConfig {
         source,
@@ -47,7 +49,7 @@ fn inputs(config: &TrainingConfig) -> Map<String, Value> {
         evaluation,
         seed,
         warm_start,
-        // Where, when and for whom, not what.
+        // Not inputs of the model.
         run: _,
         store: _,
         known_data_version: _,
@@ -57,60 +59,58 @@ fn inputs(config: &TrainingConfig) -> Map<String, Value> {
     } = config;
     let mut inputs = Map::new();
     inputs.insert("version".to_owned(), json!(FINGERPRINT_VERSION));
-    inputs.insert("source".to_owned(), place(source));
-    put(&mut inputs, "table", table(*format, csv));
-    put(&mut inputs, "columns", unlike(columns, &Columns::default()));
-    put(&mut inputs, "signal", unlike(signal, &Signal::default()));
-    put(&mut inputs, "weights", unlike(weights, &WeightsConfig::default()));
-    put(&mut inputs, "items", items.as_ref().map(items_table));
-    inputs.insert("algorithm".to_owned(), fitted(algorithm));
-    put(&mut inputs, "tuning", tuning.as_ref().map(|tuning| json!(tuning)));
-    put(&mut inputs, "split", unlike(evaluation, &EvaluationConfig::default()));
-    put(&mut inputs, "seed", unlike(seed, &SEED_DEFAULT));
-    put(&mut inputs, "warmStart", warm_start.as_ref().map(|start| json!(start)));
+    inputs.insert("source".to_owned(), source_value(source));
+    insert_some(&mut inputs, "table", table_value(*format, csv));
+    insert_some(&mut inputs, "columns", non_default_fields(columns, &Columns::default()));
+    insert_some(&mut inputs, "signal", non_default_fields(signal, &Signal::default()));
+    insert_some(&mut inputs, "weights", non_default_fields(weights, &WeightsConfig::default()));
+    insert_some(&mut inputs, "items", items.as_ref().map(items_value));
+    inputs.insert("algorithm".to_owned(), algorithm_value(algorithm));
+    insert_some(&mut inputs, "tuning", tuning.as_ref().map(|tuning| json!(tuning)));
+    insert_some(&mut inputs, "split", non_default_fields(evaluation, &EvaluationConfig::default()));
+    insert_some(&mut inputs, "seed", non_default_fields(seed, &SEED_DEFAULT));
+    insert_some(&mut inputs, "warmStart", warm_start.as_ref().map(|start| json!(start)));
     inputs
 }
 
-/// The name of a mounted source stands in its description only.
-fn place(source: &Source) -> Value {
+/// Only the description contains the name of a mounted source.
+fn source_value(source: &Source) -> Value {
     let Source { url, described_as } = source;
     json!([url, described_as])
 }
 
-fn table(format: Option<Format>, csv: &Csv) -> Option<Value> {
+fn table_value(format: Option<Format>, csv: &Csv) -> Option<Value> {
     let mut table = Map::new();
-    put(&mut table, "format", format.map(|format| json!(format)));
-    put(&mut table, "csv", unlike(csv, &Csv::default()));
+    insert_some(&mut table, "format", format.map(|format| json!(format)));
+    insert_some(&mut table, "csv", non_default_fields(csv, &Csv::default()));
     (!table.is_empty()).then_some(Value::Object(table))
 }
 
-fn items_table(items: &Items) -> Value {
+fn items_value(items: &Items) -> Value {
     let Items { source, format, csv, id, title, available, attributes } = items;
     let mut inputs = Map::new();
-    inputs.insert("source".to_owned(), place(source));
-    put(&mut inputs, "table", table(*format, csv));
+    inputs.insert("source".to_owned(), source_value(source));
+    insert_some(&mut inputs, "table", table_value(*format, csv));
     inputs.insert("id".to_owned(), json!(id));
-    put(&mut inputs, "title", title.as_ref().map(|column| json!(column)));
-    put(&mut inputs, "available", available.as_ref().map(|column| json!(column)));
-    put(&mut inputs, "attributes", (!attributes.is_empty()).then(|| json!(attributes)));
+    insert_some(&mut inputs, "title", title.as_ref().map(|column| json!(column)));
+    insert_some(&mut inputs, "available", available.as_ref().map(|column| json!(column)));
+    insert_some(&mut inputs, "attributes", (!attributes.is_empty()).then(|| json!(attributes)));
     Value::Object(inputs)
 }
 
-fn fitted(algorithm: &Algorithm) -> Value {
-    let parameters = match algorithm {
-        Algorithm::Als(parameters) => unlike(parameters, &AlsConfig::default()),
-        Algorithm::Svd(parameters) => unlike(parameters, &SvdConfig::default()),
-        Algorithm::Bpr(parameters) => unlike(parameters, &BprConfig::default()),
-    };
+/// All parameters of an unknown algorithm are inputs, because its defaults are not known.
+fn algorithm_value(algorithm: &Algorithm) -> Value {
+    let Some(default) = Algorithm::wire_default(algorithm.name()) else { return json!(algorithm) };
+    let parameters = non_default_fields(&algorithm.parameters(), &default.parameters());
     json!({ algorithm.name(): parameters.unwrap_or_else(|| json!({})) })
 }
 
-fn put(into: &mut Map<String, Value>, name: &str, value: Option<Value>) {
-    into.extend(value.map(|value| (name.to_owned(), value)));
+fn insert_some(map: &mut Map<String, Value>, name: &str, value: Option<Value>) {
+    map.extend(value.map(|value| (name.to_owned(), value)));
 }
 
-/// What is not the default; `None` when all of it is.
-fn unlike<T: serde::Serialize>(value: &T, default: &T) -> Option<Value> {
+/// Fields of `value` that differ from `default`; `None` if none does.
+fn non_default_fields<T: serde::Serialize>(value: &T, default: &T) -> Option<Value> {
     let (value, default) = (json!(value), json!(default));
     if value == default {
         return None;
@@ -123,7 +123,7 @@ fn unlike<T: serde::Serialize>(value: &T, default: &T) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Column, RunId, SplitKind, StoreConfig, WarmStart, Weighting};
+    use crate::{AlsConfig, Column, RunId, SplitKind, StoreConfig, SvdConfig, WarmStartConfig, Weighting};
 
     fn config() -> TrainingConfig {
         TrainingConfig {
@@ -135,7 +135,7 @@ mod tests {
             signal: Signal::default(),
             weights: WeightsConfig::default(),
             items: None,
-            algorithm: Algorithm::Als(AlsConfig::default()),
+            algorithm: Algorithm::Als(AlsConfig::WIRE_DEFAULT),
             tuning: None,
             evaluation: EvaluationConfig::default(),
             seed: 42,
@@ -153,8 +153,8 @@ mod tests {
         }
     }
 
-    /// A config with everything that counts set to something else than the default.
-    fn elaborate() -> TrainingConfig {
+    /// Config whose inputs have non-default values.
+    fn non_default_config() -> TrainingConfig {
         let source = |name: &str| Source { url: format!("file:///data/{name}"), described_as: format!("key {name}") };
         TrainingConfig {
             source: source("visits.tsv"),
@@ -177,7 +177,7 @@ mod tests {
                 available: None,
                 attributes: Vec::new(),
             }),
-            algorithm: Algorithm::Als(AlsConfig { factors: 8, ..AlsConfig::default() }),
+            algorithm: Algorithm::Als(AlsConfig { factors: 8, ..AlsConfig::WIRE_DEFAULT }),
             evaluation: EvaluationConfig { split: Some(SplitKind::Random), holdout: 0.2, k: 10 },
             seed: 7,
             ..config()
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_hashed_is_written_here() {
+    fn inputs_are_explicit_and_omit_defaults() {
         let plain =
             r#"{"algorithm":{"als":{}},"source":["s3://shop/ratings.csv","s3://shop/ratings.csv"],"version":1}"#;
         assert_eq!(canonical_json(&inputs(&config())), plain);
@@ -196,12 +196,12 @@ mod tests {
             r#""split":{"holdout":0.2,"split":"random"},"table":{"csv":{"delimiter":";","header":false},"format":"tsv"},"#,
             r#""version":1}"#
         );
-        assert_eq!(canonical_json(&inputs(&elaborate())), all);
+        assert_eq!(canonical_json(&inputs(&non_default_config())), all);
     }
 
     #[test]
-    fn weights_are_hashed_as_they_stand() {
-        let weighed = TrainingConfig {
+    fn weights_are_inputs() {
+        let weighted = TrainingConfig {
             columns: Columns { event: Some(Column::Name("what".into())), ..Columns::default() },
             weights: WeightsConfig {
                 events: [("view".to_owned(), 1.0), ("buy".to_owned(), 10.0)].into(),
@@ -210,23 +210,24 @@ mod tests {
             },
             ..config()
         };
-        let written = concat!(
+        let expected = concat!(
             r#"{"algorithm":{"als":{}},"columns":{"event":"what"},"source":["s3://shop/ratings.csv","s3://shop/ratings.csv"],"#,
             r#""version":1,"weights":{"events":{"buy":10.0,"view":1.0},"halfLifeSeconds":3600,"weighting":"log"}}"#
         );
-        assert_eq!(canonical_json(&inputs(&weighed)), written);
+        assert_eq!(canonical_json(&inputs(&weighted)), expected);
     }
 
     #[test]
-    fn the_fingerprints_of_a_release_do_not_change() {
-        // Golden, and as sha256sum says it of the texts above: a change retrains everything of everybody at upgrade.
-        let (plain, all) = (config().config_hash(), elaborate().config_hash());
+    fn released_fingerprints_do_not_change() {
+        // Golden values, equal to `sha256sum` of the texts above. A change would retrain every
+        // model at upgrade.
+        let (plain, all) = (config().config_hash(), non_default_config().config_hash());
         assert_eq!((plain.revision(), all.revision()), ("4c264a8285", "1b49d60f10"));
         assert_eq!(config().fingerprint("v1").revision(), "d284900f96");
     }
 
     #[test]
-    fn where_when_and_for_whom_do_not_count() {
+    fn run_store_and_time_are_not_inputs() {
         let mut elsewhere = config();
         elsewhere.run.number = 2;
         elsewhere.store.prefix = "other/".into();
@@ -238,10 +239,10 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_makes_another_model_counts() {
+    fn every_input_changes_the_hash() {
         let other_claim =
             Source { url: config().source.url, described_as: "ratings.csv on PersistentVolumeClaim shop/b".into() };
-        let mut with_attributes = elaborate();
+        let mut with_attributes = non_default_config();
         with_attributes.items.as_mut().unwrap().attributes = vec![Column::Name("genre".into())];
         let others = [
             with_attributes,
@@ -250,9 +251,12 @@ mod tests {
             TrainingConfig { signal: Signal::Explicit, ..config() },
             TrainingConfig { evaluation: EvaluationConfig { holdout: 0.2, ..EvaluationConfig::default() }, ..config() },
             TrainingConfig { algorithm: Algorithm::Svd(SvdConfig::default()), ..config() },
-            TrainingConfig { algorithm: Algorithm::Als(AlsConfig { samples: 50, ..AlsConfig::default() }), ..config() },
             TrainingConfig {
-                algorithm: Algorithm::Als(AlsConfig { iterations: 16, ..AlsConfig::default() }),
+                algorithm: Algorithm::Als(AlsConfig { samples: 50, ..AlsConfig::WIRE_DEFAULT }),
+                ..config()
+            },
+            TrainingConfig {
+                algorithm: Algorithm::Als(AlsConfig { iterations: 16, ..AlsConfig::WIRE_DEFAULT }),
                 ..config()
             },
             TrainingConfig {
@@ -263,12 +267,15 @@ mod tests {
                 weights: WeightsConfig { half_life_seconds: Some(60), ..WeightsConfig::default() },
                 ..config()
             },
-            TrainingConfig { warm_start: Some(WarmStart { digest: Digest::of(b"one"), iterations: 5 }), ..config() },
             TrainingConfig {
-                warm_start: Some(WarmStart { digest: Digest::of(b"another"), iterations: 5 }),
+                warm_start: Some(WarmStartConfig { digest: Digest::of(b"one"), iterations: 5 }),
                 ..config()
             },
-            elaborate(),
+            TrainingConfig {
+                warm_start: Some(WarmStartConfig { digest: Digest::of(b"another"), iterations: 5 }),
+                ..config()
+            },
+            non_default_config(),
         ];
         let mut hashes: Vec<_> = others.iter().map(TrainingConfig::config_hash).collect();
         hashes.push(config().config_hash());

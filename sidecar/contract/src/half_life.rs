@@ -1,24 +1,24 @@
-//! Half-lives as people write them: `30d`, `12h`, `1d12h`.
+//! Parses half-lives such as `30d`, `12h` or `1d12h`.
 
-/// What is wrong with a half-life.
+/// Invalid half-life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HalfLifeError;
 
 impl std::fmt::Display for HalfLifeError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("expected whole numbers with d or h, above 0 in all, such as 30d or 12h")
+        f.write_str("expected whole numbers with d or h and a sum above 0, such as 30d, 12h or 1d12h")
     }
 }
 
 impl std::error::Error for HalfLifeError {}
 
-/// Most digits of one number, as the schema's pattern has it: no product overflows.
+/// Max digits of one number, as in the pattern of the CRD schema; the limit also prevents overflow.
 const DIGITS_MAX: usize = 5;
 
-/// The seconds of a half-life.
+/// Parses a half-life and returns it in seconds.
 ///
 /// # Errors
-/// Anything else than one or more numbers, each with `d` or `h`; and nothing at all.
+/// If the text is not one or more numbers, each followed by `d` or `h`, or if their sum is 0.
 pub fn parse_half_life(text: &str) -> Result<u64, HalfLifeError> {
     let mut seconds = 0_u64;
     let mut rest = text;
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn people_write_half_lives_so() {
+    fn half_lives_parse_to_seconds() {
         for (text, hours) in [("30d", 720), ("12h", 12), ("1d12h", 36), ("99999d", 2_399_976), ("0d1h", 1)] {
             assert_eq!(parse_half_life(text), Ok(hours * 3600), "{text}");
         }

@@ -1,30 +1,30 @@
-//! Content hashes: the names of revisions, and the equality of documents.
+//! Content hashes, which name revisions and compare documents.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// A SHA-256 in 64 lower-case hex digits.
+/// SHA-256 as 64 lower-case hex digits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest(String);
 
-/// Hex digits of a digest that people see as the revision.
+/// Hex digits of a digest that form the revision name.
 pub const REVISION_DIGITS: usize = 10;
 
-/// A text that is not a digest.
+/// Text that is not a digest.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("digest {0:?}: expected 64 lower-case hex digits")]
-pub struct NotADigest(String);
+#[error("{0:?} is not a valid digest; expected 64 lower-case hex digits")]
+pub struct InvalidDigest(String);
 
 impl Digest {
-    /// The digest of bytes.
+    /// Digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(hex::encode(Sha256::digest(bytes)))
     }
 
-    /// The digest from a finished hash.
+    /// Digest from a computed hash.
     pub fn from_hash(hash: [u8; 32]) -> Self {
         Self(hex::encode(hash))
     }
@@ -34,18 +34,18 @@ impl Digest {
         &self.0
     }
 
-    /// The first ten hex digits: the revision's name for people.
+    /// The first ten hex digits: the human-readable revision name.
     pub fn revision(&self) -> &str {
         self.0.get(..REVISION_DIGITS).unwrap_or(&self.0)
     }
 }
 
 impl TryFrom<String> for Digest {
-    type Error = NotADigest;
+    type Error = InvalidDigest;
 
-    fn try_from(text: String) -> Result<Self, NotADigest> {
+    fn try_from(text: String) -> Result<Self, InvalidDigest> {
         let hex = text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        if hex { Ok(Self(text)) } else { Err(NotADigest(text)) }
+        if hex { Ok(Self(text)) } else { Err(InvalidDigest(text)) }
     }
 }
 
@@ -61,12 +61,13 @@ impl fmt::Display for Digest {
     }
 }
 
-/// JSON with sorted keys and no white space: equal documents give equal bytes.
+/// JSON with sorted keys and without white space: equal documents yield equal bytes.
 ///
 /// # Panics
 /// Never: every type of this crate serializes (string keys, finite or null numbers).
 pub fn canonical_json<T: Serialize>(value: &T) -> String {
-    // `serde_json::Value` keeps its maps sorted (the `preserve_order` feature is off, and a test says so).
+    // `serde_json::Value` keeps its maps sorted, because the `preserve_order` feature is off; a
+    // test verifies this.
     serde_json::to_value(value).map(|v| v.to_string()).expect("contract types serialize")
 }
 
@@ -75,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_digest_of_nothing_is_the_published_one() {
+    fn digest_of_the_empty_message_matches_the_test_vector() {
         // FIPS 180-4 test vector for the empty message.
         let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(Digest::of(b"").as_str(), empty);

@@ -1,10 +1,10 @@
-//! Key layout in the store, below a Recommender's prefix.
+//! Key layout in the store, below the prefix of a Recommender.
 //!
 //! ```text
 //! <installation id>/<namespace>/<name>/snapshots/<sha256>.safetensors
 //!                                      runs/<number, ten digits>-<fingerprint, ten digits>.json
 //! ```
-//! Numbers are padded so that the order of keys is the order of runs.
+//! Numbers are padded so that keys sort in the order of the runs.
 
 use std::fmt;
 
@@ -14,16 +14,17 @@ use crate::hash::Digest;
 
 /// Digits of the run number in a key.
 const NUMBER_DIGITS: usize = 10;
-/// Hex digits of the fingerprint in a key and a Job's name.
+/// Hex digits of the fingerprint in a key and in the name of a Job.
 pub const FINGERPRINT_DIGITS: usize = 10;
 
-/// A run: its number, higher is newer, and what was to be trained.
+/// Id of a run: its number and the hash of its attempt.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RunId {
-    /// Counts up from 1 within a Recommender; a lower one never replaces a higher.
+    /// Increases from 1 within a Recommender. The result of a lower number never replaces that of a
+    /// higher one.
     pub number: u32,
-    /// First digits of the attempt's hash, so that the name says what was tried.
+    /// First digits of the attempt's hash, so that the name identifies the inputs.
     pub attempt: String,
 }
 
@@ -34,7 +35,7 @@ impl fmt::Display for RunId {
 }
 
 impl RunId {
-    /// Parses what [`RunId`]'s `Display` writes.
+    /// Parses the output of `Display`.
     pub fn parse(text: &str) -> Option<Self> {
         let (number, attempt) = text.split_once('-')?;
         let canonical = number.len() == NUMBER_DIGITS && number.bytes().all(|b| b.is_ascii_digit());
@@ -46,14 +47,14 @@ impl RunId {
     }
 }
 
-/// The keys below one Recommender's prefix.
+/// Keys below the prefix of one Recommender.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyLayout {
     prefix: String,
 }
 
 impl KeyLayout {
-    /// The layout below `prefix`, which ends with a slash (or is empty, for a plain directory).
+    /// Layout below `prefix`, which ends with a slash, or is empty for a plain directory.
     pub fn new(prefix: impl Into<String>) -> Self {
         Self { prefix: prefix.into() }
     }
@@ -63,12 +64,12 @@ impl KeyLayout {
         format!("{installation_id}/{namespace}/{name}/")
     }
 
-    /// Where the snapshot with this digest is.
+    /// Key of the snapshot with this digest.
     pub fn snapshot(&self, digest: &Digest) -> String {
         format!("{}snapshots/{digest}.safetensors", self.prefix)
     }
 
-    /// Where the result of this run is.
+    /// Key of the result of this run.
     pub fn run(&self, run: &RunId) -> String {
         format!("{}runs/{run}.json", self.prefix)
     }
@@ -83,7 +84,7 @@ impl KeyLayout {
         format!("{}snapshots/", self.prefix)
     }
 
-    /// The run that a key below [`Self::runs`] belongs to.
+    /// Parses a key of [`Self::run`].
     pub fn parse_run_key(&self, key: &str) -> Option<RunId> {
         RunId::parse(key.strip_prefix(&self.runs())?.strip_suffix(".json")?)
     }
@@ -94,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_key_reads_back() {
+    fn run_keys_round_trip() {
         let keys = KeyLayout::new(KeyLayout::recommender_prefix("1b2c", "shop", "movies"));
         let run = RunId { number: 12, attempt: "0123456789".into() };
         assert_eq!(keys.run(&run), "1b2c/shop/movies/runs/0000000012-0123456789.json");

@@ -1,38 +1,53 @@
-//! What operator and sidecar say to each other, and nothing else.
+//! Interface between operator and sidecar: the documents that they exchange, and shared constants.
 //!
-//! The operator renders [`TrainingConfig`] and [`ServingConfig`]; the sidecar parses them, and answers with a
-//! [`RunResult`] in the store and a [`ModelReport`] on its admin port. Ports, mount points, key layout and exit codes
-//! stand here once, for both sides.
+//! The operator renders [`TrainingConfig`] and [`ServingConfig`]. The sidecar parses them, writes a
+//! [`RunResult`] to the store, and serves a [`ModelReport`] on its admin port. Ports, mount points,
+//! key layout and exit codes are defined here once for both sides.
 //!
-//! Rollouts mix versions: a field is added with a serde default and removed a release later, and unknown fields are
-//! ignored. `fixtures/` keeps every released form; a test parses them all.
+//! Rollouts mix versions, so documents can grow:
+//!
+//! - A field is added with a serde default and removed one release later. Unknown fields are
+//!   ignored; [`read`] lists them.
+//! - An unknown word ([`Open`]), algorithm or outcome is kept and reported. The document is still
+//!   read, and the type says what its reader does with it.
+//! - `fixtures/` contains every released form of every document; a test reads them all.
 
+mod algorithm;
 pub mod credentials;
 pub mod exit_code;
 mod fingerprint;
 mod half_life;
 pub mod hash;
 pub mod keys;
+mod metrics;
 pub mod model_report;
+mod open;
 pub mod paths;
 pub mod ports;
+mod reading;
+mod run_outcome;
 pub mod run_result;
 pub mod serving;
+mod signal;
 pub mod store;
 pub mod training;
+mod unknown;
 
+pub use algorithm::{Algorithm, AlsConfig, BprConfig, SvdConfig};
 pub use exit_code::ExitCode;
 pub use half_life::{HalfLifeError, parse_half_life};
 pub use hash::{Digest, canonical_json};
 pub use keys::{KeyLayout, RunId};
+pub use metrics::{ActivityGroup, ColdItems, Comparison, Interval, Measurement, Metrics};
 pub use model_report::{LoadFailure, LoadedModel, ModelReport};
-pub use run_result::{
-    ActivityGroup, Against, ColdItems, Interval, Measurement, Metrics, RowCounts, RunOutcome, RunResult,
-    TerminationHint, Trial,
-};
-pub use serving::{Answers, RevisionRef, RevisionRole, ServingConfig, ServingLimits};
+pub use open::Open;
+pub use reading::{ReadError, Reading, read};
+pub use run_outcome::{RunOutcome, Trial};
+pub use run_result::{RowCounts, RunResult, TerminationMessage};
+pub use serving::{RevisionRef, RevisionRole, ServingConfig, ServingLimits, ServingMode};
+pub use signal::Signal;
 pub use store::StoreConfig;
 pub use training::{
-    Algorithm, AlsConfig, BprConfig, Column, Columns, Csv, EvaluationConfig, Format, Incumbent, Items, Signal, Source,
-    SplitKind, SvdConfig, TrainingConfig, TuningConfig, WarmStart, Weighting, WeightsConfig,
+    Column, Columns, Csv, EvaluationConfig, Format, Incumbent, Items, Source, SplitKind, TrainingConfig, TuningConfig,
+    WarmStartConfig, Weighting, WeightsConfig,
 };

@@ -1,54 +1,69 @@
-//! What a serving pod says of itself on `GET /model` of its admin port.
+//! Report of a serving pod, at `GET /model` on its admin port.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{hash::Digest, serving::Answers};
+use crate::{hash::Digest, open::Open, serving::ServingMode, unknown::UnknownValues};
 
-/// A pod's report.
+/// Report of a serving pod.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ModelReport {
-    /// Hash of the serving config that it has taken; absent before the first.
+    /// Hash of the last applied serving config; absent before the first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config_hash: Option<Digest>,
-    /// What it answers with; absent: nothing loaded yet.
+    /// Model that serves; absent if none is loaded yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loaded: Option<LoadedModel>,
-    /// The desired revision could not be loaded; whatever `loaded` says goes on answering.
+    /// Why the desired revision could not be loaded; the `loaded` model keeps serving.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<LoadFailure>,
+    /// What the pod read in the serving config and did not understand: values as in
+    /// [`crate::ServingConfig::unknown_values`], fields as in [`crate::Reading::ignored`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<String>,
 }
 
-/// The model in memory.
+impl ModelReport {
+    /// Values of a newer pod that this build does not know, for reports. Empty if there are none.
+    pub fn unknown_values(&self) -> Vec<String> {
+        let mut unknown = UnknownValues::default();
+        let mode = self.loaded.as_ref().and_then(|loaded| loaded.serving_mode.unknown());
+        unknown.add("loaded.servingMode", mode);
+        unknown.into_list()
+    }
+}
+
+/// Model in memory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LoadedModel {
-    /// Content.
+    /// Digest of its snapshot.
     pub digest: Digest,
-    /// als, svd, bpr.
+    /// Name of its algorithm.
     pub algorithm: String,
-    /// Users in it.
+    /// Users in the model.
     pub users: u64,
-    /// Items in it.
+    /// Items in the model.
     pub items: u64,
-    /// Factors a row.
+    /// Number of factors.
     pub factors: u32,
-    /// What of it answers.
-    #[serde(default, skip_serializing_if = "Answers::is_full")]
-    pub answers: Answers,
-    /// Seconds since 1970 when it was swapped in.
+    /// Whether it serves personalized lists.
+    #[serde(default, skip_serializing_if = "Open::is_default")]
+    pub serving_mode: Open<ServingMode>,
+    /// Unix time in seconds when it replaced the previous model.
     pub loaded_at: i64,
 }
 
-/// A revision that could not be loaded.
+/// Failure to load a revision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LoadFailure {
-    /// Which one.
+    /// Digest of the revision.
     pub digest: Digest,
-    /// From a closed set, CamelCase: `StoreUnreachable`, `NotFound`, `DigestMismatch`, `FormatUnknown`, `Corrupt`,
-    /// `CapacityInsufficient`, `CrashedWhileLoading`.
+    /// CamelCase reason: `StoreUnreachable`, `NotFound`, `DigestMismatch`, `FormatUnknown`,
+    /// `Corrupt`, `CapacityInsufficient`, `CrashedWhileLoading`, `CacheUnwritable`. A newer pod may
+    /// have others; the message explains them.
     pub reason: String,
-    /// What happened and what to try.
+    /// Human-readable cause and remedy.
     pub message: String,
 }

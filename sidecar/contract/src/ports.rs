@@ -1,10 +1,10 @@
-//! Port numbers and names, used by the pod builder, the services and the servers.
+//! Port numbers and names; used in pod templates, Services and servers.
 
-/// Application port of the sidecar: `POST /recommend` and its siblings.
+/// Application port of the sidecar: `POST /recommend` and the other endpoints of the API.
 pub const APP: u16 = 8080;
 /// Name of [`APP`] in pods and services.
 pub const APP_NAME: &str = "http";
-/// Administration port of every process: probes and metrics; never shares a listener with [`APP`].
+/// Admin port of every process: probes and metrics; never shares a listener with [`APP`].
 pub const ADMIN: u16 = 9090;
 /// Name of [`ADMIN`] in pods and services.
 pub const ADMIN_NAME: &str = "metrics";

@@ -1,13 +1,16 @@
-//! What the serving pods are to serve: rendered by the operator into a ConfigMap.
+//! Configuration of the serving pods; rendered by the operator into a ConfigMap.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     hash::{Digest, canonical_json},
+    metrics::Metrics,
+    open::Open,
     store::StoreConfig,
+    unknown::UnknownValues,
 };
 
-/// The serving config.
+/// Configuration of the serving pods.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServingConfig {
@@ -15,96 +18,110 @@ pub struct ServingConfig {
     pub namespace: String,
     /// Name of the Recommender.
     pub name: String,
-    /// The desired revision first, then the last good one. Empty: nothing is trained yet.
+    /// The desired revision first, then the last good one. Empty if no model exists yet.
     #[serde(default)]
     pub revisions: Vec<RevisionRef>,
-    /// The pod that loads the desired revision first, alone; the rest follow when the config no longer names one.
+    /// Name of the one pod that may load the desired revision. If absent, all pods load it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loads_first: Option<String>,
-    /// Sources after the model, in order. Names that a sidecar does not know are passed over, and popularity is asked last
-    /// even if it is not named: an unknown user never gets an empty answer.
-    #[serde(default = "popular")]
+    /// Fallback sources after the model, in order. Unknown names are ignored. Popularity is always
+    /// the last source, also if it is not listed, so that an unknown user never gets an empty list.
+    #[serde(default = "default_fallback")]
     pub fallback: Vec<String>,
-    /// Where snapshots are.
+    /// Location of the snapshots.
     pub store: StoreConfig,
-    /// Limits of the doors.
+    /// Request limits.
     #[serde(default)]
     pub limits: ServingLimits,
 }
 
 impl ServingConfig {
-    /// The hash that a pod reports once it has taken the config.
+    /// Hash that a pod reports once it has applied the config.
     pub fn hash(&self) -> Digest {
         Digest::of(canonical_json(self).as_bytes())
     }
 
-    /// The revision with this part, if there is one.
+    /// Revision with this role, if any.
     pub fn revision(&self, role: RevisionRole) -> Option<&RevisionRef> {
         self.revisions.iter().find(|revision| revision.role == role)
     }
-}
 
-/// One revision and its part in serving.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RevisionRef {
-    /// Content.
-    pub digest: Digest,
-    /// Length in bytes, checked against the pod's headroom before anything is fetched.
-    pub snapshot_bytes: u64,
-    /// Part in serving.
-    pub role: RevisionRole,
-    /// Share of users, in percent; of one revision it is 100.
-    #[serde(default = "all")]
-    pub weight: u8,
-    /// Seconds since 1970 when its run finished.
-    #[serde(default)]
-    pub trained_at: i64,
-    /// What of it answers.
-    #[serde(default, skip_serializing_if = "Answers::is_full")]
-    pub answers: Answers,
-    /// Metrics of its run, exported with the revision as label.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metrics: Option<crate::run_result::Metrics>,
-}
-
-/// Parts in serving.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum RevisionRole {
-    /// What should serve.
-    Desired,
-    /// What serves when the desired one cannot be loaded.
-    LastGood,
-}
-
-/// What of a revision answers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Answers {
-    /// Its factors, then the fallback.
-    #[default]
-    Full,
-    /// Its popularity alone: a first model that did not pass the gate.
-    Popular,
-}
-
-impl Answers {
-    /// The default, which is left out of documents.
-    pub fn is_full(&self) -> bool {
-        *self == Self::Full
+    /// Values of a newer operator that this build does not know, for [`crate::ModelReport`]. Empty
+    /// if there are none.
+    pub fn unknown_values(&self) -> Vec<String> {
+        let mut unknown = UnknownValues::default();
+        for (index, RevisionRef { role, serving_mode, metrics, .. }) in self.revisions.iter().enumerate() {
+            unknown.add(&format!("revisions[{index}].role"), role.unknown());
+            unknown.add(&format!("revisions[{index}].servingMode"), serving_mode.unknown());
+            let split = metrics.as_ref().and_then(Metrics::unknown_split);
+            unknown.add(&format!("revisions[{index}].metrics.split"), split);
+        }
+        unknown.into_list()
     }
 }
 
-/// Limits of the serving doors.
+/// Revision and its role in serving.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RevisionRef {
+    /// Digest of its snapshot.
+    pub digest: Digest,
+    /// Size of the snapshot in bytes; compared with the available memory before the fetch.
+    pub snapshot_bytes: u64,
+    /// Role in serving. A pod ignores a revision with an unknown role.
+    pub role: Open<RevisionRole>,
+    /// Percentage of the users; 100 if there is one revision.
+    #[serde(default = "default_weight")]
+    pub weight: u8,
+    /// Unix time in seconds when its run finished.
+    #[serde(default)]
+    pub trained_at: i64,
+    /// Whether it serves personalized lists. A pod does not load a revision with an unknown mode
+    /// and reports the failure `FormatUnknown`; the current revision keeps serving.
+    #[serde(default, skip_serializing_if = "Open::is_default")]
+    pub serving_mode: Open<ServingMode>,
+    /// Evaluation metrics of its run; exported with the revision as label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Metrics>,
+}
+
+/// Role of a revision in serving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RevisionRole {
+    /// The revision to serve.
+    Desired,
+    /// The revision that serves if the desired one cannot be loaded.
+    LastGood,
+}
+
+/// Whether a revision serves personalized lists.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ServingMode {
+    /// The model's factors, then the fallback.
+    #[default]
+    Personalized,
+    /// The model's popularity ranking only; used for a first model that did not pass the gate.
+    PopularityOnly,
+}
+
+impl ServingMode {
+    /// Whether the factors answer.
+    pub fn is_personalized(&self) -> bool {
+        *self == Self::Personalized
+    }
+}
+
+/// Limits of serving requests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ServingLimits {
-    /// Most items an answer may hold.
+    /// Max items in a response.
     pub items_per_answer_max: u32,
-    /// Most rows of history in a request.
+    /// Max history rows in a request.
     pub history_per_request_max: u32,
-    /// Most requests in a batch.
+    /// Max requests in a batch.
     pub requests_per_batch_max: u32,
 }
 
@@ -114,11 +131,11 @@ impl Default for ServingLimits {
     }
 }
 
-fn popular() -> Vec<String> {
+fn default_fallback() -> Vec<String> {
     vec!["popular".to_owned()]
 }
 
-fn all() -> u8 {
+fn default_weight() -> u8 {
     100
 }
 
@@ -126,14 +143,14 @@ fn all() -> u8 {
 mod tests {
     use super::*;
 
-    const BEFORE: &str = r#"{"digest":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","role":"desired","snapshotBytes":7,"trainedAt":0,"weight":100}"#;
+    const DEFAULT_MODE: &str = r#"{"digest":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","role":"desired","snapshotBytes":7,"trainedAt":0,"weight":100}"#;
 
     #[test]
-    fn what_is_the_default_is_not_written_so_hashes_stay() {
-        let mut revision: RevisionRef = serde_json::from_str(BEFORE).unwrap();
-        assert_eq!(revision.answers, Answers::Full);
-        assert_eq!(canonical_json(&revision), BEFORE);
-        revision.answers = Answers::Popular;
-        assert!(canonical_json(&revision).contains(r#""answers":"popular""#));
+    fn the_default_mode_is_omitted_and_hashes_do_not_change() {
+        let mut revision: RevisionRef = serde_json::from_str(DEFAULT_MODE).unwrap();
+        assert_eq!(revision.serving_mode, ServingMode::Personalized);
+        assert_eq!(canonical_json(&revision), DEFAULT_MODE);
+        revision.serving_mode = ServingMode::PopularityOnly.into();
+        assert!(canonical_json(&revision).contains(r#""servingMode":"popularityOnly""#));
     }
 }

@@ -1,11 +1,11 @@
-//! The architecture's arrows in words, and a few habits. Cargo enforces the arrows; this says which one is broken and why it
-//! is there.
+//! Dependency rules between packages, and rules for source files. Cargo enforces that dependencies
+//! are acyclic; these tests report a forbidden dependency with the reason for the rule.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // A test may fail loudly.
+#![allow(clippy::unwrap_used, clippy::panic)] // Tests may panic.
 
 use std::path::{Path, PathBuf};
 
-/// Longest Rust file, in lines: beyond it, a file rarely holds one idea.
+/// Max lines of a Rust file; a longer file rarely has a single purpose.
 const LINES_MAX: usize = 700;
 
 fn root() -> PathBuf {
@@ -25,35 +25,35 @@ fn dependencies(package: &str) -> Vec<String> {
 }
 
 #[test]
-fn arrows_point_one_way() {
+fn packages_have_no_forbidden_dependencies() {
     let cases: &[(&str, &[&str], &str)] = &[
         (
             "sidecar/factorization",
             &["tokio", "hyper", "serde", "prometheus", "object_store", "tracing", "sidecar-contract"],
-            "the mathematics is a library by itself: no runtime, HTTP, clock, logging, metrics or files",
+            "factorization is a standalone math library without runtime, HTTP, clock, logging, metrics or files",
         ),
-        ("sidecar/contract", &["tokio", "kube", "ndarray", "hyper"], "the contract is data that both sides can read"),
+        ("sidecar/contract", &["tokio", "kube", "ndarray", "hyper"], "the contract contains only data types"),
         (
             "sidecar/snapshot",
             &["recommender-trainer", "tokio", "kube"],
-            "the reader of snapshots knows nothing of the trainer",
+            "the snapshot reader does not depend on the trainer",
         ),
         (
             "sidecar/trainer",
             &["kube", "recommender-crds", "hyper"],
-            "training runs without Kubernetes and without HTTP doors",
+            "training runs without Kubernetes and without an HTTP server",
         ),
         ("sidecar", &["kube", "k8s-openapi", "recommender-crds"], "the sidecar runs without Kubernetes"),
-        ("crds", &["tokio", "hyper"], "the API is types; it has no client"),
+        ("crds", &["tokio", "hyper"], "the API consists of types and has no client"),
         (
             "operator",
             &["factorization", "model-snapshot", "recommender-trainer"],
-            "the operator never touches ratings or factors",
+            "the operator never accesses ratings or factors",
         ),
         (
             "tests",
             &["recommender-operator", "recommender-sidecar", "recommender-store"],
-            "end-to-end tests speak to processes",
+            "end-to-end tests run the binaries",
         ),
     ];
     for (package, forbidden, why) in cases {
@@ -76,15 +76,15 @@ fn rust_files(directory: &Path, found: &mut Vec<PathBuf>) {
 }
 
 #[test]
-fn every_file_says_what_it_owns_and_stays_readable() {
+fn source_files_have_module_docs_and_bounded_length() {
     let mut files = Vec::new();
     rust_files(&root(), &mut files);
-    assert!(files.len() > 50, "the walk found only {} files", files.len());
+    assert!(files.len() > 50, "found only {} files", files.len());
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap();
         let name = file.strip_prefix(root()).unwrap().display();
-        assert!(text.starts_with("//!"), "{name}: the first line says what the file owns (//! …)");
+        assert!(text.starts_with("//!"), "{name}: expected module docs (//! …) in the first line");
         let lines = text.lines().count();
-        assert!(lines <= LINES_MAX, "{name}: {lines} lines; split it at its second idea");
+        assert!(lines <= LINES_MAX, "{name} has {lines} lines; split it, the maximum is {LINES_MAX}");
     }
 }

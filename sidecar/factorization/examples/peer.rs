@@ -1,23 +1,32 @@
-//! Fits on command, for scripts that compare with other packages: one JSON object a line on standard input, one answer a line.
+//! Fits on command, for scripts that compare with other packages. It reads one JSON object per line
+//! from standard input and writes one response per line.
 //!
 //! ```text
-//!   {"op": "load", "path": "train.bin"}                                     → {"users": …, "items": …, "entries": …}
+//!   {"op": "load", "path": "train.bin"}
+//!     → {"users": …, "items": …, "entries": …}
 //!   {"op": "als", "factors": 64, "iterations": 15, "regularization": 0.01,
-//!    "steps": 2, "threads": 2, "seed": 1, "out": "directory"}               → {"seconds": …, "objective": …}
+//!    "steps": 2, "threads": 2, "seed": 1, "out": "directory"}
+//!     → {"seconds": …, "objective": …}
 //!   {"op": "explicitAls", "factors": 64, "iterations": 15,
 //!    "regularization": 0.1, "regularizationExponent": 1.0, "steps": 2,
-//!    "samples": 50, "threads": 2, "seed": 1, "out": "directory"}                           → {"seconds": …, "objective": …, "mean": …}
+//!    "samples": 50, "threads": 2, "seed": 1, "out": "directory"}
+//!     → {"seconds": …, "objective": …, "mean": …}
 //!   {"op": "svd", "factors": 64, "iterations": 10, "degreeExponent": 0.5,
-//!    "threads": 2, "seed": 1, "out": "directory"}                           → {"seconds": …, "objective": …}
+//!    "threads": 2, "seed": 1, "out": "directory"}
+//!     → {"seconds": …, "objective": …}
 //!   {"op": "bpr", "factors": 64, "iterations": 50, "learningRate": 0.05,
-//!    "regularization": 0.01, "threads": 2, "seed": 1, "out": "directory"}   → {"seconds": …, "objective": …}
+//!    "regularization": 0.01, "threads": 2, "seed": 1, "out": "directory"}
+//!     → {"seconds": …, "objective": …}
 //! ```
-//! A file holds users, items and entries (three u64), then user (u32), item (u32) and confidence (f32) of all entries, one after
-//! the other, little-endian. ALS minimizes the objective of the package `implicit`: α₀ = 1, ν = 0, values are confidences; with
-//! `"unobservedWeight"`, `"regularizationExponent"`, `"degreeExponent"` and `"degreeReturn"` it is ours, values are weights, and no
-//! `"regularization"` is the usual one. `out` may name a directory for
-//! `users.f32` and `items.f32`, row by row. To explicit ALS values are ratings; it writes `user_biases.f32` and `item_biases.f32`
-//! too. The seconds are the fit's alone.
+//! A file holds the numbers of users, items and entries (three u64), then user (u32), item (u32)
+//! and confidence (f32) of all entries, one column after the other, little-endian.
+//!
+//! ALS minimizes the objective of the package `implicit`: α₀ = 1, ν = 0, values are confidences.
+//! With `"unobservedWeight"`, `"regularizationExponent"`, `"degreeExponent"` and
+//! `"popularityBoost"` it minimizes the objective of this crate, and values are weights. Without
+//! `"regularization"`, λ is the default one. `out` may name a directory for `users.f32` and
+//! `items.f32`, in row-major order. Explicit ALS takes values as ratings and also writes
+//! `user_biases.f32` and `item_biases.f32`. The seconds are those of the fit alone.
 
 use std::{
     error::Error,
@@ -29,8 +38,8 @@ use std::{
 };
 
 use factorization::{
-    AlsParams, AlsSolver, BprParams, Entry, ExplicitAlsParams, FitError, Interactions, Model, SvdParams, SweepReport,
-    ValueMeaning, fit_als, fit_bpr, fit_explicit_als, fit_svd, usual_regularization,
+    AlsParams, AlsSolver, BprParams, Entry, ExplicitAlsParams, Fit as _, FitError, Interactions, IterationReport,
+    Model, SvdParams, ValueMeaning, default_regularization,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -45,7 +54,7 @@ enum Command {
         factors: u32,
         iterations: u32,
         regularization: Option<f64>,
-        /// Of conjugate gradients; 0 for exact rows.
+        /// Conjugate gradient steps; 0 for exact rows.
         steps: u32,
         threads: usize,
         seed: u64,
@@ -55,7 +64,7 @@ enum Command {
         #[serde(default)]
         degree_exponent: f64,
         #[serde(default)]
-        degree_return: f64,
+        popularity_boost: f64,
         out: Option<PathBuf>,
     },
     ExplicitAls {
@@ -92,18 +101,18 @@ enum Command {
 fn main() -> Result<(), Box<dyn Error>> {
     let mut data = None;
     for line in std::io::stdin().lock().lines() {
-        let answer = serde_json::from_str(&line?)
+        let response = serde_json::from_str(&line?)
             .map_err(Into::into)
-            .and_then(|command| answer(command, &mut data))
+            .and_then(|command| execute(command, &mut data))
             .unwrap_or_else(|error: Box<dyn Error>| json!({"error": error.to_string()}));
         let mut out = std::io::stdout().lock();
-        writeln!(out, "{answer}")?;
+        writeln!(out, "{response}")?;
         out.flush()?;
     }
     Ok(())
 }
 
-fn answer(command: Command, data: &mut Option<Interactions>) -> Result<Value, Box<dyn Error>> {
+fn execute(command: Command, data: &mut Option<Interactions>) -> Result<Value, Box<dyn Error>> {
     match command {
         Command::Load { path } => {
             let loaded = data.insert(read(&fs::read(path)?)?);
@@ -119,7 +128,7 @@ fn answer(command: Command, data: &mut Option<Interactions>) -> Result<Value, Bo
             unobserved_weight,
             regularization_exponent,
             degree_exponent,
-            degree_return,
+            popularity_boost,
             out,
         } => {
             let data = data.as_ref().ok_or("load a file first")?;
@@ -129,16 +138,16 @@ fn answer(command: Command, data: &mut Option<Interactions>) -> Result<Value, Bo
                 factors,
                 iterations,
                 regularization: regularization
-                    .unwrap_or_else(|| usual_regularization(data, alpha, regularization_exponent)),
+                    .unwrap_or_else(|| default_regularization(data, alpha, regularization_exponent)),
                 regularization_exponent,
                 unobserved_weight: alpha,
                 degree_exponent,
-                degree_return,
+                popularity_boost,
                 values: unobserved_weight.map_or(ValueMeaning::Confidence, |_| ValueMeaning::Weight),
                 solver,
             }
             .check()?;
-            timed(threads, out, |progress| fit_als(data, &params, seed, progress))
+            timed(threads, out, |progress| params.fit(data, seed, None, progress))
         }
         Command::ExplicitAls {
             factors,
@@ -156,17 +165,17 @@ fn answer(command: Command, data: &mut Option<Interactions>) -> Result<Value, Bo
             let params =
                 ExplicitAlsParams { factors, iterations, regularization, regularization_exponent, solver, samples }
                     .check()?;
-            timed(threads, out, |progress| fit_explicit_als(data, &params, seed, progress))
+            timed(threads, out, |progress| params.fit(data, seed, None, progress))
         }
         Command::Svd { factors, iterations, degree_exponent, threads, seed, out } => {
             let data = data.as_ref().ok_or("load a file first")?;
-            let params = SvdParams { factors, iterations, degree_exponent }.check()?;
-            timed(threads, out, |progress| fit_svd(data, false, &params, seed, progress))
+            let params = SvdParams { factors, iterations, degree_exponent, ratings: false }.check()?;
+            timed(threads, out, |progress| params.fit(data, seed, None, progress))
         }
         Command::Bpr { factors, iterations, learning_rate, regularization, threads, seed, out } => {
             let data = data.as_ref().ok_or("load a file first")?;
             let params = BprParams { factors, iterations, learning_rate, regularization }.check()?;
-            timed(threads, out, |progress| fit_bpr(data, &params, seed, progress))
+            timed(threads, out, |progress| params.fit(data, seed, None, progress))
         }
     }
 }
@@ -175,11 +184,11 @@ fn solver(steps: u32) -> AlsSolver {
     if steps == 0 { AlsSolver::Cholesky } else { AlsSolver::ConjugateGradient { steps } }
 }
 
-/// Fits, writes the factors, and says how long the fit took and where it ended.
+/// Fits, writes the factors, and returns the duration of the fit and its final objective.
 fn timed(
     threads: usize,
     out: Option<PathBuf>,
-    fit: impl FnOnce(&mut dyn FnMut(&SweepReport) -> ControlFlow<()>) -> Result<Model, FitError> + Send,
+    fit: impl FnOnce(&mut dyn FnMut(&IterationReport) -> ControlFlow<()>) -> Result<Model, FitError> + Send,
 ) -> Result<Value, Box<dyn Error>> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
     let mut objective = f64::NAN;
@@ -204,14 +213,14 @@ fn timed(
 }
 
 fn read(bytes: &[u8]) -> Result<Interactions, Box<dyn Error>> {
-    let (head, rest) = bytes.split_first_chunk::<24>().ok_or("the file is shorter than its head")?;
+    let (head, rest) = bytes.split_first_chunk::<24>().ok_or("the file is shorter than its header")?;
     let (numbers, _) = head.as_chunks::<8>();
     let numbers: Vec<usize> =
         numbers.iter().map(|number| usize::try_from(u64::from_le_bytes(*number))).collect::<Result<_, _>>()?;
-    let [users, items, entries] = numbers[..] else { return Err("the head has three numbers".into()) };
+    let [users, items, entries] = numbers[..] else { return Err("the header must have three numbers".into()) };
     let (words, _) = rest.as_chunks::<4>();
     if words.len() != entries.checked_mul(3).ok_or("too many entries")? {
-        return Err(format!("{entries} entries are announced, {} words follow", words.len()).into());
+        return Err(format!("the header declares {entries} entries, but {} words follow", words.len()).into());
     }
     let (user, rest) = words.split_at(entries);
     let (item, value) = rest.split_at(entries);

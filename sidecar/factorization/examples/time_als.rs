@@ -1,18 +1,21 @@
-//! Fits implicit ALS to a file of visits and says how long a sweep takes and how good the lists are.
+//! Fits implicit ALS to a file of visits and reports the time per iteration and the quality of the
+//! lists.
 //!
-//! `cargo run --release -p factorization --example time_als -- train.txt [test.txt [factors [sweeps [threads
-//! [steps [regularization [unobserved weight]]]]]]]`, with `-` for no test file and 0 steps for exact rows.
+//! `cargo run --release -p factorization --example time_als -- train.txt [test.txt [factors
+//! [iterations [threads [steps [regularization [unobserved weight]]]]]]]`, with `-` for no test
+//! file and 0 steps for exact rows.
 //!
-//! Each line of a file is a user's index followed by the indexes of their items, separated by spaces (the form in which
-//! the Gowalla check-ins of He et al. 2020, "LightGCN", are shared).
+//! Each line of a file is a user's index followed by the indexes of their items, separated by
+//! spaces. This is the format in which the Gowalla check-ins of He et al. 2020, "LightGCN", are
+//! shared.
 
 mod visits;
 
 use std::{error::Error, ops::ControlFlow, time::Instant};
 
-use factorization::{AlsParams, AlsSolver, Entry, Interactions, evaluate_ranking, fit_als};
+use factorization::{AlsParams, AlsSolver, Entry, Fit as _, Interactions, evaluate_ranking};
 
-/// Length of the measured lists.
+/// Length of the evaluated lists.
 const K: usize = 20;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -40,9 +43,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads as usize).build()?;
     let mut last = Instant::now();
     let model = pool.install(|| {
-        fit_als(&train, &params, 42, &mut |report| {
+        params.fit(&train, 42, None, &mut |report| {
             let seconds = last.elapsed().as_secs_f64();
-            println!("sweep {:>3}: {seconds:.3} s, objective {:.6e}", report.sweep, report.objective);
+            println!("iteration {:>3}: {seconds:.3} s, objective {:.6e}", report.iteration, report.objective);
             last = Instant::now();
             ControlFlow::Continue(())
         })

@@ -1,20 +1,22 @@
-//! Ratings by averages alone: r̂ = μ + b_user + c_item. What a model of ratings must beat, and what the matrix of explicit
-//! SVD leaves to explain.
+//! Bias baseline of ratings: r̂ = μ + b_user + c_item. A model of ratings must beat it, and
+//! explicit SVD factorizes its residuals.
 //!
-//! The biases minimize `Σ_observed (r − μ − b − c)² + β Σ b² + β Σ c²` with β = [`BIAS_SHRINKAGE`] (Koren 2010, "Factor in the
-//! neighbors: scalable and accurate collaborative filtering", section 2.1), by solving all items, then all users, in turn.
+//! The biases minimize `Σ_observed (r − μ − b − c)² + β Σ b² + β Σ c²` with β = [`BIAS_SHRINKAGE`]
+//! (Koren 2010, "Factor in the neighbors: scalable and accurate collaborative filtering", section
+//! 2.1), by alternately solving all items and all users.
 
 use crate::{interactions::Interactions, ratings::RatingScale};
 
-/// β: a bias is pulled to 0 as by this many ratings without any. On MovieLens-100K the averages' own error is least near it.
+/// β: shrinkage of a bias toward 0, equivalent to this many ratings with no bias. The error of the
+/// baseline on MovieLens-100K is minimal near this value.
 pub const BIAS_SHRINKAGE: f64 = 3.0;
-/// Sweeps over items and users; each leaves a small fraction of the distance to the minimum.
-const SWEEPS: usize = 30;
+/// Iterations over items and users; each leaves a small fraction of the distance to the minimum.
+const ITERATIONS: usize = 30;
 
-/// Averages of ratings.
+/// Bias baseline.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Biases {
-    /// Of the ratings.
+    /// Scale of the ratings.
     pub scale: RatingScale,
     /// b, by user.
     pub user: Vec<f32>,
@@ -23,20 +25,21 @@ pub struct Biases {
 }
 
 impl Biases {
-    /// Fits them; `None` without ratings.
+    /// Fits the biases; `None` without ratings.
     pub fn fit(ratings: &Interactions) -> Option<Self> {
-        let scale = RatingScale::of(ratings)?;
+        let scale = RatingScale::from_ratings(ratings)?;
         let by_item = ratings.transpose();
         let mut user = vec![0.0; ratings.users()];
         let mut item = vec![0.0; ratings.items()];
-        for _ in 0..SWEEPS {
+        for _ in 0..ITERATIONS {
             solve_all(&by_item, &scale, &user, &mut item);
             solve_all(ratings, &scale, &item, &mut user);
         }
         Some(Self { scale, user, item })
     }
 
-    /// Solves the biases of the users with ratings here, whom the fit has not seen; those of the others, and of items, stay.
+    /// Solves the biases of users that have ratings here and were not part of the fit. Biases of
+    /// other users and of items stay.
     #[must_use]
     pub fn fold_in(mut self, ratings: &Interactions) -> Self {
         for user in (0..ratings.users()).filter(|user| !ratings.row(*user).0.is_empty()) {
@@ -46,7 +49,7 @@ impl Biases {
         self
     }
 
-    /// All items from the highest bias to the lowest (ties by index).
+    /// All items by descending bias (ties by index).
     #[expect(clippy::cast_possible_truncation, reason = "items ≤ INDEX_MAX")]
     pub fn items_by_bias(&self) -> Vec<u32> {
         let mut order: Vec<u32> = (0..self.item.len() as u32).collect();
@@ -54,7 +57,7 @@ impl Biases {
         order
     }
 
-    /// μ + b + c on the scale; a user or item that is not there counts as average.
+    /// μ + b + c, clipped to the scale; an unknown user or item has a bias of 0.
     pub fn rating(&self, user: u32, item: u32) -> f32 {
         let of = |biases: &[f32], row: u32| biases.get(row as usize).copied().unwrap_or(0.0);
         self.scale.clip(self.scale.mean + of(&self.user, user) + of(&self.item, item))
@@ -68,14 +71,14 @@ fn solve_all(rows: &Interactions, scale: &RatingScale, fixed: &[f32], solved: &m
     }
 }
 
-/// The bias of one row, with the other side's fixed. Indexes are known to be in range.
+/// The bias of one row with the other side fixed. Indexes must be in range.
 pub(crate) fn solve_bias(scale: &RatingScale, fixed: &[f32], indexes: &[u32], ratings: &[f32]) -> f32 {
-    let rest = indexes
+    let residuals = indexes
         .iter()
         .zip(ratings)
         .map(|(&index, &rating)| f64::from(rating) - f64::from(scale.mean) - f64::from(fixed[index as usize]));
-    #[expect(clippy::cast_possible_truncation, reason = "smaller than the greatest difference of two ratings")]
+    #[expect(clippy::cast_possible_truncation, reason = "smaller than the maximum difference of two ratings")]
     {
-        (rest.sum::<f64>() / (indexes.len() as f64 + BIAS_SHRINKAGE)) as f32
+        (residuals.sum::<f64>() / (indexes.len() as f64 + BIAS_SHRINKAGE)) as f32
     }
 }

@@ -1,5 +1,6 @@
-//! Products of a sparse matrix with tall f32 blocks, in parallel, with the same bits on any number of threads and any processor:
-//! rows are independent, and every element is a chain of fused multiply-adds in the order of the row's entries.
+//! Products of a sparse matrix with tall f32 blocks, in parallel. The bits are the same on any
+//! number of threads and any processor: rows are independent, and every element is a chain of fused
+//! multiply-adds in the order of the row's entries.
 
 use ndarray::Array2;
 use rayon::prelude::*;
@@ -9,27 +10,28 @@ use crate::{
     simd::{self, Kernel},
 };
 
-/// Rows of one task.
+/// Rows per task.
 const TASK_ROWS: usize = 64;
 /// Entries whose rows are added together.
 const ENTRIES: usize = 4;
-/// Entries that are fetched from memory ahead of their turn.
+/// How many entries ahead rows are prefetched.
 const AHEAD: usize = 8;
-/// Elements in a line of memory.
+/// f32 elements in a cache line.
 const LINE: usize = 16;
 
-/// What a block becomes, from the product and what else a step of a recurrence takes.
+/// Step of a recurrence: how a block is updated from the product.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step<'a> {
     /// s·AX.
     Product,
-    /// s·AX − B, where B is what the block was.
+    /// s·AX − B, where B is the previous block.
     Minus,
     /// s·AX − 2C − B.
     MinusTwice(&'a Array2<f32>),
 }
 
-/// Fills `block` (rows of A × `width`) with a step of the product of A, times `scale`, and X (columns of A × `width`).
+/// Updates `block` (rows of A × `width`) with a step that uses the product of A, times `scale`, and
+/// X (columns of A × `width`).
 pub(crate) fn multiply(matrix: &Interactions, scale: f64, x: &Array2<f32>, step: Step<'_>, block: &mut Array2<f32>) {
     let (x, width) = (slice(x), x.ncols());
     let block = block.as_slice_mut().expect("blocks are in standard layout");
@@ -66,8 +68,8 @@ impl Kernel for SparseRows<'_> {
                 }
             }
             let (indexes, values) = matrix.row(row);
-            for (place, (indexes, values)) in indexes.chunks(ENTRIES).zip(values.chunks(ENTRIES)).enumerate() {
-                let ahead = offsets[row] + place * ENTRIES + AHEAD;
+            for (group, (indexes, values)) in indexes.chunks(ENTRIES).zip(values.chunks(ENTRIES)).enumerate() {
+                let ahead = offsets[row] + group * ENTRIES + AHEAD;
                 for &index in upcoming.get(ahead..ahead + ENTRIES).unwrap_or_default() {
                     for line in x[index as usize * width..(index as usize + 1) * width].chunks_exact(LINE) {
                         simd::prefetch(line);
@@ -79,7 +81,8 @@ impl Kernel for SparseRows<'_> {
     }
 }
 
-/// out ← out + Σ scale·value·row of x, of up to four entries; one that is missing adds 0 times the first.
+/// out ← out + Σ scale·value·row of x, for up to four entries; a missing entry adds 0 times the
+/// first.
 #[inline(always)]
 fn add_rows(x: &[f32], indexes: &[u32], values: &[f32], scale: f64, out: &mut [f32]) {
     let width = out.len();
@@ -100,14 +103,14 @@ fn add_rows(x: &[f32], indexes: &[u32], values: &[f32], scale: f64, out: &mut [f
 pub(crate) fn times(x: &Array2<f64>, w: &Array2<f64>) -> Array2<f64> {
     let mut product = Array2::zeros((x.nrows(), w.ncols()));
     let (x_rows, w_rows) = (slice(x).par_chunks(x.ncols()), slice(w));
-    let out = product.as_slice_mut().expect("just made").par_chunks_mut(w.ncols());
+    let out = product.as_slice_mut().expect("a new matrix is in standard layout").par_chunks_mut(w.ncols());
     out.zip(x_rows).for_each(|(out, x)| simd::run(DenseRow { x, w: w_rows, out }));
     product
 }
 
 #[inline(always)]
 fn slice<T>(matrix: &Array2<T>) -> &[T] {
-    matrix.as_slice().expect("blocks and squares are in standard layout")
+    matrix.as_slice().expect("blocks and square matrices are in standard layout")
 }
 
 struct DenseRow<'a> {
@@ -141,11 +144,11 @@ mod tests {
     use crate::{interactions::Entry, random::normal};
 
     #[test]
-    #[expect(clippy::cast_possible_truncation, reason = "any number will do")]
-    fn steps_are_those_of_the_dense_matrix_on_any_instruction_set() {
+    #[expect(clippy::cast_possible_truncation, reason = "test data may be rounded")]
+    fn steps_match_the_dense_matrix_on_any_instruction_set() {
         let (users, items, width) = (130, 50, 32);
         let dense = Array2::from_shape_fn((users, items), |(i, j)| {
-            // Rows of every length from none on.
+            // Rows of every length, including 0.
             if (i * j) % 7 < i % 5 { normal(1, i as u64, j as u64) as f32 } else { 0.0 }
         });
         let entries = dense.indexed_iter().filter(|(_, value)| **value != 0.0).map(|((user, item), value)| Entry {
@@ -157,20 +160,20 @@ mod tests {
         let draw = |seed, rows| Array2::from_shape_fn((rows, width), |(i, j)| normal(seed, i as u64, j as u64) as f32);
         let (x, before, current) = (draw(2, items), draw(3, users), draw(4, users));
         let product = dense.mapv(f64::from).dot(&x.mapv(f64::from)) * 0.3;
-        let (wide, current_wide) = (before.mapv(f64::from), current.mapv(f64::from));
+        let (before_f64, current_f64) = (before.mapv(f64::from), current.mapv(f64::from));
         for (step, exact) in [
             (Step::Product, product.clone()),
-            (Step::Minus, &product - &wide),
-            (Step::MinusTwice(&current), &product - &wide - &current_wide * 2.0),
+            (Step::Minus, &product - &before_f64),
+            (Step::MinusTwice(&current), &product - &before_f64 - &current_f64 * 2.0),
         ] {
-            let (mut fast, mut narrow) = (before.clone(), before.clone());
-            multiply(&matrix, 0.3, &x, step, &mut fast);
-            for (fast, exact) in fast.iter().zip(&exact) {
+            let (mut vectorized, mut scalar) = (before.clone(), before.clone());
+            multiply(&matrix, 0.3, &x, step, &mut vectorized);
+            for (fast, exact) in vectorized.iter().zip(&exact) {
                 assert!((f64::from(*fast) - exact).abs() < 1e-5, "{step:?}: {fast} {exact}");
             }
-            let out = narrow.as_slice_mut().unwrap();
+            let out = scalar.as_slice_mut().unwrap();
             SparseRows { matrix: &matrix, scale: 0.3, first: 0, x: slice(&x), step, out, width }.run();
-            assert_eq!(narrow, fast, "{step:?}");
+            assert_eq!(scalar, vectorized, "{step:?}");
         }
     }
 }

@@ -1,8 +1,9 @@
-//! How sure a lift is: a paired bootstrap over users (Efron and Tibshirani 1993, chapter 13: percentile interval).
+//! Confidence interval of a lift: a paired bootstrap over users (Efron and Tibshirani 1993, chapter
+//! 13: percentile interval).
 
 use crate::random::{below, word};
 
-/// How much better the model is than the baseline, relative to it, with a 95 % interval.
+/// Relative improvement of the model over the baseline, with a 95 % confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Lift {
     /// mean(model) / mean(baseline) − 1; for errors 1 − rmse(model) / rmse(baseline).
@@ -13,17 +14,18 @@ pub struct Lift {
     pub high: f64,
 }
 
-/// Stream of random words that resampling uses.
+/// Random stream of the resamples.
 const STREAM: u64 = 0x626f_6f74_7374_7261;
 
-/// The lift of mean scores, by user; greater is better. Draws users with replacement `resamples` times. `None` if lengths
-/// differ, there is nobody, or the baseline's mean is 0 (then no lift is defined).
+/// The lift of mean scores per user; higher scores are better. Draws users with replacement
+/// `resamples` times. `None` if lengths differ, there are no users, or the baseline's mean is 0
+/// (the lift is then undefined).
 pub fn bootstrap_lift(model: &[f64], baseline: &[f64], seed: u64, resamples: usize) -> Option<Lift> {
     bootstrap(model, baseline, seed, resamples, |model, baseline| (baseline > 0.0).then(|| model / baseline - 1.0))
 }
 
-/// The relative reduction of the root mean squared error, from each user's sum of squared errors; both are sums over the
-/// same ratings. Drawn and refused as for [`bootstrap_lift`].
+/// The relative reduction of the root mean squared error, from each user's sum of squared errors;
+/// both slices are sums over the same ratings. Resampling and `None` are as in [`bootstrap_lift`].
 pub fn bootstrap_reduction(model: &[f64], baseline: &[f64], seed: u64, resamples: usize) -> Option<Lift> {
     bootstrap(model, baseline, seed, resamples, |model, baseline| {
         (baseline > 0.0).then(|| 1.0 - (model / baseline).sqrt())
@@ -74,8 +76,9 @@ mod tests {
     }
 
     #[test]
-    fn the_interval_has_the_normal_approximations_width() {
-        // Baseline 1 for all, model 0 or 2 by turns: the mean's standard error is 1/√n, so the interval is ± 1.96/√n.
+    fn the_interval_has_the_width_of_the_normal_approximation() {
+        // The baseline is 1 for all, the model alternates between 0 and 2. The standard error of
+        // the mean is 1/√n, so the interval is ± 1.96/√n.
         let n = 10_000;
         let model: Vec<f64> = (0..n).map(|i| f64::from(i % 2) * 2.0).collect();
         let lift = bootstrap_lift(&model, &vec![1.0; model.len()], 7, 1000).unwrap();
@@ -84,20 +87,21 @@ mod tests {
     }
 
     #[test]
-    fn no_lift_over_nothing() {
+    fn the_lift_is_undefined_without_a_baseline() {
         assert_eq!(bootstrap_lift(&[1.0], &[0.0], 1, 10), None);
         assert_eq!(bootstrap_lift(&[], &[], 1, 10), None);
         assert_eq!(bootstrap_lift(&[1.0], &[1.0, 2.0], 1, 10), None);
     }
 
     #[test]
-    fn a_reduction_is_one_of_roots_and_has_a_spread_of_its_own() {
-        // Errors of a quarter: squares of a sixteenth.
+    fn a_reduction_is_computed_from_roots_and_has_its_own_spread() {
+        // Errors are a quarter of the baseline's, so squares are a sixteenth.
         let baseline: Vec<f64> = (1..100).map(f64::from).collect();
         let model: Vec<f64> = baseline.iter().map(|b| b / 16.0).collect();
         let lift = bootstrap_reduction(&model, &baseline, 1, 200).unwrap();
         assert!([lift.estimate, lift.low, lift.high].iter().all(|x| (x - 0.75).abs() < 1e-12), "{lift:?}");
-        // Half of the users twice as wrong, the other half right: means of squares 2 and 1.
+        // Errors of half of the users are twice as large, the others' are 0: mean squares are 2 and
+        // 1.
         let model: Vec<f64> = (0..1000).map(|user| if user % 2 == 0 { 4.0 } else { 0.0 }).collect();
         let lift = bootstrap_reduction(&model, &vec![1.0; 1000], 1, 1000).unwrap();
         let expected = 1.0 - 2.0_f64.sqrt();

@@ -1,5 +1,6 @@
-//! Solves a symmetric positive definite system in place, four rows at a time (Golub and Van Loan, Matrix Computations,
-//! section 4.2: the left-looking form; here A = UᵀU, which keeps the long index contiguous).
+//! Solves a symmetric positive definite system in place, four rows at a time (Golub and Van Loan,
+//! Matrix Computations, section 4.2: the left-looking form; here A = UᵀU, which keeps the long
+//! index contiguous).
 
 use crate::tile::{Lanes, TILE, TILE_ROWS, Tile, load, load_tile, multiply, multiply_add, store, store_tile};
 
@@ -7,8 +8,9 @@ use crate::tile::{Lanes, TILE, TILE_ROWS, Tile, load, load_tile, multiply, multi
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotPositiveDefinite;
 
-/// Solves A x = b. `matrix` is padded (see [`crate::tile`]), its upper triangle is read and overwritten; `x`, of the
-/// padded length, holds b and becomes x. Gives bᵀx, which is not negative.
+/// Solves A x = b. `matrix` is padded (see [`crate::tile`]); its upper triangle is read and
+/// overwritten. `x`, of the padded length, holds b and becomes x. Returns bᵀx, which is not
+/// negative.
 #[inline(always)]
 pub(crate) fn solve(matrix: &mut [f64], x: &mut [f64]) -> Result<f64, NotPositiveDefinite> {
     let product = factor(matrix, x)?;
@@ -16,12 +18,14 @@ pub(crate) fn solve(matrix: &mut [f64], x: &mut [f64]) -> Result<f64, NotPositiv
     Ok(product)
 }
 
-/// The first half of [`solve`]: the upper triangle becomes the factor U, and x becomes U⁻ᵀb. Gives its square, bᵀA⁻¹b.
+/// First half of [`solve`]: the upper triangle becomes the factor U, and x becomes U⁻ᵀb. Returns
+/// the squared norm of U⁻ᵀb, which is bᵀA⁻¹b.
 #[inline(always)]
 pub(crate) fn factor(matrix: &mut [f64], x: &mut [f64]) -> Result<f64, NotPositiveDefinite> {
     let order = x.len();
     debug_assert!(order.is_multiple_of(TILE) && matrix.len() == order * order, "the matrix is padded");
-    // A pivot is what is left of a diagonal entry; below this share of it there is only rounding.
+    // A pivot is what elimination leaves of a diagonal entry. Below this fraction of the entry it
+    // is rounding error.
     let precision = order as f64 * f64::EPSILON;
     let mut product = 0.0;
     for row in (0..order).step_by(TILE_ROWS) {
@@ -34,10 +38,11 @@ pub(crate) fn factor(matrix: &mut [f64], x: &mut [f64]) -> Result<f64, NotPositi
         let column = row / TILE * TILE;
         let tile = multiply::<true>(load_tile(lines, column, order), (above, row), (above, column), order);
         let corner = Corner::factor(tile, row - column, diagonal.map(|entry| precision * entry))?;
-        // The corner's own columns turn into the factor as all others do; below the diagonal rounding is left.
+        // The columns of the corner itself become part of the factor like all others; values below
+        // the diagonal are rounding errors.
         let tile = corner.solve_tile(tile);
         store_tile(lines, column, order, tile);
-        let solved = corner.solve_entries(*x[row..].first_chunk().expect("tiles divide the order"));
+        let solved = corner.solve_entries(*x[row..].first_chunk().expect("the order is a multiple of the tile rows"));
         x[row..row + TILE_ROWS].copy_from_slice(&solved);
         for z in solved {
             product = z.mul_add(z, product);
@@ -62,7 +67,7 @@ pub(crate) fn factor(matrix: &mut [f64], x: &mut [f64]) -> Result<f64, NotPositi
     Ok(product)
 }
 
-/// The second half of [`solve`]: x becomes U⁻¹x.
+/// Second half of [`solve`]: x becomes U⁻¹x.
 #[inline(always)]
 pub(crate) fn substitute_backward(matrix: &[f64], x: &mut [f64]) {
     let order = x.len();
@@ -71,7 +76,7 @@ pub(crate) fn substitute_backward(matrix: &[f64], x: &mut [f64]) {
     }
 }
 
-/// Solves A x = b with the factor that [`solve`] leaves in place of its matrix.
+/// Solves A x = b with the factor that [`solve`] left in place of its matrix.
 #[inline(always)]
 pub(crate) fn solve_again(factor: &[f64], x: &mut [f64]) {
     let order = x.len();
@@ -89,10 +94,10 @@ pub(crate) fn solve_again(factor: &[f64], x: &mut [f64]) {
     }
 }
 
-/// The factor of a four by four block on the diagonal.
+/// Factor of a 4 × 4 block on the diagonal.
 #[derive(Clone, Copy)]
 struct Corner {
-    /// One over its diagonal.
+    /// Reciprocal diagonal.
     inverse: [f64; TILE_ROWS],
     u01: f64,
     u02: f64,
@@ -103,10 +108,10 @@ struct Corner {
 }
 
 impl Corner {
-    /// Factors the block at lane `at` (0 or 4) of a tile. A pivot must be greater than its `smallest`.
+    /// Factors the block at lane `at` (0 or 4) of a tile. Each pivot must exceed its `smallest`.
     #[inline(always)]
     fn factor(tile: Tile, at: usize, smallest: [f64; TILE_ROWS]) -> Result<Self, NotPositiveDefinite> {
-        // Written so that NaN fails too.
+        // The comparison rejects NaN, too.
         let inverse = |pivot: f64, smallest: f64| {
             if pivot > smallest && pivot.is_finite() { Ok(1.0 / pivot.sqrt()) } else { Err(NotPositiveDefinite) }
         };
@@ -134,7 +139,7 @@ impl Corner {
         [t0, t1, t2, t3]
     }
 
-    /// Forward substitution of the right side.
+    /// Forward substitution of the right-hand side.
     #[inline(always)]
     fn solve_entries(&self, [b0, b1, b2, b3]: [f64; TILE_ROWS]) -> [f64; TILE_ROWS] {
         let z0 = b0 * self.inverse[0];
@@ -146,9 +151,9 @@ impl Corner {
 }
 
 #[inline(always)]
-fn scale(mut lanes: Lanes, by: f64) -> Lanes {
+fn scale(mut lanes: Lanes, factor: f64) -> Lanes {
     for lane in &mut lanes {
-        *lane *= by;
+        *lane *= factor;
     }
     lanes
 }

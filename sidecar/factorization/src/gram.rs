@@ -1,27 +1,28 @@
-//! The Gram matrix of a side: what every row of the other side shares.
+//! The Gram matrix of one side, which all rows of the other side share.
 
 use ndarray::{Array2, ArrayView1, ArrayView2};
 use rayon::prelude::*;
 
 use crate::{
-    descent::LANES,
+    conjugate_gradient::LANES,
     rotate::{Lanes, TILE_ROWS, lanes, multiply_add, pack, panels},
     simd::{self, Kernel},
     tile::{add_products, padded},
 };
 
-/// Fewest rows whose products are summed before partial sums are added, in order.
+/// Minimum number of rows per partial sum; partial sums are added in order.
 const CHUNK_ROWS_MIN: usize = 1024;
-/// Most partial sums, which bounds their memory. Chunks follow from the number of rows alone, so threads do not matter.
+/// Maximum number of partial sums, which bounds their memory. Chunks depend only on the number of
+/// rows, so the result does not depend on threads.
 const CHUNKS_MAX: usize = 32;
-/// Rows that are made wide and multiplied together; with 64 factors they fit the first cache.
+/// Rows that are converted to f64 and multiplied together; with 64 factors they fit the L1 cache.
 const BLOCK_ROWS: usize = 32;
 
 fn chunk_rows(rows: usize) -> usize {
     rows.div_ceil(CHUNKS_MAX).max(CHUNK_ROWS_MIN)
 }
 
-/// How many partial sums so many rows have.
+/// Number of partial sums for a number of rows.
 pub(crate) fn partial_sums(rows: u64) -> u64 {
     rows.div_ceil(CHUNK_ROWS_MIN as u64).min(CHUNKS_MAX as u64)
 }
@@ -39,8 +40,9 @@ pub fn gram(factors: ArrayView2<'_, f32>) -> Array2<f64> {
     sum_in_order(&partial, f, order)
 }
 
-/// VᵀV of rows that are padded to whole lanes (rows × `width`), for a fit: products of [`SHORT_ROWS`] rows are summed in f32 and
-/// those sums in f64, which is three times as fast and good to about 1e-7 of the greatest entry, as are the factors themselves.
+/// VᵀV of rows that are padded to a multiple of the lanes (rows × `width`), for a fit. Products of
+/// [`SHORT_ROWS`] rows are summed in f32 and those sums in f64. This is three times as fast and
+/// accurate to about 1e-7 of the maximum entry, as are the factors themselves.
 pub(crate) fn gram_of_padded(rows: &[f32], width: usize) -> Array2<f64> {
     let chunk = chunk_rows(rows.len() / width);
     let partial: Vec<Vec<f64>> =
@@ -62,7 +64,7 @@ fn sum_in_order(partial: &[Vec<f64>], f: usize, order: usize) -> Array2<f64> {
 /// Rows whose products are summed in f32.
 const SHORT_ROWS: usize = 128;
 
-/// Σ v vᵀ over some rows; upper triangle, and below it what tiles leave.
+/// Σ v vᵀ over some rows. The upper triangle is valid; below it, values are undefined.
 struct ShortProducts<'a> {
     rows: &'a [f32],
     width: usize,
@@ -96,12 +98,12 @@ impl Kernel for ShortProducts<'_> {
     }
 }
 
-/// Eight rows of sixteen columns of a product, spelled out so that they stay in registers; see `tile`.
+/// Eight rows of sixteen columns of a product, unrolled so that they stay in registers; see `tile`.
 #[inline(always)]
 fn short_products(left: &[Lanes], first: usize, right: &[Lanes]) -> [Lanes; TILE_ROWS] {
     let [mut t0, mut t1, mut t2, mut t3, mut t4, mut t5, mut t6, mut t7] = [[0.0; LANES]; TILE_ROWS];
     for (left, &right) in left.iter().zip(right) {
-        let left: &[f32; TILE_ROWS] = left[first..].first_chunk().expect("tiles divide the lanes");
+        let left: &[f32; TILE_ROWS] = left[first..].first_chunk().expect("the lanes are a multiple of the tile rows");
         t0 = multiply_add(left[0], right, t0);
         t1 = multiply_add(left[1], right, t1);
         t2 = multiply_add(left[2], right, t2);
@@ -127,22 +129,23 @@ impl Kernel for Products<'_> {
     fn run(self) -> Vec<f64> {
         let order = padded(self.factors.ncols());
         let mut sum = vec![0.0; order * order];
-        let mut wide = vec![0.0; BLOCK_ROWS * order];
+        let mut block = vec![0.0; BLOCK_ROWS * order];
         for start in self.rows.clone().step_by(BLOCK_ROWS) {
             let end = (start + BLOCK_ROWS).min(self.rows.end);
-            for (row, line) in (start..end).zip(wide.chunks_exact_mut(order)) {
-                widen(line, self.factors.row(row));
+            for (row, line) in (start..end).zip(block.chunks_exact_mut(order)) {
+                to_f64(line, self.factors.row(row));
             }
-            let wide = &wide[..(end - start) * order];
-            add_products(&mut sum, order, wide, wide);
+            let block = &block[..(end - start) * order];
+            add_products(&mut sum, order, block, block);
         }
         sum
     }
 }
 
-/// Copies a row to f64; by slices, which become vector instructions, when it lies in one piece.
+/// Copies a row to f64. A contiguous row is copied from a slice, which compiles to vector
+/// instructions.
 #[inline(always)]
-fn widen(line: &mut [f64], row: ArrayView1<'_, f32>) {
+fn to_f64(line: &mut [f64], row: ArrayView1<'_, f32>) {
     match row.to_slice() {
         Some(row) => line.iter_mut().zip(row).for_each(|(to, from)| *to = f64::from(*from)),
         None => line.iter_mut().zip(row).for_each(|(to, from)| *to = f64::from(*from)),
@@ -155,12 +158,12 @@ mod tests {
     use crate::random::normal;
 
     #[test]
-    #[expect(clippy::cast_possible_truncation, reason = "any number will do")]
-    fn it_is_the_product_of_the_transpose_with_itself() {
+    #[expect(clippy::cast_possible_truncation, reason = "test data may be rounded")]
+    fn gram_is_the_product_of_the_transpose_and_the_matrix() {
         let factors = Array2::from_shape_fn((2500, 11), |(i, j)| normal(1, i as u64, j as u64) as f32);
-        let wide = factors.mapv(f64::from);
-        let plain = wide.t().dot(&wide);
-        for (fast, plain) in gram(factors.view()).iter().zip(&plain) {
+        let exact = factors.mapv(f64::from);
+        let product = exact.t().dot(&exact);
+        for (fast, plain) in gram(factors.view()).iter().zip(&product) {
             assert!((fast - plain).abs() < 1e-9, "{fast} {plain}");
         }
         let part = || Products { factors: factors.view(), rows: 0..100 };
@@ -168,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::cast_possible_truncation, reason = "any number will do")]
+    #[expect(clippy::cast_possible_truncation, reason = "test data may be rounded")]
     fn single_precision_is_close_on_any_instruction_set() {
         let factors = Array2::from_shape_fn((2500, 32), |(i, j)| normal(1, i as u64, j as u64) as f32);
         let rows = factors.as_slice().unwrap();

@@ -1,89 +1,91 @@
-//! What was observed: a checked sparse matrix, users × items, each pair once, rows sorted by item.
+//! Observed interactions: a validated sparse matrix, users × items, each pair once, rows sorted by
+//! item.
 
 use thiserror::Error;
 
-/// One observation.
+/// One observed interaction.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Entry {
     /// Row.
     pub user: u32,
     /// Column.
     pub item: u32,
-    /// Strength; 0 or less is a dislike.
+    /// Strength; a value of 0 or below is a dislike.
     pub value: f32,
 }
 
-/// Why observations cannot be used.
+/// Why entries are invalid.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum InteractionsError {
-    /// An index beyond the matrix.
+    /// An index is outside the matrix.
     #[error("entry {position}: {side} {index} is outside 0..{bound}")]
     OutOfRange {
-        /// Place in the input.
+        /// Position in the input.
         position: usize,
-        /// user or item.
+        /// `user` or `item`.
         side: &'static str,
         /// The index given.
         index: u32,
-        /// The size.
+        /// Number of users or items.
         bound: usize,
     },
-    /// NaN or infinite.
+    /// A value is NaN or infinite.
     #[error("entry {position}: value {value} is not a finite number")]
     NotFinite {
-        /// Place in the input.
+        /// Position in the input.
         position: usize,
         /// The value given.
         value: f32,
     },
-    /// More rows or entries than indexes can name.
-    #[error("{what} {count}: at most {limit} are supported")]
+    /// There are more users, items or entries than indexes can represent.
+    #[error("{count} {what}: the maximum is {limit}")]
     TooMany {
-        /// users, items or entries.
+        /// `users`, `items` or `entries`.
         what: &'static str,
-        /// How many.
+        /// Number of them.
         count: usize,
-        /// The limit.
+        /// Maximum.
         limit: usize,
     },
 }
 
-/// Most users, items or entries.
+/// Maximum number of users, items or entries.
 pub const INDEX_MAX: usize = u32::MAX as usize - 1;
 
-/// What one observed cell adds to the objective; see the crate's page.
+/// Weights of the objective terms of one observed cell; see the crate docs.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Evidence {
-    /// Weight of ŷ².
-    pub a: f64,
-    /// Weight of ŷ.
-    pub b: f64,
+pub struct CellWeights {
+    /// a: weight of ŷ².
+    pub quadratic: f64,
+    /// b: weight of −2ŷ.
+    pub linear: f64,
 }
 
-impl Evidence {
-    /// A positive value w is a = b = w; a value of 0 or less is a dislike, b = 0, a = |w| (1 for a bare 0).
+impl CellWeights {
+    /// For a positive weight w, a = b = w. A weight of 0 or below is a dislike: b = 0 and a = |w|
+    /// (1 for a bare 0).
     #[inline(always)]
-    pub fn of(value: f32) -> Self {
+    pub fn from_weight(value: f32) -> Self {
         let w = f64::from(value);
         if w > 0.0 {
-            Self { a: w, b: w }
+            Self { quadratic: w, linear: w }
         } else if w < 0.0 {
-            Self { a: -w, b: 0.0 }
+            Self { quadratic: -w, linear: 0.0 }
         } else {
-            Self { a: 1.0, b: 0.0 }
+            Self { quadratic: 1.0, linear: 0.0 }
         }
     }
 
-    /// A confidence c ≥ 1 is a = c − 1, b = c: every cell weighs 1 as it is. Below 0 it is a dislike of confidence |c|, with b = 0;
-    /// less than 1 counts as 1.
+    /// For a confidence c ≥ 1, a = c − 1 and b = c, because every cell already has weight 1. A
+    /// value below 0 is a dislike with confidence |c| and b = 0. A confidence below 1 counts as 1.
     #[inline(always)]
-    pub fn of_confidence(value: f32) -> Self {
+    pub fn from_confidence(value: f32) -> Self {
         let c = f64::from(value.abs()).max(1.0);
-        Self { a: c - 1.0, b: if value < 0.0 { 0.0 } else { c } }
+        Self { quadratic: c - 1.0, linear: if value < 0.0 { 0.0 } else { c } }
     }
 }
 
-/// Users × items in compressed sparse rows.
+/// A users × items matrix in compressed sparse row format.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Interactions {
     offsets: Vec<usize>,
@@ -93,11 +95,12 @@ pub struct Interactions {
 }
 
 impl Interactions {
-    /// Checks and sorts entries. Entries of one pair merge: their values add, in ascending order of value, so that the
-    /// order of the input does not matter.
+    /// Validates and sorts entries. Entries of the same pair merge: their values are added in
+    /// ascending order, so that the order of the input does not matter.
     ///
     /// # Errors
-    /// An index outside the matrix, a value that is not finite (also after adding), too many of anything.
+    /// An index outside the matrix, a value that is not finite (also after merging), or too many
+    /// users, items or entries.
     pub fn from_entries(users: usize, items: usize, mut entries: Vec<Entry>) -> Result<Self, InteractionsError> {
         for (what, count) in [("users", users), ("items", items), ("entries", entries.len())] {
             if count > INDEX_MAX {
@@ -137,17 +140,17 @@ impl Interactions {
         Ok(Self { offsets, columns, values, items })
     }
 
-    /// Rows.
+    /// Number of users (rows).
     pub fn users(&self) -> usize {
         self.offsets.len() - 1
     }
 
-    /// Columns.
+    /// Number of items (columns).
     pub fn items(&self) -> usize {
         self.items
     }
 
-    /// Observed pairs.
+    /// Number of observed pairs.
     pub fn nnz(&self) -> usize {
         self.columns.len()
     }
@@ -158,34 +161,35 @@ impl Interactions {
         (&self.columns[range.clone()], &self.values[range])
     }
 
-    /// Row starts; users + 1 entries.
+    /// Start of each row in [`Self::columns`], and the end of the last; users + 1 values.
     pub fn offsets(&self) -> &[usize] {
         &self.offsets
     }
 
-    /// Items of all rows, one row after the other.
+    /// Items of all rows, concatenated.
     pub fn columns(&self) -> &[u32] {
         &self.columns
     }
 
-    /// Values of all rows, as [`Self::columns`].
+    /// Values of all rows, parallel to [`Self::columns`].
     pub fn values(&self) -> &[f32] {
         &self.values
     }
 
-    /// The same pairs with these values beside [`Self::columns`], as many.
+    /// The same pairs with these values, one per pair, parallel to [`Self::columns`].
     pub(crate) fn with_values(&self, values: Vec<f32>) -> Self {
-        debug_assert_eq!(values.len(), self.nnz(), "one value a pair");
+        debug_assert_eq!(values.len(), self.nnz(), "one value per pair");
         Self { offsets: self.offsets.clone(), columns: self.columns.clone(), values, items: self.items }
     }
 
-    /// The same pairs with other values, which must be finite.
+    /// The same pairs with mapped values, which must be finite.
     #[must_use]
     pub fn map_values(&self, change: impl Fn(f32) -> f32) -> Self {
         self.with_values(self.values.iter().map(|value| change(*value)).collect())
     }
 
-    /// The same pairs with other values, which must be finite: of how many pairs the user has, the item and the value.
+    /// The same pairs with mapped values, which must be finite. `change` gets the number of the
+    /// user's pairs, the item and the value.
     #[must_use]
     pub(crate) fn change_values(mut self, change: impl Fn(usize, u32, f32) -> f32) -> Self {
         for row in self.offsets.windows(2) {
@@ -197,7 +201,7 @@ impl Interactions {
         self
     }
 
-    /// The same shape with the pairs of these users alone.
+    /// A matrix of the same shape with only the pairs of these users.
     #[must_use]
     pub fn keep_users(&self, keep: impl Fn(usize) -> bool) -> Self {
         let mut kept = Self { offsets: vec![0], columns: Vec::new(), values: Vec::new(), items: self.items };
@@ -212,7 +216,7 @@ impl Interactions {
         kept
     }
 
-    /// Items × users.
+    /// The transpose: items × users.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "users ≤ INDEX_MAX")]
     pub fn transpose(&self) -> Self {
@@ -228,10 +232,10 @@ impl Interactions {
         for user in 0..self.users() {
             let (items, weights) = self.row(user);
             for (&item, &weight) in items.iter().zip(weights) {
-                let place = &mut next[item as usize];
-                columns[*place] = user as u32;
-                values[*place] = weight;
-                *place += 1;
+                let position = &mut next[item as usize];
+                columns[*position] = user as u32;
+                values[*position] = weight;
+                *position += 1;
             }
         }
         Self { offsets, columns, values, items: self.users() }

@@ -1,12 +1,12 @@
-//! Inner products over a fixed number of virtual lanes: the compiler may use any vector width, the order of additions
-//! stays the same.
+//! Inner products over a fixed number of virtual lanes. The compiler may use any vector width; the
+//! order of additions stays the same.
 
 use crate::simd::{self, Kernel};
 
-/// Lanes of a product.
+/// Lanes of an inner product.
 const LANES: usize = 16;
 
-/// Sums by lane + x·y, rounded once. Whole arrays in and out keep the lanes in vector registers.
+/// Sums plus x·y per lane, rounded once. Arrays by value keep the lanes in vector registers.
 #[inline(always)]
 fn multiply_add(x: &[f32; LANES], y: &[f32; LANES], mut sums: [f32; LANES]) -> [f32; LANES] {
     for lane in 0..LANES {
@@ -15,7 +15,7 @@ fn multiply_add(x: &[f32; LANES], y: &[f32; LANES], mut sums: [f32; LANES]) -> [
     sums
 }
 
-/// ⟨x, y⟩ of two rows of one length.
+/// ⟨x, y⟩ of two rows of equal length.
 #[inline(always)]
 pub(crate) fn dot(x: &[f32], y: &[f32]) -> f32 {
     let mut sums = [0.0; LANES];
@@ -41,7 +41,7 @@ pub(crate) fn dot(x: &[f32], y: &[f32]) -> f32 {
     (four[0] + four[2]) + (four[1] + four[3])
 }
 
-/// The inner products of a query with rows that lie one after the other, one for each of `products`.
+/// Inner products of a query with consecutive rows, one for each of `products`.
 pub(crate) fn dots(query: &[f32], rows: &[f32], products: &mut [f32]) {
     simd::run(Dots { query, rows, products });
 }
@@ -83,15 +83,15 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::cast_possible_truncation, reason = "any number will do")]
+    #[expect(clippy::cast_possible_truncation, reason = "test data may be rounded")]
     fn every_instruction_set_gives_the_same_bits() {
         let (query, rows): (Vec<f32>, Vec<f32>) = {
             let draw = |stream: u64, length: u64| (0..length).map(|i| normal(1, stream, i) as f32).collect();
             (draw(0, 67), draw(1, 67 * 5))
         };
-        let (mut wide, mut narrow) = ([0.0_f32; 5], [0.0_f32; 5]);
-        dots(&query, &rows, &mut wide);
-        Dots { query: &query, rows: &rows, products: &mut narrow }.run();
-        assert_eq!(wide.map(f32::to_bits), narrow.map(f32::to_bits));
+        let (mut vectorized, mut scalar) = ([0.0_f32; 5], [0.0_f32; 5]);
+        dots(&query, &rows, &mut vectorized);
+        Dots { query: &query, rows: &rows, products: &mut scalar }.run();
+        assert_eq!(vectorized.map(f32::to_bits), scalar.map(f32::to_bits));
     }
 }

@@ -1,65 +1,74 @@
-//! How much memory a fit takes, before it is tried.
+//! Forecast of the memory of a fit: the parts that algorithms have in common.
 
-use crate::{
-    descent::padded, gram::partial_sums, params::ValidParams, rotate::TASK_ROWS, row_solver::Scratch, subspace,
-};
+use crate::{gram::partial_sums, rotate::TASK_ROWS, row_solver::Scratch};
 
 /// Bytes of an entry in one compressed orientation: column and value.
 const ENTRY_BYTES: u64 = 8;
-/// Bytes of an entry beside its two orientations: before there is a second it is sorted, and after the fit it is measured or written.
-const BESIDE_ENTRY_BYTES: u64 = 8;
+/// Bytes of an entry in addition to its two orientations: entries are sorted before the second
+/// orientation exists, and measured or written after the fit.
+const TRANSIENT_ENTRY_BYTES: u64 = 8;
 /// Bytes of a factor.
 const FACTOR_BYTES: u64 = 4;
-/// Bytes that a thread copies to turn rows, for each factor.
-const TASK_BYTES_EACH_COLUMN: usize = TASK_ROWS * size_of::<f32>();
-/// Square matrices of an eigenbasis: the Gram matrix, its copy, vectors, and what turns rows.
-const SQUARES: u64 = 4;
-/// As many again where the block itself is made orthogonal.
-const SUBSPACE_SQUARES: u64 = 2 * SQUARES;
-/// Part of the blocks that the allocator holds of what sweeps gave back; measured.
-const ALLOCATOR_PART: u64 = 8;
+/// Bytes per column of the rows that a thread copies to rotate them.
+const TASK_BYTES_PER_COLUMN: usize = TASK_ROWS * size_of::<f32>();
+/// Square matrices of an eigenbasis: the Gram matrix, its copy, the eigenvectors, and the rotation.
+pub(crate) const EIGENBASIS_SQUARES: u64 = 4;
 
-/// Forecast of a fit's peak in bytes, interactions included, ids and process not: entries as read, both orientations, both
-/// factor matrices, and each thread's scratch.
-pub fn memory_forecast_bytes(users: u64, items: u64, entries: u64, threads: u64, params: &ValidParams) -> u64 {
-    let f = params.factors() as u64;
-    let rows = users.saturating_add(items);
-    let sparse = entries.saturating_mul(2 * ENTRY_BYTES + BESIDE_ENTRY_BYTES).saturating_add(rows.saturating_mul(16));
-    let (width, order) = match params {
-        // Padded while they are fitted, and copied without the padding.
-        ValidParams::Als(_) => (padded(params.factors()) as u64, params.factors()),
-        // As that, with a bias.
-        ValidParams::ExplicitAls(_) => (padded(params.factors() + 1) as u64, params.factors() + 1),
-        ValidParams::Svd(_) | ValidParams::Bpr(_) => (f, params.factors()),
-    };
-    let copy = if width > f { f } else { 0 };
-    let factors = rows.saturating_mul(width + copy).saturating_mul(FACTOR_BYTES);
-    // Each thread's equations, or its rows that are turned; a partial Gram matrix for each chunk of rows, and its eigenvectors.
-    let scratch = threads.saturating_mul(Scratch::bytes(order).max(TASK_BYTES_EACH_COLUMN * order) as u64);
-    let (dense, width) = match params {
-        ValidParams::Svd(_) => {
-            // One of the blocks becomes the factors, once the others are gone.
-            let width = subspace::width(params.factors()) as u64;
-            let blocks = subspace::blocks_bytes(users, items, width);
-            let blocks = blocks.saturating_add(blocks / ALLOCATOR_PART);
-            (blocks.max(factors.saturating_add(items.saturating_mul(width * FACTOR_BYTES))), width)
-        }
-        ValidParams::Als(_) | ValidParams::ExplicitAls(_) | ValidParams::Bpr(_) => (factors, width),
-    };
-    let squares = if matches!(params, ValidParams::Svd(_)) { SUBSPACE_SQUARES } else { SQUARES };
-    let squares = partial_sums(users.max(items)).saturating_add(squares).saturating_mul(8 * width * width);
-    let more = match params {
-        // Weights times their shares, and items as they are served beside those that were fitted.
-        ValidParams::Als(params) if params.has_degrees() => {
-            let served = if copy > 0 || !params.has_return() { 0 } else { items.saturating_mul(f * FACTOR_BYTES) };
-            entries.saturating_mul(ENTRY_BYTES).saturating_add(rows.saturating_mul(8)).saturating_add(served)
-        }
-        // Sums over samples, and the mean and its turned copy, all of items in f64.
-        ValidParams::ExplicitAls(params) if params.samples() > 0 => items.saturating_mul(4 * 8 * (f + 1)),
-        // Weights over degrees, or what averages leave.
-        ValidParams::Svd(_) => entries.saturating_mul(ENTRY_BYTES),
-        // BPR has whose an entry is, and whose turn, in place of the second orientation.
-        ValidParams::Als(_) | ValidParams::ExplicitAls(_) | ValidParams::Bpr(_) => 0,
-    };
-    sparse.saturating_add(dense).saturating_add(more).saturating_add(scratch).saturating_add(squares)
+/// Size of the data of a fit, and the number of threads that fit it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FitSize {
+    /// Number of users.
+    pub users: u64,
+    /// Number of items, including cold-start items.
+    pub items: u64,
+    /// Number of entries.
+    pub entries: u64,
+    /// Number of threads.
+    pub threads: u64,
+}
+
+impl FitSize {
+    /// Entries as read, and both orientations of the interactions.
+    pub(crate) fn interactions_bytes(&self) -> u64 {
+        let entries = self.entries.saturating_mul(2 * ENTRY_BYTES + TRANSIENT_ENTRY_BYTES);
+        entries.saturating_add(self.rows().saturating_mul(16))
+    }
+
+    /// One more orientation of the interactions.
+    pub(crate) fn orientation_bytes(&self) -> u64 {
+        self.entries.saturating_mul(ENTRY_BYTES)
+    }
+
+    /// Users and items.
+    pub(crate) fn rows(&self) -> u64 {
+        self.users.saturating_add(self.items)
+    }
+
+    /// Both factor matrices. Rows that are padded to `width` are copied without the padding at the
+    /// end.
+    pub(crate) fn factor_bytes(&self, factors: usize, width: usize) -> u64 {
+        let copy = if width > factors { factors } else { 0 };
+        self.rows().saturating_mul((width + copy) as u64).saturating_mul(FACTOR_BYTES)
+    }
+
+    /// Item factors with rows of `width`.
+    pub(crate) fn item_bytes(&self, width: usize) -> u64 {
+        self.items.saturating_mul(width as u64 * FACTOR_BYTES)
+    }
+
+    /// Scratch of all threads: equations of this order, or rows to rotate.
+    pub(crate) fn scratch_bytes(&self, order: usize) -> u64 {
+        self.threads.saturating_mul(Scratch::bytes(order).max(TASK_BYTES_PER_COLUMN * order) as u64)
+    }
+
+    /// Square matrices of this width, and a partial Gram matrix for each chunk of rows.
+    pub(crate) fn square_bytes(&self, width: usize, squares: u64) -> u64 {
+        let width = width as u64;
+        partial_sums(self.users.max(self.items)).saturating_add(squares).saturating_mul(8 * width * width)
+    }
+}
+
+/// Sum that does not overflow.
+pub(crate) fn total<const N: usize>(bytes: [u64; N]) -> u64 {
+    bytes.into_iter().fold(0, u64::saturating_add)
 }

@@ -1,33 +1,34 @@
-//! The objective's value, in f64; the formula stands on the crate's page.
+//! Computes the objective of implicit ALS in f64; the crate docs have the formula.
 
 use ndarray::ArrayView2;
 use rayon::prelude::*;
 
 use crate::{
-    degrees::{shared_weights, take_out},
+    degrees::{degree_weighted, remove_popularity_boost},
     gram::gram,
-    interactions::{Evidence, Interactions},
+    interactions::{CellWeights, Interactions},
     params::ValidAlsParams,
 };
 
-/// Rows summed together; fixed, so that threads do not matter.
+/// Rows summed together. The number is fixed, so the result does not depend on threads.
 const CHUNK_ROWS: usize = 1024;
 
-/// L(U, V) of any two factor matrices, as the crate's page states it. Σ_all ŷ² is the inner product of the Gram matrices.
+/// L(U, V) of any two factor matrices; see the crate docs. Σ_all ŷ² is the inner product of the
+/// Gram matrices.
 ///
 /// # Panics
-/// If shapes disagree: users × factors and items × factors.
+/// If shapes do not match: users × factors and items × factors.
 pub fn objective(
     interactions: &Interactions,
     user_factors: ArrayView2<'_, f32>,
     item_factors: ArrayView2<'_, f32>,
     params: &ValidAlsParams,
 ) -> f64 {
-    let (interactions, degrees) = shared_weights(interactions, params);
+    let (interactions, degrees) = degree_weighted(interactions, params);
     let interactions = &*interactions;
     let fitted = degrees.map(|(counts, _)| {
         let mut items = item_factors.to_owned();
-        take_out(&mut items, &counts, params);
+        remove_popularity_boost(&mut items, &counts, params);
         items
     });
     let item_factors = fitted.as_ref().map_or(item_factors, |items| items.view());
@@ -37,8 +38,8 @@ pub fn objective(
         let cells = items.iter().zip(values).map(|(&item, &value)| {
             let v = item_factors.row(item as usize);
             let y: f64 = u.iter().zip(v).map(|(u, v)| f64::from(*u) * f64::from(*v)).sum();
-            let Evidence { a, b } = params.evidence(value);
-            a * y * y - 2.0 * b * y
+            let CellWeights { quadratic, linear } = params.cell_weights(value);
+            quadratic * y * y - 2.0 * linear * y
         });
         cells.sum()
     });
@@ -49,7 +50,7 @@ pub fn objective(
         + regularization_term(&interactions.transpose(), item_factors, params)
 }
 
-/// λ Σ (n + α₀N)^ν ‖row‖² of one side; `rows` has that side's rows.
+/// λ Σ (n + α₀N)^ν ‖row‖² of one side, whose entries are `rows`.
 pub(crate) fn regularization_term(rows: &Interactions, factors: ArrayView2<'_, f32>, params: &ValidAlsParams) -> f64 {
     sum_rows(rows.users(), |row| {
         params.row_regularization(rows.row(row).0.len(), rows.items()) * squared_norm(factors.row(row))
@@ -60,7 +61,7 @@ pub(crate) fn squared_norm(row: ndarray::ArrayView1<'_, f32>) -> f64 {
     row.iter().map(|x| f64::from(*x) * f64::from(*x)).sum()
 }
 
-/// Σ over rows, in chunks of fixed length.
+/// Sum over rows, in chunks of fixed length.
 pub(crate) fn sum_rows(rows: usize, term: impl Fn(usize) -> f64 + Sync) -> f64 {
     let chunks: Vec<usize> = (0..rows).step_by(CHUNK_ROWS).collect();
     let sums: Vec<f64> =

@@ -1,63 +1,73 @@
-//! Parameters as given, and parameters as checked: only the checked ones fit.
+//! Parameters as given and as checked. The fit functions accept only checked ones.
 //!
 //! | name | default | range | meaning |
 //! |---|---|---|---|
 //! | `factors` | 64 | 1..=1024 | length of a row |
-//! | `iterations` | 15 | 1..=1000 | sweeps over users and items |
+//! | `iterations` | 15 | 1..=1000 | iterations; each updates all items, then all users |
 //! | `regularization` | 0.003 | 0..=1e6 | λ |
 //! | `regularization_exponent` | 1 | 0..=2 | ν |
 //! | `unobserved_weight` | 0.1 | 0..=1e4 | α₀ |
 //! | `degree_exponent` | 0 | 0..=1 | η |
-//! | `degree_return` | 0 | 0..=1 | ρ; 0 without η |
+//! | `popularity_boost` | 0 | 0..=1 | ρ; 0 without η |
 //!
-//! The defaults are Rendle et al.'s for MovieLens-20M; [`crate::usual`] has a λ for other data. λ and α₀ may not both be 0: a row without entries would be free.
+//! The defaults are those of Rendle et al. for MovieLens-20M; [`fn@crate::default_regularization`]
+//! computes λ for other data. λ and α₀ must not both be 0: a row without entries would be
+//! undetermined.
 //!
-//! Truncated SVD has factors, iterations (at most so many, 10 by default; it ends once a sweep adds no more than 1e-7 to what the factors explain) and η (0..=1, by default 0: weights as they are).
+//! Truncated SVD has factors, iterations (maximum, 10 by default; the fit stops once an iteration
+//! adds no more than 1e-7 to the explained variance) and η (0..=1, 0 by default: weights
+//! unchanged).
 //!
-//! Bayesian personalized ranking has factors, iterations (100 by default), γ (0.05; 1e-6..=10) and λ (0.003); γλ is at most 1.
+//! Bayesian personalized ranking has factors, iterations (100 by default), γ (0.05; 1e-6..=10) and
+//! λ (0.003); γλ must not exceed 1.
 //!
-//! Explicit ALS has no α₀ but `samples` (0..=1000, by default 0: none); its λ is 0.1 by default and must be above 0. It is relative to the ratings' spread, so that it
-//! means the same for stars and for percent.
+//! Explicit ALS has no α₀ but has `samples` (0..=1000, 0 by default: none). Its λ is 0.1 by default
+//! and must be above 0. λ is relative to the standard deviation of the ratings: the same value fits
+//! stars and percentages.
 
 use thiserror::Error;
 
-use crate::{degrees::DEGREE_SMOOTHING, interactions::Evidence, pairs::Pace, ratings::RatingScale};
+use crate::{interactions::CellWeights, pairs::StepSize, ratings::RatingScale};
 
-/// Bounds, which the resource's schema repeats.
+/// Added to every degree, so that a single entry of a rare item does not weigh as much as all
+/// entries of a popular one. ADR 14 has the figures.
+const DEGREE_SMOOTHING: f64 = 10.0;
+
+/// Bounds of the parameters; the CRD schema repeats them.
 pub mod bounds {
-    /// Most factors.
+    /// Maximum number of factors.
     pub const FACTORS_MAX: u32 = 1024;
-    /// Most sweeps.
+    /// Maximum number of iterations.
     pub const ITERATIONS_MAX: u32 = 1000;
-    /// Most steps of conjugate gradients.
+    /// Maximum number of conjugate gradient steps.
     pub const STEPS_MAX: u32 = 100;
-    /// Most samples.
+    /// Maximum number of samples.
     pub const SAMPLES_MAX: u32 = 1000;
-    /// Largest λ.
+    /// Maximum λ.
     pub const REGULARIZATION_MAX: f64 = 1e6;
-    /// Largest ν.
+    /// Maximum ν.
     pub const REGULARIZATION_EXPONENT_MAX: f64 = 2.0;
-    /// Largest η.
+    /// Maximum η.
     pub const DEGREE_EXPONENT_MAX: f64 = 1.0;
-    /// Least γ of BPR.
+    /// Minimum γ.
     pub const LEARNING_RATE_MIN: f64 = 1e-6;
-    /// Largest γ of BPR.
+    /// Maximum γ.
     pub const LEARNING_RATE_MAX: f64 = 10.0;
-    /// Largest ρ.
-    pub const DEGREE_RETURN_MAX: f64 = 1.0;
-    /// Largest α₀.
+    /// Maximum ρ.
+    pub const POPULARITY_BOOST_MAX: f64 = 1.0;
+    /// Maximum α₀.
     pub const UNOBSERVED_WEIGHT_MAX: f64 = 1e4;
 }
 
-/// How ALS solves its rows while it trains. Users of the last sweep are solved exactly by either.
+/// How ALS solves rows while training. Both solvers solve the users of the last iteration exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AlsSolver {
-    /// By so many steps of conjugate gradients from where the row stood; see `descent`.
+    /// A fixed number of conjugate gradient steps from the current row; see `conjugate_gradient`.
     ConjugateGradient {
-        /// From 1.
+        /// Number of steps; the minimum is 1.
         steps: u32,
     },
-    /// Exactly: the reference.
+    /// Exact solution, the reference.
     Cholesky,
 }
 
@@ -72,7 +82,7 @@ impl AlsSolver {
     }
 }
 
-/// What an observed value says; the crate's page states both.
+/// Meaning of an observed value. The crate docs give both formulas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValueMeaning {
     /// a = b = w.
@@ -84,9 +94,9 @@ pub enum ValueMeaning {
 /// Parameters of implicit ALS as given.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AlsParams {
-    /// Length of a row.
+    /// Length of a factor row.
     pub factors: u32,
-    /// Sweeps over users and items.
+    /// Iterations; each updates all items, then all users.
     pub iterations: u32,
     /// λ.
     pub regularization: f64,
@@ -94,11 +104,12 @@ pub struct AlsParams {
     pub regularization_exponent: f64,
     /// α₀.
     pub unobserved_weight: f64,
-    /// η: how much less busy users and popular items count. 0 with confidences.
+    /// η: how strongly active users and popular items are down-weighted. Must be 0 with
+    /// confidences.
     pub degree_exponent: f64,
-    /// ρ: how much of it popular items have back in lists. 0 where η is.
-    pub degree_return: f64,
-    /// Weights or confidences.
+    /// ρ: how much of the popularity debiasing is undone at ranking time. Must be 0 if η is 0.
+    pub popularity_boost: f64,
+    /// Whether values are weights or confidences.
     pub values: ValueMeaning,
     /// How rows are solved.
     pub solver: AlsSolver,
@@ -113,7 +124,7 @@ impl Default for AlsParams {
             regularization_exponent: 1.0,
             unobserved_weight: 0.1,
             degree_exponent: 0.0,
-            degree_return: 0.0,
+            popularity_boost: 0.0,
             values: ValueMeaning::Weight,
             solver: AlsSolver::ConjugateGradient { steps: 2 },
         }
@@ -123,9 +134,9 @@ impl Default for AlsParams {
 /// Parameters of explicit ALS as given.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ExplicitAlsParams {
-    /// Length of a row.
+    /// Length of a factor row.
     pub factors: u32,
-    /// Sweeps over users and items.
+    /// Iterations; each updates all items, then all users.
     pub iterations: u32,
     /// λ.
     pub regularization: f64,
@@ -133,7 +144,8 @@ pub struct ExplicitAlsParams {
     pub regularization_exponent: f64,
     /// How rows are solved.
     pub solver: AlsSolver,
-    /// Samples that are drawn from where the sweeps end, and whose mean is served; 0 for ALS alone.
+    /// Gibbs samples drawn after the last iteration, whose posterior mean is served; 0 for plain
+    /// ALS.
     pub samples: u32,
 }
 
@@ -153,28 +165,33 @@ impl Default for ExplicitAlsParams {
 /// Parameters of truncated SVD as given.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SvdParams {
-    /// Length of a row: singular values that are kept.
+    /// Length of a factor row: the number of singular values that are kept.
     pub factors: u32,
-    /// Most sweeps; it ends once one adds no more than 1e-7 to what the factors explain.
+    /// Maximum number of iterations. The fit stops once an iteration adds no more than 1e-7 to the
+    /// explained variance.
     pub iterations: u32,
-    /// η: by which power of its user's and of its item's degree a weight is divided. 0 for ratings.
+    /// η: a weight is divided by this power of its user's and its item's degree. Must be 0 for
+    /// ratings.
     pub degree_exponent: f64,
+    /// Whether values are ratings, whose residuals after the bias baseline are decomposed;
+    /// otherwise they are weights.
+    pub ratings: bool,
 }
 
 impl Default for SvdParams {
     fn default() -> Self {
-        Self { factors: 64, iterations: 10, degree_exponent: 0.0 }
+        Self { factors: 64, iterations: 10, degree_exponent: 0.0, ratings: false }
     }
 }
 
 /// Parameters of Bayesian personalized ranking as given.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BprParams {
-    /// Length of a row.
+    /// Length of a factor row.
     pub factors: u32,
-    /// Sweeps: each has as many steps as there are entries.
+    /// Iterations; each takes one step per entry.
     pub iterations: u32,
-    /// γ: length of a step.
+    /// γ: learning rate.
     pub learning_rate: f64,
     /// λ.
     pub regularization: f64,
@@ -186,27 +203,27 @@ impl Default for BprParams {
     }
 }
 
-/// A parameter outside its range.
+/// Why parameters are invalid.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum ParamsError {
-    /// Names the parameter, what was given and what is allowed.
+    /// A parameter is outside its range.
     #[error("{name} is {given}: expected a number from {low} to {high}")]
     OutOfRange {
-        /// As in [`AlsParams`].
+        /// Parameter name in camelCase, as in the CRD.
         name: &'static str,
-        /// What was given.
+        /// Value given.
         given: f64,
-        /// Smallest allowed.
+        /// Minimum.
         low: f64,
-        /// Largest allowed.
+        /// Maximum.
         high: f64,
     },
     /// γλ > 1.
     #[error(
-        "learningRate times regularization is {product}: expected at most 1, because a step would turn factors round; lower one of them"
+        "learningRate times regularization is {product}: expected at most 1, because a step would flip the sign of the factors; lower one of them"
     )]
-    TurnsRound {
-        /// Of those given.
+    StepTooLarge {
+        /// γλ.
         product: f64,
     },
     /// λ = 0 with ratings.
@@ -219,7 +236,7 @@ pub enum ParamsError {
     Undetermined,
 }
 
-/// Checked parameters.
+/// Checked parameters of implicit ALS.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ValidAlsParams(AlsParams);
 
@@ -242,8 +259,8 @@ impl AlsParams {
             ("degreeExponent", self.degree_exponent, 0.0, degree_exponent_max),
         ])?;
         self.solver.check()?;
-        let return_max = if self.degree_exponent > 0.0 { bounds::DEGREE_RETURN_MAX } else { 0.0 };
-        check_ranges(&[("degreeReturn", self.degree_return, 0.0, return_max)])?;
+        let boost_max = if self.degree_exponent > 0.0 { bounds::POPULARITY_BOOST_MAX } else { 0.0 };
+        check_ranges(&[("popularityBoost", self.popularity_boost, 0.0, boost_max)])?;
         if self.regularization <= 0.0 && self.unobserved_weight <= 0.0 {
             return Err(ParamsError::Undetermined);
         }
@@ -276,12 +293,13 @@ impl SvdParams {
     /// Checks every bound.
     ///
     /// # Errors
-    /// The first parameter outside its range.
+    /// The first parameter outside its range; NaN is outside every range.
     pub fn check(self) -> Result<ValidSvdParams, ParamsError> {
+        let degree_exponent_max = if self.ratings { 0.0 } else { bounds::DEGREE_EXPONENT_MAX };
         check_ranges(&[
             ("factors", f64::from(self.factors), 1.0, f64::from(bounds::FACTORS_MAX)),
             ("iterations", f64::from(self.iterations), 1.0, f64::from(bounds::ITERATIONS_MAX)),
-            ("degreeExponent", self.degree_exponent, 0.0, bounds::DEGREE_EXPONENT_MAX),
+            ("degreeExponent", self.degree_exponent, 0.0, degree_exponent_max),
         ])?;
         Ok(ValidSvdParams(self))
     }
@@ -291,7 +309,7 @@ impl BprParams {
     /// Checks every bound.
     ///
     /// # Errors
-    /// The first parameter outside its range, or steps that turn factors round.
+    /// The first parameter outside its range, or γλ > 1.
     pub fn check(self) -> Result<ValidBprParams, ParamsError> {
         check_ranges(&[
             ("factors", f64::from(self.factors), 1.0, f64::from(bounds::FACTORS_MAX)),
@@ -301,7 +319,7 @@ impl BprParams {
         ])?;
         let product = self.learning_rate * self.regularization;
         if product > 1.0 {
-            return Err(ParamsError::TurnsRound { product });
+            return Err(ParamsError::StepTooLarge { product });
         }
         Ok(ValidBprParams(self))
     }
@@ -312,21 +330,21 @@ impl BprParams {
 pub struct ValidBprParams(BprParams);
 
 impl ValidBprParams {
-    /// Length of a row.
+    /// Length of a factor row.
     pub fn factors(&self) -> usize {
         self.0.factors as usize
     }
 
-    /// Sweeps.
+    /// Number of iterations.
     pub fn iterations(&self) -> u32 {
         self.0.iterations
     }
 
     /// γ and 1 − γλ.
-    pub(crate) fn pace(&self) -> Pace {
+    pub(crate) fn step_size(&self) -> StepSize {
         let BprParams { learning_rate, regularization, .. } = self.0;
         #[expect(clippy::cast_possible_truncation, reason = "factors are stored in f32")]
-        Pace { rate: learning_rate as f32, keep: (1.0 - learning_rate * regularization) as f32 }
+        StepSize { learning_rate: learning_rate as f32, decay: (1.0 - learning_rate * regularization) as f32 }
     }
 }
 
@@ -335,19 +353,24 @@ impl ValidBprParams {
 pub struct ValidSvdParams(SvdParams);
 
 impl ValidSvdParams {
-    /// Length of a row.
+    /// Length of a factor row.
     pub fn factors(&self) -> usize {
         self.0.factors as usize
     }
 
-    /// Most sweeps.
+    /// Maximum number of iterations.
     pub fn iterations(&self) -> u32 {
         self.0.iterations
     }
 
-    /// d^(`by`·η) of a row or column with so many entries.
-    pub(crate) fn degree_power(&self, entries: u32, by: f64) -> f64 {
-        libm::pow(f64::from(entries) + DEGREE_SMOOTHING, by * self.0.degree_exponent)
+    /// Whether values are ratings.
+    pub fn ratings(&self) -> bool {
+        self.0.ratings
+    }
+
+    /// (d + 10)^(`factor`·η) for a row or column with `entries` entries.
+    pub(crate) fn degree_power(&self, entries: u32, factor: f64) -> f64 {
+        libm::pow(f64::from(entries) + DEGREE_SMOOTHING, factor * self.0.degree_exponent)
     }
 }
 
@@ -365,12 +388,12 @@ fn check_ranges(ranges: &[(&'static str, f64, f64, f64)]) -> Result<(), ParamsEr
 pub struct ValidExplicitAlsParams(ExplicitAlsParams);
 
 impl ValidExplicitAlsParams {
-    /// Length of a row.
+    /// Length of a factor row.
     pub fn factors(&self) -> usize {
         self.0.factors as usize
     }
 
-    /// Sweeps.
+    /// Number of iterations.
     pub fn iterations(&self) -> u32 {
         self.0.iterations
     }
@@ -380,19 +403,19 @@ impl ValidExplicitAlsParams {
         self.0.solver
     }
 
-    /// Samples; 0 for none.
+    /// Number of Gibbs samples; 0 for none.
     pub fn samples(&self) -> u32 {
         self.0.samples
     }
 
-    /// λσ n^ν for the factors of a row with `entries` ratings.
+    /// λσ n^ν: regularization of the factors of a row with `entries` ratings.
     pub fn factor_regularization(&self, entries: usize, scale: &RatingScale) -> f64 {
         let power = libm::pow(entries as f64, self.0.regularization_exponent);
         self.0.regularization * f64::from(scale.deviation) * power
     }
 }
 
-/// What a model was fitted with, whatever it is.
+/// Checked parameters of a model of any algorithm.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ValidParams {
     /// Implicit ALS.
@@ -405,25 +428,13 @@ pub enum ValidParams {
     Bpr(ValidBprParams),
 }
 
-impl ValidParams {
-    /// Length of a row.
-    pub fn factors(&self) -> usize {
-        match self {
-            Self::Als(params) => params.factors(),
-            Self::ExplicitAls(params) => params.factors(),
-            Self::Svd(params) => params.factors(),
-            Self::Bpr(params) => params.factors(),
-        }
-    }
-}
-
 impl ValidAlsParams {
-    /// Length of a row.
+    /// Length of a factor row.
     pub fn factors(&self) -> usize {
         self.0.factors as usize
     }
 
-    /// Sweeps.
+    /// Number of iterations.
     pub fn iterations(&self) -> u32 {
         self.0.iterations
     }
@@ -433,27 +444,27 @@ impl ValidAlsParams {
         self.0.unobserved_weight
     }
 
-    /// Whether weights depend on degrees.
+    /// Whether weights are degree-weighted.
     pub(crate) fn has_degrees(&self) -> bool {
         self.0.degree_exponent > 0.0
     }
 
-    /// (1 + d/10)^−η: what is left of a weight beside a row or column with so many likes.
-    pub(crate) fn degree_share(&self, likes: u32) -> f64 {
+    /// (1 + d/10)^−η: degree weight of a row or column with d = `likes`.
+    pub(crate) fn degree_weight(&self, likes: u32) -> f64 {
         libm::pow(1.0 + f64::from(likes) / DEGREE_SMOOTHING, -self.0.degree_exponent)
     }
 
-    /// Whether items are served with something of their popularity given back.
-    pub(crate) fn has_return(&self) -> bool {
-        self.has_degrees() && self.0.degree_return > 0.0
+    /// Whether the popularity boost is applied to served items.
+    pub(crate) fn has_popularity_boost(&self) -> bool {
+        self.has_degrees() && self.0.popularity_boost > 0.0
     }
 
-    /// (1 + d/10)^−ηρ: what a served item's factors are multiplied by to be those that were fitted.
-    pub(crate) fn degree_taken(&self, likes: u32) -> f32 {
-        let exponent = -self.0.degree_exponent * self.0.degree_return;
+    /// (1 + d/10)^−ηρ: factor that turns a served item row back into the fitted one.
+    pub(crate) fn inverse_popularity_boost(&self, likes: u32) -> f32 {
+        let exponent = -self.0.degree_exponent * self.0.popularity_boost;
         #[expect(clippy::cast_possible_truncation, reason = "factors are stored in f32; from 1e-9 to 1")]
-        let taken = libm::pow(1.0 + f64::from(likes) / DEGREE_SMOOTHING, exponent) as f32;
-        taken
+        let inverse = libm::pow(1.0 + f64::from(likes) / DEGREE_SMOOTHING, exponent) as f32;
+        inverse
     }
 
     /// How rows are solved while training.
@@ -461,19 +472,19 @@ impl ValidAlsParams {
         self.0.solver
     }
 
-    /// What a cell with this value adds to the objective.
+    /// Weights of the objective terms of a cell with this value.
     #[inline(always)]
-    pub(crate) fn evidence(&self, value: f32) -> Evidence {
+    pub(crate) fn cell_weights(&self, value: f32) -> CellWeights {
         match self.0.values {
-            ValueMeaning::Weight => Evidence::of(value),
-            ValueMeaning::Confidence => Evidence::of_confidence(value),
+            ValueMeaning::Weight => CellWeights::from_weight(value),
+            ValueMeaning::Confidence => CellWeights::from_confidence(value),
         }
     }
 
-    /// λ (n + α₀N)^ν for a row with `entries` of `length` cells.
+    /// λ (n + α₀N)^ν: regularization of a row with `entries` of `length` cells.
     pub fn row_regularization(&self, entries: usize, length: usize) -> f64 {
-        let evidence = entries as f64 + self.0.unobserved_weight * length as f64;
-        // libm, not std: the same bits on every platform.
-        self.0.regularization * libm::pow(evidence, self.0.regularization_exponent)
+        let total_weight = entries as f64 + self.0.unobserved_weight * length as f64;
+        // libm instead of std: the same bits on every platform.
+        self.0.regularization * libm::pow(total_weight, self.0.regularization_exponent)
     }
 }

@@ -1,8 +1,9 @@
-//! The baseline that every model must beat: items by how many users chose them.
+//! Popularity baseline, which every model must beat: items ranked by how many users chose them.
 
 use crate::interactions::Interactions;
 
-/// Users per item, counting positive entries only, and items from the most to the least chosen (ties by index).
+/// Number of users per item, counting only positive entries, and all items by descending popularity
+/// (ties by index).
 #[expect(clippy::cast_possible_truncation, reason = "items ≤ INDEX_MAX")]
 pub fn popularity(interactions: &Interactions) -> (Vec<u32>, Vec<u32>) {
     let mut counts = vec![0_u32; interactions.items()];

@@ -1,25 +1,27 @@
-//! One user's row in a singular value decomposition: what they chose, projected onto the items' factors. Training's last
-//! step, and the fold-in of users that come later.
+//! One user's row in a singular value decomposition: the history projected onto the item factors.
+//! It is the last step of training, and the fold-in of new users.
 
 use ndarray::ArrayView2;
 
 use crate::{
+    biases::solve_bias,
+    fold_in::{FoldIn, Ratings, UserVector},
+    influence::{Influence, Inverse},
     params::ValidSvdParams,
     row_solver::{SolveError, check_counts},
     simd::{self, Kernel},
 };
 
-/// Projects onto item factors VΣ, whose columns are orthogonal: u = Σ⁻²(VΣ)ᵀ a, with Σ² on the Gram matrix' diagonal. See the
-/// crate's page for what degrees do.
+/// Projects onto item factors VΣ, whose columns are orthogonal: u = Σ⁻²(VΣ)ᵀ a, where Σ² is the
+/// diagonal of the Gram matrix. The crate docs explain the effect of degrees.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Projection<'a> {
-    /// items × factors, one row after the other.
+    /// items × factors, in row-major order.
     fixed: &'a [f32],
-    items: usize,
     /// factors × factors.
     gram: &'a [f64],
     factors: usize,
-    /// How many users chose each item; of weights only.
+    /// Number of users who chose each item; empty for ratings.
     counts: &'a [u32],
     params: ValidSvdParams,
 }
@@ -39,25 +41,17 @@ impl<'a> Projection<'a> {
         let counts = counts.unwrap_or_default();
         match (fixed.to_slice(), gram.to_slice()) {
             (Some(fixed), Some(gram_slice)) if columns == factors && gram.dim() == (factors, factors) => {
-                Ok(Self { fixed, items, gram: gram_slice, factors, counts, params: *params })
+                Ok(Self { fixed, gram: gram_slice, factors, counts, params: *params })
             }
             _ => Err(SolveError::Shape { rows: items, columns, gram: gram.dim(), factors }),
         }
     }
 
-    pub(crate) fn items(&self) -> usize {
-        self.items
-    }
-
-    pub(crate) fn factors(&self) -> usize {
-        self.factors
-    }
-
-    /// What is projected for weights: D⁻²ᵑ c. Items are known to be there.
+    /// Projected values of weights: D⁻²ᵑ c. Items must be in range.
     pub(crate) fn weights(&self, items: &[u32], values: &[f32]) -> Vec<f32> {
         let weighted = items.iter().zip(values).map(|(&item, &value)| {
             let count = self.counts.get(item as usize).copied().unwrap_or_default();
-            #[expect(clippy::cast_possible_truncation, reason = "no greater than the weight")]
+            #[expect(clippy::cast_possible_truncation, reason = "not larger than the weight")]
             {
                 (f64::from(weight(value)) * self.params.degree_power(count, -2.0)) as f32
             }
@@ -65,26 +59,58 @@ impl<'a> Projection<'a> {
         weighted.collect()
     }
 
-    /// Σ⁻², with 0 for a value of 0.
-    pub(crate) fn inverse(&self) -> Vec<f64> {
+    /// Diagonal of Σ⁻², with 0 for a singular value of 0.
+    fn inverse(&self) -> Vec<f64> {
         let squares = self.gram.iter().step_by(self.factors + 1);
         squares.map(|square| if *square > 0.0 { 1.0 / square } else { 0.0 }).collect()
     }
 
-    /// Entries are known to be good.
+    /// Entries must be valid.
     pub(crate) fn project_into(&self, items: &[u32], values: &[f32], row: &mut [f32]) -> Result<(), SolveError> {
         simd::run(Project { projection: self, items, values, row })
     }
 }
 
-/// What the matrix holds for a weight: a dislike is no like.
+/// Fold-in into a singular value decomposition, of weights or of ratings.
+#[derive(Debug)]
+pub(crate) struct ProjectionFoldIn<'a> {
+    pub(crate) projection: Projection<'a>,
+    pub(crate) ratings: Option<Ratings<'a>>,
+}
+
+impl FoldIn for ProjectionFoldIn<'_> {
+    fn fold_in(&self, items: &[u32], values: &[f32]) -> Result<UserVector, SolveError> {
+        let mut vector = UserVector { factors: vec![0.0; self.projection.factors], bias: 0.0 };
+        let row: Vec<f32> = match self.ratings {
+            None => self.projection.weights(items, values),
+            Some(Ratings { scale, users: _, items: biases }) => {
+                vector.bias = solve_bias(&scale, biases, items, values);
+                let rated = items.iter().zip(values);
+                rated.map(|(&item, &r)| residual(r, scale.mean, vector.bias, biases[item as usize])).collect()
+            }
+        };
+        self.projection.project_into(items, &row, &mut vector.factors)?;
+        Ok(vector)
+    }
+
+    fn influence(&self, items: &[u32], values: &[f32]) -> Result<Option<Influence>, SolveError> {
+        let linear_weights = match self.ratings {
+            None => self.projection.weights(items, values).into_iter().map(f64::from).collect(),
+            Some(ratings) => ratings.residuals(items, values),
+        };
+        let inverse = Inverse::Diagonal { diagonal: self.projection.inverse(), bias: self.ratings.is_some() };
+        Ok(Some(Influence { linear_weights, inverse }))
+    }
+}
+
+/// Value in the matrix for a weight: dislikes count as not observed.
 pub(crate) fn weight(value: f32) -> f32 {
     value.max(0.0)
 }
 
-/// What averages leave of a rating.
-pub(crate) fn remainder(rating: f32, mean: f32, user: f32, item: f32) -> f32 {
-    #[expect(clippy::cast_possible_truncation, reason = "overflow becomes infinite, which is refused")]
+/// Residual of a rating after the bias baseline.
+pub(crate) fn residual(rating: f32, mean: f32, user: f32, item: f32) -> f32 {
+    #[expect(clippy::cast_possible_truncation, reason = "overflow becomes infinite, which is rejected")]
     {
         (f64::from(rating) - f64::from(mean) - f64::from(user) - f64::from(item)) as f32
     }

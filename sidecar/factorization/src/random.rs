@@ -1,4 +1,4 @@
-//! Random numbers as a function of (seed, row, column): any thread may draw any of them, in any order.
+//! Random numbers as a function of (seed, row, column): any thread may draw them in any order.
 //!
 //! The generator is SplitMix64's finalizer (Steele, Lea and Flood 2014) over a counter.
 
@@ -19,21 +19,21 @@ pub fn uniform(word: u64) -> f64 {
     ((word >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
 }
 
-/// Standard normal, by Box and Muller (1958); `libm` gives the same bits everywhere.
+/// Standard normal, by Box and Muller (1958); `libm` gives the same bits on every platform.
 pub(crate) fn normal(seed: u64, stream: u64, counter: u64) -> f64 {
     let radius = libm::sqrt(-2.0 * libm::log(uniform(word(seed, stream, 2 * counter))));
     radius * libm::cos(std::f64::consts::TAU * uniform(word(seed, stream, 2 * counter + 1)))
 }
 
-/// Most tries of one gamma number; each is accepted with a chance above 0.95.
-const GAMMA_TRIES: u64 = 1000;
+/// Maximum number of attempts per gamma number; each is accepted with a probability above 0.95.
+const GAMMA_ATTEMPTS_MAX: u64 = 1000;
 
-/// Gamma of this shape (at least ½) and rate 1, by Marsaglia and Tsang (2000, "A simple method for generating gamma variables");
-/// takes counters from `counter` + 1, two a try.
+/// Gamma with this shape (minimum ½) and rate 1, by Marsaglia and Tsang (2000, "A simple method for
+/// generating gamma variables"). Uses counters from `counter` + 1, two per attempt.
 pub(crate) fn gamma(seed: u64, stream: u64, counter: u64, shape: f64) -> f64 {
     let d = shape - 1.0 / 3.0;
     let c = 1.0 / (9.0 * d).sqrt();
-    for draw in 1..=GAMMA_TRIES {
+    for draw in 1..=GAMMA_ATTEMPTS_MAX {
         let x = normal(seed, stream, counter + 2 * draw - 1);
         let v = 1.0 + c * x;
         let v = v * v * v;
@@ -45,7 +45,7 @@ pub(crate) fn gamma(seed: u64, stream: u64, counter: u64, shape: f64) -> f64 {
     d
 }
 
-/// Uniform in 0..bound (bias below 2⁻³² for every bound that fits u32).
+/// Uniform in 0..bound (bias below 2⁻³² for every bound that fits in u32).
 pub fn below(word: u64, bound: usize) -> usize {
     usize::try_from((u128::from(word) * bound as u128) >> 64).unwrap_or(0)
 }
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn gammas_have_their_shape_for_mean_and_variance() {
+    fn gammas_have_mean_and_variance_equal_to_their_shape() {
         for shape in [0.5, 3.0, 400.0] {
             let draws: Vec<f64> = (0..100_000).map(|i| gamma(7, i, 0, shape)).collect();
             let mean = draws.iter().sum::<f64>() / 1e5;

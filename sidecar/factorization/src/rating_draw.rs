@@ -1,9 +1,10 @@
-//! One row of a model of ratings, drawn from what its ratings and a prior leave open, with the other side fixed.
+//! Draws one row of a model of ratings from its posterior, with the other side fixed.
 //!
-//! With noise of precision α and a prior N(m, Λ⁻¹) of factors and bias, a row is N(A⁻¹b, (αA)⁻¹) with
-//! A = Σ (v,1)(v,1)ᵀ + Λ/α and b = Σ (r − μ − c)(v,1) + Λm/α (Salakhutdinov and Mnih 2008, "Bayesian probabilistic matrix
-//! factorization using Markov chain Monte Carlo", ICML, equations 11 to 13). With A = UᵀU a draw is U⁻¹(U⁻ᵀb + ε), where ε has
-//! variance 1/α: a solve, with noise between its halves.
+//! With noise of precision α and a prior N(m, Λ⁻¹) of factors and bias, a row is N(A⁻¹b, (αA)⁻¹)
+//! with A = Σ (v,1)(v,1)ᵀ + Λ/α and b = Σ (r − μ − c)(v,1) + Λm/α (Salakhutdinov and Mnih 2008,
+//! "Bayesian probabilistic matrix factorization using Markov chain Monte Carlo", ICML, equations 11
+//! to 13). With A = UᵀU a draw is U⁻¹(U⁻ᵀb + ε), where ε has variance 1/α: a solve with noise added
+//! between forward and backward substitution.
 
 use crate::{
     cholesky,
@@ -12,12 +13,12 @@ use crate::{
     simd::{self, Kernel},
 };
 
-/// Independent normals, one for each factor and one for the bias.
+/// Independent normal priors, one per factor and one for the bias.
 #[derive(Clone, Debug)]
 pub(crate) struct Prior {
     /// m.
     pub(crate) means: Vec<f64>,
-    /// The diagonal of Λ.
+    /// Diagonal of Λ.
     pub(crate) precisions: Vec<f64>,
 }
 
@@ -29,7 +30,7 @@ pub(crate) struct Draw<'a> {
     pub(crate) precision: f64,
     pub(crate) indexes: &'a [u32],
     pub(crate) ratings: &'a [f32],
-    /// A standard normal for each factor and one for the bias.
+    /// A standard normal number per factor and one for the bias.
     pub(crate) normals: &'a [f64],
     pub(crate) scratch: &'a mut Scratch,
     /// Factors, then the bias.
@@ -37,10 +38,10 @@ pub(crate) struct Draw<'a> {
 }
 
 impl Draw<'_> {
-    /// Draws. Gives Σ (r − r̂)² of the row.
+    /// Draws the row. Returns its Σ (r − r̂)².
     ///
     /// # Errors
-    /// Equations that cannot be solved, or a row that is not finite in single precision.
+    /// The equations cannot be solved, or the row is not finite in single precision.
     pub(crate) fn draw(self) -> Result<f64, SolveError> {
         simd::run(self)
     }
@@ -52,23 +53,24 @@ impl Kernel for Draw<'_> {
     #[inline(always)]
     fn run(self) -> Result<f64, SolveError> {
         let Self { solver, prior, precision, indexes, ratings, normals, scratch, row } = self;
-        let Scratch { matrix, x, wide, .. } = scratch;
+        let Scratch { matrix, x, block, .. } = scratch;
         let order = x.len();
         matrix.fill(0.0);
         x.fill(0.0);
         for (i, line) in matrix.chunks_exact_mut(order).enumerate() {
-            // The identity in the padding.
+            // Identity in the padding.
             line[i] = prior.precisions.get(i).map_or(1.0, |lambda| lambda / precision);
         }
         for (x, (mean, lambda)) in x.iter_mut().zip(prior.means.iter().zip(&prior.precisions)) {
             *x = lambda / precision * mean;
         }
-        let mut squares = solver.add_entries(indexes, ratings, (matrix, x, wide));
-        // Σ (r − r̂)² = Σ (r − μ − c)² − ‖U⁻ᵀb‖² + ‖ε‖² + Σ Λ/α·x(2m − x), without looking at the ratings again.
+        let mut squares = solver.add_entries(indexes, ratings, (matrix, x, block));
+        // Σ (r − r̂)² = Σ (r − μ − c)² − ‖U⁻ᵀb‖² + ‖ε‖² + Σ Λ/α·x(2m − x), without another pass
+        // over the ratings.
         squares -= cholesky::factor(matrix, x).map_err(|_| SolveError::NotPositiveDefinite)?;
-        let unit = 1.0 / precision.sqrt();
+        let deviation = 1.0 / precision.sqrt();
         for (x, normal) in x.iter_mut().zip(normals) {
-            let noise = unit * normal;
+            let noise = deviation * normal;
             squares = noise.mul_add(noise, squares);
             *x += noise;
         }
@@ -76,8 +78,8 @@ impl Kernel for Draw<'_> {
         for ((to, x), (mean, lambda)) in row.iter_mut().zip(&*x).zip(prior.means.iter().zip(&prior.precisions)) {
             squares += lambda / precision * x * (2.0 * mean - x);
             #[expect(clippy::cast_possible_truncation, reason = "factors are stored in f32; overflow is checked")]
-            let narrow = *x as f32;
-            *to = narrow;
+            let single = *x as f32;
+            *to = single;
         }
         if row.iter().any(|x| !x.is_finite()) {
             return Err(SolveError::NotFinite);
@@ -110,7 +112,7 @@ mod tests {
         Array2::from_shape_fn((8, 2), |(i, j)| [0.9, -0.4, 0.3, 1.1, -0.7, 0.2, 0.8][(3 * i + 5 * j) % 7])
     }
 
-    fn each_draw(count: u64, mut see: impl FnMut(&[f32], f64)) {
+    fn for_each_draw(count: u64, mut visit: impl FnMut(&[f32], f64)) {
         let params: ValidExplicitAlsParams =
             ExplicitAlsParams { factors: 2, ..ExplicitAlsParams::default() }.check().unwrap();
         let scale = RatingScale { mean: 3.2, deviation: 1.0, low: 1.0, high: 5.0 };
@@ -130,61 +132,61 @@ mod tests {
                 row: &mut row,
             };
             let squares = draw.draw().unwrap();
-            see(&row, squares);
+            visit(&row, squares);
         }
     }
 
-    /// Wide rows and targets.
+    /// Augmented rows and their targets.
     fn design() -> (Array2<f64>, Array1<f64>) {
         let (fixed, at) = (fixed(), INDEXES.map(|index| index as usize));
-        let wide = Array2::from_shape_fn((5, 3), |(i, j)| if j < 2 { f64::from(fixed[[at[i], j]]) } else { 1.0 });
+        let rows = Array2::from_shape_fn((5, 3), |(i, j)| if j < 2 { f64::from(fixed[[at[i], j]]) } else { 1.0 });
         let target = |i: usize| f64::from(RATINGS[i]) - f64::from(3.2_f32) - f64::from(BIASES[at[i]]);
-        (wide, Array1::from_shape_fn(5, target))
+        (rows, Array1::from_shape_fn(5, target))
     }
 
     #[test]
     fn draws_have_the_mean_and_the_covariance_of_the_dense_posterior() {
-        let (wide, target) = design();
+        let (rows, target) = design();
         let lambda = Array2::from_diag(&Array1::from(prior().precisions));
-        let precision = PRECISION * wide.t().dot(&wide) + &lambda;
-        let right = PRECISION * wide.t().dot(&target) + lambda.dot(&Array1::from(prior().means));
-        // Its inverse by cofactors.
+        let precision = PRECISION * rows.t().dot(&rows) + &lambda;
+        let right = PRECISION * rows.t().dot(&target) + lambda.dot(&Array1::from(prior().means));
+        // Inverse of the precision by cofactors.
         let p = |i: usize, j: usize| precision[[i % 3, j % 3]];
         let cofactor = |i: usize, j: usize| p(i + 1, j + 1) * p(i + 2, j + 2) - p(i + 1, j + 2) * p(i + 2, j + 1);
         let determinant: f64 = (0..3).map(|j| p(0, j) * cofactor(0, j)).sum();
         let covariance = Array2::from_shape_fn((3, 3), |(i, j)| cofactor(j, i) / determinant);
         let mean = covariance.dot(&right);
         let (mut sum, mut products, count) = (Array1::<f64>::zeros(3), Array2::<f64>::zeros((3, 3)), 40_000_u32);
-        each_draw(u64::from(count), |row, _| {
-            let away = array![f64::from(row[0]), f64::from(row[1]), f64::from(row[2])] - &mean;
+        for_each_draw(u64::from(count), |row, _| {
+            let deviation = array![f64::from(row[0]), f64::from(row[1]), f64::from(row[2])] - &mean;
             for i in 0..3 {
                 for j in 0..3 {
-                    products[[i, j]] += away[i] * away[j];
+                    products[[i, j]] += deviation[i] * deviation[j];
                 }
             }
-            sum += &away;
+            sum += &deviation;
         });
         let count = f64::from(count);
         for i in 0..3 {
             // Five standard errors.
             let error = 5.0 * (covariance[[i, i]] / count).sqrt();
-            assert!((sum[i] / count).abs() < error, "mean {i}: {} off", sum[i] / count);
+            assert!((sum[i] / count).abs() < error, "mean {i} is off by {}", sum[i] / count);
             for j in 0..3 {
                 let square = covariance[[i, i]] * covariance[[j, j]] + covariance[[i, j]].powi(2);
-                let off = products[[i, j]] / count - covariance[[i, j]];
-                assert!(off.abs() < 5.0 * (square / count).sqrt(), "covariance {i} {j}: {off} off");
+                let difference = products[[i, j]] / count - covariance[[i, j]];
+                assert!(difference.abs() < 5.0 * (square / count).sqrt(), "covariance {i} {j} is off by {difference}");
             }
         }
     }
 
     #[test]
-    fn the_squared_errors_are_those_of_the_row() {
-        let (wide, target) = design();
-        each_draw(20, |row, squares| {
+    fn the_returned_squared_error_is_that_of_the_row() {
+        let (rows, target) = design();
+        for_each_draw(20, |row, squares| {
             let row = array![f64::from(row[0]), f64::from(row[1]), f64::from(row[2])];
-            let errors = &target - &wide.dot(&row);
+            let errors = &target - &rows.dot(&row);
             let plain = errors.dot(&errors);
-            assert!((squares - plain).abs() < 1e-5 * plain, "{squares}, not {plain}");
+            assert!((squares - plain).abs() < 1e-5 * plain, "expected {plain}, got {squares}");
         });
     }
 }

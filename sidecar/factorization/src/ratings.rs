@@ -1,24 +1,26 @@
-//! What explicit ratings have in common: their mean, their spread and the ends of their scale; and which of them are likes.
+//! Scale of explicit ratings: mean, standard deviation, minimum and maximum; and which ratings are
+//! likes.
 
 use crate::interactions::Interactions;
 
-/// The scale that ratings were observed on. All four numbers are finite, and `low <= mean <= high`.
+/// Scale of observed ratings. All four numbers are finite, and `low <= mean <= high`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RatingScale {
     /// μ, rounded to f32.
     pub mean: f32,
-    /// σ, the ratings' standard deviation; 1 when all ratings are equal, so that it can be divided by.
+    /// σ: standard deviation of the ratings; 1 if all ratings are equal, so that it is a valid
+    /// divisor.
     pub deviation: f32,
-    /// The lowest rating.
+    /// Minimum rating.
     pub low: f32,
-    /// The highest rating.
+    /// Maximum rating.
     pub high: f32,
 }
 
 impl RatingScale {
-    /// The scale of these ratings; `None` without any. Sums run in the order of rows, on one thread.
-    #[expect(clippy::cast_possible_truncation, reason = "a mean of f32 lies between them")]
-    pub fn of(ratings: &Interactions) -> Option<Self> {
+    /// Computes the scale of ratings; `None` without any. Sums run in row order on one thread.
+    #[expect(clippy::cast_possible_truncation, reason = "a mean of f32 values lies between them")]
+    pub fn from_ratings(ratings: &Interactions) -> Option<Self> {
         let values = ratings.values();
         let first = *values.first()?;
         let mean = (values.iter().map(|r| f64::from(*r)).sum::<f64>() / values.len() as f64) as f32;
@@ -32,29 +34,29 @@ impl RatingScale {
         })
     }
 
-    /// The nearest rating on the scale.
+    /// The closest value on the scale.
     pub fn clip(&self, rating: f32) -> f32 {
         rating.max(self.low).min(self.high)
     }
 
-    /// Whether this rating is no worse than most: at least the mean.
+    /// Whether a rating is a like, that is, not below the mean.
     pub fn is_like(&self, rating: f32) -> bool {
         rating >= self.mean
     }
 
-    /// The same pairs, weighing 1 where the rating is a like and −1 where it is not: what [`popularity`](fn@crate::popularity) and
-    /// [`crate::evaluate_ranking`] take.
+    /// The same pairs with weight 1 for a like and −1 otherwise, as
+    /// [`popularity`](fn@crate::popularity) and [`crate::evaluate_ranking`] expect.
     #[must_use]
     pub fn likes(&self, ratings: &Interactions) -> Interactions {
         ratings.map_values(|rating| if self.is_like(rating) { 1.0 } else { -1.0 })
     }
 }
 
-/// One rating for several of one pair: their mean. Ascending order makes it independent of the order of the input.
+/// The mean of several ratings of one pair. Sorting makes it independent of the order of the input.
 pub fn mean_rating(ratings: &mut [f32]) -> Option<f32> {
     ratings.sort_unstable_by(f32::total_cmp);
     let sum: f64 = ratings.iter().map(|r| f64::from(*r)).sum();
-    #[expect(clippy::cast_possible_truncation, reason = "a mean of f32 lies between them")]
+    #[expect(clippy::cast_possible_truncation, reason = "a mean of f32 values lies between them")]
     (!ratings.is_empty()).then(|| (sum / ratings.len() as f64) as f32)
 }
 
@@ -69,21 +71,21 @@ mod tests {
     }
 
     #[test]
-    fn the_scale_is_the_one_computed_by_hand() {
-        let scale = RatingScale::of(&ratings(&[1.0, 5.0, 4.0, 2.0])).unwrap();
+    fn the_scale_matches_hand_computed_values() {
+        let scale = RatingScale::from_ratings(&ratings(&[1.0, 5.0, 4.0, 2.0])).unwrap();
         assert_eq!(scale, RatingScale { mean: 3.0, deviation: 2.5_f32.sqrt(), low: 1.0, high: 5.0 });
         assert_eq!((scale.clip(0.2), scale.clip(3.3), scale.clip(9.0)), (1.0, 3.3, 5.0));
         assert_eq!(scale.likes(&ratings(&[1.0, 3.0, 5.0])).values(), [-1.0, 1.0, 1.0]);
-        assert_eq!(RatingScale::of(&ratings(&[])), None);
+        assert_eq!(RatingScale::from_ratings(&ratings(&[])), None);
     }
 
     #[test]
-    fn equal_ratings_are_all_likes_and_extreme_ones_stay_finite() {
+    fn equal_ratings_are_all_likes_and_extreme_ratings_stay_finite() {
         let equal = ratings(&[4.1; 1001]);
-        let scale = RatingScale::of(&equal).unwrap();
+        let scale = RatingScale::from_ratings(&equal).unwrap();
         assert_eq!(scale, RatingScale { mean: 4.1, deviation: 1.0, low: 4.1, high: 4.1 });
         assert!(scale.likes(&equal).values().iter().all(|like| *like > 0.0));
-        let scale = RatingScale::of(&ratings(&[f32::MAX, f32::MIN, f32::MAX])).unwrap();
+        let scale = RatingScale::from_ratings(&ratings(&[f32::MAX, f32::MIN, f32::MAX])).unwrap();
         assert!(scale.mean.is_finite() && scale.deviation.is_finite() && scale.deviation > 0.0, "{scale:?}");
     }
 }

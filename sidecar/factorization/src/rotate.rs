@@ -1,23 +1,24 @@
 //! X ← XQ for the rows of a factor matrix, in f32: eight rows by sixteen columns at a time.
 //!
-//! Each element is a chain of fused multiply-adds in the order of Q's rows, so neither tiles nor threads show in the result.
+//! Each element is a chain of fused multiply-adds in the order of Q's rows, so the result depends
+//! on neither tiles nor threads.
 
 use ndarray::Array2;
 use rayon::prelude::*;
 
 use crate::{
     aligned,
-    descent::LANES,
+    conjugate_gradient::LANES,
     simd::{self, Kernel},
 };
 
-/// Rows of a register tile.
+/// Rows per register tile.
 pub(crate) const TILE_ROWS: usize = 8;
-/// Rows that one task takes; a multiple of [`TILE_ROWS`].
+/// Rows per task; a multiple of [`TILE_ROWS`].
 pub(crate) const TASK_ROWS: usize = 256;
 
-/// Multiplies every row of `rows` (any number × `width`) by the matrix (`width` × `width`) from the right, on the ambient
-/// rayon pool. `width` is a multiple of [`LANES`].
+/// Multiplies every row of `rows` (any number × `width`) by the matrix (`width` × `width`) from the
+/// right, on the ambient rayon pool. `width` is a multiple of [`LANES`].
 pub(crate) fn rotate(rows: &mut Array2<f32>, matrix: &[f32]) {
     let width = rows.ncols();
     let rows = rows.as_slice_mut().expect("factor matrices are in standard layout");
@@ -34,18 +35,19 @@ pub(crate) fn rotate(rows: &mut Array2<f32>, matrix: &[f32]) {
     );
 }
 
-/// Zeros for [`pack`] to fill.
+/// Zeroed panels for [`pack`].
 pub(crate) fn panels(rows: usize, width: usize) -> Array2<f32> {
     aligned::zeros(rows * width / LANES, LANES)
 }
 
-/// The lines of panels.
+/// Lines of panels.
 pub(crate) fn lanes(panels: &mut Array2<f32>) -> &mut [Lanes] {
-    panels.as_slice_mut().expect("just made in standard layout").as_chunks_mut().0
+    panels.as_slice_mut().expect("a new matrix is in standard layout").as_chunks_mut().0
 }
 
-/// Copies rows (any number × `width`) panel by panel: the first [`LANES`] columns of every row, then the next. A panel's lines lie one
-/// after the other, where those of rows would have addresses that a cache keeps in a few places only.
+/// Copies rows (any number × `width`) panel by panel: the first [`LANES`] columns of every row,
+/// then the next. Lines of a panel are contiguous; the addresses of unpacked ones would map to few
+/// cache sets.
 #[inline(always)]
 pub(crate) fn pack(rows: &[f32], panels: &mut [Lanes], width: usize) {
     for (column, panel) in (0..width).step_by(LANES).zip(panels.chunks_exact_mut((rows.len() / width).max(1))) {
@@ -57,13 +59,13 @@ pub(crate) fn pack(rows: &[f32], panels: &mut [Lanes], width: usize) {
 
 struct Product<'a> {
     from: &'a [f32],
-    /// Of the matrix.
+    /// Panels of the matrix.
     panels: &'a [Lanes],
     to: &'a mut [f32],
     width: usize,
 }
 
-/// Columns that are worked on together.
+/// Columns that are processed together.
 pub(crate) type Lanes = [f32; LANES];
 
 impl Kernel for Product<'_> {
@@ -92,7 +94,7 @@ impl Kernel for Product<'_> {
     }
 }
 
-/// Eight rows of sixteen columns, spelled out so that they stay in registers; see `tile`.
+/// Eight rows of sixteen columns, unrolled so that they stay in registers; see `tile`.
 #[inline(always)]
 fn multiply(from: &[f32], panel: &[Lanes]) -> [Lanes; TILE_ROWS] {
     let width = panel.len();
@@ -112,10 +114,10 @@ fn multiply(from: &[f32], panel: &[Lanes]) -> [Lanes; TILE_ROWS] {
     [t0, t1, t2, t3, t4, t5, t6, t7]
 }
 
-/// Lanes of a padded row from `at` on.
+/// Lanes of a padded row starting at `at`.
 #[inline(always)]
 pub(crate) fn load(line: &[f32], at: usize) -> Lanes {
-    *line[at..].first_chunk().expect("lines are whole lanes")
+    *line[at..].first_chunk().expect("the line is a multiple of the lanes")
 }
 
 /// sum + x·q, rounded once.
@@ -133,25 +135,25 @@ mod tests {
     use crate::random::normal;
 
     #[test]
-    #[expect(clippy::cast_possible_truncation, reason = "any number will do")]
-    fn it_is_the_matrix_product_on_any_instruction_set() {
+    #[expect(clippy::cast_possible_truncation, reason = "test data may be rounded")]
+    fn rotation_equals_the_matrix_product_on_any_instruction_set() {
         for (rows, width) in [(0, 16), (1, 16), (7, 32), (600, 48)] {
             let draw = |stream: u64, n: usize| {
                 Array2::from_shape_fn((n, width), |(i, j)| normal(stream, i as u64, j as u64) as f32)
             };
             let (x, q) = (draw(1, rows), draw(2, width));
             let product = x.mapv(f64::from).dot(&q.mapv(f64::from));
-            let mut fast = x.clone();
-            rotate(&mut fast, q.as_slice().unwrap());
-            for (fast, exact) in fast.iter().zip(&product) {
+            let mut vectorized = x.clone();
+            rotate(&mut vectorized, q.as_slice().unwrap());
+            for (fast, exact) in vectorized.iter().zip(&product) {
                 assert!((f64::from(*fast) - exact).abs() <= 1e-5 * width as f64, "{rows} × {width}: {fast} {exact}");
             }
-            let (mut narrow, mut panels) = (x.clone(), panels(width, width));
+            let (mut scalar, mut panels) = (x.clone(), panels(width, width));
             let panels = lanes(&mut panels);
             pack(q.as_slice().unwrap(), panels, width);
-            let (from, to) = (x.as_slice().unwrap(), narrow.as_slice_mut().unwrap());
+            let (from, to) = (x.as_slice().unwrap(), scalar.as_slice_mut().unwrap());
             Product { from, panels, to, width }.run();
-            assert_eq!(narrow, fast, "{rows} × {width}");
+            assert_eq!(scalar, vectorized, "{rows} × {width}");
         }
     }
 }

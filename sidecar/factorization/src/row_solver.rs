@@ -1,11 +1,12 @@
-//! One row of one side, with the other side fixed: training's inner step, and the fold-in of users that come later.
+//! Solves one row of one side with the other side fixed: the inner step of training, and fold-in.
 
 use ndarray::ArrayView2;
 use thiserror::Error;
 
 use crate::{
     cholesky,
-    interactions::Evidence,
+    gram_view::{GramForm, GramView},
+    interactions::CellWeights,
     params::ValidAlsParams,
     short_rows::ShortRow,
     simd::{self, Kernel},
@@ -18,100 +19,103 @@ pub enum SolveError {
     /// The normal equations are singular or not finite.
     #[error("the normal equations are not positive definite: raise regularization, or check for extreme weights")]
     NotPositiveDefinite,
-    /// A row that does not fit f32.
+    /// The row is not finite in f32.
     #[error(
-        "the solution is not finite in single precision: lower extreme weights (of bpr learningRate) or raise regularization"
+        "the solution is not finite in single precision: lower extreme weights or the learning rate, or raise regularization"
     )]
     NotFinite,
-    /// An index of the fixed side that does not exist.
+    /// An index of the fixed side is out of range.
     #[error("index {index} is outside 0..{bound}")]
     OutOfRange {
         /// The index given.
         index: u32,
-        /// Rows of the fixed side.
+        /// Number of rows of the fixed side.
         bound: usize,
     },
-    /// Indexes that do not ascend, or one that comes twice.
-    #[error("index {index} does not come after the one before it: sort entries and merge those of one index")]
+    /// Indexes are not ascending, or one occurs twice.
+    #[error("index {index} is not greater than the previous one: sort entries and merge those of the same index")]
     NotAscending {
         /// The index given.
         index: u32,
     },
-    /// A weight that is NaN or infinite.
+    /// A weight is NaN or infinite.
     #[error("a weight is not a finite number")]
     WeightNotFinite,
-    /// Indexes and weights that are not of one length.
-    #[error("{indexes} indexes come with {weights} weights: expected one weight for each index")]
+    /// Indexes and weights differ in number.
+    #[error("{indexes} indexes but {weights} weights: expected one weight per index")]
     Lengths {
-        /// How many indexes.
+        /// Number of indexes.
         indexes: usize,
-        /// How many weights.
+        /// Number of weights.
         weights: usize,
     },
-    /// Biases that do not belong to the fixed side.
-    #[error("{biases} biases come with {rows} rows: expected one bias for each row")]
+    /// Biases do not match the fixed side.
+    #[error("{biases} biases but {rows} rows: expected one bias per row")]
     Biases {
-        /// How many biases.
+        /// Number of biases.
         biases: usize,
-        /// Rows of the fixed side.
+        /// Number of rows of the fixed side.
         rows: usize,
     },
-    /// Counts that do not belong to the items.
-    #[error("{counts} counts come with {items} items: expected one for each item")]
+    /// Counts do not match the items.
+    #[error("{counts} counts but {items} items: expected one count per item")]
     Counts {
-        /// How many counts.
+        /// Number of counts.
         counts: usize,
-        /// How many items.
+        /// Number of items.
         items: usize,
     },
-    /// Parameters of one kind of model with the parts of another.
-    #[error("the model's parts are not those of its algorithm: biases belong to a model of ratings, and to no other")]
-    Kind,
-    /// Matrices that do not belong together.
-    #[error("the fixed side is {rows} × {columns} and gram {gram:?}, expected {factors} columns, in rows one by one")]
+    /// Biases do not match the algorithm of the parameters.
+    #[error("biases do not match the algorithm: models of ratings have biases, other models have none")]
+    AlgorithmMismatch,
+    /// Matrices do not match the parameters or each other.
+    #[error("the fixed side is {rows} × {columns} and gram {gram:?}: expected {factors} columns in row-major layout")]
     Shape {
-        /// Rows of the fixed side.
+        /// Number of rows of the fixed side.
         rows: usize,
-        /// Its columns.
+        /// Number of its columns.
         columns: usize,
         /// Shape of the Gram matrix.
         gram: (usize, usize),
-        /// Factors that the parameters say.
+        /// Number of factors of the parameters.
         factors: usize,
     },
 }
 
-/// Solves rows against a fixed side (`rows × factors`) and its Gram matrix; the crate's page states the equations.
+/// Solves rows given a fixed side (`rows × factors`) and its Gram matrix; the crate docs have the
+/// equations.
 ///
-/// It borrows its parts, so it works on a model in memory as well as on one mapped from a file; making one is cheap.
+/// It borrows its parts, so it works on a model in memory or mapped from a file, and is cheap to
+/// make.
 #[derive(Clone, Copy, Debug)]
 pub struct RowSolver<'a> {
-    /// rows × stride, one row after the other; factors are the first columns.
+    /// rows × stride, in row-major order; factors are the first columns.
     fixed: &'a [f32],
     stride: usize,
     rows: usize,
-    /// Rows that count as cells of a row: all but those of items that nobody has met.
+    /// Number of rows that count as cells of a row: all but those of cold-start items.
     cells: usize,
     /// factors × factors.
     gram: &'a [f64],
-    /// Whether the Gram matrix has nothing beside its diagonal, as those of [`crate::fit_als`].
+    /// Whether the Gram matrix is diagonal, as that of a fit is.
     diagonal: bool,
     pub(crate) params: &'a ValidAlsParams,
 }
 
-/// Rows of the fixed side that are made wide and multiplied together.
+/// Rows of the fixed side that are converted to f64 and multiplied together.
 pub(crate) const BLOCK_ROWS: usize = 32;
 
-/// Buffers of one thread, padded as [`crate::tile`] says. Padding of `wide` and `weighted` stays 0.
+/// Buffers of one thread, padded as described in [`crate::tile`]. The padding of `block` and
+/// `weighted` stays 0.
 #[derive(Clone, Debug)]
 pub(crate) struct Scratch {
     pub(crate) matrix: Vec<f64>,
     pub(crate) x: Vec<f64>,
-    pub(crate) wide: Vec<f64>,
+    pub(crate) block: Vec<f64>,
     weighted: Vec<f64>,
-    /// Of the matrix without entries.
+    /// Diagonal of the matrix without entries.
     pub(crate) diagonal: Vec<f64>,
-    /// A number for each entry of a short row.
+    /// One number per entry of a short row.
     pub(crate) dual: Vec<f64>,
 }
 
@@ -124,7 +128,7 @@ impl Scratch {
         Self {
             matrix: vec![0.0; order * order],
             x: line(),
-            wide: block(),
+            block: block(),
             weighted: block(),
             diagonal: line(),
             dual: line(),
@@ -139,41 +143,44 @@ impl Scratch {
 }
 
 impl<'a> RowSolver<'a> {
-    /// `fixed` is rows × factors, `gram` factors × factors, both in standard (row-major, contiguous) layout.
+    /// `fixed` is rows × factors, `gram` factors × factors, both in standard (row-major,
+    /// contiguous) layout. A Gram matrix without its form is scanned.
     ///
     /// # Errors
     /// [`SolveError::Shape`].
     pub fn new(
         fixed: ArrayView2<'a, f32>,
-        gram: ArrayView2<'a, f64>,
+        gram: impl Into<GramView<'a>>,
         params: &'a ValidAlsParams,
     ) -> Result<Self, SolveError> {
+        let GramView { matrix: gram, form } = gram.into();
         let factors = params.factors();
         let (rows, columns) = fixed.dim();
         match (fixed.to_slice(), gram.to_slice()) {
             (Some(fixed), Some(gram_slice)) if columns == factors && gram.dim() == (factors, factors) => {
-                let diagonal = is_diagonal(gram_slice, factors);
+                let diagonal = form == GramForm::Diagonal;
                 Ok(Self { fixed, stride: factors, rows, cells: rows, gram: gram_slice, diagonal, params })
             }
             _ => Err(SolveError::Shape { rows, columns, gram: gram.dim(), factors }),
         }
     }
 
-    /// For rows of the fixed side that are padded to `stride`.
+    /// From rows of the fixed side that are padded to `stride`.
     pub(crate) fn padded(fixed: &'a [f32], stride: usize, gram: &'a [f64], params: &'a ValidAlsParams) -> Self {
         let diagonal = is_diagonal(gram, params.factors());
         let rows = fixed.len() / stride;
         Self { fixed, stride, rows, cells: rows, gram, diagonal, params }
     }
 
-    /// The same without the last rows of the fixed side among the cells of a row: nobody has met these items, and the Gram matrix is
-    /// without them.
+    /// The same solver without the last `rows` rows of the fixed side among the cells of a row.
+    /// They are cold-start items, which the Gram matrix does not include.
     #[must_use]
-    pub fn without_last(self, rows: usize) -> Self {
+    pub fn excluding_cold_items(self, rows: usize) -> Self {
         Self { cells: self.rows.saturating_sub(rows), ..self }
     }
 
-    /// The same on other rows of the fixed side, one after the other: some of them, as they were when the Gram matrix was made.
+    /// The same solver with some other rows of the fixed side, in row-major order. They must be
+    /// rows from which the Gram matrix was computed.
     pub(crate) fn of_rows<'b>(&'b self, fixed: &'b [f32]) -> RowSolver<'b> {
         let stride = self.params.factors();
         RowSolver { fixed, stride, rows: fixed.len() / stride, ..*self }
@@ -185,7 +192,8 @@ impl<'a> RowSolver<'a> {
         &self.fixed[index as usize * self.stride..][..self.params.factors()]
     }
 
-    /// The diagonal of the matrix of a row with this many entries, without what they add.
+    /// Writes the diagonal of the matrix of a row with this many entries, without the terms of the
+    /// entries.
     #[inline(always)]
     pub(crate) fn write_diagonal(&self, entries: usize, diagonal: &mut [f64]) {
         let (alpha, lambda) = (self.params.unobserved_weight(), self.params.row_regularization(entries, self.cells));
@@ -194,10 +202,11 @@ impl<'a> RowSolver<'a> {
         }
     }
 
-    /// The row (factors) for these entries of the fixed side, ascending in index and each index once.
+    /// Solves the row (factors) of these entries of the fixed side; indexes are ascending and
+    /// unique.
     ///
     /// # Errors
-    /// Entries that are out of range, out of order or not finite, or equations that cannot be solved.
+    /// Entries are out of range, out of order or not finite, or the equations cannot be solved.
     pub fn solve(&self, indexes: &[u32], weights: &[f32]) -> Result<Vec<f32>, SolveError> {
         check_entries(indexes, weights, self.rows)?;
         let mut row = vec![0.0; self.params.factors()];
@@ -205,11 +214,12 @@ impl<'a> RowSolver<'a> {
         Ok(row)
     }
 
-    /// As [`Self::solve`], for entries in any order: those of one index merge as those of one pair do in
-    /// [`crate::Interactions::from_entries`], so the same history gives the same row, bit for bit.
+    /// As [`Self::solve`], for entries in any order. Entries of the same index merge like those of
+    /// the same pair in [`crate::Interactions::from_entries`], so the same history gives the same
+    /// row, bit for bit.
     ///
     /// # Errors
-    /// As [`Self::solve`].
+    /// Those of [`Self::solve`].
     pub fn solve_entries(&self, entries: &[(u32, f32)]) -> Result<Vec<f32>, SolveError> {
         let mut sorted = entries.to_vec();
         sorted.sort_unstable_by(|x, y| x.0.cmp(&y.0).then(x.1.total_cmp(&y.1)));
@@ -224,8 +234,8 @@ impl<'a> RowSolver<'a> {
         self.solve(&indexes, &weights)
     }
 
-    /// As [`Self::solve`], for entries that are known to be good, into `row` (factors). Gives what the row's terms of the
-    /// objective come to at their minimum: −bᵀx, before x is rounded.
+    /// As [`Self::solve`], for valid entries, into `row` (factors). Returns the minimum of the
+    /// row's terms of the objective: −bᵀx, before x is rounded.
     pub(crate) fn solve_into(
         &self,
         indexes: &[u32],
@@ -234,7 +244,8 @@ impl<'a> RowSolver<'a> {
         row: &mut [f32],
     ) -> Result<f64, SolveError> {
         if indexes.is_empty() {
-            // b = 0, and the matrix is positive definite or arbitrary: 0 is the minimizer of least norm.
+            // b = 0, and the matrix is positive definite or arbitrary: 0 is the minimum-norm
+            // solution.
             row.fill(0.0);
             return Ok(0.0);
         }
@@ -246,8 +257,8 @@ impl<'a> RowSolver<'a> {
         };
         for (to, from) in row.iter_mut().zip(&scratch.x) {
             #[expect(clippy::cast_possible_truncation, reason = "factors are stored in f32; overflow is checked")]
-            let narrow = *from as f32;
-            *to = narrow;
+            let single = *from as f32;
+            *to = single;
         }
         if row.iter().any(|factor| !factor.is_finite()) {
             return Err(SolveError::NotFinite);
@@ -255,23 +266,25 @@ impl<'a> RowSolver<'a> {
         Ok(terms)
     }
 
-    /// Leaves the factor of the matrix of a row with these entries in `scratch.matrix`. They are known to be good.
+    /// Leaves the Cholesky factor of a row with these entries, which must be valid, in
+    /// `scratch.matrix`.
     pub(crate) fn factor(&self, indexes: &[u32], weights: &[f32], scratch: &mut Scratch) -> Result<(), SolveError> {
         simd::run(Equations { solver: self, indexes, weights, scratch }).map(|_| ())
     }
 }
 
-/// Whether a square matrix has nothing beside its diagonal.
+/// Whether a square matrix is diagonal.
 fn is_diagonal(matrix: &[f64], order: usize) -> bool {
-    matrix.iter().enumerate().all(|(place, x)| place % (order + 1) == 0 || *x == 0.0)
+    matrix.iter().enumerate().all(|(index, x)| index % (order + 1) == 0 || *x == 0.0)
 }
 
-/// Whether there is a count for each item.
+/// Checks that there is one count per item.
 pub(crate) fn check_counts(counts: &[u32], items: usize) -> Result<(), SolveError> {
     if counts.len() == items { Ok(()) } else { Err(SolveError::Counts { counts: counts.len(), items }) }
 }
 
-/// Whether these can be entries of a row: as many weights as indexes, in range, ascending, finite.
+/// Checks the entries of a row: one weight per index, indexes in range and ascending, weights
+/// finite.
 pub(crate) fn check_entries(indexes: &[u32], weights: &[f32], bound: usize) -> Result<(), SolveError> {
     if indexes.len() != weights.len() {
         return Err(SolveError::Lengths { indexes: indexes.len(), weights: weights.len() });
@@ -288,7 +301,7 @@ pub(crate) fn check_entries(indexes: &[u32], weights: &[f32], bound: usize) -> R
     Ok(())
 }
 
-/// One row's equations, made and solved.
+/// Sets up and solves the equations of one row.
 struct Equations<'a> {
     solver: &'a RowSolver<'a>,
     indexes: &'a [u32],
@@ -301,35 +314,35 @@ impl Kernel for Equations<'_> {
 
     #[inline(always)]
     fn run(self) -> Result<f64, SolveError> {
-        let Self { solver, indexes, weights, scratch: Scratch { matrix, x, wide, weighted, .. } } = self;
+        let Self { solver, indexes, weights, scratch: Scratch { matrix, x, block, weighted, .. } } = self;
         let f = solver.params.factors();
         let order = padded(f);
         let lambda = solver.params.row_regularization(indexes.len(), solver.cells);
-        start_matrix(matrix, solver.gram, f, solver.params.unobserved_weight(), lambda);
+        fill_base(matrix, solver.gram, f, solver.params.unobserved_weight(), lambda);
         x.fill(0.0);
         for (indexes, weights) in indexes.chunks(BLOCK_ROWS).zip(weights.chunks(BLOCK_ROWS)) {
-            let lines = wide.chunks_exact_mut(order).zip(weighted.chunks_exact_mut(order));
+            let lines = block.chunks_exact_mut(order).zip(weighted.chunks_exact_mut(order));
             for ((&index, &weight), (line, weighted)) in indexes.iter().zip(weights).zip(lines) {
-                let Evidence { a, b } = solver.params.evidence(weight);
+                let CellWeights { quadratic, linear } = solver.params.cell_weights(weight);
                 let fixed = solver.fixed_row(index);
                 for (((line, weighted), x), &v) in line.iter_mut().zip(weighted).zip(&mut *x).zip(fixed) {
                     let v = f64::from(v);
                     *line = v;
-                    *weighted = a * v;
-                    *x = b.mul_add(v, *x);
+                    *weighted = quadratic * v;
+                    *x = linear.mul_add(v, *x);
                 }
             }
             let used = indexes.len() * order;
-            add_products(matrix, order, &wide[..used], &weighted[..used]);
+            add_products(matrix, order, &block[..used], &weighted[..used]);
         }
         let product = cholesky::solve(matrix, x).map_err(|_| SolveError::NotPositiveDefinite)?;
         Ok(-product)
     }
 }
 
-/// α₀G + λI in the upper triangle, and the identity in the padding.
+/// Fills the matrix with α₀G + λI in the upper triangle, and the identity in the padding.
 #[inline(always)]
-fn start_matrix(matrix: &mut [f64], gram: &[f64], f: usize, alpha: f64, lambda: f64) {
+fn fill_base(matrix: &mut [f64], gram: &[f64], f: usize, alpha: f64, lambda: f64) {
     let order = padded(f);
     for (i, (line, gram)) in matrix.chunks_exact_mut(order).zip(gram.chunks_exact(f)).enumerate() {
         let start = i / TILE * TILE;
@@ -358,7 +371,7 @@ mod tests {
         for factors in [1, 5, 8, 24, 64, 67] {
             let params = AlsParams { factors, ..AlsParams::default() }.check().unwrap();
             let f = params.factors();
-            #[expect(clippy::cast_possible_truncation, reason = "any number will do")]
+            #[expect(clippy::cast_possible_truncation, reason = "test data may be rounded")]
             let fixed = Array2::from_shape_fn((200, f), |(i, j)| normal(1, i as u64, j as u64) as f32);
             let full = gram(fixed.view());
             let diagonal = Array2::from_diag(&full.diag());
@@ -368,20 +381,20 @@ mod tests {
             for gram in [&full, &diagonal] {
                 let solver = RowSolver::new(fixed.view(), gram.view(), &params).unwrap();
                 let part = |scratch| Equations { solver: &solver, indexes: &indexes, weights: &weights, scratch };
-                let (mut wide, mut narrow) = (Scratch::new(f), Scratch::new(f));
-                simd::run(part(&mut wide)).unwrap();
-                part(&mut narrow).run().unwrap();
-                assert_eq!(bits(&wide.x), bits(&narrow.x), "{f} factors");
+                let (mut vectorized, mut scalar) = (Scratch::new(f), Scratch::new(f));
+                simd::run(part(&mut vectorized)).unwrap();
+                part(&mut scalar).run().unwrap();
+                assert_eq!(bits(&vectorized.x), bits(&scalar.x), "{f} factors");
             }
             let solver = RowSolver::new(fixed.view(), diagonal.view(), &params).unwrap();
             let (indexes, weights) = (&indexes[..f.min(67)], &weights[..f.min(67)]);
             let part = |scratch| ShortRow { solver: &solver, indexes, weights, scratch };
-            let (mut wide, mut narrow, mut long) = (Scratch::new(f), Scratch::new(f), Scratch::new(f));
-            simd::run(part(&mut wide)).unwrap();
-            part(&mut narrow).run().unwrap();
-            assert_eq!(bits(&wide.x), bits(&narrow.x), "{f} factors");
+            let (mut vectorized, mut scalar, mut long) = (Scratch::new(f), Scratch::new(f), Scratch::new(f));
+            simd::run(part(&mut vectorized)).unwrap();
+            part(&mut scalar).run().unwrap();
+            assert_eq!(bits(&vectorized.x), bits(&scalar.x), "{f} factors");
             simd::run(Equations { solver: &solver, indexes, weights, scratch: &mut long }).unwrap();
-            for (short, long) in wide.x.iter().zip(&long.x) {
+            for (short, long) in vectorized.x.iter().zip(&long.x) {
                 assert!((short - long).abs() <= 1e-10 * (1.0 + long.abs()), "{f} factors: {short} {long}");
             }
         }

@@ -1,26 +1,27 @@
-//! Which interactions are kept for measuring.
+//! Splits interactions into a training set and a held-out set.
 
 use crate::random::{uniform, word};
 
-/// Whether the pair (user, item) is kept for measuring: a seeded hash of both ids, so that a pair keeps its side when
-/// other data comes and goes. About `holdout` of all pairs are.
+/// Whether the pair (user, item) is held out. The decision is a seeded hash of both ids, so a pair
+/// stays on its side when other data changes. About a `holdout` fraction of all pairs is held out.
 pub fn held_out_by_hash(seed: u64, user: &[u8], item: &[u8], holdout: f64) -> bool {
     uniform(pair_order(seed, user, item)) < holdout
 }
 
-/// Where the pair stands among those of its user: a seeded hash of both ids, by which they may be sorted.
+/// Rank of the pair among those of its user: a seeded hash of both ids, to sort by.
 pub fn pair_order(seed: u64, user: &[u8], item: &[u8]) -> u64 {
     word(seed, fnv1a(user), fnv1a(item))
 }
 
-/// The time after which interactions are kept for measuring, such that at most a `holdout` share is later. Interactions of
-/// the cut's own second stay in training, so the order of the input does not matter. `None` without timestamps.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a length")]
+/// The time after which interactions are held out, such that at most a `holdout` fraction is later.
+/// Interactions at the exact cut stay in training, so the order of the input does not matter.
+/// `None` without timestamps.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a fraction of a length")]
 pub fn time_cut(timestamps: &[f64], holdout: f64) -> Option<f64> {
     let mut sorted = timestamps.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
-    let kept = (sorted.len() as f64 * holdout).floor() as usize;
-    sorted.len().checked_sub(kept + 1).and_then(|last| sorted.get(last)).copied()
+    let held_out = (sorted.len() as f64 * holdout).floor() as usize;
+    sorted.len().checked_sub(held_out + 1).and_then(|last| sorted.get(last)).copied()
 }
 
 /// FNV-1a, 64 bit (Fowler, Noll and Vo; draft-eastlake-fnv).
@@ -33,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fnv_is_the_published_one() {
+    fn fnv_matches_published_test_vectors() {
         // Test vectors of draft-eastlake-fnv, appendix C.
         assert_eq!(fnv1a(b""), 0xcbf2_9ce4_8422_2325);
         assert_eq!(fnv1a(b"a"), 0xaf63_dc4c_8601_ec8c);
@@ -47,17 +48,18 @@ mod tests {
             (0..100_000).map(pair).map(|(u, i)| held_out_by_hash(seed, u.as_bytes(), i.as_bytes(), 0.1)).collect()
         };
         let first = held(42);
-        let share = first.iter().filter(|h| **h).count();
-        assert!((9_500..10_500).contains(&share), "{share}"); // five standard errors
+        let count = first.iter().filter(|h| **h).count();
+        assert!((9_500..10_500).contains(&count), "{count}"); // five standard errors
         assert_eq!(first, held(42));
         assert_ne!(first, held(43));
     }
 
     #[test]
-    fn the_newest_share_lies_after_the_cut() {
+    fn the_newest_interactions_are_after_the_cut() {
         let times: Vec<f64> = (0..100).rev().map(f64::from).collect();
         assert_eq!(time_cut(&times, 0.1), Some(89.0));
-        assert_eq!(time_cut(&[5.0; 10], 0.3), Some(5.0)); // nothing is later: nothing can be kept
+        // No time is later, so nothing is held out.
+        assert_eq!(time_cut(&[5.0; 10], 0.3), Some(5.0));
         assert_eq!(time_cut(&[], 0.1), None);
     }
 }

@@ -1,4 +1,5 @@
-//! The best items for a query: a full scan with a bounded heap. Greater score first, equal scores by lower index.
+//! The best items for a query: a full scan with a bounded heap. Higher scores come first, equal
+//! scores are ordered by index.
 
 use std::{cmp::Ordering, collections::BinaryHeap};
 
@@ -11,60 +12,62 @@ use crate::lanes::dots;
 pub struct Scored {
     /// Row of the item factors.
     pub item: u32,
-    /// ⟨query, item⟩, or a cosine.
+    /// ⟨query, item⟩, or a cosine similarity.
     pub score: f32,
 }
 
 impl Scored {
-    /// Best first.
+    /// Orders better items first.
     fn rank(&self, other: &Self) -> Ordering {
         other.score.total_cmp(&self.score).then(self.item.cmp(&other.item))
     }
 }
 
-/// The heap's order: its greatest element is the worst one kept.
+/// Heap order: the maximum is the worst kept item.
 #[derive(Clone, Copy)]
-struct Kept(Scored);
+struct WorstFirst(Scored);
 
-impl PartialEq for Kept {
+impl PartialEq for WorstFirst {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
 
-impl Eq for Kept {}
+impl Eq for WorstFirst {}
 
-impl PartialOrd for Kept {
+impl PartialOrd for WorstFirst {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Kept {
+impl Ord for WorstFirst {
     fn cmp(&self, other: &Self) -> Ordering {
         self.0.rank(&other.0)
     }
 }
 
-/// Items that are scored before a heap sees them, at most.
+/// Maximum number of items whose scores are computed before they are pushed to a heap.
 const BLOCK_ITEMS: usize = 256;
-/// Their factors stay in a core's own cache while each query passes over them.
+/// Maximum number of factors per block; they stay in a core's private cache for all queries.
 const BLOCK_FACTORS: usize = 32 * 1024;
 
-/// The `n` best rows of `item_factors` (items × factors) by inner product with `query` (factors), of those that `keep`
-/// lets pass; fewer if fewer pass. A score that is not a number is never among them.
+/// The `n` best rows of `item_factors` (items × factors) by inner product with `query` (factors),
+/// among those that `keep` accepts; fewer if it accepts fewer. Items whose score is NaN are never
+/// included.
 ///
 /// # Panics
-/// If `query` is not as long as the item factors have columns.
+/// If the length of `query` is not the number of factors.
 pub fn top_k(query: &[f32], item_factors: ArrayView2<'_, f32>, n: usize, keep: impl Fn(u32) -> bool) -> Vec<Scored> {
-    best(&[query], item_factors, n, |_, item| keep(item), |_, _, _| {}).pop().unwrap_or_default()
+    scan(&[query], item_factors, n, |_, item| keep(item), |_, _, _| {}).pop().unwrap_or_default()
 }
 
-/// [`top_k`] for each of the queries, which share the way of the items through memory, with the same bits; `keep` gets the query's number too.
-/// With `biases` (items) each item's bias is added to its inner product.
+/// [`top_k`] for several queries, which share one scan of the items, with the same bits; `keep`
+/// also gets the index of the query. With `biases` (items) each item's bias is added to its inner
+/// product.
 ///
 /// # Panics
-/// As [`top_k`], or if there are not as many biases as items.
+/// As [`top_k`], or if the number of biases is not that of items.
 pub fn top_k_each(
     queries: &[&[f32]],
     item_factors: ArrayView2<'_, f32>,
@@ -72,17 +75,17 @@ pub fn top_k_each(
     n: usize,
     keep: impl Fn(usize, u32) -> bool,
 ) -> Vec<Vec<Scored>> {
-    let Some(biases) = biases else { return best(queries, item_factors, n, keep, |_, _, _| {}) };
-    assert_eq!(biases.len(), item_factors.nrows(), "each item has a bias");
-    best(queries, item_factors, n, keep, |start, _, scores| {
+    let Some(biases) = biases else { return scan(queries, item_factors, n, keep, |_, _, _| {}) };
+    assert_eq!(biases.len(), item_factors.nrows(), "one bias per item");
+    scan(queries, item_factors, n, keep, |start, _, scores| {
         for (score, bias) in scores.iter_mut().zip(&biases[start..]) {
             *score += bias;
         }
     })
 }
 
-/// The `n` items most like `item` by cosine, without itself; none if there is no such item. An item whose factors are all
-/// 0 is like nothing: score 0.
+/// The `n` items most similar to `item` by cosine, excluding itself; none if `item` is out of
+/// range. The similarity to an item whose factors are all 0 is 0.
 pub fn similar_items(
     item: u32,
     item_factors: ArrayView2<'_, f32>,
@@ -100,7 +103,7 @@ pub fn similar_items(
             *score = if lengths > 0.0 { *score / lengths } else { 0.0 };
         }
     };
-    best(&[&query], item_factors, n, |_, other| other != item && keep(other), cosines).pop().unwrap_or_default()
+    scan(&[&query], item_factors, n, |_, other| other != item && keep(other), cosines).pop().unwrap_or_default()
 }
 
 fn norm(row: &[f32]) -> f32 {
@@ -109,34 +112,34 @@ fn norm(row: &[f32]) -> f32 {
     square[0].sqrt()
 }
 
-/// The best so far, at most `n`.
-struct Best {
+/// The best items so far, at most `n`.
+struct TopK {
     n: usize,
-    heap: BinaryHeap<Kept>,
-    /// What a score must exceed once there are `n`.
-    bar: f32,
+    heap: BinaryHeap<WorstFirst>,
+    /// Minimum kept score once there are `n` items; a new score must exceed it.
+    threshold: f32,
 }
 
-impl Best {
+impl TopK {
     fn new(n: usize, items: usize) -> Self {
-        Self { n, heap: BinaryHeap::with_capacity(n.min(items) + 1), bar: f32::INFINITY }
+        Self { n, heap: BinaryHeap::with_capacity(n.min(items) + 1), threshold: f32::INFINITY }
     }
 
-    /// Scores of the items from `start` on; those of earlier items came before.
-    fn offer(&mut self, start: u32, scores: &[f32], keep: impl Fn(u32) -> bool) {
+    /// Pushes the scores of the items starting at `start`; items must be pushed in ascending order.
+    fn push(&mut self, start: u32, scores: &[f32], keep: impl Fn(u32) -> bool) {
         for (item, &score) in (start..).zip(scores) {
-            // Indexes ascend, so an equal score comes too late. NaN is greater than nothing.
-            if score > self.bar || (self.heap.len() < self.n && !score.is_nan()) {
+            // Indexes ascend, so a later equal score ranks lower. Comparisons with NaN are false.
+            if score > self.threshold || (self.heap.len() < self.n && !score.is_nan()) {
                 if !keep(item) {
                     continue;
                 }
-                // Adding 0 makes −0 a 0, so that the index alone decides between them.
-                self.heap.push(Kept(Scored { item, score: score + 0.0 }));
+                // Adding 0 turns −0 into 0, so that only the index orders them.
+                self.heap.push(WorstFirst(Scored { item, score: score + 0.0 }));
                 if self.heap.len() > self.n {
                     self.heap.pop();
                 }
                 if self.heap.len() == self.n {
-                    self.bar = self.heap.peek().map_or(f32::INFINITY, |worst| worst.0.score);
+                    self.threshold = self.heap.peek().map_or(f32::INFINITY, |worst| worst.0.score);
                 }
             }
         }
@@ -147,10 +150,10 @@ impl Best {
     }
 }
 
-/// Scans all items block by block, each block for all queries; `adjust` gets a block's first item, its rows and their inner products
-/// with a query.
+/// Scans all items block by block, each block for all queries. `adjust` gets the first item of a
+/// block, its rows and their inner products with a query.
 #[expect(clippy::cast_possible_truncation, reason = "items ≤ INDEX_MAX")]
-fn best(
+fn scan(
     queries: &[&[f32]],
     item_factors: ArrayView2<'_, f32>,
     n: usize,
@@ -159,20 +162,20 @@ fn best(
 ) -> Vec<Vec<Scored>> {
     let (items, factors) = item_factors.dim();
     for query in queries {
-        assert_eq!(query.len(), factors, "a query has as many entries as the item factors have columns");
+        assert_eq!(query.len(), factors, "one query entry per factor");
     }
-    let whole = item_factors.as_standard_layout();
-    let rows = whole.as_slice().unwrap_or_default();
+    let contiguous = item_factors.as_standard_layout();
+    let rows = contiguous.as_slice().unwrap_or_default();
     let block = (BLOCK_FACTORS / factors.max(1)).clamp(1, BLOCK_ITEMS);
     let mut scores = [0.0; BLOCK_ITEMS];
-    let mut lists: Vec<Best> = queries.iter().map(|_| Best::new(n, items)).collect();
+    let mut lists: Vec<TopK> = queries.iter().map(|_| TopK::new(n, items)).collect();
     for (rows, start) in rows.chunks(block * factors.max(1)).zip((0..items).step_by(block)) {
         let scores = &mut scores[..block.min(items - start)];
-        for (number, (query, list)) in queries.iter().zip(&mut lists).enumerate() {
+        for (index, (query, list)) in queries.iter().zip(&mut lists).enumerate() {
             dots(query, rows, scores);
             adjust(start, rows, scores);
-            list.offer(start as u32, scores, |item| keep(number, item));
+            list.push(start as u32, scores, |item| keep(index, item));
         }
     }
-    lists.into_iter().map(Best::into_list).collect()
+    lists.into_iter().map(TopK::into_list).collect()
 }

@@ -1,5 +1,6 @@
-//! A page for people about one run, made of its result and nothing else: the store holds no second document that could
-//! disagree, and a run of last year gets the page of today. Pure: a result in, HTML out; no script, no outside resource.
+//! Run report: a human-readable HTML page that is rendered from a run's result only. The store has
+//! no second document that could be inconsistent with the result, and old runs are rendered with
+//! the current layout. Rendering is pure; the page contains no scripts and no external resources.
 
 mod page;
 mod plot;

@@ -1,7 +1,8 @@
-//! The page: what was decided by, then what it is made of.
+//! The page: first the metrics for the decision, then the details of the model and the run.
 
 use std::fmt::Write as _;
 
+use serde_json::Value;
 use sidecar_contract::{Algorithm, ColdItems, Metrics, RunOutcome, RunResult, Trial};
 
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
     text::{count, escaped, percent, time},
 };
 
-/// Most reasons of dropped rows that are listed.
+/// Maximum number of drop reasons that are listed.
 const REASONS_MAX: usize = 30;
 
 const STYLE: &str = "\
@@ -25,7 +26,7 @@ svg{width:100%;height:auto;display:block;margin:.6rem 0}.grid{stroke:var(--rule)
 th{font-weight:600}td.n,th.n{text-align:right}.key i{display:inline-block;width:.8em;height:.8em;margin:0 .35em 0 .9em}.key .m{background:var(--model)}.key .b{background:var(--base)}\
 @media print{body{background:#fff;color:#000}}";
 
-/// The page about a run.
+/// Renders the report of a run.
 pub fn render(result: &RunResult) -> String {
     let mut body = String::new();
     head(&mut body, result);
@@ -60,14 +61,14 @@ pub fn render(result: &RunResult) -> String {
             }
             tuning(&mut body, trials);
         }
-        RunOutcome::Unchanged | RunOutcome::Failed { .. } => rows(&mut body, result),
+        RunOutcome::Unchanged | RunOutcome::Failed { .. } | RunOutcome::Unknown { .. } => rows(&mut body, result),
     }
     let run = [
         ("Run", result.run.to_string()),
         ("Data version", result.data_version.clone()),
         ("Config", result.config_hash.to_string()),
     ];
-    section(&mut body, "What was run", &run);
+    section(&mut body, "Run details", &run);
     let title = format!("Run {}", result.run.number);
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>{title}</title><style>{STYLE}</style></head><body><main>{body}</main></body></html>\n"
@@ -78,20 +79,23 @@ fn head(body: &mut String, result: &RunResult) {
     let seconds = result.finished_at.saturating_sub(result.started_at);
     let _ = write!(
         body,
-        "<h1>Run {}</h1><p class=\"soft\">ended {}, after {seconds} s</p>",
+        "<h1>Run {}</h1><p class=\"soft\">finished {} after {seconds} s</p>",
         result.run.number,
         time(result.finished_at)
     );
     let (class, verdict) = match &result.outcome {
-        RunOutcome::Unchanged => ("", "The data is what it was: nothing was trained.".to_owned()),
+        RunOutcome::Unchanged => ("", "The data has not changed: nothing was trained.".to_owned()),
         RunOutcome::Failed { reason, message } => {
             ("bad", format!("No model: {}. {}.", escaped(reason), escaped(message.trim_end_matches('.'))))
+        }
+        RunOutcome::Unknown { kind, .. } => {
+            ("", format!("The outcome {} of a newer trainer is not known to this version.", escaped(kind)))
         }
         RunOutcome::Trained { metrics, .. } => match metrics.as_ref().and_then(|m| Some((m, m.lift?))) {
             Some((metrics, lift)) => (
                 if lift.low >= 0.0 { "good" } else { "bad" },
                 format!(
-                    "{} than {} by {} (95 % interval {} to {}).",
+                    "{} than the {} by {} (95 % interval {} to {}).",
                     if lift.estimate >= 0.0 { "Better" } else { "Worse" },
                     baseline(metrics),
                     percent(lift.estimate),
@@ -99,23 +103,26 @@ fn head(body: &mut String, result: &RunResult) {
                     percent(lift.high)
                 ),
             ),
-            None => ("", "Trained. Too few users had something kept back to say how good it is.".to_owned()),
+            None => ("", "Trained. Too few users have held-out items to measure the quality.".to_owned()),
         },
     };
     let _ = write!(body, "<p class=\"verdict {class}\">{verdict}</p>");
 }
 
 fn baseline(metrics: &Metrics) -> &'static str {
-    if metrics.metric == "rmse" { "averages of users and items" } else { "recommending what is popular" }
+    if metrics.metric == "rmse" { "bias baseline" } else { "popularity baseline" }
 }
 
 fn quality(body: &mut String, metrics: Option<&Metrics>) {
     let Some(metrics) = metrics else { return };
     let _ = write!(
         body,
-        "<h2>Quality on what the fit did not see</h2><p class=\"soft\">{} users{}, lists of {}. The gate looks at the lower end of the lift of {}.</p>",
+        "<h2>Quality on the held-out set</h2><p class=\"soft\">{} test users{}, lists of {}. The gate uses the lower bound of the lift of {}.</p>",
         count(metrics.test_users),
-        metrics.split.map_or_else(String::new, |split| format!(", measured on {}", split.described())),
+        metrics
+            .split
+            .as_ref()
+            .map_or_else(String::new, |split| format!(", measured on {}", escaped(split.description()))),
         metrics.k,
         escaped(&metrics.metric)
     );
@@ -139,7 +146,7 @@ fn quality(body: &mut String, metrics: Option<&Metrics>) {
         (format!("MAP@{k}"), metrics.model.map, metrics.baseline.map),
         (format!("MRR@{k}"), metrics.model.mrr, metrics.baseline.mrr),
         (format!("coverage@{k}"), metrics.model.coverage, metrics.baseline.coverage),
-        (format!("Gini@{k} of the places in lists"), metrics.model.gini, metrics.baseline.gini),
+        (format!("Gini@{k} of item exposure"), metrics.model.gini, metrics.baseline.gini),
         ("RMSE".to_owned(), metrics.model.rmse, metrics.baseline.rmse),
         ("MAE".to_owned(), metrics.model.mae, metrics.baseline.mae),
     ];
@@ -153,20 +160,20 @@ fn quality(body: &mut String, metrics: Option<&Metrics>) {
         );
     }
     body.push_str("</table></div>");
-    if let Some(against) = &metrics.incumbent {
+    if let Some(comparison) = &metrics.incumbent {
         let _ = write!(
             body,
-            "<p>Against {}, which served: {} (95 % interval {} to {}).</p>",
-            against.digest.revision(),
-            percent(against.lift.estimate),
-            percent(against.lift.low),
-            percent(against.lift.high)
+            "<p>Compared with the serving revision {}: {} (95 % interval {} to {}).</p>",
+            comparison.digest.revision(),
+            percent(comparison.lift.estimate),
+            percent(comparison.lift.low),
+            percent(comparison.lift.high)
         );
     }
     if let Some(ColdItems { items, users, ndcg, baseline }) = &metrics.cold_items {
         let _ = write!(
             body,
-            "<p>Items that nobody has met: NDCG@{k} {ndcg:.4} by their attributes alone, {baseline:.4} in random order ({} items taken out of a fit, {} users).</p>",
+            "<p>Cold-start items: NDCG@{k} {ndcg:.4} from attributes only, {baseline:.4} in random order ({} items excluded from a fit, {} users).</p>",
             count(*items),
             count(*users)
         );
@@ -186,11 +193,11 @@ fn by_activity(body: &mut String, metrics: &Metrics) {
         .collect();
     let _ = write!(
         body,
-        "<h2>By how active users are</h2><p class=\"soft\">NDCG@{} of groups of as many users, by how many items each had met.<span class=\"key\"><i class=\"m\"></i>model<i class=\"b\"></i>baseline</span></p>{}",
+        "<h2>Quality by user activity</h2><p class=\"soft\">NDCG@{} of equally large groups of users, by number of items in the history.<span class=\"key\"><i class=\"m\"></i>model<i class=\"b\"></i>baseline</span></p>{}",
         metrics.k,
-        plot::pairs("NDCG of model and baseline by activity of users", &pairs)
+        plot::pairs("NDCG of model and baseline by user activity", &pairs)
     );
-    body.push_str("<div class=\"scroll\"><table><tr><th>Items met</th><th class=\"n\">Users</th><th class=\"n\">Model</th><th class=\"n\">Baseline</th></tr>");
+    body.push_str("<div class=\"scroll\"><table><tr><th>Items in history</th><th class=\"n\">Users</th><th class=\"n\">Model</th><th class=\"n\">Baseline</th></tr>");
     for group in &metrics.by_activity {
         let _ = write!(
             body,
@@ -208,36 +215,36 @@ fn fit(body: &mut String, objective: &[f64]) {
     let (Some(first), Some(last)) = (objective.first(), objective.last()) else { return };
     let _ = write!(
         body,
-        "<h2>Objective by sweep</h2><p class=\"soft\">The refit on all rows: {} sweeps, from {} to {}. It should flatten out; if it still falls steeply, more iterations may help.</p>{}",
+        "<h2>Objective by iteration</h2><p class=\"soft\">Refit on all rows: {} iterations, from {} to {}. The curve should flatten; if it still falls steeply, more iterations may help.</p>{}",
         objective.len(),
         plot::tick(*first),
         plot::tick(*last),
-        plot::line("objective after each sweep", objective)
+        plot::line("objective after each iteration", objective)
     );
 }
 
-/// What was tried for better parameters.
+/// The tuning trials.
 fn tuning(body: &mut String, trials: &[Trial]) {
-    let Some(longest) = trials.iter().map(|trial| trial.sweeps).max() else { return };
+    let Some(longest) = trials.iter().map(|trial| trial.iterations_run).max() else { return };
     let _ = write!(
         body,
-        "<h2>Parameters that were tried</h2><p class=\"soft\">{} sets, best first, compared on rows that the metrics above are not of. Only the best were fitted to the end, {longest} sweeps.</p>",
+        "<h2>Tuning trials</h2><p class=\"soft\">{} sets of parameters, best first, compared on a validation set that is separate from the held-out set. Only the best sets ran all {longest} iterations.</p>",
         trials.len()
     );
     let dots: Vec<Dot> = trials.iter().filter_map(dot).collect();
-    body.push_str(&plot::dots("metric by regularization of each set", "regularization", &dots));
-    body.push_str("<div class=\"scroll\"><table><tr><th class=\"n\">Sweeps</th><th class=\"n\">Metric</th><th class=\"n\">regularization</th><th class=\"n\">unobservedWeight</th><th class=\"n\">degreeExponent</th><th class=\"n\">degreeReturn</th><th class=\"n\">iterations</th></tr>");
+    body.push_str(&plot::dots("metric by regularization of each trial", "regularization", &dots));
+    body.push_str("<div class=\"scroll\"><table><tr><th class=\"n\">Iterations run</th><th class=\"n\">Metric</th><th class=\"n\">regularization</th><th class=\"n\">unobservedWeight</th><th class=\"n\">degreeExponent</th><th class=\"n\">popularityBoost</th><th class=\"n\">iterations</th></tr>");
     for trial in trials {
         let Algorithm::Als(als) = &trial.parameters else { continue };
         let _ = write!(
             body,
             "<tr><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
-            trial.sweeps,
+            trial.iterations_run,
             trial.value_text(),
             als.regularization_text(),
             als.unobserved_weight,
             als.degree_exponent,
-            als.degree_return,
+            als.popularity_boost,
             als.iterations
         );
     }
@@ -246,7 +253,7 @@ fn tuning(body: &mut String, trials: &[Trial]) {
 
 fn dot(trial: &Trial) -> Option<Dot> {
     let Algorithm::Als(als) = &trial.parameters else { return None };
-    // The axis is logarithmic: 0 has no place on it.
+    // The axis is logarithmic and cannot show 0.
     Some(Dot { x: als.regularization.filter(|x| *x > 0.0)?, y: trial.value? })
 }
 
@@ -255,21 +262,21 @@ fn rows(body: &mut String, result: &RunResult) {
     if rows.read == 0 {
         return;
     }
-    let share = |part: u64| format!("{} ({:.1} %)", count(part), 100.0 * part as f64 / rows.read as f64);
+    let with_percent = |part: u64| format!("{} ({:.1} %)", count(part), 100.0 * part as f64 / rows.read as f64);
     let mut bars = vec![
         ("read".to_owned(), rows.read, count(rows.read)),
-        ("kept".to_owned(), rows.kept, share(rows.kept)),
-        ("of these merged".to_owned(), rows.merged, share(rows.merged)),
+        ("kept".to_owned(), rows.kept, with_percent(rows.kept)),
+        ("of which merged".to_owned(), rows.merged, with_percent(rows.merged)),
     ];
     let dropped = rows.dropped.iter().take(REASONS_MAX);
-    bars.extend(dropped.map(|(reason, number)| (format!("dropped: {reason}"), *number, share(*number))));
-    let _ = write!(body, "<h2>Rows of the data</h2>{}", plot::shares("rows read, kept, merged and dropped", &bars));
+    bars.extend(dropped.map(|(reason, number)| (format!("dropped: {reason}"), *number, with_percent(*number))));
+    let _ = write!(body, "<h2>Data rows</h2>{}", plot::horizontal_bars("rows read, kept, merged and dropped", &bars));
 }
 
-fn section(body: &mut String, title: &str, rows: &[(&str, String)]) {
+fn section(body: &mut String, title: &str, rows: &[(impl AsRef<str>, String)]) {
     let _ = write!(body, "<h2>{title}</h2><div class=\"scroll\"><table>");
     for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
-        let _ = write!(body, "<tr><th>{}</th><td><code>{}</code></td></tr>", escaped(name), escaped(value));
+        let _ = write!(body, "<tr><th>{}</th><td><code>{}</code></td></tr>", escaped(name.as_ref()), escaped(value));
     }
     body.push_str("</table></div>");
 }
@@ -279,34 +286,13 @@ fn density(users: u64, items: u64, interactions: u64) -> String {
     if cells > 0.0 { format!("{:.3} %", 100.0 * interactions as f64 / cells) } else { String::new() }
 }
 
-fn named(parameters: &Algorithm) -> Vec<(&'static str, String)> {
-    match parameters {
-        Algorithm::Als(als) => {
-            let mut named = vec![
-                ("algorithm", "als".to_owned()),
-                ("factors", als.factors.to_string()),
-                ("iterations", als.iterations.to_string()),
-                ("regularization", als.regularization_text()),
-                ("regularizationExponent", als.regularization_exponent.to_string()),
-                ("unobservedWeight", als.unobserved_weight.to_string()),
-                ("degreeExponent", als.degree_exponent.to_string()),
-            ];
-            named.extend((als.degree_return > 0.0).then(|| ("degreeReturn", als.degree_return.to_string())));
-            named.extend((als.samples > 0).then(|| ("samples", als.samples.to_string())));
-            named
-        }
-        Algorithm::Svd(svd) => vec![
-            ("algorithm", "svd".to_owned()),
-            ("factors", svd.factors.to_string()),
-            ("iterations", svd.iterations.to_string()),
-            ("degreeExponent", svd.degree_exponent.to_string()),
-        ],
-        Algorithm::Bpr(bpr) => vec![
-            ("algorithm", "bpr".to_owned()),
-            ("factors", bpr.factors.to_string()),
-            ("iterations", bpr.iterations.to_string()),
-            ("learningRate", bpr.learning_rate.to_string()),
-            ("regularization", bpr.regularization.to_string()),
-        ],
-    }
+/// The algorithm and its parameters by name; a parameter without a value is chosen from the data.
+fn named(algorithm: &Algorithm) -> Vec<(String, String)> {
+    let text = |value: Value| match value.as_f64() {
+        Some(number) => number.to_string(),
+        None if value.is_null() => "automatic".to_owned(),
+        None => value.to_string(),
+    };
+    let parameters = algorithm.parameters().into_iter().map(|(name, value)| (name, text(value)));
+    std::iter::once(("algorithm".to_owned(), algorithm.name().to_owned())).chain(parameters).collect()
 }

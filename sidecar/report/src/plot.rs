@@ -1,4 +1,5 @@
-//! Plots as inline SVG. Each has a title that a screen reader reads; its numbers stand in a table or a caption beside it.
+//! Plots as inline SVG. Each has a title for screen readers; its numbers are also in a table or
+//! caption next to it.
 
 use std::fmt::Write as _;
 
@@ -6,14 +7,14 @@ use crate::text::escaped;
 
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 220.0;
-/// Room for the numbers of the axes.
+/// Space for the axis labels.
 const LEFT: f64 = 64.0;
 const BOTTOM: f64 = 28.0;
 const MARGIN: f64 = 14.0;
-/// Most points that are drawn; of more, every n-th and the last.
+/// Maximum number of drawn points; of more points, every n-th and the last are drawn.
 const POINTS_MAX: usize = 500;
 
-/// Linear from values to pixels.
+/// Linear map from values to pixels.
 struct Scale {
     low: f64,
     high: f64,
@@ -24,8 +25,8 @@ struct Scale {
 impl Scale {
     fn at(&self, value: f64) -> f64 {
         let span = self.high - self.low;
-        let share = if span > 0.0 { (value - self.low) / span } else { 0.5 };
-        self.from + share * (self.to - self.from)
+        let fraction = if span > 0.0 { (value - self.low) / span } else { 0.5 };
+        self.from + fraction * (self.to - self.from)
     }
 }
 
@@ -34,18 +35,18 @@ fn open(title: &str, height: f64) -> String {
     format!("<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{title}\"><title>{title}</title>")
 }
 
-/// A number in few digits, for an axis.
+/// A number with few digits, for an axis.
 pub fn tick(value: f64) -> String {
-    let size = value.abs();
-    if size != 0.0 && !(1e-3..1e6).contains(&size) {
+    let magnitude = value.abs();
+    if magnitude != 0.0 && !(1e-3..1e6).contains(&magnitude) {
         return format!("{value:.2e}");
     }
-    let text = if size >= 1000.0 { format!("{value:.0}") } else { format!("{value:.3}") };
+    let text = if magnitude >= 1000.0 { format!("{value:.0}") } else { format!("{value:.3}") };
     let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
     text.replace('-', "\u{2212}")
 }
 
-/// A line through values at 1, 2, …
+/// A line through the values at x = 1, 2, …
 pub fn line(title: &str, values: &[f64]) -> String {
     let finite: Vec<(usize, f64)> = (1..).zip(values).filter(|(_, v)| v.is_finite()).map(|(n, v)| (n, *v)).collect();
     let (low, high) = range(finite.iter().map(|(_, value)| *value));
@@ -90,22 +91,22 @@ fn below(svg: &mut String, x: f64, text: &str) {
     let _ = write!(svg, "<text class=\"tick\" x=\"{x:.1}\" y=\"{y}\" text-anchor=\"middle\">{text}</text>");
 }
 
-/// Least and greatest.
+/// Minimum and maximum.
 fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
     values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)))
 }
 
-/// A group of two bars, the model's and the baseline's.
+/// A group of two bars: the model and the baseline.
 pub struct Pair {
-    /// Below the group.
+    /// Label below the group.
     pub label: String,
-    /// The model's.
+    /// Value of the model.
     pub model: f64,
-    /// The baseline's.
+    /// Value of the baseline.
     pub baseline: f64,
 }
 
-/// Bars side by side.
+/// Groups of two bars.
 pub fn pairs(title: &str, pairs: &[Pair]) -> String {
     let high = pairs.iter().flat_map(|p| [p.model, p.baseline]).filter(|v| v.is_finite()).fold(0.0, f64::max);
     let y = Scale { low: 0.0, high: if high > 0.0 { high } else { 1.0 }, from: HEIGHT - BOTTOM, to: MARGIN };
@@ -128,12 +129,12 @@ pub fn pairs(title: &str, pairs: &[Pair]) -> String {
     svg + "</svg>"
 }
 
-/// An estimate with its interval, on a line that shows zero.
+/// An estimate with its interval, on an axis that includes zero.
 pub fn interval(title: &str, low: f64, estimate: f64, high: f64) -> String {
     let height = 64.0;
-    let (least, most) = (low.min(0.0), high.max(0.0));
-    let room = 0.1 * (most - least).max(1e-9);
-    let x = Scale { low: least - room, high: most + room, from: MARGIN, to: WIDTH - MARGIN };
+    let (min, max) = (low.min(0.0), high.max(0.0));
+    let padding = 0.1 * (max - min).max(1e-9);
+    let x = Scale { low: min - padding, high: max + padding, from: MARGIN, to: WIDTH - MARGIN };
     let mut svg = open(title, height);
     let _ = write!(
         svg,
@@ -150,15 +151,15 @@ pub fn interval(title: &str, low: f64, estimate: f64, high: f64) -> String {
     svg + "</svg>"
 }
 
-/// A point.
+/// A point of a scatter plot.
 pub struct Dot {
-    /// Above 0: its axis is logarithmic.
+    /// Value on the logarithmic axis; must be above 0.
     pub x: f64,
-    /// Of a linear axis.
+    /// Value on the linear axis.
     pub y: f64,
 }
 
-/// Points without a line, with a logarithmic axis below that is called `name`.
+/// A scatter plot; `name` labels the logarithmic x axis.
 pub fn dots(title: &str, name: &str, dots: &[Dot]) -> String {
     let dots: Vec<&Dot> = dots.iter().filter(|dot| dot.x > 0.0 && dot.x.is_finite() && dot.y.is_finite()).collect();
     let (left, right) = range(dots.iter().map(|dot| dot.x));
@@ -180,16 +181,16 @@ pub fn dots(title: &str, name: &str, dots: &[Dot]) -> String {
     svg + "</svg>"
 }
 
-/// Horizontal bars with their labels and counts.
-pub fn shares(title: &str, rows: &[(String, u64, String)]) -> String {
+/// Horizontal bars with labels and counts.
+pub fn horizontal_bars(title: &str, rows: &[(String, u64, String)]) -> String {
     let row = 26.0;
     let label = 170.0;
     let height = row * rows.len() as f64 + MARGIN;
-    let most = rows.iter().map(|(_, n, _)| *n).max().unwrap_or(1).max(1) as f64;
+    let max = rows.iter().map(|(_, n, _)| *n).max().unwrap_or(1).max(1) as f64;
     let mut svg = open(title, height);
     for (n, (name, number, shown)) in rows.iter().enumerate() {
         let top = row * n as f64 + 6.0;
-        let width = (WIDTH - label - 130.0) * (*number as f64) / most;
+        let width = (WIDTH - label - 130.0) * (*number as f64) / max;
         let _ = write!(
             svg,
             "<text class=\"label\" x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text><rect class=\"model\" x=\"{label}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"16\"/><text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",

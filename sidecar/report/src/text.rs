@@ -1,6 +1,6 @@
-//! Text and numbers as HTML shows them.
+//! Text and numbers formatted for HTML.
 
-/// Escapes what means something in HTML; every string of a result goes through here.
+/// Escapes the special characters of HTML. Every string of a result must be escaped.
 pub fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {
@@ -30,11 +30,12 @@ pub fn count(number: u64) -> String {
 }
 
 /// A relative change in percent, with its sign.
-pub fn percent(share: f64) -> String {
-    format!("{:+.1} %", 100.0 * share).replace('-', "\u{2212}")
+pub fn percent(fraction: f64) -> String {
+    format!("{:+.1} %", 100.0 * fraction).replace('-', "\u{2212}")
 }
 
-/// The day and minute of seconds since 1970, in UTC (the civil calendar of Howard Hinnant's `days_from_civil`).
+/// Date and minute of seconds since 1970, in UTC (the civil calendar of Howard Hinnant's
+/// `days_from_civil`).
 pub fn time(seconds: i64) -> String {
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     let shifted = days + 719_468;
@@ -53,19 +54,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_of_html_survives() {
+    fn html_is_escaped() {
         assert_eq!(escaped("<script>'&\""), "&lt;script&gt;&#39;&amp;&quot;");
     }
 
     #[test]
-    fn numbers_read_well() {
+    fn numbers_are_grouped_and_signed() {
         assert_eq!(count(1_234_567), "1\u{202f}234\u{202f}567");
         assert_eq!(count(12), "12");
         assert_eq!(percent(-0.042), "\u{2212}4.2 %");
     }
 
     #[test]
-    fn times_are_what_date_prints() {
+    fn times_equal_the_output_of_date() {
         // date -u -d @… '+%Y-%m-%d %H:%M'
         for (seconds, expected) in [
             (0, "1970-01-01 00:00 UTC"),

@@ -1,6 +1,7 @@
-//! The page holds the result's numbers, escapes what it did not write itself, and needs nothing from elsewhere.
+//! The page contains the result's numbers, escapes all strings of the result, and loads no external
+//! resources.
 
-#![allow(clippy::unwrap_used)] // A test may fail loudly.
+#![allow(clippy::unwrap_used)] // A test fails by panicking.
 
 use serde_json::{Value, json};
 use sidecar_contract::RunResult;
@@ -17,7 +18,7 @@ fn result(outcome: &Value) -> RunResult {
 }
 
 fn trial(regularization: f64, value: Option<f64>) -> Value {
-    json!({"sweeps": 15, "value": value, "parameters": {"als": {"regularization": regularization}}})
+    json!({"iterationsRun": 15, "value": value, "parameters": {"als": {"regularization": regularization}}})
 }
 
 fn trained() -> RunResult {
@@ -39,7 +40,8 @@ fn trained() -> RunResult {
     }))
 }
 
-/// A page of ours is XML, too, but for its doctype, the void `meta`, and character references: every tag is closed in turn.
+/// The page is well-formed XML except for its doctype, the void element `meta`, and character
+/// references: tags are properly nested.
 fn assert_well_formed(page: &str) {
     let mut open: Vec<&str> = Vec::new();
     let mut rest = page.strip_prefix("<!doctype html>\n").unwrap();
@@ -57,7 +59,7 @@ fn assert_well_formed(page: &str) {
 }
 
 #[test]
-fn a_trained_run_shows_its_numbers() {
+fn trained_run_shows_its_numbers() {
     let page = run_report::render(&trained());
     assert_well_formed(&page);
     for shown in [
@@ -77,8 +79,11 @@ fn a_trained_run_shows_its_numbers() {
         "dropped: emptyUser",
         "e3b0c44298",
         "6.584 %",
-        "4 sweeps, from 9.5 to 3.9",
-        "3 sets, best first",
+        "Quality on the held-out set",
+        "Objective by iteration",
+        "4 iterations, from 9.5 to 3.9",
+        "3 sets of parameters, best first",
+        "ran all 15 iterations",
         "0.4694",
         "failed",
     ] {
@@ -88,7 +93,7 @@ fn a_trained_run_shows_its_numbers() {
 }
 
 #[test]
-fn a_failed_run_says_what_to_do() {
+fn failed_run_shows_how_to_fix_it() {
     let page = run_report::render(&result(&json!({
         "kind": "failed", "reason": "DataInvalid", "message": "no column <b>\"user\"</b>; set spec.data.columns.user",
     })));
@@ -101,16 +106,16 @@ fn a_failed_run_says_what_to_do() {
 }
 
 #[test]
-fn nothing_runs_and_nothing_is_fetched() {
-    let odd = json!({
+fn page_has_no_scripts_and_no_external_resources() {
+    let empty = json!({
         "kind": "trained", "digest": DIGEST, "snapshotBytes": 0, "algorithm": "als", "users": 0, "items": 0,
         "interactions": 0, "objective": [],
     });
-    for result in [trained(), result(&odd), result(&json!({"kind": "unchanged"}))] {
+    for result in [trained(), result(&empty), result(&json!({"kind": "unchanged"}))] {
         let page = run_report::render(&result);
         assert_well_formed(&page);
-        for bad in ["<script", "http:", "https:", "url(", "@import", "src=", "href=", "NaN", "inf"] {
-            assert!(!page.contains(bad), "{bad} is in {page}");
+        for forbidden in ["<script", "http:", "https:", "url(", "@import", "src=", "href=", "NaN", "inf"] {
+            assert!(!page.contains(forbidden), "{forbidden} is in {page}");
         }
         assert!(page.contains("&lt;script&gt;") && page.contains("v&lt;1&gt;"));
         assert!(page.len() < 100_000);

@@ -1,41 +1,45 @@
-//! The bytes of a snapshot, mapped or in memory, and their views as numbers. The only module with unsafe code.
+//! The bytes of a snapshot, mapped or in memory, and views of them as numbers. The only module with
+//! unsafe code.
 //!
-//! Two things here cannot be said in safe Rust. Mapping a file: its bytes are shared with the file system, and a process
-//! that writes into the file while it is mapped changes them under a `&[u8]`. Only a program's own, verified and read-only
-//! copy may therefore be mapped (see [`crate::Snapshot::open`]). Viewing bytes as numbers: [`Number`] is sealed to types
-//! for which every bit pattern is a value and which have no padding.
+//! Two operations cannot be expressed in safe Rust:
+//!
+//! - Mapping a file: its bytes are shared with the file system, so a write to the mapped file
+//!   changes the content of a `&[u8]`. Therefore only a verified, read-only, private copy may be
+//!   mapped (see [`crate::Snapshot::open`]).
+//! - Viewing bytes as numbers: [`Number`] is sealed to types without padding for which every bit
+//!   pattern is valid.
 #![allow(unsafe_code)]
 
 use std::{fs::File, io, path::Path};
 
 #[cfg(target_endian = "big")]
-compile_error!("snapshots are little-endian and are mapped as they are");
+compile_error!("snapshots are little-endian and are mapped without conversion");
 
-/// Alignment of every tensor, in bytes: a cache line, and the widest vector register.
+/// Alignment of every tensor: the size of a cache line and of the largest vector register.
 pub(crate) const ALIGNMENT_BYTES: usize = 64;
 
-/// A file's bytes, aligned to [`ALIGNMENT_BYTES`].
+/// Bytes of a file, aligned to [`ALIGNMENT_BYTES`].
 pub(crate) enum Buffer {
     Mapped(memmap2::Mmap),
     InMemory { lines: Vec<Line>, len: usize },
 }
 
-/// One aligned piece of memory.
+/// One aligned block of memory.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub(crate) struct Line([u8; ALIGNMENT_BYTES]);
 
 impl Buffer {
-    /// Maps the file. An empty file cannot be mapped and is an error.
+    /// Maps the file. Fails for an empty file, which cannot be mapped.
     pub(crate) fn map(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
-        // SAFETY: the mapping is read-only and private to this type; that nobody writes into the file meanwhile is the
-        // documented precondition of `Snapshot::open`, as it is of any mapping.
+        // SAFETY: the mapping is read-only and private to this type. That no process writes to the
+        // file is the documented precondition of `Snapshot::open`, as of any mapping.
         let map = unsafe { memmap2::Mmap::map(&file)? };
         Ok(Self::Mapped(map))
     }
 
-    /// Copies bytes that are in memory already.
+    /// Copies `bytes`.
     pub(crate) fn copy_of(bytes: &[u8]) -> Self {
         let lines = bytes
             .chunks(ALIGNMENT_BYTES)
@@ -53,15 +57,16 @@ impl Buffer {
             Self::Mapped(map) => map,
             Self::InMemory { lines, len } => {
                 debug_assert!(*len <= lines.len() * ALIGNMENT_BYTES);
-                // SAFETY: `lines` owns at least `len` initialized bytes at this address (`copy_of` made it so, and
-                // nothing else builds the variant); `Line` is `repr(C)` without padding.
+                // SAFETY: `lines` owns `len` or more initialized bytes at this address: only
+                // `copy_of` constructs the variant, and it ensures this. `Line` is `repr(C)`
+                // without padding.
                 unsafe { std::slice::from_raw_parts(lines.as_ptr().cast::<u8>(), *len) }
             }
         }
     }
 }
 
-/// Numbers of which any bytes are a value.
+/// Numbers for which every bit pattern is valid.
 pub(crate) trait Number: Copy + sealed::Sealed {}
 impl<T: Copy + sealed::Sealed> Number for T {}
 
@@ -74,10 +79,11 @@ mod sealed {
     impl Sealed for f64 {}
 }
 
-/// The bytes as numbers; `None` if they do not start on the type's alignment or are no whole number of them.
+/// Views the bytes as numbers; `None` if they are not aligned for the type or their length is not a
+/// multiple of its size.
 pub(crate) fn numbers<T: Number>(bytes: &[u8]) -> Option<&[T]> {
-    // SAFETY: `T` is sealed to integers and floats: every bit pattern is valid, there is no padding, and `align_to` gives
-    // a correctly aligned middle.
+    // SAFETY: `T` is sealed to integers and floats: every bit pattern is valid and there is no
+    // padding. `align_to` returns a correctly aligned middle.
     let (before, middle, after) = unsafe { bytes.align_to::<T>() };
     (before.is_empty() && after.is_empty()).then_some(middle)
 }
@@ -87,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_copy_is_aligned_and_equal() {
+    fn copies_are_aligned_and_equal() {
         for len in [0, 1, 63, 64, 65, 1000] {
             let bytes: Vec<u8> = (0..len).map(|i| u8::try_from(i % 251).unwrap()).collect();
             let buffer = Buffer::copy_of(&bytes);
@@ -97,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_little_endian_and_whole() {
+    fn number_views_are_little_endian_and_require_alignment() {
         let buffer = Buffer::copy_of(&[1, 0, 0, 0, 0, 0, 128, 63]);
         assert_eq!(numbers::<u32>(buffer.bytes()), Some([1, 0x3f80_0000].as_slice()));
         assert_eq!(numbers::<f32>(&buffer.bytes()[4..]), Some([1.0].as_slice()));

@@ -1,51 +1,61 @@
-//! What can be wrong with a snapshot.
+//! Errors of writing and opening snapshots.
 
 use std::path::PathBuf;
 
 use sidecar_contract::Digest;
 
-use crate::metadata::{FORMAT_VERSION, FORMAT_VERSION_WITH_BIASES};
+use crate::capability::{Capability, FORMAT_VERSION};
 
-/// Why a snapshot was not written or not opened.
+/// Error of writing or opening a snapshot.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
     /// The file could not be read.
     #[error("cannot read snapshot {path}")]
     Read {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         source: std::io::Error,
     },
-    /// The bytes could not be written.
+    /// The snapshot could not be written.
     #[error("cannot write the snapshot")]
     Write(#[source] std::io::Error),
-    /// Not a safetensors file, or not one of ours.
-    #[error("not a recmesh snapshot: {0}")]
+    /// The file is not a safetensors file, or does not contain a model of Recmesh.
+    #[error("not a Recmesh snapshot: {0}")]
     NotASnapshot(String),
-    /// Written by another release.
+    /// The file has the container of another release.
     #[error(
-        "snapshot format version {found} is not known here (this build reads {FORMAT_VERSION} to \
-         {FORMAT_VERSION_WITH_BIASES}): train again, or use a release that writes and reads the same version"
+        "snapshot format version {found} is not supported (this build reads version {FORMAT_VERSION}): retrain, or use a \
+         release that supports this version"
     )]
     UnknownVersion {
-        /// The version in the file.
+        /// Format version of the file.
         found: u64,
     },
-    /// A tensor is missing, or says something that cannot be.
+    /// The model needs something of its reader that this build does not have.
+    #[error(
+        "the snapshot requires the capability {name:?}, which this build does not have (it has {}): use an image at least as \
+         new as the trainer's, or retrain without the feature",
+        Capability::ALL.map(Capability::name).join(", ")
+    )]
+    UnknownCapability {
+        /// Name of the capability.
+        name: String,
+    },
+    /// A tensor is missing or not valid.
     #[error("snapshot is corrupt: {tensor}: {problem}")]
     Corrupt {
-        /// Which tensor.
+        /// Name of the tensor.
         tensor: String,
-        /// What is wrong with it.
+        /// Problem of the tensor.
         problem: String,
     },
-    /// The content is not what its name says.
+    /// The content does not match the digest.
     #[error("snapshot is corrupt: its SHA-256 is {found}, expected {expected}")]
     WrongDigest {
-        /// The name.
+        /// Expected digest.
         expected: Digest,
-        /// The content's.
+        /// Digest of the content.
         found: Digest,
     },
 }

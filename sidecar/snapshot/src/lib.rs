@@ -1,36 +1,42 @@
-//! A trained model as one file: written once by the trainer, mapped and read by whoever serves.
+//! File format of a trained model: one file, written once by the trainer and memory-mapped for
+//! serving.
 //!
-//! The file is a standard `safetensors` file (it opens in Python) that holds all that serving needs; nothing is built at
-//! load. Equal models give equal bytes: the file names no time, host or thread, and the header is in a fixed order.
+//! The file is a standard `safetensors` file (it opens in Python) with everything that serving
+//! needs; no index is built at load time. Equal models yield equal bytes: the file contains no
+//! time, host or thread, and the order of the header is fixed.
 //!
-//! | tensor               | type | shape                | holds                                                        |
-//! |----------------------|------|----------------------|--------------------------------------------------------------|
-//! | `user_factors`       | F32  | users, factors       | one row a user                                               |
-//! | `item_factors`       | F32  | items, factors       | one row an item                                              |
-//! | `gram`               | F64  | factors, factors     | Gram matrix of the item factors, for folding users in        |
-//! | `user_biases`        | F32  | users                | added to a user's predicted ratings; models of ratings only  |
-//! | `item_biases`        | F32  | items                | added to an item's predicted ratings; models of ratings only |
-//! | `item_counts`        | U32  | items                | how many users chose the item                                |
-//! | `popular_items`      | U32  | at most items        | items from the most to the least popular                     |
-//! | `user_ids.bytes`     | U8   | bytes                | the users' ids in row order, one after the other, UTF-8      |
-//! | `user_ids.offsets`   | U64  | users + 1            | where each id starts; the last entry is the end              |
-//! | `user_ids.sorted`    | U32  | users                | rows in the byte order of their ids: lookup by bisection     |
-//! | `item_ids.*`         |      |                      | the same for items                                           |
-//! | `seen.offsets`       | U64  | users + 1            | where each user's items start in `seen.items`                |
-//! | `seen.items`         | U32  | interactions         | items that the user has met, ascending                       |
-//! | `seen.weights`       | F32  | interactions         | their weights; absent when every weight is 1                 |
-//! | `item_titles.bytes`, `item_titles.offsets` | | as ids  | titles in row order, empty where there is none; optional     |
-//! | `item_available`     | U8   | items                | 0: never recommend; optional                                 |
+//! | tensor                | type | shape            | content                                    |
+//! |-----------------------|------|------------------|--------------------------------------------|
+//! | `user_factors`        | F32  | users, factors   | one row per user                           |
+//! | `item_factors`        | F32  | items, factors   | one row per item                           |
+//! | `gram`                | F64  | factors, factors | Gram matrix of item factors, for fold-in   |
+//! | `user_biases`         | F32  | users            | user biases; with `ratings`                |
+//! | `item_biases`         | F32  | items            | item biases; with `ratings`                |
+//! | `item_counts`         | U32  | items            | number of users who chose the item         |
+//! | `popular_items`       | U32  | up to items      | items by descending popularity             |
+//! | `user_ids.bytes`      | U8   | bytes            | user ids in row order, concatenated UTF-8  |
+//! | `user_ids.offsets`    | U64  | users + 1        | start of each id, then the end of the last |
+//! | `user_ids.sorted`     | U32  | users            | rows sorted by id bytes, for binary search |
+//! | `item_ids.bytes`      | U8   | bytes            | item ids, likewise                         |
+//! | `item_ids.offsets`    | U64  | items + 1        | likewise                                   |
+//! | `item_ids.sorted`     | U32  | items            | likewise                                   |
+//! | `seen.offsets`        | U64  | users + 1        | start of each user's items in `seen.items` |
+//! | `seen.items`          | U32  | interactions     | items the user interacted with, ascending  |
+//! | `seen.weights`        | F32  | interactions     | their weights, unless all are 1; optional  |
+//! | `item_titles.bytes`   | U8   | bytes            | titles in row order, like ids; optional    |
+//! | `item_titles.offsets` | U64  | items + 1        | equal if there is no title; optional       |
+//! | `item_available`      | U8   | items            | 0: never recommend; optional               |
 //!
-//! Every tensor starts at a multiple of 64 bytes. The standard allows no holes, so `_pad.<name>` tensors of less than 64
-//! zero bytes stand between. Tensors that a reader does not know are ignored; what changes the meaning of a known one
-//! raises the version in the metadata, and a reader refuses a version that it does not know: [`FORMAT_VERSION`] has no biases,
-//! [`FORMAT_VERSION_WITH_BIASES`] has them, with [`FORMAT_VERSION_WITH_COLD_ITEMS`] the last items may be ones that nobody has met, and
-//! with [`FORMAT_VERSION_WITH_SHARES`] weights depend on degrees.
+//! Every tensor starts at a multiple of 64 bytes. The standard allows no gaps, so `_pad.<name>`
+//! tensors of fewer than 64 zero bytes fill them.
 //!
-//! The one metadata key, `recmesh`, holds [`Metadata`] as canonical JSON.
+//! The only metadata key, `recmesh`, contains canonical JSON: `formatVersion`, the sorted list
+//! `capabilities` (absent if it is empty), and the fields of [`Metadata`]. Files can grow: readers
+//! ignore unknown tensors and fields, and refuse a file that requires a [`Capability`] that they do
+//! not know.
 
 mod buffer;
+mod capability;
 mod check;
 mod container;
 mod error;
@@ -38,13 +44,12 @@ mod metadata;
 mod parts;
 mod read;
 mod strings;
+mod tensors;
 mod write;
 
+pub use capability::Capability;
 pub use error::SnapshotError;
-pub use metadata::{
-    FORMAT_VERSION, FORMAT_VERSION_WITH_BIASES, FORMAT_VERSION_WITH_COLD_ITEMS, FORMAT_VERSION_WITH_SHARES, Metadata,
-    Scale,
-};
+pub use metadata::{Metadata, Scale};
 pub use parts::{Biases, ModelParts, Seen};
 pub use read::Snapshot;
 pub use strings::StringTable;

@@ -1,29 +1,21 @@
-//! The one metadata entry: what the model is, in numbers and names.
+//! The metadata entry of the file, which describes the model.
 
 use serde::{Deserialize, Serialize};
-use sidecar_contract::{Algorithm, Signal};
+use sidecar_contract::{Algorithm, Signal, canonical_json};
 
-/// The version that this build writes for models without biases.
-pub const FORMAT_VERSION: u64 = 1;
-/// The version that it writes for models of ratings: a reader that knows no biases must not answer without them.
-pub const FORMAT_VERSION_WITH_BIASES: u64 = 2;
+use crate::{
+    capability::{Capability, FORMAT_VERSION},
+    error::SnapshotError,
+};
 
-/// The version that it writes when the last items have factors by their attributes alone: a reader that does not know of them would
-/// fold users in with another regularization than the fit's.
-pub const FORMAT_VERSION_WITH_COLD_ITEMS: u64 = 3;
-
-/// The version that it writes for models of shared weights: a reader that knows no shares would fold users in with whole weights.
-pub const FORMAT_VERSION_WITH_SHARES: u64 = 4;
-
-/// What the file holds. No time, host, path or thread: equal models have equal metadata.
+/// Description of the model. Contains no time, host, path or thread, so that equal models have
+/// equal metadata.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Metadata {
-    /// [`Metadata::version`].
-    pub format_version: u64,
-    /// What was fitted, with its parameters: folding a user in needs them.
+    /// Algorithm with its parameters, which a fold-in needs.
     pub algorithm: Algorithm,
-    /// What a weight means.
+    /// Meaning of a weight. A closed set: a file with another signal requires a capability.
     pub signal: Signal,
     /// Seed of every random choice.
     pub seed: u64,
@@ -31,64 +23,136 @@ pub struct Metadata {
     pub users: u64,
     /// Rows of `item_factors`.
     pub items: u64,
-    /// Columns of both.
+    /// Columns of both factor matrices.
     pub factors: u64,
     /// Length of `seen.items`.
     pub interactions: u64,
-    /// Mean share of the weights that were fitted; present if and only if `algorithm` is ALS with a degree exponent; above 0.
+    /// Mean degree weight of the fitted interactions, above 0. Present if and only if `algorithm`
+    /// is ALS with a degree exponent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mean_share: Option<f64>,
-    /// The scale of the ratings; present if and only if there are biases.
+    pub mean_degree_weight: Option<f64>,
+    /// Scale of the ratings; present if and only if there are biases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ratings: Option<Scale>,
-    /// How many of the last items nobody has met.
+    /// Number of cold-start items, which are the last items.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cold_items: u64,
 }
 
 impl Metadata {
-    /// The lowest version whose readers understand all that there is.
-    pub fn version(ratings: bool, cold_items: u64, shares: bool) -> u64 {
-        match (shares, cold_items, ratings) {
-            (true, _, _) => FORMAT_VERSION_WITH_SHARES,
-            (false, 1.., _) => FORMAT_VERSION_WITH_COLD_ITEMS,
-            (false, 0, true) => FORMAT_VERSION_WITH_BIASES,
-            (false, 0, false) => FORMAT_VERSION,
+    /// Capabilities that a reader of the model needs, sorted by name.
+    pub fn capabilities(&self) -> Vec<Capability> {
+        Capability::ALL.into_iter().filter(|capability| self.requires(*capability)).collect()
+    }
+
+    /// Whether a reader of the model needs this capability.
+    pub fn requires(&self, capability: Capability) -> bool {
+        match capability {
+            Capability::ColdItems => self.cold_items > 0,
+            Capability::DegreeWeights => self.mean_degree_weight.is_some(),
+            Capability::Ratings => self.ratings.is_some(),
         }
     }
 
-    /// Whether the numbers can be those of one file.
-    pub(crate) fn is_consistent(&self) -> bool {
-        let version = Self::version(self.ratings.is_some(), self.cold_items, self.mean_share.is_some());
-        let has_shares = matches!(&self.algorithm, Algorithm::Als(als) if als.degree_exponent > 0.0);
-        self.format_version == version
-            && self.cold_items <= self.items
-            && self.mean_share.is_some() == has_shares
-            && self.mean_share.is_none_or(|share| share > 0.0 && share.is_finite())
+    /// Checks that the fields are consistent with each other.
+    pub(crate) fn check(&self) -> Result<(), SnapshotError> {
+        let corrupt = |problem: &str| Err(SnapshotError::corrupt("metadata", problem));
+        if self.users > u64::from(u32::MAX) || self.items > u64::from(u32::MAX) {
+            return corrupt("the number of users or items exceeds 32 bits");
+        }
+        if self.cold_items > self.items {
+            return corrupt("there are more cold-start items than items");
+        }
+        if self.mean_degree_weight.is_some_and(|weight| !(weight > 0.0 && weight.is_finite())) {
+            return corrupt("the mean degree weight is not a number above 0");
+        }
+        let has_degree_weights = match &self.algorithm {
+            Algorithm::Als(als) => als.degree_exponent > 0.0,
+            Algorithm::Svd(_) | Algorithm::Bpr(_) => false,
+            // Its reader decides.
+            Algorithm::Unknown { .. } => return Ok(()),
+        };
+        if self.mean_degree_weight.is_some() != has_degree_weights {
+            return corrupt("a mean degree weight is expected if and only if als has a degree exponent");
+        }
+        Ok(())
+    }
+
+    /// The entry of the file, as canonical JSON.
+    pub(crate) fn to_json(&self) -> String {
+        canonical_json(&Entry {
+            format_version: FORMAT_VERSION,
+            capabilities: self.capabilities().into_iter().map(Capability::name).collect(),
+            metadata: self,
+        })
+    }
+
+    /// Parses and checks the entry of a file.
+    pub(crate) fn from_json(text: &str) -> Result<Self, SnapshotError> {
+        let malformed = |error: serde_json::Error| SnapshotError::NotASnapshot(format!("metadata: {error}"));
+        // Before the rest, which may have another form if its reader needs another capability.
+        let Requirements { format_version, capabilities } = serde_json::from_str(text).map_err(malformed)?;
+        if format_version != FORMAT_VERSION {
+            return Err(SnapshotError::UnknownVersion { found: format_version });
+        }
+        let parse = |name: String| Capability::parse(&name).ok_or(SnapshotError::UnknownCapability { name });
+        let listed = capabilities.into_iter().map(parse).collect::<Result<Vec<Capability>, _>>()?;
+        let metadata: Self = serde_json::from_str(text).map_err(malformed)?;
+        metadata.check()?;
+        let required = metadata.capabilities();
+        if listed != required {
+            let names =
+                |capabilities: Vec<Capability>| capabilities.into_iter().map(Capability::name).collect::<Vec<_>>();
+            let (listed, required) = (names(listed), names(required));
+            let problem = format!("lists the capabilities {listed:?}, but the model requires {required:?}");
+            return Err(SnapshotError::corrupt("metadata", problem));
+        }
+        Ok(metadata)
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+/// The entry of the file.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry<'a> {
+    format_version: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    capabilities: Vec<&'static str>,
+    #[serde(flatten)]
+    metadata: &'a Metadata,
+}
+
+/// The part of the entry that every reader must understand.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Requirements {
+    format_version: u64,
+    #[serde(default)]
+    capabilities: Vec<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-/// What explicit ratings have in common. Finite; `low <= mean <= high`, and `deviation` is above 0.
+/// Scale of explicit ratings. All values are finite, `low <= mean <= high`, and `deviation` is
+/// above 0.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Scale {
-    /// Their mean.
+    /// Mean.
     pub mean: f32,
-    /// Their standard deviation.
+    /// Standard deviation.
     pub deviation: f32,
-    /// The lowest.
+    /// Minimum.
     pub low: f32,
-    /// The highest.
+    /// Maximum.
     pub high: f32,
 }
 
 impl Scale {
-    /// Whether the numbers can be those of ratings.
+    /// Whether the values are consistent with each other.
     pub(crate) fn is_valid(&self) -> bool {
         let Self { mean, deviation, low, high } = *self;
         low.is_finite() && high.is_finite() && low <= mean && mean <= high && deviation > 0.0 && deviation.is_finite()

@@ -1,54 +1,55 @@
-//! What a writer must bring.
+//! Input of the writer.
 
 use ndarray::ArrayView2;
 
 use crate::{metadata::Metadata, strings::StringTable};
 
-/// A model, borrowed from whoever fitted it. Sizes must agree with `metadata`; [`crate::write`] checks.
+/// Borrowed model. Sizes must match `metadata`; [`crate::write`] validates them.
 #[derive(Clone, Debug)]
 pub struct ModelParts<'a> {
-    /// What it is.
+    /// Description of the model.
     pub metadata: &'a Metadata,
-    /// Ids of users by row; all different.
+    /// Unique ids of users by row.
     pub user_ids: &'a StringTable,
-    /// Ids of items by row; all different.
+    /// Unique ids of items by row.
     pub item_ids: &'a StringTable,
-    /// users × factors.
+    /// Users × factors.
     pub user_factors: ArrayView2<'a, f32>,
-    /// items × factors.
+    /// Items × factors.
     pub item_factors: ArrayView2<'a, f32>,
-    /// factors × factors: Gram matrix of the item factors.
+    /// Gram matrix of the item factors, factors × factors.
     pub gram: ArrayView2<'a, f64>,
-    /// Biases, if it is a model of ratings.
+    /// Biases of a rating model.
     pub biases: Option<Biases<'a>>,
-    /// How many users chose each item.
+    /// Number of users who chose each item.
     pub item_counts: &'a [u32],
-    /// Items from the most to the least popular.
+    /// Items by descending popularity.
     pub popular_items: &'a [u32],
-    /// What each user has met.
+    /// Items that each user interacted with.
     pub seen: Seen<'a>,
-    /// Titles of items by row; empty where there is none.
+    /// Titles of items by row; an item without a title has an empty one.
     pub titles: Option<&'a StringTable>,
-    /// Whether an item may be recommended.
+    /// Whether each item may be recommended.
     pub available: Option<&'a [bool]>,
 }
 
-/// What is added to the product of factors, in units of the rating.
+/// Biases that are added to the dot product of the factors, in units of the rating.
 #[derive(Clone, Copy, Debug)]
 pub struct Biases<'a> {
-    /// One a user.
+    /// One per user.
     pub users: &'a [f32],
-    /// One an item.
+    /// One per item.
     pub items: &'a [f32],
 }
 
-/// Items that each user has met, as a compressed sparse matrix; ascending within a user.
+/// Items that each user interacted with, as a compressed sparse row matrix; ascending within a
+/// user.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen<'a> {
-    /// Where each user starts; users + 1 entries.
+    /// Start of each user's items; users + 1 entries.
     pub offsets: &'a [u64],
-    /// The items.
+    /// Item rows.
     pub items: &'a [u32],
-    /// Their weights; `None` when every weight is 1.
+    /// Weights of the items; `None` if every weight is 1.
     pub weights: Option<&'a [f32]>,
 }

@@ -1,9 +1,9 @@
-//! A snapshot that was checked when it was opened, so that every later access is safe and cheap.
+//! Reads snapshots. A snapshot is validated when it is opened, so that every later access is safe
+//! and cheap.
 
 use std::{fmt, ops::Range, path::Path};
 
 use ndarray::ArrayView2;
-use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use sidecar_contract::Digest;
 
@@ -12,127 +12,121 @@ use crate::{
     check,
     container::{Container, Dtype},
     error::SnapshotError,
-    metadata::{FORMAT_VERSION, FORMAT_VERSION_WITH_SHARES, Metadata, Scale},
+    metadata::{Metadata, Scale},
     strings::string_at,
+    tensors::{Spec, Tensor},
 };
 
-/// A model, ready to answer. Rows are numbers below [`Metadata::users`] and [`Metadata::items`]; a row that is not there
-/// is `None` or empty, never a panic.
+/// Validated model. Valid rows are below [`Metadata::users`] or [`Metadata::items`]. For any other
+/// row, accessors return `None` or an empty slice and do not panic.
 pub struct Snapshot {
     buffer: Buffer,
     metadata: Metadata,
-    tensors: Tensors,
-}
-
-/// Where the tensors are in the buffer. Types, shapes and contents were checked.
-struct Tensors {
     factors: usize,
-    user_factors: Range<usize>,
-    item_factors: Range<usize>,
-    gram: Range<usize>,
-    ratings: Option<RatingRanges>,
-    item_counts: Range<usize>,
-    popular_items: Range<usize>,
-    user_ids: IdRanges,
-    item_ids: IdRanges,
-    seen_offsets: Range<usize>,
-    seen_items: Range<usize>,
-    seen_weights: Option<Range<usize>>,
-    titles: Option<StringRanges>,
-    available: Option<Range<usize>>,
+    ranges: Ranges,
 }
 
-struct RatingRanges {
-    scale: Scale,
-    user_biases: Range<usize>,
-    item_biases: Range<usize>,
+/// Byte ranges of the tensors in the buffer, by [`Tensor`]. Types, shapes and contents are
+/// validated.
+struct Ranges([Option<Range<usize>>; Tensor::ALL.len()]);
+
+/// Tensors of a list of strings.
+#[derive(Clone, Copy)]
+struct Strings {
+    bytes: Tensor,
+    offsets: Tensor,
 }
 
-struct StringRanges {
-    bytes: Range<usize>,
-    offsets: Range<usize>,
+/// Tensors of a list of unique ids.
+#[derive(Clone, Copy)]
+struct Ids {
+    strings: Strings,
+    sorted: Tensor,
 }
 
-struct IdRanges {
-    strings: StringRanges,
-    sorted: Range<usize>,
-}
+const USER_IDS: Ids = Ids {
+    strings: Strings { bytes: Tensor::UserIdBytes, offsets: Tensor::UserIdOffsets },
+    sorted: Tensor::UserIdSorted,
+};
+const ITEM_IDS: Ids = Ids {
+    strings: Strings { bytes: Tensor::ItemIdBytes, offsets: Tensor::ItemIdOffsets },
+    sorted: Tensor::ItemIdSorted,
+};
+const TITLES: Strings = Strings { bytes: Tensor::TitleBytes, offsets: Tensor::TitleOffsets };
 
 impl Snapshot {
-    /// Maps the file and checks all of it but its digest.
+    /// Maps the file and validates everything except its digest.
     ///
-    /// The file must not be written to while the snapshot lives (replacing it by a rename, or removing it, is fine): map
-    /// only a verified copy of one's own.
+    /// The file must not be written to while the snapshot is in use; a rename over it or its
+    /// removal is safe. Therefore map only a verified private copy.
     pub fn open(path: &Path) -> Result<Self, SnapshotError> {
         let buffer = Buffer::map(path).map_err(|source| SnapshotError::Read { path: path.to_owned(), source })?;
         Self::check(buffer)
     }
 
-    /// The same from bytes in memory, which are copied.
+    /// Like [`Self::open`], from a copy of bytes in memory.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, SnapshotError> {
         Self::check(Buffer::copy_of(bytes))
     }
 
     fn check(buffer: Buffer) -> Result<Self, SnapshotError> {
         let container = Container::parse(buffer.bytes())?;
-        let metadata = parse_metadata(&container.metadata)?;
-        let tensors = Tensors::find(&container, &metadata)?;
-        let snapshot = Self { buffer, metadata, tensors };
+        let metadata = Metadata::from_json(&container.metadata)?;
+        let factors = usize::try_from(metadata.factors)
+            .map_err(|_| SnapshotError::corrupt("metadata", "the number of factors exceeds the address space"))?;
+        let ranges = Ranges::find(&container, &metadata)?;
+        let snapshot = Self { buffer, metadata, factors, ranges };
         snapshot.check_contents()?;
         Ok(snapshot)
     }
 
     fn check_contents(&self) -> Result<(), SnapshotError> {
-        let Metadata { users: _, items, interactions, .. } = self.metadata;
-        check::finite_f32("user_factors", self.numbers(&self.tensors.user_factors))?;
-        check::finite_f32("item_factors", self.numbers(&self.tensors.item_factors))?;
-        check::finite_f64("gram", self.numbers(&self.tensors.gram))?;
-        if let Some(RatingRanges { scale, user_biases, item_biases }) = &self.tensors.ratings {
-            if !scale.is_valid() {
-                return Err(SnapshotError::corrupt("metadata", "ratings are on no scale"));
+        let Metadata { items, interactions, ratings, .. } = &self.metadata;
+        if ratings.as_ref().is_some_and(|scale| !scale.is_valid()) {
+            return Err(SnapshotError::corrupt("metadata", "the scale of the ratings is not valid"));
+        }
+        for tensor in Tensor::ALL {
+            let spec = tensor.spec();
+            match spec.dtype {
+                Dtype::F32 => check::finite_f32(spec.name, self.optional(tensor).unwrap_or_default())?,
+                Dtype::F64 => check::finite_f64(spec.name, self.optional(tensor).unwrap_or_default())?,
+                Dtype::U8 | Dtype::U32 | Dtype::U64 => {}
             }
-            check::finite_f32("user_biases", self.numbers(user_biases))?;
-            check::finite_f32("item_biases", self.numbers(item_biases))?;
         }
-        check::below("popular_items", self.popular(), items)?;
-        check::distinct("popular_items", self.popular(), items)?;
-        self.check_ids("user_ids", &self.tensors.user_ids)?;
-        self.check_ids("item_ids", &self.tensors.item_ids)?;
-        check::offsets("seen.offsets", self.numbers(&self.tensors.seen_offsets), interactions)?;
-        check::below("seen.items", self.numbers(&self.tensors.seen_items), items)?;
-        check::ascending_rows(
-            "seen.items",
-            self.numbers(&self.tensors.seen_offsets),
-            self.numbers(&self.tensors.seen_items),
-        )?;
-        if let Some(weights) = &self.tensors.seen_weights {
-            check::finite_f32("seen.weights", self.numbers(weights))?;
-        }
-        if let Some(titles) = &self.tensors.titles {
-            self.check_strings("item_titles", titles)?;
+        check::below("popular_items", self.popular(), *items)?;
+        check::distinct("popular_items", self.popular(), *items)?;
+        self.check_ids(USER_IDS)?;
+        self.check_ids(ITEM_IDS)?;
+        let (seen_offsets, seen_items) = (self.numbers(Tensor::SeenOffsets), self.numbers(Tensor::SeenItems));
+        check::offsets("seen.offsets", seen_offsets, *interactions)?;
+        check::below("seen.items", seen_items, *items)?;
+        check::ascending_rows("seen.items", seen_offsets, seen_items)?;
+        if self.ranges.get(TITLES.bytes).is_some() {
+            self.check_strings(TITLES)?;
         }
         Ok(())
     }
 
-    fn check_strings(&self, name: &str, strings: &StringRanges) -> Result<(), SnapshotError> {
-        let (bytes, offsets) = (self.numbers::<u8>(&strings.bytes), self.numbers::<u64>(&strings.offsets));
-        check::offsets(name, offsets, bytes.len() as u64)?;
-        check::strings(name, bytes, offsets)
+    fn check_strings(&self, Strings { bytes, offsets }: Strings) -> Result<(), SnapshotError> {
+        let (name, starts) = (offsets.spec().name, self.numbers::<u64>(offsets));
+        let text = self.numbers::<u8>(bytes);
+        check::offsets(name, starts, text.len() as u64)?;
+        check::strings(bytes.spec().name, text, starts)
     }
 
-    fn check_ids(&self, name: &str, ids: &IdRanges) -> Result<(), SnapshotError> {
-        self.check_strings(name, &ids.strings)?;
-        let IdRanges { strings: StringRanges { bytes, offsets }, sorted } = ids;
-        check::sorted(name, self.numbers(bytes), self.numbers(offsets), self.numbers(sorted))
+    fn check_ids(&self, Ids { strings, sorted }: Ids) -> Result<(), SnapshotError> {
+        self.check_strings(strings)?;
+        let Strings { bytes, offsets } = strings;
+        check::sorted(sorted.spec().name, self.numbers(bytes), self.numbers(offsets), self.numbers(sorted))
     }
 
-    /// Compares the content with its name.
+    /// Verifies that the content has this digest.
     pub fn verify_digest(&self, expected: &Digest) -> Result<(), SnapshotError> {
         let found = self.digest();
         if found == *expected { Ok(()) } else { Err(SnapshotError::WrongDigest { expected: expected.clone(), found }) }
     }
 
-    /// SHA-256 of all bytes, computed now.
+    /// Computes the SHA-256 of all bytes.
     pub fn digest(&self) -> Digest {
         Digest::from_hash(Sha256::digest(self.buffer.bytes()).into())
     }
@@ -142,99 +136,98 @@ impl Snapshot {
         self.buffer.bytes().len() as u64
     }
 
-    /// What the model is.
+    /// Description of the model.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
     }
 
-    /// Rows of users.
+    /// Number of users.
     pub fn users(&self) -> usize {
-        self.numbers::<u32>(&self.tensors.user_ids.sorted).len()
+        self.numbers::<u32>(Tensor::UserIdSorted).len()
     }
 
-    /// Rows of items.
+    /// Number of items.
     pub fn items(&self) -> usize {
-        self.numbers::<u32>(&self.tensors.item_ids.sorted).len()
+        self.numbers::<u32>(Tensor::ItemIdSorted).len()
     }
 
     /// Row of a user.
     pub fn user_index(&self, id: &str) -> Option<u32> {
-        self.row(&self.tensors.user_ids, id)
+        self.row(USER_IDS, id)
     }
 
     /// Row of an item.
     pub fn item_index(&self, id: &str) -> Option<u32> {
-        self.row(&self.tensors.item_ids, id)
+        self.row(ITEM_IDS, id)
     }
 
     /// Id of a user.
     pub fn user_id(&self, row: u32) -> Option<&str> {
-        self.string(&self.tensors.user_ids.strings, row)
+        self.string(USER_IDS.strings, row)
     }
 
     /// Id of an item.
     pub fn item_id(&self, row: u32) -> Option<&str> {
-        self.string(&self.tensors.item_ids.strings, row)
+        self.string(ITEM_IDS.strings, row)
     }
 
     /// Title of an item, if it has one.
     pub fn title(&self, row: u32) -> Option<&str> {
-        self.string(self.tensors.titles.as_ref()?, row).filter(|title| !title.is_empty())
+        self.string(TITLES, row).filter(|title| !title.is_empty())
     }
 
-    /// users × factors.
+    /// Users × factors.
     pub fn user_factors(&self) -> ArrayView2<'_, f32> {
-        self.matrix(&self.tensors.user_factors, self.users())
+        self.matrix(Tensor::UserFactors, self.users())
     }
 
-    /// items × factors.
+    /// Items × factors.
     pub fn item_factors(&self) -> ArrayView2<'_, f32> {
-        self.matrix(&self.tensors.item_factors, self.items())
+        self.matrix(Tensor::ItemFactors, self.items())
     }
 
-    /// factors × factors: Gram matrix of the item factors.
+    /// Gram matrix of the item factors, factors × factors.
     pub fn gram(&self) -> ArrayView2<'_, f64> {
-        self.matrix(&self.tensors.gram, self.factors())
+        self.matrix(Tensor::Gram, self.factors())
     }
 
-    /// Scale of the ratings, biases of users and biases of items; `None` unless it is a model of ratings.
+    /// Scale of the ratings, user biases and item biases; `None` unless it is a rating model.
     pub fn ratings(&self) -> Option<(Scale, &[f32], &[f32])> {
-        let RatingRanges { scale, user_biases, item_biases } = self.tensors.ratings.as_ref()?;
-        Some((*scale, self.numbers(user_biases), self.numbers(item_biases)))
+        let scale = self.metadata.ratings?;
+        Some((scale, self.numbers(Tensor::UserBiases), self.numbers(Tensor::ItemBiases)))
     }
 
-    /// Columns of both factor matrices.
+    /// Number of factors.
     pub fn factors(&self) -> usize {
-        self.tensors.factors
+        self.factors
     }
 
-    /// Items that the user has met, ascending; empty for a row that is not there.
+    /// Items that the user interacted with, ascending; empty for an unknown row.
     pub fn seen(&self, user: u32) -> &[u32] {
-        self.seen_range(user).and_then(|range| self.numbers(&self.tensors.seen_items).get(range)).unwrap_or_default()
+        self.seen_range(user).and_then(|range| self.numbers(Tensor::SeenItems).get(range)).unwrap_or_default()
     }
 
-    /// Weights beside [`Self::seen`]; `None` when each is 1.
+    /// Weights of the items in [`Self::seen`]; `None` if every weight is 1.
     pub fn seen_weights(&self, user: u32) -> Option<&[f32]> {
-        let weights = self.tensors.seen_weights.as_ref()?;
-        self.numbers(weights).get(self.seen_range(user)?)
+        self.optional(Tensor::SeenWeights)?.get(self.seen_range(user)?)
     }
 
-    /// How many users chose each item.
+    /// Number of users who chose each item.
     pub fn item_counts(&self) -> &[u32] {
-        self.numbers(&self.tensors.item_counts)
+        self.numbers(Tensor::ItemCounts)
     }
 
-    /// Items from the most to the least popular.
+    /// Items by descending popularity.
     pub fn popular(&self) -> &[u32] {
-        self.numbers(&self.tensors.popular_items)
+        self.numbers(Tensor::PopularItems)
     }
 
-    /// One byte an item, 0 for those that are never to be recommended; `None` when all may be.
+    /// One byte per item, 0 for items that must not be recommended; `None` if all items may be.
     pub fn available(&self) -> Option<&[u8]> {
-        self.tensors.available.as_ref().map(|available| self.numbers(available))
+        self.optional(Tensor::Available)
     }
 
-    /// Whether an item may be recommended. A row that is not there may not.
+    /// Whether an item may be recommended; false for an unknown row.
     pub fn is_available(&self, item: u32) -> bool {
         match self.available() {
             Some(available) => available.get(item as usize).is_some_and(|flag| *flag != 0),
@@ -243,32 +236,55 @@ impl Snapshot {
     }
 
     fn seen_range(&self, user: u32) -> Option<Range<usize>> {
-        let offsets: &[u64] = self.numbers(&self.tensors.seen_offsets);
+        let offsets: &[u64] = self.numbers(Tensor::SeenOffsets);
         let start = usize::try_from(*offsets.get(user as usize)?).ok()?;
         let end = usize::try_from(*offsets.get((user as usize).checked_add(1)?)?).ok()?;
         Some(start..end)
     }
 
-    fn row(&self, ids: &IdRanges, id: &str) -> Option<u32> {
-        let sorted: &[u32] = self.numbers(&ids.sorted);
-        let found = sorted.binary_search_by(|row| self.string(&ids.strings, *row).cmp(&Some(id))).ok()?;
+    fn row(&self, ids: Ids, id: &str) -> Option<u32> {
+        let sorted: &[u32] = self.numbers(ids.sorted);
+        let found = sorted.binary_search_by(|row| self.string(ids.strings, *row).cmp(&Some(id))).ok()?;
         sorted.get(found).copied()
     }
 
-    fn string(&self, strings: &StringRanges, row: u32) -> Option<&str> {
-        string_at(self.numbers(&strings.bytes), self.numbers(&strings.offsets), row as usize)
+    fn string(&self, Strings { bytes, offsets }: Strings, row: u32) -> Option<&str> {
+        string_at(self.optional(bytes)?, self.optional(offsets)?, row as usize)
     }
 
-    fn matrix<T: Number>(&self, range: &Range<usize>, rows: usize) -> ArrayView2<'_, T> {
-        ArrayView2::from_shape((rows, self.factors()), self.numbers(range)).expect("the shape was checked when opened")
+    fn matrix<T: Number>(&self, tensor: Tensor, rows: usize) -> ArrayView2<'_, T> {
+        ArrayView2::from_shape((rows, self.factors()), self.numbers(tensor)).expect("the shape is validated at open")
     }
 
-    fn numbers<T: Number>(&self, range: &Range<usize>) -> &[T] {
-        self.buffer
-            .bytes()
-            .get(range.clone())
-            .and_then(numbers)
-            .expect("range, length and alignment were checked when opened")
+    /// Elements of a tensor that the file has. `T` is the type in the list of tensors.
+    fn numbers<T: Number>(&self, tensor: Tensor) -> &[T] {
+        self.optional(tensor).expect("the presence of the tensor is validated at open")
+    }
+
+    /// Like [`Self::numbers`]; `None` if the file does not have the tensor.
+    fn optional<T: Number>(&self, tensor: Tensor) -> Option<&[T]> {
+        let range = self.ranges.get(tensor)?;
+        let bytes = self.buffer.bytes().get(range.clone()).and_then(numbers);
+        Some(bytes.expect("range, length and alignment are validated at open"))
+    }
+}
+
+impl Ranges {
+    /// Finds every tensor, and validates which ones the file has, their types and their shapes.
+    fn find(container: &Container, metadata: &Metadata) -> Result<Self, SnapshotError> {
+        let mut ranges = [const { None }; Tensor::ALL.len()];
+        for (tensor, range) in Tensor::ALL.into_iter().zip(&mut ranges) {
+            if tensor.is_present(metadata, |tensor| container.has(tensor.spec().name))? {
+                let Spec { name, dtype, .. } = tensor.spec();
+                let shape = tensor.shape(metadata, |dimension| container.length(name, dimension));
+                *range = Some(container.tensor(name, dtype, &shape)?);
+            }
+        }
+        Ok(Self(ranges))
+    }
+
+    fn get(&self, tensor: Tensor) -> Option<&Range<usize>> {
+        self.0.get(tensor as usize)?.as_ref()
     }
 }
 
@@ -278,78 +294,5 @@ impl fmt::Debug for Snapshot {
             .field("metadata", &self.metadata)
             .field("bytes", &self.buffer.bytes().len())
             .finish_non_exhaustive()
-    }
-}
-
-/// The version is looked at first: another version's metadata need not parse here.
-fn parse_metadata(text: &str) -> Result<Metadata, SnapshotError> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Version {
-        format_version: u64,
-    }
-    let unreadable = |error: serde_json::Error| SnapshotError::NotASnapshot(format!("metadata: {error}"));
-    let Version { format_version } = serde_json::from_str(text).map_err(unreadable)?;
-    if !(FORMAT_VERSION..=FORMAT_VERSION_WITH_SHARES).contains(&format_version) {
-        return Err(SnapshotError::UnknownVersion { found: format_version });
-    }
-    serde_json::from_str(text).map_err(unreadable)
-}
-
-impl Tensors {
-    fn find(container: &Container, metadata: &Metadata) -> Result<Self, SnapshotError> {
-        let Metadata { users, items, factors, interactions, ratings, .. } = *metadata;
-        if !metadata.is_consistent() {
-            return Err(SnapshotError::corrupt(
-                "metadata",
-                "ratings, cold items, shares and version do not go together",
-            ));
-        }
-        if users > u64::from(u32::MAX) || items > u64::from(u32::MAX) {
-            return Err(SnapshotError::corrupt("metadata", "more users or items than a 32-bit row number counts"));
-        }
-        let strings = |bytes: &str, offsets: &str, rows: u64| {
-            let length = container.rows(bytes).unwrap_or(0);
-            Ok::<_, SnapshotError>(StringRanges {
-                bytes: container.tensor(bytes, Dtype::U8, &[length])?,
-                offsets: container.tensor(offsets, Dtype::U64, &[rows + 1])?,
-            })
-        };
-        let optional = |name: &str, dtype, shape: &[u64]| {
-            container.has(name).then(|| container.tensor(name, dtype, shape)).transpose()
-        };
-        let popular = container.rows("popular_items").unwrap_or(0);
-        Ok(Self {
-            factors: usize::try_from(factors)
-                .map_err(|_| SnapshotError::corrupt("metadata", "more factors than memory holds"))?,
-            user_factors: container.tensor("user_factors", Dtype::F32, &[users, factors])?,
-            item_factors: container.tensor("item_factors", Dtype::F32, &[items, factors])?,
-            gram: container.tensor("gram", Dtype::F64, &[factors, factors])?,
-            ratings: ratings
-                .map(|scale| {
-                    let user_biases = container.tensor("user_biases", Dtype::F32, &[users])?;
-                    let item_biases = container.tensor("item_biases", Dtype::F32, &[items])?;
-                    Ok::<_, SnapshotError>(RatingRanges { scale, user_biases, item_biases })
-                })
-                .transpose()?,
-            item_counts: container.tensor("item_counts", Dtype::U32, &[items])?,
-            popular_items: container.tensor("popular_items", Dtype::U32, &[popular])?,
-            user_ids: IdRanges {
-                strings: strings("user_ids.bytes", "user_ids.offsets", users)?,
-                sorted: container.tensor("user_ids.sorted", Dtype::U32, &[users])?,
-            },
-            item_ids: IdRanges {
-                strings: strings("item_ids.bytes", "item_ids.offsets", items)?,
-                sorted: container.tensor("item_ids.sorted", Dtype::U32, &[items])?,
-            },
-            seen_offsets: container.tensor("seen.offsets", Dtype::U64, &[users + 1])?,
-            seen_items: container.tensor("seen.items", Dtype::U32, &[interactions])?,
-            seen_weights: optional("seen.weights", Dtype::F32, &[interactions])?,
-            titles: container
-                .has("item_titles.bytes")
-                .then(|| strings("item_titles.bytes", "item_titles.offsets", items))
-                .transpose()?,
-            available: optional("item_available", Dtype::U8, &[items])?,
-        })
     }
 }

@@ -1,4 +1,4 @@
-//! Many strings in two flat vectors, as the file holds them.
+//! A list of strings in two flat vectors, the layout of the file.
 
 /// Strings by row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ impl StringTable {
         self.offsets.push(self.bytes.len() as u64);
     }
 
-    /// Rows.
+    /// Number of rows.
     pub fn len(&self) -> usize {
         self.offsets.len() - 1
     }
@@ -30,7 +30,7 @@ impl StringTable {
         self.len() == 0
     }
 
-    /// One row.
+    /// String in a row.
     pub fn get(&self, row: usize) -> Option<&str> {
         string_at(&self.bytes, &self.offsets, row)
     }
@@ -57,7 +57,7 @@ impl<T: AsRef<str>> FromIterator<T> for StringTable {
     }
 }
 
-/// The string in `row`; `None` for a row that is not there (or bytes that are no string).
+/// String in `row`; `None` if there is no such row, or if its bytes are not valid UTF-8.
 pub(crate) fn string_at<'a>(bytes: &'a [u8], offsets: &[u64], row: usize) -> Option<&'a str> {
     let start = usize::try_from(*offsets.get(row)?).ok()?;
     let end = usize::try_from(*offsets.get(row.checked_add(1)?)?).ok()?;

@@ -1,38 +1,40 @@
-//! From a fitted model to bytes and their digest, in one pass and with a small buffer.
+//! Writes a model and computes its digest, in one pass with a small buffer.
 
 use std::io::{self, Write};
 
+use ndarray::ArrayView2;
 use sha2::{Digest as _, Sha256};
-use sidecar_contract::{Digest, canonical_json};
+use sidecar_contract::Digest;
 
 use crate::{
-    container::{self, Dtype, Planned},
+    container::{self, Dtype, PlannedTensor},
     error::SnapshotError,
-    metadata::Metadata,
     parts::ModelParts,
     strings::StringTable,
+    tensors::{Spec, Tensor},
 };
 
-/// Bytes that are gathered before they are hashed and written.
+/// Buffer size for hashing and writing.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// What was written.
+/// Digest and size of a written snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
-    /// SHA-256 of all bytes: the revision's name.
+    /// SHA-256 of all bytes, which names the revision.
     pub digest: Digest,
-    /// How many they are.
+    /// Size of the snapshot.
     pub bytes: u64,
 }
 
-/// Writes the model. Parts that do not fit together are refused before the first byte.
+/// Writes the model. Inconsistent parts are rejected before the first byte is written; the reader
+/// validates contents.
 pub fn write(parts: &ModelParts<'_>, out: impl Write) -> Result<Written, SnapshotError> {
-    check_sizes(parts)?;
-    let tensors = tensors(parts);
-    let planned: Vec<Planned> = tensors.iter().map(|(planned, _)| planned.clone()).collect();
+    parts.metadata.check()?;
+    let tensors = tensors(parts)?;
+    let planned: Vec<PlannedTensor> = tensors.iter().map(|(planned, _)| planned.clone()).collect();
     let mut out = HashingWriter { out, hash: Sha256::new(), bytes: 0, buffer: Vec::with_capacity(BUFFER_BYTES) };
     let written = (|| {
-        out.put(&container::head(&canonical_json(parts.metadata), &planned))?;
+        out.put(&container::head(&parts.metadata.to_json(), &planned))?;
         for (planned, numbers) in &tensors {
             numbers.write(&mut out)?;
             out.put(&vec![0; planned.padding_bytes()])?;
@@ -42,25 +44,74 @@ pub fn write(parts: &ModelParts<'_>, out: impl Write) -> Result<Written, Snapsho
     written.map_err(SnapshotError::Write)
 }
 
-/// The numbers of one tensor, wherever they are.
+/// Elements of a tensor.
 enum Numbers<'a> {
     U8(&'a [u8]),
     Bool(&'a [bool]),
     U32(&'a [u32]),
-    OwnedU32(Vec<u32>),
+    /// Rows in the order of their ids; sorted when they are written.
+    SortedRows(&'a StringTable),
     U64(&'a [u64]),
     F32(&'a [f32]),
-    Matrix32(ndarray::ArrayView2<'a, f32>),
-    Matrix64(ndarray::ArrayView2<'a, f64>),
+    Matrix32(ArrayView2<'a, f32>),
+    Matrix64(ArrayView2<'a, f64>),
 }
 
-impl Numbers<'_> {
+impl<'a> Numbers<'a> {
+    /// The elements; `None` if the model does not have the tensor.
+    fn of(tensor: Tensor, parts: &ModelParts<'a>) -> Option<Self> {
+        Some(match tensor {
+            Tensor::UserFactors => Self::Matrix32(parts.user_factors),
+            Tensor::ItemFactors => Self::Matrix32(parts.item_factors),
+            Tensor::Gram => Self::Matrix64(parts.gram),
+            Tensor::UserBiases => Self::F32(parts.biases?.users),
+            Tensor::ItemBiases => Self::F32(parts.biases?.items),
+            Tensor::ItemCounts => Self::U32(parts.item_counts),
+            Tensor::PopularItems => Self::U32(parts.popular_items),
+            Tensor::UserIdBytes => Self::U8(parts.user_ids.bytes()),
+            Tensor::UserIdOffsets => Self::U64(parts.user_ids.offsets()),
+            Tensor::UserIdSorted => Self::SortedRows(parts.user_ids),
+            Tensor::ItemIdBytes => Self::U8(parts.item_ids.bytes()),
+            Tensor::ItemIdOffsets => Self::U64(parts.item_ids.offsets()),
+            Tensor::ItemIdSorted => Self::SortedRows(parts.item_ids),
+            Tensor::SeenOffsets => Self::U64(parts.seen.offsets),
+            Tensor::SeenItems => Self::U32(parts.seen.items),
+            Tensor::SeenWeights => Self::F32(parts.seen.weights?),
+            Tensor::TitleBytes => Self::U8(parts.titles?.bytes()),
+            Tensor::TitleOffsets => Self::U64(parts.titles?.offsets()),
+            Tensor::Available => Self::Bool(parts.available?),
+        })
+    }
+
+    fn dtype(&self) -> Dtype {
+        match self {
+            Self::U8(_) | Self::Bool(_) => Dtype::U8,
+            Self::U32(_) | Self::SortedRows(_) => Dtype::U32,
+            Self::U64(_) => Dtype::U64,
+            Self::F32(_) | Self::Matrix32(_) => Dtype::F32,
+            Self::Matrix64(_) => Dtype::F64,
+        }
+    }
+
+    fn shape(&self) -> Vec<usize> {
+        match self {
+            Self::U8(bytes) => vec![bytes.len()],
+            Self::Bool(flags) => vec![flags.len()],
+            Self::U32(numbers) => vec![numbers.len()],
+            Self::SortedRows(ids) => vec![ids.len()],
+            Self::U64(numbers) => vec![numbers.len()],
+            Self::F32(numbers) => vec![numbers.len()],
+            Self::Matrix32(matrix) => matrix.shape().to_vec(),
+            Self::Matrix64(matrix) => matrix.shape().to_vec(),
+        }
+    }
+
     fn write(&self, out: &mut HashingWriter<impl Write>) -> io::Result<()> {
         match self {
             Self::U8(bytes) => out.put(bytes),
             Self::Bool(flags) => flags.iter().try_for_each(|flag| out.put(&[u8::from(*flag)])),
             Self::U32(numbers) => numbers.iter().try_for_each(|n| out.put(&n.to_le_bytes())),
-            Self::OwnedU32(numbers) => numbers.iter().try_for_each(|n| out.put(&n.to_le_bytes())),
+            Self::SortedRows(ids) => sorted_rows(ids).iter().try_for_each(|n| out.put(&n.to_le_bytes())),
             Self::U64(numbers) => numbers.iter().try_for_each(|n| out.put(&n.to_le_bytes())),
             Self::F32(numbers) => numbers.iter().try_for_each(|n| out.put(&n.to_le_bytes())),
             Self::Matrix32(matrix) => matrix.iter().try_for_each(|n| out.put(&n.to_le_bytes())),
@@ -69,53 +120,24 @@ impl Numbers<'_> {
     }
 }
 
-fn tensors<'a>(parts: &ModelParts<'a>) -> Vec<(Planned, Numbers<'a>)> {
-    let ModelParts {
-        metadata: _,
-        user_ids,
-        item_ids,
-        user_factors,
-        item_factors,
-        gram,
-        biases,
-        item_counts,
-        popular_items,
-        seen,
-        titles,
-        available,
-    } = parts;
-    let flat = |name, dtype, length| Planned { name, dtype, shape: vec![length] };
-    let matrix = |name, dtype, (rows, columns): (usize, usize)| Planned { name, dtype, shape: vec![rows, columns] };
-    let mut tensors = vec![
-        (matrix("user_factors", Dtype::F32, user_factors.dim()), Numbers::Matrix32(*user_factors)),
-        (matrix("item_factors", Dtype::F32, item_factors.dim()), Numbers::Matrix32(*item_factors)),
-        (matrix("gram", Dtype::F64, gram.dim()), Numbers::Matrix64(*gram)),
-        (flat("item_counts", Dtype::U32, item_counts.len()), Numbers::U32(item_counts)),
-        (flat("popular_items", Dtype::U32, popular_items.len()), Numbers::U32(popular_items)),
-        (flat("user_ids.bytes", Dtype::U8, user_ids.bytes().len()), Numbers::U8(user_ids.bytes())),
-        (flat("user_ids.offsets", Dtype::U64, user_ids.offsets().len()), Numbers::U64(user_ids.offsets())),
-        (flat("user_ids.sorted", Dtype::U32, user_ids.len()), Numbers::OwnedU32(sorted_rows(user_ids))),
-        (flat("item_ids.bytes", Dtype::U8, item_ids.bytes().len()), Numbers::U8(item_ids.bytes())),
-        (flat("item_ids.offsets", Dtype::U64, item_ids.offsets().len()), Numbers::U64(item_ids.offsets())),
-        (flat("item_ids.sorted", Dtype::U32, item_ids.len()), Numbers::OwnedU32(sorted_rows(item_ids))),
-        (flat("seen.offsets", Dtype::U64, seen.offsets.len()), Numbers::U64(seen.offsets)),
-        (flat("seen.items", Dtype::U32, seen.items.len()), Numbers::U32(seen.items)),
-    ];
-    if let Some(biases) = biases {
-        tensors.push((flat("user_biases", Dtype::F32, biases.users.len()), Numbers::F32(biases.users)));
-        tensors.push((flat("item_biases", Dtype::F32, biases.items.len()), Numbers::F32(biases.items)));
+/// Tensors of the model in the order of the file. Their presence, types and shapes match the list.
+fn tensors<'a>(parts: &ModelParts<'a>) -> Result<Vec<(PlannedTensor, Numbers<'a>)>, SnapshotError> {
+    let metadata = parts.metadata;
+    let mut tensors = Vec::with_capacity(Tensor::ALL.len());
+    for tensor in Tensor::ALL {
+        tensor.is_present(metadata, |tensor| Numbers::of(tensor, parts).is_some())?;
+        let Some(numbers) = Numbers::of(tensor, parts) else { continue };
+        let Spec { name, dtype, .. } = tensor.spec();
+        let shape = numbers.shape();
+        let lengths: Vec<u64> = shape.iter().map(|length| *length as u64).collect();
+        let expected = tensor.shape(metadata, |dimension| lengths.get(dimension).copied());
+        if (numbers.dtype(), &lengths) != (dtype, &expected) {
+            let found = format!("has type {:?} and shape {lengths:?}", numbers.dtype());
+            return Err(SnapshotError::corrupt(name, format!("{found}; the metadata requires {dtype:?} {expected:?}")));
+        }
+        tensors.push((PlannedTensor { name, dtype, shape }, numbers));
     }
-    if let Some(weights) = seen.weights {
-        tensors.push((flat("seen.weights", Dtype::F32, weights.len()), Numbers::F32(weights)));
-    }
-    if let Some(titles) = titles {
-        tensors.push((flat("item_titles.bytes", Dtype::U8, titles.bytes().len()), Numbers::U8(titles.bytes())));
-        tensors.push((flat("item_titles.offsets", Dtype::U64, titles.offsets().len()), Numbers::U64(titles.offsets())));
-    }
-    if let Some(available) = available {
-        tensors.push((flat("item_available", Dtype::U8, available.len()), Numbers::Bool(available)));
-    }
-    tensors
+    Ok(tensors)
 }
 
 /// Rows in the byte order of their ids.
@@ -123,46 +145,6 @@ fn sorted_rows(ids: &StringTable) -> Vec<u32> {
     let mut rows: Vec<u32> = (0..u32::try_from(ids.len()).unwrap_or(u32::MAX)).collect();
     rows.sort_unstable_by_key(|row| ids.get(*row as usize));
     rows
-}
-
-/// Sizes that would make a file that no reader opens; contents are the reader's to check.
-fn check_sizes(parts: &ModelParts<'_>) -> Result<(), SnapshotError> {
-    let meta = parts.metadata;
-    let expect = |what: &str, found: usize, expected: u64| {
-        if found as u64 == expected {
-            Ok(())
-        } else {
-            Err(SnapshotError::corrupt(what, format!("has {found} entries, the metadata needs {expected}")))
-        }
-    };
-    if meta.users > u64::from(u32::MAX) || meta.items > u64::from(u32::MAX) {
-        return Err(SnapshotError::corrupt("metadata", "more users or items than a 32-bit row number counts"));
-    }
-    expect("user_ids", parts.user_ids.len(), meta.users)?;
-    expect("item_ids", parts.item_ids.len(), meta.items)?;
-    expect("user_factors", parts.user_factors.nrows(), meta.users)?;
-    expect("user_factors", parts.user_factors.ncols(), meta.factors)?;
-    expect("item_factors", parts.item_factors.nrows(), meta.items)?;
-    expect("item_factors", parts.item_factors.ncols(), meta.factors)?;
-    expect("gram", parts.gram.nrows(), meta.factors)?;
-    expect("gram", parts.gram.ncols(), meta.factors)?;
-    if !meta.is_consistent() || meta.ratings.is_some() != parts.biases.is_some() {
-        let version = Metadata::version(parts.biases.is_some(), meta.cold_items, meta.mean_share.is_some());
-        return Err(SnapshotError::corrupt(
-            "metadata",
-            format!("has to be of version {version}, with ratings as with biases"),
-        ));
-    }
-    if let Some(biases) = &parts.biases {
-        expect("user_biases", biases.users.len(), meta.users)?;
-        expect("item_biases", biases.items.len(), meta.items)?;
-    }
-    expect("item_counts", parts.item_counts.len(), meta.items)?;
-    expect("seen.offsets", parts.seen.offsets.len(), meta.users + 1)?;
-    expect("seen.items", parts.seen.items.len(), meta.interactions)?;
-    parts.seen.weights.map_or(Ok(()), |weights| expect("seen.weights", weights.len(), meta.interactions))?;
-    parts.titles.map_or(Ok(()), |titles| expect("item_titles", titles.len(), meta.items))?;
-    parts.available.map_or(Ok(()), |available| expect("item_available", available.len(), meta.items))
 }
 
 struct HashingWriter<W> {

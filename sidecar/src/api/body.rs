@@ -1,5 +1,5 @@
-//! Bodies in and answers out, within one budget of bytes for all connections: slow senders and slow readers together cannot
-//! fill the memory.
+//! Bodies and answers within one budget of bytes for all connections: slow senders and slow readers
+//! together cannot exhaust the memory.
 
 use std::{pin::pin, sync::Arc};
 
@@ -15,25 +15,25 @@ use crate::{
     limits::{ANSWER_BYTES_MAX, BODY_BYTES_MAX, BODY_TIMEOUT, TRANSFER_BYTES_MAX},
 };
 
-/// Bytes that all bodies and answers together may hold.
+/// Bytes that all bodies and answers may occupy together.
 #[derive(Debug)]
 pub struct Budget(Arc<Semaphore>);
 
-/// A body, and its part of the budget while it lives.
+/// A body, with its part of the budget.
 #[derive(Debug)]
 pub struct Received {
-    /// All of it.
+    /// The whole body.
     pub bytes: BytesMut,
-    held: Option<OwnedSemaphorePermit>,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
-/// An answer that holds its part of the budget until the last of its bytes is sent.
-struct Held {
+/// An answer that keeps its part of the budget until its last byte is sent.
+struct BudgetedBytes {
     bytes: Vec<u8>,
-    _part: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for BudgetedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
@@ -46,31 +46,31 @@ impl Default for Budget {
 }
 
 impl Budget {
-    fn part(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
+    fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
         let bytes = u32::try_from(bytes).map_err(|_| Refusal::Overloaded)?;
         Arc::clone(&self.0).try_acquire_many_owned(bytes).map_err(|_| Refusal::Overloaded)
     }
 
-    /// Puts an answer into the budget.
+    /// Takes an answer into the budget.
     ///
     /// # Errors
-    /// One that is too long, or no room.
+    /// An answer that is too long, or an exhausted budget.
     pub fn send(&self, bytes: Vec<u8>) -> Result<Bytes, ApiError> {
         if bytes.len() > ANSWER_BYTES_MAX {
             let detail = format!(
-                "the answer has {} bytes; at most {ANSWER_BYTES_MAX} are sent: ask for fewer items, or in several requests",
+                "the answer has {} bytes; at most {ANSWER_BYTES_MAX} are sent: request fewer items, or send several requests",
                 bytes.len()
             );
             return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "answer-too-large", detail));
         }
-        let part = self.part(bytes.len())?;
-        Ok(Bytes::from_owner(Held { bytes, _part: part }))
+        let permit = self.reserve(bytes.len())?;
+        Ok(Bytes::from_owner(BudgetedBytes { bytes, _permit: permit }))
     }
 
     /// Reads a body: at most [`BODY_BYTES_MAX`], for at most [`BODY_TIMEOUT`].
     ///
     /// # Errors
-    /// Too long, too slow, cut off, or no room.
+    /// A body that is too long, too slow or incomplete, or an exhausted budget.
     pub async fn receive<B>(&self, body: B) -> Result<Received, ApiError>
     where
         B: Body<Data = Bytes>,
@@ -80,7 +80,7 @@ impl Budget {
             return Err(too_large());
         }
         tokio::time::timeout(BODY_TIMEOUT, self.collect(body)).await.unwrap_or_else(|_| {
-            let detail = format!("body: did not arrive within {} s", BODY_TIMEOUT.as_secs());
+            let detail = format!("request body read timed out after {} s", BODY_TIMEOUT.as_secs());
             Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow", detail))
         })
     }
@@ -90,19 +90,19 @@ impl Budget {
         B: Body<Data = Bytes>,
     {
         let mut body = pin!(body);
-        let mut received = Received { bytes: BytesMut::new(), held: None };
+        let mut received = Received { bytes: BytesMut::new(), permit: None };
         while let Some(frame) = body.frame().await {
             let cut_off =
                 |_| ApiError::new(StatusCode::BAD_REQUEST, "body-incomplete", "body: ended before its length");
-            // What is no data is a trailer, of which there is nothing to know.
+            // A frame without data is a trailer, which is ignored.
             let Ok(data) = frame.map_err(cut_off)?.into_data() else { continue };
             if received.bytes.len() + data.len() > BODY_BYTES_MAX {
                 return Err(too_large());
             }
-            let part = self.part(data.len())?;
-            match &mut received.held {
-                Some(held) => held.merge(part),
-                none => *none = Some(part),
+            let permit = self.reserve(data.len())?;
+            match &mut received.permit {
+                Some(held) => held.merge(permit),
+                none => *none = Some(permit),
             }
             received.bytes.extend_from_slice(&data);
         }
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn bodies_and_answers_share_one_budget_and_give_it_back() {
+    async fn bodies_and_answers_share_one_budget_and_release_it() {
         let budget = Budget::default();
         let body = || Full::new(Bytes::from(vec![b' '; BODY_BYTES_MAX]));
         let mut held = Vec::new();

@@ -1,46 +1,59 @@
-//! Refusals as RFC 9457 problem details: what is wrong, with which field, and what to try.
+//! Errors as RFC 9457 problem details: which field is wrong, what was expected, and what to try.
 
+use answering::{AnswerError, RequestId};
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
-use serde_json::json;
 
-use crate::{api::request_id::RequestId, engine::Refusal, limits::RETRY_AFTER_SECONDS};
+use crate::{api::response::Problem, engine::Refusal, limits::RETRY_AFTER_SECONDS};
 
-/// A refused request.
+/// An error response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
     /// HTTP status.
     pub status: StatusCode,
     /// Stable word; the problem's `type` is `urn:recmesh:problem:<kind>`.
     pub kind: &'static str,
-    /// For people: the field, what was expected, what to try.
+    /// Human-readable: the field, what was expected, what to try.
     pub detail: String,
     /// `Allow` for 405.
     pub allow: Option<&'static str>,
 }
 
 impl ApiError {
-    /// A refusal with this status.
+    /// An error with this status.
     pub fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
         Self { status, kind, detail: detail.into(), allow: None }
     }
 
-    /// 400: something is wrong with one field.
+    /// 400: one field is invalid.
     pub fn field(field: &str, detail: impl std::fmt::Display) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid-field", format!("{field}: {detail}"))
     }
 
+    /// A question without an answer; `at` prefixes the names of fields.
+    pub fn unanswerable(at: &str, error: &AnswerError) -> Self {
+        let (status, kind) = match error {
+            AnswerError::FoldIn(_) | AnswerError::RatingMissing { .. } => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "unanswerable")
+            }
+            AnswerError::UnknownItem => (StatusCode::NOT_FOUND, "unknown-item"),
+            AnswerError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "upstream-unavailable"),
+        };
+        Self::new(status, kind, format!("{at}{error}"))
+    }
+
     /// The response to a request.
     pub fn into_response(self, id: &RequestId) -> Response<Full<Bytes>> {
-        let body = json!({
-            "type": format!("urn:recmesh:problem:{}", self.kind),
-            "title": self.status.canonical_reason().unwrap_or("error"),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-            "requestId": id.as_str(),
-        });
-        let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+        let problem = Problem {
+            r#type: format!("urn:recmesh:problem:{}", self.kind),
+            title: self.status.canonical_reason().unwrap_or("error"),
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            request_id: id.as_str(),
+        };
+        let body = serde_json::to_vec(&problem).expect("text and numbers serialize");
+        let mut response = Response::new(Full::new(Bytes::from(body)));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -1,90 +1,90 @@
-//! The OpenAPI 3.1 document of the application port; a test holds its paths against the routes.
+//! The OpenAPI 3.1 document of the application port, derived from the types of requests and
+//! responses. A test compares its paths with the routes, and another one fuzzes the server by it.
 
+use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Value, json};
 
-use crate::limits::{CONTRIBUTIONS_MAX, EXPLAINED_ITEMS_MAX};
+use crate::api::{
+    form::RecommendForm,
+    request::{BatchRequest, RecommendRequest, SimilarRequest},
+    response::{BatchResponse, FormRecommendations, ModelDocument, Problem, Recommendations},
+};
 
 /// The document.
 pub fn document() -> Value {
-    let problem = json!({"description": "What is wrong, with which field, and what to try (RFC 9457)",
-        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}});
-    let ok = |schema: &str| {
-        json!({"description": "The answer; header x-model-revision names the revision that made it, x-request-id the request",
-            "content": {"application/json": {"schema": {"$ref": format!("#/components/schemas/{schema}")}}}})
+    let requests = SchemaSettings::draft2020_12().with(|settings| {
+        settings.definitions_path = "/components/schemas".into();
+        settings.meta_schema = None;
+    });
+    let mut responses = requests.clone().for_serialize().into_generator();
+    let mut requests = requests.into_generator();
+
+    let recommend = content(&[
+        ("application/json", reference::<RecommendRequest<'_>>(&mut requests)),
+        ("application/x-www-form-urlencoded", reference::<RecommendForm>(&mut requests)),
+    ]);
+    let batch = content(&[("application/json", reference::<BatchRequest<'_>>(&mut requests))]);
+    let similar = content(&[("application/json", reference::<SimilarRequest<'_>>(&mut requests))]);
+    let problem = json!({
+        "description": "Which field is wrong, what was expected, and what to try (RFC 9457).",
+        "content": content(&[("application/problem+json", reference::<Problem<'_>>(&mut responses))]),
+    });
+    let list = reference::<Recommendations<'_>>(&mut responses);
+    let form_list = reference::<FormRecommendations<'_>>(&mut responses);
+    let ok = |schema: Value| {
+        json!({
+            "description": "Header x-model-revision has the revision that answered, x-request-id the id of the request.",
+            "content": {"application/json": {"schema": schema}},
+        })
     };
-    let body = |schema: &str| json!({"required": true, "content": {"application/json": {"schema": {"$ref": format!("#/components/schemas/{schema}")}}}});
-    let recommend = json!({"summary": "Items for a user, a history, or both", "operationId": "recommend",
-        "requestBody": {"required": true, "content": {
-            "application/json": {"schema": {"$ref": "#/components/schemas/RecommendRequest"}},
-            "application/x-www-form-urlencoded": {"schema": {"$ref": "#/components/schemas/RecommendForm"}}}},
-        "responses": {"200": ok("Recommendations"), "default": problem}});
+    let recommended = ok(json!({"anyOf": [list, form_list]}));
+    let similar_items = ok(reference::<Recommendations<'_>>(&mut responses));
+    let batch_response = ok(reference::<BatchResponse<'_>>(&mut responses));
+    let model = ok(reference::<ModelDocument<'_>>(&mut responses));
+    let this_document = json!({
+        "description": "This document.",
+        "content": {"application/json": {"schema": {"type": "object"}}},
+    });
+    let operation = |id: &str, summary: &str, body: Option<Value>, response: Value| {
+        let mut operation = json!({
+            "operationId": id,
+            "summary": summary,
+            "responses": {"200": response, "default": problem},
+        });
+        if let (Some(body), Some(fields)) = (body, operation.as_object_mut()) {
+            fields.insert("requestBody".to_owned(), json!({"required": true, "content": body}));
+        }
+        operation
+    };
+    let recommend = operation("recommend", "Items for a user, a history, or both", Some(recommend), recommended);
+    let batch = operation("recommendBatch", "Several requests in one", Some(batch), batch_response);
+    let similar = operation("similar", "Items similar to an item", Some(similar), similar_items);
+    let model = operation("model", "The loaded model", None, model);
+    let openapi = operation("openapi", "This document", None, this_document);
+    let mut schemas = requests.take_definitions(true);
+    schemas.extend(responses.take_definitions(true));
     json!({
         "openapi": "3.1.0",
-        "info": {"title": "Recmesh sidecar", "version": env!("CARGO_PKG_VERSION"), "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}},
+        "info": {
+            "title": "Recmesh sidecar",
+            "version": env!("CARGO_PKG_VERSION"),
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
         "paths": {
             "/recommend": {"post": recommend},
-            "/recommend:batch": {"post": {"summary": "Several requests in one, answered by one revision", "operationId": "recommendBatch",
-                "requestBody": body("BatchRequest"), "responses": {"200": ok("BatchResponse"), "default": problem}}},
-            "/similar": {"post": {"summary": "Items like an item", "operationId": "similar",
-                "requestBody": body("SimilarRequest"), "responses": {"200": ok("Recommendations"), "default": problem}}},
-            "/model": {"get": {"summary": "The model that answers", "operationId": "model",
-                "responses": {"200": ok("Model"), "default": problem}}},
-            "/openapi.json": {"get": {"summary": "This document", "operationId": "openapi",
-                "responses": {"200": {"description": "OpenAPI 3.1"}}}},
+            "/recommend:batch": {"post": batch},
+            "/similar": {"post": similar},
+            "/model": {"get": model},
+            "/openapi.json": {"get": openapi},
         },
-        "components": {"schemas": schemas()},
+        "components": {"schemas": schemas},
     })
 }
 
-fn schemas() -> Value {
-    let id = json!({"type": ["string", "integer"], "description": "As in the training data"});
-    json!({
-        "RecommendRequest": {"type": "object", "additionalProperties": false, "properties": {
-            "user": id,
-            "n": {"type": "integer", "minimum": 1, "default": 10},
-            "history": {"type": "array", "description": "Folded in instead of the stored taste", "items": {"type": "object",
-                "additionalProperties": false, "required": ["item"],
-                "properties": {"item": id, "rating": {"type": "number", "description": "Weight, 1 when absent; \
-    for a model of ratings what the user thinks of the item, and required"}}}},
-            "exclude": {"type": "array", "items": id},
-            "includeSeen": {"type": "boolean", "default": false},
-            "explain": {"type": "boolean", "default": false, "description": format!("Say which of the user's items each answer \
-    comes from; n is {EXPLAINED_ITEMS_MAX} at most then")}}},
-        "RecommendForm": {"type": "object", "additionalProperties": false, "properties": {
-            "user_id": {"type": "string"},
-            "items": {"type": "string", "description": "Comma-separated ids"},
-            "ratings": {"type": "string", "description": "Comma-separated numbers, one an item"},
-            "n": {"type": "integer", "minimum": 1, "default": 10}}},
-        "BatchRequest": {"type": "object", "additionalProperties": false, "required": ["requests"], "properties": {
-            "requests": {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/RecommendRequest"}}}},
-        "BatchResponse": {"type": "object", "properties": {
-            "requestId": {"type": "string"},
-            "responses": {"type": "array", "items": {"$ref": "#/components/schemas/Recommendations"}}}},
-        "SimilarRequest": {"type": "object", "additionalProperties": false, "required": ["item"], "properties": {
-            "item": id, "n": {"type": "integer", "minimum": 1, "default": 10}}},
-        "Recommendations": {"description": "The form gets `recommendations` and `requestId`, JSON gets the rest", "type": "object", "properties": {
-            "recommendations": {"type": "array", "items": {"type": "string"}},
-            "requestId": {"type": "string"},
-            "model": {"type": "object", "properties": {"revision": {"type": "string"}, "variant": {"type": "string"}}},
-            "items": {"type": "array", "items": {"type": "object", "properties": {
-                "id": {"type": "string"}, "title": {"type": "string"}, "score": {"type": "number"},
-                "source": {"enum": ["model", "fold-in", "popular", "similar"]},
-                "because": {"type": "array", "maxItems": CONTRIBUTIONS_MAX, "description": "With explain, of sources model and fold-in: \
-    the items of the user that add most to the score. With average and rest they add up to it", "items": {"type": "object",
-                    "properties": {"id": {"type": "string"}, "title": {"type": "string"}, "contribution": {"type": "number"}}}},
-                "average": {"type": "number", "description": "Of a model of ratings: what the item gets without any history"},
-                "rest": {"type": "number", "description": "What the user's other items add, and what the end of the scale cuts off"}}}}}},
-        "Model": {"type": "object", "properties": {
-            "requestId": {"type": "string"},
-            "revision": {"type": "string"}, "digest": {"type": "string"}, "algorithm": {"type": "object"},
-            "signal": {"enum": ["implicit", "explicit"]}, "ratings": {"type": ["object", "null"], "description": "For a model of ratings the \
-    lowest and the highest: scores are predicted ratings between them"},
-            "users": {"type": "integer"}, "items": {"type": "integer"}, "interactions": {"type": "integer"},
-            "factors": {"type": "integer"}, "answers": {"enum": ["full", "popular"], "description": "popular: a first model that \
-    did not pass its quality gate answers by its popularity alone"},
-            "loadedAt": {"type": "integer", "description": "Seconds since 1970"}}},
-        "Problem": {"type": "object", "properties": {
-            "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"}, "detail": {"type": "string"},
-            "requestId": {"type": "string", "description": "Also in header x-request-id; a sane one of the request is taken over"}}},
-    })
+fn reference<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
+    generator.subschema_for::<T>().to_value()
+}
+
+fn content(types: &[(&str, Value)]) -> Value {
+    types.iter().map(|(media_type, schema)| ((*media_type).to_owned(), json!({"schema": schema}))).collect()
 }

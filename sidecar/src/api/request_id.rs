@@ -1,59 +1,20 @@
-//! The name of a request: in every answer, in the header of every response, and later in feedback.
+//! The header that carries the request id.
 
-use std::{
-    hash::{BuildHasher, RandomState},
-    sync::{
-        LazyLock,
-        atomic::{AtomicU64, Ordering},
-    },
-};
-
+use answering::RequestId;
 use http::{HeaderMap, HeaderValue};
 
-use crate::limits::REQUEST_ID_BYTES_MAX;
-
-/// The header that brings it and takes it back.
+/// Name of the header, in requests and in responses.
 pub const REQUEST_ID_HEADER: &str = "x-request-id";
 
-/// A client's own id if it is sane (1 to [`REQUEST_ID_BYTES_MAX`] letters, digits and `-_.:/+=@`), else sixteen hex digits,
-/// different in every answer and unguessable across restarts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestId(String);
-
-impl RequestId {
-    /// The id of a request with these headers.
-    pub fn of(headers: &HeaderMap) -> Self {
-        let given = headers.get(REQUEST_ID_HEADER).and_then(|value| value.to_str().ok());
-        given.filter(|id| is_sane(id)).map_or_else(Self::fresh, |id| Self(id.to_owned()))
-    }
-
-    /// A new one.
-    pub fn fresh() -> Self {
-        static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self(format!("{:016x}", KEY.hash_one(NEXT.fetch_add(1, Ordering::Relaxed))))
-    }
-
-    /// The id of one answer of a batch.
-    #[must_use]
-    pub fn part(&self, place: usize) -> Self {
-        Self(format!("{}.{place}", self.0))
-    }
-
-    /// As text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// As a header's value.
-    pub fn header(&self) -> Option<HeaderValue> {
-        HeaderValue::from_str(&self.0).ok()
-    }
+/// The client's own id if it is valid, else a new one.
+pub fn request_id(headers: &HeaderMap) -> RequestId {
+    let given = headers.get(REQUEST_ID_HEADER).and_then(|value| value.to_str().ok());
+    given.and_then(RequestId::parse).unwrap_or_default()
 }
 
-fn is_sane(id: &str) -> bool {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_.:/+=@".contains(&b);
-    (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(allowed)
+/// The id as the value of a header.
+pub fn header_value(id: &RequestId) -> Option<HeaderValue> {
+    HeaderValue::from_str(id.as_str()).ok()
 }
 
 #[cfg(test)]
@@ -63,17 +24,15 @@ mod tests {
     fn of(given: &[u8]) -> RequestId {
         let mut headers = HeaderMap::new();
         headers.insert(REQUEST_ID_HEADER, HeaderValue::from_bytes(given).unwrap());
-        RequestId::of(&headers)
+        request_id(&headers)
     }
 
     #[test]
-    fn sane_ids_are_taken_over_and_others_replaced() {
+    fn a_valid_id_is_propagated_and_any_other_is_replaced() {
         assert_eq!(of(b"4bf92f35-77b3:a/1").as_str(), "4bf92f35-77b3:a/1");
-        assert_eq!(of(&[b'a'; REQUEST_ID_BYTES_MAX]).as_str().len(), REQUEST_ID_BYTES_MAX);
-        for bad in [b"".as_slice(), b"a b", b"<script>", b"a\"b", b"\xff", &[b'a'; REQUEST_ID_BYTES_MAX + 1]] {
-            let id = of(bad);
-            assert!(id.as_str().len() == 16 && id.as_str().bytes().all(|b| b.is_ascii_hexdigit()), "{id:?}");
+        for bad in [b"".as_slice(), b"a b", b"\xff"] {
+            assert_eq!(of(bad).as_str().len(), 36, "a UUID");
         }
-        assert_ne!(RequestId::of(&HeaderMap::new()), RequestId::of(&HeaderMap::new()));
+        assert_ne!(request_id(&HeaderMap::new()), request_id(&HeaderMap::new()));
     }
 }

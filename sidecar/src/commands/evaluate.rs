@@ -1,14 +1,14 @@
-//! `recmesh-sidecar evaluate`: the measured metrics of a file, for people.
+//! `recmesh-sidecar evaluate`: prints the metrics on the held-out set in human-readable form.
 
 use recommender_trainer::{Options, describe_metrics, evaluate, progress};
 use sidecar_contract::ExitCode;
 
 use crate::{
     args::DataArgs,
-    commands::{stopped, training_config},
+    commands::{report_error, training_config},
 };
 
-/// Fits without the kept part and prints the metrics.
+/// Fits without the held-out set and prints the metrics on it.
 pub async fn run(args: DataArgs) -> ExitCode {
     let progress = progress::for_standard_error();
     match evaluate(&training_config(&args), &*progress, &Options::default()).await {
@@ -17,9 +17,9 @@ pub async fn run(args: DataArgs) -> ExitCode {
             ExitCode::Done
         }
         Ok(None) => {
-            eprintln!("error: nothing could be kept for measuring; raise --holdout or bring more rows");
+            eprintln!("error: the held-out set is empty; raise --holdout or provide more rows");
             ExitCode::BadData
         }
-        Err(stop) => stopped(&stop),
+        Err(error) => report_error(&error),
     }
 }

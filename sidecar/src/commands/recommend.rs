@@ -1,18 +1,18 @@
-//! `recmesh-sidecar recommend`: a model file's answer on the terminal.
+//! `recmesh-sidecar recommend`: the answer of a model file on the terminal.
 
+use std::sync::Arc;
+
+use answering::{
+    Answer, Ask, Contribution, DEFAULT_VARIANT, Explanation, HistoryEntry, Local, Query, RequestId,
+    limits::EXPLAINED_ITEMS_MAX,
+};
 use anyhow::{Result, ensure};
-use model_snapshot::Snapshot;
+use sidecar_contract::ServingMode;
 
 use crate::{
-    answer::{Query, answer},
-    api::{
-        render::{Style, recommendations},
-        request_id::RequestId,
-    },
+    api::response::{ResponseFormat, recommendations},
     args::RecommendArgs,
-    explain::Because,
-    limits::EXPLAINED_ITEMS_MAX,
-    model::ServingModel,
+    loading::{self, Verification},
 };
 
 /// Prints items for a user or a history.
@@ -23,50 +23,100 @@ pub fn run(args: RecommendArgs) -> Result<()> {
     ensure!(args.user.is_some() || !args.history.is_empty(), "give --user, or --history, or both");
     ensure!(
         !args.explain || args.n <= EXPLAINED_ITEMS_MAX,
-        "-n {}: --explain is for at most {EXPLAINED_ITEMS_MAX} items",
+        "-n {}: --explain is limited to {EXPLAINED_ITEMS_MAX} items",
         args.n
     );
     ensure!(
         args.ratings.is_empty() || args.ratings.len() == args.history.len(),
-        "{} ratings for {} items of --history; give one rating an item, or none",
+        "{} ratings for {} items of --history; give one rating per item, or none",
         args.ratings.len(),
         args.history.len()
     );
-    let snapshot = Snapshot::open(&args.model)?;
-    let model = ServingModel::new(snapshot.digest(), snapshot)?;
+    let model = loading::open(&args.model, Verification::Any)?;
     if let Some(user) = &args.user
-        && model.snapshot.user_index(user).is_none()
+        && model.snapshot().user_index(user).is_none()
     {
-        eprintln!("the model does not know this user: the list is what most users chose");
+        eprintln!("the model does not have this user: the list contains popular items");
     }
+    let local = Local::new(Arc::clone(&model), DEFAULT_VARIANT, ServingMode::Personalized);
     let ratings = args.ratings.into_iter().map(Some).chain(std::iter::repeat(None));
-    let history = args.history.into_iter().zip(ratings).collect();
-    let query = Query { user: args.user, n: args.n, history, explain: args.explain, ..Query::default() };
-    let items = answer(&model, &query)?;
+    let history = args.history.into_iter().zip(ratings).map(|(item, rating)| HistoryEntry { item, rating });
+    let query = Query::Recommend { user: args.user, history: history.collect() };
+    let answer = local.answer(&Ask { n: args.n, explain: args.explain, ..Ask::new(RequestId::new(), query) })?;
     if args.json {
-        let body = recommendations(&model, &items, Style::Json, &RequestId::fresh());
-        println!("{}", String::from_utf8_lossy(&body));
-        return Ok(());
-    }
-    println!("{:<24} {:>9}  {:<8} TITLE", "ITEM", "SCORE", "SOURCE");
-    for item in items {
-        let id = model.snapshot.item_id(item.row).unwrap_or("?");
-        let title = model.snapshot.title(item.row).unwrap_or("");
-        println!("{id:<24} {:>9.4}  {:<8} {title}", item.score, item.source);
-        if let Some(because) = item.because {
-            println!("{}", reasons(&model, &because));
-        }
+        println!("{}", String::from_utf8_lossy(&recommendations(&answer, ResponseFormat::Json)));
+    } else {
+        print!("{}", table(&answer));
     }
     Ok(())
 }
 
-/// The parts of a score, on a line.
-fn reasons(model: &ServingModel, because: &Because) -> String {
-    let name = |row: u32| model.snapshot.title(row).or_else(|| model.snapshot.item_id(row)).unwrap_or("?");
-    let items = because.items.iter().map(|(row, adds)| format!("{} {adds:.4}", name(*row)));
-    let average = because.average.map(|average| format!("average {average:.4}"));
-    // What rounds to nothing is not worth a word.
-    let rest = (because.rest.abs() >= 5e-5).then(|| format!("others {:.4}", because.rest));
-    let parts: Vec<String> = average.into_iter().chain(items).chain(rest).collect();
-    format!("  because of {}", parts.join(", "))
+/// The items as a table. An explanation is a line below its item.
+fn table(answer: &Answer) -> String {
+    let mut text = format!("{:<24} {:>9}  {:<8} TITLE\n", "ITEM", "SCORE", "SOURCE");
+    for item in &answer.items {
+        let title = item.title.as_deref().unwrap_or_default();
+        text += &format!("{:<24} {:>9.4}  {:<8} {title}\n", item.id, item.score, item.source.as_str());
+        if let Some(explanation) = &item.explanation {
+            text += &explanation_line(explanation);
+        }
+    }
+    text
+}
+
+/// The parts of a score on a line.
+fn explanation_line(Explanation { contributions, remainder, baseline }: &Explanation) -> String {
+    let contribution = |Contribution { id, title, contribution }: &Contribution| {
+        format!("{} {contribution:.4}", title.as_deref().unwrap_or(id))
+    };
+    let baseline = baseline.map(|baseline| format!("baseline {baseline:.4}"));
+    // A remainder that rounds to zero is left out.
+    let remainder = (remainder.abs() >= 5e-5).then(|| format!("remainder {remainder:.4}"));
+    let parts: Vec<String> =
+        baseline.into_iter().chain(contributions.iter().map(contribution)).chain(remainder).collect();
+    format!("  explanation: {}\n", parts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use answering::{Item, Source};
+
+    use super::*;
+
+    #[test]
+    fn a_table_has_a_line_for_each_item_and_one_for_its_explanation() {
+        let item = |id: &str, explanation| Item {
+            id: id.to_owned(),
+            title: (id == "b").then(|| "Products".to_owned()),
+            score: 4.25,
+            source: Source::FoldIn,
+            explanation,
+        };
+        let contribution = |id: &str, title: Option<&str>, contribution| Contribution {
+            id: id.to_owned(),
+            title: title.map(str::to_owned),
+            contribution,
+        };
+        let explanation = Explanation {
+            contributions: vec![contribution("x", Some("News"), 0.75), contribution("y", None, 0.5)],
+            remainder: -0.1,
+            baseline: Some(3.1),
+        };
+        let exact = Explanation { remainder: 0.00004, baseline: None, ..explanation.clone() };
+        let answer = Answer {
+            request_id: RequestId::new(),
+            parts: Vec::new(),
+            items: vec![item("a", None), item("b", Some(explanation)), item("c", Some(exact))],
+            degraded: false,
+        };
+        let expected = "\
+ITEM                         SCORE  SOURCE   TITLE
+a                           4.2500  fold-in  
+b                           4.2500  fold-in  Products
+  explanation: baseline 3.1000, News 0.7500, y 0.5000, remainder -0.1000
+c                           4.2500  fold-in  
+  explanation: News 0.7500, y 0.5000
+";
+        assert_eq!(table(&answer), expected);
+    }
 }

@@ -1,4 +1,4 @@
-//! `recmesh-sidecar serve`: until SIGTERM or Ctrl-C.
+//! `recmesh-sidecar serve`: serves until SIGTERM or Ctrl-C.
 
 use std::time::Duration;
 
@@ -9,17 +9,17 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::{
     app::{App, ModelSource, Settings},
     args::ServeArgs,
-    follower::Places,
+    follower::Paths,
 };
 
-/// Serves until told to stop.
+/// Serves until a termination signal.
 ///
 /// # Errors
-/// A port that is taken, or a model file that cannot serve.
+/// A port that is in use, or a model file that cannot be loaded.
 pub async fn run(args: ServeArgs) -> Result<()> {
     let source = match args.model {
         Some(path) => ModelSource::File(path),
-        None => ModelSource::Follow(Places {
+        None => ModelSource::Follow(Paths {
             config_file: args.config_dir.join(paths::SERVING_CONFIG_FILE),
             credentials_dir: args.credentials_dir,
             cache_dir: args.cache_dir,

@@ -1,4 +1,5 @@
-//! `recmesh-sidecar tune`: better parameters for a file, as a table and as a piece of a resource.
+//! `recmesh-sidecar tune`: searches hyperparameters for a file. Prints a table of the trials and a
+//! resource fragment.
 
 use std::fmt::Write as _;
 
@@ -7,17 +8,18 @@ use sidecar_contract::{Algorithm, AlsConfig, ExitCode, Signal, Trial, TuningConf
 
 use crate::{
     args::TuneArgs,
-    commands::{stopped, training_config},
+    commands::{report_error, training_config},
 };
 
-/// Searches, and prints what was tried, what is best and how good that is on rows that the search did not see.
+/// Runs the search. Prints all trials, the best parameters, and their metrics on the held-out set,
+/// which the search does not use.
 pub async fn run(args: TuneArgs) -> ExitCode {
     let mut config = training_config(&args.data);
     config.tuning = Some(TuningConfig { trials: args.trials, budget_seconds: args.budget });
     let progress = progress::for_standard_error();
     match tune(&config, &*progress, &Options::default()).await {
         Ok(tuned) if tuned.trials.is_empty() => {
-            eprintln!("error: nothing could be kept to compare by; raise --holdout or bring more rows");
+            eprintln!("error: the validation set is empty; raise --holdout or provide more rows");
             ExitCode::BadData
         }
         Ok(tuned) => {
@@ -29,40 +31,40 @@ pub async fn run(args: TuneArgs) -> ExitCode {
             print!("{}", resource(&tuned, config.signal));
             ExitCode::Done
         }
-        Err(stop) => stopped(&stop),
+        Err(error) => report_error(&error),
     }
 }
 
 fn table(trials: &[Trial], given: &Algorithm, metric: &str) -> String {
     let mut lines = format!(
-        "{:>6}  {metric:>9}  {:>14}  {:>16}  {:>14}  {:>12}  {:>10}\n",
-        "SWEEPS", "REGULARIZATION", "UNOBSERVEDWEIGHT", "DEGREEEXPONENT", "DEGREERETURN", "ITERATIONS"
+        "{:>13}  {metric:>9}  {:>14}  {:>16}  {:>14}  {:>15}  {:>10}\n",
+        "ITERATIONSRUN", "REGULARIZATION", "UNOBSERVEDWEIGHT", "DEGREEEXPONENT", "POPULARITYBOOST", "ITERATIONS"
     );
     for trial in trials {
         let Algorithm::Als(als) = &trial.parameters else { continue };
-        let AlsConfig { unobserved_weight, degree_exponent, degree_return, iterations, .. } = als;
+        let AlsConfig { unobserved_weight, degree_exponent, popularity_boost, iterations, .. } = als;
         let regularization = als.regularization_text();
-        let (sweeps, value) = (trial.sweeps, trial.value_text());
+        let (iterations_run, value) = (trial.iterations_run, trial.value_text());
         let is_given = matches!(given, Algorithm::Als(given) if AlsConfig {
             iterations: given.iterations,
-            // What was not given was found for the data.
+            // A regularization that is not given is chosen from the data.
             regularization: given.regularization.and(als.regularization),
             ..als.clone()
         } == *given);
         let note = if is_given { "  given" } else { "" };
         let _ = writeln!(
             lines,
-            "{sweeps:>6}  {value:>9}  {regularization:>14}  {unobserved_weight:>16}  {degree_exponent:>14}  {degree_return:>12}  {iterations:>10}{note}"
+            "{iterations_run:>13}  {value:>9}  {regularization:>14}  {unobserved_weight:>16}  {degree_exponent:>14}  {popularity_boost:>15}  {iterations:>10}{note}"
         );
     }
     lines
 }
 
-/// What to put into a Recommender.
+/// The `spec.algorithm` of a Recommender with the best parameters.
 fn resource(tuned: &Tuned, signal: Signal) -> String {
     let mut text = "\n".to_owned();
     if let Some(metrics) = &tuned.metrics {
-        let _ = writeln!(text, "# on rows that the search did not see: {}", describe_metrics(metrics));
+        let _ = writeln!(text, "# on the held-out set, which the search did not use: {}", describe_metrics(metrics));
     }
     let Algorithm::Als(als) = &tuned.algorithm else { return text };
     let _ = write!(
@@ -76,8 +78,8 @@ fn resource(tuned: &Tuned, signal: Signal) -> String {
     if signal == Signal::Implicit {
         let _ = writeln!(
             text,
-            "      unobservedWeight: {}\n      degreeExponent: {}\n      degreeReturn: {}",
-            als.unobserved_weight, als.degree_exponent, als.degree_return
+            "      unobservedWeight: {}\n      degreeExponent: {}\n      popularityBoost: {}",
+            als.unobserved_weight, als.degree_exponent, als.popularity_boost
         );
     }
     if als.samples > 0 {

@@ -1,4 +1,4 @@
-//! Threads that compute, before one queue. What nobody waits for any more is not computed.
+//! Compute threads with one queue. Computations whose result is no longer awaited are skipped.
 
 use std::{
     collections::VecDeque,
@@ -15,7 +15,7 @@ use tokio::{sync::oneshot, time::Instant};
 
 use super::{Refusal, admission::Admission};
 
-/// The threads; they end when this is dropped.
+/// The compute threads; they exit when this is dropped.
 pub struct Pool {
     shared: Arc<Shared>,
     threads: usize,
@@ -23,25 +23,25 @@ pub struct Pool {
 
 struct Shared {
     state: Mutex<State>,
-    news: Condvar,
+    work_available: Condvar,
 }
 
 struct State {
     queue: VecDeque<Job>,
     admission: Admission,
-    /// Time of all computations, added up.
+    /// Total time of all computations.
     computed: Duration,
     closed: bool,
 }
 
-/// How busy the threads were and are.
+/// Usage of the compute threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// Threads that compute.
+    /// Number of compute threads.
     pub threads: usize,
-    /// Computations that wait.
+    /// Number of queued computations.
     pub queued: usize,
-    /// Time of all computations so far, added up.
+    /// Total time of all computations so far.
     pub computed: Duration,
 }
 
@@ -51,11 +51,11 @@ struct Job {
 }
 
 trait Task: Send {
-    /// Whether somebody still waits for the result.
-    fn is_wanted(&self) -> bool;
-    /// Computes, and hands the result over.
+    /// Whether the result is still awaited.
+    fn is_awaited(&self) -> bool;
+    /// Computes and sends the result.
     fn compute(self: Box<Self>);
-    /// Hands a refusal over.
+    /// Sends a refusal.
     fn refuse(self: Box<Self>);
 }
 
@@ -65,11 +65,11 @@ struct Computation<T, F> {
 }
 
 impl<T: Send, F: FnOnce() -> T + Send> Task for Computation<T, F> {
-    fn is_wanted(&self) -> bool {
+    fn is_awaited(&self) -> bool {
         !self.sender.is_closed()
     }
 
-    // Whoever stopped waiting meanwhile needs no result.
+    // The send fails if the receiver was dropped meanwhile, and the result is then discarded.
     fn compute(self: Box<Self>) {
         let _ = self.sender.send(Ok((self.compute)()));
     }
@@ -79,15 +79,15 @@ impl<T: Send, F: FnOnce() -> T + Send> Task for Computation<T, F> {
     }
 }
 
-/// A result to come.
-pub struct Answer<T>(oneshot::Receiver<Result<T, Refusal>>);
+/// Future of a computation's result.
+pub struct Pending<T>(oneshot::Receiver<Result<T, Refusal>>);
 
-impl<T> Future for Answer<T> {
+impl<T> Future for Pending<T> {
     type Output = Result<T, Refusal>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // A sender that is gone without a word went with a panic.
-        Pin::new(&mut self.0).poll(cx).map(|answer| answer.unwrap_or(Err(Refusal::Failed)))
+        // A sender that is dropped before it sent a result was dropped by a panic.
+        Pin::new(&mut self.0).poll(cx).map(|result| result.unwrap_or(Err(Refusal::Failed)))
     }
 }
 
@@ -96,50 +96,53 @@ impl Pool {
     pub fn new(threads: usize) -> Self {
         let admission = Admission::new(threads, Instant::now());
         let state = State { queue: VecDeque::new(), admission, computed: Duration::ZERO, closed: false };
-        let shared = Arc::new(Shared { state: Mutex::new(state), news: Condvar::new() });
+        let shared = Arc::new(Shared { state: Mutex::new(state), work_available: Condvar::new() });
         for number in 0..threads {
             let shared = Arc::clone(&shared);
             let spawned = std::thread::Builder::new().name(format!("compute-{number}")).spawn(move || work(&shared));
             if let Err(error) = spawned {
-                tracing::error!(%error, number, "a thread cannot be started; the others compute");
+                tracing::error!(%error, number, "cannot start a compute thread; continuing with the others");
             }
         }
         Self { shared, threads }
     }
 
-    /// How busy the threads were and are.
+    /// Current usage of the threads.
     pub fn usage(&self) -> Usage {
         let state = self.shared.lock();
         Usage { threads: self.threads, queued: state.queue.len(), computed: state.computed }
     }
 
     /// Queues a computation if its wait is expected to be short enough.
-    pub fn admit<T: Send + 'static>(&self, compute: impl FnOnce() -> T + Send + 'static) -> Result<Answer<T>, Refusal> {
+    pub fn admit<T: Send + 'static>(
+        &self,
+        compute: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<Pending<T>, Refusal> {
         let now = Instant::now();
         let mut state = self.shared.lock();
         if !state.admission.admits(now) {
             return Err(Refusal::Overloaded);
         }
-        let answer = state.push(now, compute);
+        let pending = state.push(now, compute);
         drop(state);
-        self.shared.news.notify_one();
-        Ok(answer)
+        self.shared.work_available.notify_one();
+        Ok(pending)
     }
 
-    /// Queues a computation that belongs to what was let in already; the caller bounds how many there are.
-    pub fn queue<T: Send + 'static>(&self, compute: impl FnOnce() -> T + Send + 'static) -> Answer<T> {
-        let answer = self.shared.lock().push(Instant::now(), compute);
-        self.shared.news.notify_one();
-        answer
+    /// Queues a computation that continues an admitted one; the caller bounds their number.
+    pub fn queue<T: Send + 'static>(&self, compute: impl FnOnce() -> T + Send + 'static) -> Pending<T> {
+        let pending = self.shared.lock().push(Instant::now(), compute);
+        self.shared.work_available.notify_one();
+        pending
     }
 }
 
 impl State {
-    fn push<T: Send + 'static>(&mut self, now: Instant, compute: impl FnOnce() -> T + Send + 'static) -> Answer<T> {
+    fn push<T: Send + 'static>(&mut self, now: Instant, compute: impl FnOnce() -> T + Send + 'static) -> Pending<T> {
         let (sender, receiver) = oneshot::channel();
         self.admission.queued();
         self.queue.push_back(Job { queued: now, task: Box::new(Computation { compute, sender }) });
-        Answer(receiver)
+        Pending(receiver)
     }
 }
 
@@ -152,7 +155,7 @@ impl Shared {
 impl Drop for Pool {
     fn drop(&mut self) {
         self.shared.lock().closed = true;
-        self.shared.news.notify_all();
+        self.shared.work_available.notify_all();
     }
 }
 
@@ -162,22 +165,23 @@ impl fmt::Debug for Pool {
     }
 }
 
-/// One thread's life.
+/// Main loop of a compute thread.
 fn work(shared: &Shared) {
     let mut state = shared.lock();
     while !state.closed {
         let Some(job) = state.queue.pop_front() else {
-            state = shared.news.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = shared.work_available.wait(state).unwrap_or_else(PoisonError::into_inner);
             continue;
         };
         let begin = Instant::now();
-        let in_time = state.admission.taken(begin, job.queued);
+        let in_time = state.admission.dequeued(begin, job.queued);
         drop(state);
         let mut took = None;
         if !in_time {
             job.task.refuse();
-        } else if job.task.is_wanted() {
-            // A computation that panics is answered 500, and the thread goes on; the panic hook has logged it.
+        } else if job.task.is_awaited() {
+            // The response to a computation that panics is 500, and the thread continues; the panic
+            // hook logs the panic.
             let _ = catch_unwind(AssertUnwindSafe(|| job.task.compute()));
             took = Some(begin.elapsed());
         }
@@ -195,7 +199,7 @@ mod tests {
     use crate::limits::ANSWERS_QUEUED_MAX;
 
     #[tokio::test]
-    async fn a_panic_is_one_answer_and_not_the_end_of_the_thread() {
+    async fn a_panic_fails_one_computation_and_the_thread_continues() {
         let pool = Pool::new(1);
         let broken: Result<(), Refusal> = pool.admit(|| panic!("for the test")).unwrap().await;
         assert_eq!(broken, Err(Refusal::Failed));
@@ -203,46 +207,47 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_time_of_computations_adds_up_and_waiting_is_counted() {
+    async fn usage_counts_compute_time_and_queued_computations() {
         let pool = Pool::new(1);
-        let (go, wait) = std::sync::mpsc::channel::<()>();
-        let first = pool.queue(move || wait.recv().is_ok());
+        let (release, blocked) = std::sync::mpsc::channel::<()>();
+        let first = pool.queue(move || blocked.recv().is_ok());
         let second = pool.queue(|| std::thread::sleep(Duration::from_millis(20)));
         while pool.usage().queued > 1 {
-            tokio::task::yield_now().await; // until the thread has taken the first
+            tokio::task::yield_now().await; // until the thread has dequeued the first
         }
         assert_eq!(pool.usage(), Usage { threads: 1, queued: 1, computed: Duration::ZERO });
-        go.send(()).unwrap();
+        release.send(()).unwrap();
         assert_eq!((first.await, second.await), (Ok(true), Ok(())));
-        // A third one's answer comes after the second's time was added.
+        // The result of a third computation arrives after the time of the second was added.
         assert_eq!(pool.queue(|| ()).await, Ok(()));
         let usage = pool.usage();
         assert!(usage.queued == 0 && usage.computed >= Duration::from_millis(20), "{usage:?}");
     }
 
     #[tokio::test]
-    async fn what_nobody_waits_for_is_not_computed_and_what_is_too_much_is_refused() {
+    async fn cancelled_computations_are_skipped_and_excess_ones_are_refused() {
         let pool = Pool::new(1);
-        let (go, wait) = std::sync::mpsc::channel::<()>();
-        let first = pool.admit(move || wait.recv()).unwrap();
-        let (tell, told) = std::sync::mpsc::channel();
-        drop(pool.admit(move || tell.send(())).unwrap());
-        let mut kept = Vec::new();
-        // No computation has ended yet, so nothing is known of the wait: the length bounds it.
+        let (release, blocked) = std::sync::mpsc::channel::<()>();
+        let first = pool.admit(move || blocked.recv()).unwrap();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        drop(pool.admit(move || sender.send(())).unwrap());
+        let mut admitted = Vec::new();
+        // No computation has finished yet, so the expected wait is unknown and only the queue
+        // length is bounded.
         let refused = loop {
             match pool.admit(|| ()) {
-                Ok(answer) => kept.push(answer),
+                Ok(pending) => admitted.push(pending),
                 Err(refusal) => break refusal,
             }
         };
         assert_eq!(refused, Refusal::Overloaded);
-        assert!(kept.len() < ANSWERS_QUEUED_MAX);
-        go.send(()).unwrap();
+        assert!(admitted.len() < ANSWERS_QUEUED_MAX);
+        release.send(()).unwrap();
         first.await.unwrap().unwrap();
-        for answer in kept {
-            // Computed, or refused after too long a wait on a slow machine.
-            assert!(matches!(answer.await, Ok(()) | Err(Refusal::Overloaded)));
+        for pending in admitted {
+            // Computed, or refused because of a long wait on a slow machine.
+            assert!(matches!(pending.await, Ok(()) | Err(Refusal::Overloaded)));
         }
-        assert!(told.recv_timeout(Duration::from_mins(1)).is_err());
+        assert!(receiver.recv_timeout(Duration::from_mins(1)).is_err());
     }
 }

@@ -1,22 +1,47 @@
-//! The pod's own copies of snapshots, and markers of those that are being loaded.
+//! The pod's own copies of snapshots, with a note for each copy that was verified and a marker for
+//! each load that has begun.
 
 use std::{
-    collections::BTreeSet,
-    fs,
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 use sidecar_contract::Digest;
 
-use super::LoadError;
+use super::load_error::LoadError;
+use crate::limits::{CRASH_PAUSE_MAX, CRASH_PAUSE_MIN};
 
 const SNAPSHOT_SUFFIX: &str = ".safetensors";
+const VERIFIED_SUFFIX: &str = ".verified";
 const MARKER_PREFIX: &str = "loading-";
 
-/// A directory of verified snapshots that outlives the process (an emptyDir).
+/// A directory of snapshots that outlives the process (an emptyDir).
 #[derive(Clone, Debug)]
 pub struct Cache {
     directory: PathBuf,
+}
+
+/// Loads of one revision during which the process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crash {
+    /// How many there were in a row.
+    pub loads: u32,
+    /// When the last of them began.
+    pub since: SystemTime,
+}
+
+impl Crash {
+    /// How long the revision is not loaded again: [`CRASH_PAUSE_MIN`] after the first crash, twice
+    /// as long after each further one, at most [`CRASH_PAUSE_MAX`].
+    pub fn remaining_pause(&self, now: SystemTime) -> Duration {
+        let doublings = self.loads.saturating_sub(1).min(u32::BITS - 1);
+        let pause = CRASH_PAUSE_MIN.saturating_mul(1 << doublings).min(CRASH_PAUSE_MAX);
+        // A clock that was set back must not prolong the pause.
+        pause.saturating_sub(now.duration_since(self.since).unwrap_or_default())
+    }
 }
 
 impl Cache {
@@ -25,44 +50,75 @@ impl Cache {
         Self { directory }
     }
 
-    /// Makes the directory.
+    /// Creates the directory.
     pub fn prepare(&self) -> Result<(), LoadError> {
         fs::create_dir_all(&self.directory).map_err(|source| LoadError::Cache { path: self.directory.clone(), source })
     }
 
-    /// Where a snapshot is, or will be.
+    /// Path of a snapshot, present or not.
     pub fn snapshot(&self, digest: &Digest) -> PathBuf {
         self.directory.join(format!("{digest}{SNAPSHOT_SUFFIX}"))
     }
 
-    /// Notes that a snapshot is being loaded; the note is found if the process dies of it.
-    pub fn mark(&self, digest: &Digest) -> Result<(), LoadError> {
-        let path = self.marker(digest);
-        fs::write(&path, b"").map_err(|source| LoadError::Cache { path, source })
+    /// Whether the snapshot is in the cache.
+    pub fn has(&self, digest: &Digest) -> bool {
+        self.snapshot(digest).exists()
     }
 
-    /// Takes the note back.
+    /// Writes a marker that a load has begun. It is found if the process ends before
+    /// [`Self::unmark`]. `earlier` is the number of loads during which the process ended before.
+    pub fn mark(&self, digest: &Digest, earlier: u32) -> Result<(), LoadError> {
+        let path = self.marker(digest);
+        let loads = earlier.saturating_add(1).to_string();
+        fs::write(&path, loads).map_err(|source| LoadError::Cache { path, source })
+    }
+
+    /// Removes the marker.
     pub fn unmark(&self, digest: &Digest) {
         remove(&self.marker(digest));
     }
 
-    /// Snapshots whose loading killed an earlier process.
-    pub fn markers(&self) -> BTreeSet<Digest> {
-        let digest = |name: String| Digest::try_from(name.strip_prefix(MARKER_PREFIX)?.to_owned()).ok();
-        self.names().into_iter().filter_map(digest).collect()
+    /// Loads during which an earlier process ended.
+    pub fn crashes(&self) -> BTreeMap<Digest, Crash> {
+        let crash = |name: String| {
+            let digest = Digest::try_from(name.strip_prefix(MARKER_PREFIX)?.to_owned()).ok()?;
+            let path = self.directory.join(&name);
+            let since = fs::metadata(&path).and_then(|metadata| metadata.modified()).ok()?;
+            let loads = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1);
+            Some((digest, Crash { loads, since }))
+        };
+        self.names().into_iter().filter_map(crash).collect()
     }
 
-    /// Forgets a snapshot.
+    /// Notes that the snapshot's bytes hash to its digest.
+    pub fn note_verified(&self, digest: &Digest) {
+        let written = identity(&self.snapshot(digest)).and_then(|identity| fs::write(self.verified(digest), identity));
+        if let Err(error) = written {
+            tracing::warn!(revision = digest.revision(), %error, "a verified snapshot is not noted; the next start verifies it again");
+        }
+    }
+
+    /// Whether the snapshot was verified and has not changed since.
+    pub fn is_verified(&self, digest: &Digest) -> bool {
+        let noted = fs::read_to_string(self.verified(digest));
+        matches!((noted, identity(&self.snapshot(digest))), (Ok(noted), Ok(found)) if noted == found)
+    }
+
+    /// Removes a snapshot.
     pub fn discard(&self, digest: &Digest) {
         remove(&self.snapshot(digest));
+        remove(&self.verified(digest));
     }
 
-    /// Removes snapshots and notes that nobody wants any more. A mapped file may be removed: the mapping stays.
-    pub fn keep_only(&self, wanted: &BTreeSet<Digest>) {
+    /// Removes the files of all other revisions. A mapped file may be removed: the mapping stays.
+    pub fn retain(&self, kept: &BTreeSet<Digest>) {
         for name in self.names() {
-            let digest = name.strip_suffix(SNAPSHOT_SUFFIX).or_else(|| name.strip_prefix(MARKER_PREFIX));
+            let digest = name
+                .strip_suffix(SNAPSHOT_SUFFIX)
+                .or_else(|| name.strip_suffix(VERIFIED_SUFFIX))
+                .or_else(|| name.strip_prefix(MARKER_PREFIX));
             let digest = digest.and_then(|digest| Digest::try_from(digest.to_owned()).ok());
-            if digest.is_some_and(|digest| !wanted.contains(&digest)) {
+            if digest.is_some_and(|digest| !kept.contains(&digest)) {
                 remove(&self.directory.join(name));
             }
         }
@@ -72,16 +128,75 @@ impl Cache {
         self.directory.join(format!("{MARKER_PREFIX}{digest}"))
     }
 
+    fn verified(&self, digest: &Digest) -> PathBuf {
+        self.directory.join(format!("{digest}{VERIFIED_SUFFIX}"))
+    }
+
     fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten();
         entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
     }
 }
 
+/// What changes when a file is replaced or written to.
+fn identity(path: &Path) -> io::Result<String> {
+    let metadata = fs::metadata(path)?;
+    let (inode, size) = (metadata.ino(), metadata.size());
+    let (seconds, nanoseconds) = (metadata.ctime(), metadata.ctime_nsec());
+    Ok(format!("{inode} {size} {seconds}.{nanoseconds}"))
+}
+
 fn remove(path: &Path) {
     if let Err(error) = fs::remove_file(path)
-        && error.kind() != std::io::ErrorKind::NotFound
+        && error.kind() != io::ErrorKind::NotFound
     {
         tracing::warn!(file = %path.display(), %error, "a cached file cannot be removed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cache() -> (tempfile::TempDir, Cache, Digest) {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::new(directory.path().join("cache"));
+        cache.prepare().unwrap();
+        (directory, cache, Digest::of(b"a"))
+    }
+
+    #[test]
+    fn a_verified_file_counts_as_verified_until_it_changes() {
+        let (_directory, cache, digest) = cache();
+        assert!(!cache.is_verified(&digest));
+        fs::write(cache.snapshot(&digest), "content").unwrap();
+        assert!(!cache.is_verified(&digest));
+        cache.note_verified(&digest);
+        assert!(cache.is_verified(&digest));
+        fs::write(cache.snapshot(&digest), "another").unwrap();
+        assert!(!cache.is_verified(&digest));
+        cache.note_verified(&digest);
+        cache.discard(&digest);
+        assert!(!cache.is_verified(&digest) && cache.names().is_empty());
+    }
+
+    #[test]
+    fn markers_count_crashes_and_their_pause_grows_to_a_limit() {
+        let (_directory, cache, digest) = cache();
+        cache.mark(&digest, 0).unwrap();
+        assert_eq!(cache.crashes()[&digest].loads, 1);
+        cache.mark(&digest, 1).unwrap();
+        let crash = cache.crashes()[&digest];
+        assert_eq!(crash.loads, 2);
+        let after = |loads, seconds| {
+            Crash { loads, ..crash }.remaining_pause(crash.since + Duration::from_secs(seconds)).as_secs()
+        };
+        let minimum = CRASH_PAUSE_MIN.as_secs();
+        assert_eq!([after(1, 0), after(2, 0), after(3, 0)], [minimum, 2 * minimum, 4 * minimum]);
+        assert_eq!([after(1, minimum - 1), after(1, minimum), after(1, 1 << 40)], [1, 0, 0]);
+        assert_eq!(after(u32::MAX, 0), CRASH_PAUSE_MAX.as_secs());
+        assert_eq!(Crash { loads: 1, ..crash }.remaining_pause(SystemTime::UNIX_EPOCH), CRASH_PAUSE_MIN);
+        cache.unmark(&digest);
+        assert!(cache.crashes().is_empty());
     }
 }

@@ -1,5 +1,6 @@
-//! A connection's phase, and a stream that ends when a phase takes too long: waiting for a request, reading its head, or
-//! sending an answer. How long an answer takes in between is the handler's business.
+//! The phase of a connection, and a stream that fails when a phase times out: waiting for a
+//! request, reading its head, or writing a response. The time to compute the response is the
+//! handler's responsibility.
 
 use std::{
     future::Future as _,
@@ -16,47 +17,48 @@ use tokio::{
 
 use crate::limits::{HEADER_TIMEOUT, IDLE_TIMEOUT, WRITE_TIMEOUT};
 
-/// What a connection does.
+/// Current phase of a connection.
 #[derive(Debug)]
 pub struct Phase(Mutex<State>);
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    /// Nothing of the next request has come.
+    /// No byte of the next request was received.
     Idle { since: Instant },
-    /// A part of its head has.
+    /// A part of the request head was received.
     Head { since: Instant },
-    /// It is being answered.
-    Answering,
+    /// The request is being handled.
+    Handling,
 }
 
-/// A request is being answered while this lives.
+/// Guard of a request that is being handled; dropping it makes the connection idle.
 #[derive(Debug)]
-pub struct Answering(Arc<Phase>);
+pub struct Handling(Arc<Phase>);
 
-impl Drop for Answering {
+impl Drop for Handling {
     fn drop(&mut self) {
         *self.0.state() = State::Idle { since: Instant::now() };
     }
 }
 
 impl Phase {
-    /// A connection that has just come. It is to speak at once: the time of a head starts now.
+    /// The phase of a new connection. The head timeout starts at once, because the first request
+    /// must follow at once.
     pub fn new() -> Self {
         Self(Mutex::new(State::Head { since: Instant::now() }))
     }
 
-    /// A request's head is complete.
-    pub fn answer(self: &Arc<Self>) -> Answering {
-        *self.state() = State::Answering;
-        Answering(Arc::clone(self))
+    /// Marks the request head as complete.
+    pub fn start_handling(self: &Arc<Self>) -> Handling {
+        *self.state() = State::Handling;
+        Handling(Arc::clone(self))
     }
 
-    /// Since when a request or the rest of its head is waited for; `None` while one is answered.
-    pub fn waits_since(&self) -> Option<Instant> {
+    /// Start of the wait for a request or the rest of its head; `None` while a request is handled.
+    pub fn waiting_since(&self) -> Option<Instant> {
         match *self.state() {
             State::Idle { since } | State::Head { since } => Some(since),
-            State::Answering => None,
+            State::Handling => None,
         }
     }
 
@@ -71,7 +73,7 @@ impl Phase {
         match *self.state() {
             State::Idle { since } => Some(since + IDLE_TIMEOUT),
             State::Head { since } => Some(since + HEADER_TIMEOUT),
-            State::Answering => None,
+            State::Handling => None,
         }
     }
 
@@ -80,36 +82,40 @@ impl Phase {
     }
 }
 
-/// A stream with the deadlines of its connection's phase.
-pub struct Guarded<S> {
+/// A stream with the timeouts of its connection's phases.
+pub struct TimeoutStream<S> {
     stream: S,
     phase: Arc<Phase>,
-    reading: Alarm,
-    writing: Alarm,
-    /// Since when bytes of an answer wait for the peer.
+    read_timer: LazyTimer,
+    write_timer: LazyTimer,
+    /// Start of the wait for the peer to read the response.
     stalled_since: Option<Instant>,
 }
 
-impl<S> Guarded<S> {
-    /// Guards a stream.
+impl<S> TimeoutStream<S> {
+    /// Adds timeouts to a stream.
     pub fn new(stream: S, phase: Arc<Phase>) -> Self {
-        Self { stream, phase, reading: Alarm::default(), writing: Alarm::default(), stalled_since: None }
+        Self { stream, phase, read_timer: LazyTimer::default(), write_timer: LazyTimer::default(), stalled_since: None }
     }
 
-    /// What a write that has to wait means.
-    fn stalled<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+    /// Handles a write that would block: an error after [`WRITE_TIMEOUT`].
+    fn poll_stalled<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         let since = *self.stalled_since.get_or_insert_with(Instant::now);
-        if self.writing.rings(since + WRITE_TIMEOUT, cx) { Poll::Ready(Err(too_slow())) } else { Poll::Pending }
+        if self.write_timer.is_elapsed(since + WRITE_TIMEOUT, cx) {
+            Poll::Ready(Err(timed_out()))
+        } else {
+            Poll::Pending
+        }
     }
 }
 
-/// A timer that is made when it is needed first.
+/// A timer that is allocated on first use.
 #[derive(Default)]
-struct Alarm(Option<Pin<Box<Sleep>>>);
+struct LazyTimer(Option<Pin<Box<Sleep>>>);
 
-impl Alarm {
-    /// Whether `deadline` is over; if not, the task is woken then.
-    fn rings(&mut self, deadline: Instant, cx: &mut Context<'_>) -> bool {
+impl LazyTimer {
+    /// Whether `deadline` has passed; if not, wakes the task then.
+    fn is_elapsed(&mut self, deadline: Instant, cx: &mut Context<'_>) -> bool {
         let sleep = self.0.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         if sleep.deadline() != deadline {
             sleep.as_mut().reset(deadline);
@@ -118,11 +124,11 @@ impl Alarm {
     }
 }
 
-fn too_slow() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, "the peer took too long")
+fn timed_out() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the peer is too slow")
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for TimeoutStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         match Pin::new(&mut self.stream).poll_read(cx, buffer) {
@@ -133,18 +139,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
                 Poll::Ready(read)
             }
             Poll::Pending => match self.phase.deadline() {
-                Some(deadline) if self.reading.rings(deadline, cx) => Poll::Ready(Err(too_slow())),
+                Some(deadline) if self.read_timer.is_elapsed(deadline, cx) => Poll::Ready(Err(timed_out())),
                 Some(_) | None => Poll::Pending,
             },
         }
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for TimeoutStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match Pin::new(&mut self.stream).poll_write(cx, bytes) {
             Poll::Ready(written) => Poll::Ready(written),
-            Poll::Pending => self.stalled(cx),
+            Poll::Pending => self.poll_stalled(cx),
         }
     }
 
@@ -155,7 +161,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     ) -> Poll<io::Result<usize>> {
         match Pin::new(&mut self.stream).poll_write_vectored(cx, slices) {
             Poll::Ready(written) => Poll::Ready(written),
-            Poll::Pending => self.stalled(cx),
+            Poll::Pending => self.poll_stalled(cx),
         }
     }
 
@@ -163,7 +169,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         self.stream.is_write_vectored()
     }
 
-    // hyper flushes when all of an answer was written: the peer has kept up.
+    // hyper flushes after it has written a whole response, so the peer is not stalled.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = ready!(Pin::new(&mut self.stream).poll_flush(cx));
         self.stalled_since = None;

@@ -1,85 +1,88 @@
-//! Which column is what: by its name, and where names do not tell by what stands in it.
+//! Roles of columns: detected from their names, or else from their values.
 
 use anyhow::{Result, bail};
 use recommender_trainer::{Sample, Values};
 use sidecar_contract::Column;
 
-use super::shape::MOST;
+/// Minimum fraction of a column's values that must be of a type for the column to be of that type.
+pub const TYPE_FRACTION_MIN: f64 = 0.9;
 
-/// Names of columns without `id` and the like, the most telling first.
+/// Names of columns without endings such as `id`, the most specific first.
 const USERS: &str = "user u customer member visitor account client person patient reader reviewer buyer shopper subscriber \
                      listener player viewer student employee household profile username vehicle device cookie session";
 const ITEMS: &str = "item i movie film product sku asin isbn track song book video game article course recipe show episode artist \
                      album business restaurant place poi venue location hotel listing page content document news post segment \
                      app ad anime joke beer podcast offer url area";
-const OPINIONS: &str = "rating ratings score stars star overall grade rate";
-const AMOUNTS: &str = "weight count quantity qty plays playcount listens views clicks visits purchases strength frequency amount \
+const RATINGS: &str = "rating ratings score stars star overall grade rate";
+const COUNTS: &str = "weight count quantity qty plays playcount listens views clicks visits purchases strength frequency amount \
                        passes times value";
 const TIMES: &str = "timestamp ts time datetime date at when created createdat eventtime unixtime unixreviewtime updated updatedat \
                      day bought played";
 const TITLES: &str = "title name label heading description";
 const AVAILABLE: &str = "available availability instock stock active enabled licensed open published visible";
-/// What is cut off the end of a name.
+/// Endings that are removed from a name.
 const ID_ENDINGS: [&str; 8] = ["ids", "id", "key", "code", "number", "uuid", "hash", "idx"];
-/// A name whose last word is one of the words ranks below those that are one.
+/// Added to the rank of a name of which only the last word matches.
 const LAST_WORD_RANK: usize = 1000;
-/// A column with fewer different values, all small, is rather a rating than an id.
+/// A column with at most this many distinct values, none above [`SCALE_HIGH_MAX`], is more likely a
+/// rating than an id.
 const SCALE_VALUES_MAX: u64 = 21;
 const SCALE_HIGH_MAX: f64 = 10.0;
-/// Rows from which a column that counts them can be told.
-const COUNTED_ROWS_MIN: u64 = 20;
+/// Minimum number of rows for which a column of row numbers can be recognized.
+const ROW_NUMBER_ROWS_MIN: u64 = 20;
 
-/// What a column can be, what such columns are called, and what must stand in them.
-type Kind = (&'static str, &'static [&'static str], fn(&Candidate) -> bool);
-const OF_INTERACTIONS: [Kind; 4] = [
+/// A role, the names of its columns in order of preference, and the condition that their values
+/// must meet.
+type ColumnRule = (&'static str, &'static [&'static str], fn(&Candidate) -> bool);
+const INTERACTION_RULES: [ColumnRule; 4] = [
     ("user", &[USERS], Candidate::may_be_id),
     ("item", &[ITEMS], Candidate::may_be_id),
     ("timestamp", &[TIMES], |_| true),
-    ("rating", &[OPINIONS, AMOUNTS], Candidate::is_numeric),
+    ("rating", &[RATINGS, COUNTS], Candidate::is_numeric),
 ];
-const OF_ITEMS: [Kind; 3] = [
+const ITEM_RULES: [ColumnRule; 3] = [
     ("id", &[ITEMS, "id"], Candidate::may_be_id),
-    ("title", &[TITLES], |found| !found.is_numeric()),
-    ("available", &[AVAILABLE], |found| found.share(found.values.flags) >= MOST),
+    ("title", &[TITLES], |candidate| !candidate.is_numeric()),
+    ("available", &[AVAILABLE], |candidate| candidate.fraction(candidate.values.flags) >= TYPE_FRACTION_MIN),
 ];
 
-/// One column's part.
+/// The role of one column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Guess {
-    /// What it is: `user`, `item`, `rating`, `timestamp`; or `id`, `title`, `available`.
-    pub part: &'static str,
-    /// As the resource names it.
+    /// `user`, `item`, `rating`, `timestamp`; or `id`, `title`, `available`.
+    pub role: &'static str,
+    /// The column, as the resource refers to it.
     pub column: Column,
-    /// Why it is thought to be that.
-    pub why: &'static str,
+    /// Why it has this role.
+    pub reason: &'static str,
 }
 
-/// Which column is what.
+/// Roles of a table's columns.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Columns {
-    /// What was found.
+    /// The columns that have a role.
     pub guesses: Vec<Guess>,
-    /// What else should be known.
-    pub doubts: Vec<String>,
+    /// What the user should check.
+    pub warnings: Vec<String>,
 }
 
 impl Columns {
-    /// The column of a part.
-    pub fn get(&self, part: &str) -> Option<&Column> {
-        self.guesses.iter().find(|guess| guess.part == part).map(|guess| &guess.column)
+    /// The column with a role.
+    pub fn get(&self, role: &str) -> Option<&Column> {
+        self.guesses.iter().find(|guess| guess.role == role).map(|guess| &guess.column)
     }
 
-    /// `user "userId" (by its name), …`.
+    /// `user "userId" (by name), …`.
     pub fn described(&self) -> String {
-        let described = |Guess { part, column, why }: &Guess| match column {
-            Column::Index(number) => format!("{part} {number} ({why})"),
-            Column::Name(name) => format!("{part} {name:?} ({why})"),
+        let described = |Guess { role, column, reason }: &Guess| match column {
+            Column::Index(index) => format!("{role} {index} ({reason})"),
+            Column::Name(name) => format!("{role} {name:?} ({reason})"),
         };
         self.guesses.iter().map(described).collect::<Vec<_>>().join(", ")
     }
 }
 
-/// One column with its name, if it has one.
+/// One column, with its name if it has one.
 struct Candidate {
     column: Column,
     name: Option<String>,
@@ -87,59 +90,59 @@ struct Candidate {
     rows: u64,
 }
 
-/// A table's columns, and which of them are something by now.
+/// A table's columns, and the roles that are assigned so far.
 pub struct Table {
     columns: Vec<Candidate>,
-    found: Vec<(&'static str, usize, &'static str)>,
-    doubts: Vec<String>,
+    /// Role, index of the column, reason.
+    assigned: Vec<(&'static str, usize, &'static str)>,
+    warnings: Vec<String>,
 }
 
 impl Table {
-    /// `header` says whether a text's first line names the columns.
+    /// `header`: whether the first line of delimited text is a header.
     pub fn new(sample: &Sample, header: bool) -> Self {
-        let name = |(at, values): (usize, &Values)| match &sample.names {
-            Some(names) => names.get(at).cloned(),
+        let name = |(index, values): (usize, &Values)| match &sample.names {
+            Some(names) => names.get(index).cloned(),
             None => Some(values.first.clone()).filter(|name| header && !name.is_empty()),
         };
         let names: Vec<Option<String>> = sample.columns.iter().enumerate().map(name).collect();
-        let candidate = |((at, name), values): ((u32, &Option<String>), &Values)| {
-            // Only a number tells apart columns of one name.
+        let candidate = |((index, name), values): ((u32, &Option<String>), &Values)| {
+            // Columns with the same name are distinguished by index.
             let is_unique = names.iter().filter(|other| *other == name).count() == 1;
-            let column = name.clone().filter(|_| is_unique).map_or(Column::Index(at), Column::Name);
+            let column = name.clone().filter(|_| is_unique).map_or(Column::Index(index), Column::Name);
             Candidate { column, name: name.clone(), values: values.clone(), rows: sample.rows }
         };
         let columns = (0..).zip(&names).zip(&sample.columns).map(candidate).collect();
-        Self { columns, found: Vec::new(), doubts: Vec::new() }
+        Self { columns, assigned: Vec::new(), warnings: Vec::new() }
     }
 
-    /// Columns of interactions; `given` are parts and their columns from the command line.
+    /// Columns of interactions; `given` are roles and their columns from the command line.
     ///
     /// # Errors
-    /// A column that is not there, a user or item that nothing tells, or times that a run would stumble over.
+    /// A given column that does not exist, a user or item column that cannot be detected, or
+    /// timestamps that a run would reject.
     pub fn interactions(mut self, given: &[(&'static str, Option<&str>)]) -> Result<Columns> {
-        for (part, wanted) in given {
-            let Some(wanted) = wanted else { continue };
-            let named =
-                self.columns.iter().position(|found| matches!(&found.column, Column::Name(name) if name == wanted));
-            let at = named.or_else(|| wanted.parse().ok().filter(|at| *at < self.columns.len()));
-            let Some(at) = at else { bail!("--{part} {wanted:?} is no column: {}", self.listed()) };
-            self.found.push((*part, at, "as the command line says"));
+        for (role, requested) in given {
+            let Some(requested) = requested else { continue };
+            let is_requested =
+                |candidate: &Candidate| matches!(&candidate.column, Column::Name(name) if name == requested);
+            let by_name = self.columns.iter().position(is_requested);
+            let index = by_name.or_else(|| requested.parse().ok().filter(|index| *index < self.columns.len()));
+            let Some(index) = index else { bail!("--{role} {requested:?} is not a column: {}", self.listed()) };
+            self.assigned.push((*role, index, "set on the command line"));
         }
-        self.by_name(&OF_INTERACTIONS)?;
-        self.by_content();
-        if self.place("user").is_none() || self.place("item").is_none() {
-            bail!(
-                "it cannot be told which column is the user and which the item: {}. Say --user and --item",
-                self.listed()
-            );
+        self.assign_by_name(&INTERACTION_RULES)?;
+        self.assign_by_values();
+        if self.index_of("user").is_none() || self.index_of("item").is_none() {
+            bail!("cannot detect the user column and the item column: {}. Set --user and --item", self.listed());
         }
-        self.check_times()?;
-        for part in ["user", "item"] {
-            let Some(id) = self.place(part).and_then(|at| self.columns.get(at)) else { continue };
-            if id.share(id.values.point_zero) > 0.5 {
-                self.doubts.push(format!(
-                    "ids in {} ({part}) are written with a fraction (7.0): an id is text, and 7.0 is not 7. Write whole numbers, or \
-                     requests and the item table must say 7.0, too",
+        self.check_timestamps()?;
+        for role in ["user", "item"] {
+            let Some(id) = self.index_of(role).and_then(|index| self.columns.get(index)) else { continue };
+            if id.fraction(id.values.point_zero) > 0.5 {
+                self.warnings.push(format!(
+                    "ids in {} ({role}) have decimals (7.0): ids are compared as text, and 7.0 is not 7. Export whole numbers; \
+                     otherwise requests and the item table must use 7.0, too",
                     id.column
                 ));
             }
@@ -147,219 +150,227 @@ impl Table {
         Ok(self.finish())
     }
 
-    /// Columns of an item table; the id is called as in the interactions if a column is.
+    /// Columns of an item table. A column with the name of the interactions' item column is the id.
     ///
     /// # Errors
-    /// An id that nothing tells.
+    /// An id column that cannot be detected.
     pub fn items(mut self, item: &Column) -> Result<Columns> {
-        let same = self.columns.iter().position(|found| found.column == *item && found.name.is_some());
-        self.found.extend(same.map(|at| ("id", at, "named as in the interactions")));
-        self.by_name(&OF_ITEMS)?;
-        if self.place("id").is_none() {
-            let is_id = |found: &Candidate| found.may_be_id() && found.values.different == found.values.filled;
-            let Some(at) = self.columns.iter().position(is_id) else {
+        let same = self.columns.iter().position(|other| other.column == *item && other.name.is_some());
+        self.assigned.extend(same.map(|index| ("id", index, "same name as in the interactions")));
+        self.assign_by_name(&ITEM_RULES)?;
+        if self.index_of("id").is_none() {
+            let is_id = |column: &Candidate| column.may_be_id() && column.values.distinct == column.values.filled;
+            let Some(index) = self.columns.iter().position(is_id) else {
                 bail!(
-                    "it cannot be told which column of the item table is the id: {}. Name it as in the interactions",
+                    "cannot detect the id column of the item table: {}. Give it the same name as in the interactions",
                     self.listed()
                 );
             };
-            self.found.push(("id", at, "the first column of different values"));
+            self.assigned.push(("id", index, "first column with unique values"));
         }
-        if self.place("title").is_none() {
-            let is_title = |found: &Candidate| found.name.is_none() && found.share(found.values.spaced) > 0.2;
-            let at = self.columns.iter().position(is_title);
-            self.found.extend(at.map(|at| ("title", at, "the first column of several words")));
+        if self.index_of("title").is_none() {
+            let is_title = |column: &Candidate| column.name.is_none() && column.fraction(column.values.spaced) > 0.2;
+            let index = self.columns.iter().position(is_title);
+            self.assigned.extend(index.map(|index| ("title", index, "first column with several words")));
         }
         Ok(self.finish())
     }
 
     fn finish(self) -> Columns {
-        let Self { columns, found, doubts } = self;
-        let parts = ["user", "item", "rating", "timestamp", "id", "title", "available"].into_iter();
-        let guess = |part| {
-            let (_, at, why) = found.iter().find(|(other, ..)| *other == part)?;
-            Some(Guess { part, column: columns.get(*at)?.column.clone(), why })
+        let Self { columns, assigned, warnings } = self;
+        let roles = ["user", "item", "rating", "timestamp", "id", "title", "available"].into_iter();
+        let guess = |role| {
+            let (_, index, reason) = assigned.iter().find(|(other, ..)| *other == role)?;
+            Some(Guess { role, column: columns.get(*index)?.column.clone(), reason })
         };
-        Columns { guesses: parts.filter_map(guess).collect(), doubts }
+        Columns { guesses: roles.filter_map(guess).collect(), warnings }
     }
 
-    fn place(&self, part: &str) -> Option<usize> {
-        self.found.iter().find(|(other, ..)| *other == part).map(|(_, at, _)| *at)
+    fn index_of(&self, role: &str) -> Option<usize> {
+        self.assigned.iter().find(|(other, ..)| *other == role).map(|(_, index, _)| *index)
     }
 
-    /// Columns that are nothing yet, and fit.
-    fn free(&self, fits: impl Fn(&Candidate) -> bool) -> Vec<usize> {
-        let is_taken = |at: usize| self.found.iter().any(|(_, taken, _)| *taken == at);
-        self.columns.iter().enumerate().filter(|(at, found)| !is_taken(*at) && fits(found)).map(|(at, _)| at).collect()
+    /// Indices of the columns that have no role yet and meet a condition.
+    fn unassigned(&self, fits: impl Fn(&Candidate) -> bool) -> Vec<usize> {
+        let has_role = |index: usize| self.assigned.iter().any(|(_, other, _)| *other == index);
+        let columns = self.columns.iter().enumerate();
+        columns.filter(|(index, column)| !has_role(*index) && fits(column)).map(|(index, _)| index).collect()
     }
 
-    fn by_name(&mut self, kinds: &[Kind]) -> Result<()> {
-        for (part, words, fits) in kinds {
-            if self.place(part).is_some() {
+    fn assign_by_name(&mut self, rules: &[ColumnRule]) -> Result<()> {
+        for (role, names, fits) in rules {
+            if self.index_of(role).is_some() {
                 continue;
             }
-            let column = |at: &usize| self.columns.get(*at);
-            let rank = |at: &usize| rank(column(at)?.name.as_deref()?, words);
-            let mut ranked = self.free(fits);
-            ranked.retain(|at| rank(at).is_some());
+            let column = |index: &usize| self.columns.get(*index);
+            let rank = |index: &usize| rank(column(index)?.name.as_deref()?, names);
+            let mut ranked = self.unassigned(fits);
+            ranked.retain(|index| rank(index).is_some());
             ranked.sort_by_key(rank);
             let Some(first) = ranked.first().and_then(column) else { continue };
             if let (Column::Index(_), Some(name)) = (&first.column, &first.name) {
-                bail!("more than one column is named {name:?}: say --{part} with a number, from 0");
+                bail!("several columns are named {name:?}: set --{role} to an index, from 0");
             }
             if let Some(second) = ranked.get(1).and_then(column) {
-                self.doubts
-                    .push(format!("{} may be the {part} as well as {}: --{part} decides", second.column, first.column));
+                self.warnings.push(format!(
+                    "both {} and {} may be the {role}, and the former is used: check, or set --{role}",
+                    first.column, second.column
+                ));
             }
-            self.found.extend(ranked.first().map(|at| (*part, *at, "by its name")));
+            self.assigned.extend(ranked.first().map(|index| (*role, *index, "by name")));
         }
         Ok(())
     }
 
-    /// What names do not tell.
-    fn by_content(&mut self) {
+    /// Assigns the roles that names leave open.
+    fn assign_by_values(&mut self) {
         let missing: Vec<&'static str> =
-            ["user", "item"].into_iter().filter(|part| self.place(part).is_none()).collect();
-        // Numbers that may be seconds may be ids as well, if there are not enough others.
-        if self.place("timestamp").is_none()
-            && let Some(at) = self.free(Candidate::is_like_time).first()
-            && self.free(Candidate::may_be_id).iter().filter(|id| *id != at).count() >= missing.len()
+            ["user", "item"].into_iter().filter(|role| self.index_of(role).is_none()).collect();
+        // Numbers in the range of timestamps may be ids. They are a timestamp only if enough other
+        // columns may be ids.
+        if self.index_of("timestamp").is_none()
+            && let Some(index) = self.unassigned(Candidate::may_be_timestamp).first()
+            && self.unassigned(Candidate::may_be_id).iter().filter(|id| *id != index).count() >= missing.len()
         {
-            self.found.push(("timestamp", *at, "it holds moments since 1970"));
+            self.assigned.push(("timestamp", *index, "values are times since 1970"));
         }
-        let is = |at: usize, what: fn(&Candidate) -> bool| self.columns.get(at).is_some_and(what);
-        let mut ids = self.free(Candidate::may_be_id);
-        // Few small numbers are an id only if nothing else is; and exports are often sorted by user.
-        ids.sort_by_key(|at| is(*at, Candidate::is_scale));
-        let mut why = "the next column that may be an id";
+        let is = |index: usize, condition: fn(&Candidate) -> bool| self.columns.get(index).is_some_and(condition);
+        let mut ids = self.unassigned(Candidate::may_be_id);
+        // A column with few small numbers is the id only as a last resort. Exports are often sorted
+        // by user.
+        ids.sort_by_key(|index| is(*index, Candidate::is_scale));
+        let mut reason = "next column that may be an id";
         if missing.len() == 2
             && let [first, second, ..] = *ids
             && is(second, Candidate::is_grouped)
             && !is(first, Candidate::is_grouped)
         {
             ids.swap(0, 1);
-            why = "the user is what rows are sorted by";
+            reason = "rows are sorted by user";
         }
         if !missing.is_empty() && !ids.is_empty() {
-            self.doubts.push(format!(
-                "{} told by what the columns hold, not by names: {why}. --user and --item decide",
+            self.warnings.push(format!(
+                "{} detected from the values, not from column names ({reason}): check, or set --user and --item",
                 missing.join(" and ")
             ));
         }
-        self.found.extend(missing.into_iter().zip(ids).map(|(part, at)| (part, at, why)));
-        let last_id = self.place("user").max(self.place("item"));
-        if self.place("rating").is_none() {
-            let scales = self.free(|found| found.is_scale() && found.name.is_none());
-            let scale = scales.into_iter().find(|at| Some(*at) > last_id);
-            self.found.extend(scale.map(|at| ("rating", at, "few different small numbers after the ids")));
+        self.assigned.extend(missing.into_iter().zip(ids).map(|(role, index)| (role, index, reason)));
+        let last_id = self.index_of("user").max(self.index_of("item"));
+        if self.index_of("rating").is_none() {
+            let scales = self.unassigned(|column| column.is_scale() && column.name.is_none());
+            let scale = scales.into_iter().find(|index| Some(*index) > last_id);
+            self.assigned.extend(scale.map(|index| ("rating", index, "few distinct small numbers after the ids")));
         }
     }
 
-    /// A column of times that no run can read is left out, if it can be.
-    fn check_times(&mut self) -> Result<()> {
-        let Some(time) = self.place("timestamp").and_then(|at| self.columns.get(at)) else { return Ok(()) };
+    /// Ignores a timestamp column that a run cannot parse, if the resource can leave it out.
+    fn check_timestamps(&mut self) -> Result<()> {
+        let Some(time) = self.index_of("timestamp").and_then(|index| self.columns.get(index)) else { return Ok(()) };
         let (column, values) = (&time.column, &time.values);
-        let doubt = if time.share(values.millis) >= MOST {
+        let warning = if time.fraction(values.millis) >= TYPE_FRACTION_MIN {
             format!(
-                "{column} looks like milliseconds, and is read as seconds: no harm, only the order of times is used"
+                "{column} is probably in milliseconds and is read as seconds: harmless, because only the order of timestamps matters"
             )
-        } else if time.share(values.moments + values.numbers - values.finer) >= MOST {
+        } else if time.fraction(values.timestamps + values.numbers - values.finer) >= TYPE_FRACTION_MIN {
             return Ok(());
         } else {
-            let what =
-                if values.finer > values.filled / 2 { "micro- or nanoseconds" } else { "no moments that are read" };
+            let problem = if values.finer > values.filled / 2 {
+                "is in microseconds or nanoseconds"
+            } else {
+                "has no supported time format"
+            };
             let fix = "write seconds since 1970 or RFC 3339 (2024-05-01T10:00:00Z)";
-            // A column of this name is taken for the time whatever the resource says.
+            // A column of this name is the timestamp even if the resource names none.
             if time.name.as_deref() == Some("timestamp") {
-                bail!("{column} holds {what}, so every row would be dropped: {fix}, or rename the column");
+                bail!("{column} {problem}, so every row would be dropped: {fix}, or rename the column");
             }
             let column = column.clone();
-            self.found.retain(|(part, ..)| *part != "timestamp");
-            format!(
-                "{column} would be the time, but holds {what}, and is left out: {fix}, to measure on the newest rows"
-            )
+            self.assigned.retain(|(role, ..)| *role != "timestamp");
+            format!("{column} is ignored as the timestamp, because it {problem}: {fix}, to hold out the newest rows")
         };
-        self.doubts.push(doubt);
+        self.warnings.push(warning);
         Ok(())
     }
 
     fn listed(&self) -> String {
-        let columns: Vec<String> = self.columns.iter().map(|found| found.column.to_string()).collect();
-        format!("there are {}", columns.join(", "))
+        let columns: Vec<String> = self.columns.iter().map(|candidate| candidate.column.to_string()).collect();
+        format!("the columns are {}", columns.join(", "))
     }
 }
 
 impl Candidate {
-    fn share(&self, count: u64) -> f64 {
+    /// Fraction of the non-empty values.
+    fn fraction(&self, count: u64) -> f64 {
         count as f64 / self.values.filled.max(1) as f64
     }
 
     fn is_numeric(&self) -> bool {
-        self.share(self.values.numbers) >= MOST
+        self.fraction(self.values.numbers) >= TYPE_FRACTION_MIN
     }
 
-    /// Not a title, a fraction, a constant, a moment, or the number of the row.
+    /// Whether it may be an id: not titles, decimals, a constant, times, or row numbers.
     fn may_be_id(&self) -> bool {
-        let Values { filled, different, numbers, whole, spaced, moments, other_dates, steps, .. } = &self.values;
-        let is_small = *filled < COUNTED_ROWS_MIN;
-        let counts_rows = !is_small && different == filled && self.share(*steps) >= MOST;
+        let Values { filled, distinct, numbers, whole, spaced, timestamps, other_dates, steps, .. } = &self.values;
+        let is_small = *filled < ROW_NUMBER_ROWS_MIN;
+        let is_row_number = !is_small && distinct == filled && self.fraction(*steps) >= TYPE_FRACTION_MIN;
         2 * filled >= self.rows.saturating_sub(1).max(1)
-            && (*different > 1 || is_small)
-            && self.share(numbers - whole) < 0.1
-            && self.share(*spaced) < 0.3
-            && self.share(moments + other_dates) < 0.5
-            && !counts_rows
+            && (*distinct > 1 || is_small)
+            && self.fraction(numbers - whole) < 0.1
+            && self.fraction(*spaced) < 0.3
+            && self.fraction(timestamps + other_dates) < 0.5
+            && !is_row_number
     }
 
     fn is_scale(&self) -> bool {
-        let Values { different, low, high, .. } = &self.values;
-        self.is_numeric() && *different <= SCALE_VALUES_MAX && *low >= 0.0 && *high <= SCALE_HIGH_MAX
+        let Values { distinct, low, high, .. } = &self.values;
+        self.is_numeric() && *distinct <= SCALE_VALUES_MAX && *low >= 0.0 && *high <= SCALE_HIGH_MAX
     }
 
-    /// Whether equal values stand together.
+    /// Whether equal values are adjacent.
     fn is_grouped(&self) -> bool {
-        let Values { different, changes, filled, .. } = &self.values;
-        changes + 1 == *different && 2 * different < *filled
+        let Values { distinct, changes, filled, .. } = &self.values;
+        changes + 1 == *distinct && 2 * distinct < *filled
     }
 
-    fn is_like_time(&self) -> bool {
-        let Values { moments, seconds, millis, .. } = &self.values;
-        self.share(*moments + *seconds) >= MOST || self.share(*millis) >= MOST
+    fn may_be_timestamp(&self) -> bool {
+        let Values { timestamps, seconds, millis, .. } = &self.values;
+        self.fraction(*timestamps + *seconds) >= TYPE_FRACTION_MIN || self.fraction(*millis) >= TYPE_FRACTION_MIN
     }
 }
 
-/// Whether the name says that its numbers are amounts of something that happened.
-pub fn is_amount(column: &Column) -> bool {
-    matches!(column, Column::Name(name) if rank(name, &[AMOUNTS]).is_some())
+/// Whether the column has the name of a count or amount of events.
+pub fn is_count_name(column: &Column) -> bool {
+    matches!(column, Column::Name(name) if rank(name, &[COUNTS]).is_some())
 }
 
-/// Whether the name says that its numbers are opinions.
-pub fn is_opinion(column: &Column) -> bool {
-    matches!(column, Column::Name(name) if rank(name, &[OPINIONS]).is_some())
+/// Whether the column has the name of a rating.
+pub fn is_rating_name(column: &Column) -> bool {
+    matches!(column, Column::Name(name) if rank(name, &[RATINGS]).is_some())
 }
 
-/// Whether columns have this name.
+/// Whether this is a common column name.
 pub fn is_known_name(name: &str) -> bool {
-    rank(name, &[USERS, ITEMS, OPINIONS, AMOUNTS, TIMES, TITLES, AVAILABLE]).is_some()
+    rank(name, &[USERS, ITEMS, RATINGS, COUNTS, TIMES, TITLES, AVAILABLE]).is_some()
 }
 
-/// The place of a name among words: that of the whole of it, without `id` and the like, or else of its last word.
-fn rank(name: &str, words: &[&str]) -> Option<usize> {
-    let place = |word: &str| words.iter().flat_map(|words| words.split(' ')).position(|other| other == word);
+/// Rank of a name in lists of names, lower is better: that of the whole name, without endings such
+/// as `id`, or else that of its last word.
+fn rank(name: &str, lists: &[&str]) -> Option<usize> {
+    let position = |word: &str| lists.iter().flat_map(|list| list.split(' ')).position(|other| other == word);
     let without_ending = |word: &str| ID_ENDINGS.iter().find_map(|ending| word.strip_suffix(ending)).map(str::to_owned);
     let parts = split_words(name);
     let whole = parts.concat();
     let stem = without_ending(&whole).filter(|stem| !stem.is_empty());
-    if let Some(place) = place(&whole).or_else(|| place(&stem?)) {
-        return Some(place);
+    if let Some(rank) = position(&whole).or_else(|| position(&stem?)) {
+        return Some(rank);
     }
     let mut last = parts.iter().rev().filter(|word| without_ending(word).is_none_or(|stem| !stem.is_empty()));
     let last = if parts.len() > 1 { last.next()? } else { return None };
-    let place = place(last).or_else(|| place(&without_ending(last)?));
-    place.map(|place| LAST_WORD_RANK + place)
+    let rank = position(last).or_else(|| position(&without_ending(last)?));
+    rank.map(|rank| LAST_WORD_RANK + rank)
 }
 
-/// `lastPlayed_at` is last, played, at.
+/// Splits `lastPlayed_at` into last, played, at.
 fn split_words(name: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut after_lower = false;
@@ -381,13 +392,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_known_in_the_ways_that_people_write_them() {
+    fn common_spellings_of_names_are_known() {
         for (words, known) in [
             (USERS, "user_id userId UserID user uid User-ID customer purchasing_customer_id reviewerID memberKey"),
             (ITEMS, "item_id movieId sku ISBN product_id parent_asin track business_id articleNumber"),
             (TIMES, "timestamp ts created_at unixReviewTime last_played boughtAt"),
-            (OPINIONS, "rating review_score Stars"),
-            (AMOUNTS, "play_count Quantity"),
+            (RATINGS, "rating review_score Stars"),
+            (COUNTS, "play_count Quantity"),
         ] {
             for name in known.split(' ') {
                 assert!(rank(name, &[words]).is_some(), "{name}");

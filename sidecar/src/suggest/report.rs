@@ -1,4 +1,4 @@
-//! What the data is like, in 80 columns for a person, with what to do about what is wrong with it.
+//! Data profile for a terminal, 80 columns wide, with warnings that name a fix.
 
 use std::fmt::Write as _;
 
@@ -6,159 +6,164 @@ use sidecar_contract::Signal;
 
 use super::{
     Suggestion, grouped,
-    signal::counted,
-    sizes::{MEASURED_USERS_MIN, mebibytes},
+    signal::value_counts,
+    sizes::{TEST_USERS_MIN, mebibytes},
     wrapped,
 };
 
-/// Width of the page, and of what stands before a value.
+/// Width of the profile, and of the column of labels.
 const WIDTH: usize = 80;
-const LABEL: usize = 20;
-/// Longest bar of the histogram, and most bars: more values than that share bars.
-const BAR: u64 = 40;
+const LABEL_WIDTH: usize = 20;
+/// Maximum length of a bar of the histogram, and maximum number of bars: more values than that are
+/// binned.
+const BAR_LENGTH_MAX: u64 = 40;
 const BARS_MAX: usize = 12;
-/// Fewer are a sample.
+/// With fewer users or items the data is only a sample.
 const USERS_MIN: u64 = 50;
 const ITEMS_MIN: u64 = 10;
-/// Shares from which something is too much: rows dropped, one user's rows among many users', users with one item.
-const DROPPED_SHARE: f64 = 0.01;
-const BUSIEST_SHARE: f64 = 0.1;
-const ONE_ITEM_SHARE: f64 = 0.5;
-/// Times behind the year 2200, in microseconds since 1970, were milliseconds.
+/// Fractions above which the profile warns: dropped rows, rows of the most active user, users with
+/// one item.
+const DROPPED_FRACTION: f64 = 0.01;
+const MOST_ACTIVE_FRACTION: f64 = 0.1;
+const ONE_ITEM_FRACTION: f64 = 0.5;
+/// The year 2200, in microseconds since 1970. Later times are milliseconds that were read as
+/// seconds.
 const FAR_FUTURE_MICROS: i64 = 7_258_118_400_000_000;
 
-/// The report.
+/// Renders the profile.
 pub fn render(suggestion: &Suggestion) -> String {
     let Suggestion { path, shape, columns, items: item_table, signal, profile, ratings, sizes, .. } = suggestion;
     let (users, items, pairs, rows) = (profile.users(), profile.items(), profile.pairs(), &profile.rows);
     let explicit = signal.signal == Signal::Explicit;
     let mut page = Page::default();
-    let all = if profile.share < 1.0 {
-        let share = (100.0 * profile.share).max(1.0);
-        format!("the first {} rows, about {share:.0} % of it; --rows looks at more", grouped(rows.read))
+    let all = if profile.fraction_read < 1.0 {
+        let percent = (100.0 * profile.fraction_read).max(1.0);
+        format!("the first {} rows, about {percent:.0} % of all; --rows reads more", grouped(rows.read))
     } else {
         format!("all {} rows", grouped(rows.read))
     };
     page.0 += &wrapped(&format!("{path}: {shape}; {all}"), "", "", WIDTH);
     page.title("Columns");
     for guess in &columns.guesses {
-        page.entry(guess.part, &format!("{}: {}", guess.column, guess.why));
+        page.entry(guess.role, &format!("{}: {}", guess.column, guess.reason));
     }
-    page.entry("signal", &format!("{}: {}", if explicit { "explicit" } else { "implicit" }, signal.why));
+    page.entry("signal", &format!("{}: {}", if explicit { "explicit" } else { "implicit" }, signal.reason));
     if let Some((columns, path)) = item_table {
-        let titled =
-            profile.titled.map_or(String::new(), |titled| format!("; it names {} of the items", grouped(titled)));
+        let titled = profile
+            .titled
+            .map_or(String::new(), |titled| format!("; it has titles for {} of the items", grouped(titled)));
         page.entry("item table", &format!("{path}: {}{titled}", columns.described()));
     }
     page.title("Data");
-    page.entry("rows kept", &format!("{} of {}", grouped(rows.kept), grouped(rows.read)));
+    page.entry("rows used", &format!("{} of {}", grouped(rows.kept), grouped(rows.read)));
     if !rows.dropped.is_empty() {
         let reasons: Vec<String> =
             rows.dropped.iter().map(|(reason, count)| format!("{} {reason}", grouped(*count))).collect();
-        page.entry("rows dropped", &format!("{} (docs/data.md says what these are)", reasons.join(", ")));
+        page.entry("rows dropped", &format!("{} (docs/data.md explains the reasons)", reasons.join(", ")));
     }
     page.entry("users, items", &format!("{}, {}", grouped(users), grouped(items)));
     let possible = users as f64 * items as f64;
-    page.entry("pairs", &format!("{}, {} % of all that could be", grouped(pairs), percent(pairs as f64, possible)));
+    page.entry("pairs", &format!("{}, {} % of all user-item pairs", grouped(pairs), percent(pairs as f64, possible)));
     let merging = match (explicit, profile.times) {
         _ if rows.merged == 0 => "none",
-        (false, _) => " rows: their weights add",
-        (true, Some(_)) => " rows: the newest rating counts",
-        (true, None) => " rows: their mean counts",
+        (false, _) => " rows: their weights are summed",
+        (true, Some(_)) => " rows: the newest rating is used",
+        (true, None) => " rows: their mean is used",
     };
     let merged = if rows.merged == 0 { String::new() } else { grouped(rows.merged) };
-    page.entry("pairs repeated", &format!("{merged}{merging}"));
-    page.entry("items of a user", &quantiles(&profile.user_degrees));
-    page.entry("users of an item", &quantiles(&profile.item_degrees));
+    page.entry("repeated pairs", &format!("{merged}{merging}"));
+    page.entry("items per user", &quantiles(&profile.user_degrees));
+    page.entry("users per item", &quantiles(&profile.item_degrees));
     let single = single(&profile.user_degrees);
-    let share = percent(single as f64, users as f64);
-    page.entry("with one item", &format!("{} users ({share} %), on whom nothing can be measured", grouped(single)));
+    let single_percent = percent(single as f64, users as f64);
+    page.entry("with one item", &format!("{} users ({single_percent} %), who cannot be test users", grouped(single)));
     if let Some((oldest, newest)) = profile.times {
         let day = |micros| recommender_trainer::day(if micros > FAR_FUTURE_MICROS { micros / 1000 } else { micros });
         page.entry("times", &format!("{} to {}", day(oldest), day(newest)));
     }
-    let by_time = profile.measurable_by_time.map_or(String::new(), |users| format!("{} by time, ", grouped(users)));
-    page.entry("users to measure", &format!("{by_time}{} at random", grouped(profile.measurable_at_random)));
+    let by_time =
+        profile.measurable_by_time.map_or(String::new(), |users| format!("{} in a time split, ", grouped(users)));
+    page.entry("test users", &format!("{by_time}{} in a random split", grouped(profile.measurable_at_random)));
     page.entry("memory", &format!("model {}, training {}", mebibytes(sizes.model_bytes), mebibytes(sizes.training.0)));
     if !ratings.is_empty() {
         page.title(if explicit { "Ratings" } else { "Weights" });
         page.histogram(ratings);
     }
     let warnings = warnings(suggestion);
-    page.title(if warnings.is_empty() { "Nothing to warn of" } else { "Warnings" });
+    page.title(if warnings.is_empty() { "No warnings" } else { "Warnings" });
     for warning in warnings {
         page.0 += &wrapped(&warning, "  - ", "    ", WIDTH);
     }
     page.0
 }
 
-/// What is wrong with the data, and what to do.
+/// Problems of the data, each with a fix.
 pub fn warnings(Suggestion { columns, signal, profile, sizes, .. }: &Suggestion) -> Vec<String> {
     let (users, items, rows) = (profile.users(), profile.items(), &profile.rows);
     let dropped = rows.dropped.values().sum::<u64>() as f64;
-    let (busiest, single) = (profile.busiest_user_rows as f64, single(&profile.user_degrees) as f64);
+    let (most_active, single) = (profile.most_active_user_rows as f64, single(&profile.user_degrees) as f64);
     let titled = profile.titled.unwrap_or(items);
-    let measured = sizes.measured_users;
+    let test_users = sizes.test_users;
     let found = [
         (
-            dropped > DROPPED_SHARE * rows.read as f64,
-            format!("{} % of the rows are dropped: mend them where they come from", percent(dropped, rows.read as f64)),
+            dropped > DROPPED_FRACTION * rows.read as f64,
+            format!("{} % of the rows are dropped: fix them at the source", percent(dropped, rows.read as f64)),
         ),
         (
-            measured < MEASURED_USERS_MIN,
+            test_users < TEST_USERS_MIN,
             format!(
-                "only {measured} users can be measured, and the gate needs {MEASURED_USERS_MIN}: it cannot decide, so every model \
-                 serves. Bring rows of more users with several items, or raise evaluation.holdout"
+                "only {test_users} test users, and the quality gate needs {TEST_USERS_MIN}: it cannot decide, so every model \
+                 serves. Provide rows of more users with several items, or raise evaluation.holdout"
             ),
         ),
         (
             users < USERS_MIN || items < ITEMS_MIN,
-            format!("{users} users and {items} items are a sample: what is learned from them says little"),
+            format!("{users} users and {items} items are too few for meaningful recommendations: provide more data"),
         ),
         (
-            busiest > BUSIEST_SHARE * rows.kept as f64 && users as f64 > 2.0 / BUSIEST_SHARE,
+            most_active > MOST_ACTIVE_FRACTION * rows.kept as f64 && users as f64 > 2.0 / MOST_ACTIVE_FRACTION,
             format!(
-                "one user has {} % of all rows: a robot, a test, or an id that stands for nobody? Leave it out",
-                percent(busiest, rows.kept as f64)
+                "one user has {} % of all rows: a bot, a test account or a placeholder id? Remove its rows",
+                percent(most_active, rows.kept as f64)
             ),
         ),
         (
-            single > ONE_ITEM_SHARE * users as f64,
-            "most users have one item only: too little to know a taste by. Is the user column right (--user)?"
+            single > ONE_ITEM_FRACTION * users as f64,
+            "most users have only one item, which is too little to learn preferences from: is the user column right (--user)?"
                 .to_owned(),
         ),
         (
             items > 20 * users,
-            "there are far more items than users: are the columns the right way round (--user, --item)?".to_owned(),
+            "there are far more items than users: are the user and item columns swapped (--user, --item)?".to_owned(),
         ),
         (
             profile.times.is_some_and(|(oldest, newest)| oldest == newest),
-            "all times are equal: they are of the export, not of what happened".to_owned(),
+            "all timestamps are equal: they may be the time of the export, not of the events".to_owned(),
         ),
         (
             titled < items / 2,
-            format!("the item table names {titled} of {items} items: are its ids written as in the rows?"),
+            format!("the item table has titles for only {titled} of {items} items: are its ids written as in the interactions?"),
         ),
     ];
-    let found = found.into_iter().filter(|(holds, _)| *holds).map(|(_, text)| text);
-    columns.doubts.iter().cloned().chain(signal.doubt.clone()).chain(found).collect()
+    let found = found.into_iter().filter(|(applies, _)| *applies).map(|(_, text)| text);
+    columns.warnings.iter().cloned().chain(signal.warning.clone()).chain(found).collect()
 }
 
-/// How many have one item.
+/// Number of users with one item.
 fn single(degrees: &[u32]) -> u64 {
     degrees.partition_point(|degree| *degree <= 1) as u64
 }
 
-/// Of what is sorted: both ends, and what a tenth, half and nine tenths do not exceed.
+/// Minimum, 10th, 50th and 90th percentile, and maximum of sorted numbers.
 fn quantiles(sorted: &[u32]) -> String {
     let at = |percent: usize| sorted.get(sorted.len().saturating_sub(1) * percent / 100).copied().unwrap_or(0);
-    let [low, tenth, half, most, high] = [0, 10, 50, 90, 100].map(|percent| grouped(u64::from(at(percent))));
-    format!("{low} to {high}; a tenth up to {tenth}, half to {half}, nine tenths to {most}")
+    let [min, p10, median, p90, max] = [0, 10, 50, 90, 100].map(|percent| grouped(u64::from(at(percent))));
+    format!("{min} to {max}; median {median}, 10th percentile {p10}, 90th percentile {p90}")
 }
 
-/// With the digits that say something.
-fn percent(part: f64, of: f64) -> String {
-    let percent = 100.0 * part / of.max(1.0);
+/// A percentage with its significant digits.
+fn percent(part: f64, total: f64) -> String {
+    let percent = 100.0 * part / total.max(1.0);
     match percent {
         10.0.. => format!("{percent:.0}"),
         0.1..10.0 => format!("{percent:.1}"),
@@ -175,30 +180,31 @@ impl Page {
     }
 
     fn entry(&mut self, label: &str, value: &str) {
-        self.0 += &wrapped(value, &format!("  {label:0$}", LABEL - 2), &" ".repeat(LABEL), WIDTH);
+        self.0 += &wrapped(value, &format!("  {label:0$}", LABEL_WIDTH - 2), &" ".repeat(LABEL_WIDTH), WIDTH);
     }
 
-    /// A bar a value; where there are many, a bar for those up to 1, 2, 4, …, since weights have long tails.
+    /// One bar per value. If there are too many values, bars for values up to 1, 2, 4, …, because
+    /// weights have long tails.
     fn histogram(&mut self, sorted: &[f32]) {
-        let values = counted(sorted);
-        let several = values.len() > BARS_MAX;
+        let values = value_counts(sorted);
+        let is_binned = values.len() > BARS_MAX;
         let (mut rest, mut bars, mut top) = (values.as_slice(), Vec::new(), 1.0);
         while let Some((low, _)) = rest.first() {
-            let length = match (several, bars.len() + 1 < BARS_MAX) {
+            let length = match (is_binned, bars.len() + 1 < BARS_MAX) {
                 (false, _) => 1,
                 (true, true) => rest.partition_point(|(value, _)| *value <= top),
                 (true, false) => rest.len(),
             };
-            let (here, others) = rest.split_at(length);
-            if let Some((high, _)) = here.last() {
-                let label = if here.len() == 1 { low.to_string() } else { format!("{low} to {high}") };
-                bars.push((label, here.iter().map(|(_, count)| count).sum::<u64>()));
+            let (bin, others) = rest.split_at(length);
+            if let Some((high, _)) = bin.last() {
+                let label = if bin.len() == 1 { low.to_string() } else { format!("{low} to {high}") };
+                bars.push((label, bin.iter().map(|(_, count)| count).sum::<u64>()));
             }
             (rest, top) = (others, top * 2.0);
         }
         let longest = bars.iter().map(|(_, count)| *count).max().unwrap_or(1);
         for (label, count) in bars {
-            let bar = "#".repeat(usize::try_from((count * BAR).div_ceil(longest)).unwrap_or(0));
+            let bar = "#".repeat(usize::try_from((count * BAR_LENGTH_MAX).div_ceil(longest)).unwrap_or(0));
             let _ = writeln!(self.0, "  {label:>16}  {:>13}  {bar}", grouped(count));
         }
     }
@@ -209,9 +215,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_and_percents_are_read_off() {
+    fn quantiles_and_percentages_are_formatted() {
         let degrees: Vec<u32> = (0..=100).collect();
-        assert_eq!(quantiles(&degrees), "0 to 100; a tenth up to 10, half to 50, nine tenths to 90");
+        assert_eq!(quantiles(&degrees), "0 to 100; median 50, 10th percentile 10, 90th percentile 90");
         assert_eq!(
             [(1.0, 3.0), (1.0, 60.0), (3.0, 10_000.0), (0.0, 5.0)].map(|(a, b)| percent(a, b)),
             ["33", "1.7", "0.03", "0"]
@@ -219,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn long_tails_share_bars() {
+    fn long_tails_are_binned() {
         let mut page = Page::default();
         let mut weights: Vec<f32> = vec![1.0; 80];
         weights.extend((2..40_u16).map(f32::from));

@@ -1,4 +1,5 @@
-//! The resource as YAML, with the guesses as comments: only what differs from the defaults.
+//! The resource as YAML: only settings that differ from the defaults, with comments that explain
+//! the guesses.
 
 use std::fmt::Write as _;
 
@@ -9,20 +10,20 @@ use super::{
     Suggestion,
     columns::Columns,
     grouped,
-    place::{CLAIM_TO_FILL_IN, Place, shell_word},
-    sizes::{THREADS_ASSUMED, mebibytes, quantity},
+    location::{CLAIM_PLACEHOLDER, DataLocation, shell_word},
+    sizes::{ASSUMED_CPUS, mebibytes, quantity},
     wrapped,
 };
 
-/// Longest line of a comment.
+/// Maximum line length of comments.
 const COMMENT_CHARS: usize = 100;
-/// Words that YAML does not take for text.
-const NO_TEXT: [&str; 9] = ["true", "false", "yes", "no", "on", "off", "null", "y", "n"];
-/// What columns are called where the resource does not say.
+/// Plain words that YAML does not read as strings.
+const YAML_KEYWORDS: [&str; 9] = ["true", "false", "yes", "no", "on", "off", "null", "y", "n"];
+/// Default column names of the resource.
 const DEFAULT_COLUMNS: [(&str, &str); 5] =
     [("user", "user_id"), ("item", "item_id"), ("rating", "rating"), ("timestamp", "timestamp"), ("id", "item_id")];
 
-/// The document.
+/// Renders the document.
 pub fn render(suggestion: &Suggestion) -> String {
     let Suggestion {
         name,
@@ -34,63 +35,68 @@ pub fn render(suggestion: &Suggestion) -> String {
         signal,
         profile,
         ratings: _,
-        place,
-        items_place,
+        location,
+        items_location,
         sizes,
     } = suggestion;
     let mut yaml = Yaml::default();
     let (rows, users, items_count) = (grouped(profile.rows.read), grouped(profile.users()), grouped(profile.items()));
-    let part = if profile.share < 1.0 { " in the part that was looked at" } else { "" };
+    let part = if profile.fraction_read < 1.0 { " in the part that was read" } else { "" };
     yaml.comment(0, &format!("For {path}: {shape}; {rows} rows, {users} users, {items_count} items{part}."));
     yaml.comment(0, "");
-    yaml.line(0, &make_config_map(suggestion));
+    yaml.line(0, &create_config_map_command(suggestion));
     yaml.line(0, &format!("#   kubectl apply -f {name}.yaml"));
     yaml.line(0, &format!("#   kubectl wait --for=condition=Ready recommender/{name} --timeout=1h"));
     yaml.line(
         0,
         &format!("apiVersion: recmesh.dev/v1alpha1\nkind: Recommender\nmetadata:\n  name: {name}\nspec:\n  data:"),
     );
-    yaml.source(2, place);
-    yaml.form(2, config.format, &config.csv, place);
+    yaml.source(2, location);
+    yaml.format(2, config.format, &config.csv, location);
     yaml.comment(2, &format!("{}.", columns.described()));
     yaml.columns(2, columns);
     let explicit = config.signal == Signal::Explicit;
-    yaml.comment(2, &format!("{}: {}.", if explicit { "Explicit" } else { "Implicit, as by default" }, signal.why));
+    yaml.comment(2, &format!("{}: {}.", if explicit { "Explicit" } else { "Implicit (the default)" }, signal.reason));
     if explicit {
         yaml.line(2, "signal: explicit");
     }
-    if let (Some(table), Some((columns, _)), Some(place)) = (&config.items, items, items_place) {
+    if let (Some(table), Some((columns, _)), Some(location)) = (&config.items, items, items_location) {
         yaml.line(2, "items:");
-        yaml.source(3, place);
-        yaml.form(3, table.format, &table.csv, place);
+        yaml.source(3, location);
+        yaml.format(3, table.format, &table.csv, location);
         yaml.comment(3, &format!("{}.", columns.described()));
         yaml.columns(3, columns);
     }
     if let Algorithm::Als(als) = &config.algorithm {
         yaml.algorithm(als);
     }
-    if let Some((SplitKind::Random, why)) = &sizes.split {
+    if let Some((SplitKind::Random, reason)) = &sizes.split {
         yaml.line(1, "evaluation:");
-        yaml.comment(2, &format!("Not by time: {why}."));
+        yaml.comment(2, &format!("Not a time split: {reason}."));
         yaml.line(2, "split: random");
     }
-    let (least, limit) = sizes.training;
+    let (request, limit) = sizes.training;
     yaml.line(1, "training:");
     if config.tuning.is_some() {
-        yaml.comment(2, "Each run looks for the regularization, which nobody can tell from the outside.");
+        yaml.comment(2, "Each run searches for hyperparameters, because the best regularization depends on the data.");
         yaml.line(2, "tuning: {}");
     }
-    let peak = mebibytes(least);
+    let peak = mebibytes(request);
     yaml.comment(
         2,
-        &format!("A run takes at most about {peak} with {THREADS_ASSUMED} processors; the limit leaves a quarter more, or more."),
+        &format!(
+            "A run takes at most about {peak} on a node with {ASSUMED_CPUS} CPUs; the limit adds a quarter or more."
+        ),
     );
-    yaml.line(2, &format!("resources:\n      requests: {{cpu: 100m, memory: {}}}", quantity(least)));
+    yaml.line(2, &format!("resources:\n      requests: {{cpu: 100m, memory: {}}}", quantity(request)));
     yaml.line(3, &format!("limits: {{memory: {}}}", quantity(limit)));
     yaml.line(1, "serving:");
     yaml.comment(
         2,
-        &format!("One may go while the other answers; each holds the model, about {}.", mebibytes(sizes.model_bytes)),
+        &format!(
+            "With two replicas one can restart while the other serves. Each holds the model, about {}.",
+            mebibytes(sizes.model_bytes)
+        ),
     );
     yaml.line(2, "replicas: 2");
     if let Some(memory) = sizes.serving.map(quantity) {
@@ -102,12 +108,14 @@ pub fn render(suggestion: &Suggestion) -> String {
     yaml.0
 }
 
-/// The command that makes the ConfigMap, if one is to be made.
-fn make_config_map(Suggestion { path, items, place, items_place, .. }: &Suggestion) -> String {
-    let files = [(Some(place), Some(path)), (items_place.as_ref(), items.as_ref().map(|(_, path)| path))];
+/// The command that creates the ConfigMap, if one must be created.
+fn create_config_map_command(Suggestion { path, items, location, items_location, .. }: &Suggestion) -> String {
+    let files = [(Some(location), Some(path)), (items_location.as_ref(), items.as_ref().map(|(_, path)| path))];
     let mut command = String::new();
-    for (place, path) in files {
-        let (Some(Place::ConfigMap { name, key, to_make: true }), Some(path)) = (place, path) else { continue };
+    for (location, path) in files {
+        let (Some(DataLocation::ConfigMap { name, key, must_create: true }), Some(path)) = (location, path) else {
+            continue;
+        };
         if command.is_empty() {
             command = format!("#   kubectl create configmap {name}");
         }
@@ -123,17 +131,17 @@ fn column_text(column: &Column) -> String {
     }
 }
 
-/// A scalar that YAML reads as this text, also between braces.
+/// A scalar that YAML reads as this string, also in flow style.
 fn text(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
     let is_text = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && text.chars().all(plain)
-        && !NO_TEXT.contains(&text.to_ascii_lowercase().as_str());
-    // What JSON quotes is quoted for YAML, too.
+        && !YAML_KEYWORDS.contains(&text.to_ascii_lowercase().as_str());
+    // A JSON string is a valid YAML string.
     if is_text { text.to_owned() } else { serde_json::Value::from(text).to_string() }
 }
 
-/// A document that grows by lines.
+/// A document, built line by line.
 #[derive(Default)]
 struct Yaml(String);
 
@@ -146,28 +154,30 @@ impl Yaml {
 
     fn comment(&mut self, depth: usize, text: &str) {
         let start = format!("{:1$}# ", "", 2 * depth);
-        // Names of files and columns may hold anything.
+        // File and column names may contain control characters.
         let text = text.replace(char::is_control, " ");
         self.0 += wrapped(&text, &start, &start, COMMENT_CHARS).trim_end();
         self.0.push('\n');
     }
 
-    fn source(&mut self, depth: usize, place: &Place) {
-        let line = match place {
-            Place::Url(url) => {
+    fn source(&mut self, depth: usize, location: &DataLocation) {
+        let line = match location {
+            DataLocation::Url(url) => {
                 self.comment(
                     depth,
-                    "Not public? Add secretRef: {name: SECRET} below, with the keys that docs/data.md names.",
+                    "If the data is not public, add secretRef: {name: SECRET} below. docs/data.md lists the keys of the Secret.",
                 );
                 format!("url: {}", serde_json::Value::from(url.as_str()))
             }
-            Place::ConfigMap { name, key, .. } => format!("configMap: {{name: {}, key: {}}}", text(name), text(key)),
-            Place::Claim { name, path } => {
-                if name == CLAIM_TO_FILL_IN {
+            DataLocation::ConfigMap { name, key, .. } => {
+                format!("configMap: {{name: {}, key: {}}}", text(name), text(key))
+            }
+            DataLocation::Claim { name, path } => {
+                if name == CLAIM_PLACEHOLDER {
                     self.comment(
                         depth,
-                        "What is here is too large for a ConfigMap. Fill in the claim of a volume that holds it and its path there, or write \
-                         url: s3://BUCKET/KEY (gs://, az://, https://) instead.",
+                        "The data does not fit into a ConfigMap. Fill in the PersistentVolumeClaim of a volume that holds it and the path \
+                         on that volume, or use url: s3://BUCKET/KEY (gs://, az://, https://) instead.",
                     );
                 }
                 format!("persistentVolumeClaim: {{claimName: {}, path: {}}}", text(name), text(path))
@@ -177,10 +187,10 @@ impl Yaml {
         self.line(depth + 1, &line);
     }
 
-    /// How the file is written, where its name there does not say so.
-    fn form(&mut self, depth: usize, format: Option<Format>, csv: &Csv, place: &Place) {
-        let said = place.file_name().and_then(format_of);
-        if let Some(format) = format.filter(|format| said != Some(*format)) {
+    /// The format of the file, unless its name in the cluster implies it.
+    fn format(&mut self, depth: usize, format: Option<Format>, csv: &Csv, location: &DataLocation) {
+        let implied = location.file_name().and_then(format_of);
+        if let Some(format) = format.filter(|format| implied != Some(*format)) {
             let word = serde_json::to_value(format).unwrap_or_default();
             self.line(depth, &format!("format: {}", word.as_str().unwrap_or_default()));
         }
@@ -193,25 +203,22 @@ impl Yaml {
     }
 
     fn columns(&mut self, depth: usize, columns: &Columns) {
-        let is_default = |part: &str, column: &Column| match column {
-            Column::Name(name) => DEFAULT_COLUMNS.contains(&(part, name.as_str())),
+        let is_default = |role: &str, column: &Column| match column {
+            Column::Name(name) => DEFAULT_COLUMNS.contains(&(role, name.as_str())),
             Column::Index(_) => false,
         };
-        let guesses = columns.guesses.iter().filter(|guess| !is_default(guess.part, &guess.column));
+        let guesses = columns.guesses.iter().filter(|guess| !is_default(guess.role, &guess.column));
         let parts: Vec<String> =
-            guesses.map(|guess| format!("{}: {}", guess.part, column_text(&guess.column))).collect();
+            guesses.map(|guess| format!("{}: {}", guess.role, column_text(&guess.column))).collect();
         if !parts.is_empty() {
             self.line(depth, &format!("columns: {{{}}}", parts.join(", ")));
         }
     }
 
     fn algorithm(&mut self, als: &AlsConfig) {
-        if als.factors != AlsConfig::default().factors {
+        if als.factors != AlsConfig::WIRE_DEFAULT.factors {
             self.line(1, "algorithm:");
-            self.comment(
-                2,
-                "By the size of the table: a small one holds fewer tastes, and more noise, than the defaults are for.",
-            );
+            self.comment(2, "Fewer factors than by default, because the data is small: more would fit noise.");
             self.line(2, &format!("als: {{factors: {}}}", als.factors));
         }
     }
@@ -222,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_columns_are_text_to_yaml() {
+    fn column_names_are_yaml_strings() {
         for (name, expected) in [("userId", "userId"), ("user id", "\"user id\""), ("no", "\"no\""), ("1st", "\"1st\"")]
         {
             assert_eq!(text(name), expected);

@@ -1,28 +1,32 @@
-//! How a table of delimited text is cut: what stands between fields, and whether the first line names them.
+//! Shape of delimited text: the delimiter, and whether the first line is a header.
 
-use recommender_trainer::{Sample, Stop};
+use recommender_trainer::{RunError, Sample};
 
-use super::{bad_data, columns::is_known_name};
+use super::{
+    bad_data,
+    columns::{TYPE_FRACTION_MIN, is_known_name},
+};
 
-/// Delimiters that are tried, after the format's own.
+/// Delimiters that are tried in addition to the format's own.
 pub const DELIMITERS: [char; 4] = [',', '\t', ';', '|'];
-/// Tried when no other cuts anything: MovieLens' `::` is a `:` with empty columns between.
-pub const DOUBLED: char = ':';
-/// Rows that may be cut otherwise than most.
-const RAGGED_SHARE_MAX: f64 = 0.1;
-/// Values that must be of a kind for the column to be.
-pub const MOST: f64 = 0.9;
+/// Tried when no other delimiter works: MovieLens' `::` is read as `:` with an empty column in
+/// between.
+pub const COLON: char = ':';
+/// Maximum fraction of rows with another number of fields than most rows.
+const RAGGED_FRACTION_MAX: f64 = 0.1;
 
-/// Whether a delimiter cuts most lines into equally many fields, at least two.
-fn cuts(sample: &Sample) -> bool {
+/// Whether the delimiter of the sample splits most lines into an equal number of fields, two or
+/// more.
+fn splits_evenly(sample: &Sample) -> bool {
     let rows = (sample.rows + sample.bad_rows) as f64;
-    sample.width >= 2 && sample.bad_rows as f64 <= RAGGED_SHARE_MAX * rows
+    sample.width >= 2 && sample.bad_rows as f64 <= RAGGED_FRACTION_MAX * rows
 }
 
-/// The delimiter that cuts lines into most fields; of equal ones the first. `None` if none cuts.
+/// The delimiter that splits lines into the most fields; the first one wins a tie. `None` if no
+/// delimiter works.
 pub fn delimiter(tried: &[(char, Sample)]) -> Option<char> {
     let mut best: Option<(char, usize)> = None;
-    for (delimiter, sample) in tried.iter().filter(|(_, sample)| cuts(sample)) {
+    for (delimiter, sample) in tried.iter().filter(|(_, sample)| splits_evenly(sample)) {
         if best.is_none_or(|(_, width)| sample.width > width) {
             best = Some((*delimiter, sample.width));
         }
@@ -30,60 +34,61 @@ pub fn delimiter(tried: &[(char, Sample)]) -> Option<char> {
     best.map(|(delimiter, _)| delimiter)
 }
 
-/// Refuses what is no table.
-pub fn check(sample: &Sample, described_as: &str) -> Result<(), Stop> {
+/// Rejects files that are not tables.
+pub fn check(sample: &Sample, described_as: &str) -> Result<(), RunError> {
     if sample.rows + sample.bad_rows == 0 {
-        return Err(bad_data(format!("{described_as} is empty: expected a header and at least one row")));
+        return Err(bad_data(format!("{described_as} is empty: expected a header and one or more rows")));
     }
     let damaged = sample.columns.iter().map(|values| values.damaged).max().unwrap_or(0);
     if damaged as f64 > 0.5 * sample.rows as f64 {
         return Err(bad_data(format!(
-            "{described_as} is not UTF-8 text: {damaged} of its first {} rows hold other bytes. Convert it (iconv -f \
-             windows-1252 -t utf-8), or name a csv, tsv, jsonl or Parquet file",
+            "{described_as} is not UTF-8 text: {damaged} of its first {} rows contain other bytes. Convert it (iconv -f \
+             windows-1252 -t utf-8), or pass a CSV, TSV, JSON Lines or Parquet file",
             sample.rows
         )));
     }
     if sample.rows == 0 || sample.bad_rows > sample.rows {
         return Err(bad_data(format!(
-            "{} of the first {} lines of {described_as} are no rows: expected one JSON object a line, or equally many fields in \
-             each line",
+            "{} of the first {} lines of {described_as} are not rows: expected one JSON object per line, or the same number \
+             of fields in each line",
             sample.bad_rows,
             sample.rows + sample.bad_rows
         )));
     }
     if sample.width < 2 {
         return Err(bad_data(format!(
-            "{described_as} has one column: expected at least a user and an item. If something else than , ; | or a tab stands \
-             between fields, say --delimiter"
+            "{described_as} has one column: expected a user column and an item column. If the delimiter is not a comma, \
+             semicolon, vertical bar or tab, set --delimiter"
         )));
     }
     Ok(())
 }
 
-/// Whether the first line names the columns, and how sure that is. In doubt it is data: what may be somebody's id is not repeated.
+/// Whether the first line is a header, with the reason. In doubt it counts as data, because a first
+/// value that may be a user's id must not be printed as a column name.
 pub fn has_header(sample: &Sample) -> (bool, &'static str) {
     let firsts = || sample.columns.iter().map(|values| values.first.as_str());
     let known = firsts().filter(|name| is_known_name(name)).count();
     if known >= 2 {
-        return (true, "its names are ones that columns have");
+        return (true, "its fields are known column names");
     }
     if firsts().any(|name| name.is_empty() || name.parse::<f64>().is_ok()) {
-        return (false, "the first line holds numbers, or nothing, where a name would be");
+        return (false, "the first line has a numeric or empty field");
     }
     let numeric = |values: &&recommender_trainer::Values| {
-        values.filled > 0 && values.numbers as f64 >= MOST * values.filled as f64
+        values.filled > 0 && values.numbers as f64 >= TYPE_FRACTION_MIN * values.filled as f64
     };
     if sample.columns.iter().any(|values| numeric(&values)) {
-        return (true, "below words in the first line there are numbers");
+        return (true, "a column has text in the first line and numbers below");
     }
     if known >= 1 {
-        return (true, "one of its words is a name that columns have");
+        return (true, "one of its fields is a known column name");
     }
-    (false, "its words are not names that columns have; if it is a header, say --header true")
+    (false, "the first line has no known column name; if it is a header, set --header true")
 }
 
-/// Whether every second column is empty, as `::` between fields makes it.
-pub fn is_doubled(sample: &Sample) -> bool {
+/// Whether every second column is empty, which is how `::` between fields is read.
+pub fn is_double_colon(sample: &Sample) -> bool {
     sample.width >= 3
         && !sample.width.is_multiple_of(2)
         && sample.columns.iter().skip(1).step_by(2).all(|values| values.filled == 0 && values.first.is_empty())
@@ -106,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_first_line_is_a_header_only_where_that_is_clear() {
+    fn the_first_line_is_a_header_only_when_that_is_certain() {
         for (firsts, numeric, expected) in [
             (&["userId", "movieId", "rating"][..], true, true),
             (&["", "user", "item"], false, true),
@@ -121,11 +126,11 @@ mod tests {
     }
 
     #[test]
-    fn the_delimiter_that_cuts_most_fields_wins() {
-        let cut = |width, bad_rows| Sample { rows: 100 - bad_rows, bad_rows, width, ..Sample::default() };
-        assert_eq!(delimiter(&[(',', cut(2, 0)), (';', cut(4, 1))]), Some(';'));
-        assert_eq!(delimiter(&[(',', cut(2, 0)), (';', cut(2, 0))]), Some(','));
-        assert_eq!(delimiter(&[(',', cut(3, 0)), ('|', cut(9, 60))]), Some(','));
-        assert_eq!(delimiter(&[(',', cut(1, 0))]), None);
+    fn the_delimiter_with_the_most_fields_wins() {
+        let sampled = |width, bad_rows| Sample { rows: 100 - bad_rows, bad_rows, width, ..Sample::default() };
+        assert_eq!(delimiter(&[(',', sampled(2, 0)), (';', sampled(4, 1))]), Some(';'));
+        assert_eq!(delimiter(&[(',', sampled(2, 0)), (';', sampled(2, 0))]), Some(','));
+        assert_eq!(delimiter(&[(',', sampled(3, 0)), ('|', sampled(9, 60))]), Some(','));
+        assert_eq!(delimiter(&[(',', sampled(1, 0))]), None);
     }
 }

@@ -1,4 +1,4 @@
-//! What is chosen by the size of the data: factors, split, tuning, memory.
+//! Settings that depend on the size of the data: factors, split, tuning, memory.
 
 use anyhow::Result;
 use recommender_trainer::{Profile, memory_forecast};
@@ -6,59 +6,60 @@ use sidecar_contract::{Algorithm, AlsConfig, Signal, SplitKind, TrainingConfig, 
 
 use crate::limits::HEADROOM_RESERVE_BYTES;
 
-/// Fewest and most factors that are suggested.
+/// Minimum and maximum of the suggested factors.
 const FACTORS: (u64, u64) = (4, 64);
-/// So many rows of the smaller side for each factor: fewer would fit noise.
-const ROWS_PER_FACTOR: u64 = 8;
-/// Measured users below which there is no lift, and the gate cannot decide.
-pub const MEASURED_USERS_MIN: u64 = 20;
-/// Measured users that are enough for a split by time, however many a random one has.
-const MEASURED_USERS_GOOD: u64 = 100;
-/// Below so many pairs a search for parameters would choose by luck.
-const TUNED_PAIRS_MIN: u64 = 2000;
-/// Processors of a node that nobody has named; each takes its scratch.
-pub const THREADS_ASSUMED: u64 = 16;
-/// Of the serving process beside the model and what stays free.
+/// Number of users or items, whichever are fewer, per factor: with fewer the factors fit noise.
+const ENTITIES_PER_FACTOR: u64 = 8;
+/// Test users that the quality gate needs: with fewer there is no lift, and the gate cannot decide.
+pub const TEST_USERS_MIN: u64 = 20;
+/// Test users that are enough for a time split, however many a random split has.
+const TEST_USERS_ENOUGH: u64 = 100;
+/// Minimum number of pairs for tuning: with fewer the search picks parameters by chance.
+const TUNING_PAIRS_MIN: u64 = 2000;
+/// Assumed number of CPUs of the node; the trainer allocates scratch memory per CPU.
+pub const ASSUMED_CPUS: u64 = 16;
+/// Memory of the serving process in addition to the model and the reserve.
 const SERVING_BYTES: u64 = 32 << 20;
-/// Models up to this size fit what serving pods request anyway.
+/// Models up to this size fit the default memory request of serving pods.
 const SMALL_MODEL_BYTES: u64 = 24 << 20;
-/// Least request, which is the default, and least limit of a run.
+/// Minimum memory request of a run, which is the default, and minimum limit.
 const TRAINING_BYTES_MIN: (u64, u64) = (128 << 20, 256 << 20);
-/// What a snapshot says of itself.
-const HEAD_BYTES: u64 = 4096;
+/// Size of a snapshot's header.
+const HEADER_BYTES: u64 = 4096;
 const MEBIBYTE: u64 = 1 << 20;
 
-/// What was chosen, with why.
+/// The chosen settings.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sizes {
-    /// Least memory of a run, and the limit to set, in bytes.
+    /// Memory request and memory limit of a run, in bytes.
     pub training: (u64, u64),
-    /// The model's size, in bytes.
+    /// Size of the model, in bytes.
     pub model_bytes: u64,
-    /// Memory to set for a serving pod, in bytes; `None` where the default does.
+    /// Memory of a serving pod, in bytes; `None` if the default is sufficient.
     pub serving: Option<u64>,
-    /// The split to write, if the default is not it, and why.
+    /// The split, with the reason, if it differs from the default.
     pub split: Option<(SplitKind, String)>,
-    /// Users that can be measured with the split.
-    pub measured_users: u64,
+    /// Number of test users with the split.
+    pub test_users: u64,
 }
 
-/// Completes the config, and says what memory to ask for. Sizes of a part of the data are scaled up to all of it.
+/// Completes the config, and estimates memory. If the profile covers a part of the data, sizes are
+/// scaled up to all of it.
 ///
 /// # Errors
-/// Never for parameters that are chosen here.
+/// Never for the parameters that are chosen here.
 pub fn choose(config: &mut TrainingConfig, profile: &Profile) -> Result<Sizes> {
-    let (split, measured_users) = split(profile);
+    let (split, test_users) = split(profile);
     config.evaluation.split = split.as_ref().map(|(kind, _)| *kind);
     let factors = factors(profile.users(), profile.items());
-    let tuned = profile.pairs() >= TUNED_PAIRS_MIN && measured_users >= MEASURED_USERS_MIN;
+    let tuned = profile.pairs() >= TUNING_PAIRS_MIN && test_users >= TEST_USERS_MIN;
     config.tuning = tuned.then(TuningConfig::default);
-    config.algorithm = Algorithm::Als(AlsConfig { factors, ..AlsConfig::usual(config.signal) });
-    let scale = |bytes: u64| scaled(bytes, profile.share);
-    let forecast = scale(memory_forecast(config, profile, THREADS_ASSUMED)?);
+    config.algorithm = Algorithm::Als(AlsConfig { factors, ..AlsConfig::defaults_for(config.signal) });
+    let scale = |bytes: u64| scaled(bytes, profile.fraction_read);
+    let forecast = scale(memory_forecast(config, profile, ASSUMED_CPUS)?);
     let model_bytes = scale(model_bytes(profile, u64::from(factors), config));
     Ok(Sizes {
-        // A quarter more than the forecast, for what it does not count.
+        // The limit adds a quarter for memory that the forecast does not cover.
         training: (
             rounded(forecast).max(TRAINING_BYTES_MIN.0),
             rounded(forecast + forecast / 4).max(TRAINING_BYTES_MIN.1),
@@ -67,46 +68,49 @@ pub fn choose(config: &mut TrainingConfig, profile: &Profile) -> Result<Sizes> {
         serving: (model_bytes > SMALL_MODEL_BYTES)
             .then(|| rounded(model_bytes + model_bytes / 4 + SERVING_BYTES + HEADROOM_RESERVE_BYTES)),
         split,
-        measured_users,
+        test_users,
     })
 }
 
-/// What a part of the data says of all of it.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a size divided by a share of it")]
-pub fn scaled(part: u64, share: f64) -> u64 {
-    if share >= 1.0 { part } else { (part as f64 / share) as u64 }
+/// Extrapolates a size from a part of the data to all of it.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a size divided by a fraction")]
+pub fn scaled(part: u64, fraction: f64) -> u64 {
+    if fraction >= 1.0 { part } else { (part as f64 / fraction) as u64 }
 }
 
-/// A power of two, by the smaller side of the table.
+/// A power of two that grows with the number of users or items, whichever are fewer.
 fn factors(users: u64, items: u64) -> u32 {
-    let fitting = (users.min(items) / ROWS_PER_FACTOR).clamp(FACTORS.0, FACTORS.1);
+    let fitting = (users.min(items) / ENTITIES_PER_FACTOR).clamp(FACTORS.0, FACTORS.1);
     1 << fitting.ilog2()
 }
 
-/// Random, where a split by time leaves too few users to measure on.
+/// The split and its number of test users: random if a time split has too few test users.
 fn split(profile: &Profile) -> (Option<(SplitKind, String)>, u64) {
     let at_random = profile.measurable_at_random;
     let Some(by_time) = profile.measurable_by_time else { return (None, at_random) };
-    if by_time >= MEASURED_USERS_GOOD || (by_time > 0 && 2 * by_time >= at_random) {
+    if by_time >= TEST_USERS_ENOUGH || (by_time > 0 && 2 * by_time >= at_random) {
         return (None, by_time);
     }
-    let why = match profile.times {
-        Some((oldest, newest)) if oldest == newest => "all times are equal: there is no newest part".to_owned(),
+    let reason = match profile.times {
+        Some((oldest, newest)) if oldest == newest => {
+            "all timestamps are equal, so there are no newest rows".to_owned()
+        }
         _ => format!(
-            "by time only {by_time} users have rows before and after the cut, at random {at_random}: others came or left as a \
-             whole"
+            "a time split has only {by_time} test users, because the other users have rows on one side of the cut only; a random \
+             split has {at_random}"
         ),
     };
-    (Some((SplitKind::Random, why)), at_random)
+    (Some((SplitKind::Random, reason)), at_random)
 }
 
-/// What a snapshot holds: factors, ids with where they start and their order, what was met, biases, popularity.
+/// Size of the snapshot: factors, ids with their offsets and sort order, histories, biases,
+/// popularity.
 fn model_bytes(profile: &Profile, factors: u64, config: &TrainingConfig) -> u64 {
     let (users, items, pairs) = (profile.users(), profile.items(), profile.pairs());
     let rows = users + items;
     let weights = if config.columns.rating.is_some() { 4 * pairs } else { 0 };
     let biases = if config.signal == Signal::Explicit { 4 * rows } else { 0 };
-    HEAD_BYTES
+    HEADER_BYTES
         + rows * (4 * factors + 12)
         + 8 * factors * factors
         + profile.id_bytes
@@ -117,7 +121,7 @@ fn model_bytes(profile: &Profile, factors: u64, config: &TrainingConfig) -> u64 
         + biases
 }
 
-/// The next step of about a tenth, in whole mebibytes.
+/// Rounds up to the next step of about a tenth, in whole mebibytes.
 fn rounded(bytes: u64) -> u64 {
     let mebibytes = bytes.div_ceil(MEBIBYTE).max(64);
     let step = (1 << mebibytes.ilog2()) / 8;
@@ -130,7 +134,7 @@ pub fn quantity(bytes: u64) -> String {
     if mebibytes.is_multiple_of(1024) { format!("{}Gi", mebibytes / 1024) } else { format!("{mebibytes}Mi") }
 }
 
-/// `12 MiB`, for people.
+/// `12 MiB`, for human-readable text.
 pub fn mebibytes(bytes: u64) -> String {
     format!("{} MiB", super::grouped(bytes.div_ceil(MEBIBYTE)))
 }
@@ -149,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_rounded_up_to_what_people_write() {
+    fn memory_is_rounded_up_in_steps() {
         let check = |mebibytes: u64| quantity(rounded(mebibytes * MEBIBYTE));
         assert_eq!(
             [3, 64, 65, 300, 1000, 1500, 9000].map(check),

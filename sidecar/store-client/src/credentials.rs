@@ -1,4 +1,4 @@
-//! What a client opens a store with: read from mounted files, or given.
+//! Store credentials: read from mounted files, or derived from the root key.
 
 use std::{fmt, io::Read as _, path::Path};
 
@@ -6,28 +6,28 @@ use sidecar_contract::credentials::{ACCESS_KEY_ID, AccessKeyId, SECRET_ACCESS_KE
 
 use crate::{BucketSecret, StoreError, limits::CREDENTIAL_BYTES_MAX};
 
-/// What opens a store.
+/// Credentials of a store.
 #[derive(Clone, PartialEq, Eq)]
 pub enum StoreCredentials {
     /// An access key of an S3 service, such as the embedded store.
     AccessKey {
-        /// Names the key.
+        /// Id of the key.
         access_key_id: String,
-        /// Signs; never shown.
+        /// Signing key; excluded from `Debug` output.
         secret_access_key: String,
     },
-    /// A user's Secret for a bucket.
+    /// Secret that a user provides for a bucket.
     Secret(BucketSecret),
 }
 
 impl StoreCredentials {
-    /// The embedded store's credential of `id`, derived from the installation's root key.
+    /// Credentials of `id` for the embedded store, derived from the root key of the installation.
     pub fn derived(root_key: &[u8], id: &AccessKeyId) -> Self {
         Self::AccessKey { access_key_id: id.to_string(), secret_access_key: derive_secret(root_key, id) }
     }
 
-    /// Reads a mounted credential: the two files of an access key, or the keys of a user's Secret. `None` when there is
-    /// neither: then the environment decides.
+    /// Reads mounted credentials: the two files of an access key, or the keys of a user's Secret.
+    /// `None` if there are neither; then the credentials of the environment apply.
     pub fn read(directory: &Path) -> Result<Option<Self>, StoreError> {
         match (read_file(directory, ACCESS_KEY_ID)?, read_file(directory, SECRET_ACCESS_KEY)?) {
             (Some(access_key_id), Some(secret_access_key)) => {
@@ -52,7 +52,7 @@ impl fmt::Debug for StoreCredentials {
 }
 
 fn incomplete(directory: &Path, missing: &str) -> StoreError {
-    StoreError::Config(format!("{}: expected a file {missing} beside the other half of the key", directory.display()))
+    StoreError::Config(format!("{}: the file {missing} is missing; an access key has two files", directory.display()))
 }
 
 fn read_file(directory: &Path, name: &str) -> Result<Option<String>, StoreError> {
@@ -68,43 +68,43 @@ fn read_file(directory: &Path, name: &str) -> Result<Option<String>, StoreError>
         .map_err(|source| StoreError::File { path: path.clone(), source })?;
     let text = text.trim();
     if text.is_empty() {
-        return Err(StoreError::Config(format!("{}: expected a non-empty file", path.display())));
+        return Err(StoreError::Config(format!("{}: the file is empty", path.display())));
     }
     Ok(Some(text.to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::panic, reason = "a test fails by panicking")]
+    #![allow(clippy::panic, reason = "tests may panic")]
 
     use super::*;
 
     #[test]
-    fn a_mounted_credential_is_read_without_its_newline() {
+    fn mounted_access_keys_are_trimmed() {
         let directory = tempfile::tempdir().unwrap();
         assert_eq!(StoreCredentials::read(directory.path()).unwrap(), None);
         std::fs::write(directory.path().join("access-key-id"), "shop.movies.serve\n").unwrap();
-        let half = StoreCredentials::read(directory.path()).unwrap_err().to_string();
-        assert!(half.contains("secret-access-key"), "{half}");
+        let incomplete = StoreCredentials::read(directory.path()).unwrap_err().to_string();
+        assert!(incomplete.contains("secret-access-key"), "{incomplete}");
         std::fs::write(directory.path().join("secret-access-key"), "0123abcd\n").unwrap();
-        let both = StoreCredentials::read(directory.path()).unwrap().unwrap();
+        let credentials = StoreCredentials::read(directory.path()).unwrap().unwrap();
         assert_eq!(
-            both,
+            credentials,
             StoreCredentials::AccessKey {
                 access_key_id: "shop.movies.serve".into(),
                 secret_access_key: "0123abcd".into()
             }
         );
-        assert!(!format!("{both:?}").contains("0123abcd"), "a secret must not be shown");
+        assert!(!format!("{credentials:?}").contains("0123abcd"), "Debug output must not contain the secret");
     }
 
     #[test]
-    fn a_mounted_secret_of_the_user_is_read_by_its_keys() {
+    fn mounted_user_secrets_are_read_by_their_keys() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("AWS_ACCESS_KEY_ID"), "a\n").unwrap();
         std::fs::write(directory.path().join("comment"), "not a key").unwrap();
         let Some(StoreCredentials::Secret(secret)) = StoreCredentials::read(directory.path()).unwrap() else {
-            panic!("no Secret");
+            panic!("expected a Secret");
         };
         assert_eq!(secret.get("AWS_ACCESS_KEY_ID"), Some("a"));
     }

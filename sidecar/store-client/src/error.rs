@@ -1,4 +1,4 @@
-//! What can go wrong with a store, told apart by what its reader can do about it.
+//! Errors of the store, classified by what the caller can do about them.
 
 use std::{error::Error, path::PathBuf};
 
@@ -9,111 +9,111 @@ type Source = Box<dyn Error + Send + Sync>;
 /// A failed operation on a store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The settings cannot work.
+    /// The configuration is not valid.
     #[error("store configuration: {0}")]
     Config(String),
-    /// No answer, or the answer that the store cannot serve now. Trying again later may help.
+    /// No response, or a response that the store is unavailable. A later retry may succeed.
     #[error(
-        "cannot {operation} {key} at {place}: the store does not answer or is overloaded; check that it runs and that its address is right"
+        "cannot {operation} {key} at {address}: the store is unreachable or overloaded; check that it runs and that the address is correct"
     )]
     Unreachable {
-        /// Verb.
+        /// Operation, as a verb.
         operation: &'static str,
-        /// Object or prefix.
+        /// Key or prefix.
         key: String,
-        /// Address.
-        place: String,
-        /// The cause.
+        /// Endpoint and URL of the store.
+        address: String,
+        /// Cause.
         source: Source,
     },
-    /// The store knows the request, and refuses it.
+    /// The store denied the request.
     #[error(
-        "cannot {operation} {key} at {place}: access denied; check the credential, and that it may reach this prefix"
+        "cannot {operation} {key} at {address}: access denied; check the credentials and their permissions for this prefix"
     )]
     Denied {
-        /// Verb.
+        /// Operation, as a verb.
         operation: &'static str,
-        /// Object or prefix.
+        /// Key or prefix.
         key: String,
-        /// Address.
-        place: String,
-        /// The cause.
+        /// Endpoint and URL of the store.
+        address: String,
+        /// Cause.
         source: Source,
     },
-    /// No such object (or bucket).
-    #[error("cannot {operation} {key} at {place}: not found")]
+    /// The object or bucket does not exist.
+    #[error("cannot {operation} {key} at {address}: not found")]
     NotFound {
-        /// Verb.
+        /// Operation, as a verb.
         operation: &'static str,
-        /// Object or prefix.
+        /// Key or prefix.
         key: String,
-        /// Address.
-        place: String,
-        /// The cause.
+        /// Endpoint and URL of the store.
+        address: String,
+        /// Cause.
         source: Source,
     },
-    /// The object exists and was to be created.
-    #[error("cannot {operation} {key} at {place}: it exists already")]
+    /// The object to create already exists.
+    #[error("cannot {operation} {key} at {address}: already exists")]
     AlreadyExists {
-        /// Verb.
+        /// Operation, as a verb.
         operation: &'static str,
-        /// Object or prefix.
+        /// Key or prefix.
         key: String,
-        /// Address.
-        place: String,
-        /// The cause.
+        /// Endpoint and URL of the store.
+        address: String,
+        /// Cause.
         source: Source,
     },
-    /// The object is larger than the reader takes.
-    #[error("{key}: {bytes} bytes; expected at most {bytes_max}")]
+    /// The object exceeds the size limit.
+    #[error("{key} has {bytes} bytes; the maximum is {bytes_max}")]
     TooLarge {
         /// Object.
         key: String,
-        /// Its length.
+        /// Size of the object.
         bytes: u64,
-        /// The reader's limit.
+        /// Size limit.
         bytes_max: u64,
     },
-    /// The bytes are not the ones that the key names.
-    #[error("{key}: content hashes to {actual}; the file or the stored object is damaged")]
+    /// The content does not match the digest in the key.
+    #[error("{key}: the SHA-256 of the content is {actual}; the file or the stored object is corrupt")]
     Corrupt {
         /// Object.
         key: String,
         /// SHA-256 of what was read.
         actual: String,
     },
-    /// A document that this build cannot read.
-    #[error("{key}: not a document that this version reads: {message}")]
+    /// The document cannot be parsed by this version.
+    #[error("{key}: this version cannot parse the document: {message}")]
     Malformed {
         /// Object.
         key: String,
-        /// What is wrong.
+        /// Parse error.
         message: String,
     },
-    /// A local file.
+    /// A local file cannot be read or written.
     #[error("cannot read or write {}", path.display())]
     File {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
-        /// The cause.
+        /// Cause.
         source: std::io::Error,
     },
-    /// Anything else that the store said.
-    #[error("cannot {operation} {key} at {place}")]
+    /// Any other error response.
+    #[error("cannot {operation} {key} at {address}")]
     Failed {
-        /// Verb.
+        /// Operation, as a verb.
         operation: &'static str,
-        /// Object or prefix.
+        /// Key or prefix.
         key: String,
-        /// Address.
-        place: String,
-        /// The cause.
+        /// Endpoint and URL of the store.
+        address: String,
+        /// Cause.
         source: Source,
     },
 }
 
 impl StoreError {
-    /// Whether the same call may succeed later without anybody changing a setting.
+    /// Whether a retry may succeed without a configuration change.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } => true,
@@ -129,43 +129,43 @@ impl StoreError {
         }
     }
 
-    pub(crate) fn classify(operation: &'static str, key: &str, place: &str, error: object_store::Error) -> Self {
+    pub(crate) fn classify(operation: &'static str, key: &str, address: &str, error: object_store::Error) -> Self {
         use object_store::Error as Cause;
-        let (key, place) = (key.to_owned(), place.to_owned());
+        let (key, address) = (key.to_owned(), address.to_owned());
         let unreachable = is_unreachable(&error);
-        let refusal = Refusal::of(&error);
+        let rejection = Rejection::of(&error);
         match error {
-            Cause::NotFound { source, .. } => Self::NotFound { operation, key, place, source },
+            Cause::NotFound { source, .. } => Self::NotFound { operation, key, address, source },
             Cause::AlreadyExists { source, .. } | Cause::Precondition { source, .. } => {
-                Self::AlreadyExists { operation, key, place, source }
+                Self::AlreadyExists { operation, key, address, source }
             }
             Cause::PermissionDenied { source, .. } | Cause::Unauthenticated { source, .. } => {
-                Self::Denied { operation, key, place, source }
+                Self::Denied { operation, key, address, source }
             }
-            other if refusal == Some(Refusal::Denied) => {
-                Self::Denied { operation, key, place, source: Box::new(other) }
+            other if rejection == Some(Rejection::Denied) => {
+                Self::Denied { operation, key, address, source: Box::new(other) }
             }
-            other if refusal == Some(Refusal::NotFound) => {
-                Self::NotFound { operation, key, place, source: Box::new(other) }
+            other if rejection == Some(Rejection::NotFound) => {
+                Self::NotFound { operation, key, address, source: Box::new(other) }
             }
-            other if unreachable => Self::Unreachable { operation, key, place, source: Box::new(other) },
-            other => Self::Failed { operation, key, place, source: Box::new(other) },
+            other if unreachable => Self::Unreachable { operation, key, address, source: Box::new(other) },
+            other => Self::Failed { operation, key, address, source: Box::new(other) },
         }
     }
 }
 
-/// What a server said no with.
+/// Reason for which a server rejected a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// No such bucket or object.
+pub enum Rejection {
+    /// The bucket or object does not exist.
     NotFound,
-    /// Wrong credentials, or not allowed.
+    /// The credentials are wrong or lack the permission.
     Denied,
 }
 
-impl Refusal {
-    /// What an error stands for. Of listings `object_store` keeps the status in its text only; tests with real servers
-    /// notice if that text changes.
+impl Rejection {
+    /// Classifies an error. For listings, `object_store` reports the status only in the text of the
+    /// error. Tests with real servers fail if that text changes.
     pub fn of(error: &object_store::Error) -> Option<Self> {
         use object_store::Error as Cause;
         match error {
@@ -184,8 +184,8 @@ impl Refusal {
     }
 }
 
-/// Whether no usable answer came. The type that carries a 5xx status is private to `object_store`, so its text decides;
-/// a test on a real socket notices if that text changes.
+/// Whether there was no usable response. `object_store` keeps the type with a 5xx status private,
+/// so the text is searched. A test on a real socket fails if that text changes.
 fn is_unreachable(error: &object_store::Error) -> bool {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(current) = cause {

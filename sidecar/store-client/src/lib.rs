@@ -1,8 +1,10 @@
-//! The store as trainer, server and operator see it: snapshots and run results below one Recommender's prefix.
+//! Store client of trainer, sidecar and operator: snapshots and run results below the prefix of one
+//! Recommender.
 //!
-//! [`Store::open`] takes the contract's [`StoreConfig`] and, for S3, a [`StoreCredentials`]. The helpers here are the
-//! only writers of the layout in [`KeyLayout`]; everything is bounded: bytes read, keys listed, time waited.
-//! [`connect`] is the part below, for other buckets (a Recommender's data source).
+//! [`Store::open`] takes the [`StoreConfig`] of the contract and, for S3, [`StoreCredentials`].
+//! This crate is the only writer of the layout in [`KeyLayout`]. Bytes read, keys listed and wait
+//! times are limited. [`connect`] is the lower layer; it also opens other buckets, such as the data
+//! source of a Recommender.
 
 mod connect;
 mod credentials;
@@ -20,39 +22,39 @@ use sidecar_contract::{KeyLayout, StoreConfig};
 
 pub use connect::{Location, connect, install_tls_provider};
 pub use credentials::StoreCredentials;
-pub use error::{Refusal, StoreError};
+pub use error::{Rejection, StoreError};
 pub use limits::{LISTED_KEYS_MAX, RUN_RESULT_BYTES_MAX};
 pub use runs::Creation;
 pub use secret::{BucketSecret, Scheme};
 pub use snapshots::StoredSnapshot;
 
-/// One Recommender's part of a store.
+/// Access to the objects of one Recommender in a store.
 #[derive(Clone)]
 pub struct Store {
-    /// The bucket, or the directory.
+    /// The bucket or directory.
     pub object_store: Arc<dyn ObjectStore>,
-    /// Keys below the Recommender's prefix.
+    /// Key layout below the prefix of the Recommender.
     pub keys: KeyLayout,
     prefix: String,
-    /// Where this is, for messages.
-    place: String,
+    /// Endpoint and URL, for messages.
+    address: String,
 }
 
 impl Store {
-    /// Opens the store; nothing is sent yet. Without credentials, S3 takes them from the environment (`AWS_*`,
-    /// web identity, instance metadata); a directory needs none.
+    /// Opens the store without sending a request. Without `credentials`, S3 uses those of the
+    /// environment (`AWS_*`, web identity, instance metadata). A directory needs none.
     pub fn open(config: &StoreConfig, credentials: Option<&StoreCredentials>) -> Result<Self, StoreError> {
         let location = connect(&config.url, config.endpoint.as_deref(), &config.region, credentials)?;
         let prefix = format!("{}{}", location.key_prefix, config.prefix);
         if !prefix.is_empty() && !prefix.ends_with('/') {
             return Err(StoreError::Config(format!("prefix {prefix:?}: expected a trailing slash")));
         }
-        let place = config.endpoint.as_ref().map_or_else(|| config.url.clone(), |e| format!("{e} ({})", config.url));
+        let address = config.endpoint.as_ref().map_or_else(|| config.url.clone(), |e| format!("{e} ({})", config.url));
         let keys = KeyLayout::new(prefix.clone());
-        Ok(Self { object_store: location.object_store, keys, prefix, place })
+        Ok(Self { object_store: location.object_store, keys, prefix, address })
     }
 
-    /// Deletes an object; deleting what is not there succeeds.
+    /// Deletes an object. Succeeds if it does not exist.
     pub async fn delete(&self, key: &str) -> Result<(), StoreError> {
         match self.object_store.delete(&path_of(key)?).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
@@ -60,7 +62,7 @@ impl Store {
         }
     }
 
-    /// Deletes everything below the Recommender's prefix and says how many objects that were.
+    /// Deletes all objects below the prefix of the Recommender and returns their number.
     pub async fn delete_all(&self) -> Result<u64, StoreError> {
         let mut deleted = 0;
         loop {
@@ -75,7 +77,7 @@ impl Store {
         }
     }
 
-    /// Objects below `prefix`, sorted by key, at most `keys_max` of them.
+    /// Up to `keys_max` objects below `prefix`, sorted by key.
     async fn list(&self, prefix: &str, keys_max: usize) -> Result<Vec<ObjectMeta>, StoreError> {
         use futures::StreamExt as _;
         let path = path_of(prefix.trim_end_matches('/'))?;
@@ -91,13 +93,13 @@ impl Store {
     }
 
     fn failed(&self, operation: &'static str, key: &str, source: object_store::Error) -> StoreError {
-        StoreError::classify(operation, key, &self.place, source)
+        StoreError::classify(operation, key, &self.address, source)
     }
 }
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Store").field("place", &self.place).field("prefix", &self.prefix).finish_non_exhaustive()
+        f.debug_struct("Store").field("address", &self.address).field("prefix", &self.prefix).finish_non_exhaustive()
     }
 }
 

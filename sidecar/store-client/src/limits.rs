@@ -1,34 +1,37 @@
-//! Every bound of the client, with its unit.
+//! All limits of the client, with their units.
 
 use std::time::Duration;
 
-/// Longest wait for a connection, name resolution included.
+/// Timeout for establishing a connection, including name resolution.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// Longest silence of a store that has accepted a request. A part of [`PART_BYTES`] must go through in this time, too.
+/// Max time without received bytes. An upload of [`PART_BYTES`] must also finish within this time.
 pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often a failed request is sent again.
+/// Max retries of a failed request.
 pub(crate) const RETRIES_MAX: usize = 4;
-/// No request is sent again after this time, so a store that is down shows as an error in seconds.
+/// Time after which a request is not retried, so that an unavailable store causes an error within
+/// seconds.
 pub(crate) const RETRY_BUDGET: Duration = Duration::from_secs(8);
-/// Wait before the first repetition; doubles, with jitter.
+/// Delay before the first retry; doubles with each retry, with jitter.
 pub(crate) const BACKOFF_FIRST: Duration = Duration::from_millis(100);
-/// Longest wait between repetitions.
+/// Max delay between retries.
 pub(crate) const BACKOFF_MAX: Duration = Duration::from_secs(2);
-/// Idle connections that stay open to one host.
+/// Max idle connections per host.
 pub(crate) const IDLE_CONNECTIONS_MAX: usize = 4;
 
-/// Files up to this size are sent in one request, larger ones in parts of it (S3 wants at least 5 MiB a part).
+/// Part size. Smaller files are sent in one request, others in parts of this size (the minimum of
+/// S3 is 5 MiB).
 pub(crate) const PART_BYTES: usize = 8 * 1024 * 1024;
-/// Parts in flight at a time: with the one being read, they bound an upload's memory.
+/// Max parts in flight. Together with the part that is being read, they bound the memory of an
+/// upload.
 pub(crate) const PARTS_IN_FLIGHT_MAX: usize = 2;
-/// Buffer between network and disk while fetching.
+/// Buffer size between network and disk during a fetch.
 pub(crate) const FETCH_BUFFER_BYTES: usize = 1024 * 1024;
 
-/// Longest run result that is read or written.
+/// Max size of a run result.
 pub const RUN_RESULT_BYTES_MAX: u64 = 1024 * 1024;
-/// Most keys that one listing returns.
+/// Max keys in one listing.
 pub const LISTED_KEYS_MAX: usize = 10_000;
-/// Longest value of a user's Secret: the key of a service account is a document.
+/// Max size of a value in a user's Secret; the key of a service account is a JSON document.
 pub(crate) const SECRET_VALUE_BYTES_MAX: u64 = 64 * 1024;
-/// Longest credential file.
+/// Max size of a credential file.
 pub(crate) const CREDENTIAL_BYTES_MAX: u64 = 4096;

@@ -1,4 +1,4 @@
-//! Run results: small documents, created once, never changed.
+//! Run results: small documents that are created once and never changed.
 
 use bytes::Bytes;
 use object_store::{GetResult, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
@@ -10,17 +10,18 @@ use crate::{
     path_of,
 };
 
-/// What became of a create.
+/// Outcome of a creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Creation {
-    /// The object is there with exactly these bytes, now or from a first try whose answer got lost.
+    /// The object exists with exactly these bytes, from this request or from an earlier attempt
+    /// whose response was lost.
     Created,
-    /// Another one is there, and stays.
+    /// An object with other bytes exists and is not changed.
     AlreadyExists,
 }
 
 impl Store {
-    /// Commits a run: creates `runs/<run>.json`, never overwrites.
+    /// Commits a run: creates `runs/<run>.json` and never overwrites it.
     pub async fn create_run(&self, result: &RunResult) -> Result<Creation, StoreError> {
         let key = self.keys.run(&result.run);
         let body = Bytes::from(canonical_json(result));
@@ -32,39 +33,39 @@ impl Store {
         match put {
             Ok(_) => Ok(Creation::Created),
             Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
-                // A request that is sent again after a lost answer meets its own object.
-                let same = self.read_small(&key).await? == body;
-                Ok(if same { Creation::Created } else { Creation::AlreadyExists })
+                // A retry after a lost response finds its own object.
+                let is_equal = self.read_bounded(&key).await? == body;
+                Ok(if is_equal { Creation::Created } else { Creation::AlreadyExists })
             }
             Err(error) => Err(self.failed("create", &key, error)),
         }
     }
 
-    /// A run's result; [`StoreError::NotFound`] as long as the run has not committed.
+    /// Result of a run; [`StoreError::NotFound`] if the run has not committed.
     pub async fn get_run(&self, run: &RunId) -> Result<RunResult, StoreError> {
         let key = self.keys.run(run);
-        let body = self.read_small(&key).await?;
+        let body = self.read_bounded(&key).await?;
         let result: RunResult = serde_json::from_slice(&body)
             .map_err(|error| StoreError::Malformed { key: key.clone(), message: error.to_string() })?;
         if result.version != RUN_RESULT_VERSION {
-            let message = format!("version {}; expected {RUN_RESULT_VERSION}", result.version);
+            let message = format!("version is {}; expected {RUN_RESULT_VERSION}", result.version);
             return Err(StoreError::Malformed { key, message });
         }
         Ok(result)
     }
 
-    /// The runs that have committed, oldest first. Keys of another form are skipped.
+    /// Lists the committed runs, oldest first. Other keys are skipped.
     pub async fn list_runs(&self) -> Result<Vec<RunId>, StoreError> {
         let objects = self.list(&self.keys.runs(), LISTED_KEYS_MAX).await?;
         Ok(objects.iter().filter_map(|object| self.keys.parse_run_key(object.location.as_ref())).collect())
     }
 
-    /// Deletes a run's result; one that is gone is no error.
+    /// Deletes the result of a run. Succeeds if it does not exist.
     pub async fn delete_run(&self, run: &RunId) -> Result<(), StoreError> {
         self.delete(&self.keys.run(run)).await
     }
 
-    async fn read_small(&self, key: &str) -> Result<Bytes, StoreError> {
+    async fn read_bounded(&self, key: &str) -> Result<Bytes, StoreError> {
         let found: GetResult =
             self.object_store.get(&path_of(key)?).await.map_err(|error| self.failed("read", key, error))?;
         if found.meta.size > RUN_RESULT_BYTES_MAX {

@@ -1,13 +1,15 @@
-//! What a user's Secret says of a bucket: keys named as environment variables, from a closed list for each scheme.
+//! Bucket credentials in a user's Secret. Its keys are named like environment variables; each
+//! scheme has an allow-list.
 //!
-//! The list is closed because whoever reads the Secret may be somebody else than its owner: a key that names a file or a
-//! token endpoint of the reading process must not work.
+//! There is an allow-list because the process that reads the Secret may have other permissions than
+//! the Secret's owner. A key that refers to a file or a token endpoint of that process must be
+//! ignored.
 
 use std::{collections::BTreeMap, fmt, io::Read as _, path::Path};
 
 use crate::{StoreError, limits::SECRET_VALUE_BYTES_MAX};
 
-/// Kinds of buckets.
+/// URL scheme of a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
     /// `s3://`.
@@ -16,12 +18,12 @@ pub enum Scheme {
     Gcs,
     /// `az://`.
     Azure,
-    /// `http://` and `https://`, read only.
+    /// `http://` and `https://`; read-only.
     Http,
 }
 
 impl Scheme {
-    /// The scheme of a URL.
+    /// Scheme of a URL.
     pub fn of(url: &str) -> Option<Self> {
         let (scheme, _) = url.split_once("://")?;
         match scheme {
@@ -33,7 +35,7 @@ impl Scheme {
         }
     }
 
-    /// Every key that is read.
+    /// Allowed keys of a Secret.
     pub fn keys(self) -> &'static [&'static str] {
         match self {
             Self::S3 => &[
@@ -60,8 +62,8 @@ impl Scheme {
         }
     }
 
-    /// Sets of keys of which one must be whole.
-    fn ways_in(self) -> &'static [&'static [&'static str]] {
+    /// Sets of keys; a Secret must have all keys of one or more sets.
+    fn required_key_sets(self) -> &'static [&'static [&'static str]] {
         match self {
             Self::S3 => &[&["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"], &["AWS_SKIP_SIGNATURE"]],
             Self::Gcs => &[&["GOOGLE_SERVICE_ACCOUNT_KEY"], &["GOOGLE_SKIP_SIGNATURE"]],
@@ -76,28 +78,29 @@ impl Scheme {
     }
 }
 
-/// The keys of a Secret that open a bucket.
+/// Allowed keys and values of a Secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BucketSecret {
-    /// What the Secret is called, for messages.
+    /// Name of the Secret, for messages.
     pub name: String,
     values: BTreeMap<String, String>,
 }
 
 impl BucketSecret {
-    /// The Secret `name` with these keys and values; those that no scheme reads are left out.
+    /// Secret `name` with these keys and values. Keys that no scheme allows, and blank values, are
+    /// dropped.
     pub fn new(name: impl Into<String>, values: impl IntoIterator<Item = (String, String)>) -> Self {
-        let all = [Scheme::S3, Scheme::Gcs, Scheme::Azure, Scheme::Http].map(Scheme::keys);
-        let known = |key: &str| all.iter().any(|keys| keys.contains(&key));
+        let allowed_keys = [Scheme::S3, Scheme::Gcs, Scheme::Azure, Scheme::Http].map(Scheme::keys);
+        let is_allowed = |key: &str| allowed_keys.iter().any(|keys| keys.contains(&key));
         let values = values
             .into_iter()
-            .filter(|(key, value)| known(key) && !value.trim().is_empty())
+            .filter(|(key, value)| is_allowed(key) && !value.trim().is_empty())
             .map(|(key, value)| (key, value.trim().to_owned()));
         Self { name: name.into(), values: values.collect() }
     }
 
-    /// The Secret whose keys are variables of the environment with this prefix; `None` where the variable
-    /// `<prefix>SECRET_NAME`, which names it, is not there.
+    /// Secret whose keys are environment variables with this prefix. `None` if the variable
+    /// `<prefix>SECRET_NAME`, which contains its name, is missing.
     pub fn from_env(prefix: &str, variables: impl Iterator<Item = (String, String)>) -> Option<Self> {
         let with_prefix = |(key, value): (String, String)| Some((key.strip_prefix(prefix)?.to_owned(), value));
         let values: BTreeMap<String, String> = variables.filter_map(with_prefix).collect();
@@ -105,7 +108,7 @@ impl BucketSecret {
         Some(Self::new(name, values))
     }
 
-    /// The Secret that is mounted here; `None` where no file has the name of a key.
+    /// Secret that is mounted at `directory`; `None` if no file has the name of an allowed key.
     pub fn from_directory(directory: &Path) -> Result<Option<Self>, StoreError> {
         let mut values = Vec::new();
         for key in [Scheme::S3, Scheme::Gcs, Scheme::Azure].iter().flat_map(|scheme| scheme.keys()) {
@@ -123,16 +126,16 @@ impl BucketSecret {
         Ok((!values.is_empty()).then(|| Self::new("spec.store.secretRef", values)))
     }
 
-    /// A key's value.
+    /// Value of a key.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.values.get(key).map(String::as_str)
     }
 
-    /// Keys and values that a scheme reads, if they suffice to open a bucket.
+    /// Keys and values for a scheme. Fails if no required set of keys is complete.
     pub(crate) fn values(&self, scheme: Scheme) -> Result<impl Iterator<Item = (&str, &str)>, StoreError> {
-        let whole = |way: &&[&str]| way.iter().all(|key| self.values.contains_key(*key));
-        if !scheme.ways_in().iter().any(whole) {
-            let ways: Vec<String> = scheme.ways_in().iter().map(|way| way.join(" and ")).collect();
+        let is_complete = |set: &&[&str]| set.iter().all(|key| self.values.contains_key(*key));
+        if !scheme.required_key_sets().iter().any(is_complete) {
+            let sets: Vec<String> = scheme.required_key_sets().iter().map(|set| set.join(" and ")).collect();
             let found: Vec<&str> =
                 scheme.keys().iter().filter(|key| self.values.contains_key(**key)).copied().collect();
             let found =
@@ -140,7 +143,7 @@ impl BucketSecret {
             return Err(StoreError::Config(format!(
                 "Secret {} has {found}: expected {}",
                 self.name,
-                ways.join(", or ")
+                sets.join(", or ")
             )));
         }
         let keys = scheme.keys();
@@ -148,7 +151,7 @@ impl BucketSecret {
     }
 }
 
-/// What follows the prefix in the variable that names the Secret.
+/// Suffix, after the prefix, of the variable with the name of the Secret.
 const SECRET_NAME: &str = sidecar_contract::paths::SECRET_NAME;
 
 impl fmt::Debug for BucketSecret {
@@ -169,14 +172,15 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_missing_is_named_with_every_way_in() {
+    fn missing_keys_are_reported_with_every_valid_set() {
         let message = |scheme, values: &[(&str, &str)]| match secret(values).values(scheme).err() {
             Some(error) => error.to_string(),
             None => String::new(),
         };
-        let half = message(Scheme::S3, &[("AWS_ACCESS_KEY_ID", "a"), ("password", "p")]);
-        assert!(half.contains("Secret shop-s3 has only AWS_ACCESS_KEY_ID"), "{half}");
-        assert!(half.contains("expected AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_SKIP_SIGNATURE"), "{half}");
+        let incomplete = message(Scheme::S3, &[("AWS_ACCESS_KEY_ID", "a"), ("password", "p")]);
+        assert!(incomplete.contains("Secret shop-s3 has only AWS_ACCESS_KEY_ID"), "{incomplete}");
+        let expected = "expected AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_SKIP_SIGNATURE";
+        assert!(incomplete.contains(expected), "{incomplete}");
         assert!(message(Scheme::Gcs, &[]).contains("none of these keys: expected GOOGLE_SERVICE_ACCOUNT_KEY"));
         assert!(message(Scheme::Azure, &[("AZURE_STORAGE_ACCOUNT_KEY", "k")]).contains("AZURE_STORAGE_ACCOUNT_NAME"));
         assert!(message(Scheme::Http, &[("HTTP_USERNAME", "u")]).contains("HTTP_PASSWORD, or HTTP_BEARER_TOKEN"));
@@ -185,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_name_files_or_endpoints_of_the_reader_do_not_work() {
+    fn keys_that_refer_to_files_or_endpoints_of_the_process_are_dropped() {
         let secret = secret(&[
             ("AWS_ACCESS_KEY_ID", "a"),
             ("AWS_SECRET_ACCESS_KEY", "s"),
@@ -200,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_read_from_the_environment_by_its_prefix_and_never_shown() {
+    fn secrets_are_read_from_the_environment_by_prefix_and_redacted() {
         let variables = [
             ("AWS_ACCESS_KEY_ID", "the pod's"),
             ("RECMESH_ITEMS_AWS_ACCESS_KEY_ID", "items"),

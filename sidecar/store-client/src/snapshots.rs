@@ -1,4 +1,4 @@
-//! Snapshots: large files named by their SHA-256, streamed both ways and verified both ways.
+//! Snapshots: large files named by their SHA-256. Uploads and downloads are streamed and verified.
 
 use std::path::{Path, PathBuf};
 
@@ -18,20 +18,21 @@ use crate::{
     path_of,
 };
 
-/// A snapshot in a listing.
+/// Snapshot in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredSnapshot {
-    /// Its name.
+    /// Digest of its content.
     pub digest: Digest,
-    /// Its length.
+    /// Size of its content.
     pub bytes: u64,
-    /// Seconds since 1970 when it was stored.
+    /// Unix time in seconds when it was stored.
     pub stored_at: i64,
 }
 
 impl Store {
-    /// Stores `file`, whose SHA-256 is `digest`, and returns its length. Repeating it is harmless: the same name means
-    /// the same bytes. A file that hashes otherwise is refused before it can be seen.
+    /// Stores `file`, whose SHA-256 is `digest`, and returns its size. The operation is idempotent,
+    /// because the key identifies the content. A file with a different hash is rejected before it
+    /// becomes visible.
     pub async fn put_snapshot(&self, file: &Path, digest: &Digest) -> Result<u64, StoreError> {
         let key = self.keys.snapshot(digest);
         let path = path_of(&key)?;
@@ -47,7 +48,7 @@ impl Store {
         match self.send_parts(&key, &mut source, first, &mut upload).await.and_then(|()| source.verify(&key, digest)) {
             Ok(()) => upload.finish().await.map(|_| source.bytes).map_err(|error| self.failed("store", &key, error)),
             Err(error) => {
-                // What stays behind if this fails, too, is cleaned up by the store itself.
+                // If the abort fails, the store removes the incomplete upload later.
                 if let Err(abort) = upload.abort().await {
                     tracing::debug!(%key, error = %abort, "cannot abort the upload");
                 }
@@ -72,8 +73,9 @@ impl Store {
         Ok(())
     }
 
-    /// Fetches a snapshot to `path`, which appears only when all bytes are there and hash to `digest`. Returns its
-    /// length. More than `bytes_max` is refused before the first byte is written.
+    /// Fetches a snapshot to `path` and returns its size. The file is created only after all bytes
+    /// are received and match `digest`. A snapshot larger than `bytes_max` is rejected before the
+    /// first byte is written.
     pub async fn fetch_snapshot_to(&self, digest: &Digest, path: &Path, bytes_max: u64) -> Result<u64, StoreError> {
         let mut partial = path.as_os_str().to_owned();
         partial.push(".partial");
@@ -87,7 +89,8 @@ impl Store {
             Err(error) => Err(error),
         };
         if moved.is_err() {
-            // Nothing to remove is fine; a file that cannot be removed is overwritten by the next try.
+            // The file may not exist. A file that cannot be removed is overwritten by the next
+            // attempt.
             let _ = tokio::fs::remove_file(&partial).await;
         }
         moved
@@ -109,7 +112,7 @@ impl Store {
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(failed)?;
             bytes += chunk.len() as u64;
-            // The length that was announced is not trusted to bound what comes.
+            // The stream may be longer than the reported size.
             if bytes > bytes_max {
                 return Err(StoreError::TooLarge { key, bytes, bytes_max });
             }
@@ -121,12 +124,12 @@ impl Store {
         if actual == *digest { Ok(bytes) } else { Err(StoreError::Corrupt { key, actual: actual.as_str().to_owned() }) }
     }
 
-    /// Deletes a snapshot; one that is gone is no error.
+    /// Deletes a snapshot. Succeeds if it does not exist.
     pub async fn delete_snapshot(&self, digest: &Digest) -> Result<(), StoreError> {
         self.delete(&self.keys.snapshot(digest)).await
     }
 
-    /// The stored snapshots. Keys of another form are skipped.
+    /// Lists the stored snapshots. Other keys are skipped.
     pub async fn list_snapshots(&self) -> Result<Vec<StoredSnapshot>, StoreError> {
         let prefix = self.keys.snapshots();
         let objects = self.list(&prefix, LISTED_KEYS_MAX).await?;
@@ -139,7 +142,7 @@ impl Store {
     }
 }
 
-/// A file that is read in parts and hashed on the way.
+/// File that is read and hashed in parts.
 struct Source {
     path: PathBuf,
     file: File,
@@ -153,7 +156,7 @@ impl Source {
         Ok(Self { path: path.to_owned(), file, hash: Sha256::new(), bytes: 0 })
     }
 
-    /// The next [`PART_BYTES`], fewer only at the end.
+    /// Reads the next [`PART_BYTES`]; fewer only at the end of the file.
     async fn next_part(&mut self) -> Result<Bytes, StoreError> {
         let part = read_up_to(&mut self.file, PART_BYTES)
             .await

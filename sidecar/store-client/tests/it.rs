@@ -1,5 +1,6 @@
-//! The client on a directory and on sockets that answer badly; the embedded store's own tests cover the S3 side.
-#![allow(clippy::unwrap_used)] // helpers outside of #[test] functions, too
+//! Tests with a directory, and with servers that return errors. The tests of the embedded store
+//! cover S3.
+#![allow(clippy::unwrap_used)] // also for helpers outside #[test] functions
 
 use std::{
     io::{Read as _, Write as _},
@@ -10,8 +11,8 @@ use std::{
 use sidecar_contract::{Digest, KeyLayout, RunId, RunOutcome, RunResult, StoreConfig};
 use store_client::{Creation, Store, StoreCredentials, StoreError};
 
-/// Generous: the point is seconds instead of minutes.
-const FAILS_WITHIN: Duration = Duration::from_mins(1);
+/// Max time until a request fails. A lenient bound: the test checks for seconds instead of minutes.
+const FAILURE_TIMEOUT: Duration = Duration::from_mins(1);
 
 fn config(url: &str, endpoint: Option<&str>) -> StoreConfig {
     StoreConfig {
@@ -56,7 +57,11 @@ async fn runs_are_created_once_and_listed_in_order() {
     for number in [10, 2] {
         assert_eq!(store.create_run(&run(number, 5)).await.unwrap(), Creation::Created);
     }
-    assert_eq!(store.create_run(&run(2, 5)).await.unwrap(), Creation::Created, "the same bytes are the same create");
+    assert_eq!(
+        store.create_run(&run(2, 5)).await.unwrap(),
+        Creation::Created,
+        "creating the same bytes again succeeds"
+    );
     assert_eq!(store.create_run(&run(2, 6)).await.unwrap(), Creation::AlreadyExists);
     assert_eq!(store.get_run(&run(2, 0).run).await.unwrap(), run(2, 5));
     let numbers: Vec<u32> = store.list_runs().await.unwrap().iter().map(|run| run.number).collect();
@@ -66,24 +71,24 @@ async fn runs_are_created_once_and_listed_in_order() {
 }
 
 #[tokio::test]
-async fn snapshots_travel_verified_and_bounded() {
+async fn snapshot_transfers_are_verified_and_bounded() {
     let directory = tempfile::tempdir().unwrap();
     let store = directory_store(&directory);
-    // Below one part, exactly one part, several parts with a rest.
+    // Less than one part, exactly one part, and several parts with a remainder.
     for length in [0, 1000, 8 * 1024 * 1024, 20 * 1024 * 1024 + 7] {
         let content: Vec<u8> = (0..length).map(|i: u32| (i % 251) as u8).collect();
         let (file, copy) = (directory.path().join("file"), directory.path().join("copy"));
         std::fs::write(&file, &content).unwrap();
         let digest = Digest::of(&content);
         assert_eq!(store.put_snapshot(&file, &digest).await.unwrap(), u64::from(length));
-        assert_eq!(store.put_snapshot(&file, &digest).await.unwrap(), u64::from(length), "repeating is harmless");
+        assert_eq!(store.put_snapshot(&file, &digest).await.unwrap(), u64::from(length), "a repeated put succeeds");
         let fetched = store.fetch_snapshot_to(&digest, &copy, u64::from(length)).await.unwrap();
         assert_eq!((fetched, std::fs::read(&copy).unwrap()), (u64::from(length), content));
 
         std::fs::remove_file(&copy).unwrap();
         if length > 0 {
-            let refused = store.fetch_snapshot_to(&digest, &copy, u64::from(length) - 1).await;
-            assert!(matches!(refused, Err(StoreError::TooLarge { .. })), "{refused:?}");
+            let rejected = store.fetch_snapshot_to(&digest, &copy, u64::from(length) - 1).await;
+            assert!(matches!(rejected, Err(StoreError::TooLarge { .. })), "{rejected:?}");
         }
         let other = Digest::of(b"other");
         assert!(matches!(store.put_snapshot(&file, &other).await, Err(StoreError::Corrupt { .. })));
@@ -102,16 +107,16 @@ async fn snapshots_travel_verified_and_bounded() {
 }
 
 #[test]
-fn an_https_bucket_opens_without_a_provider_installed_by_the_program() {
+fn https_buckets_open_without_a_preinstalled_tls_provider() {
     Store::open(&config("s3://bucket", Some("https://s3.example.com")), Some(&key())).unwrap();
     Store::open(&config("s3://bucket", None), Some(&key())).unwrap();
 }
 
 #[test]
-fn unusable_settings_say_what_was_expected() {
+fn errors_of_invalid_settings_state_what_is_valid() {
     for (url, endpoint, expected) in [
         ("bucket", None, "expected s3://<bucket>"),
-        ("gs://bucket", None, "an access key of S3 does not open it"),
+        ("gs://bucket", None, "an S3 access key is not valid for this scheme"),
         ("ftp://bucket", None, "expected s3://<bucket>"),
         ("file://host/path", None, "absolute path"),
         ("s3://bucket", Some("ftp://host"), "expected http or https"),
@@ -121,42 +126,51 @@ fn unusable_settings_say_what_was_expected() {
     }
 }
 
-async fn fails(endpoint: &str) -> StoreError {
+async fn request_error(endpoint: &str) -> StoreError {
     let began = Instant::now();
     let store = Store::open(&config("s3://bucket", Some(endpoint)), Some(&key())).unwrap();
     let error = store.get_run(&run(1, 0).run).await.unwrap_err();
-    assert!(began.elapsed() < FAILS_WITHIN, "took {:?}", began.elapsed());
+    assert!(began.elapsed() < FAILURE_TIMEOUT, "took {:?}", began.elapsed());
     error
 }
 
 #[tokio::test]
-async fn a_store_that_is_down_is_unreachable_within_seconds() {
+async fn an_unavailable_store_is_reported_within_seconds() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let error = fails(&format!("http://{free}")).await;
+    let error = request_error(&format!("http://{free}")).await;
     assert!(matches!(error, StoreError::Unreachable { .. }) && error.is_transient(), "{error:?}");
     assert!(error.to_string().contains(&free.to_string()), "{error}");
 }
 
-/// A server that gives every request the same answer.
-fn answers(answer: &'static str) -> String {
+/// Starts a server that sends the same response to every request, and returns its URL.
+fn serve_fixed_response(response: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let _ = stream.read(&mut [0; 4096]);
-            let _ = stream.write_all(answer.as_bytes());
+            let _ = stream.write_all(response.as_bytes());
         }
     });
     format!("http://{address}")
 }
 
 #[tokio::test]
-async fn answers_are_told_apart() {
-    let overloaded = fails(&answers("HTTP/1.1 503 Slow Down\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")).await;
+async fn error_responses_are_classified() {
+    let overloaded = request_error(&serve_fixed_response(
+        "HTTP/1.1 503 Slow Down\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+    ))
+    .await;
     assert!(matches!(overloaded, StoreError::Unreachable { .. }), "{overloaded:?}");
-    let denied = fails(&answers("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")).await;
+    let denied = request_error(&serve_fixed_response(
+        "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+    ))
+    .await;
     assert!(matches!(denied, StoreError::Denied { .. }) && !denied.is_transient(), "{denied:?}");
-    let absent = fails(&answers("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")).await;
+    let absent = request_error(&serve_fixed_response(
+        "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+    ))
+    .await;
     assert!(matches!(absent, StoreError::NotFound { .. }), "{absent:?}");
 }

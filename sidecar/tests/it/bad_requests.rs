@@ -1,42 +1,42 @@
-//! What is refused, with which words, and the table of it in `docs/bad-requests.md`, which this test writes
-//! (`UPDATE_EXPECT=1`) and holds.
+//! Rejected requests with their errors, and the table of them in `docs/bad-requests.md`, which this
+//! test checks and, with `UPDATE_EXPECT=1`, writes.
 
 use std::{fmt::Write as _, path::Path, sync::Arc};
 
 use http::header;
 use recommender_sidecar::{api::Api, engine::Engine, limits::BODY_BYTES_MAX, metrics::Metrics};
 
-use crate::http::{FORM, JSON, door, send};
+use crate::http::{FORM, JSON, send, server};
 
 const HEAD: &str = "# Bad requests
 
-What the serving port refuses, and what it says. Each refusal is a problem document (RFC 9457) of type
+Requests that the serving port rejects, with the errors. Each error is a problem document (RFC 9457) of type
 `application/problem+json` with `type`, `title`, `status`, `detail` and `requestId`; `type` is `urn:recmesh:problem:` and the
-word below. A refusal with 503 has `Retry-After`. A test writes this table from real answers.
+word below. A response with status 503 has a `Retry-After` header. A test generates this table from real responses.
 
-What is no HTTP (a head that is malformed, longer than 16 KiB or of more than 100 headers) is answered 400 or 431 without a
+Invalid HTTP (a head that is malformed, longer than 16 KiB or of more than 100 headers) gets status 400 or 431 without a
 document, because there is no request yet.
 
 | request | status | type | detail |
 |---|---|---|---|
 ";
 
-/// One bad request; a long body is shown in words.
+/// One bad request; a long body has a description instead.
 struct Bad {
     method: &'static str,
     path: &'static str,
     content_type: &'static str,
     body: Vec<u8>,
-    shown: Option<&'static str>,
+    description: Option<&'static str>,
     status: u16,
 }
 
 fn bad(path: &'static str, content_type: &'static str, body: impl Into<Vec<u8>>, status: u16) -> Bad {
-    Bad { method: "POST", path, content_type, body: body.into(), shown: None, status }
+    Bad { method: "POST", path, content_type, body: body.into(), description: None, status }
 }
 
-fn shown(words: &'static str, bad: Bad) -> Bad {
-    Bad { shown: Some(words), ..bad }
+fn described(description: &'static str, bad: Bad) -> Bad {
+    Bad { description: Some(description), ..bad }
 }
 
 fn cases() -> Vec<Bad> {
@@ -50,7 +50,7 @@ fn cases() -> Vec<Bad> {
         recommend("{\"user\": "),
         recommend("[1]"),
         recommend("\"user\""),
-        shown("bytes that are not UTF-8", bad("/recommend", JSON, b"\xff\xfe", 400)),
+        described("bytes that are not UTF-8", bad("/recommend", JSON, b"\xff\xfe", 400)),
         recommend("{} {}"),
         recommend("{}"),
         recommend("{\"user\": null}"),
@@ -61,7 +61,7 @@ fn cases() -> Vec<Bad> {
         recommend("{\"user\": 1.5}"),
         recommend("{\"user\": [\"a\"]}"),
         recommend("{\"user\": \"\"}"),
-        shown("a user of 2000 bytes", recommend(&format!("{{\"user\": \"{}\"}}", "x".repeat(2000)))),
+        described("a user of 2000 bytes", recommend(&format!("{{\"user\": \"{}\"}}", "x".repeat(2000)))),
         recommend("{\"user\": \"a\", \"n\": 0}"),
         recommend("{\"user\": \"a\", \"n\": -1}"),
         recommend("{\"user\": \"a\", \"n\": 1001}"),
@@ -75,11 +75,14 @@ fn cases() -> Vec<Bad> {
         recommend("{\"history\": [{\"item\": \"a\", \"rating\": \"5\"}]}"),
         recommend("{\"history\": [{\"item\": \"a\", \"stars\": 5}]}"),
         recommend("{\"history\": [{\"item\": \"\"}]}"),
-        shown("a history of 1001 rows", recommend(&format!("{{\"history\": [{}]}}", many("{\"item\": \"a\"}", 1001)))),
+        described(
+            "a history of 1001 rows",
+            recommend(&format!("{{\"history\": [{}]}}", many("{\"item\": \"a\"}", 1001))),
+        ),
         recommend("{\"user\": \"a\", \"exclude\": \"b\"}"),
         recommend("{\"user\": \"a\", \"exclude\": [{}]}"),
-        shown(
-            "1001 items to exclude",
+        described(
+            "1001 excluded items",
             recommend(&format!("{{\"user\": \"a\", \"exclude\": [{}]}}", many("\"i\"", 1001))),
         ),
         recommend("{\"user\": \"a\", \"includeSeen\": \"yes\"}"),
@@ -99,15 +102,15 @@ fn cases() -> Vec<Bad> {
         form("user_id=1&explain=true"),
         form("user_id=1&n=ten"),
         form("user_id=1&n=0"),
-        shown("1001 items in a form", form(&format!("user_id=1&items={}", many("a", 1001)))),
+        described("1001 items in a form", form(&format!("user_id=1&items={}", many("a", 1001)))),
         batch("{}"),
         batch("{\"requests\": {}}"),
         batch("{\"requests\": []}"),
         batch("{\"requests\": [1]}"),
         batch("{\"requests\": [{\"user\": \"a\"}], \"n\": 3}"),
         batch("{\"requests\": [{\"user\": \"a\"}, {\"n\": 1}]}"),
-        shown("a batch of 101 requests", batch(&format!("{{\"requests\": [{}]}}", many("{\"user\": \"a\"}", 101)))),
-        shown(
+        described("a batch of 101 requests", batch(&format!("{{\"requests\": [{}]}}", many("{\"user\": \"a\"}", 101)))),
+        described(
             "a batch of 60 requests with `n` 1000",
             batch(&format!("{{\"requests\": [{}]}}", many("{\"user\": \"a\", \"n\": 1000}", 60))),
         ),
@@ -119,7 +122,7 @@ fn cases() -> Vec<Bad> {
         bad("/similar", FORM, "item=1", 415),
         bad("/recommend", "text/plain", "user", 415),
         bad("/recommend", "multipart/form-data", "user", 415),
-        shown("a body of 1 MiB and a byte", bad("/recommend", JSON, vec![b' '; BODY_BYTES_MAX + 1], 413)),
+        described("a body of 1 MiB and a byte", bad("/recommend", JSON, vec![b' '; BODY_BYTES_MAX + 1], 413)),
         Bad { method: "GET", ..bad("/recommend", JSON, "", 405) },
         Bad { method: "DELETE", ..bad("/similar", JSON, "", 405) },
         bad("/model", JSON, "", 405),
@@ -128,10 +131,10 @@ fn cases() -> Vec<Bad> {
     ]
 }
 
-fn row(case: &Bad, problem: &serde_json::Value, note: &str) -> String {
-    let of_form = case.content_type == FORM;
-    let body = match (case.shown, String::from_utf8_lossy(&case.body)) {
-        (Some(words), ..) => words.to_owned(),
+fn table_row(case: &Bad, problem: &serde_json::Value, note: &str) -> String {
+    let is_form = case.content_type == FORM;
+    let body = match (case.description, String::from_utf8_lossy(&case.body)) {
+        (Some(description), ..) => description.to_owned(),
         (None, body) if body.is_empty() => {
             if case.method == "POST" {
                 "no body".to_owned()
@@ -141,9 +144,9 @@ fn row(case: &Bad, problem: &serde_json::Value, note: &str) -> String {
         }
         (None, body) => format!("`{body}`"),
     };
-    let kind = if [JSON, FORM].contains(&case.content_type) { "" } else { case.content_type };
-    let door = format!("{} {}", case.method, case.path);
-    let request: Vec<&str> = [door.as_str(), if of_form { "form" } else { kind }, &body, note]
+    let content_type = if [JSON, FORM].contains(&case.content_type) { "" } else { case.content_type };
+    let endpoint = format!("{} {}", case.method, case.path);
+    let request: Vec<&str> = [endpoint.as_str(), if is_form { "form" } else { content_type }, &body, note]
         .into_iter()
         .filter(|part| !part.is_empty())
         .collect();
@@ -154,15 +157,15 @@ fn row(case: &Bad, problem: &serde_json::Value, note: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_requests_are_refused_with_what_to_change_and_the_docs_say_so() {
-    let door = door().await;
+async fn bad_requests_are_rejected_as_documented() {
+    let server = server().await;
     let mut text = HEAD.to_owned();
     let cases = cases();
     assert!(cases.len() >= 40);
     for case in &cases {
-        let (status, headers, problem) = send(&door.api, case.method, case.path, case.content_type, &case.body).await;
-        assert!(problem["type"].is_string(), "{} is not refused: {problem}", String::from_utf8_lossy(&case.body));
-        let line = row(case, &problem, "");
+        let (status, headers, problem) = send(&server.api, case.method, case.path, case.content_type, &case.body).await;
+        assert!(problem["type"].is_string(), "{} is not rejected: {problem}", String::from_utf8_lossy(&case.body));
+        let line = table_row(case, &problem, "");
         assert_eq!(status.as_u16(), case.status, "{line}");
         assert_eq!(problem["status"], case.status, "{line}");
         assert_eq!(headers[header::CONTENT_TYPE], "application/problem+json", "{line}");
@@ -173,7 +176,7 @@ async fn bad_requests_are_refused_with_what_to_change_and_the_docs_say_so() {
     let early = bad("/recommend", JSON, "{\"user\": \"a\"}", 503);
     let (status, headers, problem) = send(&empty, early.method, early.path, early.content_type, &early.body).await;
     assert_eq!((status.as_u16(), &headers[header::RETRY_AFTER]), (503, &header::HeaderValue::from_static("1")));
-    text.write_str(&row(&early, &problem, "before the first model")).unwrap();
+    text.write_str(&table_row(&early, &problem, "before the first model")).unwrap();
 
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/bad-requests.md");
     if std::env::var_os("UPDATE_EXPECT").is_some() {

@@ -1,4 +1,4 @@
-//! A snapshot that is larger than what the process may use, in a real control group.
+//! A snapshot that exceeds the memory limit of the process, in a real control group.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::{
 
 const LIMIT_BYTES: u64 = 256 << 20;
 
-/// A control group with a memory limit, below the test's own; gone at the end.
+/// A control group with a memory limit, below the test's own; removed on drop.
 struct Group(PathBuf);
 
 impl Group {
@@ -27,12 +27,13 @@ impl Group {
         let (group, limit) = if let Some(own) = path("memory") {
             (Path::new("/sys/fs/cgroup/memory").join(own).join(name), "memory.limit_in_bytes")
         } else {
-            // Version 2 knows no processes in a group that has groups: the root is the exception.
+            // In cgroup v2 a group with child groups cannot have processes, except the root group.
             let _ = std::fs::write("/sys/fs/cgroup/cgroup.subtree_control", "+memory");
             (Path::new("/sys/fs/cgroup").join(name), "memory.max")
         };
-        std::fs::create_dir(&group).expect("control groups can be made (the tests need root)");
-        std::fs::write(group.join(limit), LIMIT_BYTES.to_string()).expect("the memory controller is there");
+        std::fs::create_dir(&group).expect("cannot create a control group (this test needs root)");
+        std::fs::write(group.join(limit), LIMIT_BYTES.to_string())
+            .expect("cannot set the limit: the memory controller is missing");
         Self(group)
     }
 
@@ -43,7 +44,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // Its processes are gone by now, or going.
+        // The processes have exited or are exiting.
         for _ in 0..100 {
             if std::fs::remove_dir(&self.0).is_ok() {
                 return;
@@ -54,7 +55,7 @@ impl Drop for Group {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_snapshot_that_does_not_fit_is_refused_before_it_hurts() {
+async fn a_snapshot_that_does_not_fit_is_rejected_before_loading() {
     let group = Group::new();
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
@@ -64,7 +65,7 @@ async fn a_snapshot_that_does_not_fit_is_refused_before_it_hurts() {
     group.add(process.child.id());
     configure(at, &store, std::slice::from_ref(&first), ServingLimits::default());
     wait_for("the first revision", || process.is_ready());
-    // The size that the config names decides: nothing is fetched.
+    // The snapshot size in the config is over the limit, so nothing is fetched.
     let large = RevisionRef { snapshot_bytes: LIMIT_BYTES, ..second.clone() };
     configure(at, &store, &[large, last_good(&first)], ServingLimits::default());
     wait_for("the report", || process.report().failure.is_some());
@@ -75,14 +76,14 @@ async fn a_snapshot_that_does_not_fit_is_refused_before_it_hurts() {
     assert_eq!(report.loaded.unwrap().digest, first.digest);
     assert_eq!(recommend(process.port, 3).0, 200);
     assert!(!at.join("cache").join(format!("{}.safetensors", second.digest)).exists());
-    // A store that sends more than the config says is stopped where the config's size ends.
+    // A download is aborted when it exceeds the size in the config.
     let understated = RevisionRef { snapshot_bytes: second.snapshot_bytes - 1, ..second.clone() };
     configure(at, &store, &[understated, last_good(&first)], ServingLimits::default());
     wait_for("the report", || {
         process.report().failure.is_some_and(|failure| !failure.message.contains("spec.serving"))
     });
     assert_eq!(process.report().failure.unwrap().reason, "CapacityInsufficient");
-    // What fits is loaded.
+    // A snapshot that fits is loaded.
     configure(at, &store, std::slice::from_ref(&second), ServingLimits::default());
     wait_for("the second revision", || process.report().loaded.is_some_and(|model| model.digest == second.digest));
 }

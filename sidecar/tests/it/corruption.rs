@@ -1,28 +1,31 @@
-//! Damage, byte by byte, through the follower as it runs: whatever is flipped or cut, in the store or in the pod's own copy,
-//! is refused and reported, and the old model goes on answering.
+//! Damaged snapshots: the running follower rejects and reports any flipped bit and any truncation,
+//! in the store and in the pod's copy, and the old model keeps serving.
 
 use std::path::PathBuf;
 
+use recommender_sidecar::engine::Engine;
 use sidecar_contract::{Digest, RevisionRef, ServingLimits, StoreConfig};
 
 use crate::{
-    follower::follower,
+    follower::{follower, serving_digest},
     model::train,
     process::{configure, file_store, last_good, put},
 };
 
-/// Positions to flip, and as many to cut at.
+/// Number of positions at which a bit is flipped, and of those at which the file is truncated.
 const POSITIONS: usize = 600;
 
-/// Different positions below `length`, spread over all of it, from a fixed seed; the first and last bytes among them.
+/// Distinct positions below `length`, evenly spread, from a fixed seed; they include the first and
+/// last bytes.
 fn positions(length: usize) -> Vec<usize> {
     let mut random: u64 = 42;
     let mut found: Vec<usize> = (0..POSITIONS - 4)
-        .map(|place| {
-            // A linear congruential generator (Knuth's constants for MMIX) picks one in each of so many equal pieces.
+        .map(|index| {
+            // A linear congruential generator (Knuth's constants for MMIX) picks one position in
+            // each of equal pieces.
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let piece = length / (POSITIONS - 4);
-            place * piece + usize::try_from(random >> 33).unwrap() % piece
+            index * piece + usize::try_from(random >> 33).unwrap() % piece
         })
         .collect();
     found.extend([0, 1, length - 2, length - 1]);
@@ -36,7 +39,7 @@ struct Damage {
     store: StoreConfig,
     good: RevisionRef,
     new: RevisionRef,
-    /// The new revision's bytes.
+    /// Bytes of the new revision.
     bytes: Vec<u8>,
 }
 
@@ -58,30 +61,31 @@ impl Damage {
         self.directory.path().join("cache").join(format!("{}.safetensors", self.new.digest))
     }
 
-    /// What the new revision's file could be instead.
+    /// Damaged versions of the new revision's file.
     fn damaged(&self) -> impl Iterator<Item = (String, Vec<u8>)> {
-        let flipped = positions(self.bytes.len()).into_iter().enumerate().map(|(place, at)| {
+        let flipped = positions(self.bytes.len()).into_iter().enumerate().map(|(index, at)| {
             let mut bytes = self.bytes.clone();
-            bytes[at] ^= 1 << (place % 8);
-            (format!("bit {} of byte {at} flipped", place % 8), bytes)
+            bytes[at] ^= 1 << (index % 8);
+            (format!("bit {} of byte {at} flipped", index % 8), bytes)
         });
-        let cut = positions(self.bytes.len()).into_iter().map(|at| (format!("cut at {at}"), self.bytes[..at].to_vec()));
-        flipped.chain(cut)
+        let truncated =
+            positions(self.bytes.len()).into_iter().map(|at| (format!("truncated at {at}"), self.bytes[..at].to_vec()));
+        flipped.chain(truncated)
     }
 
-    /// Puts each damaged file at `place` and has the follower take the new revision; what it reports must be one of
-    /// `reasons`. With the file mended, the same follower takes it.
-    async fn each_is_refused(&self, place: PathBuf, reasons: &[&str]) {
+    /// Writes each damaged file to `path` and makes the new revision the desired one; the follower
+    /// must report one of `reasons`. With the intact file, the same follower loads it.
+    async fn assert_each_is_rejected(&self, path: PathBuf, reasons: &[&str]) {
         let at = self.directory.path();
         let (engine, report, mut follower) = follower(at);
-        let serving = |engine: &recommender_sidecar::engine::Engine| engine.model().unwrap().digest.clone();
+        let serving = |engine: &Engine| serving_digest(engine).unwrap();
         let mut tried = 0;
         for (what, bytes) in self.damaged() {
             configure(at, &self.store, std::slice::from_ref(&self.good), ServingLimits::default());
             follower.step().await;
             assert_eq!(serving(&engine), self.good.digest, "before {what}");
-            std::fs::write(&place, bytes).unwrap();
-            // A config that was not seen before is tried at once.
+            std::fs::write(&path, bytes).unwrap();
+            // A new config is tried at once, without a retry delay.
             let new = RevisionRef { trained_at: tried, ..self.new.clone() };
             configure(at, &self.store, &[new, last_good(&self.good)], ServingLimits::default());
             follower.step().await;
@@ -93,7 +97,7 @@ impl Damage {
             tried += 1;
         }
         assert!(tried >= 1000, "{tried}");
-        std::fs::write(&place, &self.bytes).unwrap();
+        std::fs::write(&path, &self.bytes).unwrap();
         configure(at, &self.store, std::slice::from_ref(&self.new), ServingLimits::default());
         follower.step().await;
         assert_eq!(serving(&engine), self.new.digest);
@@ -102,22 +106,22 @@ impl Damage {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_serves_damaged_bytes_changes_nothing() {
+async fn damaged_bytes_from_the_store_are_rejected() {
     let damage = Damage::prepare().await;
-    damage.each_is_refused(damage.stored(), &["DigestMismatch"]).await;
+    damage.assert_each_is_rejected(damage.stored(), &["DigestMismatch"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_damaged_copy_in_the_pod_changes_nothing() {
+async fn a_damaged_copy_in_the_pod_is_rejected() {
     let damage = Damage::prepare().await;
-    // Nothing can be fetched instead; that a damaged copy is replaced by a whole one is tested below.
+    // No intact copy can be fetched; the test below covers the replacement of a damaged copy.
     std::fs::remove_file(damage.stored()).unwrap();
     std::fs::create_dir_all(damage.directory.path().join("cache")).unwrap();
-    damage.each_is_refused(damage.cached(), &["DigestMismatch", "Corrupt", "FormatUnknown"]).await;
+    damage.assert_each_is_rejected(damage.cached(), &["DigestMismatch", "Corrupt", "FormatUnknown"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_damaged_copy_is_replaced_by_what_the_store_has() {
+async fn a_damaged_copy_is_fetched_again() {
     let damage = Damage::prepare().await;
     let at = damage.directory.path();
     std::fs::create_dir_all(at.join("cache")).unwrap();
@@ -125,9 +129,9 @@ async fn a_damaged_copy_is_replaced_by_what_the_store_has() {
     let (engine, report, mut follower) = follower(at);
     configure(at, &damage.store, std::slice::from_ref(&damage.new), ServingLimits::default());
     follower.step().await;
-    assert!(engine.model().is_none() && report.get().failure.is_some());
+    assert!(serving_digest(&engine).is_none() && report.get().failure.is_some());
     configure(at, &damage.store, &[RevisionRef { trained_at: 7, ..damage.new.clone() }], ServingLimits::default());
     follower.step().await;
-    assert_eq!(engine.model().unwrap().digest, damage.new.digest);
+    assert_eq!(serving_digest(&engine).unwrap(), damage.new.digest);
     assert_eq!(Digest::of(&std::fs::read(damage.cached()).unwrap()), damage.new.digest);
 }

@@ -1,20 +1,27 @@
-//! The follower against a store in a directory: what swaps, and what leaves the last good model in place.
+//! The follower with a store in a directory: when it swaps models, and when the last good model
+//! stays.
 
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
+use answering::{Ask, Query, RequestId, Source};
 use recommender_sidecar::{
     admin::Report,
-    answer::{Query, answer, similar},
     engine::Engine,
-    follower::{Follower, Places},
+    follower::{Follower, Paths},
+    loading::{self, Verification},
     metrics::Metrics,
 };
 use sidecar_contract::{
-    Answers, Digest, RevisionRef, RevisionRole, ServingConfig, ServingLimits, StoreConfig, canonical_json,
+    Digest, RevisionRef, RevisionRole, ServingConfig, ServingLimits, ServingMode, StoreConfig, canonical_json,
 };
 use store_client::Store;
 
 use crate::model::train;
+
+/// Digest of the revision that serves.
+pub fn serving_digest(engine: &Engine) -> Option<Digest> {
+    engine.serving().local().map(|local| local.model().digest().clone())
+}
 
 struct Setup {
     directory: tempfile::TempDir,
@@ -22,7 +29,7 @@ struct Setup {
     report: Arc<Report>,
     follower: Follower,
     store: StoreConfig,
-    answers: Answers,
+    serving_mode: ServingMode,
 }
 
 pub fn follower(directory: &Path) -> (Arc<Engine>, Arc<Report>, Follower) {
@@ -32,7 +39,7 @@ pub fn follower(directory: &Path) -> (Arc<Engine>, Arc<Report>, Follower) {
 
 fn follower_and_metrics(directory: &Path) -> (Arc<Engine>, Arc<Report>, Follower, Arc<Metrics>) {
     let (engine, report) = (Arc::new(Engine::default()), Arc::new(Report::default()));
-    let places = Places {
+    let paths = Paths {
         config_file: directory.join("serving.json"),
         credentials_dir: directory.join("no-credentials"),
         cache_dir: directory.join("cache"),
@@ -40,7 +47,7 @@ fn follower_and_metrics(directory: &Path) -> (Arc<Engine>, Arc<Report>, Follower
         config_poll: Duration::from_millis(10),
     };
     let metrics = Arc::new(Metrics::new().unwrap());
-    let follower = Follower::new(places, Arc::clone(&engine), Arc::clone(&metrics), Arc::clone(&report));
+    let follower = Follower::new(paths, Arc::clone(&engine), Arc::clone(&metrics), Arc::clone(&report));
     (engine, report, follower, metrics)
 }
 
@@ -54,7 +61,7 @@ fn setup() -> Setup {
         prefix: "1b2c/shop/movies/".into(),
     };
     let (engine, report, follower) = follower(directory.path());
-    Setup { directory, engine, report, follower, store, answers: Answers::Full }
+    Setup { directory, engine, report, follower, store, serving_mode: ServingMode::Personalized }
 }
 
 impl Setup {
@@ -75,10 +82,10 @@ impl Setup {
         let revisions = revisions.iter().zip(roles).map(|((digest, bytes), role)| RevisionRef {
             digest: digest.clone(),
             snapshot_bytes: *bytes,
-            role,
+            role: role.into(),
             weight: 100,
             trained_at: 0,
-            answers: self.answers,
+            serving_mode: self.serving_mode.into(),
             metrics: None,
         });
         let config = ServingConfig {
@@ -94,7 +101,7 @@ impl Setup {
     }
 
     fn serving(&self) -> Option<Digest> {
-        self.engine.model().map(|model| model.digest.clone())
+        serving_digest(&self.engine)
     }
 
     fn failure(&self) -> Option<String> {
@@ -103,7 +110,7 @@ impl Setup {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_revision_swaps_in_and_old_copies_go() {
+async fn a_new_revision_swaps_in_and_old_copies_are_deleted() {
     let mut setup = setup();
     let (first, second) = (setup.put(3).await, setup.put(4).await);
     setup.follower.step().await;
@@ -115,12 +122,13 @@ async fn a_new_revision_swaps_in_and_old_copies_go() {
     setup.follower.step().await;
     assert_eq!(setup.serving(), Some(second.0.clone()));
     assert_eq!(setup.report.get().loaded.unwrap().digest, second.0);
-    let cached: Vec<_> = std::fs::read_dir(setup.directory.path().join("cache")).unwrap().collect();
-    assert_eq!(cached.len(), 1, "{cached:?}");
+    let cached = std::fs::read_dir(setup.directory.path().join("cache")).unwrap();
+    let cached: Vec<String> = cached.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(!cached.is_empty() && cached.iter().all(|name| name.starts_with(second.0.as_str())), "{cached:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_corrupt_revision_leaves_the_last_good_one_serving() {
+async fn the_last_good_revision_keeps_serving_when_the_new_one_is_corrupt() {
     let mut setup = setup();
     let (first, second) = (setup.put(3).await, setup.put(4).await);
     setup.configure(&[&first], None);
@@ -134,14 +142,14 @@ async fn a_corrupt_revision_leaves_the_last_good_one_serving() {
     setup.follower.step().await;
     assert_eq!(setup.serving(), Some(first.0.clone()));
     assert_eq!(setup.failure().as_deref(), Some("DigestMismatch"));
-    // Back to the first: the failure is of nobody any more.
+    // When the first one is desired again, the failure disappears from the report.
     setup.configure(&[&first], None);
     setup.follower.step().await;
     assert_eq!(setup.failure(), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_missing_revision_is_reported_and_the_last_good_one_is_loaded_at_start() {
+async fn the_last_good_revision_is_loaded_at_start_when_the_desired_one_is_missing() {
     let mut setup = setup();
     let first = setup.put(3).await;
     let missing = (Digest::of(b"nothing"), 10);
@@ -152,7 +160,7 @@ async fn a_missing_revision_is_reported_and_the_last_good_one_is_loaded_at_start
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_pod_loads_first() {
+async fn a_pod_waits_while_another_loads_first() {
     let mut setup = setup();
     let (first, second) = (setup.put(3).await, setup.put(4).await);
     setup.configure(&[&first], None);
@@ -166,7 +174,7 @@ async fn another_pod_loads_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revision_that_killed_the_process_is_not_tried_again_while_another_serves() {
+async fn a_revision_that_crashed_the_process_is_not_retried_while_another_serves() {
     let mut setup = setup();
     let (first, second) = (setup.put(3).await, setup.put(4).await);
     std::fs::create_dir_all(setup.directory.path().join("cache")).unwrap();
@@ -174,14 +182,66 @@ async fn a_revision_that_killed_the_process_is_not_tried_again_while_another_ser
     let (engine, report, mut restarted) = follower(setup.directory.path());
     setup.configure(&[&second, &first], None);
     restarted.step().await;
-    assert_eq!(engine.model().unwrap().digest, first.0);
+    assert_eq!(serving_digest(&engine), Some(first.0));
     assert_eq!(report.get().failure.unwrap().reason, "CrashedWhileLoading");
-    setup.follower.step().await; // The one that saw no marker loads it.
+    // This follower started before the marker existed, so it loads the revision.
+    setup.follower.step().await;
     assert_eq!(setup.serving(), Some(second.0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn half_a_config_changes_nothing() {
+async fn a_crashed_load_is_repeated_after_its_pause_even_while_another_serves() {
+    let setup = setup();
+    let (first, second) = (setup.put(3).await, setup.put(4).await);
+    let cache = setup.directory.path().join("cache");
+    std::fs::create_dir_all(&cache).unwrap();
+    let marker = cache.join(format!("loading-{}", second.0));
+    std::fs::write(&marker, "1").unwrap();
+    let minutes_ago = |minutes| std::time::SystemTime::now() - Duration::from_mins(minutes);
+    std::fs::File::open(&marker).unwrap().set_modified(minutes_ago(2)).unwrap();
+    setup.configure(&[&second, &first], None);
+    let (engine, _, mut restarted) = follower(setup.directory.path());
+    restarted.step().await;
+    assert_eq!(serving_digest(&engine), Some(second.0));
+    assert!(!marker.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_file_that_was_not_verified_before_is_hashed() {
+    let setup = setup();
+    let (digest, _) = setup.put(3).await;
+    let other = Digest::of(b"other");
+    let open = |verification| loading::open(&setup.stored(&digest), verification).map(|model| model.digest().clone());
+    assert_eq!(open(Verification::Any).unwrap(), digest);
+    assert_eq!(open(Verification::Hash(&digest)).unwrap(), digest);
+    assert!(open(Verification::Hash(&other)).unwrap_err().to_string().contains(other.as_str()));
+    // The caller vouches for the digest, so it is taken as given.
+    assert_eq!(open(Verification::Verified(&other)).unwrap(), other);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retired_model_is_released_by_the_follower_and_not_by_the_last_request() {
+    let mut setup = setup();
+    let (first, second) = (setup.put(3).await, setup.put(4).await);
+    setup.configure(&[&first], None);
+    setup.follower.step().await;
+    let in_flight = setup.engine.serving();
+    let retired = Arc::downgrade(in_flight.local().unwrap().model());
+    setup.configure(&[&second], None);
+    setup.follower.step().await;
+    drop(in_flight);
+    assert!(retired.upgrade().is_some(), "the request unmapped the model");
+    setup.follower.step().await;
+    let released = async {
+        while retired.upgrade().is_some() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(crate::process::DEADLINE, released).await.expect("the follower did not release the model");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_truncated_config_changes_nothing() {
     let mut setup = setup();
     let first = setup.put(3).await;
     setup.configure(&[&first], None);
@@ -192,38 +252,42 @@ async fn half_a_config_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revision_may_answer_by_popularity_alone_and_by_all_of_it_later() {
+async fn a_revision_may_serve_popularity_only_and_personalized_later() {
     let mut setup = setup();
     let first = setup.put(3).await;
-    let sources = |setup: &Setup| -> (BTreeSet<&str>, BTreeSet<&str>) {
-        let model = setup.engine.model().unwrap();
-        let query = Query { user: Some("user6".into()), n: 5, ..Query::default() };
-        let items = answer(&model, &query).unwrap();
-        assert_eq!(items.len(), 5);
-        let like = similar(&model, "item4", 5).unwrap();
-        assert!(like.len() == 5 && like.iter().all(|item| model.snapshot.item_id(item.row) != Some("item4")));
-        (items.iter().map(|item| item.source).collect(), like.iter().map(|item| item.source).collect())
+    let sources = |setup: &Setup| -> (BTreeSet<Source>, BTreeSet<Source>) {
+        let serving = setup.engine.serving();
+        let of = |query: Query| {
+            let ask = Ask { n: 5, ..Ask::new(RequestId::new(), query) };
+            let items = serving.local().unwrap().answer(&ask).unwrap().items;
+            assert!(items.len() == 5 && items.iter().all(|item| item.id != "item4"), "{items:?}");
+            items.iter().map(|item| item.source).collect()
+        };
+        let history = Vec::new();
+        let user = of(Query::Recommend { user: Some("user6".into()), history });
+        (user, of(Query::Similar { item: "item4".into() }))
     };
-    setup.answers = Answers::Popular;
+    setup.serving_mode = ServingMode::PopularityOnly;
     setup.configure(&[&first], None);
     setup.follower.step().await;
-    assert_eq!(sources(&setup), (["popular"].into(), ["popular"].into()));
-    assert_eq!(setup.report.get().loaded.unwrap().answers, Answers::Popular);
-    // A revision that serves by all of it is the same one: nothing is fetched again.
+    assert_eq!(sources(&setup), ([Source::Popular].into(), [Source::Popular].into()));
+    assert_eq!(setup.report.get().loaded.unwrap().serving_mode, ServingMode::PopularityOnly);
+    // A change of the serving mode does not fetch the revision again.
     std::fs::remove_file(setup.stored(&first.0)).unwrap();
-    setup.answers = Answers::Full;
+    setup.serving_mode = ServingMode::Personalized;
     setup.configure(&[&first], None);
     setup.follower.step().await;
-    assert_eq!(sources(&setup), (["model"].into(), ["similar"].into()));
-    assert_eq!(setup.report.get().loaded.unwrap().answers, Answers::Full);
+    assert_eq!(sources(&setup), ([Source::Model].into(), [Source::Similar].into()));
+    assert_eq!(setup.report.get().loaded.unwrap().serving_mode, ServingMode::Personalized);
 }
 
-/// The tries of a follower that cannot load what `revisions` asks for, in milliseconds since the first, over two minutes.
-async fn tries(setup: &Setup, revisions: &[&(Digest, u64)]) -> Vec<u64> {
+/// Times of the attempts of a follower that cannot load `revisions`, over two minutes, in
+/// milliseconds since the first.
+async fn attempts(setup: &Setup, revisions: &[&(Digest, u64)]) -> Vec<u64> {
     let (_, _, mut follower, metrics) = follower_and_metrics(setup.directory.path());
     setup.configure(revisions, None);
     let begin = tokio::time::Instant::now();
-    let (mut tries, mut seen) = (Vec::new(), 0);
+    let (mut attempts, mut seen) = (Vec::new(), 0);
     while begin.elapsed() < Duration::from_mins(2) {
         follower.step().await;
         let text = String::from_utf8(metrics.encode(None).unwrap()).unwrap();
@@ -232,28 +296,27 @@ async fn tries(setup: &Setup, revisions: &[&(Digest, u64)]) -> Vec<u64> {
             .find_map(|line| line.strip_prefix("recommender_model_load_failures_total{reason=\"NotFound\"} "));
         let failures: u32 = failures.map_or(0, |count| count.parse().unwrap());
         if failures > seen {
-            tries.push(u64::try_from(begin.elapsed().as_millis()).unwrap());
+            attempts.push(u64::try_from(begin.elapsed().as_millis()).unwrap());
             seen = failures;
         }
         tokio::time::advance(Duration::from_millis(500)).await;
     }
-    tries
+    attempts
 }
 
 #[tokio::test(start_paused = true)]
-async fn tries_become_rarer_for_the_desired_and_for_the_last_good_revision() {
+async fn retries_back_off_for_the_desired_and_the_last_good_revision() {
     let setup = setup();
     let (desired, last_good) = ((Digest::of(b"desired"), 10), (Digest::of(b"last good"), 10));
-    // Pauses of 1, 2, 4, 8, 16 and then 30 seconds.
+    // Delays of 1, 2, 4, 8, 16 and then 30 seconds.
     let expected = [0, 1000, 3000, 7000, 15_000, 31_000, 61_000, 91_000];
-    assert_eq!(tries(&setup, &[&desired]).await, expected);
-    // With both missing, a round tries both, and the pause grows by both.
-    let both = tries(&setup, &[&desired, &last_good]).await;
-    assert!(both.len() < expected.len() && both.windows(2).skip(3).all(|pair| pair[1] - pair[0] >= 30_000), "{both:?}");
+    assert_eq!(attempts(&setup, &[&desired]).await, expected);
+    // With both missing, each has its own delay.
+    assert_eq!(attempts(&setup, &[&desired, &last_good]).await, expected);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_last_good_revision_that_cannot_be_loaded_is_tried_ever_more_rarely_while_another_pod_goes_first() {
+async fn retries_of_the_last_good_revision_back_off_while_another_pod_loads_first() {
     let setup = setup();
     let (desired, last_good) = ((Digest::of(b"desired"), 10), (Digest::of(b"last good"), 10));
     let (_, _, mut follower, metrics) = follower_and_metrics(setup.directory.path());

@@ -1,4 +1,5 @@
-//! The running process: swaps under load, limits of the serving config, the metrics text, and SIGTERM.
+//! The running process: swaps under load, limits of the serving config, the metrics text, and
+//! SIGTERM.
 
 use std::{collections::BTreeSet, process::Command};
 
@@ -6,20 +7,20 @@ use sidecar_contract::ServingLimits;
 
 use crate::{
     model::train,
-    process::{ask, configure, file_store, put, recommend, start, wait_for},
+    process::{configure, file_store, put, recommend, request, start, wait_for},
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_fails_from_the_first_model_over_a_swap_to_the_drain() {
+async fn no_request_fails_from_the_first_model_through_a_swap_to_the_drain() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     let store = file_store(at);
     let (first, second) = (put(&store, &train(at, 3).await).await, put(&store, &train(at, 4).await).await);
     let mut process = start(at);
     let (port, admin_port) = (process.port, process.admin_port);
-    assert_eq!(ask(admin_port, "GET", "/readyz", "").unwrap().0, 503);
+    assert_eq!(request(admin_port, "GET", "/readyz", "").unwrap().0, 503);
     configure(at, &store, std::slice::from_ref(&first), ServingLimits::default());
-    wait_for("readiness", || ask(admin_port, "GET", "/readyz", "").unwrap().0 == 200);
+    wait_for("readiness", || request(admin_port, "GET", "/readyz", "").unwrap().0 == 200);
 
     let (first_name, second_name) = (first.digest.revision().to_owned(), second.digest.revision().to_owned());
     let mut seen = BTreeSet::new();
@@ -40,13 +41,14 @@ async fn nothing_fails_from_the_first_model_over_a_swap_to_the_drain() {
     });
     assert!(seen.contains(&second_name));
 
-    // The limit of the config is in force.
+    // The limit of the config applies.
     let (status, problem) = recommend(port, 8);
     assert_eq!(status, 400, "{problem}");
     assert!(problem["detail"].as_str().unwrap().contains("from 1 to 7"), "{problem}");
 
-    // The text format: every series has help and type, and nothing speaks of the first revision or a user.
-    let (_, metrics) = ask(admin_port, "GET", "/metrics", "").unwrap();
+    // The text format: every series has a type, and none has the first revision or a user as a
+    // label.
+    let (_, metrics) = request(admin_port, "GET", "/metrics", "").unwrap();
     let mut typed = BTreeSet::new();
     for line in metrics.lines() {
         if let Some(rest) = line.strip_prefix("# TYPE ") {
@@ -63,10 +65,10 @@ async fn nothing_fails_from_the_first_model_over_a_swap_to_the_drain() {
     assert!(!metrics.contains("user6"), "{metrics}");
     assert!(!metrics.contains(&format!("recommender_model_users{{revision=\"{first_name}\"}}")), "{metrics}");
 
-    // SIGTERM: unready at once, answers still come, and the process ends by itself.
+    // SIGTERM: unready at once, requests are still served, and the process exits.
     assert!(Command::new("kill").args(["-TERM", &process.child.id().to_string()]).status().unwrap().success());
-    wait_for("unreadiness", || ask(admin_port, "GET", "/readyz", "").is_none_or(|(status, _)| status == 503));
+    wait_for("unreadiness", || request(admin_port, "GET", "/readyz", "").is_none_or(|(status, _)| status == 503));
     assert_eq!(recommend(port, 5).0, 200);
-    wait_for("the end", || process.child.try_wait().unwrap().is_some());
+    wait_for("the exit", || process.child.try_wait().unwrap().is_some());
     assert!(process.child.wait().unwrap().success());
 }

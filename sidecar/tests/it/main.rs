@@ -1,20 +1,21 @@
-//! The serving process as a client sees it, without sockets where none are needed.
+//! Tests of the serving process from a client's view, without sockets where possible.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // A test may fail loudly.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // A test may panic.
 
-mod bad_requests; // what is refused, and the table of it in the docs
-mod capacity; // a snapshot that does not fit
-mod corruption; // damage in the store and in the pod
-mod crash; // an end in the middle of a load
-mod follower; // swaps, and what must not swap
-mod http; // doors, answers, refusals
+mod answerers; // a second kind of answerer behind the same endpoints
+mod bad_requests; // rejected requests, and the generated table in the docs
+mod capacity; // a snapshot that does not fit into memory
+mod corruption; // damaged snapshots in the store and in the pod
+mod crash; // termination during a model load
+mod follower; // when the follower swaps models, and when it must not
+mod http; // endpoints, responses, errors
 mod lifecycle; // the process: swap under load, limits, metrics text, SIGTERM
 mod model; // a small model to serve
-mod privacy; // no user in logs and metrics
+mod privacy; // no user ids in logs and metrics
 mod process; // the real binary
 mod python; // the public safetensors package and numpy
-mod ratings;
-mod run_page;
+mod ratings; // a model of explicit ratings: its scores, and ratings in requests
+mod reports; // the run report
 mod sockets; // hostile and broken clients
-mod suggest; // a resource for a file
-mod swaps; // one revision an answer // a model of ratings: its scores, and what it asks for
+mod suggest; // resources for data files
+mod swaps; // one revision per response

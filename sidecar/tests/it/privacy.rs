@@ -1,5 +1,5 @@
-//! No user in logs and metrics: distinctive ids go through every door and every error path of the real binary at its
-//! default log level, and are then looked for.
+//! No user ids in logs and metrics: distinctive ids pass through every endpoint and every error
+//! path of the real binary at its default log level, and must not occur in its output.
 
 use std::{
     fmt::Write as _,
@@ -11,13 +11,13 @@ use recommender_trainer::local_config;
 use sidecar_contract::{Algorithm, AlsConfig, RunId, RunOutcome, ServingLimits, TrainingConfig, canonical_json};
 use store_client::Store;
 
-use crate::process::{ask, ask_as, configure, file_store, put, start, wait_for};
+use crate::process::{configure, file_store, put, request, request_as, start, wait_for};
 
-/// Part of every user's id here, and of nothing else.
+/// Part of every user id in these tests, and of no other text.
 const SECRET: &str = "hushhush";
 
-fn holds_no_user(what: &str, text: &str) {
-    assert!(!text.to_lowercase().contains(SECRET), "{what} names a user: {text}");
+fn assert_no_user(what: &str, text: &str) {
+    assert!(!text.to_lowercase().contains(SECRET), "{what} contains a user id: {text}");
 }
 
 fn train(config: &TrainingConfig, directory: &Path) -> Output {
@@ -27,8 +27,8 @@ fn train(config: &TrainingConfig, directory: &Path) -> Output {
         .env("TMPDIR", directory)
         .output()
         .unwrap();
-    holds_no_user("the trainer's log", &String::from_utf8_lossy(&output.stderr));
-    holds_no_user("the trainer's output", &String::from_utf8_lossy(&output.stdout));
+    assert_no_user("the trainer's log", &String::from_utf8_lossy(&output.stderr));
+    assert_no_user("the trainer's output", &String::from_utf8_lossy(&output.stdout));
     output
 }
 
@@ -43,29 +43,29 @@ fn rows() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_log_metric_or_run_result_names_a_user() {
+async fn logs_metrics_and_run_results_contain_no_user_ids() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     let store = file_store(at);
     let data = at.join("rows.csv");
-    // Good rows between bad ones of every kind.
+    // Valid rows, and invalid rows of every kind.
     let bad = format!(
         "{SECRET}a,item1,many\n{SECRET}b,,1\n,item1,1\n{SECRET}{},item1,1\n{SECRET}c,item1,1,{SECRET}\n{SECRET}d\n{SECRET}e,item1,NaN\n",
         "x".repeat(3000)
     );
     std::fs::write(&data, format!("{}{bad}", rows())).unwrap();
     let mut config = local_config(&data);
-    config.algorithm = Algorithm::Als(AlsConfig { factors: 4, iterations: 3, ..AlsConfig::default() });
+    config.algorithm = Algorithm::Als(AlsConfig { factors: 4, iterations: 3, ..AlsConfig::WIRE_DEFAULT });
     config.store = store.clone();
     config.run = RunId { number: 1, attempt: "0123456789".into() };
     let trained = train(&config, at);
     assert!(trained.status.success(), "{}", String::from_utf8_lossy(&trained.stderr));
     let result = Store::open(&store, None).unwrap().get_run(&config.run).await.unwrap();
-    holds_no_user("the run result", &canonical_json(&result));
+    assert_no_user("the run result", &canonical_json(&result));
     let RunOutcome::Trained { digest, .. } = result.outcome else { panic!("{result:?}") };
     let model = at.join("store/1b2c/shop/movies/snapshots").join(format!("{digest}.safetensors"));
 
-    // Runs that fail for each reason that a row can be.
+    // Runs that fail, one for each reason that is about rows.
     let failing = [
         format!("user_id,item_id\n\"{SECRET}1,item1\n{SECRET}2,item2\n"),
         format!("visitor,item_id\n{SECRET}1,item1\n"),
@@ -79,7 +79,7 @@ async fn no_log_metric_or_run_result_names_a_user() {
         config.run = RunId { number, attempt: "0123456789".into() };
         failed += u32::from(!train(&config, at).status.success());
         if let Ok(result) = Store::open(&store, None).unwrap().get_run(&config.run).await {
-            holds_no_user("the run result", &canonical_json(&result));
+            assert_no_user("the run result", &canonical_json(&result));
         }
     }
     assert!(failed >= 3, "{failed} runs failed");
@@ -114,21 +114,21 @@ async fn no_log_metric_or_run_result_names_a_user() {
         (&format!("/recommend?user={SECRET}"), String::new(), 400),
     ];
     for (path, body, expected) in &json {
-        let (status, answer) = ask(process.port, "POST", path, body).unwrap();
+        let (status, answer) = request(process.port, "POST", path, body).unwrap();
         assert!(*expected == 0 || status == *expected, "{path} {body}: {status} {answer}");
     }
     let form = |body: String| {
-        ask_as(process.port, "POST", "/recommend", "application/x-www-form-urlencoded", &body).unwrap().0
+        request_as(process.port, "POST", "/recommend", "application/x-www-form-urlencoded", &body).unwrap().0
     };
     assert_eq!(form(format!("user_id={SECRET}6&items=item1&ratings=2")), 200);
     assert_eq!(form(format!("user_id={SECRET}6&user_id={SECRET}7")), 400);
     assert_eq!(form(format!("user_id={SECRET}%ff")), 400);
-    assert_eq!(ask_as(process.port, "POST", "/recommend", &format!("text/{SECRET}"), "").unwrap().0, 415);
-    let (_, metrics) = ask(process.admin_port, "GET", "/metrics", "").unwrap();
+    assert_eq!(request_as(process.port, "POST", "/recommend", &format!("text/{SECRET}"), "").unwrap().0, 415);
+    let (_, metrics) = request(process.admin_port, "GET", "/metrics", "").unwrap();
     assert!(metrics.contains("recommender_http_requests_total"));
-    holds_no_user("/metrics", &metrics);
-    holds_no_user("/model", &ask(process.admin_port, "GET", "/model", "").unwrap().1);
-    // A model that fails to load speaks of itself, not of users.
+    assert_no_user("/metrics", &metrics);
+    assert_no_user("/model", &request(process.admin_port, "GET", "/model", "").unwrap().1);
+    // The failure of a model load is reported without user ids.
     let mut bytes = std::fs::read(&model).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
@@ -138,7 +138,7 @@ async fn no_log_metric_or_run_result_names_a_user() {
     let process = start(at);
     wait_for("the failure", || process.report().failure.is_some());
     drop(process);
-    let said = std::fs::read_to_string(at.join("sidecar.log")).unwrap();
-    assert!(said.contains("took a serving config"), "{said}");
-    holds_no_user("the log", &said);
+    let log = std::fs::read_to_string(at.join("sidecar.log")).unwrap();
+    assert!(log.contains("applied a serving config"), "{log}");
+    assert_no_user("the log", &log);
 }

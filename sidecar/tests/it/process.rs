@@ -1,4 +1,4 @@
-//! The real binary: started, asked, configured and stopped as kubelet and clients do it.
+//! The real binary: starts, configures, queries and stops it as kubelet and clients do.
 
 use std::{
     fs::File,
@@ -11,11 +11,12 @@ use std::{
 
 use serde_json::{Value, json};
 use sidecar_contract::{
-    Answers, Digest, ModelReport, RevisionRef, RevisionRole, ServingConfig, ServingLimits, StoreConfig, canonical_json,
+    Digest, ModelReport, RevisionRef, RevisionRole, ServingConfig, ServingLimits, ServingMode, StoreConfig,
+    canonical_json,
 };
 use store_client::Store;
 
-/// Ends hanging only.
+/// Generous, because it only ends tests that hang.
 pub const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A running sidecar; killed when dropped.
@@ -36,7 +37,7 @@ pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// `serve` in a directory that holds config and cache; its log goes to `sidecar.log` there.
+/// Starts `serve` with config and cache in a directory; the log goes to `sidecar.log` there.
 pub fn start(directory: &Path) -> Process {
     start_with(directory, &[])
 }
@@ -56,14 +57,14 @@ pub fn start_with(directory: &Path, arguments: &[&str]) -> Process {
         .arg(directory.join("cache"))
         .args(["--config-poll-ms", "10"])
         .args(arguments)
-        .env("AWS_ACCESS_KEY_ID", "nobody")
-        .env("AWS_SECRET_ACCESS_KEY", "nothing")
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test")
         .stderr(log)
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
     let process = Process { child, port, admin_port };
-    wait_for("life", || ask(admin_port, "GET", "/livez", "").is_some_and(|(status, _)| status == 200));
+    wait_for("liveness", || request(admin_port, "GET", "/livez", "").is_some_and(|(status, _)| status == 200));
     process
 }
 
@@ -73,11 +74,11 @@ impl Process {
     }
 
     pub fn is_ready(&self) -> bool {
-        ask(self.admin_port, "GET", "/readyz", "").is_some_and(|(status, _)| status == 200)
+        request(self.admin_port, "GET", "/readyz", "").is_some_and(|(status, _)| status == 200)
     }
 
     pub fn report(&self) -> ModelReport {
-        serde_json::from_str(&ask(self.admin_port, "GET", "/model", "").unwrap().1).unwrap()
+        serde_json::from_str(&request(self.admin_port, "GET", "/model", "").unwrap().1).unwrap()
     }
 
     pub fn connect(&self) -> TcpStream {
@@ -87,13 +88,13 @@ impl Process {
     }
 }
 
-/// Status and body; `None` if nobody listens.
-pub fn ask(port: u16, method: &str, path: &str, body: &str) -> Option<(u16, String)> {
-    ask_as(port, method, path, "application/json", body)
+/// Sends a request and returns status and body; `None` if the port is closed.
+pub fn request(port: u16, method: &str, path: &str, body: &str) -> Option<(u16, String)> {
+    request_as(port, method, path, "application/json", body)
 }
 
 /// The same with another content type.
-pub fn ask_as(port: u16, method: &str, path: &str, content_type: &str, body: &str) -> Option<(u16, String)> {
+pub fn request_as(port: u16, method: &str, path: &str, content_type: &str, body: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     let length = body.len();
@@ -111,14 +112,14 @@ pub fn ask_as(port: u16, method: &str, path: &str, content_type: &str, body: &st
 pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !holds() {
-        assert!(begin.elapsed() < DEADLINE, "{what} does not come");
+        assert!(begin.elapsed() < DEADLINE, "timeout: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
 pub fn recommend(port: u16, n: u32) -> (u16, Value) {
     let body = json!({"user": "user6", "n": n}).to_string();
-    let (status, body) = ask(port, "POST", "/recommend", &body).expect("the listener is open");
+    let (status, body) = request(port, "POST", "/recommend", &body).expect("the application port is open");
     (status, serde_json::from_str(&body).unwrap())
 }
 
@@ -141,20 +142,20 @@ pub async fn put(store: &StoreConfig, path: &Path) -> RevisionRef {
     RevisionRef {
         digest,
         snapshot_bytes: bytes.len() as u64,
-        role: RevisionRole::Desired,
+        role: RevisionRole::Desired.into(),
         weight: 100,
         trained_at: 1,
-        answers: Answers::Full,
+        serving_mode: ServingMode::Personalized.into(),
         metrics: None,
     }
 }
 
 /// The revision in the other role.
 pub fn last_good(revision: &RevisionRef) -> RevisionRef {
-    RevisionRef { role: RevisionRole::LastGood, ..revision.clone() }
+    RevisionRef { role: RevisionRole::LastGood.into(), ..revision.clone() }
 }
 
-/// Writes the serving config, whole or not at all, as kubelet does it.
+/// Replaces the serving config atomically, as kubelet does.
 pub fn configure(directory: &Path, store: &StoreConfig, revisions: &[RevisionRef], limits: ServingLimits) {
     let config = ServingConfig {
         namespace: "shop".into(),

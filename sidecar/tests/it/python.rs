@@ -1,4 +1,5 @@
-//! A snapshot is a standard safetensors file: Python opens it, and numpy computes the scores that the binary answers with.
+//! A snapshot is a standard safetensors file: Python opens it, and numpy computes the scores that
+//! the binary returns.
 
 use std::{
     path::{Path, PathBuf},
@@ -18,7 +19,7 @@ fn python() -> PathBuf {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn numpy_computes_the_scores_that_are_answered() {
+async fn numpy_computes_the_recommended_scores() {
     let directory = tempfile::tempdir().unwrap();
     let model = train(directory.path(), 7).await;
     let answer = Command::new(env!("CARGO_BIN_EXE_recmesh-sidecar"))
@@ -39,14 +40,14 @@ fn run_script(name: &str, arguments: &[&std::ffi::OsStr]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn numpy_does_a_sweep_over_ratings_and_comes_to_the_same() {
+async fn numpy_reproduces_an_iteration_of_explicit_als() {
     let directory = tempfile::tempdir().unwrap();
     let als = AlsConfig {
         factors: 5,
         iterations: 1,
         regularization: Some(0.06),
         regularization_exponent: 0.9,
-        ..AlsConfig::default()
+        ..AlsConfig::WIRE_DEFAULT
     };
     let (model, trained) = train_ratings(directory.path(), Algorithm::Als(als)).await;
     let objective = format!("{:?}", trained.trained.objective[0]);

@@ -1,5 +1,5 @@
-//! What hostile and broken clients can do to the real binary: little. Times that are too long to wait for are tested
-//! against a paused clock beside the server's code.
+//! Hostile and broken clients against the real binary. Long timeouts are tested with a paused clock
+//! in the unit tests of the server.
 
 use std::{
     io::{ErrorKind, Read as _, Write as _},
@@ -11,7 +11,7 @@ use sidecar_contract::ServingLimits;
 
 use crate::{
     model::train,
-    process::{Process, ask, configure, file_store, put, recommend, start, wait_for},
+    process::{Process, configure, file_store, put, recommend, request, start, wait_for},
 };
 
 const BODY: &str = r#"{"user":"user6","n":3}"#;
@@ -25,14 +25,14 @@ async fn serving(directory: &std::path::Path) -> Process {
     process
 }
 
-fn request(more_headers: &str) -> String {
+fn recommend_request(more_headers: &str) -> String {
     let length = BODY.len();
     format!(
         "POST /recommend HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n{more_headers}content-length: {length}\r\n\r\n{BODY}"
     )
 }
 
-/// What comes until the server closes; a reset is a close, too.
+/// Reads until the server closes; a reset counts as a close.
 fn read_all(stream: &mut TcpStream) -> String {
     let mut read = Vec::new();
     let mut piece = [0; 4096];
@@ -47,12 +47,12 @@ fn read_all(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&read).into_owned()
 }
 
-/// Status of the first answer; 0 for a close without one.
+/// Status of the first response; 0 if there is none.
 fn status(text: &str) -> u16 {
     text.split(' ').nth(1).map_or(0, |status| status.parse().unwrap())
 }
 
-/// Sends as much as the server takes.
+/// Sends bytes, and returns the stream and whether the server accepted all of them.
 fn send(process: &Process, bytes: &[u8]) -> (TcpStream, bool) {
     let mut stream = process.connect();
     let whole = stream.write_all(bytes).is_ok();
@@ -60,7 +60,7 @@ fn send(process: &Process, bytes: &[u8]) -> (TcpStream, bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_malformed_or_too_much_is_refused_and_the_next_is_served() {
+async fn malformed_and_large_requests_are_rejected_and_the_next_is_served() {
     let directory = tempfile::tempdir().unwrap();
     let process = serving(directory.path()).await;
     let long = format!("x-long: {}\r\n", "a".repeat(HEADER_BYTES_MAX));
@@ -71,18 +71,26 @@ async fn what_is_malformed_or_too_much_is_refused_and_the_next_is_served() {
         "POST /recommend HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
         BODY_BYTES_MAX + 1
     );
-    let both = request("transfer-encoding: chunked\r\n");
+    let both = recommend_request("transfer-encoding: chunked\r\n");
     let cases: [(&str, String, &[u16]); 9] = [
-        ("a head that is too long", request(&long), &[431]),
-        ("too many headers", request(&many), &[431]),
-        ("a body that says it is too long", claimed, &[413]),
-        ("no HTTP at all", "\u{16}\u{3}\u{1}\r\n\r\n".to_owned(), &[400]),
-        ("a length that is no number", request("").replace(&format!("length: {}", BODY.len()), "length: many"), &[400]),
-        ("a negative length", request("").replace(&format!("length: {}", BODY.len()), "length: -1"), &[400]),
-        // RFC 9112, 6.3: chunked wins or it is an error; either way nothing is smuggled.
-        ("two ways to end", both, &[400]),
-        ("a chunk of no size", format!("{chunked}zz\r\n"), &[400]),
-        ("HTTP of the future", request("").replace("HTTP/1.1", "HTTP/7.3"), &[400, 505]),
+        ("a head over the limit", recommend_request(&long), &[431]),
+        ("too many headers", recommend_request(&many), &[431]),
+        ("a content-length over the limit", claimed, &[413]),
+        ("not HTTP", "\u{16}\u{3}\u{1}\r\n\r\n".to_owned(), &[400]),
+        (
+            "a content-length that is not a number",
+            recommend_request("").replace(&format!("length: {}", BODY.len()), "length: many"),
+            &[400],
+        ),
+        (
+            "a negative content-length",
+            recommend_request("").replace(&format!("length: {}", BODY.len()), "length: -1"),
+            &[400],
+        ),
+        // RFC 9112, 6.3: chunked overrides, or it is an error; both prevent request smuggling.
+        ("chunked encoding and content-length", both, &[400]),
+        ("an invalid chunk size", format!("{chunked}zz\r\n"), &[400]),
+        ("an unknown HTTP version", recommend_request("").replace("HTTP/1.1", "HTTP/7.3"), &[400, 505]),
     ];
     for (what, bytes, expected) in cases {
         let (mut stream, _) = send(&process, bytes.as_bytes());
@@ -92,52 +100,52 @@ async fn what_is_malformed_or_too_much_is_refused_and_the_next_is_served() {
         assert_eq!(recommend(process.port, 3).0, 200, "after {what}");
     }
 
-    // A body in chunks that never ends is cut off at the limit of any body.
+    // An endless chunked body is cut off at the body limit.
     let (mut stream, _) = send(&process, chunked.as_bytes());
     let chunk = format!("2000\r\n{}\r\n", " ".repeat(0x2000));
     let mut sent = 0;
     while sent < 64 << 20 && stream.write_all(chunk.as_bytes()).is_ok() {
         sent += 0x2000;
     }
-    assert!(sent < 16 << 20, "{sent} bytes were taken");
+    assert!(sent < 16 << 20, "{sent} bytes were accepted");
     assert_eq!(recommend(process.port, 3).0, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pipelined_requests_are_answered_one_by_one() {
+async fn pipelined_requests_are_answered_in_order() {
     let directory = tempfile::tempdir().unwrap();
     let process = serving(directory.path()).await;
     let mut stream = process.connect();
     let count = 500;
     let mut writer = stream.try_clone().unwrap();
     let sending = std::thread::spawn(move || {
-        for place in 0..count {
-            writer.write_all(request(&format!("x-request-id: nr-{place}\r\n")).as_bytes()).unwrap();
+        for index in 0..count {
+            writer.write_all(recommend_request(&format!("x-request-id: nr-{index}\r\n")).as_bytes()).unwrap();
         }
-        writer.write_all(request("x-request-id: last\r\nconnection: close\r\n").as_bytes()).unwrap();
+        writer.write_all(recommend_request("x-request-id: last\r\nconnection: close\r\n").as_bytes()).unwrap();
     });
     let text = read_all(&mut stream);
     sending.join().unwrap();
     let ids: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("x-request-id: ")).collect();
-    let expected: Vec<String> = (0..count).map(|place| format!("nr-{place}")).chain(["last".to_owned()]).collect();
+    let expected: Vec<String> = (0..count).map(|index| format!("nr-{index}")).chain(["last".to_owned()]).collect();
     assert_eq!(ids, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_idle_connections_and_more_than_there_are_places_work_nobody_out() {
+async fn idle_connections_beyond_the_limit_do_not_block_requests() {
     let directory = tempfile::tempdir().unwrap();
     let process = serving(directory.path()).await;
-    // Half of them have been served once, half dawdle over a head.
+    // Half of the connections were served once, half have sent a part of a head.
     let mut idle = Vec::new();
-    for place in 0..CONNECTIONS_MAX + 200 {
-        let text = if place % 2 == 0 { request("") } else { "POST /recommend HTTP/1.1\r\nhost".to_owned() };
+    for index in 0..CONNECTIONS_MAX + 200 {
+        let text = if index % 2 == 0 { recommend_request("") } else { "POST /recommend HTTP/1.1\r\nhost".to_owned() };
         idle.push(send(&process, text.as_bytes()).0);
-        if place % 100 == 99 {
-            assert_eq!(recommend(process.port, 3).0, 200, "with {place} connections");
-            assert!(process.is_ready(), "with {place} connections");
+        if index % 100 == 99 {
+            assert_eq!(recommend(process.port, 3).0, 200, "with {index} connections");
+            assert!(process.is_ready(), "with {index} connections");
         }
     }
-    // The newest is not the one that had to go.
+    // The newest connection was not evicted.
     let mut newest = idle.pop().unwrap();
     newest
         .write_all(
@@ -149,7 +157,7 @@ async fn a_thousand_idle_connections_and_more_than_there_are_places_work_nobody_
         )
         .unwrap();
     assert_eq!(status(&read_all(&mut newest)), 200);
-    // The first ones are gone.
+    // The oldest connections were evicted.
     let text = read_all(&mut idle[0]);
     assert!(text.is_empty() || status(&text) == 200, "{text}");
     let peak = std::fs::read_to_string(format!("/proc/{}/status", process.child.id())).unwrap();
@@ -165,23 +173,24 @@ async fn a_thousand_idle_connections_and_more_than_there_are_places_work_nobody_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_dawdles_is_let_go_while_others_are_served() {
+async fn slow_clients_are_disconnected_while_others_are_served() {
     let directory = tempfile::tempdir().unwrap();
     let process = serving(directory.path()).await;
-    let mut dawdlers: Vec<TcpStream> =
+    let mut slow_clients: Vec<TcpStream> =
         (0..100).map(|_| send(&process, b"POST /recommend HTTP/1.1\r\nhost").0).collect();
-    let (mut half, _) = send(&process, &request("").as_bytes()[..request("").len() - 5]);
-    let mut gone = 0;
-    wait_for("the end of the dawdlers", || {
-        dawdlers.retain_mut(|stream| {
-            // One byte more, now and then, does not help; a write to a closed connection fails in the end.
+    let (mut half, _) = send(&process, &recommend_request("").as_bytes()[..recommend_request("").len() - 5]);
+    let mut disconnected = 0;
+    wait_for("disconnection of the slow clients", || {
+        slow_clients.retain_mut(|stream| {
+            // Single bytes do not extend the timeout; a write to a closed connection fails
+            // eventually.
             stream.set_nonblocking(true).unwrap();
             let closed = matches!(stream.read(&mut [0]), Ok(0)) || stream.write_all(b"x").is_err();
-            gone += u32::from(closed);
+            disconnected += u32::from(closed);
             !closed
         });
         assert_eq!(recommend(process.port, 3).0, 200);
-        gone == 100
+        disconnected == 100
     });
     assert_eq!(status(&read_all(&mut half)), 408);
 }
@@ -190,23 +199,23 @@ async fn who_dawdles_is_let_go_while_others_are_served() {
 async fn a_request_in_flight_outlives_the_listener() {
     let directory = tempfile::tempdir().unwrap();
     let mut process = serving(directory.path()).await;
-    let text = request("");
+    let text = recommend_request("");
     let (begin, rest) = text.split_at(text.len() - 5);
     let mut slow = process.connect();
     slow.write_all(begin.as_bytes()).unwrap();
     process.signal("-TERM");
     wait_for("unreadiness", || !process.is_ready());
-    // The endpoints still send requests here: they are answered, and told to go elsewhere next time.
+    // Requests still arrive through the endpoints: each is answered, and its connection closed.
     let mut late = process.connect();
-    late.write_all(request("").as_bytes()).unwrap();
+    late.write_all(recommend_request("").as_bytes()).unwrap();
     let answer = read_all(&mut late);
     assert!(status(&answer) == 200 && answer.contains("connection: close"), "{answer}");
-    wait_for("the listener's end", || TcpStream::connect(("127.0.0.1", process.port)).is_err());
-    // The admin port stays, and says why nobody should come.
-    assert_eq!(ask(process.admin_port, "GET", "/readyz", "").unwrap().0, 503);
+    wait_for("the listener to close", || TcpStream::connect(("127.0.0.1", process.port)).is_err());
+    // The admin port stays open and reports unreadiness.
+    assert_eq!(request(process.admin_port, "GET", "/readyz", "").unwrap().0, 503);
     slow.write_all(rest.as_bytes()).unwrap();
     let answer = read_all(&mut slow);
     assert_eq!(status(&answer), 200, "{answer}");
-    wait_for("the end", || process.child.try_wait().unwrap().is_some());
+    wait_for("the exit", || process.child.try_wait().unwrap().is_some());
     assert!(process.child.wait().unwrap().success());
 }

@@ -1,4 +1,5 @@
-//! `suggest`: what is guessed of files of public shapes, that it trains, and what is said of bad ones.
+//! `suggest`: detection of common file formats, training with the suggested config, and errors for
+//! bad files.
 
 use std::{
     fmt::Write as _,
@@ -15,23 +16,23 @@ use recommender_sidecar::{
 use recommender_trainer::{Options, progress::Silent, train_to_file};
 use sidecar_contract::{Algorithm, Column, Format, Signal, SplitKind};
 
-/// Part of every id of the files here, and of nothing else.
+/// Part of every id in these files, and of no other text.
 const SECRET: &str = "hushhush";
 
-/// Ratings of 300 users for 60 items, one in eight pairs: user, item, rating from 1 to 5, seconds.
+/// Ratings of 300 users for 60 items, one of eight pairs: user, item, rating from 1 to 5, seconds.
 fn rows() -> Vec<[u64; 4]> {
     let mut rows = Vec::new();
     for n in 0..2250_u64 {
         let (user, item) = (n % 300, n * 7 % 60 + n / 300 % 4);
-        let likes = if user % 2 == item % 2 { 3 } else { 0 };
-        rows.push([user + 1, item + 1, 1 + likes + n % 2, 978_300_000 + n * 3607]);
+        let base = if user % 2 == item % 2 { 3 } else { 0 };
+        rows.push([user + 1, item + 1, 1 + base + n % 2, 978_300_000 + n * 3607]);
     }
     rows
 }
 
-/// The rows in lines of this form.
-fn lines(head: &str, line: impl Fn([u64; 4]) -> String) -> String {
-    rows().into_iter().fold(head.to_owned(), |mut text, row| {
+/// A file with a header and one formatted line per row.
+fn lines(header: &str, line: impl Fn([u64; 4]) -> String) -> String {
+    rows().into_iter().fold(header.to_owned(), |mut text, row| {
         writeln!(text, "{}", line(row)).unwrap();
         text
     })
@@ -49,12 +50,12 @@ fn write(directory: &Path, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
 
 async fn suggested(path: &Path, flags: &[&str]) -> Suggestion {
     let cli = Cli::parse_from(["recmesh-sidecar", "suggest", path.to_str().unwrap()].iter().chain(flags));
-    let Subcommand::Suggest(args) = cli.command else { panic!("another command") };
+    let Subcommand::Suggest(args) = cli.command else { panic!("not the suggest command") };
     suggest(&args).await.unwrap()
 }
 
-/// Trains what was suggested, and checks the forecast of the model's size against the file.
-async fn trains(suggestion: &Suggestion, directory: &Path) {
+/// Trains with the suggested config, and compares the estimated size of the model with the file.
+async fn assert_trains(suggestion: &Suggestion, directory: &Path) {
     let output = directory.join("model.safetensors");
     let mut config = suggestion.config.clone();
     config.tuning = None;
@@ -69,9 +70,9 @@ async fn trains(suggestion: &Suggestion, directory: &Path) {
     );
     assert_eq!(trained.trained.interactions, suggestion.profile.pairs());
     let (forecast, bytes) = (suggestion.sizes.model_bytes as f64, trained.trained.written.bytes as f64);
-    assert!((forecast / bytes - 1.0).abs() < 0.15, "{forecast} bytes foreseen, {bytes} written");
-    let measured = trained.trained.metrics.unwrap().test_users as f64;
-    assert!((suggestion.sizes.measured_users as f64 / measured - 1.0).abs() < 0.1, "{measured} measured");
+    assert!((forecast / bytes - 1.0).abs() < 0.15, "{forecast} bytes estimated, {bytes} written");
+    let test_users = trained.trained.metrics.unwrap().test_users as f64;
+    assert!((suggestion.sizes.test_users as f64 / test_users - 1.0).abs() < 0.1, "{test_users} test users");
 }
 
 fn name(text: &str) -> Column {
@@ -85,7 +86,7 @@ fn columns(suggestion: &Suggestion) -> (Column, Column, Option<Column>, Option<C
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_of_public_shapes_are_told_and_train() {
+async fn common_file_formats_are_detected_and_train() {
     let directory = tempfile::tempdir().unwrap();
     let numbers = (Column::Index(0), Column::Index(1), Some(Column::Index(2)), Some(Column::Index(3)));
     let movies = (name("userId"), name("movieId"), Some(name("rating")), Some(name("timestamp")));
@@ -144,23 +145,23 @@ async fn files_of_public_shapes_are_told_and_train() {
         assert_eq!(columns(&found), expected, "{file}: {:?}", found.columns);
         assert_eq!(found.config.format, Some(format), "{file}");
         assert_eq!((found.config.csv.delimiter, found.config.csv.header), (delimiter, header), "{file}");
-        assert_eq!(found.config.signal, signal, "{file}: {}", found.signal.why);
-        trains(&found, directory.path()).await;
-        holds_up(&found);
+        assert_eq!(found.config.signal, signal, "{file}: {}", found.signal.reason);
+        assert_trains(&found, directory.path()).await;
+        assert_well_formed(&found);
     }
 }
 
-/// What holds of every page and document.
-fn holds_up(found: &Suggestion) {
-    let (page, yaml) = (report::render(found), resource::render(found));
-    for line in page.lines() {
+/// Properties of every profile and document.
+fn assert_well_formed(found: &Suggestion) {
+    let (profile, yaml) = (report::render(found), resource::render(found));
+    for line in profile.lines() {
         assert!(line.chars().count() <= 80 || !line.contains(' '), "{line}");
     }
-    assert!(!page.contains(SECRET) && !yaml.contains(SECRET), "{page}{yaml}");
+    assert!(!profile.contains(SECRET) && !yaml.contains(SECRET), "{profile}{yaml}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn parquet_and_the_shipped_visits_are_told() {
+async fn parquet_and_the_included_visits_are_detected() {
     let data = Path::new(env!("CARGO_MANIFEST_DIR"));
     let spark = suggested(&data.join("trainer/tests/data/spark/parquet-timestamp-micros"), &[]).await;
     assert_eq!(columns(&spark), (name("user_id"), name("item_id"), Some(name("rating")), Some(name("timestamp"))));
@@ -173,7 +174,7 @@ async fn parquet_and_the_shipped_visits_are_told() {
     let visits = suggested(&data.join("visits.csv"), &["--items", areas.to_str().unwrap()]).await;
     assert_eq!(columns(&visits), (name("user_id"), name("item_id"), None, None));
     assert_eq!((visits.profile.users(), visits.profile.items(), visits.profile.pairs()), (32_711, 285, 98_654));
-    // Counted with awk: users with one row, and the most visited area.
+    // Computed with awk: the number of users with one row, and of users of the most visited area.
     assert_eq!(visits.profile.user_degrees.partition_point(|degree| *degree == 1), 9_995);
     assert_eq!(visits.profile.item_degrees.last(), Some(&10_836));
     assert_eq!(visits.profile.titled, Some(285));
@@ -181,12 +182,12 @@ async fn parquet_and_the_shipped_visits_are_told() {
     assert_eq!((items.get("id"), items.get("title")), (Some(&name("item_id")), Some(&name("title"))));
     let Algorithm::Als(als) = &visits.config.algorithm else { panic!("{:?}", visits.config.algorithm) };
     assert_eq!((als.factors, visits.config.tuning.is_some()), (32, true));
-    holds_up(&visits);
-    trains(&visits, tempfile::tempdir().unwrap().path()).await;
+    assert_well_formed(&visits);
+    assert_trains(&visits, tempfile::tempdir().unwrap().path()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn flags_decide_and_doubts_are_said() {
+async fn flags_override_detection_and_ambiguities_are_warnings() {
     let directory = tempfile::tempdir().unwrap();
     let log = lines("session_id,user_id,item_id,ms\n", |[user, item, rating, time]| {
         format!("{},{user},{item}.0,{}", rating * 31 + user, time * 1000)
@@ -194,9 +195,10 @@ async fn flags_decide_and_doubts_are_said() {
     let path = write(directory.path(), "log.csv", log);
     let found = suggested(&path, &["--timestamp", "ms"]).await;
     assert_eq!(columns(&found), (name("user_id"), name("item_id"), None, Some(name("ms"))));
-    let said = found.columns.doubts.join("\n");
-    for words in ["\"session_id\" may be the user as well as \"user_id\"", "looks like milliseconds", "7.0 is not 7"] {
-        assert!(said.contains(words), "{said}");
+    let warnings = found.columns.warnings.join("\n");
+    for words in ["both \"user_id\" and \"session_id\" may be the user", "is probably in milliseconds", "7.0 is not 7"]
+    {
+        assert!(warnings.contains(words), "{warnings}");
     }
     let flags =
         ["--user", "session_id", "--item", "2", "--signal", "explicit", "--rating", "user_id", "--name", "films"];
@@ -204,7 +206,7 @@ async fn flags_decide_and_doubts_are_said() {
     assert_eq!(columns(&found), (name("session_id"), name("item_id"), Some(name("user_id")), Some(name("ms"))));
     assert_eq!((found.config.signal, found.name.as_str()), (Signal::Explicit, "films"));
 
-    // Nobody has rows on both sides of a cut by time.
+    // No user has rows on both sides of a time split.
     let blocks =
         lines("user_id,item_id,timestamp\n", |[user, item, _, _]| format!("{user},{item},{}", 1_000_000_000 + user));
     let found = suggested(&write(directory.path(), "blocks.csv", blocks), &[]).await;
@@ -214,28 +216,28 @@ async fn flags_decide_and_doubts_are_said() {
         lines("user_id,item_id,day\n", |[user, item, _, time]| format!("{user},{item},2024-01-{:02}", 1 + time % 28));
     let found = suggested(&write(directory.path(), "days.csv", days), &[]).await;
     assert_eq!(found.config.columns.timestamp, None);
-    assert!(found.columns.doubts.join("\n").contains("no moments that are read"), "{:?}", found.columns.doubts);
+    assert!(found.columns.warnings.join("\n").contains("no supported time format"), "{:?}", found.columns.warnings);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_part_of_the_rows_stands_for_all() {
+async fn sizes_are_extrapolated_from_a_part_of_the_rows() {
     let directory = tempfile::tempdir().unwrap();
-    // Several chunks of a mebibyte, of which the first rows are a share that can be told.
+    // Several chunks of a mebibyte, so that the fraction of the first rows can be estimated.
     let mut text = "user_id,item_id,note\n".to_owned();
     for n in 0..40_000 {
         writeln!(text, "{},{},{:0100}", n % 4000, n / 40, n % 7).unwrap();
     }
     let path = write(directory.path(), "long.csv", text);
     let (all, part) = (suggested(&path, &[]).await, suggested(&path, &["--rows", "20000"]).await);
-    assert_eq!((all.profile.share.to_bits(), part.profile.rows.read), (1.0_f64.to_bits(), 20_000));
-    assert!((0.3..0.6).contains(&part.profile.share), "{}", part.profile.share);
+    assert_eq!((all.profile.fraction_read.to_bits(), part.profile.rows.read), (1.0_f64.to_bits(), 20_000));
+    assert!((0.3..0.6).contains(&part.profile.fraction_read), "{}", part.profile.fraction_read);
     let ratio = part.sizes.model_bytes as f64 / all.sizes.model_bytes as f64;
     assert!((0.7..2.5).contains(&ratio), "{ratio}");
     assert!(report::render(&part).contains("the first 20,000 rows, about"));
     assert!(resource::render(&part).contains("persistentVolumeClaim: {claimName: fill-in-your-claim, path: long.csv}"));
 }
 
-/// Runs the program in a directory.
+/// Runs `suggest` in a directory.
 fn run(directory: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_recmesh-sidecar"))
         .arg("suggest")
@@ -246,7 +248,7 @@ fn run(directory: &Path, arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn bad_files_end_with_a_sentence() {
+fn bad_files_are_rejected_with_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let file = |name: &str, content: &[u8]| write(directory.path(), name, content);
     file("empty.csv", b"");
@@ -263,37 +265,37 @@ fn bad_files_end_with_a_sentence() {
     let packed = Command::new("gzip").arg("-c").arg(good).output().unwrap().stdout;
     file("half.csv.gz", &packed[..packed.len() / 2]);
     let cases: &[(&[&str], i32, &str)] = &[
-        (&["missing.csv"], 66, "missing.csv is not there"),
-        (&["empty.csv"], 65, "empty.csv is empty: expected a header and at least one row"),
+        (&["missing.csv"], 66, "missing.csv does not exist"),
+        (&["empty.csv"], 65, "empty.csv is empty: expected a header and one or more rows"),
         (&["header.csv"], 65, "has a header but no rows"),
         (&["one.csv"], 65, "one.csv has one column"),
         (&["latin.csv"], 65, "latin.csv is not UTF-8 text"),
         (&["binary.csv"], 65, "binary.csv is not UTF-8 text"),
-        (&["twice.csv"], 2, "more than one column is named \"user_id\": say --user with a number"),
+        (&["twice.csv"], 2, "several columns are named \"user_id\": set --user to an index"),
         (
             &["nothing.csv", "--user", "colour", "--item", "weight"],
             2,
-            "--item \"weight\" is no column: there are \"colour\", \"size\"",
+            "--item \"weight\" is not a column: the columns are \"colour\", \"size\"",
         ),
-        (&["array.json"], 65, "is a JSON array: expected one object a line"),
-        (&["lines.jsonl"], 65, "are no rows: expected one JSON object a line"),
+        (&["array.json"], 65, "is a JSON array: expected one object per line"),
+        (&["lines.jsonl"], 65, "are not rows: expected one JSON object per line"),
         (&["dates.csv"], 2, "every row would be dropped: write seconds since 1970 or RFC 3339"),
-        (&["half.csv.gz"], 65, "is damaged or cut short"),
-        (&["good.csv", "--name", "My Movies"], 2, "--name \"My Movies\": at most 40 lower-case letters"),
-        (&["good.csv", "--source", "ftp://a/b"], 2, "--source is \"ftp://a/b\": expected s3://"),
+        (&["half.csv.gz"], 65, "is damaged or truncated"),
+        (&["good.csv", "--name", "My Movies"], 2, "--name \"My Movies\": expected at most 40 lowercase letters"),
+        (&["good.csv", "--source", "ftp://a/b"], 2, "--source \"ftp://a/b\": expected s3://"),
     ];
     for (arguments, code, words) in cases {
         let output = run(directory.path(), arguments);
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(said.contains(words), "{arguments:?}: {said}");
-        assert_eq!((output.status.code(), output.stdout.len()), (Some(*code), 0), "{arguments:?}: {said}");
-        assert!(!said.contains(SECRET), "{said}");
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.contains(words), "{arguments:?}: {error}");
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(*code), 0), "{arguments:?}: {error}");
+        assert!(!error.contains(SECRET), "{error}");
     }
 }
 
-/// The documents that the test of the definition reads, too.
+/// Checks the documents that the tests of the CRD also read.
 #[test]
-fn documents_are_those_that_the_definition_takes() {
+fn documents_match_those_that_the_crd_tests_validate() {
     let directory = tempfile::tempdir().unwrap();
     write(directory.path(), "ratings.csv", movielens());
     write(

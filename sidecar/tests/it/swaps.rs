@@ -1,4 +1,5 @@
-//! Hundreds of swaps under load: each answer names one revision, and all of its items are that revision's.
+//! Hundreds of swaps under load: each response has one revision, and all its items come from that
+//! revision.
 
 use std::{
     collections::BTreeMap,
@@ -22,7 +23,7 @@ const SWAPS: usize = 300;
 const CLIENTS: usize = 6;
 const REVISIONS: usize = 3;
 
-/// Asks over one connection until told to stop; returns how many answers each revision gave.
+/// Sends requests on one connection until `stop`; returns the number of responses by revision.
 fn client(
     process: &Process,
     prefixes: BTreeMap<String, String>,
@@ -32,10 +33,10 @@ fn client(
     move || {
         let mut writer = stream.try_clone().unwrap();
         let mut reader = BufReader::new(stream);
-        let mut answers = BTreeMap::new();
+        let mut responses = BTreeMap::new();
         let single = json!({"user": "user6", "n": 15}).to_string();
         let user = |user: u32| json!({"user": format!("user{user}"), "n": 20, "includeSeen": true});
-        let batch = json!({"requests": [user(1), user(2), user(3), {"user": "nobody", "n": 5}]}).to_string();
+        let batch = json!({"requests": [user(1), user(2), user(3), {"user": "unknown", "n": 5}]}).to_string();
         for round in 0.. {
             if stop.load(Ordering::Relaxed) {
                 break;
@@ -46,9 +47,9 @@ fn client(
                 "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
             );
             writer.write_all(format!("{head}{body}").as_bytes()).unwrap();
-            let (status, revision, answer) = read_answer(&mut reader);
+            let (status, revision, answer) = read_response(&mut reader);
             if status == "503" {
-                // Clients without a pause may be too much for a small machine.
+                // Clients without delays may overload a small machine.
                 std::thread::sleep(Duration::from_millis(5));
                 continue;
             }
@@ -62,13 +63,13 @@ fn client(
                     assert!(item["id"].as_str().unwrap().starts_with(&prefixes[&revision]), "{revision}: {answer}");
                 }
             }
-            *answers.entry(revision).or_default() += 1;
+            *responses.entry(revision).or_default() += 1;
         }
-        answers
+        responses
     }
 }
 
-fn read_answer(reader: &mut impl std::io::BufRead) -> (String, String, Value) {
+fn read_response(reader: &mut impl std::io::BufRead) -> (String, String, Value) {
     let (mut status, mut revision, mut length) = (String::new(), String::new(), 0);
     loop {
         let mut line = String::new();
@@ -90,14 +91,14 @@ fn read_answer(reader: &mut impl std::io::BufRead) -> (String, String, Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_answer_is_of_one_revision_over_hundreds_of_swaps() {
+async fn every_response_is_from_one_revision_over_hundreds_of_swaps() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     let store = file_store(at);
     let mut revisions = Vec::new();
     let mut prefixes = BTreeMap::new();
-    for place in 0..REVISIONS {
-        let prefix = format!("set{place}-");
+    for index in 0..REVISIONS {
+        let prefix = format!("set{index}-");
         let revision = put(&store, &train_with_items(at, 3, &prefix).await).await;
         prefixes.insert(revision.digest.revision().to_owned(), prefix);
         revisions.push(revision);
@@ -110,20 +111,21 @@ async fn every_answer_is_of_one_revision_over_hundreds_of_swaps() {
     let clients: Vec<_> =
         (0..CLIENTS).map(|_| std::thread::spawn(client(&process, prefixes.clone(), Arc::clone(&stop)))).collect();
     for swap in 1..=SWAPS {
-        let wanted = &revisions[swap % REVISIONS];
-        configure(at, &store, std::slice::from_ref(wanted), ServingLimits::default());
-        wait_for("the swap", || process.report().loaded.is_some_and(|model| model.digest == wanted.digest));
+        let desired = &revisions[swap % REVISIONS];
+        configure(at, &store, std::slice::from_ref(desired), ServingLimits::default());
+        wait_for("the swap", || process.report().loaded.is_some_and(|model| model.digest == desired.digest));
     }
     stop.store(true, Ordering::Relaxed);
-    let mut answers: BTreeMap<String, u64> = BTreeMap::new();
+    let mut responses: BTreeMap<String, u64> = BTreeMap::new();
     for client in clients {
         for (revision, count) in client.join().unwrap() {
-            *answers.entry(revision).or_default() += count;
+            *responses.entry(revision).or_default() += count;
         }
     }
-    assert_eq!(answers.len(), REVISIONS, "{answers:?}");
-    // Metrics speak of the last revision only, however late an answer of another was counted.
-    let (_, metrics) = crate::process::ask(process.admin_port, "GET", "/metrics", "").unwrap();
+    assert_eq!(responses.len(), REVISIONS, "{responses:?}");
+    // Metrics have series of the last revision only, even if a response of another was counted
+    // late.
+    let (_, metrics) = crate::process::request(process.admin_port, "GET", "/metrics", "").unwrap();
     let last = revisions[SWAPS % REVISIONS].digest.revision();
     for old in prefixes.keys().filter(|revision| *revision != last) {
         assert!(!metrics.contains(&format!("revision=\"{old}\"")), "{metrics}");

@@ -1,50 +1,51 @@
-//! stat ► read ► intern ► stat again: from the config's sources to merged interactions with item attributes.
+//! stat ► read ► intern ► stat again: from the config's sources to merged interactions with item
+//! attributes.
 
-use std::path::Path;
+use std::{ops::ControlFlow, path::Path};
 
 use sidecar_contract::{Digest, RowCounts, TrainingConfig, canonical_json};
 
 use crate::{
-    failure::Stop,
-    head::read_head,
+    failure::RunError,
     interactions::{InteractionReader, RawInteractions},
     items_table::{ItemAttributes, ItemsReader},
     limits::Limits,
-    merge::{Merged, merge},
+    merge::{InteractionTable, merge},
+    options::Secrets,
+    preview::read_preview,
     progress::{Event, Progress, Step},
-    read::{Form, read_all},
-    run::Secrets,
+    read::{TableFormat, read_all},
     source::{Source, Stat},
     weights,
 };
 
-/// The sources of a run, found readable in kind, not yet read.
+/// The sources of a run. Their types are supported; nothing has been read yet.
 pub(crate) struct Sources<'a> {
     config: &'a TrainingConfig,
     rows: Source,
-    rows_form: Form<'a>,
-    items: Option<(Source, Form<'a>)>,
+    rows_format: TableFormat<'a>,
+    items: Option<(Source, TableFormat<'a>)>,
 }
 
-/// What the sources hold.
+/// Content of the sources.
 pub(crate) struct Data {
-    pub(crate) interactions: Merged,
+    pub(crate) interactions: InteractionTable,
     pub(crate) attributes: ItemAttributes,
 }
 
-/// Stats of all sources at one moment.
+/// Stats of all sources at one point in time.
 pub(crate) struct Stats {
     rows: Stat,
     items: Option<Stat>,
 }
 
 impl Stats {
-    /// Of the item table.
+    /// Stat of the item table.
     pub(crate) fn items(&self) -> Option<&Stat> {
         self.items.as_ref()
     }
 
-    /// Changes when any source changes.
+    /// Data version; it changes when any source changes.
     pub(crate) fn version(&self) -> Digest {
         let items = self.items.as_ref().map(|items| &items.version);
         Digest::of(canonical_json(&serde_json::json!({ "rows": self.rows.version, "items": items })).as_bytes())
@@ -52,23 +53,23 @@ impl Stats {
 }
 
 impl<'a> Sources<'a> {
-    pub(crate) fn new(config: &'a TrainingConfig, data_dir: &Path, secrets: &Secrets) -> Result<Self, Stop> {
+    pub(crate) fn new(config: &'a TrainingConfig, data_dir: &Path, secrets: &Secrets) -> Result<Self, RunError> {
         let rows = Source::new(&config.source, "spec.data.source", data_dir, secrets.source.as_ref())?;
-        let rows_form = Form { format: config.format, csv: &config.csv, spec_field: "spec.data" };
-        rows_form.check()?;
+        let rows_format = TableFormat { format: config.format, csv: &config.csv, spec_field: "spec.data" };
+        rows_format.check()?;
         let items = match &config.items {
             None => None,
             Some(items) => {
                 let source = Source::new(&items.source, "spec.data.items.source", data_dir, secrets.items.as_ref())?;
-                let form = Form { format: items.format, csv: &items.csv, spec_field: "spec.data.items" };
-                form.check()?;
-                Some((source, form))
+                let table_format = TableFormat { format: items.format, csv: &items.csv, spec_field: "spec.data.items" };
+                table_format.check()?;
+                Some((source, table_format))
             }
         };
-        Ok(Self { config, rows, rows_form, items })
+        Ok(Self { config, rows, rows_format, items })
     }
 
-    pub(crate) async fn stat(&self) -> Result<Stats, Stop> {
+    pub(crate) async fn stat(&self) -> Result<Stats, RunError> {
         let rows = self.rows.stat().await?;
         let items = match &self.items {
             Some((source, _)) => Some(source.stat().await?),
@@ -77,22 +78,23 @@ impl<'a> Sources<'a> {
         Ok(Stats { rows, items })
     }
 
-    /// Reads everything. `counts` is kept up to date, also for a run that fails on the way.
+    /// Reads all sources. `counts` is updated even if the read fails.
     pub(crate) async fn read(
         &self,
         before: &Stats,
         limits: Limits,
         progress: &dyn Progress,
         counts: &mut RowCounts,
-    ) -> Result<Data, Stop> {
+    ) -> Result<Data, RunError> {
         let read = tokio::task::block_in_place(|| self.read_as_is(before, limits, progress, counts));
-        // What is wrong with data that moved under the reader may be right by now.
+        // If the data changed during the read, an error in it may be fixed by now: the run is
+        // retried instead of failed.
         match read {
-            Err(retry @ Stop::Retry { .. }) => Err(retry),
+            Err(error @ RunError::Transient { .. }) => Err(error),
             read => {
                 if self.stat().await?.version() != before.version() {
-                    return Err(Stop::retry(format!(
-                        "{} changed while it was read; the run is tried again",
+                    return Err(RunError::transient(format!(
+                        "{} changed while it was being read; the run will be retried",
                         self.rows.described_as
                     )));
                 }
@@ -107,7 +109,7 @@ impl<'a> Sources<'a> {
         limits: Limits,
         progress: &dyn Progress,
         counts: &mut RowCounts,
-    ) -> Result<Data, Stop> {
+    ) -> Result<Data, RunError> {
         let (mut raw, _) = self.read_rows(before, limits, u64::MAX, progress, counts)?;
         progress.event(&Event::RowsDone {
             read: raw.counts.read,
@@ -115,7 +117,7 @@ impl<'a> Sources<'a> {
             dropped: &raw.dropped.described(),
         });
         progress.event(&Event::Step(Step::Intern));
-        weights::age(&mut raw, &self.config.weights)?;
+        weights::apply_time_decay(&mut raw, &self.config.weights)?;
         let interactions = merge(raw, self.config.signal);
         counts.merged = interactions.duplicates;
         progress.event(&Event::Interned {
@@ -127,7 +129,7 @@ impl<'a> Sources<'a> {
         Ok(Data { interactions, attributes })
     }
 
-    /// Reads at most so many rows, and says which share of the source that was.
+    /// Reads up to `rows_max` rows; also returns the fraction of the source's bytes that was read.
     pub(crate) fn read_rows(
         &self,
         stats: &Stats,
@@ -135,27 +137,32 @@ impl<'a> Sources<'a> {
         rows_max: u64,
         progress: &dyn Progress,
         counts: &mut RowCounts,
-    ) -> Result<(RawInteractions, f64), Stop> {
+    ) -> Result<(RawInteractions, f64), RunError> {
         progress.event(&Event::Step(Step::Read));
         let stat = &stats.rows;
         let TrainingConfig { columns, weights, .. } = self.config;
         let mut reader = InteractionReader::new(&self.rows.described_as, columns, &weights.events, limits);
-        let heard = |reader: &InteractionReader<'_>, bytes| {
+        let report_progress = |reader: &InteractionReader<'_>, bytes| {
             let (read, kept, dropped) = reader.progress();
             progress.event(&Event::Rows { read, kept, dropped, bytes, bytes_total: stat.size_bytes });
         };
-        let read = read_head(&self.rows, stat, self.rows_form, &mut reader, rows_max, &heard);
+        let read = read_preview(&self.rows, stat, self.rows_format, &mut reader, rows_max, &report_progress);
         *counts = reader.counts();
-        let share = read?;
-        Ok((reader.finish()?, share))
+        let fraction_read = read?;
+        Ok((reader.finish()?, fraction_read))
     }
 
-    pub(crate) fn read_items(&self, stat: Option<&Stat>, interactions: &Merged) -> Result<ItemAttributes, Stop> {
-        let (Some((source, form)), Some(config), Some(stat)) = (&self.items, &self.config.items, stat) else {
+    pub(crate) fn read_items(
+        &self,
+        stat: Option<&Stat>,
+        interactions: &InteractionTable,
+    ) -> Result<ItemAttributes, RunError> {
+        let (Some((source, table_format)), Some(config), Some(stat)) = (&self.items, &self.config.items, stat) else {
             return Ok(ItemAttributes::default());
         };
         let mut reader = ItemsReader::new(&source.described_as, config);
-        read_all(source, stat, *form, &mut reader, &|_, _| ())?;
+        // `ItemsReader` never breaks.
+        let _: ControlFlow<()> = read_all(source, stat, *table_format, &mut reader, &|_, _| ())?;
         reader.finish(&interactions.item_ids)
     }
 }

@@ -1,8 +1,8 @@
-//! Why a row is left out: a closed set, counted.
+//! Reasons to drop a row (a closed set), with counts.
 
 use std::collections::BTreeMap;
 
-/// Why a row is left out.
+/// Why a row is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DropReason {
     EmptyUser,
@@ -53,7 +53,7 @@ impl DropReason {
     }
 }
 
-/// Rows left out, and the first of each kind, so that a log can say where to look.
+/// Dropped rows by reason, with the first row of each reason so that a log can point to it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Dropped {
     counts: [u64; DropReason::ALL.len()],
@@ -61,7 +61,8 @@ pub(crate) struct Dropped {
 }
 
 impl Dropped {
-    /// `row` counts data rows from 1; `lines` is how many lines of the file it took.
+    /// `row` counts data rows from 1; `lines` is the number of lines in the file that the row
+    /// spans.
     pub(crate) fn add(&mut self, reason: DropReason, row: u64, lines: u64) {
         if let Some(count) = self.counts.get_mut(reason as usize) {
             *count += lines;
@@ -71,8 +72,9 @@ impl Dropped {
         }
     }
 
-    /// Rows that somebody meant to leave out: no sign that the data is not what the resource says.
-    pub(crate) fn meant(&self) -> u64 {
+    /// Rows that the resource excludes on purpose. They do not indicate a mismatch between data and
+    /// resource.
+    pub(crate) fn intended(&self) -> u64 {
         self.counts.get(DropReason::EventNotListed as usize).copied().unwrap_or(0)
     }
 

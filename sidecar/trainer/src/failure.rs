@@ -1,42 +1,53 @@
-//! The ways in which a run stops short, in the words of the run result and the exit code.
+//! Errors of a run, with their reasons in the run result and their exit codes.
 
+use algorithms::AlgorithmError;
 use sidecar_contract::ExitCode;
 
-/// Why a run stopped.
+/// Why a run failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Stop {
-    /// Trying the same again cannot help: it becomes the run's result.
+pub enum RunError {
+    /// A retry cannot help: the failure is committed as the run's result.
     #[error("{message}")]
-    Failed {
-        /// One of the closed set.
+    Permanent {
+        /// A reason from the closed set.
         reason: FailureReason,
-        /// What is wrong, what was expected, what to try. No user id.
+        /// What is wrong, what is valid, what to fix. No user ids.
         message: String,
     },
-    /// The world misbehaved: no result, the same run may be tried again.
+    /// An infrastructure error: nothing is committed, and the same run may be retried.
     #[error("{message}")]
-    Retry {
-        /// What happened.
+    Transient {
+        /// What failed.
         message: String,
     },
 }
 
-/// The closed set of reasons; the run result holds their names.
+impl From<AlgorithmError> for RunError {
+    fn from(error: AlgorithmError) -> Self {
+        let reason = match error {
+            AlgorithmError::Unknown { .. } => FailureReason::NotSupported,
+            AlgorithmError::Signal { .. } | AlgorithmError::Parameter { .. } => FailureReason::ConfigInvalid,
+        };
+        Self::permanent(reason, format!("spec.algorithm.{error}"))
+    }
+}
+
+/// The closed set of reasons; the run result contains their names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureReason {
-    /// The data is not what the resource says.
+    /// The data does not match the resource.
     DataInvalid,
-    /// The source is not there, or not readable with these credentials.
+    /// The source does not exist, or these credentials cannot read it.
     SourceNotFound,
-    /// Rows are fine, but too few to fit anything.
+    /// The rows are valid, but too few to fit a model.
     TooFewInteractions,
-    /// The mathematics failed.
+    /// The fit produced non-finite values.
     TrainingDiverged,
-    /// More users, items, interactions or memory than fit.
+    /// Too many users, items or interactions, or not enough memory.
     CapacityInsufficient,
-    /// The resource asks for what this release does not do.
+    /// The resource requests a feature that this release does not support.
     NotSupported,
-    /// A parameter is out of its bounds.
+    /// A parameter is out of bounds.
     ConfigInvalid,
 }
 
@@ -51,12 +62,12 @@ impl FailureReason {
         Self::ConfigInvalid,
     ];
 
-    /// The reason with this word.
-    pub(crate) fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.as_str() == word)
+    /// The reason with this name.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
     }
 
-    /// The CamelCase word in the run result.
+    /// The CamelCase name in the run result.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::DataInvalid => "DataInvalid",
@@ -69,7 +80,7 @@ impl FailureReason {
         }
     }
 
-    /// What the process exits with.
+    /// Exit code of the process.
     pub fn exit_code(self) -> ExitCode {
         match self {
             Self::DataInvalid | Self::TooFewInteractions => ExitCode::BadData,
@@ -81,21 +92,21 @@ impl FailureReason {
     }
 }
 
-impl Stop {
-    pub(crate) fn failed(reason: FailureReason, message: impl Into<String>) -> Self {
-        Self::Failed { reason, message: message.into() }
+impl RunError {
+    pub(crate) fn permanent(reason: FailureReason, message: impl Into<String>) -> Self {
+        Self::Permanent { reason, message: message.into() }
     }
 
     pub(crate) fn bad_data(message: impl Into<String>) -> Self {
-        Self::failed(FailureReason::DataInvalid, message)
+        Self::permanent(FailureReason::DataInvalid, message)
     }
 
-    pub(crate) fn retry(message: impl Into<String>) -> Self {
-        Self::Retry { message: message.into() }
+    pub(crate) fn transient(message: impl Into<String>) -> Self {
+        Self::Transient { message: message.into() }
     }
 }
 
-/// An error with everything that caused it, in one line.
+/// An error and its chain of causes, in one line.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

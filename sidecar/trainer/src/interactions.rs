@@ -1,21 +1,21 @@
-//! Rows of the source to interactions: which are kept, which are dropped and why.
+//! Converts rows of the source to interactions; counts dropped rows by reason.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::ControlFlow};
 
 use sidecar_contract::{Columns, RowCounts};
 
 use crate::{
     dropped::{DropReason, Dropped},
-    failure::{FailureReason, Stop},
+    failure::{FailureReason, RunError},
     interner::Interner,
-    limits::{DROPPED_SHARE_MAX, Limits},
-    table::{Cell, Digits, Role, Taker, WANTED_MAX, Wanted},
+    limits::{DROPPED_FRACTION_MAX, Limits},
+    table::{COLUMNS_REQUESTED_MAX, Cell, ColumnRequest, Digits, Role, RowSink},
     weights::Events,
 };
 
-/// Columns that are used when the table has them and the resource names no other.
-const RATING_BY_DEFAULT: &str = "rating";
-const TIMESTAMP_BY_DEFAULT: &str = "timestamp";
+/// Columns that are used if the table has them and the resource names no others.
+const DEFAULT_RATING_COLUMN: &str = "rating";
+const DEFAULT_TIMESTAMP_COLUMN: &str = "timestamp";
 
 /// A kept row, with provisional numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,26 +25,26 @@ pub(crate) struct RawRow {
     pub(crate) weight: f32,
 }
 
-/// What was read.
+/// The rows of a source before duplicates are merged.
 pub(crate) struct RawInteractions {
     pub(crate) users: Interner,
     pub(crate) items: Interner,
     pub(crate) rows: Vec<RawRow>,
-    /// Microseconds since 1970 beside each row, if there is such a column.
+    /// Microseconds since 1970 of each row, if there is a timestamp column.
     pub(crate) times: Option<Vec<i64>>,
     /// Rows read, kept and dropped.
     pub(crate) counts: RowCounts,
     pub(crate) dropped: Dropped,
 }
 
-/// Takes one row after the other.
+/// Collects rows as interactions.
 pub(crate) struct InteractionReader<'a> {
     described_as: &'a str,
     events: Events<'a>,
-    wanted: [Wanted; 5],
+    requests: [ColumnRequest; 5],
     limits: Limits,
-    /// Which columns there are: the same in every file.
-    present: Option<[bool; WANTED_MAX]>,
+    /// Flags of the columns that are present; they must be equal in every file.
+    present: Option<[bool; COLUMNS_REQUESTED_MAX]>,
     users: Interner,
     items: Interner,
     rows: Vec<RawRow>,
@@ -56,7 +56,7 @@ pub(crate) struct InteractionReader<'a> {
     event_digits: Digits,
 }
 
-/// What one row says.
+/// The values of one row.
 struct Parsed<'a> {
     user: &'a str,
     item: &'a str,
@@ -72,16 +72,16 @@ impl<'a> InteractionReader<'a> {
         limits: Limits,
     ) -> Self {
         let Columns { user, item, rating, timestamp, event } = columns.clone();
-        let wanted = |column, by_default, spec_field, role| Wanted { column, by_default, spec_field, role };
+        let request = |column, default_name, spec_field, role| ColumnRequest { column, default_name, spec_field, role };
         Self {
             described_as,
             events: Events(events),
-            wanted: [
-                wanted(Some(user), None, "spec.data.columns.user", Role::Id),
-                wanted(Some(item), None, "spec.data.columns.item", Role::Id),
-                wanted(rating, Some(RATING_BY_DEFAULT), "spec.data.columns.rating", Role::Number),
-                wanted(timestamp, Some(TIMESTAMP_BY_DEFAULT), "spec.data.columns.timestamp", Role::Time),
-                wanted(event, None, "spec.data.columns.event", Role::Id),
+            requests: [
+                request(Some(user), None, "spec.data.columns.user", Role::Id),
+                request(Some(item), None, "spec.data.columns.item", Role::Id),
+                request(rating, Some(DEFAULT_RATING_COLUMN), "spec.data.columns.rating", Role::Number),
+                request(timestamp, Some(DEFAULT_TIMESTAMP_COLUMN), "spec.data.columns.timestamp", Role::Time),
+                request(event, None, "spec.data.columns.event", Role::Id),
             ],
             limits,
             present: None,
@@ -102,11 +102,11 @@ impl<'a> InteractionReader<'a> {
         (self.read, self.rows.len() as u64, self.dropped.total())
     }
 
-    fn keep(&mut self, parsed: &Parsed<'_>) -> Result<(), Stop> {
+    fn keep(&mut self, parsed: &Parsed<'_>) -> Result<(), RunError> {
         let too_many = |what: &str, max: u32| {
-            Stop::failed(
+            RunError::permanent(
                 FailureReason::CapacityInsufficient,
-                format!("{} has more than {max} {what}, the most that one model takes", self.described_as),
+                format!("{} has more than {max} {what}, the maximum for one model", self.described_as),
             )
         };
         let Limits { users_max, items_max, interactions_max } = self.limits;
@@ -120,30 +120,30 @@ impl<'a> InteractionReader<'a> {
         Ok(())
     }
 
-    /// The file is over: what was read, if it can be trusted.
-    pub(crate) fn finish(self) -> Result<RawInteractions, Stop> {
+    /// Returns the interactions; fails if too few of the rows are usable.
+    pub(crate) fn finish(self) -> Result<RawInteractions, RunError> {
         let source = self.described_as;
         let Some([_, _, _, timed, ..]) = self.present else {
-            return Err(Stop::bad_data(match self.read {
-                0 => format!("{source} is empty: expected a header and at least one row"),
+            return Err(RunError::bad_data(match self.read {
+                0 => format!("{source} is empty: expected a header and one or more rows"),
                 read => format!("no row of {source} can be used: {read} read, dropped {}", self.dropped.described()),
             }));
         };
-        let meant = self.dropped.meant();
-        let (dropped, read) = (self.dropped.total() - meant, self.read - meant);
+        let intended = self.dropped.intended();
+        let (dropped, read) = (self.dropped.total() - intended, self.read - intended);
         let described = self.dropped.described();
         if self.read == 0 {
-            return Err(Stop::bad_data(format!("{source} has a header but no rows")));
+            return Err(RunError::bad_data(format!("{source} has a header but no rows")));
         }
         if self.rows.is_empty() {
-            return Err(Stop::bad_data(format!(
+            return Err(RunError::bad_data(format!(
                 "no row of {source} can be used: {} read, dropped {described}. Check spec.data.columns{}",
                 self.read,
-                if meant > 0 { " and spec.data.eventWeights" } else { "" }
+                if intended > 0 { " and spec.data.eventWeights" } else { "" }
             )));
         }
-        if dropped as f64 > DROPPED_SHARE_MAX * read as f64 {
-            return Err(Stop::bad_data(format!(
+        if dropped as f64 > DROPPED_FRACTION_MAX * read as f64 {
+            return Err(RunError::bad_data(format!(
                 "more than half of the rows of {source} cannot be used: {} read, dropped {described}. Check spec.data.columns \
                  and csv.delimiter, or clean the data",
                 self.read
@@ -161,39 +161,40 @@ impl<'a> InteractionReader<'a> {
         })
     }
 
-    /// Counts for a run that failed while reading.
+    /// Counts for a run that fails during the read.
     pub(crate) fn counts(&self) -> RowCounts {
         RowCounts { read: self.read, kept: self.rows.len() as u64, dropped: self.dropped.by_name(), merged: 0 }
     }
 }
 
-impl Taker for InteractionReader<'_> {
-    fn wanted(&self) -> &[Wanted] {
-        &self.wanted
+impl RowSink for InteractionReader<'_> {
+    fn requests(&self) -> &[ColumnRequest] {
+        &self.requests
     }
 
-    fn begin(&mut self, file: &str, present: [bool; WANTED_MAX]) -> Result<(), Stop> {
+    fn begin(&mut self, file: &str, present: [bool; COLUMNS_REQUESTED_MAX]) -> Result<(), RunError> {
         let first = *self.present.get_or_insert(present);
-        let differs = |(column, (now, before)): (&Wanted, (bool, bool))| (now != before).then(|| (column.clone(), now));
-        let Some((column, has_it)) = self.wanted.iter().zip(present.into_iter().zip(first)).find_map(differs) else {
+        let differs =
+            |(column, (this, first)): (&ColumnRequest, (bool, bool))| (this != first).then(|| (column.clone(), this));
+        let Some((column, has_it)) = self.requests.iter().zip(present.into_iter().zip(first)).find_map(differs) else {
             return Ok(());
         };
-        let (has, others) = if has_it { ("has", "have not") } else { ("has not", "have") };
-        Err(Stop::bad_data(format!(
-            "{file} {has} a column {:?} that the files before it {others}: give it to all or none of them, or set {} to a column \
-             that all have",
-            column.by_default.unwrap_or_default(),
+        let has = if has_it { "has a" } else { "has no" };
+        Err(RunError::bad_data(format!(
+            "{file} {has} column {:?}, unlike the files before it: add the column to all files or to none, or set {} to a \
+             column that all files have",
+            column.default_name.unwrap_or_default(),
             column.spec_field
         )))
     }
 
-    fn row(&mut self, cells: &[Cell<'_>; WANTED_MAX]) -> Result<(), Stop> {
+    fn row(&mut self, cells: &[Cell<'_>; COLUMNS_REQUESTED_MAX]) -> Result<ControlFlow<()>, RunError> {
         self.read += 1;
         let present = self.present.unwrap_or_default();
         let (mut user_digits, mut item_digits) =
             (std::mem::take(&mut self.user_digits), std::mem::take(&mut self.item_digits));
-        let weigh = |event: Cell<'_>, rating| self.events.weight(event, &mut self.event_digits, rating);
-        let kept = match parse(*cells, present, &mut user_digits, &mut item_digits, weigh) {
+        let event_weight = |event: Cell<'_>, rating| self.events.weight(event, &mut self.event_digits, rating);
+        let kept = match parse(*cells, present, &mut user_digits, &mut item_digits, event_weight) {
             Ok(parsed) => self.keep(&parsed),
             Err(reason) => {
                 self.dropped.add(reason, self.read, 1);
@@ -201,7 +202,7 @@ impl Taker for InteractionReader<'_> {
             }
         };
         (self.user_digits, self.item_digits) = (user_digits, item_digits);
-        kept
+        kept.map(ControlFlow::Continue)
     }
 
     fn bad(&mut self, reason: DropReason, rows: u64) {
@@ -211,17 +212,17 @@ impl Taker for InteractionReader<'_> {
 }
 
 fn parse<'a>(
-    cells: [Cell<'a>; WANTED_MAX],
-    present: [bool; WANTED_MAX],
+    cells: [Cell<'a>; COLUMNS_REQUESTED_MAX],
+    present: [bool; COLUMNS_REQUESTED_MAX],
     user_digits: &'a mut Digits,
     item_digits: &'a mut Digits,
-    weigh: impl FnOnce(Cell<'_>, f32) -> Result<f32, DropReason>,
+    event_weight: impl FnOnce(Cell<'_>, f32) -> Result<f32, DropReason>,
 ) -> Result<Parsed<'a>, DropReason> {
     let [user, item, rating, time, event, ..] = cells;
-    let [_, _, rated, timed, eventful, ..] = present;
+    let [_, _, rated, timed, has_event, ..] = present;
     let user = user.id(user_digits, DropReason::EmptyUser)?;
     let item = item.id(item_digits, DropReason::EmptyItem)?;
     let rating = if rated { rating.number()? } else { 1.0 };
-    let weight = if eventful { weigh(event, rating)? } else { rating };
+    let weight = if has_event { event_weight(event, rating)? } else { rating };
     Ok(Parsed { user, item, weight, time: timed.then(|| time.micros()).transpose()? })
 }

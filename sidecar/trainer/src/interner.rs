@@ -1,28 +1,29 @@
-//! String ids to numbers: provisional ones in the order of arrival, final ones in the order of the ids.
+//! String ids to numbers: provisional numbers in the order of arrival, final numbers in the order
+//! of the ids.
 
 use std::collections::HashMap;
 
 use model_snapshot::StringTable;
 
-/// Ids that were met so far.
+/// Ids that were seen so far.
 #[derive(Debug, Default)]
 pub(crate) struct Interner {
     numbers: HashMap<Box<str>, u32>,
 }
 
-/// Ids in byte order, and the final number of each provisional one.
+/// Ids in byte order, and the final number for each provisional number.
 pub(crate) struct Sorted {
     pub(crate) ids: StringTable,
     pub(crate) number_of: Vec<u32>,
 }
 
 impl Interner {
-    /// How many they are.
+    /// Number of distinct ids.
     pub(crate) fn len(&self) -> usize {
         self.numbers.len()
     }
 
-    /// The provisional number of an id; `None` when it is new and `max` ids are known.
+    /// The provisional number of an id; `None` if it is new and `max` ids are known already.
     pub(crate) fn number(&mut self, id: &str, max: u32) -> Option<u32> {
         if let Some(number) = self.numbers.get(id) {
             return Some(*number);
@@ -32,7 +33,7 @@ impl Interner {
         Some(number)
     }
 
-    /// Final numbers: they depend on the set of ids only, not on the order in which they came.
+    /// Final numbers: they depend on the set of ids only, not on the order of arrival.
     pub(crate) fn sort(self) -> Sorted {
         let mut pairs: Vec<(Box<str>, u32)> = self.numbers.into_iter().collect();
         pairs.sort_unstable();

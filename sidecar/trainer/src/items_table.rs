@@ -1,32 +1,35 @@
-//! Titles, availability and kinds of items, from a table beside the interactions.
+//! Titles, availability and features of items, from the item table.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    ops::ControlFlow,
+};
 
 use model_snapshot::StringTable;
 use sidecar_contract::Items;
 
 use crate::{
     dropped::{DropReason, Dropped},
-    failure::{FailureReason, Stop},
-    kinds::{Kinds, Values, ValuesOfItem},
+    failure::{FailureReason, RunError},
+    item_features::{FeatureValues, ItemFeatures, ItemValues},
     limits::{ATTRIBUTE_COLUMNS_MAX, ATTRIBUTE_VALUES_READ_MAX, ITEMS_MAX, TITLE_BYTES_MAX},
-    table::{Cell, Digits, Role, Taker, WANTED_MAX, Wanted},
+    table::{COLUMNS_REQUESTED_MAX, Cell, ColumnRequest, Digits, Role, RowSink},
 };
 
-/// What the table says of an item.
+/// The table's data about one item.
 struct Attributes {
     title: Box<str>,
     available: bool,
-    values: ValuesOfItem,
+    values: ItemValues,
 }
 
-/// Takes one row after the other; of several rows with one id the last counts. Rows that cannot be read are left out and
+/// Collects the rows of the table; the last row of an id wins. Invalid rows are dropped and
 /// counted.
 pub(crate) struct ItemsReader<'a> {
     described_as: &'a str,
-    wanted: Vec<Wanted>,
+    requests: Vec<ColumnRequest>,
     begun: bool,
-    values: Values,
+    values: FeatureValues,
     attributes: HashMap<Box<str>, Attributes>,
     read: u64,
     dropped: Dropped,
@@ -37,36 +40,37 @@ pub(crate) struct ItemsReader<'a> {
 /// The table in the order of the model's items.
 #[derive(Debug, Default)]
 pub(crate) struct ItemAttributes {
-    /// Empty where there is none.
+    /// Items without a title have an empty one.
     pub(crate) titles: Option<StringTable>,
     pub(crate) available: Option<Vec<bool>>,
-    /// What kind of item each is, and those that nobody has met: titles and availability of these come last.
-    pub(crate) kinds: Option<Kinds>,
+    /// Features of the items, including cold-start items; titles and availability of the latter
+    /// come last.
+    pub(crate) features: Option<ItemFeatures>,
 }
 
 impl ItemAttributes {
-    /// How many items there are that nobody has met.
+    /// Number of cold-start items.
     pub(crate) fn cold_items(&self) -> usize {
-        self.kinds.as_ref().map_or(0, |kinds| kinds.cold_ids.len())
+        self.features.as_ref().map_or(0, |features| features.cold_ids.len())
     }
 }
 
 impl<'a> ItemsReader<'a> {
     pub(crate) fn new(described_as: &'a str, config: &Items) -> Self {
         let Items { id, title, available, attributes, .. } = config.clone();
-        let wanted = |column, spec_field, role| Wanted { column, by_default: None, spec_field, role };
+        let request = |column, spec_field, role| ColumnRequest { column, default_name: None, spec_field, role };
         let attributes = attributes.into_iter().take(ATTRIBUTE_COLUMNS_MAX);
         let columns = [
-            wanted(Some(id), "spec.data.items.columns.id", Role::Id),
-            wanted(title, "spec.data.items.columns.title", Role::Text),
-            wanted(available, "spec.data.items.columns.available", Role::Flag),
+            request(Some(id), "spec.data.items.columns.id", Role::Id),
+            request(title, "spec.data.items.columns.title", Role::Text),
+            request(available, "spec.data.items.columns.available", Role::Flag),
         ];
-        let attributes = attributes.map(|column| wanted(Some(column), "spec.data.items.attributes", Role::Text));
+        let attributes = attributes.map(|column| request(Some(column), "spec.data.items.attributes", Role::Text));
         Self {
             described_as,
-            wanted: columns.into_iter().chain(attributes).collect(),
+            requests: columns.into_iter().chain(attributes).collect(),
             begun: false,
-            values: Values::default(),
+            values: FeatureValues::default(),
             attributes: HashMap::new(),
             read: 0,
             dropped: Dropped::default(),
@@ -75,13 +79,17 @@ impl<'a> ItemsReader<'a> {
         }
     }
 
-    /// The attributes of these items, in their order. Items that the table does not name have no title and are available.
-    pub(crate) fn finish(self, item_ids: &StringTable) -> Result<ItemAttributes, Stop> {
+    /// The attributes of these items, in the given order. Items that are not in the table have no
+    /// title and are available.
+    pub(crate) fn finish(self, item_ids: &StringTable) -> Result<ItemAttributes, RunError> {
         if !self.begun {
-            return Err(Stop::bad_data(format!("{} is empty: expected a header and rows", self.described_as)));
+            return Err(RunError::bad_data(format!(
+                "{} is empty: expected a header and one or more rows",
+                self.described_as
+            )));
         }
-        let has = |place: usize| self.wanted.get(place).is_some_and(|wanted| wanted.column.is_some());
-        let (titled, flagged, with_kinds) = (has(1), has(2), has(3));
+        let has = |index: usize| self.requests.get(index).is_some_and(|request| request.column.is_some());
+        let (titled, flagged, has_features) = (has(1), has(2), has(3));
         let found = |id: &str| self.attributes.get(id);
         let known = item_ids.iter().filter(|id| found(id).is_some()).count();
         tracing::info!(
@@ -91,36 +99,36 @@ impl<'a> ItemsReader<'a> {
             items = item_ids.len(),
             "items read"
         );
-        let kinds = if with_kinds {
-            let met: HashSet<&str> = item_ids.iter().collect();
-            let others = self.attributes.iter().filter(|(id, item)| item.available && !met.contains(&***id));
-            let values_of_met: Vec<_> = item_ids.iter().map(|id| found(id).map(|item| &item.values)).collect();
-            Some(self.values.finish(&values_of_met, others.map(|(id, item)| (&**id, &item.values)))?)
+        let features = if has_features {
+            let seen: HashSet<&str> = item_ids.iter().collect();
+            let others = self.attributes.iter().filter(|(id, item)| item.available && !seen.contains(&***id));
+            let seen_values: Vec<_> = item_ids.iter().map(|id| found(id).map(|item| &item.values)).collect();
+            Some(self.values.finish(&seen_values, others.map(|(id, item)| (&**id, &item.values)))?)
         } else {
             None
         };
-        let cold_ids = || kinds.iter().flat_map(|kinds| kinds.cold_ids.iter());
+        let cold_ids = || features.iter().flat_map(|features| features.cold_ids.iter());
         let title = |id: &str| found(id).map_or("", |attributes| &*attributes.title);
         let available = |id: &str| found(id).is_none_or(|attributes| attributes.available);
         Ok(ItemAttributes {
             titles: titled.then(|| item_ids.iter().chain(cold_ids()).map(title).collect()),
             available: flagged.then(|| item_ids.iter().chain(cold_ids()).map(available).collect()),
-            kinds,
+            features,
         })
     }
 }
 
-impl Taker for ItemsReader<'_> {
-    fn wanted(&self) -> &[Wanted] {
-        &self.wanted
+impl RowSink for ItemsReader<'_> {
+    fn requests(&self) -> &[ColumnRequest] {
+        &self.requests
     }
 
-    fn begin(&mut self, _: &str, _: [bool; WANTED_MAX]) -> Result<(), Stop> {
+    fn begin(&mut self, _: &str, _: [bool; COLUMNS_REQUESTED_MAX]) -> Result<(), RunError> {
         self.begun = true;
         Ok(())
     }
 
-    fn row(&mut self, cells: &[Cell<'_>; WANTED_MAX]) -> Result<(), Stop> {
+    fn row(&mut self, cells: &[Cell<'_>; COLUMNS_REQUESTED_MAX]) -> Result<ControlFlow<()>, RunError> {
         self.read += 1;
         let [id, title, available, attributes @ ..] = *cells;
         let mut values = Some(Vec::new());
@@ -129,34 +137,34 @@ impl Taker for ItemsReader<'_> {
             let title: Box<str> = title.get(..title.floor_char_boundary(TITLE_BYTES_MAX)).unwrap_or_default().into();
             for (column, cell) in attributes.into_iter().enumerate() {
                 let text = cell.text(&mut self.title_digits)?;
-                values = values.take().and_then(|mut met| self.values.add(column, text, &mut met).map(|()| met));
+                values = values.take().and_then(|mut known| self.values.add(column, text, &mut known).map(|()| known));
             }
             Ok((id, title, available.flag()?))
         });
         match parsed {
             Ok((id, title, available)) => {
                 let Some(values) = values else {
-                    return Err(Stop::failed(
+                    return Err(RunError::permanent(
                         FailureReason::CapacityInsufficient,
                         format!(
-                            "the columns of spec.data.items.attributes have more than {ATTRIBUTE_VALUES_READ_MAX} different values \
-                             in {}: name columns whose values many items share, such as a genre or a brand",
+                            "the columns of spec.data.items.attributes have more than {ATTRIBUTE_VALUES_READ_MAX} distinct values \
+                             in {}: choose columns whose values many items share, such as a genre or a brand",
                             self.described_as
                         ),
                     ));
                 };
                 let attributes = Attributes { title, available, values: values.into() };
                 if self.attributes.len() >= ITEMS_MAX as usize {
-                    return Err(Stop::failed(
+                    return Err(RunError::permanent(
                         FailureReason::CapacityInsufficient,
-                        format!("{} has more than {ITEMS_MAX} items, the most that one model takes", self.described_as),
+                        format!("{} has more than {ITEMS_MAX} items, the maximum for one model", self.described_as),
                     ));
                 }
                 self.attributes.insert(id.into(), attributes);
             }
             Err(reason) => self.dropped.add(reason, self.read, 1),
         }
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 
     fn bad(&mut self, reason: DropReason, rows: u64) {

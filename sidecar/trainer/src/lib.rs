@@ -1,28 +1,31 @@
 //! Training: from rows in a file or bucket to a snapshot and a run result in the store.
 //!
 //! ```text
-//! stat ► read ► intern ► split ► tune ► fit ► measure ► refit ► put snapshot ► put runs/<run>.json (create-only)
+//! stat ► read ► intern ► split ► tune ► fit ► measure ► refit
+//!      ► put snapshot ► put runs/<run>.json (create-only)
 //! ```
-//! [`run`] is what the trainer's Job does; [`train_to_file`], [`evaluate`] and [`tune`] are the same steps without a store.
-//! Equal rows in any order, on any number of threads, give an equal snapshot. Bad rows are counted and left out; a source
-//! that cannot be what the resource says fails with what to change. Ids of users appear in no message, but for the first
-//! line of a table, which is listed when a column is not found in it.
+//! [`run`] is the entry point of the trainer's Job; [`train_to_file`], [`evaluate`] and [`tune`]
+//! run the same steps without a store. Equal rows in any order, on any number of threads, give an
+//! equal snapshot. Invalid rows are dropped and counted. A source that does not match the resource
+//! fails the run, and the message names the field to change. Messages contain no user ids. One
+//! exception is the first line of a table: it is listed when a column is not found in it.
 //!
-//! The functions that train need a multi-threaded tokio runtime: they do the arithmetic in place.
+//! The functions that train need a multi-threaded tokio runtime because they compute in place
+//! (`block_in_place`).
 
 mod data;
 mod dropped;
 mod failure;
-mod head;
-mod hint;
 mod interactions;
 mod interner;
+mod item_features;
 mod items_table;
-mod kinds;
 pub mod limits;
 mod merge;
 mod model;
 mod offline;
+mod options;
+mod preview;
 mod profile;
 pub mod progress;
 mod read;
@@ -30,17 +33,19 @@ mod run;
 mod sample;
 mod source;
 mod table;
+mod termination_message;
 mod timestamp;
 mod weights;
 
-pub use failure::{FailureReason, Stop};
-pub use hint::{termination_message, write_termination_message};
+pub use failure::{FailureReason, RunError};
 pub use limits::Limits;
 pub use model::{Trained, Tuned, memory_forecast};
 pub use offline::{TrainedFile, describe_metrics, evaluate, local_config, local_source, train_to_file, tune};
+pub use options::{Options, Secrets};
 pub use profile::{Profile, Rows, read_rows};
 pub use progress::Progress;
-pub use run::{Finished, Options, Secrets, run};
+pub use run::{Finished, run};
 pub use sample::{COLUMNS_SAMPLED_MAX, ROWS_SAMPLED_MAX, Sample, Values, sample};
 pub use table::format::format_of;
+pub use termination_message::{termination_message, write_termination_message};
 pub use timestamp::day;

@@ -1,4 +1,5 @@
-//! One interaction for each (user, item), in an order that does not depend on the order of the rows.
+//! Merges duplicates to one interaction per (user, item), in an order that does not depend on the
+//! order of the rows.
 
 use factorization::ratings::mean_rating;
 use model_snapshot::StringTable;
@@ -6,23 +7,23 @@ use sidecar_contract::Signal;
 
 use crate::interactions::{RawInteractions, RawRow};
 
-/// Interactions by user, each pair once; items ascend within a user, and users and items are numbered in the order of
-/// their ids.
-pub(crate) struct Merged {
+/// Interactions grouped by user, each pair once. Items ascend within a user; users and items are
+/// numbered in the order of their ids.
+pub(crate) struct InteractionTable {
     pub(crate) user_ids: StringTable,
     pub(crate) item_ids: StringTable,
-    /// Where each user starts; users + 1 entries.
+    /// Start of each user's interactions; users + 1 entries.
     pub(crate) offsets: Vec<u64>,
     pub(crate) items: Vec<u32>,
-    /// What the weights of the rows that merged come to: their sum, or for ratings the newest.
+    /// Sum of the weights of the merged rows; for ratings, the newest one.
     pub(crate) weights: Vec<f32>,
-    /// The newest time of the rows that merged.
+    /// Newest time of the merged rows.
     pub(crate) times: Option<Vec<i64>>,
-    /// Rows that merged into an earlier one.
+    /// Number of rows that were merged into an earlier one.
     pub(crate) duplicates: u64,
 }
 
-/// A row of one user while it is sorted.
+/// A row of one user during sorting.
 #[derive(Clone, Copy)]
 struct Entry {
     item: u32,
@@ -30,13 +31,13 @@ struct Entry {
     time: i64,
 }
 
-/// Merges duplicates: weights add; of ratings the newest counts, and the mean of those that are equally new or have no time.
-/// The newest time stays.
-pub(crate) fn merge(raw: RawInteractions, signal: Signal) -> Merged {
+/// Merges duplicates. Weights are added. The newest rating is kept; ratings that are equally new or
+/// have no time are averaged. The newest time is kept.
+pub(crate) fn merge(raw: RawInteractions, signal: Signal) -> InteractionTable {
     let RawInteractions { users, items, rows, times, counts: _, dropped: _ } = raw;
     let (users, items) = (users.sort(), items.sort());
     let (by_user, starts) = group_by_user(rows, times.as_deref(), &users.number_of, &items.number_of);
-    let mut merged = Merged {
+    let mut table = InteractionTable {
         user_ids: users.ids,
         item_ids: items.ids,
         offsets: vec![0],
@@ -51,18 +52,19 @@ pub(crate) fn merge(raw: RawInteractions, signal: Signal) -> Merged {
         let [start, end] = bounds else { continue };
         let (entries, others) = rest.split_at_mut(end - start);
         rest = others;
-        // Weights take part in the order, so that a sum does not depend on the order of the rows either.
+        // Weights are part of the sort key, so that a sum does not depend on the order of the rows
+        // either.
         entries.sort_unstable_by(|a, b| a.item.cmp(&b.item).then(a.weight.total_cmp(&b.weight)));
         for same in entries.chunk_by(|a, b| a.item == b.item) {
-            merged.push(same, signal);
+            table.push(same, signal);
         }
-        merged.offsets.push(merged.items.len() as u64);
+        table.offsets.push(table.items.len() as u64);
     }
-    merged
+    table
 }
 
-impl Merged {
-    /// The user of each interaction, beside [`Self::items`].
+impl InteractionTable {
+    /// The user of each interaction, parallel to [`Self::items`].
     pub(crate) fn users(&self) -> impl Iterator<Item = u32> {
         let counts = self.offsets.windows(2).map(|pair| match pair {
             [start, end] => usize::try_from(end - start).unwrap_or(0),
@@ -91,14 +93,14 @@ impl Merged {
 
 fn sum(same: &[Entry]) -> f32 {
     let sum: f64 = same.iter().map(|entry| f64::from(entry.weight)).sum();
-    // A sum beyond f32 stays the largest f32: it must not become infinite.
+    // A sum beyond the range of f32 is clamped: it must not become infinite.
     #[allow(clippy::cast_possible_truncation, reason = "clamped to the range of f32")]
     {
         sum.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32
     }
 }
 
-/// Counting sort by final user number: the entries, and where each user starts.
+/// Counting sort by final user number: the entries, and the start of each user's entries.
 fn group_by_user(
     rows: Vec<RawRow>,
     times: Option<&[i64]>,
@@ -120,12 +122,12 @@ fn group_by_user(
     let mut next = starts.clone();
     let mut entries = vec![Entry { item: 0, weight: 0.0, time: 0 }; rows.len()];
     for (at, row) in rows.into_iter().enumerate() {
-        let Some(place) = next.get_mut(number(user_number, row.user) as usize) else { continue };
+        let Some(slot) = next.get_mut(number(user_number, row.user) as usize) else { continue };
         let time = times.and_then(|times| times.get(at).copied()).unwrap_or(0);
-        if let Some(entry) = entries.get_mut(*place) {
+        if let Some(entry) = entries.get_mut(*slot) {
             *entry = Entry { item: number(item_number, row.item), weight: row.weight, time };
         }
-        *place += 1;
+        *slot += 1;
     }
     (entries, starts)
 }
@@ -140,7 +142,7 @@ mod tests {
     use super::*;
     use crate::{dropped::Dropped, interner::Interner};
 
-    /// A row as it stands in a file.
+    /// A row of a file.
     type Row = (String, String, i8, i64);
 
     fn raw(rows: &[Row], timed: bool) -> RawInteractions {
@@ -165,31 +167,31 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pairs_merge_as_in_a_sorted_map(
+        fn merged_pairs_equal_a_sorted_map(
             rows in prop::collection::vec(("[a-d]{1,2}", "[a-c]{1,2}", any::<i8>(), 0_i64..50), 0..60),
             timed in any::<bool>(),
         ) {
             let mut expected: BTreeMap<(&str, &str), (f32, i64)> = BTreeMap::new();
             for (user, item, weight, time) in &rows {
-                // Sums of small whole numbers are exact in any order.
+                // Sums of small integers are exact in any order.
                 let entry = expected.entry((user, item)).or_insert((0.0, i64::MIN));
                 *entry = (entry.0 + f32::from(*weight), entry.1.max(*time));
             }
-            let merged = merge(raw(&rows, timed), Signal::Implicit);
-            let pairs = merged.users().zip(&merged.items).map(|(user, item)| {
-                (merged.user_ids.get(user as usize).unwrap(), merged.item_ids.get(*item as usize).unwrap())
+            let table = merge(raw(&rows, timed), Signal::Implicit);
+            let pairs = table.users().zip(&table.items).map(|(user, item)| {
+                (table.user_ids.get(user as usize).unwrap(), table.item_ids.get(*item as usize).unwrap())
             });
             prop_assert_eq!(pairs.collect::<Vec<_>>(), expected.keys().copied().collect::<Vec<_>>());
-            prop_assert_eq!(&merged.weights, &expected.values().map(|(weight, _)| *weight).collect::<Vec<_>>());
+            prop_assert_eq!(&table.weights, &expected.values().map(|(weight, _)| *weight).collect::<Vec<_>>());
             let times = timed.then(|| expected.values().map(|(_, time)| *time).collect::<Vec<_>>());
-            prop_assert_eq!(&merged.times, &times);
-            prop_assert_eq!(merged.duplicates, (rows.len() - expected.len()) as u64);
-            prop_assert_eq!(merged.offsets.len(), merged.user_ids.len() + 1);
+            prop_assert_eq!(&table.times, &times);
+            prop_assert_eq!(table.duplicates, (rows.len() - expected.len()) as u64);
+            prop_assert_eq!(table.offsets.len(), table.user_ids.len() + 1);
         }
     }
 
     #[test]
-    fn of_ratings_the_newest_counts_and_without_times_their_mean() {
+    fn newest_rating_is_kept_and_ratings_without_times_are_averaged() {
         let row = |weight, time| ("u".to_owned(), "i".to_owned(), weight, time);
         let rating = |rows: &[Row], timed| merge(raw(rows, timed), Signal::Explicit).weights;
         assert_eq!(rating(&[row(5, 10), row(1, 30), row(4, 20)], true), [1.0]);
@@ -199,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sum_does_not_depend_on_the_order_of_the_rows() {
+    fn sum_does_not_depend_on_the_order_of_the_rows() {
         let weights = [1e20_f32, 1.0, -1e20, 0.5, 3e-5, 7.0];
         let sum = |order: &[usize]| {
             let mut raw = raw(&vec![("u".to_owned(), "i".to_owned(), 0, 0); weights.len()], false);

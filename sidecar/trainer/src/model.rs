@@ -1,4 +1,4 @@
-//! split ► fit ► measure ► refit ► write: the arithmetic of a run, on merged interactions.
+//! split ► fit ► measure ► refit ► write: the computations of a run, on merged interactions.
 
 mod check;
 mod cold;
@@ -6,28 +6,27 @@ mod measure;
 mod memory;
 mod ranked;
 mod rated;
+mod resolve_defaults;
 mod split;
 mod tune;
-mod usual;
 mod warm;
 
 use std::{borrow::Cow, io::BufWriter, num::NonZeroUsize, ops::ControlFlow, path::Path};
 
 use factorization::{
-    Earlier, Entry, FitError, Interactions, Model, RatingScale, SweepReport, ValidParams, fit_als, fit_als_from,
-    fit_bpr, fit_explicit_als, fit_explicit_als_from, fit_svd, popularity,
+    Entry, Fit as _, FitError, Interactions, IterationReport, Model, RatingScale, ValidParams, WarmStart, popularity,
 };
 use model_snapshot::{Biases, Metadata, ModelParts, Scale, Seen, Snapshot, StringTable};
 use sidecar_contract::{Algorithm, Metrics, RunOutcome, Signal, TrainingConfig, Trial};
 
 use crate::{
     data::Data,
-    failure::{FailureReason, Stop, chain},
-    merge::Merged,
+    failure::{FailureReason, RunError, chain},
+    merge::InteractionTable,
     progress::{Event, Progress, Step},
-    weights::PartWeights,
+    weights::SplitWeighting,
 };
-use warm::Warm;
+use warm::WarmStartModel;
 
 pub(crate) use check::check;
 pub(crate) use measure::measurable_users;
@@ -43,20 +42,20 @@ pub struct Trained {
     pub users: u64,
     /// Items in the model.
     pub items: u64,
-    /// Different pairs.
+    /// Distinct (user, item) pairs.
     pub interactions: u64,
-    /// What was fitted: the config's algorithm, or what tuning found.
+    /// The fitted algorithm: the config's, or the best that tuning found.
     pub algorithm: Algorithm,
-    /// What was measured; `None` when nothing could be kept for measuring.
+    /// Metrics on the held-out set; `None` if nothing could be held out.
     pub metrics: Option<Metrics>,
-    /// The objective after each sweep of the refit.
+    /// The objective after each iteration of the refit.
     pub objective: Vec<f64>,
-    /// What tuning tried, best first.
+    /// The tuning trials, best first.
     pub trials: Vec<Trial>,
 }
 
 impl Trained {
-    /// The same, for the run's result.
+    /// The outcome for the run's result.
     pub fn outcome(self) -> RunOutcome {
         let Self { written, users, items, interactions, algorithm, metrics, objective, trials } = self;
         RunOutcome::Trained {
@@ -74,53 +73,54 @@ impl Trained {
     }
 }
 
-/// What tuning found, and how good that is on what neither the search nor the fit saw.
+/// Result of tuning, with metrics on data that neither the search nor the fit used.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tuned {
     /// The best parameters.
     pub algorithm: Algorithm,
-    /// What was tried, best first.
+    /// The trials, best first.
     pub trials: Vec<Trial>,
-    /// Of the best parameters.
+    /// Metrics of the best parameters.
     pub metrics: Option<Metrics>,
 }
 
-/// Measures a fit without the kept part, then fits on everything, perhaps from an earlier model, and writes that to `file`.
+/// Evaluates a fit without the held-out set, then fits on all rows, optionally with a warm start,
+/// and writes the model to `file`.
 pub(crate) fn train(
     config: &TrainingConfig,
     data: &Data,
     progress: &dyn Progress,
     threads: Option<NonZeroUsize>,
     file: &Path,
-    earlier: Option<&Snapshot>,
-) -> Result<Trained, Stop> {
+    warm_start: Option<&Snapshot>,
+) -> Result<Trained, RunError> {
     in_pool(threads, || {
         let (config, params) = prepare(config, &data.interactions, data.attributes.cold_items())?;
         let config = config.as_ref();
-        // Before hours are spent on what cannot start.
-        let warm = Warm::of(config, earlier, &data.interactions)?;
+        // Validated first, so that an invalid warm start fails before hours of computation.
+        let warm_start = WarmStartModel::new(config, warm_start, &data.interactions)?;
         let (config, params, trials) = tuned(config, params, &data.interactions, progress)?;
         let config = config.as_ref();
         let metrics = measured(config, &params, data, progress)?;
         progress.event(&Event::Step(Step::Refit));
         let all = interactions(&data.interactions, |_| true)?;
-        let all = PartWeights::of(&config.weights, &data.interactions, &all, |_| true).weigh(all);
-        let (mut model, objective) = match &warm {
-            None => fit(&all, &params, config, None, progress)?,
-            Some(warm) => fit(&all, &warm.params(config)?, config, Some(&warm.earlier()), progress)?,
+        let all = SplitWeighting::fit(&config.weights, &data.interactions, &all, |_| true).transform(all);
+        let (mut model, objective) = match &warm_start {
+            None => fit(&all, &params, config.seed, None, progress)?,
+            Some(start) => fit(&all, &start.params(config)?, config.seed, Some(&start.warm_start()), progress)?,
         };
-        drop(warm);
+        drop(warm_start);
         let cold_items = cold::append(&mut model, &data.attributes, config.seed);
         let written = write(config, data, &all, &model, cold_items, file)?;
-        // The file is mapped to be checked: not on top of what it was made of.
+        // Verification maps the file; model and data are freed first to limit the peak memory.
         drop((model, all));
         verify(file, &written)?;
-        let merged = &data.interactions;
+        let table = &data.interactions;
         Ok(Trained {
             written,
-            users: merged.user_ids.len() as u64,
-            items: (merged.item_ids.len() + cold_items) as u64,
-            interactions: merged.items.len() as u64,
+            users: table.user_ids.len() as u64,
+            items: (table.item_ids.len() + cold_items) as u64,
+            interactions: table.items.len() as u64,
             algorithm: config.algorithm.clone(),
             metrics,
             objective,
@@ -129,24 +129,24 @@ pub(crate) fn train(
     })
 }
 
-/// Measures the fit, and the factors that attributes give.
+/// Evaluates the fit, and the factors that are derived from item features.
 fn measured(
     config: &TrainingConfig,
     params: &ValidParams,
     data: &Data,
     progress: &dyn Progress,
-) -> Result<Option<Metrics>, Stop> {
+) -> Result<Option<Metrics>, RunError> {
     let Some(metrics) = measure::measure(config, params, &data.interactions, progress)? else { return Ok(None) };
     Ok(Some(Metrics { cold_items: cold::measure(config, params, data, progress)?, ..metrics }))
 }
 
-/// The config with the parameters that its tuning finds; without tuning, the config.
+/// The config with the parameters that tuning finds; without tuning, the unchanged config.
 fn tuned<'a>(
     config: &'a TrainingConfig,
     params: ValidParams,
-    interactions: &Merged,
+    interactions: &InteractionTable,
     progress: &dyn Progress,
-) -> Result<(Cow<'a, TrainingConfig>, ValidParams, Vec<Trial>), Stop> {
+) -> Result<(Cow<'a, TrainingConfig>, ValidParams, Vec<Trial>), RunError> {
     let trials = tune::tune(config, interactions, progress)?;
     let best = trials.first().filter(|best| best.value.is_some());
     let Some(best) = best else { return Ok((Cow::Borrowed(config), params, trials)) };
@@ -155,13 +155,13 @@ fn tuned<'a>(
     Ok((Cow::Owned(config), params, trials))
 }
 
-/// Tunes, and measures the best parameters.
+/// Tunes and evaluates the best parameters.
 pub(crate) fn tune(
     config: &TrainingConfig,
-    interactions: &Merged,
+    interactions: &InteractionTable,
     progress: &dyn Progress,
     threads: Option<NonZeroUsize>,
-) -> Result<Tuned, Stop> {
+) -> Result<Tuned, RunError> {
     in_pool(threads, || {
         let (config, params) = prepare(config, interactions, 0)?;
         let (best, params, trials) = tuned(&config, params, interactions, progress)?;
@@ -170,44 +170,45 @@ pub(crate) fn tune(
     })
 }
 
-/// Measures only.
+/// Evaluates only.
 pub(crate) fn measure(
     config: &TrainingConfig,
     data: &Data,
     progress: &dyn Progress,
     threads: Option<NonZeroUsize>,
-) -> Result<Option<Metrics>, Stop> {
+) -> Result<Option<Metrics>, RunError> {
     in_pool(threads, || {
         let (config, params) = prepare(config, &data.interactions, 0)?;
         measured(&config, &params, data, progress)
     })
 }
 
-/// What must hold before the first sweep; gives the config with the parameters that hang on the data.
+/// Validates config and data before the first iteration; returns the config with defaults that
+/// depend on the data.
 fn prepare<'a>(
     config: &'a TrainingConfig,
-    interactions: &Merged,
+    interactions: &InteractionTable,
     cold_items: usize,
-) -> Result<(Cow<'a, TrainingConfig>, ValidParams), Stop> {
+) -> Result<(Cow<'a, TrainingConfig>, ValidParams), RunError> {
     let params = check(config)?;
     match config.signal {
         Signal::Implicit if !interactions.weights.iter().any(|weight| *weight > 0.0) => {
-            return Err(Stop::failed(
+            return Err(RunError::permanent(
                 FailureReason::TooFewInteractions,
-                "no user likes any item: every rating is 0 or less, which is a dislike. Check spec.data.columns.rating",
+                "there are no positive interactions: every rating is 0 or less, which is a dislike. Check spec.data.columns.rating",
             ));
         }
         Signal::Explicit if are_equal(&interactions.weights) => {
             let only = interactions.weights.first().copied().unwrap_or_default();
-            return Err(Stop::bad_data(format!(
-                "every rating is {only}, which says nothing of what users like: set spec.data.columns.rating to the column of \
-                 the ratings, or spec.data.signal to implicit"
+            return Err(RunError::bad_data(format!(
+                "every rating is {only}, so ratings carry no preference: set spec.data.columns.rating to the column of the \
+                 ratings, or spec.data.signal to implicit"
             )));
         }
         Signal::Implicit | Signal::Explicit => {}
     }
     memory::check(interactions, cold_items, &params)?;
-    let config = usual::completed(config, interactions)?;
+    let config = resolve_defaults::resolve_defaults(config, interactions)?;
     let params = check(&config)?;
     Ok((config, params))
 }
@@ -216,66 +217,61 @@ fn are_equal(ratings: &[f32]) -> bool {
     ratings.windows(2).all(|pair| matches!(pair, [a, b] if a.total_cmp(b).is_eq()))
 }
 
-fn in_pool<T: Send>(threads: Option<NonZeroUsize>, work: impl FnOnce() -> Result<T, Stop> + Send) -> Result<T, Stop> {
+fn in_pool<T: Send>(
+    threads: Option<NonZeroUsize>,
+    work: impl FnOnce() -> Result<T, RunError> + Send,
+) -> Result<T, RunError> {
     let Some(threads) = threads else { return work() };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build();
-    pool.map_err(|error| Stop::retry(format!("cannot start {threads} threads: {error}")))?.install(work)
+    pool.map_err(|error| RunError::transient(format!("cannot start {threads} threads: {error}")))?.install(work)
 }
 
-/// The interactions whose position is kept, with the numbering of all.
-fn interactions(merged: &Merged, keep: impl Fn(usize) -> bool) -> Result<Interactions, Stop> {
-    let weighted = merged.items.iter().zip(&merged.weights);
-    let entries = merged
+/// The interactions whose positions `keep` selects; users and items keep their numbers.
+fn interactions(table: &InteractionTable, keep: impl Fn(usize) -> bool) -> Result<Interactions, RunError> {
+    let weighted = table.items.iter().zip(&table.weights);
+    let entries = table
         .users()
         .zip(weighted)
         .enumerate()
         .filter(|(position, _)| keep(*position))
         .map(|(_, (user, (&item, &value)))| Entry { user, item, value })
         .collect();
-    Interactions::from_entries(merged.user_ids.len(), merged.item_ids.len(), entries)
-        .map_err(|error| Stop::failed(FailureReason::CapacityInsufficient, chain(&error)))
+    Interactions::from_entries(table.user_ids.len(), table.item_ids.len(), entries)
+        .map_err(|error| RunError::permanent(FailureReason::CapacityInsufficient, chain(&error)))
 }
 
-/// Fits, and says the objective after each sweep.
+/// Fits a model; also returns the objective after each iteration.
 fn fit(
     interactions: &Interactions,
     params: &ValidParams,
-    TrainingConfig { signal, seed, .. }: &TrainingConfig,
-    earlier: Option<&Earlier<'_>>,
+    seed: u64,
+    warm_start: Option<&WarmStart<'_>>,
     progress: &dyn Progress,
-) -> Result<(Model, Vec<f64>), Stop> {
-    let (signal, seed) = (*signal, *seed);
+) -> Result<(Model, Vec<f64>), RunError> {
     let mut objective = Vec::new();
-    let mut after_sweep = |report: &SweepReport| {
+    let mut after_iteration = |report: &IterationReport| {
         objective.push(report.objective);
-        progress.event(&Event::Sweep { sweep: report.sweep, of: report.sweeps, objective: report.objective });
+        progress.event(&Event::Iteration {
+            iteration: report.iteration,
+            iterations: report.iterations,
+            objective: report.objective,
+        });
         ControlFlow::Continue(())
     };
-    let fitted = match (params, earlier) {
-        (ValidParams::Als(params), None) => fit_als(interactions, params, seed, &mut after_sweep),
-        (ValidParams::Als(params), Some(earlier)) => {
-            fit_als_from(interactions, params, seed, earlier, &mut after_sweep)
-        }
-        (ValidParams::ExplicitAls(params), None) => fit_explicit_als(interactions, params, seed, &mut after_sweep),
-        (ValidParams::ExplicitAls(params), Some(earlier)) => {
-            fit_explicit_als_from(interactions, params, seed, earlier, &mut after_sweep)
-        }
-        (ValidParams::Bpr(params), _) => fit_bpr(interactions, params, seed, &mut after_sweep),
-        (ValidParams::Svd(params), _) => {
-            fit_svd(interactions, signal == Signal::Explicit, params, seed, &mut after_sweep)
-        }
-    };
-    match fitted {
+    match params.fit(interactions, seed, warm_start, &mut after_iteration) {
         Ok(model) => Ok((model, objective)),
-        Err(error @ FitError::Empty) => Err(Stop::failed(FailureReason::TooFewInteractions, chain(&error))),
-        Err(error @ FitError::Start { .. }) => Err(Stop::failed(FailureReason::ConfigInvalid, chain(&error))),
+        Err(error @ FitError::Empty) => Err(RunError::permanent(FailureReason::TooFewInteractions, chain(&error))),
+        Err(error @ (FitError::WarmStart { .. } | FitError::NoWarmStart)) => {
+            Err(RunError::permanent(FailureReason::ConfigInvalid, chain(&error)))
+        }
         Err(error @ (FitError::Row { .. } | FitError::Basis { .. } | FitError::Cancelled { .. })) => {
-            Err(Stop::failed(FailureReason::TrainingDiverged, format!("the fit failed: {}", chain(&error))))
+            Err(RunError::permanent(FailureReason::TrainingDiverged, format!("the fit failed: {}", chain(&error))))
         }
     }
 }
 
-/// What counts for popularity and for ranked lists: positive weights, or ratings that are no worse than most.
+/// The relevant interactions for popularity and ranked lists: positive weights, or ratings that are
+/// not below most ratings.
 fn likes<'a>(interactions: &'a Interactions, scale: Option<&RatingScale>) -> Cow<'a, Interactions> {
     scale.map_or(Cow::Borrowed(interactions), |scale| Cow::Owned(scale.likes(interactions)))
 }
@@ -287,41 +283,40 @@ fn write(
     model: &Model,
     cold_items: usize,
     file: &Path,
-) -> Result<Written, Stop> {
-    let Data { interactions: merged, attributes } = data;
+) -> Result<Written, RunError> {
+    let Data { interactions: table, attributes } = data;
     let ratings = model.ratings.as_ref();
-    // What nobody has met is popular with nobody.
+    // Cold-start items have no interactions.
     let (mut item_counts, popular_items) = popularity(&likes(all, ratings.map(|ratings| &ratings.scale)));
     item_counts.resize(item_counts.len() + cold_items, 0);
-    let mut item_ids = Cow::Borrowed(&merged.item_ids);
-    if let Some(kinds) = &attributes.kinds
+    let mut item_ids = Cow::Borrowed(&table.item_ids);
+    if let Some(features) = &attributes.features
         && cold_items > 0
     {
-        item_ids = Cow::Owned(merged.item_ids.iter().chain(kinds.cold_ids.iter()).collect::<StringTable>());
+        item_ids = Cow::Owned(table.item_ids.iter().chain(features.cold_ids.iter()).collect::<StringTable>());
     }
     let metadata = Metadata {
-        format_version: Metadata::version(ratings.is_some(), cold_items as u64, model.mean_share.is_some()),
         algorithm: config.algorithm.clone(),
         signal: config.signal,
         seed: config.seed,
-        users: merged.user_ids.len() as u64,
+        users: table.user_ids.len() as u64,
         items: item_ids.len() as u64,
         factors: model.gram.nrows() as u64,
-        interactions: merged.items.len() as u64,
-        mean_share: model.mean_share,
+        interactions: table.items.len() as u64,
+        mean_degree_weight: model.mean_degree_weight,
         ratings: ratings.map(|ratings| {
             let RatingScale { mean, deviation, low, high } = ratings.scale;
             Scale { mean, deviation, low, high }
         }),
         cold_items: cold_items as u64,
     };
-    // As the fit saw them: folding them in gives the stored factors.
+    // The weights of the fit: folding them in gives the stored factors.
     let weights = all.values();
-    #[allow(clippy::float_cmp, reason = "exactly 1 is what a row without a rating weighs")]
+    #[allow(clippy::float_cmp, reason = "exactly 1 is the weight of a row without a rating")]
     let weighted = weights.iter().any(|weight| *weight != 1.0);
     let parts = ModelParts {
         metadata: &metadata,
-        user_ids: &merged.user_ids,
+        user_ids: &table.user_ids,
         item_ids: &item_ids,
         user_factors: model.user_factors.view(),
         item_factors: model.item_factors.view(),
@@ -329,7 +324,7 @@ fn write(
         biases: ratings.map(|ratings| Biases { users: &ratings.users, items: &ratings.items }),
         item_counts: &item_counts,
         popular_items: &popular_items,
-        seen: Seen { offsets: &merged.offsets, items: &merged.items, weights: weighted.then_some(weights) },
+        seen: Seen { offsets: &table.offsets, items: &table.items, weights: weighted.then_some(weights) },
         titles: attributes.titles.as_ref(),
         available: attributes.available.as_deref(),
     };
@@ -337,13 +332,13 @@ fn write(
     model_snapshot::write(&parts, BufWriter::new(out)).map_err(|error| cannot_write(file, &error))
 }
 
-/// What no reader would open must not get a name.
-fn verify(file: &Path, written: &Written) -> Result<(), Stop> {
+/// Verifies the snapshot, so that an unreadable file is never stored.
+fn verify(file: &Path, written: &Written) -> Result<(), RunError> {
     Snapshot::open(file)
         .and_then(|snapshot| snapshot.verify_digest(&written.digest))
         .map_err(|error| cannot_write(file, &error))
 }
 
-fn cannot_write(file: &Path, error: &dyn std::error::Error) -> Stop {
-    Stop::retry(format!("cannot write the snapshot to {}: {}", file.display(), chain(error)))
+fn cannot_write(file: &Path, error: &dyn std::error::Error) -> RunError {
+    RunError::transient(format!("cannot write the snapshot to {}: {}", file.display(), chain(error)))
 }

@@ -1,4 +1,5 @@
-//! The same steps without a store: from a file to a file, or to a measurement. No cluster, no run, no result to commit.
+//! The same steps without a store: from a file to a model file or to metrics. There is no cluster,
+//! run or committed result.
 
 use std::path::Path;
 
@@ -10,23 +11,23 @@ use sidecar_contract::{
 
 use crate::{
     data::{Data, Sources},
-    failure::{FailureReason, Stop, chain},
+    failure::{FailureReason, RunError, chain},
     model::{self, Trained, Tuned},
+    options::Options,
     progress::{Event, Progress, Step},
-    run::Options,
 };
 
-/// What [`train_to_file`] did.
+/// Result of [`train_to_file`].
 #[derive(Clone, Debug)]
 pub struct TrainedFile {
-    /// The model's numbers.
+    /// The trained model.
     pub trained: Trained,
     /// Rows read, kept and dropped.
     pub rows: RowCounts,
 }
 
-/// A config for a file on this machine, with every default; the caller changes what it likes. Run and store are not
-/// looked at by the functions of this module.
+/// A config for a local file with all defaults; the caller may change any field. The functions of
+/// this module ignore run and store.
 pub fn local_config(source: &Path) -> TrainingConfig {
     TrainingConfig {
         run: RunId { number: 0, attempt: "0".repeat(FINGERPRINT_DIGITS) },
@@ -37,7 +38,7 @@ pub fn local_config(source: &Path) -> TrainingConfig {
         signal: Signal::default(),
         weights: WeightsConfig::default(),
         items: None,
-        algorithm: Algorithm::Als(AlsConfig::default()),
+        algorithm: Algorithm::Als(AlsConfig::WIRE_DEFAULT),
         tuning: None,
         evaluation: EvaluationConfig::default(),
         seed: 42,
@@ -55,21 +56,23 @@ pub fn local_config(source: &Path) -> TrainingConfig {
     }
 }
 
-/// A file on this machine as a source.
+/// A local file as a source.
 pub fn local_source(path: &Path) -> Source {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     Source { url: format!("file://{}", absolute.display()), described_as: path.display().to_string() }
 }
 
-/// Trains and writes the snapshot to `output`, which appears only when it is whole.
+/// Trains and writes the snapshot to `output` atomically: the file appears only when it is
+/// complete.
 pub async fn train_to_file(
     config: &TrainingConfig,
     output: &Path,
     progress: &dyn Progress,
     options: &Options,
-) -> Result<TrainedFile, Stop> {
+) -> Result<TrainedFile, RunError> {
     let (data, rows) = read(config, progress, options).await?;
-    let cannot_write = |error: std::io::Error| Stop::retry(format!("cannot write {}: {error}", output.display()));
+    let cannot_write =
+        |error: std::io::Error| RunError::transient(format!("cannot write {}: {error}", output.display()));
     let directory = output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let file = tempfile::NamedTempFile::new_in(directory).map_err(cannot_write)?;
     let start = options.warm_start.as_deref().map(open).transpose()?;
@@ -82,34 +85,38 @@ pub async fn train_to_file(
     Ok(TrainedFile { trained, rows })
 }
 
-fn open(earlier: &Path) -> Result<Snapshot, Stop> {
-    Snapshot::open(earlier).map_err(|error| {
-        let message = format!("cannot start from {}: {}", earlier.display(), chain(&error));
-        Stop::failed(FailureReason::ConfigInvalid, message)
+fn open(warm_start: &Path) -> Result<Snapshot, RunError> {
+    Snapshot::open(warm_start).map_err(|error| {
+        let message = format!("cannot start from {}: {}", warm_start.display(), chain(&error));
+        RunError::permanent(FailureReason::ConfigInvalid, message)
     })
 }
 
-/// Fits without the kept part and measures; `None` when nothing could be kept.
+/// Fits without the held-out set and evaluates; `None` if nothing could be held out.
 pub async fn evaluate(
     config: &TrainingConfig,
     progress: &dyn Progress,
     options: &Options,
-) -> Result<Option<Metrics>, Stop> {
+) -> Result<Option<Metrics>, RunError> {
     let (data, _) = read(config, progress, options).await?;
     let metrics = tokio::task::block_in_place(|| model::measure(config, &data, progress, options.threads))?;
     progress.event(&Event::Step(Step::PutResult));
     Ok(metrics)
 }
 
-/// Searches for parameters, and measures the best on what the search did not see.
-pub async fn tune(config: &TrainingConfig, progress: &dyn Progress, options: &Options) -> Result<Tuned, Stop> {
+/// Searches for parameters and evaluates the best on data that the search did not use.
+pub async fn tune(config: &TrainingConfig, progress: &dyn Progress, options: &Options) -> Result<Tuned, RunError> {
     let (data, _) = read(config, progress, options).await?;
     let tuned = tokio::task::block_in_place(|| model::tune(config, &data.interactions, progress, options.threads))?;
     progress.event(&Event::Step(Step::PutResult));
     Ok(tuned)
 }
 
-async fn read(config: &TrainingConfig, progress: &dyn Progress, options: &Options) -> Result<(Data, RowCounts), Stop> {
+async fn read(
+    config: &TrainingConfig,
+    progress: &dyn Progress,
+    options: &Options,
+) -> Result<(Data, RowCounts), RunError> {
     model::check(config)?;
     let sources = Sources::new(config, &options.data_dir, &options.secrets)?;
     progress.event(&Event::Step(Step::Stat));
@@ -119,12 +126,13 @@ async fn read(config: &TrainingConfig, progress: &dyn Progress, options: &Option
     Ok((data, rows))
 }
 
-/// Metrics in one line for people: `ndcg@10 0.4321 (popularity 0.3210), recall@10 …, lift +34.6 % [+33.0 %, +36.1 %], 1234 users`.
+/// Human-readable metrics in one line: `ndcg@10 0.4321 (baseline 0.3210), recall@10 …, lift +34.6 %
+/// [+33.0 %, +36.1 %], 1234 test users`.
 pub fn describe_metrics(metrics: &Metrics) -> String {
     let Metrics { metric: _, k, split, test_users, model, baseline, lift, incumbent: _, by_activity: _, cold_items } =
         metrics;
     let mut parts = Vec::new();
-    // What the gate looks at comes first: errors are there for ratings only.
+    // The metric of the gate comes first: error metrics exist for ratings only.
     for (name, model, baseline) in [
         ("rmse".to_owned(), model.rmse, baseline.rmse),
         ("mae".to_owned(), model.mae, baseline.mae),
@@ -141,10 +149,10 @@ pub fn describe_metrics(metrics: &Metrics) -> String {
         }
         None => "no lift (too few test users, or a baseline of zero)".to_owned(),
     });
-    let on = split.map_or_else(String::new, |split| format!(" on {}", split.described()));
+    let on = split.as_ref().map_or_else(String::new, |split| format!(" on {}", split.description()));
     parts.push(format!("{test_users} test users{on}"));
     if let Some(ColdItems { items, users: _, ndcg, baseline }) = cold_items {
-        parts.push(format!("ndcg@{k} {ndcg:.4} (random {baseline:.4}) of {items} items by their attributes alone"));
+        parts.push(format!("cold-start ndcg@{k} {ndcg:.4} (random {baseline:.4}) on {items} items"));
     }
     parts.join(", ")
 }

@@ -1,4 +1,5 @@
-//! What a run tells whoever watches: a bar on a terminal, plain lines elsewhere. No id of a user, ever.
+//! Progress reports of a run: a progress bar on a terminal, log lines elsewhere. They never contain
+//! user ids.
 
 use std::{
     io::IsTerminal,
@@ -12,19 +13,19 @@ use sidecar_contract::{Metrics, Trial};
 /// The steps of a run, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Looking at the source.
+    /// Getting the metadata of the source.
     Stat,
     /// Reading rows.
     Read,
     /// Numbering ids and merging duplicates.
     Intern,
-    /// Keeping a part for measuring.
+    /// Splitting off the held-out set.
     Split,
     /// Searching for parameters.
     Tune,
-    /// Fitting without the kept part.
+    /// Fitting without the held-out set.
     Fit,
-    /// Measuring on the kept part.
+    /// Evaluating on the held-out set.
     Measure,
     /// Fitting on all rows.
     Refit,
@@ -51,65 +52,65 @@ impl Step {
     }
 }
 
-/// What happened.
+/// A progress event.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
     /// A step begins.
     Step(Step),
-    /// So far.
+    /// Some rows were read; the counts are cumulative.
     Rows {
-        /// Data rows seen.
+        /// Data rows read.
         read: u64,
         /// Rows kept.
         kept: u64,
-        /// Rows left out.
+        /// Rows dropped.
         dropped: u64,
         /// Bytes of the source read.
         bytes: u64,
-        /// Its size.
+        /// Total bytes of the source.
         bytes_total: u64,
     },
-    /// All rows are read.
+    /// All rows were read.
     RowsDone {
-        /// Data rows seen.
+        /// Data rows read.
         read: u64,
         /// Rows kept.
         kept: u64,
-        /// Counts by reason and the first row of each, as text; empty when nothing was left out.
+        /// Counts by reason and the first row of each, as text; empty if no rows were dropped.
         dropped: &'a str,
     },
-    /// Duplicates are merged.
+    /// Duplicates were merged.
     Interned {
-        /// Different users.
+        /// Distinct users.
         users: u64,
-        /// Different items.
+        /// Distinct items.
         items: u64,
-        /// Different pairs.
+        /// Distinct pairs.
         interactions: u64,
     },
-    /// A sweep over users and items is done.
-    Sweep {
-        /// From 1.
-        sweep: u32,
-        /// Of how many.
-        of: u32,
-        /// The objective after it.
+    /// An iteration of a fit is done.
+    Iteration {
+        /// Number of the iteration, starting at 1.
+        iteration: u32,
+        /// Total number of iterations.
+        iterations: u32,
+        /// The objective after the iteration.
         objective: f64,
     },
-    /// A set of parameters was tried.
+    /// A tuning trial was fitted and evaluated.
     Trial(&'a Trial),
-    /// The model was measured.
+    /// The model was evaluated.
     Measured(&'a Metrics),
 }
 
-/// Takes events. It is called from the threads that do the work, and must return at once.
+/// Receives events. It is called from the working threads and must return immediately.
 pub trait Progress: Send + Sync {
-    /// One more event.
+    /// Receives one event.
     fn event(&self, event: &Event<'_>);
 }
 
-/// Says nothing.
+/// Discards all events.
 #[derive(Debug)]
 pub struct Silent;
 
@@ -117,12 +118,12 @@ impl Progress for Silent {
     fn event(&self, _: &Event<'_>) {}
 }
 
-/// A bar if standard error is a terminal, else lines.
+/// A progress bar if standard error is a terminal, otherwise log lines.
 pub fn for_standard_error() -> Box<dyn Progress> {
     if std::io::stderr().is_terminal() { Box::new(Bar::new()) } else { Box::new(Lines::default()) }
 }
 
-/// Log lines; of the many events while rows are read, one every `ROWS_LINE_EVERY`.
+/// Log lines; [`Event::Rows`] is logged once per `ROWS_LINE_EVERY`.
 #[derive(Debug, Default)]
 pub struct Lines {
     last_rows_line: Mutex<Option<Instant>>,
@@ -154,10 +155,12 @@ impl Progress for Lines {
             Event::Interned { users, items, interactions } => {
                 tracing::info!(users, items, interactions, "interned");
             }
-            Event::Sweep { sweep, of, objective } => tracing::info!(sweep, of, objective, "sweep"),
-            Event::Trial(Trial { parameters, sweeps, value }) => {
+            Event::Iteration { iteration, iterations, objective } => {
+                tracing::info!(iteration, iterations, objective, "iteration");
+            }
+            Event::Trial(Trial { parameters, iterations_run, value }) => {
                 let parameters = serde_json::to_string(parameters).unwrap_or_default();
-                tracing::info!(sweeps, value, parameters, "trial");
+                tracing::info!(iterations_run, value, parameters, "trial");
             }
             Event::Measured(metrics) => tracing::info!(
                 k = metrics.k,
@@ -174,20 +177,20 @@ impl Progress for Lines {
     }
 }
 
-/// A bar on a terminal, with a line for each finished step above it.
+/// A progress bar on a terminal; the results of finished steps are printed above it.
 #[derive(Debug)]
 pub struct Bar {
     bar: ProgressBar,
 }
 
 impl Bar {
-    /// On standard error.
+    /// A bar on standard error.
     pub fn new() -> Self {
         Self { bar: ProgressBar::new_spinner() }
     }
 
     fn style(&self, template: &str) {
-        // Templates are constants below; a wrong one keeps the style before it.
+        // The templates are the constants below; an invalid one keeps the previous style.
         if let Ok(style) = ProgressStyle::with_template(template) {
             self.bar.set_style(style);
         }
@@ -208,7 +211,7 @@ impl Progress for Bar {
                 self.bar.set_prefix(step.as_str());
             }
             Event::Step(step @ (Step::Fit | Step::Refit)) => {
-                self.style("{prefix:12} {bar:30} {pos}/{len} sweeps {msg}");
+                self.style("{prefix:12} {bar:30} {pos}/{len} iterations {msg}");
                 self.bar.set_prefix(step.as_str());
                 self.bar.set_message("");
                 self.bar.set_position(0);
@@ -233,13 +236,13 @@ impl Progress for Bar {
             Event::Interned { users, items, interactions } => {
                 self.bar.println(format!("{users} users, {items} items, {interactions} interactions"));
             }
-            Event::Sweep { sweep, of, objective } => {
-                self.bar.set_length(u64::from(*of));
-                self.bar.set_position(u64::from(*sweep));
+            Event::Iteration { iteration, iterations, objective } => {
+                self.bar.set_length(u64::from(*iterations));
+                self.bar.set_position(u64::from(*iteration));
                 self.bar.set_message(format!("objective {objective:.6e}"));
             }
             Event::Trial(trial) => {
-                self.bar.set_message(format!("{} after {} sweeps", trial.value_text(), trial.sweeps));
+                self.bar.set_message(format!("{} after {} iterations", trial.value_text(), trial.iterations_run));
                 self.bar.tick();
             }
             Event::Measured(metrics) => self.bar.println(crate::describe_metrics(metrics)),

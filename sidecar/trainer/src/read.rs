@@ -1,8 +1,10 @@
-//! Every file of a source through its compression and its format to a taker of rows. Blocks the thread that it runs on.
+//! Reads every file of a source, decompresses and decodes it, and passes the rows to a sink. Blocks
+//! the current thread.
 
 use std::{
     cell::Cell,
     io::{self, Read},
+    ops::ControlFlow,
     rc::Rc,
 };
 
@@ -10,11 +12,11 @@ use flate2::read::MultiGzDecoder;
 use sidecar_contract::{Csv, Format};
 
 use crate::{
-    failure::Stop,
+    failure::RunError,
     limits::{CHUNK_BYTES, ZSTD_WINDOW_LOG_MAX},
     source::{Part, Source, Stat},
     table::{
-        Taker,
+        RowSink,
         delimited::Delimited,
         format::{Compression, MAGIC_BYTES, compression, delimiter, named},
         jsonl::Jsonl,
@@ -22,59 +24,62 @@ use crate::{
     },
 };
 
-/// What the resource says of a table's files.
+/// Format settings of a table in the resource.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Form<'a> {
+pub(crate) struct TableFormat<'a> {
     pub(crate) format: Option<Format>,
     pub(crate) csv: &'a Csv,
     /// `spec.data` or `spec.data.items`.
     pub(crate) spec_field: &'static str,
 }
 
-impl Form<'_> {
-    /// What can be found wrong before anything is read.
-    pub(crate) fn check(&self) -> Result<(), Stop> {
+impl TableFormat<'_> {
+    /// Checks everything that needs no data.
+    pub(crate) fn check(&self) -> Result<(), RunError> {
         delimiter(self.csv, b',', self.spec_field).map(|_| ())
     }
 }
 
-/// Reads all parts in their order; `progress` hears now and then how many bytes of the source were read.
-pub(crate) fn read_all<T: Taker>(
+/// Reads all parts in order until the sink breaks. `progress` periodically receives the number of
+/// bytes read.
+pub(crate) fn read_all<T: RowSink>(
     source: &Source,
     stat: &Stat,
-    form: Form<'_>,
-    taker: &mut T,
+    table_format: TableFormat<'_>,
+    sink: &mut T,
     progress: &dyn Fn(&T, u64),
-) -> Result<(), Stop> {
+) -> Result<ControlFlow<()>, RunError> {
     let mut bytes_before = 0;
     for part in &stat.parts {
-        let progress = |taker: &T, bytes: u64| progress(taker, bytes_before + bytes);
-        read_part(source, part, form, taker, &progress)?;
+        let progress = |sink: &T, bytes: u64| progress(sink, bytes_before + bytes);
+        if read_part(source, part, table_format, sink, &progress)?.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
         bytes_before += part.size_bytes;
     }
-    Ok(())
+    Ok(ControlFlow::Continue(()))
 }
 
-fn read_part<T: Taker>(
+fn read_part<T: RowSink>(
     source: &Source,
     part: &Part,
-    form: Form<'_>,
-    taker: &mut T,
+    table_format: TableFormat<'_>,
+    sink: &mut T,
     progress: &dyn Fn(&T, u64),
-) -> Result<(), Stop> {
+) -> Result<ControlFlow<()>, RunError> {
     let described_as = part.described_as.as_str();
-    let named = named(form.format, &part.name, described_as)?;
+    let named = named(table_format.format, &part.name, described_as)?;
     if named.format == Format::Parquet {
         let file = source.open_at(part)?;
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a number of bytes")]
-        let each_batch = |taker: &T, share: f64| progress(taker, (share * part.size_bytes as f64) as u64);
-        return parquet::read(described_as, file, taker, &each_batch);
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a fraction of a byte count")]
+        let each_batch = |sink: &T, fraction: f64| progress(sink, (fraction * part.size_bytes as f64) as u64);
+        return parquet::read(described_as, file, sink, &each_batch);
     }
     let bytes = Rc::new(Cell::new(0));
     let mut raw = Counted { reader: source.open(part)?, bytes: bytes.clone() };
-    let failed = |error: io::Error| stop(error, described_as);
+    let failed = |error: io::Error| run_error(error, described_as);
     let first = first_bytes(&mut raw).map_err(failed)?;
-    let compression = compression(named, &first, described_as, form.spec_field)?;
+    let compression = compression(named, &first, described_as, table_format.spec_field)?;
     let raw = io::Cursor::new(first).chain(raw);
     let mut reader: Box<dyn Read> = match compression {
         Compression::None => Box::new(raw),
@@ -85,9 +90,9 @@ fn read_part<T: Taker>(
             Box::new(decoder)
         }
     };
-    let delimited = |by_format| -> Result<_, Stop> {
-        let delimiter = delimiter(form.csv, by_format, form.spec_field)?;
-        Ok(Text::Delimited(Box::new(Delimited::new(described_as, form.csv, delimiter))))
+    let delimited = |format_default| -> Result<_, RunError> {
+        let delimiter = delimiter(table_format.csv, format_default, table_format.spec_field)?;
+        Ok(Text::Delimited(Box::new(Delimited::new(described_as, table_format.csv, delimiter))))
     };
     let mut text = match named.format {
         Format::Csv => delimited(b',')?,
@@ -102,10 +107,12 @@ fn read_part<T: Taker>(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(failed(error)),
         };
-        text.feed(chunk.get(..read).unwrap_or_default(), taker)?;
-        progress(taker, bytes.get());
+        if text.feed(chunk.get(..read).unwrap_or_default(), sink)?.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+        progress(sink, bytes.get());
     }
-    text.finish(taker)
+    text.finish(sink)
 }
 
 enum Text<'a> {
@@ -114,37 +121,40 @@ enum Text<'a> {
 }
 
 impl Text<'_> {
-    fn feed(&mut self, chunk: &[u8], taker: &mut dyn Taker) -> Result<(), Stop> {
+    fn feed(&mut self, chunk: &[u8], sink: &mut dyn RowSink) -> Result<ControlFlow<()>, RunError> {
         match self {
-            Self::Delimited(delimited) => delimited.feed(chunk, taker),
-            Self::Jsonl(jsonl) => jsonl.feed(chunk, taker),
+            Self::Delimited(delimited) => delimited.feed(chunk, sink),
+            Self::Jsonl(jsonl) => jsonl.feed(chunk, sink),
         }
     }
 
-    fn finish(&mut self, taker: &mut dyn Taker) -> Result<(), Stop> {
+    fn finish(&mut self, sink: &mut dyn RowSink) -> Result<ControlFlow<()>, RunError> {
         match self {
-            Self::Delimited(delimited) => delimited.finish(taker),
-            Self::Jsonl(jsonl) => jsonl.finish(taker),
+            Self::Delimited(delimited) => delimited.finish(sink),
+            Self::Jsonl(jsonl) => jsonl.finish(sink),
         }
     }
 }
 
-/// As many bytes as it takes to see what a file is; fewer if it has fewer.
+/// The first [`MAGIC_BYTES`] bytes, or the whole file if it is shorter.
 fn first_bytes(reader: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut first = Vec::with_capacity(MAGIC_BYTES);
     reader.take(MAGIC_BYTES as u64).read_to_end(&mut first)?;
     Ok(first)
 }
 
-/// An error of the source is what it says; all others are the decompressor's, about what it was given.
-fn stop(error: io::Error, described_as: &str) -> Stop {
-    match error.downcast::<Stop>() {
-        Ok(stop) => stop,
-        Err(error) => Stop::bad_data(format!("{described_as} is damaged or cut short ({error}). Compress it again")),
+/// Unwraps an error of the source; any other error was raised by the decompressor because of its
+/// input.
+fn run_error(error: io::Error, described_as: &str) -> RunError {
+    match error.downcast::<RunError>() {
+        Ok(error) => error,
+        Err(error) => {
+            RunError::bad_data(format!("{described_as} is damaged or truncated ({error}). Compress it again"))
+        }
     }
 }
 
-/// Counts what goes through.
+/// Counts the bytes that are read.
 struct Counted<R> {
     reader: R,
     bytes: Rc<Cell<u64>>,

@@ -1,101 +1,104 @@
-//! The first rows of a source, column by column: what a person would look at before saying which column is what. Numbers of
-//! values only; no value is kept but the first line's, which may be a header.
+//! Column statistics of the first rows of a source, used to guess the meaning of each column. Only
+//! counts are kept; the values of the first line are an exception because it may be a header.
 
 use std::{
     collections::HashSet,
     hash::{DefaultHasher, Hash as _, Hasher as _},
+    ops::ControlFlow,
 };
 
 use sidecar_contract::{Column, Csv, Format, Source as SourceConfig};
 
 use crate::{
     dropped::DropReason,
-    failure::Stop,
-    head::read_head,
-    read::Form,
-    run::Options,
+    failure::RunError,
+    options::Options,
+    preview::read_preview,
+    read::TableFormat,
     source::Source,
-    table::{Cell, Role, Taker, WANTED_MAX, Wanted, format::format_of, header::Kind},
+    table::{COLUMNS_REQUESTED_MAX, Cell, ColumnRequest, Role, RowSink, format::format_of, header::ColumnNaming},
     timestamp,
 };
 
-/// Most rows that are looked at to tell columns apart.
+/// Maximum number of sampled rows.
 pub const ROWS_SAMPLED_MAX: u64 = 20_000;
-/// Most columns that are looked at.
+/// Maximum number of sampled columns.
 pub const COLUMNS_SAMPLED_MAX: usize = 64;
-/// Longest name of a column in a resource; longer first values are cut.
+/// Maximum length of a column name in a resource; longer first values are truncated.
 const FIRST_CHARS_MAX: usize = 256;
-/// Moments as whole numbers: seconds from 1973 to 2128, as many milliseconds, and anything finer.
+/// Timestamps as numbers: seconds from 1973 to 2128, milliseconds of the same period, and finer
+/// units.
 const SECONDS: std::ops::Range<f64> = 1e8..5e9;
 const MILLIS: std::ops::Range<f64> = 1e11..5e12;
 const FINER_MIN: f64 = 1e14;
 
-/// What a look at the first rows found.
+/// Statistics of the first rows.
 #[derive(Clone, Debug, Default)]
 pub struct Sample {
-    /// That of the first file, by its name.
+    /// Format of the first file, according to its name.
     pub format: Option<Format>,
-    /// Rows that could be cut.
+    /// Rows that could be decoded.
     pub rows: u64,
-    /// Rows that could not: other counts of fields, no JSON, too long.
+    /// Rows that could not be decoded: wrong number of fields, invalid JSON, or too long.
     pub bad_rows: u64,
     /// Names from keys or a schema; `None` for delimited text, whose first line may be a header.
     pub names: Option<Vec<String>>,
-    /// How many columns there are, those that were not looked at included.
+    /// Number of columns, including columns that were not sampled.
     pub width: usize,
-    /// The columns that were looked at.
+    /// The sampled columns.
     pub columns: Vec<Values>,
 }
 
-/// What stands in one column. Counts leave out the first line of delimited text.
+/// Statistics of one column. Counts exclude the first line of delimited text.
 #[derive(Clone, Debug, Default)]
 pub struct Values {
-    /// What the first line of delimited text holds.
+    /// Value in the first line of delimited text.
     pub first: String,
-    /// Values that are there.
+    /// Non-empty values.
     pub filled: u64,
-    /// Different values.
-    pub different: u64,
-    /// How often a value differs from the one before: few where rows are sorted by it.
+    /// Distinct values.
+    pub distinct: u64,
+    /// Values that differ from the previous row; few if the rows are sorted by the column.
     pub changes: u64,
-    /// Values that are one more than the one before.
+    /// Values that are one greater than in the previous row.
     pub steps: u64,
     /// Numbers.
     pub numbers: u64,
-    /// Whole numbers.
+    /// Integers.
     pub whole: u64,
-    /// Whole numbers that are written with a fraction: `7.0`.
+    /// Integers that are written with a fraction: `7.0`.
     pub point_zero: u64,
-    /// The least number.
+    /// Minimum of the numbers.
     pub low: f64,
-    /// The largest number.
+    /// Maximum of the numbers.
     pub high: f64,
     /// Numbers that may be seconds since 1970.
     pub seconds: u64,
     /// Numbers that may be milliseconds since 1970.
     pub millis: u64,
-    /// Numbers that may be micro- or nanoseconds since 1970, which the trainer takes for neither.
+    /// Numbers that may be micro- or nanoseconds since 1970; the trainer supports neither.
     pub finer: u64,
-    /// Moments that the trainer reads: RFC 3339, or a type that is a moment.
-    pub moments: u64,
-    /// Dates in a form that the trainer does not read.
+    /// Timestamps that the trainer can parse: RFC 3339, or a timestamp type.
+    pub timestamps: u64,
+    /// Dates in a form that the trainer cannot parse.
     pub other_dates: u64,
     /// Values of more than one word.
     pub spaced: u64,
-    /// Values that say yes or no.
+    /// Boolean values.
     pub flags: u64,
-    /// Values that are no text: not UTF-8, or with a NUL.
+    /// Values that are not text: invalid UTF-8, or with a NUL.
     pub damaged: u64,
 }
 
-/// What tells whether the next value is a new one.
+/// Values that were seen so far.
 #[derive(Clone, Default)]
-struct Met {
+struct SeenValues {
     hashes: HashSet<u64>,
     last: Option<(u64, f64)>,
 }
 
-/// Looks at the first rows. Without `columns` only their number is found, and whether rows agree on it.
+/// Samples the first rows. Without `columns`, only the number of columns is determined, and whether
+/// all rows have that number.
 pub async fn sample(
     source: &SourceConfig,
     format: Option<Format>,
@@ -103,20 +106,20 @@ pub async fn sample(
     spec_field: &'static str,
     rows_max: u64,
     columns: bool,
-) -> Result<Sample, Stop> {
+) -> Result<Sample, RunError> {
     let source = Source::new(source, spec_field, &Options::default().data_dir, None)?;
     let stat = source.stat().await?;
-    let form = Form { format, csv, spec_field };
-    form.check()?;
+    let table_format = TableFormat { format, csv, spec_field };
+    table_format.check()?;
     tokio::task::block_in_place(|| {
         let (mut found, mut values) = (Sample::default(), Vec::new());
-        // A table is asked for few columns at a time, so its head is read as often as it takes.
-        for first in (0..COLUMNS_SAMPLED_MAX).step_by(WANTED_MAX) {
+        // The number of columns per read is limited, so the first rows are read several times.
+        for first in (0..COLUMNS_SAMPLED_MAX).step_by(COLUMNS_REQUESTED_MAX) {
             let mut scan = Scan { first, columns, spec_field, ..Scan::default() };
-            read_head(&source, &stat, form, &mut scan, rows_max, &|_, _| ())?;
+            read_preview(&source, &stat, table_format, &mut scan, rows_max, &|_, _| ())?;
             found = scan.found;
             values.append(&mut found.columns);
-            if !columns || first + WANTED_MAX >= found.width {
+            if !columns || first + COLUMNS_REQUESTED_MAX >= found.width {
                 break;
             }
         }
@@ -125,64 +128,70 @@ pub async fn sample(
     })
 }
 
-/// Takes up to [`WANTED_MAX`] columns from `first` on.
+/// Samples up to [`COLUMNS_REQUESTED_MAX`] columns, starting at `first`.
 #[derive(Default)]
 struct Scan {
     first: usize,
     columns: bool,
     spec_field: &'static str,
-    wanted: Vec<Wanted>,
+    requests: Vec<ColumnRequest>,
     found: Sample,
-    met: Vec<Met>,
+    seen: Vec<SeenValues>,
     begun: bool,
 }
 
-impl Taker for Scan {
-    fn columns(&mut self, kind: &Kind) {
-        let (names, width) = match kind {
-            Kind::Numbered(width) => (None, *width),
-            Kind::Named(names) | Kind::Keys(names) | Kind::Schema(names) => (Some(names), names.len()),
+impl RowSink for Scan {
+    fn columns(&mut self, naming: &ColumnNaming) {
+        let (names, width) = match naming {
+            ColumnNaming::Numbered(width) => (None, *width),
+            ColumnNaming::Named(names) | ColumnNaming::Keys(names) | ColumnNaming::Schema(names) => {
+                (Some(names), names.len())
+            }
         };
         if !self.begun {
             self.begun = true;
             self.found.names = names.cloned();
             self.found.width = width;
-            let count = if self.columns { width.saturating_sub(self.first).min(WANTED_MAX) } else { 0 };
+            let count = if self.columns { width.saturating_sub(self.first).min(COLUMNS_REQUESTED_MAX) } else { 0 };
             self.found.columns = vec![Values::default(); count];
-            self.met = vec![Met::default(); count];
+            self.seen = vec![SeenValues::default(); count];
         }
-        // Files may differ: a column that this one lacks is null in it.
+        // Files may differ: a missing column is null.
         let column = |index: usize| match (names, &self.found.names) {
             (Some(names), Some(known)) => {
                 known.get(index).filter(|name| names.contains(name)).cloned().map(Column::Name)
             }
             _ => u32::try_from(index).ok().filter(|_| index < width).map(Column::Index),
         };
-        let wanted =
-            |index| Wanted { column: column(index), by_default: None, spec_field: self.spec_field, role: Role::Any };
-        self.wanted = (self.first..).take(self.found.columns.len()).map(wanted).collect();
+        let request = |index| ColumnRequest {
+            column: column(index),
+            default_name: None,
+            spec_field: self.spec_field,
+            role: Role::Any,
+        };
+        self.requests = (self.first..).take(self.found.columns.len()).map(request).collect();
     }
 
-    fn wanted(&self) -> &[Wanted] {
-        &self.wanted
+    fn requests(&self) -> &[ColumnRequest] {
+        &self.requests
     }
 
-    fn begin(&mut self, _: &str, _: [bool; WANTED_MAX]) -> Result<(), Stop> {
+    fn begin(&mut self, _: &str, _: [bool; COLUMNS_REQUESTED_MAX]) -> Result<(), RunError> {
         Ok(())
     }
 
-    fn row(&mut self, cells: &[Cell<'_>; WANTED_MAX]) -> Result<(), Stop> {
+    fn row(&mut self, cells: &[Cell<'_>; COLUMNS_REQUESTED_MAX]) -> Result<ControlFlow<()>, RunError> {
         let may_be_header = self.found.rows == 0 && self.found.names.is_none();
         self.found.rows += 1;
-        for ((values, met), cell) in self.found.columns.iter_mut().zip(&mut self.met).zip(cells) {
+        for ((values, seen), cell) in self.found.columns.iter_mut().zip(&mut self.seen).zip(cells) {
             if let (true, Cell::Text(bytes)) = (may_be_header, cell) {
                 values.first = String::from_utf8_lossy(bytes).trim().chars().take(FIRST_CHARS_MAX).collect();
                 values.damaged += u64::from(is_damaged(bytes));
             } else {
-                values.add(*cell, met);
+                values.add(*cell, seen);
             }
         }
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 
     fn bad(&mut self, _: DropReason, rows: u64) {
@@ -195,7 +204,7 @@ fn is_damaged(bytes: &[u8]) -> bool {
 }
 
 impl Values {
-    fn add(&mut self, cell: Cell<'_>, met: &mut Met) {
+    fn add(&mut self, cell: Cell<'_>, seen: &mut SeenValues) {
         let mut hasher = DefaultHasher::new();
         let mut number = f64::NAN;
         match cell {
@@ -215,9 +224,9 @@ impl Values {
                 let is = |words: [&str; 4]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
                 self.flags += u64::from(is(["true", "false", "yes", "no"]) || text == "0" || text == "1");
                 if !number.is_finite() {
-                    let read = timestamp::parse_micros(text).is_some();
-                    self.moments += u64::from(read);
-                    self.other_dates += u64::from(!read && looks_like_a_date(text));
+                    let is_timestamp = timestamp::parse_micros(text).is_some();
+                    self.timestamps += u64::from(is_timestamp);
+                    self.other_dates += u64::from(!is_timestamp && may_be_date(text));
                 }
             }
             Cell::Int(whole) => {
@@ -232,7 +241,7 @@ impl Values {
             }
             Cell::Micros(micros) => {
                 micros.hash(&mut hasher);
-                self.moments += 1;
+                self.timestamps += 1;
             }
             Cell::Bool(flag) => {
                 flag.hash(&mut hasher);
@@ -245,8 +254,8 @@ impl Values {
             self.add_number(number);
         }
         let hash = hasher.finish();
-        self.different += u64::from(met.hashes.insert(hash));
-        if let Some((last, before)) = met.last.replace((hash, number)) {
+        self.distinct += u64::from(seen.hashes.insert(hash));
+        if let Some((last, before)) = seen.last.replace((hash, number)) {
             self.changes += u64::from(last != hash);
             self.steps += u64::from((number - before - 1.0).abs() < f64::EPSILON);
         }
@@ -266,8 +275,9 @@ impl Values {
     }
 }
 
-/// `2024-05-01`, `2024-05-01 10:00:00`, `01/05/2024`: digits with two dashes, slashes or dots between them.
-fn looks_like_a_date(text: &str) -> bool {
+/// `2024-05-01`, `2024-05-01 10:00:00`, `01/05/2024`: digits with two dashes, slashes or dots
+/// between them.
+fn may_be_date(text: &str) -> bool {
     let day = text.split([' ', 'T']).next().unwrap_or_default();
     let parts: Vec<&str> = day.split(['-', '/', '.']).collect();
     parts.len() == 3

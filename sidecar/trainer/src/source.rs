@@ -1,4 +1,5 @@
-//! Where rows come from: one file or many, on a volume or in a bucket; and the version that says whether they moved.
+//! Sources of rows: one or more files on a volume or in a bucket, with a version that changes when
+//! the data changes.
 
 mod file;
 mod object;
@@ -9,33 +10,33 @@ use bytes::Bytes;
 use sidecar_contract::{Digest, Source as SourceConfig};
 use store_client::{BucketSecret, Scheme};
 
-use crate::failure::{FailureReason, Stop};
+use crate::failure::{FailureReason, RunError};
 
-/// Most files of one source.
+/// Maximum number of files in one source.
 pub(crate) const FILES_MAX: usize = 100_000;
 
-/// Places below which there is a table in a form of its own: reading all of its files would read rows that it has deleted.
+/// Directories that mark a table format with its own metadata: its files also contain deleted rows.
 const TABLES: [(&str, &str); 2] = [("_delta_log", "Delta"), (".hoodie", "Hudi")];
 
-/// A source that was found to be of a kind that is read.
+/// A source of a supported type.
 pub(crate) struct Source {
-    place: Place,
-    /// In the user's own words.
+    backend: SourceBackend,
+    /// Name of the source in messages, in the user's terms.
     pub(crate) described_as: String,
 }
 
-enum Place {
+enum SourceBackend {
     Files(file::FileSource),
     Objects(object::ObjectSource),
 }
 
-/// What stat says.
+/// Result of a stat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stat {
-    /// Changes when the data changes.
+    /// Digest that changes when the data changes.
     pub(crate) version: Digest,
     pub(crate) size_bytes: u64,
-    /// What there is to read, in this order.
+    /// The files, in reading order.
     pub(crate) parts: Vec<Part>,
 }
 
@@ -44,101 +45,103 @@ pub(crate) struct Stat {
 pub(crate) struct Part {
     /// Path or key.
     pub(crate) name: String,
-    /// What to call it in messages.
+    /// Name of the file in messages.
     pub(crate) described_as: String,
     pub(crate) size_bytes: u64,
 }
 
-/// A file that is read at any place. Calls block.
+/// Random access to a file. Calls block.
 pub(crate) trait ReadAt: Send + Sync {
     fn size_bytes(&self) -> u64;
-    /// Exactly `length` bytes; they are inside the file.
-    fn read_at(&self, start: u64, length: usize) -> Result<Bytes, Stop>;
+    /// Returns exactly `length` bytes; the range must be inside the file.
+    fn read_at(&self, start: u64, length: usize) -> Result<Bytes, RunError>;
 }
 
 impl Source {
-    /// `spec_field` is what the user would change; files below `data_dir` are mounted by Kubernetes.
+    /// `spec_field` is the field of the resource that sets the source. Files below `data_dir` are
+    /// mounted by Kubernetes.
     pub(crate) fn new(
         config: &SourceConfig,
         spec_field: &'static str,
         data_dir: &Path,
         secret: Option<&BucketSecret>,
-    ) -> Result<Self, Stop> {
+    ) -> Result<Self, RunError> {
         let SourceConfig { url, described_as } = config;
         let described_as = if described_as.is_empty() { url.clone() } else { described_as.clone() };
-        let place = if let Some(path) = url.strip_prefix("file://") {
-            Place::Files(file::FileSource::new(path, data_dir, spec_field))
+        let backend = if let Some(path) = url.strip_prefix("file://") {
+            SourceBackend::Files(file::FileSource::new(path, data_dir, spec_field))
         } else if let Some(scheme) = Scheme::of(url) {
-            Place::Objects(object::ObjectSource::new(scheme, url, &described_as, spec_field, secret)?)
+            SourceBackend::Objects(object::ObjectSource::new(scheme, url, &described_as, spec_field, secret)?)
         } else {
-            return Err(Stop::failed(
+            return Err(RunError::permanent(
                 FailureReason::NotSupported,
                 format!("{spec_field}.url is {url:?}: expected s3://, gs://, az://, https:// or http://"),
             ));
         };
-        Ok(Self { place, described_as })
+        Ok(Self { backend, described_as })
     }
 
-    pub(crate) async fn stat(&self) -> Result<Stat, Stop> {
-        match &self.place {
-            Place::Files(files) => files.stat(&self.described_as),
-            Place::Objects(objects) => objects.stat(&self.described_as).await,
+    pub(crate) async fn stat(&self) -> Result<Stat, RunError> {
+        match &self.backend {
+            SourceBackend::Files(files) => files.stat(&self.described_as),
+            SourceBackend::Objects(objects) => objects.stat(&self.described_as).await,
         }
     }
 
-    /// The bytes of a part in order. Reading blocks; an error of the source holds a [`Stop`].
-    pub(crate) fn open(&self, part: &Part) -> Result<Box<dyn Read>, Stop> {
-        match &self.place {
-            Place::Files(files) => files.open(part),
-            Place::Objects(objects) => objects.open(part),
+    /// Opens a part for sequential reads. Reads block; an error of the source wraps a [`RunError`].
+    pub(crate) fn open(&self, part: &Part) -> Result<Box<dyn Read>, RunError> {
+        match &self.backend {
+            SourceBackend::Files(files) => files.open(part),
+            SourceBackend::Objects(objects) => objects.open(part),
         }
     }
 
-    /// A part at any place.
-    pub(crate) fn open_at(&self, part: &Part) -> Result<Arc<dyn ReadAt>, Stop> {
-        match &self.place {
-            Place::Files(files) => files.open_at(part),
-            Place::Objects(objects) => Ok(objects.open_at(part)),
+    /// Opens a part for random access.
+    pub(crate) fn open_at(&self, part: &Part) -> Result<Arc<dyn ReadAt>, RunError> {
+        match &self.backend {
+            SourceBackend::Files(files) => files.open_at(part),
+            SourceBackend::Objects(objects) => Ok(objects.open_at(part)),
         }
     }
 }
 
-/// Whether a file below a prefix or directory is data: not marked hidden in any part of its path, as Spark and Hive mark
-/// what is none, and not empty. `path` is relative. A partition (`_day=1`) is data.
+/// Whether a file below a prefix or directory is data: it is not empty, and no segment of its path
+/// is marked as hidden. Spark and Hive mark auxiliary files this way. `path` is relative. A
+/// partition (`_day=1`) is data.
 fn is_data(path: &str, size_bytes: u64) -> bool {
     let hidden = |part: &str| part.starts_with('.') || (part.starts_with('_') && !part.contains('='));
     size_bytes > 0 && !path.split('/').any(hidden)
 }
 
-/// Says which table a path belongs to that must not be read file by file.
-fn refuse_tables(path: &str, described_as: &str) -> Result<(), Stop> {
+/// Rejects a path that belongs to a table that must not be read file by file.
+fn reject_tables(path: &str, described_as: &str) -> Result<(), RunError> {
     match TABLES.iter().find(|(mark, _)| path.split('/').any(|part| part == *mark)) {
         None => Ok(()),
-        Some((mark, what)) => Err(Stop::bad_data(format!(
-            "{described_as} is a {what} table ({mark} is there): its files also hold rows that the table has deleted. Export it as \
-             plain Parquet, and name that"
+        Some((mark, what)) => Err(RunError::bad_data(format!(
+            "{described_as} is a {what} table (it contains {mark}): its files also contain rows that were deleted from the table. \
+             Export it as plain Parquet and read the export"
         ))),
     }
 }
 
-fn too_many_files(described_as: &str) -> Stop {
-    Stop::failed(
+fn too_many_files(described_as: &str) -> RunError {
+    RunError::permanent(
         FailureReason::CapacityInsufficient,
         format!(
-            "{described_as} holds more than {FILES_MAX} files, the most that one source takes. Write fewer, larger ones"
+            "{described_as} has more than {FILES_MAX} files, the maximum for one source. Write fewer, larger files"
         ),
     )
 }
 
-fn no_files(described_as: &str) -> Stop {
+fn no_files(described_as: &str) -> RunError {
     not_found(format!(
-        "there is no data below {described_as}: files that are empty, or whose path has a part that starts with _ or a dot, do \
-         not count"
+        "there is no data below {described_as}: empty files are ignored, and so are paths with a segment that starts with _ or \
+         a dot"
     ))
 }
 
-fn not_found(message: String) -> Stop {
-    Stop::failed(FailureReason::SourceNotFound, message)
+fn not_found(message: String) -> RunError {
+    RunError::permanent(FailureReason::SourceNotFound, message)
 }
 
 #[cfg(test)]
@@ -146,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_spark_writes_beside_the_data_is_no_data() {
+    fn auxiliary_files_of_spark_are_not_data() {
         for name in ["part-0000.csv", "day=1/part-0000.parquet", "_day=1/part-0000.parquet", "a b/ü.csv"] {
             assert!(is_data(name, 1), "{name}");
         }
@@ -161,7 +164,7 @@ mod tests {
             assert!(!is_data(name, 1), "{name}");
         }
         assert!(!is_data("part-0000.csv", 0));
-        assert!(refuse_tables("part-0000.parquet", "it").is_ok());
-        assert!(refuse_tables("_delta_log/0000.json", "it").unwrap_err().to_string().contains("Delta"));
+        assert!(reject_tables("part-0000.parquet", "it").is_ok());
+        assert!(reject_tables("_delta_log/0000.json", "it").unwrap_err().to_string().contains("Delta"));
     }
 }

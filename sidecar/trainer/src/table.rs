@@ -1,7 +1,8 @@
-//! Tables in any format, as rows of cells: what the readers of formats give, and what the takers of rows ask for.
+//! Tables in any format, as rows of cells: the interface between format readers and row sinks.
 //!
-//! A format knows how values are written and nothing of users or items; a taker knows what a column means and nothing of
-//! formats. What a cell may be converted to stands here, so that a value means the same in every format.
+//! A format reader decodes values and knows nothing about users or items. A sink knows the meaning
+//! of a column and nothing about formats. The conversions of a cell are defined here, so that a
+//! value means the same in every format.
 
 pub(crate) mod delimited;
 pub(crate) mod format;
@@ -10,78 +11,82 @@ pub(crate) mod jsonl;
 pub(crate) mod parquet;
 mod records;
 
+use std::ops::ControlFlow;
+
 use sidecar_contract::Column;
 
-use crate::{dropped::DropReason, failure::Stop, limits::ATTRIBUTE_COLUMNS_MAX, timestamp};
+use crate::{dropped::DropReason, failure::RunError, limits::ATTRIBUTE_COLUMNS_MAX, timestamp};
 
-/// Most columns that one table is asked for.
-pub(crate) const WANTED_MAX: usize = 3 + ATTRIBUTE_COLUMNS_MAX;
+/// Maximum number of columns that a sink requests from one table.
+pub(crate) const COLUMNS_REQUESTED_MAX: usize = 3 + ATTRIBUTE_COLUMNS_MAX;
 
-/// What a column is for; formats that have types refuse a column whose type cannot be that.
+/// Meaning of a column. Typed formats reject a column whose type does not fit its role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Text, or a whole number, which is written in decimal digits.
+    /// Text, or an integer, which is written in decimal digits.
     Id,
     /// A number.
     Number,
-    /// Seconds since 1970, RFC 3339, or a type that is a moment.
+    /// Seconds since 1970, RFC 3339, or a timestamp type.
     Time,
-    /// Text for people.
+    /// Human-readable text.
     Text,
-    /// Yes or no.
+    /// A boolean.
     Flag,
-    /// Whatever there is: nothing is refused, and what no cell can hold is null.
+    /// Any type: no column is rejected, and a value that does not fit into a cell is null.
     Any,
 }
 
-/// A column that a taker asks for.
+/// A column that a sink requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Wanted {
-    /// Its name or number; `None`: only if there is one called [`Self::by_default`].
+pub(crate) struct ColumnRequest {
+    /// Name or number of the column; `None`: optional, found by [`Self::default_name`].
     pub(crate) column: Option<Column>,
-    /// What it is called where the resource names none.
-    pub(crate) by_default: Option<&'static str>,
-    /// What the user would change.
+    /// Name of the column if the resource does not name one.
+    pub(crate) default_name: Option<&'static str>,
+    /// Field of the resource that sets the column.
     pub(crate) spec_field: &'static str,
     pub(crate) role: Role,
 }
 
-/// A value as its format gives it.
+/// A value as decoded by its format reader.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Cell<'a> {
     /// No value.
     Null,
-    /// As it stands in the file, UTF-8 or not.
+    /// The bytes in the file, valid UTF-8 or not.
     Text(&'a [u8]),
     Int(i128),
     Float(f64),
     /// Microseconds since 1970.
     Micros(i64),
     Bool(bool),
-    /// A list, an object, or another thing that no column is for.
+    /// A list, an object, or another value that no role accepts.
     Other,
 }
 
-/// Takes the rows of a table's files, one after the other.
-pub(crate) trait Taker {
-    /// The columns of a file, before any is asked for: who looks around may choose by them.
-    fn columns(&mut self, _: &header::Kind) {}
-    /// At most [`WANTED_MAX`] columns; cells come in this order.
-    fn wanted(&self) -> &[Wanted];
-    /// A file (of several, perhaps) begins, and has these of the wanted columns.
-    fn begin(&mut self, file: &str, present: [bool; WANTED_MAX]) -> Result<(), Stop>;
-    /// A row; cells of columns that are not there are null.
-    fn row(&mut self, cells: &[Cell<'_>; WANTED_MAX]) -> Result<(), Stop>;
-    /// Text that is no row; `rows` is how many it would have been.
+/// Receives the rows of a table's files, one after the other.
+pub(crate) trait RowSink {
+    /// Receives the columns of a file before [`Self::requests`] is called; the requests may depend
+    /// on them.
+    fn columns(&mut self, _: &header::ColumnNaming) {}
+    /// Up to [`COLUMNS_REQUESTED_MAX`] columns; cells arrive in this order.
+    fn requests(&self) -> &[ColumnRequest];
+    /// Begins a file; `present` flags the requested columns that it has.
+    fn begin(&mut self, file: &str, present: [bool; COLUMNS_REQUESTED_MAX]) -> Result<(), RunError>;
+    /// Receives a row; cells of missing columns are null. A break ends the read early.
+    fn row(&mut self, cells: &[Cell<'_>; COLUMNS_REQUESTED_MAX]) -> Result<ControlFlow<()>, RunError>;
+    /// Receives text that cannot be decoded as a row; `rows` is the number of rows that it stands
+    /// for.
     fn bad(&mut self, reason: DropReason, rows: u64);
 }
 
-/// Room for a whole number in decimal digits.
+/// Buffer for an integer in decimal digits.
 #[derive(Debug, Default)]
 pub(crate) struct Digits(String);
 
 impl<'a> Cell<'a> {
-    /// The id that this is; a number is written into `digits`.
+    /// The cell as an id; a number is written into `digits`.
     pub(crate) fn id(self, digits: &'a mut Digits, empty: DropReason) -> Result<&'a str, DropReason> {
         match self {
             Self::Null => Err(empty),
@@ -100,12 +105,13 @@ impl<'a> Cell<'a> {
                 };
                 Ok(&digits.0)
             }
-            // A number with a fraction names nothing: 9007199254740993.0 is 9007199254740992 already.
+            // A floating-point number is not an id: 9007199254740993.0 is rounded to
+            // 9007199254740992.
             Self::Float(_) | Self::Micros(_) | Self::Bool(_) | Self::Other => Err(DropReason::WrongType),
         }
     }
 
-    /// The finite number that this is.
+    /// The cell as a finite number.
     pub(crate) fn number(self) -> Result<f32, DropReason> {
         let number = match self {
             Self::Null => return Err(DropReason::NotANumber),
@@ -115,7 +121,7 @@ impl<'a> Cell<'a> {
             }
             #[allow(
                 clippy::cast_possible_truncation,
-                reason = "what is too large becomes infinite, and is refused below"
+                reason = "a number that is too large becomes infinite and is rejected below"
             )]
             Self::Float(number) => number as f32,
             Self::Int(number) => number as f32,
@@ -124,7 +130,7 @@ impl<'a> Cell<'a> {
         if number.is_finite() { Ok(number) } else { Err(DropReason::NotFinite) }
     }
 
-    /// Microseconds since 1970.
+    /// The cell as microseconds since 1970.
     pub(crate) fn micros(self) -> Result<i64, DropReason> {
         let micros = match self {
             Self::Null => None,
@@ -137,7 +143,7 @@ impl<'a> Cell<'a> {
         micros.ok_or(DropReason::BadTimestamp)
     }
 
-    /// Text for people; empty where there is none.
+    /// The cell as human-readable text; null is empty.
     pub(crate) fn text(self, digits: &'a mut Digits) -> Result<&'a str, DropReason> {
         match self {
             Self::Null => Ok(""),
@@ -147,7 +153,7 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// `false`, `0` and `no` are no, everything else is yes.
+    /// The cell as a boolean: `false`, `0` and `no` are false, all other values are true.
     pub(crate) fn flag(self) -> Result<bool, DropReason> {
         match self {
             Self::Null => Ok(true),

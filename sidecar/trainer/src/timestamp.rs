@@ -1,14 +1,14 @@
-//! The two forms of a timestamp, as microseconds since 1970.
+//! The two forms of a timestamp, converted to microseconds since 1970.
 
 const MICROS_PER_SECOND: f64 = 1e6;
-/// Seconds of which the microseconds fit 64 bits.
+/// Maximum number of seconds whose microseconds fit into 64 bits.
 const SECONDS_ABS_MAX: f64 = 9.0e12;
 const WHOLE_SECONDS_ABS_MAX: u64 = 9_000_000_000_000;
 
 /// Seconds since 1970 (fraction allowed) or RFC 3339; `None` for anything else.
 pub(crate) fn parse_micros(text: &str) -> Option<i64> {
     let text = text.trim();
-    // Whole seconds are the common case and must be exact.
+    // Integer seconds are the common case and must be exact.
     if let Ok(seconds) = text.parse::<i64>() {
         return micros_of_seconds(seconds);
     }
@@ -18,17 +18,17 @@ pub(crate) fn parse_micros(text: &str) -> Option<i64> {
     chrono::DateTime::parse_from_rfc3339(text).ok().map(|time| time.timestamp_micros())
 }
 
-/// The day of a moment, as `2000-12-31`; empty where the calendar ends.
+/// The date of a timestamp, as `2000-12-31`; empty if it is outside the calendar's range.
 pub fn day(micros: i64) -> String {
     chrono::DateTime::from_timestamp_micros(micros).map(|time| time.date_naive().to_string()).unwrap_or_default()
 }
 
-/// Whole seconds since 1970.
+/// Microseconds of integer seconds since 1970; `None` if out of range.
 pub(crate) fn micros_of_seconds(seconds: i64) -> Option<i64> {
     (seconds.unsigned_abs() <= WHOLE_SECONDS_ABS_MAX).then(|| seconds * 1_000_000)
 }
 
-/// Seconds since 1970 with a fraction.
+/// Microseconds of fractional seconds since 1970; `None` if out of range.
 pub(crate) fn micros_of_fraction(seconds: f64) -> Option<i64> {
     #[allow(clippy::cast_possible_truncation, reason = "the range was checked")]
     (seconds.abs() <= SECONDS_ABS_MAX).then(|| (seconds * MICROS_PER_SECOND).round() as i64)
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_forms_mean_the_same_moment() {
+    fn both_forms_parse_to_the_same_microseconds() {
         for (text, micros) in [
             ("0", Some(0)),
             (" 978300760 ", Some(978_300_760_000_000)),

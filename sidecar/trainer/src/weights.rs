@@ -1,98 +1,103 @@
-//! What a row of implicit data weighs. The order stands here, and nowhere else:
+//! Weights of implicit data. The steps are applied in this order:
 //!
-//! 1. a row is read: it weighs its rating (1 without) times the weight of its event; rows of other events are dropped ([`Events`]);
-//! 2. it ages: by half with each half-life that it is older than the newest row ([`age`]);
-//! 3. rows of the same user and item add ([`crate::merge`]);
-//! 4. the part that a fit is to see is made as new as its own newest row, and what its pairs came to is weighed by a logarithm or by
-//!    BM25 ([`PartWeights`]).
+//! 1. a row is read: its weight is its rating (1 without a rating) times the weight of its event;
+//!    rows of other events are dropped ([`Events`]);
+//! 2. time decay: the weight halves with each half-life of age, counted from the newest row
+//!    ([`apply_time_decay`]);
+//! 3. the weights of rows of the same user and item are added ([`crate::merge`]);
+//! 4. the decay of the training part is rebased to its own newest row, and the merged weights are
+//!    transformed by a logarithm or by BM25 ([`SplitWeighting`]).
 //!
-//! So what a model is measured on has no say in what it learns from: neither its weights nor its times, however new, reach the
-//! other part. Signs never change on the way: a like stays a like.
+//! Therefore, the held-out set does not leak into training: neither its weights nor its times
+//! affect the training part. No step changes a sign: a like stays a like.
 
 use std::collections::BTreeMap;
 
-use factorization::{Interactions, Weigher, weighting::resized};
+use factorization::{FittedWeighting, Interactions, weighting::map_magnitude};
 use sidecar_contract::{Weighting, WeightsConfig};
 
 use crate::{
     dropped::DropReason,
-    failure::Stop,
+    failure::RunError,
     interactions::RawInteractions,
-    merge::Merged,
+    merge::InteractionTable,
     table::{Cell, Digits},
 };
 
-/// A row that is older weighs what one of this age weighs: 32-bit floating point has no smaller numbers.
+/// Maximum age in half-lives; older rows have the weight of this age because single precision has
+/// no smaller numbers.
 const HALF_LIVES_MAX: f64 = 126.0;
 const MICROS_PER_SECOND: f64 = 1e6;
 
-/// What events weigh; empty where there are none.
+/// Weights of events; empty if there are no events.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Events<'a>(pub(crate) &'a BTreeMap<String, f64>);
 
 impl Events<'_> {
-    /// The weight of a row with this event and rating; of one that is not listed there is none.
+    /// The weight of a row with this event and rating; fails for an event that is not listed.
     pub(crate) fn weight(self, event: Cell<'_>, digits: &mut Digits, rating: f32) -> Result<f32, DropReason> {
         let event = event.id(digits, DropReason::EventNotListed)?;
         let weight = self.0.get(event).ok_or(DropReason::EventNotListed)?;
-        let size = resized(rating, |rating| rating * weight.abs());
-        Ok(if *weight < 0.0 { -size } else { size })
+        let magnitude = map_magnitude(rating, |rating| rating * weight.abs());
+        Ok(if *weight < 0.0 { -magnitude } else { magnitude })
     }
 }
 
-/// Lets every row weigh half with each half-life that it is older than the newest.
-pub(crate) fn age(raw: &mut RawInteractions, weights: &WeightsConfig) -> Result<(), Stop> {
+/// Halves the weight of every row with each half-life of its age, counted from the newest row.
+pub(crate) fn apply_time_decay(raw: &mut RawInteractions, weights: &WeightsConfig) -> Result<(), RunError> {
     let Some(half_life) = half_life_micros(weights) else { return Ok(()) };
     let Some(times) = &raw.times else {
-        return Err(Stop::bad_data(
-            "spec.data.halfLife counts from timestamps, and the data has none: set spec.data.columns.timestamp, or remove halfLife",
+        return Err(RunError::bad_data(
+            "spec.data.halfLife requires timestamps, but the data has none: set spec.data.columns.timestamp, or remove halfLife",
         ));
     };
     let newest = times.iter().copied().max().unwrap_or_default();
     for (row, time) in raw.rows.iter_mut().zip(times) {
-        row.weight = resized(row.weight, |weight| weight / doublings(newest, *time, half_life));
+        row.weight = map_magnitude(row.weight, |weight| weight / decay_divisor(newest, *time, half_life));
     }
     Ok(())
 }
 
-/// How a part of the interactions is weighed for a fit, and what is folded into it.
-pub(crate) struct PartWeights {
-    /// By how much all rows are younger, counted from the newest of the part.
-    renewal: f64,
-    weigher: Weigher,
+/// Weighting that is fitted to the training part of a split, and applied to this part and to
+/// folded-in histories.
+pub(crate) struct SplitWeighting {
+    /// Factor that rebases the time decay to the newest row of the training part.
+    decay_rebase: f64,
+    fitted: FittedWeighting,
 }
 
-impl PartWeights {
-    /// Of the part whose positions are kept; `part` has them as they were merged.
-    pub(crate) fn of(
+impl SplitWeighting {
+    /// Fits to the training part: `part` holds its merged interactions, and `keep` selects their
+    /// positions in the table.
+    pub(crate) fn fit(
         weights: &WeightsConfig,
-        merged: &Merged,
+        table: &InteractionTable,
         part: &Interactions,
         keep: impl Fn(usize) -> bool,
     ) -> Self {
-        let renewal = half_life_micros(weights).zip(merged.times.as_ref()).map_or(1.0, |(half_life, times)| {
+        let decay_rebase = half_life_micros(weights).zip(table.times.as_ref()).map_or(1.0, |(half_life, times)| {
             let newest = times.iter().copied().max().unwrap_or_default();
             let kept = times.iter().enumerate().filter(|(position, _)| keep(*position)).map(|(_, time)| *time);
-            doublings(newest, kept.max().unwrap_or(newest), half_life)
+            decay_divisor(newest, kept.max().unwrap_or(newest), half_life)
         });
-        let weigher = match weights.weighting {
-            Weighting::Bm25 => Weigher::of(factorization::Weighting::Bm25, &renewed(part, renewal)),
-            Weighting::Log => Weigher::of(factorization::Weighting::Log, part),
-            Weighting::None => Weigher::of(factorization::Weighting::None, part),
+        let fitted = match weights.weighting {
+            Weighting::Bm25 => FittedWeighting::fit(factorization::Weighting::Bm25, &rebased(part, decay_rebase)),
+            Weighting::Log => FittedWeighting::fit(factorization::Weighting::Log, part),
+            Weighting::None => FittedWeighting::fit(factorization::Weighting::None, part),
         };
-        Self { renewal, weigher }
+        Self { decay_rebase, fitted }
     }
 
-    /// Rows as they were merged, as the fit is to see them.
-    pub(crate) fn weigh(&self, rows: Interactions) -> Interactions {
-        #[expect(clippy::float_cmp, reason = "exactly 1 where nothing is renewed")]
-        let rows = if self.renewal == 1.0 { rows } else { renewed(&rows, self.renewal) };
-        self.weigher.weigh(rows)
+    /// Transforms merged weights to the weights of the fit.
+    pub(crate) fn transform(&self, rows: Interactions) -> Interactions {
+        #[expect(clippy::float_cmp, reason = "exactly 1 if there is nothing to rebase")]
+        let rows = if self.decay_rebase == 1.0 { rows } else { rebased(&rows, self.decay_rebase) };
+        self.fitted.transform(rows)
     }
 }
 
-fn renewed(rows: &Interactions, by: f64) -> Interactions {
-    rows.map_values(|weight| resized(weight, |weight| weight * by))
+fn rebased(rows: &Interactions, by: f64) -> Interactions {
+    rows.map_values(|weight| map_magnitude(weight, |weight| weight * by))
 }
 
 fn half_life_micros(weights: &WeightsConfig) -> Option<f64> {
@@ -100,7 +105,7 @@ fn half_life_micros(weights: &WeightsConfig) -> Option<f64> {
 }
 
 /// 2^(age / half-life).
-fn doublings(newest: i64, time: i64, half_life: f64) -> f64 {
+fn decay_divisor(newest: i64, time: i64, half_life: f64) -> f64 {
     libm::exp2((newest.saturating_sub(time) as f64 / half_life).min(HALF_LIVES_MAX))
 }
 
@@ -117,9 +122,9 @@ mod tests {
         WeightsConfig { half_life_seconds: Some(half_life_days * 24 * 3600), weighting, ..WeightsConfig::default() }
     }
 
-    /// One user, an item a row.
-    fn merged(weights: &[f32], times: &[i64]) -> Merged {
-        Merged {
+    /// Interactions of one user with one item per row.
+    fn table(weights: &[f32], times: &[i64]) -> InteractionTable {
+        InteractionTable {
             user_ids: std::iter::once("u").collect::<StringTable>(),
             item_ids: (0..weights.len()).map(|item| ["a", "b", "c", "d"][item]).collect::<StringTable>(),
             offsets: vec![0, weights.len() as u64],
@@ -131,26 +136,27 @@ mod tests {
     }
 
     #[test]
-    fn a_part_is_as_new_as_its_own_newest_row() {
-        // Merged when the newest row was 60 days younger than the newest of the part: two half-lives of 30 days.
-        let all = merged(&[0.25, -0.125, 0.0, 1.0], &[0, -30 * DAY, 0, 60 * DAY]);
+    fn decay_is_rebased_to_the_newest_row_of_the_part() {
+        // The newest row is 60 days newer than the newest row of the part: two half-lives of 30
+        // days.
+        let all = table(&[0.25, -0.125, 0.0, 1.0], &[0, -30 * DAY, 0, 60 * DAY]);
         let keep = |position: usize| position < 3;
         let entries = (0..3).map(|item| Entry { user: 0, item, value: all.weights[item as usize] }).collect();
         let part = Interactions::from_entries(1, 4, entries).unwrap();
-        let weigh = |weighting| {
-            let weights = PartWeights::of(&weights(30, weighting), &all, &part, keep);
-            weights.weigh(part.clone()).values().to_vec()
+        let transform = |weighting| {
+            let weights = SplitWeighting::fit(&weights(30, weighting), &all, &part, keep);
+            weights.transform(part.clone()).values().to_vec()
         };
-        assert_eq!(weigh(Weighting::None), [1.0, -0.5, 0.0]);
-        let log = weigh(Weighting::Log);
+        assert_eq!(transform(Weighting::None), [1.0, -0.5, 0.0]);
+        let log = transform(Weighting::Log);
         assert!((log[0], log[2]) == (1.0, 0.0) && (log[1] + 1.5_f32.log2()).abs() < 1e-6, "{log:?}");
-        // Of all there is nothing to renew.
-        let weights = PartWeights::of(&weights(30, Weighting::None), &all, &part, |_| true);
-        assert_eq!(weights.weigh(part.clone()), part);
+        // The whole table needs no rebase.
+        let weights = SplitWeighting::fit(&weights(30, Weighting::None), &all, &part, |_| true);
+        assert_eq!(weights.transform(part.clone()), part);
     }
 
     #[test]
-    fn events_multiply_ratings_and_those_not_listed_are_none() {
+    fn event_weights_multiply_ratings_and_unlisted_events_are_dropped() {
         let listed = [("view".to_owned(), 1.5), ("hide".to_owned(), -2.0), ("7".to_owned(), 3.0)].into();
         let events = Events(&listed);
         let weight = |event, rating| events.weight(event, &mut Digits::default(), rating);

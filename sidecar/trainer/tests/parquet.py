@@ -1,6 +1,6 @@
-"""Writes one table in every way that pyarrow can, and tables that are wrong.
+"""Writes one table with all encodings and types that pyarrow supports, and invalid tables.
 
-usage: parquet.py ROWS_CSV DIRECTORY: same/*.parquet hold the rows of the csv file; bad/*.parquet and nulls.parquet do not
+usage: parquet.py ROWS_CSV DIRECTORY: same/*.parquet contain the rows of the csv file; bad/*.parquet and nulls.parquet do not
 """
 
 import csv
@@ -21,12 +21,12 @@ users = [int(row["user_id"]) for row in rows]
 items = [row["item_id"] for row in rows]
 ratings = [float(row["rating"]) for row in rows]
 seconds = [int(row["timestamp"]) for row in rows]
-moments = [datetime.datetime.fromtimestamp(second, UTC) for second in seconds]
+timestamps = [datetime.datetime.fromtimestamp(second, UTC) for second in seconds]
 
 
 def table(**changed):
     columns = {
-        # What nobody asks for stands before, between and after.
+        # Columns that are not requested come before, between and after the others.
         "noise": pa.array([[1, None], None, []] * (len(rows) // 3) + [[]] * (len(rows) % 3), pa.list_(pa.int32())),
         "user_id": pa.array(users, pa.int64()),
         "struct": pa.array([{"user_id": "x", "y": None}] * len(rows)),
@@ -91,12 +91,12 @@ for name, values in [
     same(f"rating-{name}", table(rating=values))
 same("decimal-as-integer", table(rating=pa.array([decimal.Decimal(r) for r in ratings], pa.decimal128(9, 4))), store_decimal_as_integer=True)
 for unit in ["s", "ms", "us", "ns"]:
-    same(f"time-{unit}-utc", table(timestamp=pa.array(moments, pa.timestamp(unit, "UTC"))))
-    same(f"time-{unit}-local", table(timestamp=pa.array([m.replace(tzinfo=None) for m in moments], pa.timestamp(unit))))
-same("time-int96", table(timestamp=pa.array(moments, pa.timestamp("ns"))), use_deprecated_int96_timestamps=True)
-same("time-date", table(timestamp=pa.array([moment.date() for moment in moments], pa.date32())))
+    same(f"time-{unit}-utc", table(timestamp=pa.array(timestamps, pa.timestamp(unit, "UTC"))))
+    same(f"time-{unit}-local", table(timestamp=pa.array([t.replace(tzinfo=None) for t in timestamps], pa.timestamp(unit))))
+same("time-int96", table(timestamp=pa.array(timestamps, pa.timestamp("ns"))), use_deprecated_int96_timestamps=True)
+same("time-date", table(timestamp=pa.array([timestamp.date() for timestamp in timestamps], pa.date32())))
 same("time-float", table(timestamp=pa.array(seconds, pa.float64())))
-same("time-text", table(timestamp=pa.array([moment.isoformat() for moment in moments])))
+same("time-text", table(timestamp=pa.array([timestamp.isoformat() for timestamp in timestamps])))
 
 bad = {
     "user-float": table(user_id=pa.array(users, pa.float64())),
@@ -105,21 +105,21 @@ bad = {
     "user-bool": table(user_id=pa.array([True] * len(rows))),
     "user-decimal-2": table(user_id=pa.array([decimal.Decimal(user) for user in users], pa.decimal128(9, 2))),
     "rating-bool": table(rating=pa.array([True] * len(rows))),
-    "rating-time": table(rating=pa.array(moments, pa.timestamp("us"))),
+    "rating-time": table(rating=pa.array(timestamps, pa.timestamp("us"))),
     "time-bool": table(timestamp=pa.array([True] * len(rows))),
     "user-missing": table().drop_columns(["user_id"]),
     "no-rows": table().slice(0, 0),
     "all-users-null": table(user_id=pa.nulls(len(rows), pa.int64())),
 }
-for name, wrong in bad.items():
-    pq.write_table(wrong, directory / "bad" / f"{name}.parquet")
+for name, invalid in bad.items():
+    pq.write_table(invalid, directory / "bad" / f"{name}.parquet")
 
-# Forty rows more, each with one thing wrong.
+# Forty additional rows; all but five have one invalid value.
 n = len(rows)
 extra = 40
 user_id = pa.array(users + [None] * 10 + [7] * 30, pa.int64())
 item_id = pa.array([item.encode() for item in items] + [b"i"] * 10 + [None] * 5 + [b""] * 5 + [b"\xff\xfe"] * 5 + [b"i"] * 15, pa.binary())
 rating = pa.array(ratings + [1.0] * 25 + [None] * 5 + [float("nan"), float("inf"), 1e300] + [1.0] * 7)
-timestamp = pa.array(moments + [moments[0]] * (extra - 2) + [None] * 2, pa.timestamp("us"))
+timestamp = pa.array(timestamps + [timestamps[0]] * (extra - 2) + [None] * 2, pa.timestamp("us"))
 nulls = pa.table({"user_id": user_id, "item_id": item_id, "rating": rating, "timestamp": timestamp})
 pq.write_table(nulls, directory / "nulls.parquet")

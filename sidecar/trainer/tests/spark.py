@@ -1,6 +1,6 @@
-"""Writes tests/data/spark with Apache Spark: what the trainer must read as one and the same table.
+"""Writes tests/data/spark with Apache Spark: one table in several formats, which the trainer must read as equal.
 
-usage: pip install pyspark==4.3.0 && python tests/spark.py   (needs Java 17; the result is kept in the repository)
+usage: pip install pyspark==4.3.0 && python tests/spark.py   (needs Java 17; the result is committed to the repository)
 """
 
 import datetime
@@ -14,11 +14,11 @@ ROOT = pathlib.Path(__file__).parent / "data" / "spark"
 
 
 def rows():
-    """The rows that the test computes, too; the last columns are what real tables have beside."""
+    """The rows, which the test computes with the same formulas; the last columns are additional ones, as in real tables."""
     for n in range(600):
         user, item = f"user{n * 7 % 97:02}", n * n % 23
-        moment = datetime.datetime.fromtimestamp(1_700_000_000 + 3600 * n, datetime.timezone.utc)
-        yield user, item, float(n % 5 + 1), moment, [n] if n % 3 else None, (n, None), n % 3
+        timestamp = datetime.datetime.fromtimestamp(1_700_000_000 + 3600 * n, datetime.timezone.utc)
+        yield user, item, float(n % 5 + 1), timestamp, [n] if n % 3 else None, (n, None), n % 3
 
 
 SCHEMA = t.StructType(

@@ -1,4 +1,4 @@
-"""What is factorized: users × items in compressed sparse rows, all entries 1."""
+"""Data sets: users × items in compressed sparse rows, all entries 1."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ import scipy.sparse as sp
 
 
 def visits(path: Path) -> sp.csr_matrix:
-    """A file of lines `user item item …`."""
+    """Reads a file of lines `user item item …`."""
     users, items = [], []
     for line in path.read_text().splitlines():
         user, *seen = (int(word) for word in line.split())
@@ -18,14 +18,14 @@ def visits(path: Path) -> sp.csr_matrix:
 
 
 def rows_of(path: Path) -> sp.csr_matrix:
-    """A file of lines `user,item,…` below a header; what a pair says beyond that it is there does not matter."""
+    """Reads a file of lines `user,item,…` with a header. Further columns are ignored."""
     pairs = [line.split(",")[:2] for line in path.read_text().splitlines()[1:]]
     users, items = (np.unique([pair[column] for pair in pairs], return_inverse=True)[1] for column in (0, 1))
     return ones(users, items)
 
 
 def ones(users: Sequence[int], items: Sequence[int]) -> sp.csr_matrix:
-    """1 for every pair, however often it comes."""
+    """Returns a matrix with 1 for each distinct pair."""
     matrix = sp.csr_matrix((np.ones(len(users), np.float32), (users, items)), dtype=np.float32)
     matrix.sum_duplicates()
     matrix.data[:] = 1
@@ -33,7 +33,7 @@ def ones(users: Sequence[int], items: Sequence[int]) -> sp.csr_matrix:
 
 
 def as_csv(path: Path, out: Path) -> None:
-    """The same file as the sidecar reads it."""
+    """Converts a file of lines `user item item …` to CSV for the sidecar."""
     with out.open("w") as file:
         file.write("user_id,item_id\n")
         for line in path.read_text().splitlines():
@@ -42,26 +42,29 @@ def as_csv(path: Path, out: Path) -> None:
 
 
 def movielens_shape(seed: int = 1) -> sp.csr_matrix:
-    """As many users, items and entries as MovieLens 20M (138,493 × 26,744; 20,000,263), and degrees like its own: for speed and
-    memory only. Users' degrees are 20 and a lognormal of median 48 and mean 124, cut at 9,254; items are drawn by a lognormal
-    weight of median 18 and mean 748."""
+    """Generates a matrix with the shape of MovieLens 20M, for measuring speed and memory only.
+
+    It has the same number of users, items and entries (138,493 × 26,744; 20,000,263) and similar
+    degrees. The degree of a user is 20 plus a lognormal number of median 48 and mean 124, truncated
+    at 9,254. Items are drawn with lognormal weights of median 18 and mean 748.
+    """
     users, items, entries = 138_493, 26_744, 20_000_263
     random = np.random.default_rng(seed)
     degrees = np.minimum(20 + random.lognormal(np.log(48), np.sqrt(2 * np.log(124 / 48)), users), 9_254)
     weights = random.lognormal(np.log(18), np.sqrt(2 * np.log(748 / 18)), items)
     weights = np.minimum(weights / weights.sum(), 67_310 / entries)
-    user_share, item_share = np.cumsum(degrees / degrees.sum()), np.cumsum(weights / weights.sum())
+    user_cdf, item_cdf = np.cumsum(degrees / degrees.sum()), np.cumsum(weights / weights.sum())
     pairs = np.empty(0, np.int64)
     while len(pairs) < entries:
         missing = entries - len(pairs)
-        user = np.searchsorted(user_share, random.random(missing + missing // 4)).clip(max=users - 1)
-        item = np.searchsorted(item_share, random.random(len(user))).clip(max=items - 1)
+        user = np.searchsorted(user_cdf, random.random(missing + missing // 4)).clip(max=users - 1)
+        item = np.searchsorted(item_cdf, random.random(len(user))).clip(max=items - 1)
         pairs = np.unique(np.concatenate([pairs, user.astype(np.int64) * items + item]))
     pairs = np.sort(random.permutation(pairs)[:entries])
     return sp.csr_matrix((np.ones(entries, np.float32), (pairs // items, pairs % items)), shape=(users, items), dtype=np.float32)
 
 
 def degree_quantiles(matrix: sp.csr_matrix) -> str:
-    """Least, median, mean and greatest degree of users and of items."""
+    """Returns min, median, mean and max degree of users and of items."""
     sides = {"users": np.diff(matrix.indptr), "items": np.diff(matrix.tocsc().indptr)}
     return "; ".join(f"{side} {d.min()} / {np.median(d):.0f} / {d.mean():.0f} / {d.max()}" for side, d in sides.items())

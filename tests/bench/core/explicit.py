@@ -1,12 +1,16 @@
-"""Factorization of ratings beside LIBMF, cmfrec and Surprise: seconds to LIBMF's error, and the least error of each.
+"""Explicit ALS compared with LIBMF, cmfrec and Surprise: time to equal error, and minimum error.
 
-Ratings are `stars.stars()`, whose process none of the models has, or a file of `user,item,rating` lines, such as a MovieLens data set
-of GroupLens (grouplens.org/datasets/movielens; for ml-1m: `sed 's/::/,/g' ratings.dat > ratings.csv`). A tenth is the test part, and a
-tenth of the rest validates. Every package is tuned there by a random search of as many trials, then fitted to both parts with its
-best; the test part is looked at once. Ends of the scale cut all predictions.
+Ratings are `stars.stars()`, whose process is none of the models, or a file of `user,item,rating`
+lines, such as a MovieLens data set of GroupLens (grouplens.org/datasets/movielens; convert ml-1m by
+`sed 's/::/,/g' ratings.dat > ratings.csv`). A tenth is the test set, and a tenth of the rest the
+validation set. Every package is tuned on the latter by random search with the same number of
+trials, then fitted to training and validation set with its best parameters. The test set is
+evaluated once. All predictions are clipped to the scale.
 
-`explicit_time` is a fit of ours without samples, of the fewest sweeps that reach LIBMF's test error, by LIBMF's own fit: each in memory
-already, by two threads, in turns, evaluation off the clock. `explicit_rmse` is ours with samples by the best of the others.
+`explicit_time` is the time of our fit without samples, with the minimum number of iterations that
+reaches the test error of LIBMF, divided by the time of the LIBMF fit. The data is in memory, both
+use two threads and run alternately, and evaluation is not timed. `explicit_rmse` is the error of
+ours with samples, divided by the minimum error of the other packages.
 """
 
 import argparse
@@ -23,33 +27,34 @@ import scipy.sparse as sp
 from ours import Ours
 from stars import stars
 
-SWEEPS = 15
+ITERATIONS = 15
 FACTORS = [8, 16, 32, 64]
 
 
 @dataclass
 class Ratings:
-    """Pairs and their ratings, one after the other."""
+    """Users, items and ratings, as parallel arrays."""
 
     users: np.ndarray
     items: np.ndarray
     values: np.ndarray
 
-    def where(self, which: np.ndarray) -> "Ratings":
-        return Ratings(self.users[which], self.items[which], self.values[which])
+    def where(self, mask: np.ndarray) -> "Ratings":
+        return Ratings(self.users[mask], self.items[mask], self.values[mask])
 
-    def error(self, predicted: np.ndarray, ends: tuple[float, float]) -> float:
-        """The root mean squared error of predictions that are brought onto the scale."""
-        away = np.clip(predicted.astype(float), *ends) - self.values.astype(float)
-        return float(np.sqrt((away**2).mean()))
+    def error(self, predicted: np.ndarray, scale: tuple[float, float]) -> float:
+        """Returns the root mean squared error of predictions that are clipped to the scale."""
+        errors = np.clip(predicted.astype(float), *scale) - self.values.astype(float)
+        return float(np.sqrt((errors**2).mean()))
 
 
-# Fits to the first and predicts the second; gives predictions and the seconds of the fit.
+# Fits to the first ratings and predicts the second; returns the predictions and the seconds of the
+# fit.
 Fit = Callable[[Ratings, Ratings, dict], tuple[np.ndarray, float]]
 
 
 def read(path: Path) -> Ratings:
-    """A file of `user,item,rating` lines, with a header or without; further columns do not matter."""
+    """Reads a file of `user,item,rating` lines, with or without a header; ignores other columns."""
     lines = [line.split(",") for line in path.read_text().splitlines() if line]
     if not lines[0][2].replace(".", "", 1).isdigit():
         lines = lines[1:]
@@ -58,21 +63,21 @@ def read(path: Path) -> Ratings:
 
 
 class Driver:
-    """Ours, loaded with what it fits next."""
+    """Runs our fits. It loads the training set again only if it differs from the last one."""
 
     def __init__(self, shape: tuple[int, int]):
         self.shape, self.loaded, self.process = shape, None, None
 
-    def fit(self, training: Ratings, kept: Ratings, settings: dict) -> tuple[np.ndarray, float]:
+    def fit(self, training: Ratings, test: Ratings, settings: dict) -> tuple[np.ndarray, float]:
         if self.loaded is not training:
             matrix = sp.csr_matrix((training.values, (training.users, training.items)), shape=self.shape)
             self.loaded, self.process = training, Ours(matrix)
-        seconds = self.process.explicit_als(**{"iterations": SWEEPS, **settings})
-        return self.process.ratings(kept.users, kept.items), seconds
+        seconds = self.process.explicit_als(**{"iterations": ITERATIONS, **settings})
+        return self.process.ratings(test.users, test.items), seconds
 
 
-def libmf(training: Ratings, kept: Ratings, settings: dict) -> tuple[np.ndarray, float]:
-    # It says where its library lies.
+def libmf(training: Ratings, test: Ratings, settings: dict) -> tuple[np.ndarray, float]:
+    # The import prints the path of its library.
     with contextlib.redirect_stdout(None):
         from libmf import mf
 
@@ -82,14 +87,14 @@ def libmf(training: Ratings, kept: Ratings, settings: dict) -> tuple[np.ndarray,
     model.fit(entries)
     seconds = time.perf_counter() - begin
     users, items = model.p_factors().astype(float), model.q_factors().astype(float)
-    # It has no row for what comes after the last that it saw.
-    known = (kept.users < len(users)) & (kept.items < len(items))
-    product = np.einsum("nf,nf->n", users[kept.users * known], items[kept.items * known])
-    # Nor any number for a row that it did not see.
+    # The factors end at the last user and item of the training set.
+    known = (test.users < len(users)) & (test.items < len(items))
+    product = np.einsum("nf,nf->n", users[test.users * known], items[test.items * known])
+    # Rows of users and items that are not in the training set are NaN.
     return np.where(known & np.isfinite(product), product, training.values.mean()), seconds
 
 
-def cmfrec(training: Ratings, kept: Ratings, settings: dict) -> tuple[np.ndarray, float]:
+def cmfrec(training: Ratings, test: Ratings, settings: dict) -> tuple[np.ndarray, float]:
     import pandas as pd
     from cmfrec import CMF
 
@@ -98,11 +103,11 @@ def cmfrec(training: Ratings, kept: Ratings, settings: dict) -> tuple[np.ndarray
     begin = time.perf_counter()
     model.fit(entries)
     seconds = time.perf_counter() - begin
-    return np.asarray(model.predict(kept.users, kept.items)), seconds
+    return np.asarray(model.predict(test.users, test.items)), seconds
 
 
 def surprise(name: str) -> Fit:
-    def fit(training: Ratings, kept: Ratings, settings: dict) -> tuple[np.ndarray, float]:
+    def fit(training: Ratings, test: Ratings, settings: dict) -> tuple[np.ndarray, float]:
         import pandas as pd
         from surprise import SVD, BaselineOnly, Dataset, Reader, SVDpp
 
@@ -118,14 +123,14 @@ def surprise(name: str) -> Fit:
         begin = time.perf_counter()
         model.fit(data)
         seconds = time.perf_counter() - begin
-        predicted = [model.predict(user, item).est for user, item in zip(kept.users, kept.items)]
+        predicted = [model.predict(user, item).est for user, item in zip(test.users, test.items)]
         return np.array(predicted), seconds
 
     return fit
 
 
 class Search:
-    """Random settings."""
+    """Random search."""
 
     def __init__(self, seed: int):
         self.random = np.random.default_rng(seed)
@@ -150,36 +155,36 @@ class Search:
     def cmfrec(self) -> dict:
         scaled = self.one_of([True, False])
         penalty = self.between(0.02, 0.2) if scaled else self.between(2, 40)
-        return {"k": self.one_of(FACTORS), "lambda_": penalty, "scale_lam": scaled, "niter": SWEEPS}
+        return {"k": self.one_of(FACTORS), "lambda_": penalty, "scale_lam": scaled, "niter": ITERATIONS}
 
-    def descent(self) -> dict:
-        """Of Surprise's SVD and SVD++."""
+    def surprise_svd(self) -> dict:
+        """Draws settings of SVD and SVD++ in Surprise."""
         return {
             "n_factors": self.one_of(FACTORS), "n_epochs": self.one_of([20, 40]), "lr_all": self.between(0.003, 0.015),
             "reg_all": self.between(0.02, 0.15),
         }  # fmt: skip
 
-    def averages(self) -> dict:
+    def surprise_baseline(self) -> dict:
         return {"reg_u": self.between(1, 30), "reg_i": self.between(1, 30)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--ratings", type=Path, help="a file of user,item,rating lines; without it stars are generated")
+    parser.add_argument("--ratings", type=Path, help="file of user,item,rating lines; without it, star ratings are generated")
     parser.add_argument("--trials", type=int, default=12)
     parser.add_argument("--samples", type=int, default=50)
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--without", nargs="*", default=[], help="packages to leave out, such as SVD++, which takes hours")
-    parser.add_argument("--no-record", action="store_true", help="leave results/core.json as it is")
+    parser.add_argument("--without", nargs="*", default=[], help="packages to skip, such as SVD++, which takes hours")
+    parser.add_argument("--no-record", action="store_true", help="do not update results/core.json")
     options = parser.parse_args()
     all_ratings = read(options.ratings) if options.ratings else Ratings(*stars())
-    ends = (float(all_ratings.values.min()), float(all_ratings.values.max()))
+    scale = (float(all_ratings.values.min()), float(all_ratings.values.max()))
     shape = (int(all_ratings.users.max()) + 1, int(all_ratings.items.max()) + 1)
     part = np.random.default_rng(7).random(len(all_ratings.values))
     test, validation, training = (all_ratings.where(w) for w in (part < 0.1, (part >= 0.1) & (part < 0.19), part >= 0.19))
     both = all_ratings.where(part >= 0.1)
-    name = options.ratings.stem if options.ratings else "generated stars"
-    setting = f"{name}, {shape[0]} × {shape[1]}, {len(both.values)} ratings fitted, {options.trials} trials each"
+    name = options.ratings.stem if options.ratings else "generated star ratings"
+    setting = f"{name}, {shape[0]} × {shape[1]}, {len(both.values)} training ratings, {options.trials} trials each"
     driver = Driver(shape)
     search = Search(11)
     packages: dict[str, tuple[Fit, Callable[[], dict]]] = {
@@ -187,63 +192,63 @@ def main() -> None:
         "ours, samples": (driver.fit, lambda: search.ours(options.samples)),
         "LIBMF": (libmf, search.libmf),
         "cmfrec": (cmfrec, search.cmfrec),
-        "BaselineOnly": (surprise("BaselineOnly"), search.averages),
-        "SVD": (surprise("SVD"), search.descent),
-        "SVD++": (surprise("SVD++"), search.descent),
+        "BaselineOnly": (surprise("BaselineOnly"), search.surprise_baseline),
+        "SVD": (surprise("SVD"), search.surprise_svd),
+        "SVD++": (surprise("SVD++"), search.surprise_svd),
     }
     best, errors, seconds = {}, {}, {}
     for package, (fit, draw) in packages.items():
         if package in options.without:
             continue
         trials = [draw() for _ in range(options.trials)]
-        best[package] = min(trials, key=lambda trial: validation.error(fit(training, validation, trial)[0], ends))
+        best[package] = min(trials, key=lambda trial: validation.error(fit(training, validation, trial)[0], scale))
         predicted, seconds[package] = fit(both, test, best[package])
-        errors[package] = test.error(predicted, ends)
+        errors[package] = test.error(predicted, scale)
         print(f"{package}: {errors[package]:.4f} after {seconds[package]:.2f} s, {best[package]}", flush=True)
 
-    def our_error(sweeps: int) -> float:
-        return test.error(driver.fit(both, test, best["ours"] | {"iterations": sweeps})[0], ends)
+    def our_error(iterations: int) -> float:
+        return test.error(driver.fit(both, test, best["ours"] | {"iterations": iterations})[0], scale)
 
     command = f"tests/bench/core/run explicit --trials {options.trials} --samples {options.samples}"
     command += f" --without {' '.join(options.without)}" if options.without else ""
     command += " --ratings ratings.csv" if options.ratings else ""
     rows = []
     goal = errors["LIBMF"]
-    sweeps = next((sweeps for sweeps in range(1, 4 * SWEEPS) if our_error(sweeps) <= goal), None)
-    if sweeps is None:
-        print(f"ours does not reach {goal:.4f}")
+    iterations = next((count for count in range(1, 4 * ITERATIONS) if our_error(count) <= goal), None)
+    if iterations is None:
+        print(f"ours does not reach RMSE {goal:.4f}")
     else:
-        reached, fewest = our_error(sweeps), best["ours"] | {"iterations": sweeps}
+        reached, fastest = our_error(iterations), best["ours"] | {"iterations": iterations}
         timed = [
-            (driver.fit(both, test, fewest)[1], libmf(both, test, best["LIBMF"])[1]) for _ in range(options.pairs + 1)
+            (driver.fit(both, test, fastest)[1], libmf(both, test, best["LIBMF"])[1]) for _ in range(options.pairs + 1)
         ]
-        # The first warms up.
-        figures = pairs.figures(timed[1:])
+        # The first pair is a warm-up.
+        figures = pairs.summarize(timed[1:])
         rows.append({
             "name": "explicit_time",
-            "setting": f"{setting}; goal RMSE {goal:.4f}, ours {reached:.4f} after {sweeps} sweeps",
+            "setting": f"{setting}; goal RMSE {goal:.4f}, ours {reached:.4f} after {iterations} iterations",
             **figures,
             "peer_name": "LIBMF (libmf 0.9.2, AVX)",
             "rmse": {"ours": reached, "peer": goal},
-            "parameters": {"ours": fewest, "peer": best["LIBMF"]},
+            "parameters": {"ours": fastest, "peer": best["LIBMF"]},
             "command": command,
         })  # fmt: skip
-        print(f"{figures['ratio']['median']:.3f} of LIBMF's time to RMSE {goal:.4f} (ours {reached:.4f})")
+        print(f"{figures['ratio']['median']:.3f} × the time of LIBMF to RMSE {goal:.4f} (ours {reached:.4f})")
     ours, others = errors["ours, samples"], {name: e for name, e in errors.items() if not name.startswith("ours")}
     peer = min(others, key=others.get)
     ratio = ours / others[peer]
     rows.append({
         "name": "explicit_rmse",
-        "setting": f"{setting}; {options.samples} samples; without samples {errors['ours']:.4f}",
+        "setting": f"{setting}; {options.samples} samples; without sampling {errors['ours']:.4f}",
         "ours": {"rmse": ours},
         "peer": others,
-        "peer_name": f"best of them {peer}",
+        "peer_name": f"best: {peer}",
         "ratio": {"median": ratio, "min": ratio, "max": ratio},
         "pairs": 1,
         "parameters": {"ours": best["ours, samples"], "peer": best[peer]},
         "command": command,
     })  # fmt: skip
-    print(f"{ratio:.4f} of the error of {peer}")
+    print(f"{ratio:.4f} × the error of {peer}")
     if not options.no_record:
         for row in rows:
             results.add(row)

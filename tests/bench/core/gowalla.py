@@ -1,6 +1,7 @@
-"""Recall@20 and NDCG@20 on the Gowalla split: ALS with parameters that `recmesh-sidecar tune` finds on train alone, or SVD as it is.
+"""Recall@20 and NDCG@20 on the Gowalla split, of tuned ALS or of SVD with default parameters.
 
-The test part is looked at once, with the one model that comes out.
+ALS is tuned by `recmesh-sidecar tune` on the training set only. The test set is evaluated once, on
+the final model.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from ranking import recall_and_ndcg
 
 
 def tuned(train: Path, factors: int, trials: int) -> dict[str, float]:
-    """Parameters by their names in a resource; the search's table goes to the terminal."""
+    """Returns the tuned parameters by their resource names, and prints the table of the search."""
     with tempfile.TemporaryDirectory() as directory:
         csv = Path(directory) / "train.csv"
         as_csv(train, csv)
@@ -29,22 +30,22 @@ def tuned(train: Path, factors: int, trials: int) -> dict[str, float]:
 
 
 def fit_als(ours: Ours, options: argparse.Namespace) -> str:
-    """Tunes and fits; says what was fitted."""
+    """Tunes and fits; returns a description of the model."""
     found = tuned(options.train, options.factors, options.trials)
     ours.als(
         options.factors, int(found["iterations"]), found["regularization"], 2,
         unobservedWeight=found["unobservedWeight"], regularizationExponent=found["regularizationExponent"],
-        degreeExponent=found["degreeExponent"], degreeReturn=found["degreeReturn"],
+        degreeExponent=found["degreeExponent"], popularityBoost=found["popularityBoost"],
     )  # fmt: skip
     return (
         f"ALS, {options.factors} factors; {options.trials} trials: regularization {found['regularization']:g}, "
-        f"unobservedWeight {found['unobservedWeight']:g}, degreeExponent {found['degreeExponent']:g}, degreeReturn {found['degreeReturn']:g}, "
+        f"unobservedWeight {found['unobservedWeight']:g}, degreeExponent {found['degreeExponent']:g}, popularityBoost {found['popularityBoost']:g}, "
         f"{found['iterations']:g} iterations"
     )
 
 
 def fit_svd(ours: Ours, options: argparse.Namespace) -> str:
-    """Decomposes with the defaults; says what was fitted."""
+    """Fits with default parameters; returns a description of the model."""
     seconds = ours.svd(options.factors, 6, 0.5)
     return f"SVD, {options.factors} factors, degreeExponent 0.5, 6 iterations in {seconds:.0f} s"
 
@@ -52,10 +53,10 @@ def fit_svd(ours: Ours, options: argparse.Namespace) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("train", type=Path, help="train.txt of the Gowalla split; see `run`")
-    parser.add_argument("test", type=Path, help="test.txt of the same")
+    parser.add_argument("test", type=Path, help="test.txt of the Gowalla split")
     parser.add_argument("--algorithm", choices=["als", "svd"], default="als")
     parser.add_argument("--factors", type=int, default=256)
-    parser.add_argument("--trials", type=int, default=32, help="of als")
+    parser.add_argument("--trials", type=int, default=32, help="number of tuning trials of als")
     options = parser.parse_args()
     train, test = visits(options.train), visits(options.test)
     shape = tuple(max(sizes) for sizes in zip(train.shape, test.shape))
@@ -72,7 +73,7 @@ def main() -> None:
         "peer_name": "LightGCN as published, He et al. 2020",
         "command": command + (f" --trials {options.trials}" if options.algorithm == "als" else ""),
     })  # fmt: skip
-    results.repeat_best("gowalla_best", ["gowalla_als", "gowalla_svd"], "ndcg20")
+    results.copy_best("gowalla_best", ["gowalla_als", "gowalla_svd"], "ndcg20")
     print(f"recall@20 {recall:.4f}, NDCG@20 {ndcg:.4f}")
 
 

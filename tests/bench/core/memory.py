@@ -1,8 +1,9 @@
-"""The memory that `recmesh-sidecar` forecasts for each kind of fit, beside what it then takes.
+"""Memory forecast of `recmesh-sidecar` for each kind of fit, compared with the measured peak.
 
-Taken is the greatest anonymous memory, looked at every few milliseconds: pages of mapped files can be had back at any time, and
-kill nobody. `train` measures, refits and writes; `evaluate` only measures. Ratings are `stars.stars()`. Sweeps and samples are few: more of
-them take time, not memory.
+The peak is the maximum of the anonymous memory, sampled every 2 ms. Pages of mapped files are
+excluded, because the kernel can reclaim them at any time and they do not cause an OOM kill. `train`
+evaluates, refits and writes; `evaluate` only evaluates. Ratings are `stars.stars()`. Iterations and
+samples are few, because more of them take time, not memory.
 """
 
 import argparse
@@ -21,19 +22,19 @@ from data import as_csv
 from stars import stars
 
 MEBIBYTE = 1 << 20
-# Kinds of fit by name: the data, and what makes the kind.
+# Data set and arguments of each kind of fit.
 KINDS = {
     "ALS": ("gowalla", ["--degree-exponent", "0"]),
     "ALS with degreeExponent 0.5": ("gowalla", ["--degree-exponent", "0.5"]),
     "SVD": ("gowalla", ["--algorithm", "svd"]),
     "BPR": ("gowalla", ["--algorithm", "bpr"]),
-    "explicit ALS": ("generated stars", ["--signal", "explicit"]),
-    "explicit ALS with samples": ("generated stars", ["--signal", "explicit", "--samples", "3"]),
+    "explicit ALS": ("generated star ratings", ["--signal", "explicit"]),
+    "explicit ALS with samples": ("generated star ratings", ["--signal", "explicit", "--samples", "3"]),
 }
 
 
 def anonymous(process: int) -> int:
-    """Bytes; 0 once the process has ended."""
+    """Returns the anonymous memory of a process in bytes; 0 if it has ended."""
     try:
         found = re.search(r"RssAnon:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
     except (FileNotFoundError, ProcessLookupError):
@@ -47,21 +48,21 @@ def forecast_and_peak(arguments: list[str]) -> tuple[int, int]:
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     lines: list[str] = []
-    reading = threading.Thread(target=lambda: lines.extend(process.stderr))
-    reading.start()
+    reader = threading.Thread(target=lambda: lines.extend(process.stderr))
+    reader.start()
     peak = 0
     while process.poll() is None:
         peak = max(peak, anonymous(process.pid))
         time.sleep(0.002)
-    reading.join()
+    reader.join()
     if process.returncode:
         raise RuntimeError("".join(lines[-5:]))
-    said = (json.loads(line) for line in lines)
-    return next(line["bytes"] for line in said if line["message"] == "memory forecast"), peak
+    records = (json.loads(line) for line in lines)
+    return next(line["bytes"] for line in records if line["message"] == "memory forecast"), peak
 
 
 def measure(kind: str, command: str, rows: Path, factors: list[int]) -> None:
-    """One entry of the results, with a pair for each number of factors."""
+    """Adds one entry to the results, with a pair for each number of factors."""
     data, settings = KINDS[kind]
     both = []
     for count in factors:
@@ -69,14 +70,14 @@ def measure(kind: str, command: str, rows: Path, factors: list[int]) -> None:
         arguments += ["--output", str(rows.with_name("model"))] if command == "train" else []
         forecast, peak = forecast_and_peak(arguments)
         both.append((forecast, peak))
-        print(f"{kind}, {command}, {count} factors: forecast {forecast / peak:.2f} of the peak", flush=True)
-    say = lambda bytes_each: ", ".join(f"{b / MEBIBYTE:.0f}" for b in bytes_each) + " MiB"
+        print(f"{kind}, {command}, {count} factors: forecast {forecast / peak:.2f} × the peak", flush=True)
+    in_mebibytes = lambda bytes_each: ", ".join(f"{b / MEBIBYTE:.0f}" for b in bytes_each) + " MiB"
     ratios = [forecast / peak for forecast, peak in both]
     results.add({
         "name": "memory_forecast",
         "setting": f"{data}, {kind}, {command}; {', '.join(map(str, factors))} factors; ours is the forecast",
-        "ours": say(forecast for forecast, _ in both),
-        "peer": say(peak for _, peak in both),
+        "ours": in_mebibytes(forecast for forecast, _ in both),
+        "peer": in_mebibytes(peak for _, peak in both),
         "peer_name": "measured peaks",
         "ratio": {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)},
         "pairs": len(both),
@@ -97,9 +98,9 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
-        files = {data: Path(directory) / f"{data}.csv" for data in ("gowalla", "generated stars")}
+        files = {data: Path(directory) / f"{data}.csv" for data in ("gowalla", "generated star ratings")}
         as_csv(options.train, files["gowalla"])
-        stars_as_csv(files["generated stars"])
+        stars_as_csv(files["generated star ratings"])
         for kind in options.kinds:
             for command in ("train", "evaluate"):
                 measure(kind, command, files[KINDS[kind][0]], options.factors)

@@ -1,11 +1,11 @@
-"""The objective of the package `implicit` (Hu, Koren and Volinsky 2008), in f64."""
+"""Objective of the package `implicit` (Hu, Koren and Volinsky 2008), in f64."""
 
 import numpy as np
 import scipy.sparse as sp
 
 
 def objective(confidences: sp.csr_matrix, users: np.ndarray, items: np.ndarray, regularization: float) -> float:
-    """Σ c(p − ŷ)² over all cells, c = 1 and p = 0 where nothing is stored, plus λ(‖U‖² + ‖V‖²)."""
+    """Returns Σ c(p − ŷ)² over all cells plus λ(‖U‖² + ‖V‖²); c = 1 and p = 0 without an entry."""
     users, items = users.astype(np.float64), items.astype(np.float64)
     total = np.sum((users.T @ users) * (items.T @ items))
     for begin in range(0, confidences.shape[0], 4096):

@@ -1,4 +1,4 @@
-"""The factorization of this repository, driven through its example `peer`."""
+"""Driver of this repository's factorization, through its example `peer`."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 
 class Ours:
-    """A process that has loaded a matrix whose entries are confidences, or ratings."""
+    """Process with a loaded matrix, whose entries are confidences or ratings."""
 
     def __init__(self, matrix: sp.csr_matrix):
         self.directory = tempfile.TemporaryDirectory()
@@ -25,57 +25,61 @@ class Ours:
             out.write(struct.pack("<3Q", *matrix.shape, matrix.nnz))
             for column in (rows.row.astype("<u4"), rows.col.astype("<u4"), rows.data.astype("<f4")):
                 out.write(column.tobytes())
-        self.ask(op="load", path=str(file))
+        self.send(op="load", path=str(file))
         file.unlink()
 
-    def ask(self, **command) -> dict:
-        """Sends a command; a failure is raised."""
+    def send(self, **command) -> dict:
+        """Sends a command and returns the response. An error response is raised."""
         self.process.stdin.write(json.dumps(command) + "\n")
         self.process.stdin.flush()
-        answer = json.loads(self.process.stdout.readline())
-        if "error" in answer:
-            raise RuntimeError(answer["error"])
-        return answer
+        response = json.loads(self.process.stdout.readline())
+        if "error" in response:
+            raise RuntimeError(response["error"])
+        return response
 
     def als(
         self, factors: int, iterations: int, regularization: float | None, steps: int = 2, threads: int = 2, **more: float
     ) -> float:
-        """Seconds of a fit; `more` makes the objective ours, and then no regularization is the usual one; see the example `peer`."""
-        answer = self.ask(
+        """Returns the seconds of a fit.
+
+        Without `more` the objective is that of `implicit`. With it the objective is ours, and
+        `regularization=None` selects the default regularization. See the example `peer`.
+        """
+        response = self.send(
             op="als", factors=factors, iterations=iterations, regularization=regularization, steps=steps,
             threads=threads, seed=1, out=self.directory.name, **more,
         )  # fmt: skip
-        return answer["seconds"]
+        return response["seconds"]
 
     def explicit_als(
         self, factors: int, iterations: int, regularization: float, regularization_exponent: float, steps: int = 3,
         threads: int = 2, **more: float,
     ) -> float:  # fmt: skip
-        """Seconds of a fit to ratings."""
-        answer = self.ask(
+        """Returns the seconds of a fit to ratings."""
+        response = self.send(
             op="explicitAls", factors=factors, iterations=iterations, regularization=regularization,
             regularizationExponent=regularization_exponent, steps=steps, threads=threads, seed=1,
             out=self.directory.name, **more,
         )  # fmt: skip
-        self.mean = answer["mean"]
-        return answer["seconds"]
+        self.mean = response["mean"]
+        return response["seconds"]
 
     def ratings(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """What the last fit to ratings predicts for pairs, before it is brought onto the scale."""
+        """Returns the ratings that the last fit predicts, without clipping to the scale."""
         bias = lambda name: np.fromfile(Path(self.directory.name) / name, "<f4").astype(float)
         user_factors, item_factors = (rows.astype(float) for rows in self.factors())
         products = np.einsum("nf,nf->n", user_factors[users], item_factors[items])
         return self.mean + bias("user_biases.f32")[users] + bias("item_biases.f32")[items] + products
 
     def svd(self, factors: int, iterations: int, degree_exponent: float, threads: int = 2) -> float:
-        """Seconds of a decomposition."""
-        answer = self.ask(
+        """Returns the seconds of an SVD."""
+        response = self.send(
             op="svd", factors=factors, iterations=iterations, degreeExponent=degree_exponent,
             threads=threads, seed=1, out=self.directory.name,
         )  # fmt: skip
-        return answer["seconds"]
+        return response["seconds"]
 
     def factors(self) -> tuple[np.ndarray, np.ndarray]:
-        """Users × factors and items × factors of the last fit."""
+        """Returns the user factors and the item factors of the last fit."""
         read = lambda name, rows: np.fromfile(Path(self.directory.name) / name, "<f4").reshape(rows, -1)
         return read("users.f32", self.shape[0]), read("items.f32", self.shape[1])

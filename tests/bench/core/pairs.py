@@ -1,21 +1,21 @@
-"""The protocol of what is timed: both in turns, and a ratio for each pair."""
+"""Timing protocol: both packages run alternately, and each pair gives a ratio."""
 
 import statistics
 from collections.abc import Callable
 
 
-def iteration(seconds: Callable[[int], float]) -> float:
-    """Seconds an iteration, (T₁₅ − T₅)/10: what happens once is not in it."""
+def seconds_per_iteration(seconds: Callable[[int], float]) -> float:
+    """Returns (T₁₅ − T₅)/10, which excludes one-time work."""
     return (seconds(15) - seconds(5)) / 10
 
 
-def figures(pairs: list[tuple[float, float]], ratio: Callable[[float, float], float] = lambda a, b: a / b) -> dict:
-    """Of seconds of ours and of the peer: the medians, and median, least and greatest of the pairs' ratios."""
+def summarize(pairs: list[tuple[float, float]], ratio: Callable[[float, float], float] = lambda a, b: a / b) -> dict:
+    """Returns the median seconds of both, and median, min and max of the ratios of the pairs."""
     ratios = [ratio(a, b) for a, b in pairs]
-    say = lambda seconds: f"{statistics.median(seconds):.3f} s"
+    median_seconds = lambda seconds: f"{statistics.median(seconds):.3f} s"
     return {
-        "ours": say([a for a, _ in pairs]),
-        "peer": say([b for _, b in pairs]),
+        "ours": median_seconds([a for a, _ in pairs]),
+        "peer": median_seconds([b for _, b in pairs]),
         "ratio": {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)},
         "pairs": len(pairs),
     }

@@ -1,4 +1,4 @@
-"""Other packages, configured as their users would on this machine."""
+"""Other packages, configured as a user would on this machine."""
 
 import time
 
@@ -15,7 +15,10 @@ SKLEARN = "scikit-learn 1.9.1, TruncatedSVD"
 def implicit_fit(
     matrix: sp.csr_matrix, factors: int, iterations: int, alpha: float, regularization: float
 ) -> tuple[float, AlternatingLeastSquares]:
-    """Seconds of a fit, and the model. `implicit` multiplies the entries by alpha, which gives confidences."""
+    """Returns the seconds of a fit, and the model.
+
+    `implicit` multiplies the entries by alpha, which gives confidences.
+    """
     model = AlternatingLeastSquares(
         factors=factors, regularization=regularization, alpha=alpha, iterations=iterations, dtype=np.float32,
         use_cg=True, num_threads=2, random_state=1, calculate_training_loss=False,
@@ -26,7 +29,10 @@ def implicit_fit(
 
 
 def truncated_svd(matrix: sp.csr_matrix, factors: int, **settings: str | int) -> tuple[float, np.ndarray]:
-    """Seconds of a decomposition, and right singular vectors in columns. BLAS has two threads; scipy's sparse products have one."""
+    """Returns the seconds of an SVD, and the right singular vectors as columns.
+
+    BLAS uses two threads; the sparse products of scipy use one.
+    """
     model = TruncatedSVD(n_components=factors, random_state=1, **settings)
     with threadpool_limits(2):
         begin = time.perf_counter()

@@ -1,4 +1,4 @@
-"""results/core.json, and the table and the plot that come from it."""
+"""Reads and writes results/core.json, and renders its table and plot."""
 
 import json
 import os
@@ -13,28 +13,28 @@ PLOT = "time_to_ndcg.svg"
 
 
 def machine() -> str:
-    """Processor and cores."""
+    """Returns CPU model and number of cores."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    wide = " with AVX-512" if any("avx512f" in line for line in lines) else ""
-    return f"{models[0] if models else platform.machine()}{wide}, {os.cpu_count()} cores"
+    avx512 = " with AVX-512" if any("avx512f" in line for line in lines) else ""
+    return f"{models[0] if models else platform.machine()}{avx512}, {os.cpu_count()} cores"
 
 
 def add(entry: dict) -> None:
-    """Puts an entry in the place of the one with its name and setting, and renders the table."""
+    """Adds an entry, or replaces the one with the same name and setting, and renders the files."""
     entries = [e for e in read() if (e["name"], e["setting"]) != (entry["name"], entry["setting"])]
     write([*entries, {**entry, "machine": machine(), "date": date.today().isoformat()}])
 
 
-def repeat_best(name: str, of: list[str], figure: str) -> None:
-    """Lets the one entry `name` repeat that of the others which is best by a figure of ours."""
+def copy_best(name: str, of: list[str], figure: str) -> None:
+    """Replaces entry `name` by a copy of the entry in `of` with the highest `figure` of ours."""
     entries = [e for e in read() if e["name"] != name]
     best = max((e for e in entries if e["name"] in of), key=lambda e: e["ours"][figure])
     write([*entries, {**best, "name": name}])
 
 
 def read() -> list[dict]:
-    """All entries."""
+    """Returns all entries."""
     file = DIRECTORY / "core.json"
     return json.loads(file.read_text()) if file.exists() else []
 
@@ -51,38 +51,39 @@ def write(entries: list[dict]) -> None:
 
 
 def with_curves(entries: list[dict]) -> dict | None:
-    """The newest entry that has curves."""
+    """Returns the latest entry with curves."""
     return max((e for e in entries if "curves" in e), key=lambda e: e["date"], default=None)
 
 
 def plot(entry: dict) -> str:
-    """NDCG by seconds of ours and of the peer."""
+    """Renders NDCG over seconds of ours and of the peer."""
     curves = entry["curves"]
     setting, *_ = entry["setting"].split(";")
     return quality_by_seconds(
-        "Quality of lists by the time of a fit",
-        f"{setting}; numbers at points are sweeps",
-        "NDCG@20 on a tenth of train",
-        curves["sweeps"],
+        "Ranking quality over training time",
+        f"{setting}; numbers at points are iterations",
+        "NDCG@20 on the validation set",
+        curves["iterations"],
         {"ours": curves["ours"], entry["peer_name"]: curves["peer"]},
     )
 
 
 def table(entries: list[dict]) -> str:
-    """Markdown."""
+    """Renders the Markdown table."""
     plotted = with_curves(entries)
     lines = [
-        "# The factorization beside other packages",
+        "# Comparison with other packages",
         "",
-        "Made by the commands that it names, from `core.json`. A ratio is ours to the peer's, pair by pair in turns: its median,",
-        "and least to greatest. Of times, below 1 is less; of others the setting says what is compared.",
+        "Rendered from `core.json`, which the commands in the last column update. A ratio is ours divided by the peer's, measured",
+        "in alternating pairs; the table shows its median, and min to max. For times, a ratio below 1 means that ours is faster.",
+        "For other figures, the setting states what is compared.",
         "",
         *(
-            [f"![NDCG@20 by the seconds of a fit, of ours and of {plotted['peer_name']}]({PLOT})", ""]
+            [f"![NDCG@20 over training time, of ours and of {plotted['peer_name']}]({PLOT})", ""]
             if plotted
             else []
         ),
-        "| what | setting | ours | peer | ratio | pairs | machine, date | command |",
+        "| benchmark | setting | ours | peer | ratio | pairs | machine, date | command |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for e in entries:
@@ -94,12 +95,12 @@ def table(entries: list[dict]) -> str:
 
 
 def shown(value: str | dict[str, float]) -> str:
-    """A figure, or figures with their names."""
+    """Formats a figure, or named figures."""
     return value if isinstance(value, str) else ", ".join(f"{name} {figure:.4f}" for name, figure in value.items())
 
 
 def ratio(entry: dict) -> str:
-    """Of what is timed in pairs, with their number; two columns."""
+    """Formats the ratio and the number of pairs, as two columns."""
     if "ratio" not in entry:
         return "– | –"
     r = entry["ratio"]

@@ -1,9 +1,11 @@
-"""Generated stars whose process no factorization has: points, interests, a kernel, and every user's own thresholds.
+"""Generates star ratings from a process that is not a matrix factorization.
 
-As many users, items and ratings as MovieLens 1M (6,040 × 3,706; 1,000,209) would have rounded, and degrees like its own. Items are
-points around genres. A user has up to three interests, each near an item, and likes an item by the nearest of them; what is popular and
-what is liked is rated more often. A score is the item's quality, the affinity and noise; each user's five stars cut it at thresholds of
-their own, lenient or strict, wide or narrow.
+The numbers of users, items and ratings are those of MovieLens 1M (6,040 × 3,706; 1,000,209),
+rounded, and the degrees are similar. Items are points around genre centres. A user has up to three
+interests, each near an item. The affinity to an item is a kernel of its distance to the nearest
+interest. Popular items and items with high affinity are rated more often. A score is the sum of the
+item's quality, the affinity and noise. User-specific thresholds, with different leniency and
+spread, map it to one to five stars.
 """
 
 import numpy as np
@@ -11,17 +13,17 @@ import numpy as np
 USERS, ITEMS, RATINGS = 6_000, 4_000, 1_000_000
 DIMENSIONS, GENRES, INTERESTS = 6, 18, 3
 BANDWIDTH = 1.3
-# Of the score: a kernel's share, an item's quality, and what nothing explains.
+# Coefficients of the score: affinity, item quality and noise.
 AFFINITY, QUALITY, NOISE = 3.0, 0.5, 0.6
-# How much likelier an item at the height of an interest is rated than one far away, in logarithms.
+# Log of the ratio of rating probabilities of an item at an interest and one far away.
 SELECTION = 1.5
-# Of scores in units of their spread, for an average user: few low stars.
+# Thresholds of an average user on standardized scores; low ratings are rare.
 CUTS = np.array([-1.55, -0.85, -0.05, 0.95])
-LENIENCY, WIDTH = 0.3, 0.2
+LENIENCY, SPREAD = 0.3, 0.2
 
 
 def stars(seed: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Users, items and stars of all ratings, by user and then by item; the same for a seed."""
+    """Returns users, items and stars of all ratings, sorted by user and item."""
     random = np.random.default_rng(seed)
     genres = random.normal(size=(GENRES, DIMENSIONS))
     points = genres[random.integers(GENRES, size=ITEMS)] + 0.5 * random.normal(size=(ITEMS, DIMENSIONS))
@@ -36,13 +38,13 @@ def stars(seed: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         interests = interests + 0.5 * random.normal(size=interests.shape)
         squares = ((points[:, None, :] - interests) ** 2).sum(axis=2).min(axis=1)
         affinity = np.exp(-squares / (2 * BANDWIDTH**2))
-        # The greatest of Gumbel's draws are a choice without replacement by these weights.
+        # The maxima of Gumbel draws are a weighted sample without replacement.
         keys = np.log(popularity) + SELECTION * affinity + random.gumbel(size=ITEMS)
         chosen = np.sort(np.argpartition(-keys, degree)[:degree])
         rated.append(chosen)
         scores.append(AFFINITY * affinity[chosen] + QUALITY * quality[chosen] + NOISE * random.normal(size=degree))
     users, items, score = np.repeat(np.arange(USERS), degrees), np.concatenate(rated), np.concatenate(scores)
     score = (score - score.mean()) / score.std()
-    lenient, wide = LENIENCY * random.normal(size=USERS), np.exp(WIDTH * random.normal(size=USERS))
-    cut = ((score + lenient[users]) * wide[users])[:, None] > CUTS
+    leniency, spread = LENIENCY * random.normal(size=USERS), np.exp(SPREAD * random.normal(size=USERS))
+    cut = ((score + leniency[users]) * spread[users])[:, None] > CUTS
     return users.astype(np.int32), items.astype(np.int32), (1 + cut.sum(axis=1)).astype(np.float32)

@@ -1,8 +1,10 @@
-"""Seconds until a truncated SVD leaves as little as scikit-learn's, whose two solvers are each compared at the residual they reach.
+"""Seconds until a truncated SVD reaches the residual of scikit-learn, for each of its two solvers.
 
-`randomized` is given each of `--iterations` (its default and up) and 10 vectors beyond the factors, `arpack` converges. What is left,
-‖A − AVVᵀ‖, is computed in f64 from the right vectors by one evaluator, off the clock. Ours, the whole fit, stops after the
-fewest sweeps that leave no more than the peer, within 1e-6. All are given f32 and two threads.
+`randomized` runs with each of `--iterations` (its default and more) and 10 oversamples; `arpack`
+converges. The residual ‖A − AVVᵀ‖ is computed in f64 from the right singular vectors by one
+evaluator, outside the timed part. Ours is timed as a whole fit, with the minimum number of
+iterations whose residual is not above that of the peer, within 1e-6. All run with f32 and two
+threads.
 """
 
 import argparse
@@ -17,48 +19,48 @@ from ours import Ours
 from peers import SKLEARN, truncated_svd
 
 TOLERANCE = 1e-6
-SWEEPS_MAX = 30
+ITERATIONS_MAX = 30
 
 
 def residual(matrix: sp.csr_matrix, vectors: np.ndarray) -> float:
-    """‖A − AQQᵀ‖ with Q orthonormal and of the span of the vectors; `matrix` is in f64."""
+    """Returns ‖A − AQQᵀ‖ with an orthonormal basis Q of the vectors; `matrix` is in f64."""
     basis, _ = np.linalg.qr(vectors.astype(np.float64))
     return float(np.sqrt(np.sum(matrix.data**2) - np.sum((matrix @ basis) ** 2)))
 
 
 def measure(ours: Ours, matrix: sp.csr_matrix, setting: str, factors: int, count: int, command: str, **settings) -> None:
-    """One entry of the results."""
-    wide = matrix.astype(np.float64)
+    """Adds one entry to the results."""
+    matrix_f64 = matrix.astype(np.float64)
     _, vectors = truncated_svd(matrix, factors, **settings)
-    goal = residual(wide, vectors)
-    for sweeps in range(1, SWEEPS_MAX + 1):
-        ours.svd(factors, sweeps, 0.0)
-        reached = residual(wide, ours.factors()[1])
+    goal = residual(matrix_f64, vectors)
+    for iterations in range(1, ITERATIONS_MAX + 1):
+        ours.svd(factors, iterations, 0.0)
+        reached = residual(matrix_f64, ours.factors()[1])
         if reached <= goal * (1 + TOLERANCE):
             break
     else:
-        raise RuntimeError(f"{SWEEPS_MAX} sweeps leave {reached}, not {goal}")
-    both = [(ours.svd(factors, sweeps, 0.0), truncated_svd(matrix, factors, **settings)[0]) for _ in range(count + 1)]
-    # The first warms up.
-    figures = pairs.figures(both[1:])
+        raise RuntimeError(f"the residual after {ITERATIONS_MAX} iterations is {reached}, above the goal of {goal}")
+    both = [(ours.svd(factors, iterations, 0.0), truncated_svd(matrix, factors, **settings)[0]) for _ in range(count + 1)]
+    # The first pair is a warm-up.
+    figures = pairs.summarize(both[1:])
     solver = ", ".join(str(value) if name == "algorithm" else f"{name} {value}" for name, value in settings.items())
     results.add({
         "name": "svd_time",
-        "setting": f"{setting}, {factors} factors; residual {reached:.7g} after {sweeps} sweeps, peer {goal:.7g} by {solver}",
+        "setting": f"{setting}, {factors} factors; residual {reached:.7g} after {iterations} iterations, peer {goal:.7g} by {solver}",
         **figures,
         "peer_name": SKLEARN,
         "residual": {"ours": reached, "peer": goal},
         "command": command,
     })  # fmt: skip
-    print(f"{setting}, {factors} factors: {figures['ratio']['median']:.3f} of the time of {solver}", flush=True)
+    print(f"{setting}, {factors} factors: {figures['ratio']['median']:.3f} × the time of {solver}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--gowalla", type=Path, help="train.txt of the Gowalla split; see `run`")
-    parser.add_argument("--movielens-shape", action="store_true", help="also the generated matrix, with 64 factors at most")
+    parser.add_argument("--movielens-shape", action="store_true", help="also measure the generated matrix, with up to 64 factors")
     parser.add_argument("--factors", type=int, nargs="+", default=[64, 256])
-    parser.add_argument("--iterations", type=int, nargs="*", default=[5, 10], help="of scikit-learn's randomized solver")
+    parser.add_argument("--iterations", type=int, nargs="*", default=[5, 10], help="iterations of the randomized solver of scikit-learn")
     parser.add_argument("--pairs", type=int, default=5)
     options = parser.parse_args()
     solvers = [{"algorithm": "randomized", "n_iter": n, "n_oversamples": 10} for n in options.iterations]
@@ -68,11 +70,11 @@ def main() -> None:
         data.append(("gowalla", "--gowalla train.txt", visits(options.gowalla), options.factors))
     if options.movielens_shape:
         matrix = movielens_shape()
-        setting = f"MovieLens-20M shape (degrees least / median / mean / greatest: {degree_quantiles(matrix)})"
+        setting = f"MovieLens-20M shape (degrees min / median / mean / max: {degree_quantiles(matrix)})"
         data.append((setting, "--movielens-shape", matrix, [f for f in options.factors if f <= 64]))
-    for setting, source, matrix, many in data:
+    for setting, source, matrix, factor_counts in data:
         ours = Ours(matrix)
-        for factors in many:
+        for factors in factor_counts:
             for solver in solvers:
                 measure(ours, matrix, setting, factors, options.pairs, f"tests/bench/core/run svd_time {source}", **solver)
 

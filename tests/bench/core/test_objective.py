@@ -1,4 +1,4 @@
-"""The objective beside its definition over every cell."""
+"""Compares the objective with its definition over all cells."""
 
 import unittest
 
@@ -8,7 +8,7 @@ from objective import objective
 
 
 class Objective(unittest.TestCase):
-    def test_it_is_the_sum_over_every_cell(self):
+    def test_objective_is_the_sum_over_all_cells(self):
         random = np.random.default_rng(1)
         stored = np.where(random.random((7, 5)) < 0.4, random.integers(2, 6, (7, 5)), 0).astype(float)
         users, items = random.normal(size=(7, 3)), random.normal(size=(5, 3))

@@ -1,4 +1,4 @@
-"""The plot beside places worked out by hand."""
+"""Compares the plot with coordinates computed by hand."""
 
 import unittest
 from xml.etree import ElementTree
@@ -19,14 +19,14 @@ class Plot(unittest.TestCase):
         ]:
             self.assertEqual([round(tick, 9) for tick in linear_ticks(values)], expected)
 
-    def test_points_stand_where_the_axes_say(self):
-        # A decade wide; the second point is half of it to the right, and halfway up.
+    def test_points_match_the_axes(self):
+        # The x axis spans one decade. The second point is in the middle of both axes.
         lines = {"a <b>": [[0.1, 0.0], [10**-0.5, 0.5]], "c": [[1.0, 1.0]]}
         root = ElementTree.fromstring(quality_by_seconds("t & u", "n", "q", [1, 2], lines))
         circles = [(float(c.get("cx")), float(c.get("cy"))) for c in root.iter(f"{SVG}circle")]
         self.assertEqual(circles, [(LEFT, BOTTOM), ((LEFT + RIGHT) / 2, (TOP + BOTTOM) / 2), (RIGHT, TOP)])
-        words = [text.text for text in root.iter(f"{SVG}text")]
-        self.assertTrue({"t & u", "a <b>", "c", "0.1", "0.2", "0.5", "1", "0.0", "1.0"} <= set(words), words)
+        labels = [text.text for text in root.iter(f"{SVG}text")]
+        self.assertTrue({"t & u", "a <b>", "c", "0.1", "0.2", "0.5", "1", "0.0", "1.0"} <= set(labels), labels)
 
 
 if __name__ == "__main__":

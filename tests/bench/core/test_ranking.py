@@ -1,4 +1,4 @@
-"""Ranking metrics beside their definitions, user by user."""
+"""Compares the ranking metrics with their definitions, user by user."""
 
 import math
 import unittest
@@ -9,7 +9,7 @@ from ranking import recall_and_ndcg
 
 
 class Ranking(unittest.TestCase):
-    def test_they_are_what_counting_gives(self):
+    def test_metrics_match_their_definitions(self):
         random = np.random.default_rng(2)
         kind = random.choice(3, (30, 40), p=[0.7, 0.2, 0.1])
         kind[3][kind[3] == 2] = 0

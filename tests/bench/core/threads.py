@@ -1,7 +1,8 @@
-"""What a second thread brings: fits on two threads, beside two processes with a thread each at the same time.
+"""Parallel efficiency of two threads, compared with two concurrent single-threaded processes.
 
-The share is the rows a second of the one, over the rows a second of both others together: 1 is all
-that the machine has, whatever its cores share.
+The efficiency is the throughput of a fit with two threads divided by the combined throughput of
+both single-threaded ones, in rows per second. 1 is the maximum that the machine can reach, with the
+effects of resources that its cores share.
 """
 
 import argparse
@@ -16,8 +17,8 @@ from ours import Ours
 ALPHA, REGULARIZATION = 2.0, 0.01
 
 
-def iteration(ours: Ours, factors: int, threads: int) -> float:
-    return pairs.iteration(lambda sweeps: ours.als(factors, sweeps, REGULARIZATION, threads=threads))
+def seconds_per_iteration(ours: Ours, factors: int, threads: int) -> float:
+    return pairs.seconds_per_iteration(lambda iterations: ours.als(factors, iterations, REGULARIZATION, threads=threads))
 
 
 def main() -> None:
@@ -30,20 +31,21 @@ def main() -> None:
     for factors in options.factors:
         both = []
         for _ in range(options.pairs + 1):
-            together = iteration(copies[0], factors, threads=2)
+            together = seconds_per_iteration(copies[0], factors, threads=2)
             with ThreadPoolExecutor(2) as pool:
-                alone = list(pool.map(lambda copy: iteration(copy, factors, threads=1), copies))
+                alone = list(pool.map(lambda copy: seconds_per_iteration(copy, factors, threads=1), copies))
             both.append((together, 1 / sum(1 / seconds for seconds in alone)))
-        # The first warms up. By rates, so the other way round than seconds.
-        figures = pairs.figures(both[1:], ratio=lambda together, apart: apart / together)
+        # The first pair is a warm-up. The ratio is of throughputs, so it is the inverse of the
+        # ratio of seconds.
+        figures = pairs.summarize(both[1:], ratio=lambda together, apart: apart / together)
         results.add({
-            "name": "threads2_share",
-            "setting": f"gowalla, {factors} factors; more is better",
+            "name": "threads2_efficiency",
+            "setting": f"gowalla, {factors} factors; higher is better",
             **figures,
-            "peer_name": "two copies with a thread each, by their rates together",
+            "peer_name": "two single-threaded copies, combined throughput",
             "command": "tests/bench/core/run threads train.txt",
         })  # fmt: skip
-        print(f"{factors} factors: share {figures['ratio']['median']:.3f}", flush=True)
+        print(f"{factors} factors: efficiency {figures['ratio']['median']:.3f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# What a useful cluster has beyond the node: DNS, a default StorageClass, resource metrics. Images are assembled from
-# binaries that addons/ pins; nothing is pulled.
+# Add-ons: DNS, a default StorageClass and resource metrics. Images are built from the binaries that
+# addons/ pins; nothing is pulled.
 
 addon_images=(pause coredns local-path-provisioner metrics-server busybox)
 
-bake() { buildah --storage-driver vfs --root "$1/storage" --runroot "$1/run" "${@:2}"; }
+buildah_in() { buildah --storage-driver vfs --root "$1/storage" --runroot "$1/run" "${@:2}"; }
 
 make_addon_images() {
     local dir image work entrypoint
@@ -23,9 +23,9 @@ make_addon_images() {
             cp "$dir/$image" "$work/$image/root/bin/$image"
         fi
         printf 'FROM scratch\nCOPY root/ /\nENV PATH=/bin\nENTRYPOINT %s\n' "$entrypoint" >"$work/$image/Dockerfile"
-        bake "$work" bud --isolation chroot -q -t "localhost/recmesh/$image:1" "$work/$image"
+        buildah_in "$work" bud --isolation chroot -q -t "localhost/recmesh/$image:1" "$work/$image"
         rm -f "$dir/$image.tar"
-        bake "$work" push -q "localhost/recmesh/$image:1" "docker-archive:$dir/$image.tar:localhost/recmesh/$image:1"
+        buildah_in "$work" push -q "localhost/recmesh/$image:1" "docker-archive:$dir/$image.tar:localhost/recmesh/$image:1"
     done
     rm -rf "$work"
     touch "$dir/.images"

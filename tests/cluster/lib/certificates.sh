@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# One certificate authority, one for the aggregation layer, and a certificate for each that speaks to the API server.
+# A certificate authority, another one for the aggregation layer, and a certificate for each client
+# of the API server.
 
 authority() { # authority NAME
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj "/CN=$1" \

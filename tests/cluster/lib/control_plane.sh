@@ -1,11 +1,12 @@
 # shellcheck shell=bash
-# etcd, API server, controller manager and scheduler, on the node's address inside the namespace.
+# etcd, API server, controller manager and scheduler, on the address of the node in its network
+# namespace.
 
 kube() { KUBECACHEDIR=$state/kubectl "$(tools_dir)/kubectl" --kubeconfig "$state/config/admin.kubeconfig" "$@"; }
 
 start_api_server() {
-    local bin=$state/bin # as seen inside
-    # No fsync: the cluster is thrown away, and its tests need the disk more.
+    local bin=$state/bin # path inside the mount namespace
+    # No fsync: the data of the cluster is disposable, and fsync would slow down the tests.
     start etcd "$bin/etcd" --data-dir "$state/etcd" --unsafe-no-fsync --log-level warn \
         --listen-client-urls http://127.0.0.1:2379 --advertise-client-urls http://127.0.0.1:2379 \
         --listen-peer-urls http://127.0.0.1:2380 --initial-advertise-peer-urls http://127.0.0.1:2380 \
@@ -27,7 +28,7 @@ start_api_server() {
 }
 
 start_controllers() {
-    local bin=$state/bin # as seen inside
+    local bin=$state/bin # path inside the mount namespace
     start kube-controller-manager "$bin/kube-controller-manager" --kubeconfig "$state/config/controller-manager.kubeconfig" \
         --use-service-account-credentials --service-account-private-key-file "$pki/service-account.key" \
         --root-ca-file "$pki/ca.crt" --cluster-signing-cert-file "$pki/ca.crt" --cluster-signing-key-file "$pki/ca.key" \

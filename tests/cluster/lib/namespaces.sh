@@ -1,7 +1,8 @@
 # shellcheck shell=bash
-# Where the node lives: a network namespace, reached over a veth pair, and a mount namespace in which the directories
-# that Kubernetes hard-codes (/run/containerd, /var/lib/cni, /var/lib/kubelet, /var/log/containers, …) are the cluster's
-# own. The host's network and files stay as they are, and most of `down` is letting go of the two.
+# Namespaces of the node: a network namespace, connected by a veth pair, and a mount namespace with
+# private copies of the directories that Kubernetes hard-codes (/run/containerd, /var/lib/cni,
+# /var/lib/kubelet, /var/log/containers, …). Network and files of the host do not change, and `down`
+# mainly releases both namespaces.
 
 make_namespaces() {
     mkdir -p "$state"/{namespaces,bin,private/{run,log,opt,"lib/recmesh-cluster/$name"}}
@@ -14,23 +15,24 @@ make_namespaces() {
     ip -n "$namespace" addr add "$node_address/24" dev eth0
     ip -n "$namespace" link set eth0 up
     ip -n "$namespace" route add default via "$host_address"
-    # Pods and services from the host, for load tests; the routes go with the veth.
+    # Routes from the host to pods and Services, for load tests. They are removed together with the
+    # veth.
     ip route add "$pod_range" via "$node_address" dev "$veth"
     ip route add "$service_range" via "$node_address" dev "$veth"
-    # A mount namespace can be kept in a file only below a private mount.
+    # A mount namespace can be bound to a file only below a private mount.
     mount --bind "$state/namespaces" "$state/namespaces"
     mount --make-private "$state/namespaces"
     touch "$state/namespaces/mount"
     unshare --mount="$state/namespaces/mount" --propagation slave \
-        bash -euc "$(declare -f arrange_mounts); arrange_mounts $(printf '%q ' "$state" "$name" "$(tools_dir)")"
-    # Pods are routed (CNI plugin ptp), not bridged: service traffic needs no br_netfilter.
-    inside sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
+        bash -euc "$(declare -f set_up_mounts); set_up_mounts $(printf '%q ' "$state" "$name" "$(tools_dir)")"
+    # Pods are routed (CNI plugin ptp), not bridged, so Service traffic needs no br_netfilter.
+    in_namespaces sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
 }
 
-arrange_mounts() { # arrange_mounts STATE NAME TOOLS: runs inside the new mount namespace
+set_up_mounts() { # set_up_mounts STATE NAME TOOLS: runs inside the new mount namespace
     local state=$1 name=$2 tools=$3
-    mount --bind "$tools" "$state/bin" # the cache may stand below a directory that is replaced next
-    # /var/lib becomes an empty directory with the state in its place.
+    mount --bind "$tools" "$state/bin" # the cache may be below a directory that is replaced next
+    # /var/lib becomes an empty directory that contains only the state directory.
     mount --rbind "$state" "$state/private/lib/recmesh-cluster/$name"
     mount --rbind "$state/private/lib" /var/lib
     mount --bind "$state/private/log" /var/log
@@ -39,7 +41,8 @@ arrange_mounts() { # arrange_mounts STATE NAME TOOLS: runs inside the new mount 
     mount --make-rshared /
 }
 
-# Names the first free index by taking its veth, which only one of two clusters that start at once can do.
+# Reserves the first free index by creating its veth. Of two clusters that start concurrently, only
+# one can do so.
 make_veth() {
     local index
     for index in $(seq 1 250); do
@@ -51,7 +54,7 @@ make_veth() {
             return
         fi
     done
-    fail "no free network: 10.213.1.0/24 to 10.213.250.0/24 are all in use"
+    fail "no free network: 10.213.1.0/24 to 10.213.250.0/24 are all in use; remove a cluster with tests/cluster/cluster down --name NAME"
 }
 
 read_network() {
@@ -66,10 +69,11 @@ read_network() {
     dns_address=10.215.$index.10
 }
 
-# `ip netns exec` would mount a fresh /sys without cgroups; kubelet needs the real one.
-inside() { nsenter --net="/run/netns/$namespace" --mount="$state/namespaces/mount" "$@"; }
+# `ip netns exec` would mount a new /sys without cgroups; kubelet needs the real one.
+in_namespaces() { nsenter --net="/run/netns/$namespace" --mount="$state/namespaces/mount" "$@"; }
 
-# start NAME COMMAND…: in the background, inside the namespaces, marked so that `down` finds it and its children.
+# start NAME COMMAND…: starts a background process in the namespaces, with an environment variable
+# by which `down` finds it and its children.
 start() {
     local process=$1
     shift
@@ -81,10 +85,12 @@ start() {
 }
 
 remove_namespaces() {
-    # Taking the inner end away takes the pair at once; the end of the namespace would take it some time later.
+    # Deleting the inner end deletes the pair immediately; deleting the namespace would do so with a
+    # delay.
     ip -n "$namespace" link delete eth0 2>/dev/null || true
     [ -e "/run/netns/$namespace" ] && ip netns delete "$namespace"
-    # `ip netns` leaves a mount of the directory on itself; empty, nobody uses it.
+    # `ip netns` leaves a bind mount of the directory on itself. If the directory is empty, the
+    # mount is unused.
     rmdir /run/netns 2>/dev/null || { [ -z "$(ls -A /run/netns 2>/dev/null)" ] && umount /run/netns 2>/dev/null && rmdir /run/netns; }
     return 0
 }

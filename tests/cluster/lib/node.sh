@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The node: containerd with runc, kubelet and kube-proxy. Works on cgroup v1, hybrid and v2.
 
-cgroup_roots() { # every hierarchy in which the node has a group of its own
+cgroup_roots() { # all hierarchies in which the node has a cgroup
     if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
         echo /sys/fs/cgroup
     else
@@ -13,7 +13,7 @@ make_cgroups() {
     local root file
     while read -r root; do
         mkdir -p "$root/$cgroup"
-        for file in cpuset.cpus cpuset.mems; do # empty in a new v1 group, and then no process may enter
+        for file in cpuset.cpus cpuset.mems; do # empty in a new v1 cgroup, and then it accepts no process
             [ -e "$root/$file" ] && cat "$root/$file" >"$root/$cgroup/$file"
         done
     done < <(cgroup_roots)
@@ -23,17 +23,17 @@ make_cgroups() {
     fi
 }
 
-delegate() { # delegate GROUP: on v2, its children get the controllers that kubelet insists on
+delegate() { # delegate CGROUP: on v2, enables the controllers that kubelet requires for its children
     local controller
     for controller in cpu cpuset memory pids; do
         grep -qw "$controller" "$1/cgroup.subtree_control" || echo "+$controller" >"$1/cgroup.subtree_control" ||
-            fail "cgroup v2: cannot delegate $controller in $1. In a container, move its processes to a child group first"
+            fail "cgroup v2: cannot delegate $controller in $1. In a container, move its processes to a child cgroup first"
     done
 }
 
 containerd_socket() { echo "$state/containerd/containerd.sock"; }
 
-fill() { # fill TEMPLATE: replaces @name@ by the shell variable of that name
+render_template() { # render_template FILE: replaces @name@ by the shell variable of that name
     local text key
     text=$(cat "$here/config/$1")
     for key in state pki cgroup node node_address pod_range dns_address runc; do
@@ -43,14 +43,14 @@ fill() { # fill TEMPLATE: replaces @name@ by the shell variable of that name
 }
 
 start_node() {
-    local bin=$state/bin runc # as seen inside
+    local bin=$state/bin runc # path inside the mount namespace
     runc=$(command -v runc)
     make_cgroups
     mkdir -p "$state"/{containerd,kubelet,cni,volumes}
-    fill containerd.toml >"$state/config/containerd.toml"
-    fill cni.conflist >"$state/cni/10-ptp.conflist"
-    fill kubelet.yaml >"$state/config/kubelet.yaml"
-    : >"$state/config/resolv.conf" # no upstream resolver: the cluster answers for itself only
+    render_template containerd.toml >"$state/config/containerd.toml"
+    render_template cni.conflist >"$state/cni/10-ptp.conflist"
+    render_template kubelet.yaml >"$state/config/kubelet.yaml"
+    : >"$state/config/resolv.conf" # no upstream resolver: only cluster names are resolved
     start containerd "$bin/containerd" --config "$state/config/containerd.toml"
     wait_for 30 ctr version
     load_images "$(addons_dir)"/*.tar
@@ -61,15 +61,16 @@ start_node() {
         --metrics-bind-address 127.0.0.1:10249
 }
 
-ctr() { inside "$state/bin/ctr" --address "$(containerd_socket)" --namespace k8s.io "$@"; }
+ctr() { in_namespaces "$state/bin/ctr" --address "$(containerd_socket)" --namespace k8s.io "$@"; }
 
 load_images() {
     local file
     [ -S "$(containerd_socket)" ] || fail "cluster $name is not up: run tests/cluster/cluster up --name $name"
     for file in "$@"; do
-        [ -r "$file" ] || fail "image archive $file: not readable; tests/cluster/images builds ours"
-        # By standard input: the path may not exist inside. --local: containerd needs no unpacked layers but those it runs
-        # Its warnings are about the containerd that we chose; its errors are kept.
+        [ -r "$file" ] || fail "image archive $file is not readable; tests/cluster/images builds the images of Recmesh"
+        # Reads from standard input, because the path may not exist in the mount namespace. With
+        # --local, containerd unpacks only the layers that it runs. Warnings concern the chosen
+        # containerd version and are dropped; errors are kept.
         ctr images import --local - <"$file" 2> >(grep -v level=warning >&2) | tail -n 1
     done
 }
@@ -85,7 +86,7 @@ show_status() {
     [ -d "$state/pids" ] || fail "cluster $name is not up: run tests/cluster/cluster up --name $name"
     for file in "$state"/pids/*; do
         line=$(ps -o pid=,etime=,rss= -p "$(cat "$file")" | awk '{printf "pid %s, up %s, %d MiB", $1, $2, $3/1024}') || true
-        printf '%-26s %s\n' "$(basename "$file")" "${line:-ended; see $state/logs/$(basename "$file").log}"
+        printf '%-26s %s\n' "$(basename "$file")" "${line:-not running; see $state/logs/$(basename "$file").log}"
     done
     kube --request-timeout=5s get nodes -o wide
     kube --request-timeout=5s get pods -A

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Debian packages that the node needs; Kubernetes itself is built from source.
+# Debian packages that node and tests need. Kubernetes itself is built from source.
 
 packages=(
     # the node
@@ -16,12 +16,12 @@ missing_packages() {
 }
 
 install_packages() {
-    command -v dpkg-query >/dev/null || fail "not a Debian or Ubuntu: install the equivalents of: ${packages[*]}"
+    command -v dpkg-query >/dev/null || fail "not Debian or Ubuntu: install the equivalents of: ${packages[*]}"
     local missing
     mapfile -t missing < <(missing_packages)
     [ ${#missing[@]} -eq 0 ] && return
-    [ "$(id -u)" = 0 ] || fail "packages are missing; as root: apt-get install ${missing[*]}"
-    # Without the lock (file descriptor 9), so that `down` does not kill dpkg half-way.
+    [ "$(id -u)" = 0 ] || fail "packages are missing; run as root: apt-get install ${missing[*]}"
+    # Without the lock (file descriptor 9), so that `down` does not kill dpkg.
     apt-get update -qq 9>&-
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" </dev/null 9>&-
 }

@@ -1,12 +1,13 @@
 # shellcheck shell=bash
-# Removes every trace of a cluster, also of one that never came up: processes, mounts, cgroups, network, files.
+# Removes all remains of a cluster, even if it never started completely: processes, mounts, cgroups,
+# network, files.
 
 marked_processes() { # processes that `start` marked, and their children
     grep -lzxs "RECMESH_CLUSTER=$name" /proc/[0-9]*/environ | cut -d / -f 3
     return 0
 }
 
-pod_processes() { # processes in the node's cgroups
+pod_processes() { # processes in the cgroups of the node
     local root
     while read -r root; do
         [ -d "$root/$cgroup" ] && find "$root/$cgroup" -name cgroup.procs -exec cat {} + 2>/dev/null
@@ -14,7 +15,7 @@ pod_processes() { # processes in the node's cgroups
     return 0
 }
 
-kill_all() { # kill_all LISTER: until none is left
+kill_all() { # kill_all LIST_FUNCTION: kills the listed processes until none remains
     local round pids
     for round in $(seq 1 100); do
         mapfile -t pids < <("$1" | sort -u)
@@ -22,7 +23,7 @@ kill_all() { # kill_all LISTER: until none is left
         kill -KILL "${pids[@]}" 2>/dev/null || true
         sleep 0.05
     done
-    echo "processes survive SIGKILL: ${pids[*]} (after $round rounds)" >&2
+    echo "processes still running after SIGKILL: ${pids[*]} (after $round attempts)" >&2
     return 1
 }
 
@@ -33,42 +34,43 @@ unmount_all() {
         [ ${#mounts[@]} -eq 0 ] && return
         umount -l "${mounts[@]}" 2>/dev/null || true
     done
-    echo "mounts remain after $round rounds: ${mounts[*]}" >&2
+    echo "mounts remain after $round attempts: ${mounts[*]}" >&2
     return 1
 }
 
 remove_cgroups() {
     local root round
     while read -r root; do
-        for round in $(seq 1 50); do # the kernel needs a moment after the last process
+        for round in $(seq 1 50); do # the kernel releases a cgroup shortly after its last process
             [ -d "$root/$cgroup" ] || continue 2
             find "$root/$cgroup" -depth -type d -exec rmdir {} + 2>/dev/null || sleep 0.05
         done
-        echo "cgroup $root/$cgroup cannot be removed (after $round rounds)" >&2
+        echo "cgroup $root/$cgroup cannot be removed (after $round attempts)" >&2
         return 1
     done < <(cgroup_roots)
 }
 
-# kubectl remembers by address for hours what a server offers; the next cluster at this address offers something else.
-forget_discovery() {
+# kubectl caches the API discovery by address for hours. The next cluster at this address may have
+# other APIs.
+remove_discovery_cache() {
     [ -e "$state/network" ] || return 0
     read_network
     rm -rf "${HOME:-/root}/.kube/cache/discovery/${node_address}_6443"
 }
 
 tear_down() {
-    # kubelet and containerd first, so that nothing starts pods again; then the pods.
+    # kubelet and containerd first, so that they do not restart pods; then the pods.
     kill_all marked_processes
     kill_all pod_processes
     unmount_all
     remove_cgroups
     remove_namespaces
-    forget_discovery
+    remove_discovery_cache
     rm -rf "${state:?}"
 }
 
 down() {
-    kill_all lock_holders # an `up` that runs, or what an `up` that was killed left running
+    kill_all lock_holders # a running `up`, or processes that a killed `up` left
     take_lock
     tear_down
     drop_lock

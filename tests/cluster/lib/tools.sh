@@ -1,6 +1,7 @@
 # shellcheck shell=bash
-# Kubernetes, etcd, containerd and helm, built from the Go modules that tools/ and addons/ pin. Binaries live outside the
-# repository, keyed by the checksum of their module: a second run builds nothing, and branches do not disturb each other.
+# Builds Kubernetes, etcd, containerd and helm from the Go modules that tools/ and addons/ pin.
+# Binaries are stored outside the repository, keyed by the checksum of their module: a second run
+# builds nothing, and branches do not interfere.
 
 cache=${RECMESH_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/recmesh}
 kubernetes_version=$(sed -n "s,^\tk8s.io/kubernetes \(v[0-9.]*\).*,\1,p" "$here/tools/go.mod")
@@ -15,31 +16,33 @@ tools_dir() { module_dir tools; }
 addons_dir() { module_dir addons; }
 buckets_dir() { module_dir buckets; }
 
-# build MODULE TARGET…: all or nothing, so that a build killed in the middle is not taken for a finished one.
+# build MODULE TARGET…: marks the directory as complete at the end, so that an interrupted build is
+# repeated.
 build() {
     local module=$1 dir major minor
     dir=$(module_dir "$module")
     shift
     [ -e "$dir/.complete" ] && return
-    command -v go >/dev/null || fail "Go 1.26 or newer is needed to build Kubernetes: https://go.dev/dl"
+    command -v go >/dev/null || fail "building Kubernetes requires Go 1.26 or newer: install it from https://go.dev/dl"
     mkdir -p "$dir"
     exec 8>"$dir/.lock"
     flock 8
-    [ -e "$dir/.complete" ] && return # somebody else built it meanwhile
+    [ -e "$dir/.complete" ] && return # another process built it meanwhile
     IFS=. read -r major minor _ <<<"${kubernetes_version#v}"
     local version=k8s.io/component-base/version
     (cd "$here/$module" && GOBIN=$dir CGO_ENABLED=0 GOFLAGS=-mod=readonly go install -trimpath \
         -ldflags "-s -w -X $version.gitVersion=$kubernetes_version -X $version.gitMajor=$major -X $version.gitMinor=$minor" "$@")
-    [ ! -e "$dir/server" ] || ln -sf server "$dir/etcd" # the module's own name for it
+    [ ! -e "$dir/server" ] || ln -sf server "$dir/etcd" # the module names the etcd binary `server`
     touch "$dir/.complete"
 }
 
 build_tools() { build tools tool; }
 
-# Servers of buckets that are not ours, for the tests of sources and stores.
+# Third-party object store servers, for the tests of sources and stores.
 build_buckets() { build buckets tool; }
 
-# The library by which Argo, Flux and others judge an object, as a program.
+# Program around kstatus, the library with which Argo, Flux and others compute the status of an
+# object.
 build_kstatus() { build kstatus .; }
 
 build_addons() {

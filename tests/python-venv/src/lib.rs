@@ -1,5 +1,6 @@
-//! Python for tests that compare with it: a virtual environment below target/, made once.
-#![allow(clippy::panic)] // Only tests call this, and a test that cannot have its peer has failed.
+//! Python virtual environments for tests that compare with Python packages. They are created once,
+//! below target/.
+#![allow(clippy::panic)] // Only tests use this crate; without Python they must fail.
 
 use std::{
     fs::File,
@@ -7,27 +8,27 @@ use std::{
     process::Command,
 };
 
-/// The interpreter of the environment `directory`, with what the file of requirements names. Made by the first that asks, in
-/// this process or another; the others wait.
+/// Returns the Python interpreter of the environment in `directory`, with the packages of a
+/// requirements file. The first caller, in any process, creates the environment; concurrent callers
+/// wait.
 ///
 /// # Panics
-/// Without python3 or its packages.
+/// If python3 is missing or the packages cannot be installed.
 pub fn python(directory: &Path, requirements: &Path) -> PathBuf {
     let python = directory.join("bin/python");
     let complete = directory.join("complete");
-    let lock = File::create(directory.with_extension("lock")).expect("the directory of tests is writable");
-    lock.lock().expect("files can be locked");
+    let lock = File::create(directory.with_extension("lock")).expect("the parent of the environment is writable");
+    lock.lock().expect("the file system supports locks");
     if !complete.exists() {
         run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(directory));
         run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "-r"]).arg(requirements));
-        File::create(complete).expect("the directory of tests is writable");
+        File::create(complete).expect("the parent of the environment is writable");
     }
     python
 }
 
 fn run(command: &mut Command) {
-    let output =
-        command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; python3 is needed for this test"));
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; this test requires python3"));
     assert!(
         output.status.success(),
         "{command:?}\n{}{}",

@@ -1,4 +1,4 @@
-//! What the store may forget, and what it never may.
+//! Tests of retention: which results and snapshots are garbage.
 
 use recommender_crds::ModelSpec;
 use serde_json::json;
@@ -6,21 +6,26 @@ use sidecar_contract::{Digest, ModelReport, RunResult};
 
 use super::{
     failed, plan_of,
-    serving::{BAD, GOOD, config, digest, runs},
+    revisions::{BAD, GOOD, config, digest, runs},
+    serving_of,
 };
 use crate::{
-    decide::{Garbage, Named, garbage, orphans, serving},
+    decide::{
+        Garbage,
+        retention::{RevisionReferences, garbage, orphans},
+    },
     validate::Plan,
 };
 
-fn limited(limit: u32) -> Plan {
+fn with_history_limit(limit: u32) -> Plan {
     plan_of(|r| r.spec.revision_history_limit = limit)
 }
 
-/// Numbers of the runs and names of the snapshots that go.
-fn goes(plan: &Plan, results: &[RunResult], reports: &[(String, ModelReport)]) -> (Vec<u32>, Vec<String>) {
-    let serving = serving(plan, results, None);
-    let Garbage { runs, snapshots } = garbage(plan, results, Named { serving: &serving, before: None, reports });
+/// Numbers of the runs and names of the snapshots that are garbage.
+fn garbage_of(plan: &Plan, results: &[RunResult], reports: &[(String, ModelReport)]) -> (Vec<u32>, Vec<String>) {
+    let serving = serving_of(plan, results, None);
+    let Garbage { runs, snapshots, .. } =
+        garbage(plan, results, RevisionReferences { serving: &serving, before: None, reports });
     (runs.iter().map(|run| run.number).collect(), names(snapshots))
 }
 
@@ -36,70 +41,73 @@ fn names(digests: impl IntoIterator<Item = Digest>) -> Vec<String> {
 const FIVE: [(&str, Option<f64>); 5] = [("a", GOOD), ("b", GOOD), ("c", GOOD), ("d", GOOD), ("e", GOOD)];
 
 #[test]
-fn the_newest_of_the_limit_stay() {
-    let plan = limited(3);
-    assert_eq!(goes(&plan, &runs(&plan, &FIVE), &[]), (vec![1, 2], vec!["a".into(), "b".into()]));
-    assert_eq!(goes(&limited(5), &runs(&plan, &FIVE), &[]), (vec![], vec![]));
+fn the_newest_revisions_within_the_limit_are_retained() {
+    let plan = with_history_limit(3);
+    assert_eq!(garbage_of(&plan, &runs(&plan, &FIVE), &[]), (vec![1, 2], vec!["a".into(), "b".into()]));
+    assert_eq!(garbage_of(&with_history_limit(5), &runs(&plan, &FIVE), &[]), (vec![], vec![]));
 }
 
 #[test]
-fn what_something_names_stays() {
+fn referenced_revisions_are_retained() {
     let nothing = (vec![], vec![]);
-    let two = limited(2);
+    let two = with_history_limit(2);
     let results = runs(&two, &FIVE[..3]);
-    assert_eq!(goes(&two, &results, &[]).1, ["a"]);
+    assert_eq!(garbage_of(&two, &results, &[]).1, ["a"]);
     let loaded: ModelReport = serde_json::from_value(json!({"loaded": {
         "digest": digest("a"), "algorithm": "als", "users": 1, "items": 1, "factors": 1, "loadedAt": 1,
     }}))
     .unwrap();
-    assert_eq!(goes(&two, &results, &[("p-1".into(), loaded)]), nothing, "a pod has it");
+    assert_eq!(garbage_of(&two, &results, &[("p-1".into(), loaded)]), nothing, "a pod has loaded it");
     let pinned = plan_of(|r| {
         r.spec.revision_history_limit = 2;
         r.spec.model = Some(ModelSpec { revision: Some(digest("a").revision().to_owned()) });
     });
-    assert_eq!(goes(&pinned, &results, &[]), nothing, "it is pinned");
-    // The last good one of the config in force.
-    let before = config(&serving(&two, &results[..1], None));
-    let serving = serving(&two, &results, Some(&before));
-    assert_eq!(garbage(&two, &results, Named { serving: &serving, before: None, reports: &[] }), Garbage::default());
+    assert_eq!(garbage_of(&pinned, &results, &[]), nothing, "it is pinned");
+    // The last good revision of the config in force.
+    let before = config(&serving_of(&two, &results[..1], None));
+    let serving = serving_of(&two, &results, Some(&before));
     assert_eq!(
-        garbage(&two, &results, Named { serving: &serving, before: Some(&before), reports: &[] }),
+        garbage(&two, &results, RevisionReferences { serving: &serving, before: None, reports: &[] }),
+        Garbage::default()
+    );
+    assert_eq!(
+        garbage(&two, &results, RevisionReferences { serving: &serving, before: Some(&before), reports: &[] }),
         Garbage::default()
     );
 }
 
 #[test]
-fn a_passing_model_outlives_any_number_of_failing_ones() {
-    let plan = limited(1);
+fn the_serving_model_is_retained_after_any_number_of_failing_ones() {
+    let plan = with_history_limit(1);
     let results = runs(&plan, &[("a", GOOD), ("b", BAD), ("c", BAD)]);
-    assert_eq!(goes(&plan, &results, &[]), (vec![2], vec!["b".into()]), "a serves, c is the newest");
+    assert_eq!(garbage_of(&plan, &results, &[]), (vec![2], vec!["b".into()]), "a serves, c is the newest");
 }
 
 #[test]
-fn equal_contents_stay_as_long_as_one_result_names_them() {
-    let plan = limited(1);
+fn a_snapshot_is_retained_while_a_result_references_it() {
+    let plan = with_history_limit(1);
     let results = runs(&plan, &[("a", GOOD), ("b", GOOD), ("a", GOOD)]);
-    let (runs, snapshots) = goes(&plan, &results, &[]);
+    let (runs, snapshots) = garbage_of(&plan, &results, &[]);
     assert!(!snapshots.contains(&"a".to_owned()), "{runs:?} {snapshots:?}");
 }
 
 #[test]
-fn results_of_failed_runs_are_bounded_and_the_newest_numbers_the_next() {
-    let plan = limited(1);
+fn results_of_failed_runs_are_limited() {
+    let plan = with_history_limit(1);
     let mut results = runs(&plan, &FIVE[..1]);
     results.extend((2..=40).map(|number| failed(&plan, number)));
-    let (gone, snapshots) = goes(&plan, &results, &[]);
-    assert_eq!(gone, (2..=20).collect::<Vec<u32>>());
+    let (deleted, snapshots) = garbage_of(&plan, &results, &[]);
+    assert_eq!(deleted, (2..=20).collect::<Vec<u32>>());
     assert_eq!(snapshots, [""; 0]);
 }
 
 #[test]
-fn an_orphan_goes_when_no_run_can_be_about_to_name_it() {
+fn an_orphan_is_deleted_once_no_run_can_commit_it() {
     let plan = plan_of(|r| r.spec.training.deadline = "2h".to_owned());
     let results = runs(&plan, &FIVE[..1]);
-    let serving = serving(&plan, &results, None);
-    let named = Named { serving: &serving, before: None, reports: &[] };
+    let serving = serving_of(&plan, &results, None);
+    let references = RevisionReferences { serving: &serving, before: None, reports: &[] };
     let now = 1_000_000;
     let stored = [(digest("a"), 0), (digest("b"), now - 4 * 3600), (digest("c"), now - 4 * 3600 - 1)];
-    assert_eq!(names(orphans(&plan, &results, named, &stored, now)), ["c"]);
+    assert_eq!(names(orphans(&plan, &results, references, &stored, now)), ["c"]);
 }

@@ -1,4 +1,6 @@
-//! What a user reads of gate, pin, promotion and pods, for worlds given as JSON.
+//! Tests of the conditions of gate, pin, promotion and serving pods.
+
+use std::collections::BTreeMap;
 
 use k8s_openapi::jiff::Timestamp;
 use recommender_crds::{Recommender, RecommenderStatus};
@@ -6,10 +8,11 @@ use serde_json::{Value, json};
 use sidecar_contract::{Digest, ModelReport, RunResult, ServingConfig};
 
 use crate::{
-    decide::{self, Training},
-    observe::{DeploymentFacts, Observed},
-    status::{Facts, compute, has_rolled_out},
-    validate::{Plan, validate},
+    applied::{Applied, AppliedRollout},
+    decide::{Backoff, Decision, Serving, TrainingTiming, decide},
+    observed::{DeploymentFacts, Observed},
+    status::{StatusInput, compute, has_rolled_out},
+    validate::{self, Plan},
 };
 
 fn plan(spec: &Value, annotations: &Value) -> Plan {
@@ -21,7 +24,7 @@ fn plan(spec: &Value, annotations: &Value) -> Plan {
     for (field, value) in spec.as_object().unwrap() {
         object["spec"][field] = value.clone();
     }
-    validate(&serde_json::from_value::<Recommender>(object).unwrap()).unwrap()
+    validate::plan(&serde_json::from_value::<Recommender>(object).unwrap(), &BTreeMap::new()).unwrap()
 }
 
 fn digest(content: &str) -> Digest {
@@ -30,7 +33,7 @@ fn digest(content: &str) -> Digest {
 
 fn run(plan: &Plan, number: u32, content: &str, low: f64) -> RunResult {
     serde_json::from_value(json!({
-        "version": 1, "run": {"number": number, "attempt": decide::attempt(plan)}, "configHash": decide::config_hash(plan),
+        "version": 1, "run": {"number": number, "attempt": plan.hashes.attempt}, "configHash": plan.hashes.config,
         "dataVersion": "v1", "startedAt": 1, "finishedAt": 2,
         "outcome": {
             "kind": "trained", "digest": digest(content), "snapshotBytes": 9, "algorithm": "als", "users": 3, "items": 4,
@@ -45,7 +48,8 @@ fn run(plan: &Plan, number: u32, content: &str, low: f64) -> RunResult {
 }
 
 fn report(content: &str, failure: Option<&str>) -> ModelReport {
-    let failure = failure.map(|of| json!({"digest": digest(of), "reason": "Corrupt", "message": "half a file"}));
+    let failure =
+        failure.map(|content| json!({"digest": digest(content), "reason": "Corrupt", "message": "truncated file"}));
     serde_json::from_value(json!({
         "loaded": {"digest": digest(content), "algorithm": "als", "users": 1, "items": 1, "factors": 1, "loadedAt": 1},
         "failure": failure,
@@ -53,60 +57,63 @@ fn report(content: &str, failure: Option<&str>) -> ModelReport {
     .unwrap()
 }
 
-/// A world: what served before, what the pods say, how many are ready.
-struct World {
+/// Input of a status: plan, runs, serving config, pod reports, and number of ready pods.
+struct Scenario {
     plan: Plan,
     runs: Vec<RunResult>,
     before: Option<ServingConfig>,
     reports: Vec<(String, ModelReport)>,
     ready: i32,
-    queued: bool,
+    rollout_queued: bool,
 }
 
-impl World {
+impl Scenario {
     fn new(plan: Plan, runs: Vec<RunResult>, reports: &[ModelReport]) -> Self {
         let reports: Vec<_> = (1..).zip(reports).map(|(n, report)| (format!("p-{n}"), report.clone())).collect();
         let ready = i32::try_from(reports.len()).unwrap();
-        Self { plan, runs, before: None, reports, ready, queued: false }
+        Self { plan, runs, before: None, reports, ready, rollout_queued: false }
     }
 
     fn status(&self) -> (RecommenderStatus, bool) {
-        let serving = decide::serving(&self.plan, &self.runs, self.before.as_ref());
-        let (ready, wanted) = (self.ready, self.plan.spec.serving.replicas);
         let observed = Observed {
-            jobs: Vec::new(),
-            pods: Vec::new(),
-            deployment: Some(DeploymentFacts {
-                wanted,
-                replicas: wanted,
-                ready,
-                updated: wanted,
-                current: true,
-                ..DeploymentFacts::default()
-            }),
             config: self.before.clone(),
-            taken: Vec::new(),
             runs: Ok(self.runs.clone()),
             reports: self.reports.clone(),
+            ..Observed::nothing()
+        };
+        let decision = decision(&self.plan, &observed);
+        let serving = if self.rollout_queued { &decision.serving_while_queued } else { &decision.serving };
+        let (ready, desired) = (self.ready, self.plan.spec.serving.replicas);
+        let deployment = DeploymentFacts {
+            desired,
+            replicas: desired,
+            ready,
+            updated: desired,
+            current: true,
+            ..DeploymentFacts::default()
+        };
+        let rollout = AppliedRollout {
+            config: Some(config_of(serving)),
+            deployment: Some(deployment),
+            queued: self.rollout_queued,
         };
         let before = RecommenderStatus::default();
-        let facts = Facts {
+        let input = StatusInput {
             plan: &self.plan,
             observed: &observed,
-            training: &Training::Idle { next: None },
-            serving: &serving,
-            queued: self.queued,
+            decision: &decision,
+            applied: &Applied { rollout, ..Applied::default() },
             trainings_max: 20,
             before: &before,
         };
-        (compute(facts, Timestamp::from_second(1000).unwrap()), has_rolled_out(facts))
+        (compute(input, Timestamp::from_second(1000).unwrap()), has_rolled_out(input))
     }
 
-    /// Conditions as `Type=Status/Reason`, without those that training alone decides.
-    fn says(&self) -> Vec<String> {
+    /// Conditions as `Type=Status/Reason`, except those of training.
+    fn conditions(&self) -> Vec<String> {
         let (status, _) = self.status();
-        let of_serving = |kind: &str| !["DataReady", "Trained"].contains(&kind);
-        let conditions = status.conditions.iter().filter(|c| of_serving(&c.type_));
+        let is_serving = |kind: &str| !["DataReady", "Trained"].contains(&kind);
+        let conditions = status.conditions.iter().filter(|c| is_serving(&c.type_));
         conditions.map(|c| format!("{}={}/{}", c.type_, c.status, c.reason)).collect()
     }
 
@@ -116,8 +123,17 @@ impl World {
     }
 }
 
+fn decision(plan: &Plan, observed: &Observed) -> Decision {
+    let timing = TrainingTiming { backoff: Backoff { min: 10, max: 60 }, data_check_seconds: 0 };
+    decide(plan, observed, &RecommenderStatus::default(), timing, 1000)
+}
+
+/// The serving config after these runs.
 fn config(plan: &Plan, runs: &[RunResult]) -> ServingConfig {
-    let serving = decide::serving(plan, runs, None);
+    config_of(&decision(plan, &Observed { runs: Ok(runs.to_vec()), ..Observed::nothing() }).serving)
+}
+
+fn config_of(serving: &Serving) -> ServingConfig {
     serde_json::from_value(json!({
         "namespace": "shop", "name": "movies",
         "revisions": serving.desired.iter().chain(&serving.last_good).collect::<Vec<_>>(),
@@ -131,113 +147,117 @@ fn plain() -> Plan {
 }
 
 #[test]
-fn a_model_that_serves_everywhere() {
-    let world = World::new(plain(), vec![run(&plain(), 1, "a", 0.1)], &[report("a", None)]);
+fn a_model_that_all_pods_serve_is_ready() {
+    let scenario = Scenario::new(plain(), vec![run(&plain(), 1, "a", 0.1)], &[report("a", None)]);
     let expected = [
         "Ready=True/Serving",
         "QualityGatePassed=True/GatePassed",
         "ModelLoaded=True/Loaded",
         "ServingAvailable=True/ReplicasAvailable",
     ];
-    assert_eq!(world.says(), expected);
-    let (status, rolled_out) = world.status();
+    assert_eq!(scenario.conditions(), expected);
+    let (status, rolled_out) = scenario.status();
     assert!(rolled_out);
     assert_eq!((status.model.unwrap().revision, status.loaded_replicas), (digest("a").revision().to_owned(), 1));
     assert_eq!(status.metric, "ndcg@10 0.300 (+50 %)");
 }
 
 #[test]
-fn a_first_model_that_fails_is_stalled_and_popularity_answers() {
-    let world = World::new(plain(), vec![run(&plain(), 1, "a", -0.1)], &[]);
-    let said = world.says();
-    assert!(said.contains(&"Ready=False/AwaitingFirstModel".to_owned()), "{said:?}");
-    assert!(said.contains(&"Stalled=True/GateFailed".to_owned()), "{said:?}");
-    assert!(world.message("Ready").contains("popular"), "{}", world.message("Ready"));
-    assert_eq!(world.status().0.model, None, "a model that only lends its popularity does not serve");
+fn a_failing_first_model_is_stalled_and_only_popularity_serves() {
+    let scenario = Scenario::new(plain(), vec![run(&plain(), 1, "a", -0.1)], &[]);
+    let conditions = scenario.conditions();
+    assert!(conditions.contains(&"Ready=False/AwaitingFirstModel".to_owned()), "{conditions:?}");
+    assert!(conditions.contains(&"Stalled=True/GateFailed".to_owned()), "{conditions:?}");
+    assert!(scenario.message("Ready").contains("popular"), "{}", scenario.message("Ready"));
+    assert_eq!(scenario.status().0.model, None, "a model of which only the popularity serves is not reported");
 }
 
 #[test]
-fn a_pod_that_cannot_load_leaves_the_last_good_one_and_says_so() {
+fn a_failed_load_falls_back_to_the_last_good_revision() {
     let runs = vec![run(&plain(), 1, "a", 0.1), run(&plain(), 2, "b", 0.1)];
-    let mut world = World::new(plain(), runs, &[report("a", Some("b"))]);
-    world.before = Some(config(&plain(), &world.runs[..1]));
+    let mut scenario = Scenario::new(plain(), runs, &[report("a", Some("b"))]);
+    scenario.before = Some(config(&plain(), &scenario.runs[..1]));
     let expected = [
         "Ready=True/Serving",
         "QualityGatePassed=True/GatePassed",
         "ModelLoaded=False/LoadFailed",
         "ServingAvailable=True/ReplicasAvailable",
     ];
-    let said = world.says();
-    assert_eq!(said[..4], expected);
-    assert!(said.contains(&"RolledBack=True/LastGoodServes".to_owned()), "{said:?}");
-    assert!(world.message("RolledBack").contains("half a file"));
-    assert!(!world.status().1, "it has not rolled out");
+    let conditions = scenario.conditions();
+    assert_eq!(conditions[..4], expected);
+    assert!(conditions.contains(&"RolledBack=True/FellBackToLastGood".to_owned()), "{conditions:?}");
+    assert!(scenario.message("RolledBack").contains("truncated file"));
+    assert!(!scenario.status().1, "it has not rolled out");
 }
 
 #[test]
-fn a_pin_says_what_would_serve_without_it() {
+fn a_pin_reports_the_revision_that_would_serve_without_it() {
     let runs = vec![run(&plain(), 1, "a", 0.1), run(&plain(), 2, "b", 0.1)];
     let pinned = plan(&json!({"model": {"revision": digest("a").revision()}}), &json!({}));
-    let world = World::new(pinned, runs.clone(), &[report("a", None)]);
-    let said = world.says();
-    assert!(said.contains(&"RolledBack=True/PinnedByUser".to_owned()), "{said:?}");
-    assert!(said.contains(&"QualityGatePassed=True/PinnedByUser".to_owned()), "{said:?}");
-    assert!(world.message("RolledBack").contains(digest("b").revision()));
+    let scenario = Scenario::new(pinned, runs.clone(), &[report("a", None)]);
+    let conditions = scenario.conditions();
+    assert!(conditions.contains(&"RolledBack=True/PinnedByUser".to_owned()), "{conditions:?}");
+    assert!(conditions.contains(&"QualityGatePassed=True/PinnedByUser".to_owned()), "{conditions:?}");
+    assert!(scenario.message("RolledBack").contains(digest("b").revision()));
 
     let missing = plan(&json!({"model": {"revision": "0123456789"}}), &json!({}));
-    let mut world = World::new(missing, runs, &[report("b", None)]);
-    world.before = Some(config(&plain(), &world.runs));
-    let said = world.says();
-    assert!(said.contains(&"Stalled=True/RevisionNotFound".to_owned()), "{said:?}");
-    assert!(said.contains(&"Ready=True/Serving".to_owned()), "{said:?}");
-    let message = world.message("Stalled");
+    let mut scenario = Scenario::new(missing, runs, &[report("b", None)]);
+    scenario.before = Some(config(&plain(), &scenario.runs));
+    let conditions = scenario.conditions();
+    assert!(conditions.contains(&"Stalled=True/RevisionNotFound".to_owned()), "{conditions:?}");
+    assert!(conditions.contains(&"Ready=True/Serving".to_owned()), "{conditions:?}");
+    let message = scenario.message("Stalled");
     assert!(message.contains(digest("a").revision()) && message.contains(digest("b").revision()), "{message}");
 }
 
 #[test]
-fn manual_promotion_holds_the_exact_command() {
+fn manual_promotion_reports_the_command() {
     let manual = plan(&json!({"promotion": "Manual"}), &json!({}));
     let runs = vec![run(&manual, 1, "a", 0.1), run(&manual, 2, "b", 0.1)];
-    let mut world = World::new(manual.clone(), runs, &[report("a", None)]);
-    world.before = Some(config(&plain(), &world.runs[..1]));
+    let mut scenario = Scenario::new(manual.clone(), runs, &[report("a", None)]);
+    scenario.before = Some(config(&plain(), &scenario.runs[..1]));
     let command = format!(
         "kubectl -n shop annotate --overwrite recommender movies recmesh.dev/promote={}",
         digest("b").revision()
     );
-    assert!(world.message("Ready").ends_with(&command), "{}", world.message("Ready"));
-    world.plan = plan(&json!({"promotion": "Manual"}), &json!({"recmesh.dev/promote": digest("b").revision()}));
-    assert!(!world.message("Ready").contains("kubectl"), "{}", world.message("Ready"));
+    assert!(scenario.message("Ready").ends_with(&command), "{}", scenario.message("Ready"));
+    scenario.plan = plan(&json!({"promotion": "Manual"}), &json!({"recmesh.dev/promote": digest("b").revision()}));
+    assert!(!scenario.message("Ready").contains("kubectl"), "{}", scenario.message("Ready"));
 }
 
 #[test]
-fn a_rollout_that_waits_its_turn_is_reconciling() {
-    let mut world = World::new(plain(), vec![run(&plain(), 1, "a", 0.1)], &[report("a", None)]);
-    world.queued = true;
-    let said = world.says();
-    assert!(said.contains(&"Reconciling=True/RolloutQueued".to_owned()), "{said:?}");
-    assert!(said.contains(&"Ready=True/Serving".to_owned()), "{said:?}");
-    assert!(!world.status().1);
+fn a_queued_rollout_is_reconciling() {
+    let runs = vec![run(&plain(), 1, "a", 0.1), run(&plain(), 2, "b", 0.1)];
+    let mut scenario = Scenario::new(plain(), runs, &[report("a", None)]);
+    scenario.before = Some(config(&plain(), &scenario.runs[..1]));
+    scenario.rollout_queued = true;
+    let conditions = scenario.conditions();
+    assert!(conditions.contains(&"Reconciling=True/RolloutQueued".to_owned()), "{conditions:?}");
+    assert!(conditions.contains(&"Ready=True/Serving".to_owned()), "{conditions:?}");
+    let (status, rolled_out) = scenario.status();
+    assert!(!rolled_out);
+    assert_eq!(status.model.unwrap().revision, digest("a").revision(), "the current revision is reported");
 }
 
 #[test]
-fn replicas_zero_is_ready_and_too_few_pods_are_not() {
+fn zero_replicas_are_ready_and_too_few_pods_are_not() {
     let zero = plan(&json!({"serving": {"replicas": 0}}), &json!({}));
-    let world = World::new(zero.clone(), vec![run(&zero, 1, "a", 0.1)], &[]);
-    assert!(world.says().contains(&"Ready=True/ScaledToZero".to_owned()), "{:?}", world.says());
+    let scenario = Scenario::new(zero.clone(), vec![run(&zero, 1, "a", 0.1)], &[]);
+    assert!(scenario.conditions().contains(&"Ready=True/ScaledToZero".to_owned()), "{:?}", scenario.conditions());
     let two = plan(&json!({"serving": {"replicas": 2}}), &json!({}));
-    let world = World::new(two.clone(), vec![run(&two, 1, "a", 0.1)], &[report("a", None)]);
-    let said = world.says();
-    assert!(said.contains(&"Ready=False/ReplicasUnavailable".to_owned()), "{said:?}");
-    assert!(said.contains(&"Reconciling=True/RollingOut".to_owned()), "{said:?}");
+    let scenario = Scenario::new(two.clone(), vec![run(&two, 1, "a", 0.1)], &[report("a", None)]);
+    let conditions = scenario.conditions();
+    assert!(conditions.contains(&"Ready=False/ReplicasUnavailable".to_owned()), "{conditions:?}");
+    assert!(conditions.contains(&"Reconciling=True/RollingOut".to_owned()), "{conditions:?}");
 }
 
 #[test]
-fn who_is_suspended_says_so_and_serves() {
+fn a_suspended_recommender_serves() {
     let suspended = [json!({"suspend": true}), json!({"training": {"suspend": true}})];
     for spec in suspended {
-        let world = World::new(plan(&spec, &json!({})), vec![run(&plain(), 1, "a", 0.1)], &[report("a", None)]);
-        let said = world.says();
-        assert!(said.contains(&"Suspended=True/SuspendedByUser".to_owned()), "{said:?}");
-        assert!(said.contains(&"Ready=True/Serving".to_owned()), "{said:?}");
+        let scenario = Scenario::new(plan(&spec, &json!({})), vec![run(&plain(), 1, "a", 0.1)], &[report("a", None)]);
+        let conditions = scenario.conditions();
+        assert!(conditions.contains(&"Suspended=True/SuspendedByUser".to_owned()), "{conditions:?}");
+        assert!(conditions.contains(&"Ready=True/Serving".to_owned()), "{conditions:?}");
     }
 }

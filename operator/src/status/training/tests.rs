@@ -1,16 +1,20 @@
-//! What is said of runs: reasons, numbers to set, and that nightly training is quiet.
+//! Tests of the status of runs: reasons, recommended values, and scheduled training.
+
+use std::collections::BTreeMap;
 
 use k8s_openapi::jiff::Timestamp;
 use recommender_crds::{Recommender, RecommenderStatus, condition::is_true};
 use serde_json::json;
-use sidecar_contract::{Digest, TerminationHint};
+use sidecar_contract::{Digest, RunId, RunResult, TerminationMessage};
 
 use super::*;
 use crate::{
-    decide::{attempt, config_hash, wanted},
-    observe::Observed,
+    applied::Applied,
+    decide::{Backoff, Decision, TrainingTiming, Trigger, decide},
+    error::Error,
+    observed::Observed,
     status::compute,
-    validate::{Plan, validate},
+    validate::{self, Plan},
 };
 
 const NOW: i64 = 1_773_100_800;
@@ -24,12 +28,12 @@ spec: {{data: {{source: {{configMap: {{name: ratings, key: ratings.csv}}}}}}, tr
 "
     );
     let recommender: Recommender = serde_yaml_ng::from_str(&yaml).unwrap();
-    validate(&recommender).unwrap()
+    validate::plan(&recommender, &BTreeMap::new()).unwrap()
 }
 
 fn result(plan: &Plan, number: u32, outcome: &serde_json::Value) -> RunResult {
     let result = json!({
-        "version": 1, "run": {"number": number, "attempt": attempt(plan)}, "configHash": config_hash(plan),
+        "version": 1, "run": {"number": number, "attempt": plan.hashes.attempt}, "configHash": plan.hashes.config,
         "dataVersion": "v1", "outcome": outcome, "startedAt": NOW, "finishedAt": NOW,
     });
     serde_json::from_value(result).unwrap()
@@ -47,13 +51,13 @@ fn failed_job(plan: &Plan, run: u32) -> JobFacts {
     JobFacts {
         name: format!("movies-train-{run}"),
         run,
-        attempt: attempt(plan),
-        wanted: wanted(plan),
+        attempt: plan.hashes.attempt.clone(),
+        spec_hash: plan.hashes.spec.clone(),
         deleted: false,
         state: JobState::Failed,
         finished_at: NOW,
         reason: "PodFailurePolicy".to_owned(),
-        message: "the Job says this".to_owned(),
+        message: "message of the Job".to_owned(),
     }
 }
 
@@ -64,148 +68,205 @@ fn pod(run: u32) -> PodFacts {
         component: Some(Component::Trainer),
         run: Some(run),
         running: false,
-        asked_hash: None,
-        trouble: None,
+        requested_config_hash: None,
+        problem: None,
         exit_code: None,
-        hint: None,
+        termination_message: None,
     }
 }
 
 fn observed(results: &[RunResult], jobs: &[JobFacts], pods: &[PodFacts]) -> Observed {
-    Observed {
-        jobs: jobs.to_vec(),
-        pods: pods.to_vec(),
-        deployment: None,
-        config: None,
-        taken: Vec::new(),
-        runs: Ok(results.to_vec()),
-        reports: Vec::new(),
-    }
+    Observed { jobs: jobs.to_vec(), pods: pods.to_vec(), runs: Ok(results.to_vec()), ..Observed::nothing() }
 }
 
-fn status(plan: &Plan, observed: &Observed, training: &Training, before: &RecommenderStatus) -> RecommenderStatus {
-    let serving = decide::serving(plan, observed.runs.as_deref().unwrap_or_default(), None);
-    let facts = Facts { plan, observed, training, serving: &serving, queued: false, trainings_max: 3, before };
-    compute(facts, Timestamp::from_second(NOW).unwrap())
+/// The status after a pass that made this decision and has not applied anything else.
+fn status(
+    plan: &Plan,
+    observed: &Observed,
+    training: &TrainingDecision,
+    before: &RecommenderStatus,
+) -> RecommenderStatus {
+    let job = match training {
+        TrainingDecision::Idle { .. } | TrainingDecision::Wait { .. } => JobOutcome::None,
+        _ => JobOutcome::InProgress,
+    };
+    status_after(plan, observed, training, &Applied { job, ..Applied::default() }, before)
+}
+
+fn status_after(
+    plan: &Plan,
+    observed: &Observed,
+    training: &TrainingDecision,
+    applied: &Applied,
+    before: &RecommenderStatus,
+) -> RecommenderStatus {
+    let timing = TrainingTiming { backoff: Backoff { min: 10, max: 60 }, data_check_seconds: 0 };
+    let decision = Decision { training: training.clone(), ..decide(plan, observed, before, timing, NOW) };
+    let input = StatusInput { plan, observed, decision: &decision, applied, trainings_max: 3, before };
+    compute(input, Timestamp::from_second(NOW).unwrap())
+}
+
+fn start(plan: &Plan) -> TrainingDecision {
+    TrainingDecision::Start {
+        run: RunId { number: 2, attempt: plan.hashes.attempt.clone() },
+        trigger: Trigger::Scheduled,
+        decided_at: NOW,
+        known_data_version: None,
+    }
 }
 
 /// Status, reason and message of a condition.
-fn said(status: &RecommenderStatus, kind: ConditionType) -> (String, String, String) {
-    let condition = status.conditions.iter().find(|c| c.type_ == kind.as_str());
-    condition.map(|c| (c.status.clone(), c.reason.clone(), c.message.clone())).unwrap_or_default()
+fn condition(status: &RecommenderStatus, kind: ConditionType) -> (String, String, String) {
+    let found = status.conditions.iter().find(|c| c.type_ == kind.as_str());
+    found.map(|c| (c.status.clone(), c.reason.clone(), c.message.clone())).unwrap_or_default()
 }
 
 #[test]
-fn memory_that_would_not_do_says_the_number_to_set() {
+fn insufficient_memory_recommends_a_limit() {
     let plan = plan("{resources: {limits: {memory: 1.5Gi}}}");
-    let trouble = Trouble { reason: Reason::OOMKilled, message: String::new() };
-    let pods = [pod(1), PodFacts { trouble: Some(trouble), ..pod(1) }];
-    let wait = Training::Wait { seconds: 30 };
+    let problem = PodProblem { reason: Reason::OOMKilled, message: String::new() };
+    let pods = [pod(1), PodFacts { problem: Some(problem), ..pod(1) }];
+    let wait = TrainingDecision::Wait { seconds: 30 };
     let killed = status(&plan, &observed(&[], &[failed_job(&plan, 1)], &pods), &wait, &RecommenderStatus::default());
-    let refusal = json!({"kind": "failed", "reason": "CapacityInsufficient", "message": "set it to 125Mi"});
-    let refused = observed(&[result(&plan, 1, &refusal)], &[], &[]);
-    let refused = status(&plan, &refused, &wait, &RecommenderStatus::default());
-    for (status, words, reason) in
+    let failure = json!({"kind": "failed", "reason": "CapacityInsufficient", "message": "set it to 125Mi"});
+    let observed_failure = observed(&[result(&plan, 1, &failure)], &[], &[]);
+    let refused = status(&plan, &observed_failure, &wait, &RecommenderStatus::default());
+    for (status, expected, reason) in
         [(killed, "limits.memory to 3072Mi", "OOMKilled"), (refused, "set it to 125Mi", "CapacityInsufficient")]
     {
-        let (is, why, message) = said(&status, ConditionType::CapacityInsufficient);
+        let (is, why, message) = condition(&status, ConditionType::CapacityInsufficient);
         assert_eq!((is.as_str(), why.as_str()), ("True", "MemoryInsufficient"));
-        assert!(message.contains(words), "{message}");
-        let (is, why, _) = said(&status, ConditionType::Trained);
+        assert!(message.contains(expected), "{message}");
+        let (is, why, _) = condition(&status, ConditionType::Trained);
         assert_eq!((is.as_str(), why.as_str()), ("False", reason));
-        assert_eq!(said(&status, ConditionType::Stalled).1, reason);
+        assert_eq!(condition(&status, ConditionType::Stalled).1, reason);
     }
 }
 
 #[test]
-fn a_run_without_a_result_is_explained_by_its_hint_or_its_exit_code() {
+fn a_run_without_a_result_is_explained_by_its_termination_message_or_exit_code() {
     let plan = plan("{}");
-    let wait = Training::Wait { seconds: 30 };
-    let hint =
-        |reason: &str| Some(TerminationHint { reason: reason.to_owned(), message: "the hint says this".to_owned() });
+    let wait = TrainingDecision::Wait { seconds: 30 };
+    let termination_message = |reason: &str| {
+        Some(TerminationMessage { reason: reason.to_owned(), message: "termination message".to_owned() })
+    };
     for (pod, reason, message, stalls) in [
-        (PodFacts { exit_code: Some(2), ..pod(1) }, "ConfigInvalid", "the Job says this", true),
-        (PodFacts { exit_code: Some(65), ..pod(1) }, "DataInvalid", "the Job says this", true),
-        (PodFacts { exit_code: Some(66), ..pod(1) }, "SourceNotFound", "the Job says this", true),
-        (PodFacts { exit_code: Some(70), ..pod(1) }, "TrainingDiverged", "the Job says this", true),
-        (PodFacts { exit_code: Some(71), ..pod(1) }, "CapacityInsufficient", "the Job says this", true),
+        (PodFacts { exit_code: Some(2), ..pod(1) }, "ConfigInvalid", "message of the Job", true),
+        (PodFacts { exit_code: Some(65), ..pod(1) }, "DataInvalid", "message of the Job", true),
+        (PodFacts { exit_code: Some(66), ..pod(1) }, "SourceNotFound", "message of the Job", true),
+        (PodFacts { exit_code: Some(70), ..pod(1) }, "TrainingDiverged", "message of the Job", true),
+        (PodFacts { exit_code: Some(71), ..pod(1) }, "CapacityInsufficient", "message of the Job", true),
         (
-            PodFacts { exit_code: Some(2), hint: hint("NotSupported"), ..pod(1) },
+            PodFacts { exit_code: Some(2), termination_message: termination_message("NotSupported"), ..pod(1) },
             "NotSupported",
-            "the hint says this",
+            "termination message",
             true,
         ),
-        (PodFacts { exit_code: Some(1), hint: hint("Retry"), ..pod(1) }, "TrainingFailed", "the hint says this", false),
+        (
+            PodFacts { exit_code: Some(1), termination_message: termination_message("Retry"), ..pod(1) },
+            "TrainingFailed",
+            "termination message",
+            false,
+        ),
     ] {
         let status =
             status(&plan, &observed(&[], &[failed_job(&plan, 1)], &[pod]), &wait, &RecommenderStatus::default());
-        let (is, why, said_of_it) = said(&status, ConditionType::Trained);
-        assert_eq!((is.as_str(), why.as_str(), said_of_it.as_str()), ("False", reason, message));
-        assert_eq!(said(&status, ConditionType::Stalled).0 == "True", stalls, "{reason}");
+        let (is, why, actual) = condition(&status, ConditionType::Trained);
+        assert_eq!((is.as_str(), why.as_str(), actual.as_str()), ("False", reason, message));
+        assert_eq!(condition(&status, ConditionType::Stalled).0 == "True", stalls, "{reason}");
         assert_eq!((status.failures, status.last_run.unwrap().outcome), (1, StatusOutcome::Failed));
     }
 }
 
 #[test]
-fn a_run_that_took_too_long_says_what_takes_long() {
+fn an_exceeded_deadline_names_the_settings_to_change() {
     for (training, expected) in [
-        ("{deadline: 10m}", "the run took longer than training.deadline, 10m; raise it"),
+        ("{deadline: 10m}", "the run exceeded training.deadline (10m); raise the deadline"),
         (
             "{deadline: 10m, tuning: {trials: 9}}",
-            "the run took longer than training.deadline, 10m; raise it, or lower training.tuning: 9 trials in at most 20m",
+            "the run exceeded training.deadline (10m); raise the deadline, or reduce training.tuning (9 trials, budget 20m)",
         ),
     ] {
         let plan = plan(training);
         let job = JobFacts { reason: "DeadlineExceeded".to_owned(), ..failed_job(&plan, 1) };
-        let wait = Training::Wait { seconds: 30 };
+        let wait = TrainingDecision::Wait { seconds: 30 };
         let status = status(&plan, &observed(&[], &[job], &[pod(1)]), &wait, &RecommenderStatus::default());
-        let (_, why, message) = said(&status, ConditionType::Trained);
+        let (_, why, message) = condition(&status, ConditionType::Trained);
         assert_eq!((why.as_str(), message.as_str()), ("DeadlineExceeded", expected));
     }
 }
 
 #[test]
-fn nightly_training_is_quiet() {
+fn scheduled_training_does_not_change_the_conditions() {
     let plan = plan("{schedule: '0 3 * * *'}");
     let results = [trained(&plan, 1)];
-    let next = Training::Idle { next: Some(NOW + 60) };
-    let rests = status(&plan, &observed(&results, &[], &[]), &next, &RecommenderStatus::default());
-    let rests = status(&plan, &observed(&results, &[], &[]), &next, &rests);
-    assert_eq!(rests.next_run_time.as_ref().map(|t| t.0.as_second()), Some(NOW + 60));
+    let next = TrainingDecision::Idle { next: Some(NOW + 60) };
+    let idle = status(&plan, &observed(&results, &[], &[]), &next, &RecommenderStatus::default());
+    let idle = status(&plan, &observed(&results, &[], &[]), &next, &idle);
+    assert_eq!(idle.next_run_time.as_ref().map(|t| t.0.as_second()), Some(NOW + 60));
     let job = JobFacts { state: JobState::Running, finished_at: 0, ..failed_job(&plan, 2) };
-    let trouble = Some(Trouble { reason: Reason::TrainingPending, message: "no node yet".to_owned() });
-    let waits = PodFacts { trouble, ..pod(2) };
-    for training in [Training::Queued, Training::Running { job: job.name.clone() }] {
-        let status = status(
+    let problem = Some(PodProblem { reason: Reason::TrainingPending, message: "no node yet".to_owned() });
+    let pending = PodFacts { problem, ..pod(2) };
+    let running = TrainingDecision::Running { job: job.name.clone() };
+    for (training, job_outcome) in [(start(&plan), JobOutcome::Queued), (running, JobOutcome::InProgress)] {
+        let status = status_after(
             &plan,
-            &observed(&results, std::slice::from_ref(&job), std::slice::from_ref(&waits)),
+            &observed(&results, std::slice::from_ref(&job), std::slice::from_ref(&pending)),
             &training,
-            &rests,
+            &Applied { job: job_outcome, ..Applied::default() },
+            &idle,
         );
         assert!(!is_true(&status.conditions, ConditionType::Reconciling), "{training:?}");
         for kind in [ConditionType::Ready, ConditionType::Trained, ConditionType::DataReady] {
-            assert_eq!(said(&status, kind), said(&rests, kind), "{training:?}");
+            assert_eq!(condition(&status, kind), condition(&idle, kind), "{training:?}");
         }
     }
-    // The same model from a run that found nothing new: what was said of the data stays.
+    // A run that finds the data unchanged does not change DataReady.
     let results = [results[0].clone(), result(&plan, 2, &json!({"kind": "unchanged"}))];
-    let checked = status(&plan, &observed(&results, &[], &[]), &next, &rests);
-    assert_eq!(said(&checked, ConditionType::DataReady), said(&rests, ConditionType::DataReady));
+    let checked = status(&plan, &observed(&results, &[], &[]), &next, &idle);
+    assert_eq!(condition(&checked, ConditionType::DataReady), condition(&idle, ConditionType::DataReady));
     assert_eq!(checked.last_run.unwrap().outcome, StatusOutcome::Unchanged);
 }
 
 #[test]
-fn a_new_spec_that_waits_for_others_says_so() {
+fn a_queued_training_of_a_new_spec_is_reported() {
     let plan = plan("{}");
-    let status = status(&plan, &observed(&[], &[], &[]), &Training::Queued, &RecommenderStatus::default());
-    let (is, why, message) = said(&status, ConditionType::Trained);
+    let queued = Applied { job: JobOutcome::Queued, ..Applied::default() };
+    let before = RecommenderStatus::default();
+    let status = status_after(&plan, &observed(&[], &[], &[]), &start(&plan), &queued, &before);
+    let (is, why, message) = condition(&status, ConditionType::Trained);
     assert_eq!((is.as_str(), why.as_str()), ("False", "TrainingQueued"));
-    assert!(message.starts_with("3 Recommenders train"), "{message}");
-    assert_eq!(said(&status, ConditionType::Reconciling).1, "TrainingQueued");
+    assert!(message.starts_with("queued: all 3 training slots"), "{message}");
+    assert_eq!(condition(&status, ConditionType::Reconciling).1, "TrainingQueued");
 }
 
 #[test]
-fn twice_what_people_write_for_memory() {
+fn a_refused_job_stalls_and_is_not_reported_as_running() {
+    let plan = plan("{}");
+    let forbidden = kube::core::Status::failure("quota exceeded", "").with_code(403);
+    let error = Error::api("cannot create Job shop/movies-train-1")(kube::Error::Api(Box::new(forbidden)));
+    let refused = Applied { job: JobOutcome::Refused, refused: vec![error], ..Applied::default() };
+    let before = RecommenderStatus::default();
+    let status = status_after(&plan, &observed(&[], &[], &[]), &start(&plan), &refused, &before);
+    let (is, why, message) = condition(&status, ConditionType::Stalled);
+    assert_eq!((is.as_str(), why.as_str()), ("True", "Forbidden"));
+    assert_eq!(message, "cannot create Job shop/movies-train-1: rejected by the API server: quota exceeded");
+    assert_eq!(condition(&status, ConditionType::Trained).1, "TrainingPending");
+    assert!(!is_true(&status.conditions, ConditionType::Reconciling));
+}
+
+#[test]
+fn deleted_results_are_not_in_the_history() {
+    let plan = plan("{}");
+    let results = [trained(&plan, 1), trained(&plan, 2)];
+    let applied = Applied { deleted_runs: vec![results[0].run.clone()], ..Applied::default() };
+    let idle = TrainingDecision::Idle { next: None };
+    let status = status_after(&plan, &observed(&results, &[], &[]), &idle, &applied, &RecommenderStatus::default());
+    assert_eq!(status.history.iter().map(|entry| entry.run).collect::<Vec<_>>(), [2]);
+}
+
+#[test]
+fn the_recommended_limit_is_twice_the_quantity() {
     for (quantity, mebibytes) in [
         ("512Mi", Some(1024)),
         ("1.5Gi", Some(3072)),

@@ -1,4 +1,5 @@
-//! What was acknowledged is there after a crash, what was not is not there in part, and of two creators one wins.
+//! Acknowledged writes survive a crash, unacknowledged writes leave no partial objects, and exactly
+//! one of several concurrent creations succeeds.
 
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ fn result(number: u32, finished_at: i64) -> RunResult {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_acknowledged_snapshot_survives_kill_9_and_a_half_one_is_never_seen() {
+async fn acknowledged_snapshots_survive_sigkill_and_partial_ones_are_invisible() {
     let directory = tempfile::tempdir().unwrap();
     let mut acknowledged: Vec<(Digest, Vec<u8>)> = Vec::new();
     let mut next: u32 = 0;
@@ -59,7 +60,7 @@ async fn an_acknowledged_snapshot_survives_kill_9_and_a_half_one_is_never_seen()
                 }
             }
         });
-        // A different moment each round, without a clock's luck in what is asserted.
+        // Kills at a different moment in each round. The assertions hold for any timing.
         tokio::time::sleep(Duration::from_millis(5 + 13 * round)).await;
         process.kill();
         let (done, last) = putting.await.unwrap();
@@ -71,11 +72,11 @@ async fn an_acknowledged_snapshot_survives_kill_9_and_a_half_one_is_never_seen()
     let listed = operator.list_snapshots().await.unwrap();
     assert!(
         listed.len() >= acknowledged.len() && !acknowledged.is_empty(),
-        "{} of {}",
+        "listed {} snapshots, acknowledged {}",
         listed.len(),
         acknowledged.len()
     );
-    // Whatever is visible is whole: fetching verifies the digest.
+    // Every listed snapshot is complete: fetching verifies the digest.
     let serve = open(&process, Role::Serve);
     for snapshot in listed {
         serve.fetch_snapshot_to(&snapshot.digest, &directory.path().join("copy"), u64::MAX).await.unwrap();
@@ -83,17 +84,17 @@ async fn an_acknowledged_snapshot_survives_kill_9_and_a_half_one_is_never_seen()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_creators_exactly_one_wins() {
+async fn exactly_one_of_several_concurrent_creations_succeeds() {
     let directory = tempfile::tempdir().unwrap();
     let process = Process::start(directory.path());
     for number in 1..=10 {
-        let tries = (0..8_i64).map(|writer| {
+        let attempts = (0..8_i64).map(|writer| {
             let train = open(&process, Role::Train);
             tokio::spawn(async move { train.create_run(&result(number, writer)).await.unwrap() == Creation::Created })
         });
-        let tries: Vec<_> = tries.collect();
+        let attempts: Vec<_> = attempts.collect();
         let mut winners = Vec::new();
-        for (writer, outcome) in tries.into_iter().enumerate() {
+        for (writer, outcome) in attempts.into_iter().enumerate() {
             if outcome.await.unwrap() {
                 winners.push(i64::try_from(writer).unwrap());
             }

@@ -1,7 +1,7 @@
-//! The store as a process, seen by real clients.
+//! Tests of the store process with real clients.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // A test may fail loudly.
+#![allow(clippy::unwrap_used, clippy::panic)] // Tests may panic.
 
-mod durability; // kill -9, two at once
-mod process; // starts and stops the real binary
+mod durability; // SIGKILL, concurrent creations
+mod process; // starts and stops the binary
 mod real_client; // boto3

@@ -1,4 +1,4 @@
-//! The real binary on a directory of its own.
+//! Runs the store binary on a test's own directory.
 
 use std::{
     net::TcpListener,
@@ -13,20 +13,20 @@ use sidecar_contract::{
     store::{EMBEDDED_BUCKET, EMBEDDED_REGION},
 };
 
-/// The root key of the tests.
+/// Root key of the tests.
 pub const ROOT: &[u8] = b"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
-/// The installation id of the tests.
+/// Installation id of the tests.
 pub const INSTALLATION: &str = "1b2c3d4e";
 
-/// A running store; killed when dropped.
+/// Running store process; killed on drop.
 pub struct Process {
     child: Child,
-    /// Where it answers.
+    /// URL of the S3 endpoint.
     pub endpoint: String,
 }
 
 impl Process {
-    /// Starts it and waits until it is ready.
+    /// Starts the process and waits until it accepts connections.
     pub fn start(directory: &Path) -> Self {
         let file = |name: &str, content: &[u8]| -> PathBuf {
             let path = directory.join(name);
@@ -48,19 +48,19 @@ impl Process {
             .unwrap();
         let begin = Instant::now();
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(begin.elapsed() < Duration::from_secs(30), "the store does not start");
+            assert!(begin.elapsed() < Duration::from_secs(30), "the store did not start within 30 s");
             std::thread::sleep(Duration::from_millis(20));
         }
         Self { child, endpoint: format!("http://127.0.0.1:{port}") }
     }
 
-    /// `kill -9`.
+    /// Sends SIGKILL and waits for the exit.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// The store as a client's config.
+    /// Client configuration for this store.
     pub fn config(&self) -> StoreConfig {
         StoreConfig {
             url: format!("s3://{EMBEDDED_BUCKET}"),
@@ -78,7 +78,7 @@ impl Drop for Process {
     }
 }
 
-/// The prefix of Recommender shop/movies.
+/// Prefix of Recommender shop/movies.
 pub fn prefix() -> String {
     format!("{INSTALLATION}/shop/movies/")
 }

@@ -1,4 +1,5 @@
-//! boto3 against the store: every verb that is needed, and 403 on every verb beyond one's prefix.
+//! Tests the store with boto3: every operation that clients need, and 403 for every operation
+//! outside the prefix of the credentials.
 
 use std::{path::Path, process::Command};
 
@@ -15,7 +16,7 @@ fn python() -> std::path::PathBuf {
 }
 
 #[test]
-fn a_real_client_finds_what_it_needs_and_nothing_of_others() {
+fn boto3_works_within_its_prefix_and_is_denied_elsewhere() {
     let directory = tempfile::tempdir().unwrap();
     let store = Process::start(directory.path());
     let keys = [Role::Train, Role::Serve, Role::Operator].map(key);
@@ -25,6 +26,6 @@ fn a_real_client_finds_what_it_needs_and_nothing_of_others() {
         .args(keys.iter().flat_map(|(id, secret)| [id, secret]))
         .output()
         .unwrap();
-    let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && said.ends_with("ok all\n"), "{said}\n{failed}");
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && stdout.ends_with("ok all\n"), "{stdout}\n{stderr}");
 }

@@ -1,4 +1,5 @@
-//! A file of visits for the examples: each line is a user's index followed by the indexes of their items, separated by spaces.
+//! Reads a file of visits for the examples: each line is a user's index followed by the indexes of
+//! their items, separated by spaces.
 
 use std::{error::Error, fs};
 

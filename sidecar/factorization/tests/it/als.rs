@@ -1,28 +1,31 @@
-//! The fit: exact rows, a falling objective, equal bytes.
+//! Fits of implicit ALS: exact rows, a decreasing objective, equal bytes.
 
 use std::ops::ControlFlow;
 
-use factorization::{AlsParams, AlsSolver, Entry, Interactions, Model, ValueMeaning, fit_als, objective};
+use factorization::{AlsParams, AlsSolver, Entry, Fit as _, Interactions, Model, ValueMeaning, objective};
 use ndarray::{Array1, Array2};
 
 use crate::data::{gauss_jordan, interactions, params};
 
 fn fit(data: &Interactions, params: AlsParams) -> (Model, Vec<f64>) {
     let mut objectives = Vec::new();
-    let model = fit_als(data, &params.check().unwrap(), 42, &mut |report| {
-        objectives.push(report.objective);
-        ControlFlow::Continue(())
-    })
-    .unwrap();
+    let model = params
+        .check()
+        .unwrap()
+        .fit(data, 42, None, &mut |report| {
+            objectives.push(report.objective);
+            ControlFlow::Continue(())
+        })
+        .unwrap();
     (model, objectives)
 }
 
-/// The rule for weights, as the crate's documentation states it: a merged pair can weigh a bare 0.
-fn evidence(w: f64) -> (f64, f64) {
+/// a and b of a weight, as in the crate docs: a merged pair can have a bare 0.
+fn cell_weights(w: f64) -> (f64, f64) {
     if w > 0.0 { (w, w) } else { (if w < 0.0 { -w } else { 1.0 }, 0.0) }
 }
 
-/// The objective as the crate's page states it, over every cell, in the plainest way.
+/// The objective of the crate docs, computed directly over every cell.
 fn dense_objective(data: &Interactions, u: &Array2<f32>, v: &Array2<f32>, p: AlsParams) -> f64 {
     let (u, v) = (u.mapv(f64::from), v.mapv(f64::from));
     let mut total = 0.0;
@@ -32,10 +35,10 @@ fn dense_objective(data: &Interactions, u: &Array2<f32>, v: &Array2<f32>, p: Als
         for (item, entries) in by_item.iter_mut().enumerate() {
             let y = u.row(user).dot(&v.row(item));
             total += p.unobserved_weight * y * y;
-            if let Ok(place) = items.binary_search(&u32::try_from(item).unwrap()) {
+            if let Ok(index) = items.binary_search(&u32::try_from(item).unwrap()) {
                 *entries += 1;
-                let w = f64::from(values[place]);
-                let (a, b) = evidence(w);
+                let w = f64::from(values[index]);
+                let (a, b) = cell_weights(w);
                 total += a * y * y - 2.0 * b * y;
             }
         }
@@ -63,7 +66,7 @@ fn a_stored_user_solves_the_dense_normal_equations() {
             let mut b = Array1::zeros(9);
             for (&item, &w) in items.iter().zip(values) {
                 let row = v.row(item as usize);
-                let (weight, target) = evidence(f64::from(w));
+                let (weight, target) = cell_weights(f64::from(w));
                 for i in 0..9 {
                     b[i] += target * row[i];
                     for j in 0..9 {
@@ -86,8 +89,8 @@ fn a_stored_user_solves_the_dense_normal_equations() {
 }
 
 #[test]
-fn degrees_make_shares_of_weights() {
-    // A bare 0 among them: both of its entries merge.
+fn degree_weights_equal_hand_computed_ones() {
+    // One of the entries is a bare 0.
     let mut entries: Vec<Entry> = Vec::new();
     let drawn = interactions(50, 30, 600, 8);
     for user in 0..50_u32 {
@@ -96,30 +99,31 @@ fn degrees_make_shares_of_weights() {
     }
     entries[7].value = 0.0;
     let data = Interactions::from_entries(50, 30, entries.clone()).unwrap();
-    let p = AlsParams { degree_exponent: 0.6, degree_return: 0.25, ..params() };
+    let p = AlsParams { degree_exponent: 0.6, popularity_boost: 0.25, ..params() };
     let (model, _) = fit(&data, p);
-    // The same by hand around a fit of weights as they are.
+    // The reference: hand-computed weights, fitted without a degree exponent.
     let likes = |same: &dyn Fn(&Entry) -> bool| {
         let likes = entries.iter().filter(|entry| entry.value > 0.0 && same(entry)).count();
         (1.0 + likes as f64 / 10.0).powf(-0.6)
     };
-    let share = |entry: &Entry| likes(&|other| other.user == entry.user) * likes(&|other| other.item == entry.item);
-    let mean = entries.iter().map(share).sum::<f64>() / entries.len() as f64;
+    let degree_weight =
+        |entry: &Entry| likes(&|other| other.user == entry.user) * likes(&|other| other.item == entry.item);
+    let mean = entries.iter().map(degree_weight).sum::<f64>() / entries.len() as f64;
     let by_hand = entries.iter().map(|entry| {
         let value = if entry.value == 0.0 { -1.0 } else { f64::from(entry.value) };
-        #[expect(clippy::cast_possible_truncation, reason = "as the fit rounds")]
-        let value = (value * share(entry) / mean) as f32;
+        #[expect(clippy::cast_possible_truncation, reason = "the fit rounds, too")]
+        let value = (value * degree_weight(entry) / mean) as f32;
         Entry { value, ..*entry }
     });
     let by_hand = Interactions::from_entries(50, 30, by_hand.collect()).unwrap();
     let (plain, _) = fit(&by_hand, params());
     let scores = |model: &Model| model.user_factors.dot(&model.item_factors.t());
-    // A quarter of what popularity took off is given back.
+    // The popularity boost undoes a quarter of the debiasing.
     let mut expected = scores(&plain);
     for (item, mut of_item) in (0..30).zip(expected.columns_mut()) {
-        #[expect(clippy::cast_possible_truncation, reason = "any number will do")]
-        let taken = likes(&|other| other.item == item).powf(0.25) as f32;
-        of_item.mapv_inplace(|score| score / taken);
+        #[expect(clippy::cast_possible_truncation, reason = "test data may be rounded")]
+        let inverse_boost = likes(&|other| other.item == item).powf(0.25) as f32;
+        of_item.mapv_inplace(|score| score / inverse_boost);
     }
     assert!((scores(&model) - expected).iter().all(|x| x.abs() < 1e-5));
     let value = |data, model: &Model, p: AlsParams| {
@@ -127,18 +131,18 @@ fn degrees_make_shares_of_weights() {
     };
     let (ours, expected) = (value(&data, &model, p), value(&by_hand, &plain, params()));
     assert!((ours - expected).abs() <= 1e-6 * expected.abs(), "{ours} {expected}");
-    // Confidences say what every cell weighs already.
-    let refused = AlsParams { values: ValueMeaning::Confidence, ..p }.check().unwrap_err().to_string();
-    assert!(refused.contains("degreeExponent is 0.6"), "{refused}");
-    // What was not taken off cannot be given back.
-    let refused = AlsParams { degree_exponent: 0.0, ..p }.check().unwrap_err().to_string();
-    assert!(refused.contains("degreeReturn is 0.25"), "{refused}");
+    // Confidences already define the weight of every cell.
+    let message = AlsParams { values: ValueMeaning::Confidence, ..p }.check().unwrap_err().to_string();
+    assert!(message.contains("degreeExponent is 0.6"), "{message}");
+    // Without debiasing there is nothing to undo.
+    let message = AlsParams { degree_exponent: 0.0, ..p }.check().unwrap_err().to_string();
+    assert!(message.contains("popularityBoost is 0.25"), "{message}");
 }
 
 #[test]
-fn folding_in_a_known_user_gives_the_stored_row_bit_for_bit() {
-    for (degree_exponent, degree_return) in [(0.0, 0.0), (0.5, 0.0), (0.5, 0.7)] {
-        fold_in_known_users(AlsParams { degree_exponent, degree_return, ..params() });
+fn the_fold_in_of_a_known_user_equals_the_stored_row_bit_for_bit() {
+    for (degree_exponent, popularity_boost) in [(0.0, 0.0), (0.5, 0.0), (0.5, 0.7)] {
+        fold_in_known_users(AlsParams { degree_exponent, popularity_boost, ..params() });
     }
 }
 
@@ -155,35 +159,36 @@ fn fold_in_known_users(params: AlsParams) {
 }
 
 #[test]
-fn the_reported_objective_is_the_dense_one_and_never_rises() {
+fn the_reported_objective_equals_the_dense_one_and_never_rises() {
     let data = interactions(60, 40, 500, 3);
     for solver in [AlsSolver::Cholesky, AlsSolver::ConjugateGradient { steps: 3 }] {
         let (_, all) = fit(&data, AlsParams { iterations: 6, solver, ..params() });
         for pair in all.windows(2) {
             assert!(pair[1] <= pair[0] + 1e-6 * pair[0].abs(), "{all:?}");
         }
-        for (sweeps, reported) in (1..=6).zip(all) {
-            let p = AlsParams { iterations: sweeps, solver, ..params() };
+        for (iterations, reported) in (1..=6).zip(all) {
+            let p = AlsParams { iterations, solver, ..params() };
             let (model, objectives) = fit(&data, p);
             let last = *objectives.last().unwrap();
-            if solver == AlsSolver::Cholesky || sweeps == 6 {
-                // The same start, so this fit ends where the longer one was after as many sweeps.
+            if solver == AlsSolver::Cholesky || iterations == 6 {
+                // The start is the same, so this fit ends where the longer one was after the same
+                // number of iterations.
                 assert_eq!(last.to_bits(), reported.to_bits());
             } else {
-                // The longer one's users were not solved exactly here.
-                assert!(last <= reported, "sweep {sweeps}: {last} {reported}");
+                // The longer fit did not solve the users of this iteration exactly.
+                assert!(last <= reported, "iteration {iterations}: {last} {reported}");
             }
             let dense = dense_objective(&data, &model.user_factors, &model.item_factors, p);
-            // Turned rows are rounded to f32, their eigenvalues are not.
-            assert!((dense - last).abs() <= 1e-7 * dense.abs(), "sweep {sweeps}: {dense} {last}");
+            // Rotated rows are rounded to f32, their eigenvalues are not.
+            assert!((dense - last).abs() <= 1e-7 * dense.abs(), "iteration {iterations}: {dense} {last}");
             let sparse = objective(&data, model.user_factors.view(), model.item_factors.view(), &p.check().unwrap());
-            assert!((dense - sparse).abs() <= 1e-9 * dense.abs(), "sweep {sweeps}: {dense} {sparse}");
+            assert!((dense - sparse).abs() <= 1e-9 * dense.abs(), "iteration {iterations}: {dense} {sparse}");
         }
     }
 }
 
 #[test]
-fn both_solvers_end_at_the_same_objective() {
+fn both_solvers_converge_to_the_same_objective() {
     let data = interactions(60, 40, 500, 3);
     let last = |solver: AlsSolver| *fit(&data, AlsParams { iterations: 300, solver, ..params() }).1.last().unwrap();
     let (exact, by_steps) = (last(AlsSolver::Cholesky), last(AlsSolver::ConjugateGradient { steps: 5 }));
@@ -191,8 +196,8 @@ fn both_solvers_end_at_the_same_objective() {
 }
 
 #[test]
-fn confidences_are_those_of_hu_koren_and_volinsky() {
-    // Σ c(p − ŷ)² over all cells, with c = 1 where nothing was observed, less its constant Σ c p².
+fn confidences_minimize_the_objective_of_hu_koren_and_volinsky() {
+    // Σ c(p − ŷ)² over all cells, with c = 1 for unobserved ones, minus the constant Σ c p².
     let data = interactions(30, 20, 200, 4).map_values(|w| if w < 0.0 { w - 1.0 } else { w + 1.0 });
     let p = AlsParams {
         regularization: 0.5,
@@ -209,7 +214,7 @@ fn confidences_are_those_of_hu_koren_and_volinsky() {
         for item in 0..20 {
             let y = u.row(user).dot(&v.row(item));
             let value =
-                items.binary_search(&u32::try_from(item).unwrap()).map_or(0.0, |place| f64::from(values[place]));
+                items.binary_search(&u32::try_from(item).unwrap()).map_or(0.0, |index| f64::from(values[index]));
             let (c, p) = if value == 0.0 { (1.0, 0.0) } else { (value.abs(), f64::from(value > 0.0)) };
             total += c * ((p - y) * (p - y) - p * p);
         }
@@ -219,9 +224,10 @@ fn confidences_are_those_of_hu_koren_and_volinsky() {
 }
 
 #[test]
-fn a_matrix_of_low_rank_is_recovered() {
-    // Groups of users who all met all items of their group and nothing else, with one weight w a group: without
-    // regularization the best prediction is w/(w + α₀) inside and 0 outside, and that matrix has one rank a group.
+fn a_low_rank_matrix_is_recovered() {
+    // All users of a group interacted with all items of their group and no others, with one weight
+    // w per group. Without regularization the best prediction is w/(w + α₀) inside and 0 outside;
+    // the rank of that matrix is the number of groups.
     let groups: [(u32, u32, f32); 3] = [(12, 9, 1.0), (7, 15, 2.0), (20, 5, 0.5)];
     let (users, items) = groups.iter().fold((0, 0), |(users, items), group| (users + group.0, items + group.1));
     let mut entries = Vec::new();
@@ -245,7 +251,7 @@ fn a_matrix_of_low_rank_is_recovered() {
 }
 
 #[test]
-fn relabelled_items_get_the_same_factors() {
+fn relabeled_items_get_the_same_factors() {
     let data = interactions(60, 40, 600, 9);
     let new_label = |item: u32| (item * 7 + 3) % 40; // 7 and 40 have no common divisor
     let mut entries = Vec::new();
@@ -253,8 +259,8 @@ fn relabelled_items_get_the_same_factors() {
         let (items, values) = data.row(user as usize);
         entries.extend(items.iter().zip(values).map(|(&item, &value)| Entry { user, item: new_label(item), value }));
     }
-    let relabelled = Interactions::from_entries(60, 40, entries).unwrap();
-    let ((model, _), (other, _)) = (fit(&data, params()), fit(&relabelled, params()));
+    let relabeled = Interactions::from_entries(60, 40, entries).unwrap();
+    let ((model, _), (other, _)) = (fit(&data, params()), fit(&relabeled, params()));
     for item in 0..40_u32 {
         let (row, other) = (model.item_factors.row(item as usize), other.item_factors.row(new_label(item) as usize));
         for (x, y) in row.iter().zip(other) {
@@ -291,8 +297,9 @@ fn the_order_of_entries_does_not_matter() {
 }
 
 #[test]
-fn two_taste_groups_are_told_apart() {
-    // Users like the items of their own parity; one liked item each is withheld and must come first among the unseen.
+fn two_groups_of_users_are_separated() {
+    // Users like the items of their own parity. One liked item per user is withheld and must rank
+    // first among the unseen ones.
     let mut entries = Vec::new();
     for user in 0..40_u32 {
         for item in (0..20_u32).filter(|item| item % 2 == user % 2 && item / 2 != user % 10) {

@@ -1,16 +1,16 @@
-//! The map from attributes to factors: against dense algebra, and on what it must find again.
+//! The map from attributes to factors, compared with dense algebra and tested on planted structure.
 
 use factorization::{
-    AttributeMap, Entry, Interactions, RowSolver, SvdParams,
-    attributes::{REGULARIZATIONS, STRETCH_MAX},
-    fit_als, fit_explicit_als, fit_svd, gram,
+    AttributeMap, Entry, Fit as _, Interactions, RowSolver, SvdParams,
+    attributes::{NORM_SCALE_MAX, REGULARIZATIONS},
+    gram,
     random::{uniform, word},
 };
 use ndarray::{Array1, Array2};
 
 use crate::data::{explicit_params, gauss_jordan, interactions, params, ratings};
 
-/// A group of 12 for each item, and up to three of 20 tags; every ninth item has nothing.
+/// One of 12 groups per item, and up to three of 20 tags; every ninth item has no attributes.
 fn attributes(items: u32) -> Interactions {
     let mut entries = std::collections::BTreeSet::new();
     for item in (0..items).filter(|item| item % 9 != 8) {
@@ -28,8 +28,8 @@ fn below(bound: u32, word: u64) -> u32 {
     (uniform(word) * f64::from(bound)) as u32
 }
 
-/// Around 0, with a variance of 1.
-#[expect(clippy::cast_possible_truncation, reason = "any number will do")]
+/// Random numbers with mean 0 and variance 1.
+#[expect(clippy::cast_possible_truncation, reason = "test data may be rounded")]
 fn draw(stream: u64, i: usize) -> f32 {
     ((uniform(word(1, stream, i as u64)) - 0.5) * 12.0_f64.sqrt()) as f32
 }
@@ -68,14 +68,14 @@ fn the_weights_solve_the_dense_equations() {
     }
 }
 
-/// Rows that attributes determine up to a little noise, and rows of noise alone.
+/// Tests rows that attributes determine up to little noise, and rows of pure noise.
 #[test]
-fn unseen_items_are_found_and_noise_is_shrunk() {
+fn rows_of_unseen_items_are_predicted_and_noise_is_shrunk() {
     let x = attributes(600);
     let planted = Array2::from_shape_fn((32, 6), |(i, k)| draw(100 + k as u64, i));
     let exact = dense(&x).dot(&planted.mapv(f64::from));
     let is_known = |item: usize| item % 5 != 2;
-    #[expect(clippy::cast_possible_truncation, reason = "any number will do")]
+    #[expect(clippy::cast_possible_truncation, reason = "test data may be rounded")]
     let rows = |signal: f64, noise: f64| {
         Array2::from_shape_fn((600, 6), |(i, k)| (signal * exact[[i, k]] + noise * f64::from(draw(k as u64, i))) as f32)
     };
@@ -101,7 +101,7 @@ fn unseen_items_are_found_and_noise_is_shrunk() {
 }
 
 #[test]
-fn threads_do_not_show_and_nothing_known_gives_no_map() {
+fn maps_do_not_depend_on_threads_and_need_a_known_item() {
     let x = attributes(2000);
     let targets = Array2::from_shape_fn((2000, 4), |(i, k)| draw(k as u64, i));
     let on = |threads| {
@@ -110,23 +110,23 @@ fn threads_do_not_show_and_nothing_known_gives_no_map() {
     };
     assert_eq!(on(1), on(3));
     assert_eq!(AttributeMap::fit(&x, targets.view(), |_| false, 7), None);
-    // One item is enough for a map, which knows λ by default only.
+    // One item is enough for a map, but not to select λ.
     let one = AttributeMap::fit(&x, targets.view(), |item| item == 0, 7).unwrap();
     assert_eq!((one.regularization, one.mean[0]), (8.0, f64::from(targets[[0, 0]])));
 }
 
-/// An item from those who chose it: the same solver, with the users on the fixed side.
+/// Solves an item from the users who chose it: the same solver, with users as the fixed side.
 #[test]
 fn an_item_folds_in_from_its_users() {
     let (users, params) = (Array2::from_shape_fn((50, 9), |(i, k)| draw(k as u64, i)), params().check().unwrap());
     let gram = gram(users.view());
     let solver = RowSolver::new(users.view(), gram.view(), &params).unwrap();
     let found = solver.solve(&[3, 17, 40], &[1.0, 2.0, 0.5]).unwrap();
-    let wide = users.mapv(f64::from);
-    let mut matrix = wide.t().dot(&wide) * 0.3 + Array2::<f64>::eye(9) * (0.02 * (3.0 + 0.3 * 50.0_f64).powf(0.7));
+    let exact = users.mapv(f64::from);
+    let mut matrix = exact.t().dot(&exact) * 0.3 + Array2::<f64>::eye(9) * (0.02 * (3.0 + 0.3 * 50.0_f64).powf(0.7));
     let mut right = Array1::zeros(9);
     for (user, weight) in [(3, 1.0), (17, 2.0), (40, 0.5)] {
-        let u = wide.row(user);
+        let u = exact.row(user);
         matrix += &Array2::from_shape_fn((9, 9), |(i, j)| weight * u[i] * u[j]);
         right.scaled_add(weight, &u);
     }
@@ -135,40 +135,39 @@ fn an_item_folds_in_from_its_users() {
     }
 }
 
-/// Items that nobody met are appended: nobody's taste changes by them, in any kind of model.
+/// Cold-start items are appended; no user vector changes, in models of any algorithm.
 #[test]
-fn appended_items_answer_and_change_nothing_else() {
-    let quiet = &mut |_: &factorization::SweepReport| std::ops::ControlFlow::Continue(());
+fn appended_items_are_recommended_and_change_no_user() {
+    let never_cancel = &mut |_: &factorization::IterationReport| std::ops::ControlFlow::Continue(());
     let (weights, stars) = (interactions(60, 40, 700, 5), ratings(60, 40, 700, 5));
     let halves = SvdParams { factors: 5, degree_exponent: 0.5, ..SvdParams::default() }.check().unwrap();
     for (data, mut model) in [
-        (&weights, fit_als(&weights, &params().check().unwrap(), 1, quiet).unwrap()),
-        (&stars, fit_explicit_als(&stars, &explicit_params().check().unwrap(), 1, quiet).unwrap()),
-        (&weights, fit_svd(&weights, false, &halves, 1, quiet).unwrap()),
+        (&weights, params().check().unwrap().fit(&weights, 1, None, never_cancel).unwrap()),
+        (&stars, explicit_params().check().unwrap().fit(&stars, 1, None, never_cancel).unwrap()),
+        (&weights, halves.fit(&weights, 1, None, never_cancel).unwrap()),
     ] {
-        let kinds = attributes(50);
+        let all = attributes(50);
         let of = |range: std::ops::Range<u32>| {
             let rows = range.clone().zip(0..).flat_map(|(item, user)| {
-                kinds.row(item as usize).0.iter().map(move |item| Entry { user, item: *item, value: 1.0 })
+                all.row(item as usize).0.iter().map(move |item| Entry { user, item: *item, value: 1.0 })
             });
             Interactions::from_entries(range.len(), 32, rows.collect()).unwrap()
         };
-        let (met, cold) = (of(0..40), of(40..50));
-        let map = AttributeMap::of_items(&model, &met, |_| true, 1).unwrap();
+        let (known, cold) = (of(0..40), of(40..50));
+        let map = AttributeMap::of_items(&model, &known, |_| true, 1).unwrap();
         let (rows, factors) = (map.predict(&cold), model.item_factors.ncols());
         assert_eq!(rows.ncols(), factors + usize::from(model.ratings.is_some()));
         if model.ratings.is_none() {
-            let length = |rows: &Array2<f32>| -> f64 {
-                let known = (0..40).filter(|item| !met.row(*item).0.is_empty());
-                known.map(|item| rows.row(item).mapv(f64::from).pow2().sum().sqrt()).sum()
+            let norms = |rows: &Array2<f32>| -> f64 {
+                let with_attributes = (0..40).filter(|item| !known.row(*item).0.is_empty());
+                with_attributes.map(|item| rows.row(item).mapv(f64::from).pow2().sum().sqrt()).sum()
             };
-            let fitted = AttributeMap::fit(&met, model.item_factors.view(), |_| true, 1).unwrap();
-            let by = (length(&model.item_factors) / length(&fitted.predict(&met))).min(STRETCH_MAX);
-            assert!(by > 1.2, "{by}");
-            for (stretched, fitted) in
-                map.weights.iter().chain(&map.mean).zip(fitted.weights.iter().chain(&fitted.mean))
-            {
-                assert!((stretched - fitted * by).abs() < 1e-6 * (1.0 + stretched.abs()));
+            let fitted = AttributeMap::fit(&known, model.item_factors.view(), |_| true, 1).unwrap();
+            let scale = (norms(&model.item_factors) / norms(&fitted.predict(&known))).min(NORM_SCALE_MAX);
+            assert!(scale > 1.2, "{scale}");
+            let (rescaled, fitted) = (map.weights.iter().chain(&map.mean), fitted.weights.iter().chain(&fitted.mean));
+            for (rescaled, fitted) in rescaled.zip(fitted) {
+                assert!((rescaled - fitted * scale).abs() < 1e-6 * (1.0 + rescaled.abs()));
             }
         }
         model.append_items(&map, &cold);
@@ -183,10 +182,11 @@ fn appended_items_answer_and_change_nothing_else() {
         assert_eq!(list.len(), 10);
         assert!(!scorer.fold_in(&[3, 45], &[2.0, 1.0]).unwrap().is_empty());
         let before = model.item_factors.clone();
-        model.replace_items(&map, &kinds, |item| item == 7 || item == 45);
+        drop(scorer);
+        model.replace_items(&map, &all, |item| item == 7 || item == 45);
         for item in 0..50 {
             let changed = model.item_factors.row(item) != before.row(item);
-            assert_eq!(changed, item == 7, "the row of 45 is what the map says already");
+            assert_eq!(changed, item == 7, "row 45 already equals the prediction of the map");
         }
     }
 }

@@ -1,18 +1,21 @@
-//! Ranking by pairs: what it learns, and that a row is the best one for its user.
+//! Fits of Bayesian personalized ranking, and the optimality of user rows.
 
 use std::ops::ControlFlow;
 
-use factorization::{BprParams, Entry, FitError, Interactions, Model, SolveError, fit_bpr};
+use factorization::{BprParams, Entry, Fit as _, FitError, Interactions, Model, SolveError};
 
 use crate::data::{Draws, interactions};
 
 fn fit(data: &Interactions, params: BprParams) -> (Model, Vec<f64>) {
     let mut objectives = Vec::new();
-    let model = fit_bpr(data, &params.check().unwrap(), 42, &mut |report| {
-        objectives.push(report.objective);
-        ControlFlow::Continue(())
-    })
-    .unwrap();
+    let model = params
+        .check()
+        .unwrap()
+        .fit(data, 42, None, &mut |report| {
+            objectives.push(report.objective);
+            ControlFlow::Continue(())
+        })
+        .unwrap();
     (model, objectives)
 }
 
@@ -20,8 +23,8 @@ fn params(factors: u32) -> BprParams {
     BprParams { factors, iterations: 60, ..BprParams::default() }
 }
 
-/// Users and items of two kinds; everybody likes most of their own kind.
-fn two_kinds() -> Interactions {
+/// Users and items of two groups; every user likes most items of their own group.
+fn two_groups() -> Interactions {
     let mut draws = Draws(5);
     let pairs = (0..40_u32).flat_map(|user| (0..30_u32).map(move |item| (user, item)));
     let likes = pairs.filter(|(user, item)| user % 2 == item % 2 && draws.below(4) > 0);
@@ -30,31 +33,31 @@ fn two_kinds() -> Interactions {
 }
 
 #[test]
-fn what_is_left_of_ones_own_kind_comes_first() {
-    let data = two_kinds();
+fn the_unseen_items_of_a_users_own_group_rank_first() {
+    let data = two_groups();
     let (model, _) = fit(&data, params(8));
     for user in 0..40 {
-        let met = data.row(user as usize).0;
-        let left = 15 - met.len();
-        let best = model.recommend(user, left, met);
+        let seen = data.row(user as usize).0;
+        let unseen = 15 - seen.len();
+        let best = model.recommend(user, unseen, seen);
         assert!(best.iter().all(|scored| scored.item % 2 == user % 2), "user {user}: {best:?}");
     }
 }
 
 #[test]
-fn who_knows_nothing_yet_is_right_half_of_the_time() {
-    // Factors that are nearly 0 and hardly move: −ln σ(0) is ln 2.
-    let (_, objectives) = fit(&two_kinds(), BprParams { iterations: 1, learning_rate: 1e-6, ..params(8) });
+fn untrained_factors_order_half_of_the_pairs_correctly() {
+    // Factors are near 0 and hardly change: the loss is −ln σ(0) = ln 2.
+    let (_, objectives) = fit(&two_groups(), BprParams { iterations: 1, learning_rate: 1e-6, ..params(8) });
     assert!((objectives[0] - std::f64::consts::LN_2).abs() < 1e-3, "{objectives:?}");
-    let (_, objectives) = fit(&two_kinds(), params(8));
+    let (_, objectives) = fit(&two_groups(), params(8));
     assert!(*objectives.last().unwrap() < 0.1, "{objectives:?}");
 }
 
 #[test]
-fn a_row_is_where_the_users_own_objective_is_best() {
-    // Of −ln σ(⟨u, v − w⟩), in the mean over all pairs of a like v (by its weight) and another item w, plus λ/2 ‖u‖²: by steepest
-    // descent on all of them in f64.
-    let data = two_kinds();
+fn a_row_minimizes_the_users_own_objective() {
+    // The mean of −ln σ(⟨u, v − w⟩) over all pairs of a positive v (by its weight) and a negative
+    // w, plus λ/2 ‖u‖², is minimized by gradient descent over all pairs in f64.
+    let data = two_groups();
     let lambda = 0.05;
     let params = BprParams { factors: 6, iterations: 1000, learning_rate: 0.05, regularization: lambda };
     let (model, _) = fit(&data, BprParams { iterations: 60, ..params });
@@ -62,27 +65,28 @@ fn a_row_is_where_the_users_own_objective_is_best() {
     let history = [(0_u32, 1.0_f32), (3, 2.0), (4, 1.0), (8, 3.0), (9, -1.0)];
     let (items, values): (Vec<u32>, Vec<f32>) = history.into_iter().unzip();
     let row = |item: u32| model.item_factors.row(item as usize).mapv(f64::from);
-    let liked: Vec<(u32, f64)> = history.iter().filter(|h| h.1 > 0.0).map(|h| (h.0, f64::from(h.1) / 7.0)).collect();
-    let others: Vec<u32> = (0..30).filter(|item| liked.iter().all(|like| like.0 != *item)).collect();
+    let positives: Vec<(u32, f64)> =
+        history.iter().filter(|h| h.1 > 0.0).map(|h| (h.0, f64::from(h.1) / 7.0)).collect();
+    let negatives: Vec<u32> = (0..30).filter(|item| positives.iter().all(|positive| positive.0 != *item)).collect();
     let mut best = ndarray::Array1::<f64>::zeros(6);
     for _ in 0..4000 {
-        let mut slope = best.mapv(|u| lambda * u);
-        for (like, share) in &liked {
-            for other in &others {
-                let toward = row(*like) - row(*other);
-                let chance = 1.0 / (1.0 + best.dot(&toward).exp());
-                slope -= &(toward * (share * chance / others.len() as f64));
+        let mut gradient = best.mapv(|u| lambda * u);
+        for (positive, weight) in &positives {
+            for negative in &negatives {
+                let difference = row(*positive) - row(*negative);
+                let probability = 1.0 / (1.0 + best.dot(&difference).exp());
+                gradient -= &(difference * (weight * probability / negatives.len() as f64));
             }
         }
-        best -= &(slope * 0.5);
+        best -= &(gradient * 0.5);
     }
     let found = ndarray::Array1::from(slow.fold_in(&items, &values).unwrap()).mapv(f64::from);
-    let off = (&found - &best).dot(&(&found - &best)).sqrt() / best.dot(&best).sqrt();
-    assert!(off < 0.05, "{found} is {off} off {best}");
+    let error = (&found - &best).dot(&(&found - &best)).sqrt() / best.dot(&best).sqrt();
+    assert!(error < 0.05, "{found} has a relative error of {error} from {best}");
 }
 
 #[test]
-fn folding_a_stored_user_in_changes_nothing() {
+fn the_fold_in_of_a_stored_user_changes_nothing() {
     let data = interactions(60, 40, 900, 3);
     let (model, _) = fit(&data, params(9));
     for user in 0..60 {
@@ -102,7 +106,7 @@ fn threads_and_the_order_of_entries_do_not_matter() {
 }
 
 #[test]
-fn who_likes_all_or_nothing_has_no_taste() {
+fn users_without_pairs_have_zero_factors() {
     let mut entries: Vec<Entry> = (0..4).map(|item| Entry { user: 0, item, value: 1.0 }).collect();
     entries.push(Entry { user: 1, item: 2, value: -1.0 });
     entries.push(Entry { user: 2, item: 1, value: 1.0 });
@@ -115,15 +119,15 @@ fn who_likes_all_or_nothing_has_no_taste() {
 }
 
 #[test]
-fn steps_beyond_all_bounds_end_as_an_error_that_names_the_row() {
+fn diverging_steps_fail_with_an_error_that_names_the_row() {
     let params = BprParams { factors: 4, iterations: 1000, learning_rate: 10.0, regularization: 0.0 };
     let data = interactions(300, 40, 3000, 3);
-    let error = fit_bpr(&data, &params.check().unwrap(), 1, &mut |_| ControlFlow::Continue(())).unwrap_err();
+    let error = params.check().unwrap().fit(&data, 1, None, &mut |_| ControlFlow::Continue(())).unwrap_err();
     assert!(matches!(error, FitError::Row { source: SolveError::NotFinite, .. }), "{error}");
     let params = BprParams::default();
-    let nothing = Interactions::from_entries(2, 2, Vec::new()).unwrap();
-    let result = fit_bpr(&nothing, &params.check().unwrap(), 1, &mut |_| ControlFlow::Continue(()));
+    let empty = Interactions::from_entries(2, 2, Vec::new()).unwrap();
+    let result = params.check().unwrap().fit(&empty, 1, None, &mut |_| ControlFlow::Continue(()));
     assert_eq!(result.unwrap_err(), FitError::Empty);
-    let result = fit_bpr(&data, &params.check().unwrap(), 1, &mut |_| ControlFlow::Break(()));
-    assert_eq!(result.unwrap_err(), FitError::Cancelled { sweep: 1 });
+    let result = params.check().unwrap().fit(&data, 1, None, &mut |_| ControlFlow::Break(()));
+    assert_eq!(result.unwrap_err(), FitError::Cancelled { iteration: 1 });
 }

@@ -1,9 +1,9 @@
-//! Small data for the tests, from a generator of their own.
+//! Small data for the tests, from a generator that is independent of the crate.
 
 use factorization::{AlsParams, AlsSolver, Entry, ExplicitAlsParams, Interactions};
 use ndarray::{Array1, Array2};
 
-/// Numbers that look random: a linear congruential generator (Knuth's MMIX constants).
+/// Pseudorandom numbers: a linear congruential generator (Knuth's MMIX constants).
 pub struct Draws(pub u64);
 
 impl Draws {
@@ -13,7 +13,7 @@ impl Draws {
     }
 }
 
-/// `entries` draws of pairs with values in {−1, 0.5, 1, …, 3}; some rows stay empty.
+/// `entries` draws of pairs with values in {−1, 0.5, 1, …, 3.5}; some rows stay empty.
 pub fn interactions(users: u32, items: u32, entries: usize, seed: u64) -> Interactions {
     let mut draws = Draws(seed);
     let entries = (0..entries)
@@ -29,16 +29,16 @@ pub fn interactions(users: u32, items: u32, entries: usize, seed: u64) -> Intera
     Interactions::from_entries(users as usize, items as usize, entries).unwrap()
 }
 
-/// `entries` draws of pairs with ratings in {1, 1.5, …, 5}: users and items have opinions of their own.
+/// `entries` draws of pairs with ratings in {1, 1.5, …, 5}, which depend on user and item.
 pub fn ratings(users: u32, items: u32, entries: usize, seed: u64) -> Interactions {
     let mut draws = Draws(seed);
-    let mut met = std::collections::BTreeSet::new();
+    let mut seen = std::collections::BTreeSet::new();
     let mut all = Vec::new();
     for _ in 0..entries {
         let (user, item) = (draws.below(users), draws.below(items));
-        let opinion = (user * 5 + item * 3) % 7 + u32::from(user % 2 == item % 2) * 2 + draws.below(2);
-        if met.insert((user, item)) {
-            all.push(Entry { user, item, value: (1.0 + f32::from(u8::try_from(opinion).unwrap()) / 2.0).min(5.0) });
+        let level = (user * 5 + item * 3) % 7 + u32::from(user % 2 == item % 2) * 2 + draws.below(2);
+        if seen.insert((user, item)) {
+            all.push(Entry { user, item, value: (1.0 + f32::from(u8::try_from(level).unwrap()) / 2.0).min(5.0) });
         }
     }
     Interactions::from_entries(users as usize, items as usize, all).unwrap()
@@ -56,7 +56,7 @@ pub fn explicit_params() -> ExplicitAlsParams {
     }
 }
 
-/// Solves a dense system by Gauss and Jordan with partial pivoting.
+/// Solves a dense system by Gauss–Jordan elimination with partial pivoting.
 pub fn gauss_jordan(mut a: Array2<f64>, mut b: Array1<f64>) -> Array1<f64> {
     let n = b.len();
     for column in 0..n {

@@ -1,8 +1,8 @@
-//! What must be refused, and what the message must say.
+//! Invalid input and the error messages for it.
 
 use std::ops::ControlFlow;
 
-use factorization::{AlsParams, Entry, FitError, Interactions, RowSolver, Side, fit_als};
+use factorization::{AlsParams, Entry, Fit as _, FitError, Interactions, RowSolver, Side};
 use ndarray::Array2;
 
 use crate::data::{interactions, params};
@@ -12,7 +12,7 @@ fn entry(user: u32, item: u32, value: f32) -> Entry {
 }
 
 #[test]
-fn bad_entries_are_named() {
+fn invalid_entries_are_named() {
     let check = |entries: Vec<Entry>, expected: &str| {
         let message = Interactions::from_entries(2, 3, entries).unwrap_err().to_string();
         assert!(message.contains(expected), "{message}");
@@ -25,7 +25,7 @@ fn bad_entries_are_named() {
 }
 
 #[test]
-fn bad_parameters_are_named() {
+fn invalid_parameters_are_named() {
     let check = |change: fn(&mut AlsParams), expected: &str| {
         let mut params = AlsParams::default();
         change(&mut params);
@@ -49,69 +49,69 @@ fn bad_parameters_are_named() {
 }
 
 #[test]
-fn nothing_to_learn_from_is_an_error() {
+fn a_fit_without_interactions_is_an_error() {
     let data = Interactions::from_entries(3, 3, vec![]).unwrap();
-    let result = fit_als(&data, &params().check().unwrap(), 1, &mut |_| ControlFlow::Continue(()));
+    let result = params().check().unwrap().fit(&data, 1, None, &mut |_| ControlFlow::Continue(()));
     assert_eq!(result.unwrap_err(), FitError::Empty);
 }
 
 #[test]
-fn equations_without_one_solution_name_the_row() {
-    // Two factors, one user, nothing that weighs the rest: every item's equations have rank 1.
+fn singular_equations_name_the_row() {
+    // Two factors, one user and no regularization: every item's equations have rank 1.
     let data = Interactions::from_entries(1, 3, vec![entry(0, 1, 1.0)]).unwrap();
     let params = AlsParams { factors: 2, regularization: 0.0, unobserved_weight: 1.0, ..params() };
-    let result = fit_als(&data, &params.check().unwrap(), 1, &mut |_| ControlFlow::Continue(()));
-    let FitError::Row { side, row, sweep, source } = result.unwrap_err() else { panic!("expected a row") };
-    assert_eq!((side, row, sweep), (Side::Item, 1, 1));
+    let result = params.check().unwrap().fit(&data, 1, None, &mut |_| ControlFlow::Continue(()));
+    let FitError::Row { side, row, iteration, source } = result.unwrap_err() else { panic!("expected a row") };
+    assert_eq!((side, row, iteration), (Side::Item, 1, 1));
     assert!(source.to_string().contains("raise regularization"), "{source}");
 }
 
 #[test]
 fn a_fit_can_be_cancelled() {
-    let result = fit_als(&interactions(9, 9, 30, 1), &params().check().unwrap(), 1, &mut |report| {
-        if report.sweep == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    let result = params().check().unwrap().fit(&interactions(9, 9, 30, 1), 1, None, &mut |report| {
+        if report.iteration == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
-    assert_eq!(result.unwrap_err(), FitError::Cancelled { sweep: 2 });
+    assert_eq!(result.unwrap_err(), FitError::Cancelled { iteration: 2 });
 }
 
 #[test]
 fn overflow_names_the_row() {
-    // One weight near the end of f32's range and no regularization to speak of.
+    // One weight near the maximum of f32 and negligible regularization.
     let data = Interactions::from_entries(2, 2, vec![entry(0, 0, 1.0), entry(1, 1, f32::MAX)]).unwrap();
     let params = AlsParams { factors: 8, regularization: 1e-300, unobserved_weight: 0.0, ..params() };
-    let error = fit_als(&data, &params.check().unwrap(), 1, &mut |_| ControlFlow::Continue(())).unwrap_err();
+    let error = params.check().unwrap().fit(&data, 1, None, &mut |_| ControlFlow::Continue(())).unwrap_err();
     assert!(matches!(error, FitError::Row { .. }), "{error:?}");
 }
 
 #[test]
-fn a_fold_in_refuses_what_it_does_not_know() {
+fn a_fold_in_rejects_invalid_entries() {
     let data = interactions(9, 9, 40, 1);
-    let model = fit_als(&data, &params().check().unwrap(), 1, &mut |_| ControlFlow::Continue(())).unwrap();
+    let model = params().check().unwrap().fit(&data, 1, None, &mut |_| ControlFlow::Continue(())).unwrap();
     assert!(model.fold_in(&[9], &[1.0]).unwrap_err().to_string().contains("index 9 is outside 0..9"));
     assert!(model.fold_in(&[1], &[f32::NAN]).unwrap_err().to_string().contains("finite"));
-    assert!(model.fold_in(&[3, 1], &[1.0, 1.0]).unwrap_err().to_string().contains("index 1 does not come after"));
-    assert!(model.fold_in(&[3, 3], &[1.0, 1.0]).unwrap_err().to_string().contains("merge those of one index"));
-    assert!(model.fold_in(&[3], &[]).unwrap_err().to_string().contains("1 indexes come with 0 weights"));
+    assert!(model.fold_in(&[3, 1], &[1.0, 1.0]).unwrap_err().to_string().contains("index 1 is not greater"));
+    assert!(model.fold_in(&[3, 3], &[1.0, 1.0]).unwrap_err().to_string().contains("merge those of the same index"));
+    assert!(model.fold_in(&[3], &[]).unwrap_err().to_string().contains("1 indexes but 0 weights"));
     assert_eq!(model.fold_in(&[], &[]).unwrap(), vec![0.0; 9]);
 }
 
 #[test]
-fn a_fold_in_takes_entries_in_any_order_and_merges_them() {
+fn solving_accepts_entries_in_any_order_and_merges_them() {
     let params = params().check().unwrap();
-    let model = fit_als(&interactions(9, 9, 40, 1), &params, 1, &mut |_| ControlFlow::Continue(())).unwrap();
+    let model = params.fit(&interactions(9, 9, 40, 1), 1, None, &mut |_| ControlFlow::Continue(())).unwrap();
     let solver = RowSolver::new(model.item_factors.view(), model.gram.view(), &params).unwrap();
     let merged = solver.solve_entries(&[(5, 1.0), (2, 0.5), (5, 2.0), (2, 0.25)]).unwrap();
     assert_eq!(merged, model.fold_in(&[2, 5], &[0.75, 3.0]).unwrap());
 }
 
 #[test]
-fn parts_that_do_not_belong_together_are_refused() {
+fn mismatched_matrices_are_rejected() {
     let params = params().check().unwrap();
     let (fixed, gram) = (Array2::zeros((4, 9)), Array2::zeros((9, 9)));
     assert!(RowSolver::new(fixed.view(), gram.view(), &params).is_ok());
-    let refuse = |fixed: &Array2<f32>, gram: &Array2<f64>| {
+    let error = |fixed: &Array2<f32>, gram: &Array2<f64>| {
         RowSolver::new(fixed.view(), gram.view(), &params).unwrap_err().to_string()
     };
-    assert!(refuse(&Array2::zeros((4, 8)), &gram).contains("expected 9 columns"));
-    assert!(refuse(&fixed, &Array2::zeros((9, 8))).contains("gram (9, 8)"));
+    assert!(error(&Array2::zeros((4, 8)), &gram).contains("expected 9 columns"));
+    assert!(error(&fixed, &Array2::zeros((9, 8))).contains("gram (9, 8)"));
 }

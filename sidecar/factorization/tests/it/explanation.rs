@@ -1,10 +1,8 @@
-//! Explanations: sums that are the scores, and each part what dense algebra says.
+//! Explanations: their sums equal the scores, and each contribution equals that of dense algebra.
 
 use std::ops::ControlFlow;
 
-use factorization::{
-    AlsParams, Interactions, Model, SvdParams, Taste, biases::BIAS_SHRINKAGE, fit_als, fit_explicit_als, fit_svd,
-};
+use factorization::{AlsParams, Fit as _, Interactions, Model, SvdParams, UserVector, biases::BIAS_SHRINKAGE};
 use ndarray::Array2;
 use proptest::prelude::*;
 
@@ -12,14 +10,14 @@ use crate::data::{explicit_params, gauss_jordan, interactions, params, ratings};
 
 fn models() -> [(&'static str, Interactions, Model); 6] {
     let (weights, stars) = (interactions(60, 40, 700, 5), ratings(60, 40, 700, 5));
-    let quiet = &mut |_: &factorization::SweepReport| ControlFlow::Continue(());
-    let als = fit_als(&weights, &params().check().unwrap(), 1, quiet).unwrap();
-    let shares = AlsParams { degree_exponent: 0.6, degree_return: 0.5, ..params() }.check().unwrap();
-    let shares = fit_als(&weights, &shares, 1, quiet).unwrap();
-    let explicit = fit_explicit_als(&stars, &explicit_params().check().unwrap(), 1, quiet).unwrap();
-    let mut svd = |data: &Interactions, explicit, degree_exponent| {
-        let params = SvdParams { factors: 7, iterations: 20, degree_exponent }.check().unwrap();
-        fit_svd(data, explicit, &params, 1, quiet).unwrap()
+    let never_cancel = &mut |_: &factorization::IterationReport| ControlFlow::Continue(());
+    let als = params().check().unwrap().fit(&weights, 1, None, never_cancel).unwrap();
+    let weighted = AlsParams { degree_exponent: 0.6, popularity_boost: 0.5, ..params() }.check().unwrap();
+    let weighted = weighted.fit(&weights, 1, None, never_cancel).unwrap();
+    let explicit = explicit_params().check().unwrap().fit(&stars, 1, None, never_cancel).unwrap();
+    let mut svd = |data: &Interactions, ratings, degree_exponent| {
+        let params = SvdParams { factors: 7, iterations: 20, degree_exponent, ratings }.check().unwrap();
+        params.fit(data, 1, None, never_cancel).unwrap()
     };
     let (plain, degrees, rated) = (svd(&weights, false, 0.0), svd(&weights, false, 0.4), svd(&stars, true, 0.0));
     [
@@ -28,29 +26,29 @@ fn models() -> [(&'static str, Interactions, Model); 6] {
         ("svd", weights.clone(), plain),
         ("svd with degrees", weights.clone(), degrees),
         ("explicit svd", stars, rated),
-        ("als with degrees", weights, shares),
+        ("als with degrees", weights, weighted),
     ]
 }
 
-/// The score of a taste in f64, before it is brought onto a scale.
-fn score(model: &Model, taste: &Taste, item: u32) -> f64 {
+/// The score of a user vector in f64, before clipping to the scale.
+fn score(model: &Model, vector: &UserVector, item: u32) -> f64 {
     let row = model.item_factors.row(item as usize);
-    let product: f64 = row.iter().zip(&taste.factors).map(|(v, u)| f64::from(*v) * f64::from(*u)).sum();
+    let product: f64 = row.iter().zip(&vector.factors).map(|(v, u)| f64::from(*v) * f64::from(*u)).sum();
     let biases = model.ratings.as_ref().map_or(0.0, |r| f64::from(r.scale.mean) + f64::from(r.items[item as usize]));
-    product + biases + f64::from(taste.bias)
+    product + biases + f64::from(vector.bias)
 }
 
 #[test]
-fn the_parts_of_a_stored_user_are_their_score() {
+fn the_contributions_of_a_stored_user_add_up_to_their_score() {
     for (name, data, model) in models() {
         let scorer = model.scorer().unwrap();
         let targets: Vec<u32> = (0..40).collect();
         for user in 0..60 {
             let (items, values) = data.row(user);
             let explained = scorer.explain(items, values, &targets).unwrap().unwrap();
-            let taste = scorer.stored(u32::try_from(user).unwrap()).unwrap();
+            let vector = scorer.stored(u32::try_from(user).unwrap()).unwrap();
             for (item, explanation) in explained.iter().enumerate() {
-                let score = score(&model, &taste, u32::try_from(item).unwrap());
+                let score = score(&model, &vector, u32::try_from(item).unwrap());
                 assert_eq!(explanation.contributions.len(), items.len());
                 assert!(
                     (explanation.sum() - score).abs() < 1e-5 * (1.0 + score.abs()),
@@ -61,28 +59,29 @@ fn the_parts_of_a_stored_user_are_their_score() {
     }
 }
 
-/// Each part by itself: the score moves by it when the entry's evidence, and nothing else, is taken away.
+/// A contribution is the change of the score if only the linear weight of its entry is removed.
 #[test]
-fn each_part_is_that_of_dense_algebra() {
+fn each_contribution_equals_that_of_dense_algebra() {
     let [als, explicit, ..] = models();
     let (items, values): (Vec<u32>, Vec<f32>) =
         ((0..14).map(|i| i * 2 + 1).collect(), (0..14).map(|i| (i % 5 + 1) as f32).collect());
     for (explicit, (_, _, model)) in [(false, als), (true, explicit)] {
         let f = model.item_factors.ncols();
         let width = f + usize::from(explicit);
-        let wide = Array2::from_shape_fn(
-            (40, width),
-            |(i, k)| if k < f { f64::from(model.item_factors[[i, k]]) } else { 1.0 },
-        );
+        let augmented =
+            Array2::from_shape_fn(
+                (40, width),
+                |(i, k)| if k < f { f64::from(model.item_factors[[i, k]]) } else { 1.0 },
+            );
         let mut matrix = Array2::<f64>::zeros((width, width));
-        let mut evidence = Vec::new();
+        let mut linear_weights = Vec::new();
         for (&item, &value) in items.iter().zip(&values) {
             let (a, b) = match &model.ratings {
                 None => (f64::from(value), f64::from(value)),
                 Some(r) => (1.0, f64::from(value) - f64::from(r.scale.mean) - f64::from(r.items[item as usize])),
             };
-            evidence.push(b);
-            let v = wide.row(item as usize);
+            linear_weights.push(b);
+            let v = augmented.row(item as usize);
             for i in 0..width {
                 for j in 0..width {
                     matrix[[i, j]] += a * v[i] * v[j];
@@ -96,7 +95,7 @@ fn each_part_is_that_of_dense_algebra() {
             };
             for j in 0..f {
                 if !explicit {
-                    matrix[[i, j]] += 0.3 * wide.column(i).dot(&wide.column(j));
+                    matrix[[i, j]] += 0.3 * augmented.column(i).dot(&augmented.column(j));
                 }
             }
         }
@@ -105,9 +104,9 @@ fn each_part_is_that_of_dense_algebra() {
         }
         let explained = model.scorer().unwrap().explain(&items, &values, &[0, 3, 39]).unwrap().unwrap();
         for (target, explanation) in [0, 3, 39].into_iter().zip(&explained) {
-            let solved = gauss_jordan(matrix.clone(), wide.row(target).to_owned());
-            for ((&item, b), found) in items.iter().zip(&evidence).zip(&explanation.contributions) {
-                let expected = b * wide.row(item as usize).dot(&solved);
+            let solved = gauss_jordan(matrix.clone(), augmented.row(target).to_owned());
+            for ((&item, b), found) in items.iter().zip(&linear_weights).zip(&explanation.contributions) {
+                let expected = b * augmented.row(item as usize).dot(&solved);
                 assert!(
                     (found - expected).abs() < 1e-6 * (1.0 + expected.abs()),
                     "{target} {item}: {found} {expected}"
@@ -117,9 +116,10 @@ fn each_part_is_that_of_dense_algebra() {
     }
 }
 
-/// SVD with all else by hand: without an entry's evidence (a rating equal to what averages say of it) its part is gone.
+/// Removes the weight of an entry (for ratings: sets it to the bias baseline) and expects the score
+/// to change by its contribution.
 #[test]
-fn a_part_of_svd_is_what_its_evidence_moves() {
+fn an_svd_contribution_is_the_change_of_the_score_without_its_entry() {
     for (name, _, model) in models().into_iter().filter(|(name, ..)| name.contains("svd")) {
         let scorer = model.scorer().unwrap();
         let (items, values) = (vec![2_u32, 9, 17, 30], vec![3.0_f32, 1.5, 4.0, 2.0]);
@@ -138,13 +138,13 @@ fn a_part_of_svd_is_what_its_evidence_moves() {
 }
 
 #[test]
-fn without_a_history_only_averages_are_left_and_bad_targets_are_named() {
+fn without_a_history_only_the_baseline_is_left_and_invalid_targets_are_named() {
     for (name, _, model) in models() {
         let scorer = model.scorer().unwrap();
         let explained = scorer.explain(&[], &[], &[7]).unwrap().unwrap();
         assert!(explained[0].contributions.is_empty());
-        let base = model.ratings.as_ref().map_or(0.0, |r| f64::from(r.scale.mean) + f64::from(r.items[7]));
-        assert_eq!(explained[0].sum(), base, "{name}");
+        let baseline = model.ratings.as_ref().map_or(0.0, |r| f64::from(r.scale.mean) + f64::from(r.items[7]));
+        assert_eq!(explained[0].sum(), baseline, "{name}");
         assert!(scorer.explain(&[1], &[1.0], &[40]).unwrap_err().to_string().contains("index 40 is outside 0..40"));
         assert!(scorer.explain(&[1], &[f32::NAN], &[3]).is_err());
     }
@@ -153,7 +153,7 @@ fn without_a_history_only_averages_are_left_and_bad_targets_are_named() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn the_parts_of_any_history_are_its_score(
+    fn the_contributions_of_any_history_add_up_to_its_score(
         history in prop::collection::vec((0..40_u32, -2.0..5.0_f32), 0..50),
         targets in prop::collection::vec(0..40_u32, 1..5),
     ) {
@@ -162,9 +162,9 @@ proptest! {
             let scorer = model.scorer().unwrap();
             let (items, values) = scorer.merge(&history);
             let explained = scorer.explain(&items, &values, &targets).unwrap().unwrap();
-            let taste = scorer.fold_in_entries(&history).unwrap();
+            let vector = scorer.fold_in_entries(&history).unwrap();
             for (&target, explanation) in targets.iter().zip(&explained) {
-                let score = score(model, &taste, target);
+                let score = score(model, &vector, target);
                 let size: f64 = explanation.contributions.iter().map(|x| x.abs()).sum();
                 prop_assert!((explanation.sum() - score).abs() < 1e-5 * (1.0 + size), "{name}: {explanation:?} {score}");
             }

@@ -1,10 +1,11 @@
-//! The fit to ratings: exact rows with their biases, a falling objective with no slope at its end, equal bytes.
+//! Fits of explicit ALS: exact rows with biases, an objective that decreases to a stationary point,
+//! equal bytes.
 
 use std::ops::ControlFlow;
 
 use factorization::{
-    AlsSolver, Biases, Entry, ExplicitAlsParams, FitError, Interactions, Model, RatingBiases, Side,
-    biases::BIAS_SHRINKAGE, fit_explicit_als,
+    AlsSolver, Biases, Entry, ExplicitAlsParams, Fit as _, FitError, Interactions, Model, RatingBiases, Side,
+    biases::BIAS_SHRINKAGE,
 };
 use ndarray::{Array1, Array2};
 
@@ -12,11 +13,14 @@ use crate::data::{explicit_params, gauss_jordan, ratings};
 
 fn fit(data: &Interactions, params: ExplicitAlsParams) -> (Model, Vec<f64>) {
     let mut objectives = Vec::new();
-    let model = fit_explicit_als(data, &params.check().unwrap(), 42, &mut |report| {
-        objectives.push(report.objective);
-        ControlFlow::Continue(())
-    })
-    .unwrap();
+    let model = params
+        .check()
+        .unwrap()
+        .fit(data, 42, None, &mut |report| {
+            objectives.push(report.objective);
+            ControlFlow::Continue(())
+        })
+        .unwrap();
     (model, objectives)
 }
 
@@ -24,23 +28,23 @@ fn parts(model: &Model) -> &RatingBiases {
     model.ratings.as_ref().unwrap()
 }
 
-/// A point that the objective can be computed at: factors with the bias as one more column.
+/// A point at which the objective can be computed: factors with the bias as an additional column.
 struct Point {
     users: Array2<f64>,
     items: Array2<f64>,
 }
 
 fn point(model: &Model) -> Point {
-    let wide = |factors: &Array2<f32>, biases: &[f32]| {
+    let augmented = |factors: &Array2<f32>, biases: &[f32]| {
         Array2::from_shape_fn((factors.nrows(), factors.ncols() + 1), |(i, j)| {
             f64::from(if j < factors.ncols() { factors[[i, j]] } else { biases[i] })
         })
     };
     let RatingBiases { scale: _, users, items } = parts(model);
-    Point { users: wide(&model.user_factors, users), items: wide(&model.item_factors, items) }
+    Point { users: augmented(&model.user_factors, users), items: augmented(&model.item_factors, items) }
 }
 
-/// The objective as the crate's page states it, in the plainest way. Mean and spread come from the data.
+/// The objective of the crate docs, computed directly. Mean and deviation come from the data.
 fn dense_objective(data: &Interactions, Point { users, items }: &Point, p: ExplicitAlsParams) -> f64 {
     let f = p.factors as usize;
     let values: Vec<f64> = data.values().iter().map(|r| f64::from(*r)).collect();
@@ -104,11 +108,12 @@ fn a_stored_user_solves_the_dense_normal_equations() {
 }
 
 #[test]
-fn one_rating_is_the_closed_form() {
-    // One user, one item, r = μ: nothing is left to explain. With a second item: targets are ±d.
+fn a_single_rating_matches_the_closed_form() {
+    // Two users rate one item, so the targets are ±d.
     let entries = vec![Entry { user: 0, item: 0, value: 2.0 }, Entry { user: 1, item: 0, value: 4.0 }];
     let data = Interactions::from_entries(2, 1, entries).unwrap();
-    // So much regularization that factors are 0 to f32: biases alone. The item's is 0 by symmetry, a user's ±1/(1 + β).
+    // The regularization is so strong that factors are 0 in f32 and only biases remain. The item's
+    // is 0 by symmetry, those of the users are ±1/(1 + β).
     let p = ExplicitAlsParams {
         factors: 1,
         iterations: 2,
@@ -131,7 +136,7 @@ fn one_rating_is_the_closed_form() {
 }
 
 #[test]
-fn folding_in_a_known_user_gives_the_stored_row_bit_for_bit() {
+fn the_fold_in_of_a_known_user_equals_the_stored_row_bit_for_bit() {
     let data = ratings(200, 60, 2000, 2);
     let (model, _) = fit(&data, explicit_params());
     let scorer = model.scorer().unwrap();
@@ -140,54 +145,54 @@ fn folding_in_a_known_user_gives_the_stored_row_bit_for_bit() {
         let (folded, stored) = (scorer.fold_in(items, values).unwrap(), scorer.stored(user).unwrap());
         let bits = |row: &[f32]| row.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
         assert_eq!((bits(&folded.factors), folded.bias.to_bits()), (bits(&stored.factors), stored.bias.to_bits()));
-        // In any order, and with a rating given twice.
+        // In another order, and with one rating given twice.
         let mut entries: Vec<(u32, f32)> = items.iter().copied().zip(values.iter().copied()).rev().collect();
         entries.extend(entries.first().copied());
         assert_eq!(scorer.fold_in_entries(&entries).unwrap(), stored);
     }
     assert!(scorer.fold_in_entries(&[(0, f32::NAN)]).unwrap_err().to_string().contains("not a finite number"));
-    // Ratings beyond the scale count as its ends.
+    // Ratings outside the scale are clipped.
     assert_eq!(scorer.fold_in_entries(&[(3, 99.0)]).unwrap(), scorer.fold_in(&[3], &[5.0]).unwrap());
 }
 
 #[test]
-fn the_reported_objective_is_the_dense_one_and_never_rises() {
+fn the_reported_objective_equals_the_dense_one_and_never_rises() {
     let data = ratings(60, 40, 500, 3);
     let (_, all) = fit(&data, ExplicitAlsParams { iterations: 6, ..explicit_params() });
     for pair in all.windows(2) {
         assert!(pair[1] <= pair[0] * (1.0 + 1e-6), "{all:?}");
     }
-    for (sweeps, reported) in (1..=6).zip(all) {
-        let p = ExplicitAlsParams { iterations: sweeps, ..explicit_params() };
+    for (iterations, reported) in (1..=6).zip(all) {
+        let p = ExplicitAlsParams { iterations, ..explicit_params() };
         let (model, _) = fit(&data, p);
         let dense = dense_objective(&data, &point(&model), p);
-        assert!((dense - reported).abs() <= 1e-6 * dense, "sweep {sweeps}: {dense} {reported}");
+        assert!((dense - reported).abs() <= 1e-6 * dense, "iteration {iterations}: {dense} {reported}");
     }
 }
 
 #[test]
-fn at_the_end_no_direction_leads_down() {
+fn the_fit_converges_to_a_stationary_point() {
     let data = ratings(30, 20, 250, 4);
     let p = ExplicitAlsParams { factors: 2, iterations: 1000, regularization: 0.3, ..explicit_params() };
     let (model, _) = fit(&data, p);
     let mut at = point(&model);
     let step = 1e-4;
-    let mut slope = |change: &mut dyn FnMut(&mut Point, f64)| {
+    let mut derivative = |change: &mut dyn FnMut(&mut Point, f64)| {
         change(&mut at, step);
-        let ahead = dense_objective(&data, &at, p);
+        let above = dense_objective(&data, &at, p);
         change(&mut at, -2.0 * step);
-        let behind = dense_objective(&data, &at, p);
+        let below = dense_objective(&data, &at, p);
         change(&mut at, step);
-        (ahead - behind) / (2.0 * step)
+        (above - below) / (2.0 * step)
     };
     for column in 0..3 {
         for user in 0..30 {
-            let slope = slope(&mut |at, by| at.users[[user, column]] += by);
-            assert!(slope.abs() < 2e-4, "user {user}, column {column}: {slope}");
+            let derivative = derivative(&mut |at, by| at.users[[user, column]] += by);
+            assert!(derivative.abs() < 2e-4, "user {user}, column {column}: {derivative}");
         }
         for item in 0..20 {
-            let slope = slope(&mut |at, by| at.items[[item, column]] += by);
-            assert!(slope.abs() < 2e-4, "item {item}, column {column}: {slope}");
+            let derivative = derivative(&mut |at, by| at.items[[item, column]] += by);
+            assert!(derivative.abs() < 2e-4, "item {item}, column {column}: {derivative}");
         }
     }
 }
@@ -211,7 +216,8 @@ fn the_unit_of_the_ratings_does_not_matter() {
     let ((small, _), (large, _)) = (fit(&stars, explicit_params()), fit(&percent, explicit_params()));
     let (small, large) = (small.scorer().unwrap(), large.scorer().unwrap());
     for user in 0..50 {
-        // The same shrinkage of biases in both, and factors in units of the root of the scale.
+        // The shrinkage of biases is the same in both; factors are in units of the root of the
+        // scale.
         let (x, y) = (small.stored(user).unwrap(), large.stored(user).unwrap());
         for item in 0..30 {
             let (x, y) = (small.rating(&x, item).unwrap(), large.rating(&y, item).unwrap());
@@ -221,12 +227,12 @@ fn the_unit_of_the_ratings_does_not_matter() {
 }
 
 #[test]
-fn the_best_are_the_highest_predicted_and_all_lie_on_the_scale() {
+fn the_best_items_have_the_highest_predictions_and_all_scores_are_on_the_scale() {
     let data = ratings(60, 40, 500, 7);
     let (model, _) = fit(&data, ExplicitAlsParams { regularization: 0.001, ..explicit_params() });
     let (scorer, at) = (model.scorer().unwrap(), point(&model));
     let mean = f64::from(parts(&model).scale.mean);
-    let mut beyond = 0;
+    let mut clipped_scores = 0;
     for user in 0..60_u32 {
         let u = at.users.row(user as usize);
         let predicted = |item: u32| {
@@ -235,22 +241,22 @@ fn the_best_are_the_highest_predicted_and_all_lie_on_the_scale() {
         };
         let mut order: Vec<u32> = (0..40).collect();
         order.sort_by(|x, y| predicted(*y).total_cmp(&predicted(*x)));
-        let taste = scorer.stored(user).unwrap();
-        let best = scorer.best(&taste, 10, |_| true);
+        let vector = scorer.stored(user).unwrap();
+        let best = scorer.best(&vector, 10, |_| true);
         for (scored, item) in best.iter().zip(&order) {
             assert!((predicted(scored.item) - predicted(*item)).abs() < 1e-5, "user {user}");
             let clipped = predicted(scored.item).clamp(1.0, 5.0);
-            beyond += i32::from(predicted(scored.item) > 5.0);
+            clipped_scores += i32::from(predicted(scored.item) > 5.0);
             assert!((f64::from(scored.score) - clipped).abs() < 1e-5 && (1.0..=5.0).contains(&scored.score));
-            assert_eq!(scorer.rating(&taste, scored.item), Some(scored.score));
+            assert_eq!(scorer.rating(&vector, scored.item), Some(scored.score));
         }
     }
-    assert!(beyond > 0, "nothing had to be brought onto the scale");
+    assert!(clipped_scores > 0, "no score had to be clipped");
 }
 
 #[test]
-fn a_planted_structure_is_found_beyond_averages() {
-    // r = 3 + 1.5·s_user·t_item with signs: averages explain nothing, one factor all.
+fn a_planted_structure_beyond_biases_is_found() {
+    // r = 3 + 1.5·s_user·t_item with signs: biases explain nothing, one factor explains everything.
     let sign = |x: u32| if x.is_multiple_of(2) { 1.0_f32 } else { -1.0 };
     let rating = |user: u32, item: u32| 3.0 + 1.5 * sign(user / 3) * sign(item / 2);
     let mut entries = Vec::new();
@@ -262,21 +268,21 @@ fn a_planted_structure_is_found_beyond_averages() {
     let data = Interactions::from_entries(60, 30, entries).unwrap();
     let p = ExplicitAlsParams { factors: 3, iterations: 30, regularization: 0.01, ..explicit_params() };
     let (model, _) = fit(&data, p);
-    let (scorer, averages) = (model.scorer().unwrap(), Biases::fit(&data).unwrap());
+    let (scorer, baseline) = (model.scorer().unwrap(), Biases::fit(&data).unwrap());
     for user in 0..60_u32 {
-        let taste = scorer.stored(user).unwrap();
+        let vector = scorer.stored(user).unwrap();
         for item in (0..30_u32).filter(|item| (user * 7 + item * 11) % 5 == 0) {
-            let (model, average) = (scorer.rating(&taste, item).unwrap(), averages.rating(user, item));
+            let (model, biased) = (scorer.rating(&vector, item).unwrap(), baseline.rating(user, item));
             assert!((model - rating(user, item)).abs() < 0.1, "user {user}, item {item}: {model}");
-            assert!((average - rating(user, item)).abs() > 0.5, "user {user}, item {item}: {average}");
+            assert!((biased - rating(user, item)).abs() > 0.5, "user {user}, item {item}: {biased}");
         }
     }
 }
 
 #[test]
-fn averages_minimize_their_ridge_problem() {
+fn biases_minimize_their_ridge_problem() {
     let data = ratings(12, 9, 60, 8);
-    let averages = Biases::fit(&data).unwrap();
+    let baseline = Biases::fit(&data).unwrap();
     // The normal equations of all 21 biases at once.
     let mut a = Array2::<f64>::eye(21) * BIAS_SHRINKAGE;
     let mut b = Array1::zeros(21);
@@ -287,31 +293,31 @@ fn averages_minimize_their_ridge_problem() {
             for (i, j) in [(user, user), (user, item), (item, user), (item, item)] {
                 a[[i, j]] += 1.0;
             }
-            let rest = f64::from(r) - f64::from(averages.scale.mean);
-            b[user] += rest;
-            b[item] += rest;
+            let target = f64::from(r) - f64::from(baseline.scale.mean);
+            b[user] += target;
+            b[item] += target;
         }
     }
-    for (ours, dense) in averages.user.iter().chain(&averages.item).zip(gauss_jordan(a, b)) {
+    for (ours, dense) in baseline.user.iter().chain(&baseline.item).zip(gauss_jordan(a, b)) {
         assert!((f64::from(*ours) - dense).abs() < 1e-6, "{ours} {dense}");
     }
-    assert_eq!(averages.rating(99, 99), averages.scale.mean);
+    assert_eq!(baseline.rating(99, 99), baseline.scale.mean);
 }
 
 #[test]
-fn what_cannot_be_fitted_is_named() {
+fn failed_fits_name_the_cause() {
     let valid = explicit_params().check().unwrap();
     let empty = Interactions::from_entries(3, 3, vec![]).unwrap();
-    let quiet = &mut |_: &factorization::SweepReport| ControlFlow::Continue(());
-    assert_eq!(fit_explicit_als(&empty, &valid, 1, quiet).unwrap_err(), FitError::Empty);
-    let stopped = fit_explicit_als(&ratings(9, 9, 30, 1), &valid, 1, &mut |_| ControlFlow::Break(()));
-    assert_eq!(stopped.unwrap_err(), FitError::Cancelled { sweep: 1 });
-    // The ends of f32: the difference from the mean does not fit. The row is named.
+    let never_cancel = &mut |_: &factorization::IterationReport| ControlFlow::Continue(());
+    assert_eq!(valid.fit(&empty, 1, None, never_cancel).unwrap_err(), FitError::Empty);
+    let cancelled = valid.fit(&ratings(9, 9, 30, 1), 1, None, &mut |_| ControlFlow::Break(()));
+    assert_eq!(cancelled.unwrap_err(), FitError::Cancelled { iteration: 1 });
+    // At the limits of f32 the difference from the mean overflows. The error names the row.
     let extreme = [(0, 0, f32::MAX), (1, 0, f32::MIN), (0, 1, f32::MAX), (1, 1, f32::MAX)];
     let extreme = extreme.map(|(user, item, value)| Entry { user, item, value }).to_vec();
     let extreme = Interactions::from_entries(2, 2, extreme).unwrap();
     let p = ExplicitAlsParams { factors: 1, regularization: 1e-300, ..explicit_params() }.check().unwrap();
-    match fit_explicit_als(&extreme, &p, 1, quiet) {
+    match p.fit(&extreme, 1, None, never_cancel) {
         Err(FitError::Row { side: Side::Item | Side::User, .. } | FitError::Basis { .. }) => {}
         Err(other) => panic!("{other:?}"),
         Ok(model) => {
@@ -333,7 +339,7 @@ fn what_cannot_be_fitted_is_named() {
 }
 
 #[test]
-fn equal_ratings_leave_nothing_to_learn_and_nothing_breaks() {
+fn a_fit_of_equal_ratings_predicts_that_rating() {
     let data = ratings(20, 10, 80, 9).map_values(|_| 4.0);
     let (model, objectives) = fit(&data, explicit_params());
     assert!(objectives.last().unwrap().abs() < 1e-9);
@@ -343,36 +349,36 @@ fn equal_ratings_leave_nothing_to_learn_and_nothing_breaks() {
     let (sampled, _) = fit(&data, ExplicitAlsParams { samples: 3, ..explicit_params() });
     let Point { users, items } = point(&sampled);
     for (u, v) in users.rows().into_iter().flat_map(|u| items.rows().into_iter().map(move |v| (u, v))) {
-        let away = u[9] + v[9] + u.iter().zip(v).take(9).map(|(x, y)| x * y).sum::<f64>();
-        assert!(away.abs() < 0.2, "{away}");
+        let deviation = u[9] + v[9] + u.iter().zip(v).take(9).map(|(x, y)| x * y).sum::<f64>();
+        assert!(deviation.abs() < 0.2, "{deviation}");
     }
 }
 
-/// Two planted factors under noise; a tenth of the ratings is kept apart.
+/// Two planted factors plus noise; a tenth of the ratings is held out.
 fn noisy() -> (Interactions, Vec<Entry>) {
     let mut draws = crate::data::Draws(11);
-    // Of variance about 1, from four dice.
+    // Sums of four uniform numbers, with variance 1.
     let mut bell = || (0..4).map(|_| f64::from(draws.below(1000)) / 1000.0 - 0.5).sum::<f64>() * 3.0_f64.sqrt();
     let mut side = |rows: usize| (0..rows).map(|_| [bell(), bell()]).collect::<Vec<_>>();
     let (users, items) = (side(150), side(100));
     let mut noise = crate::data::Draws(12);
-    let (mut training, mut kept) = (Vec::new(), Vec::new());
+    let (mut training, mut held_out) = (Vec::new(), Vec::new());
     for (user, u) in (0..).zip(&users) {
         for (item, v) in (0..).zip(&items) {
             if noise.below(4) == 0 {
                 let error = (0..4).map(|_| f64::from(noise.below(1000)) / 1000.0 - 0.5).sum::<f64>() * 3.0_f64.sqrt();
-                #[expect(clippy::cast_possible_truncation, reason = "any number will do")]
+                #[expect(clippy::cast_possible_truncation, reason = "test data may be rounded")]
                 let value = (3.0 + 0.7 * (u[0] * v[0] + u[1] * v[1]) + 0.9 * error) as f32;
-                if noise.below(10) == 0 { &mut kept } else { &mut training }.push(Entry { user, item, value });
+                if noise.below(10) == 0 { &mut held_out } else { &mut training }.push(Entry { user, item, value });
             }
         }
     }
-    (Interactions::from_entries(150, 100, training).unwrap(), kept)
+    (Interactions::from_entries(150, 100, training).unwrap(), held_out)
 }
 
 #[test]
-fn samples_predict_better_than_the_best_of_many_regularizations() {
-    let (training, kept) = noisy();
+fn samples_predict_better_than_the_best_of_several_regularizations() {
+    let (training, held_out) = noisy();
     let error = |params: ExplicitAlsParams| {
         let (model, _) = fit(&training, params);
         let scorer = model.scorer().unwrap();
@@ -380,17 +386,17 @@ fn samples_predict_better_than_the_best_of_many_regularizations() {
             let rating = scorer.rating(&scorer.stored(e.user).unwrap(), e.item).unwrap();
             f64::from(rating - e.value).powi(2)
         };
-        (kept.iter().map(square).sum::<f64>() / kept.len() as f64).sqrt()
+        (held_out.iter().map(square).sum::<f64>() / held_out.len() as f64).sqrt()
     };
     let base = ExplicitAlsParams { factors: 6, iterations: 15, regularization_exponent: 0.5, ..explicit_params() };
     let als = [0.3, 0.6, 0.9, 1.2, 1.8].map(|regularization| error(ExplicitAlsParams { regularization, ..base }));
-    let least = als.iter().copied().fold(f64::INFINITY, f64::min);
+    let min = als.iter().copied().fold(f64::INFINITY, f64::min);
     let sampled = error(ExplicitAlsParams { samples: 60, ..base });
-    assert!(sampled < 0.99 * least, "{sampled} {als:?}");
+    assert!(sampled < 0.99 * min, "{sampled} {als:?}");
 }
 
 #[test]
-fn users_of_a_model_of_samples_are_exact_rows_and_threads_do_not_matter() {
+fn users_of_a_sampled_model_are_exact_rows_on_any_number_of_threads() {
     let (training, _) = noisy();
     let p = ExplicitAlsParams { samples: 5, ..explicit_params() };
     let on = |threads: usize| {
@@ -410,7 +416,7 @@ fn users_of_a_model_of_samples_are_exact_rows_and_threads_do_not_matter() {
 }
 
 #[test]
-fn steps_end_where_exact_rows_do() {
+fn conjugate_gradient_steps_converge_to_exact_rows() {
     let data = ratings(200, 80, 3000, 10);
     let last = |solver| {
         let p = ExplicitAlsParams { factors: 6, iterations: 40, regularization: 0.2, solver, ..explicit_params() };

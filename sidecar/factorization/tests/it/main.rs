@@ -1,7 +1,7 @@
-//! What the mathematics promises, checked against independent computations.
+//! Tests of the algorithms against independent computations.
 
-#![allow(clippy::many_single_char_names, clippy::similar_names)] // Symbols are the papers'.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::float_cmp)] // A test may fail loudly.
+#![allow(clippy::many_single_char_names, clippy::similar_names)] // Symbols follow the papers.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::float_cmp)] // Tests may panic.
 
 mod als;
 mod attributes;
@@ -10,11 +10,12 @@ mod data;
 mod errors;
 mod explanation;
 mod explicit_als;
+mod fit;
 mod held_out_users;
 mod python;
 mod ranking;
-mod start;
 mod svd;
 mod top_k;
+mod warm_start;
 mod weighting;
 mod with_users;

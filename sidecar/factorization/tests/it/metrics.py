@@ -1,4 +1,7 @@
-"""The definitions of `ranking.rs`, once more and naively: JSON of lists in, JSON of metrics out. Standard library only."""
+"""An independent, naive implementation of the metrics of `ranking.rs`.
+
+JSON of lists in, JSON of metrics out. Standard library only.
+"""
 
 import json
 import math

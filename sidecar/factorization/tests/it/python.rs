@@ -1,4 +1,4 @@
-//! Scripts beside the tests, which compute the same once more: JSON in, JSON out.
+//! Runs the independent Python implementations next to the tests: JSON in, JSON out.
 
 use std::{
     io::Write as _,
@@ -8,8 +8,8 @@ use std::{
 
 use serde_json::Value;
 
-/// What the script says to the case. It needs python3 and no package.
-pub fn answer(script: &str, case: &Value) -> Value {
+/// Runs a script with a case and returns its output. It needs python3 and no packages.
+pub fn run(script: &str, case: &Value) -> Value {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it").join(script);
     let mut python = Command::new("python3").arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     python.stdin.take().unwrap().write_all(case.to_string().as_bytes()).unwrap();

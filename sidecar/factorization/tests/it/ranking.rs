@@ -1,20 +1,20 @@
-//! Ranking metrics and the baseline against plain computations.
+//! Ranking metrics and the popularity baseline, compared with direct computations.
 
 use factorization::{Entry, Interactions, evaluate_ranking, gini, ndcg_at_k, popularity, recall_at_k};
 use proptest::{collection, prelude::*};
 
 use crate::{data::Draws, python};
 
-/// recall@k and NDCG@k from their definitions, position by position.
+/// recall@k and NDCG@k by their definitions, rank by rank.
 fn by_definition(list: &[u32], relevant: &[u32], k: usize) -> (f64, f64) {
     let (mut hits, mut dcg, mut idcg) = (0.0, 0.0, 0.0);
-    for (place, rank) in (1..=k).zip(1_u32..) {
+    for (position, rank) in (1..=k).zip(1_u32..) {
         let discount = std::f64::consts::LN_2 / (f64::from(rank) + 1.0).ln();
-        if list.get(place - 1).is_some_and(|item| relevant.contains(item)) {
+        if list.get(position - 1).is_some_and(|item| relevant.contains(item)) {
             hits += 1.0;
             dcg += discount;
         }
-        if place <= relevant.len() {
+        if position <= relevant.len() {
             idcg += discount;
         }
     }
@@ -37,12 +37,12 @@ proptest! {
 }
 
 #[test]
-fn a_perfect_list_scores_1_and_a_list_of_others_0() {
+fn a_perfect_list_scores_1_and_a_list_of_irrelevant_items_0() {
     assert!((recall_at_k(&[3, 1, 2], &[1, 2, 3], 3) - 1.0).abs() < 1e-12);
     assert!((ndcg_at_k(&[3, 1, 2], &[1, 2, 3], 3) - 1.0).abs() < 1e-12);
     assert!(recall_at_k(&[4, 5], &[1, 2, 3], 2).abs() < 1e-12);
     assert!(ndcg_at_k(&[4, 5], &[1, 2, 3], 2).abs() < 1e-12);
-    // More relevant items than places: recall cannot reach 1, NDCG can.
+    // More relevant items than ranks: recall cannot reach 1, NDCG can.
     assert!((recall_at_k(&[1], &[1, 2, 3], 1) - 1.0 / 3.0).abs() < 1e-12);
     assert!((ndcg_at_k(&[1], &[1, 2, 3], 1) - 1.0).abs() < 1e-12);
 }
@@ -52,13 +52,13 @@ fn entry(user: u32, item: u32, value: f32) -> Entry {
 }
 
 #[test]
-fn only_users_who_like_something_are_measured() {
+fn only_users_with_likes_are_evaluated() {
     let test = [entry(0, 1, 1.0), entry(1, 0, -1.0), entry(3, 2, 1.0), entry(3, 0, -2.0)];
     let test = Interactions::from_entries(4, 3, test.to_vec()).unwrap();
     let list = |user: &u32| if *user == 0 { vec![1, 0] } else { vec![0, 2] };
     let scores = evaluate_ranking(&test, 2, |users| users.iter().map(list).collect());
     assert_eq!(scores.users.iter().map(|user| user.user).collect::<Vec<_>>(), [0, 3]);
-    // User 3's one liked item stands second: DCG = 1/log2(3).
+    // The only liked item of user 3 ranks second: DCG = 1/log2(3).
     let second = 0.630_929_753_571_457_4;
     assert!((scores.ndcg().unwrap() - f64::midpoint(1.0, second)).abs() < 1e-12);
     assert!((scores.recall().unwrap() - 1.0).abs() < 1e-12);
@@ -83,17 +83,17 @@ fn popularity_counts_likes_and_breaks_ties_by_index() {
 }
 
 #[test]
-fn all_metrics_are_those_of_another_implementation() {
+fn all_metrics_match_an_independent_implementation() {
     const ITEMS: u32 = 60;
     for k in [1, 5, 10, 100] {
         let mut draws = Draws(k as u64);
         let mut lists = Vec::new();
         let mut test = Vec::new();
         for user in 0..150 {
-            // Early items are taken more often, so that places are shared unequally.
+            // Early items are chosen more often, so that exposure is uneven.
             let mut list: Vec<u32> = (0..ITEMS).filter(|item| draws.below(3 + item) < 3).collect();
-            let turn = draws.below(ITEMS) as usize % list.len().max(1);
-            list.rotate_left(turn);
+            let shift = draws.below(ITEMS) as usize % list.len().max(1);
+            list.rotate_left(shift);
             lists.push(list);
             test.extend((0..=draws.below(9)).map(|_| entry(user, draws.below(ITEMS), 1.0)));
         }
@@ -106,7 +106,7 @@ fn all_metrics_are_those_of_another_implementation() {
             .map(|(user, list)| serde_json::json!({"list": list, "relevant": test.row(user).0}))
             .collect();
         let case = serde_json::json!({"k": k, "items": ITEMS, "users": users});
-        let theirs = python::answer("metrics.py", &case);
+        let theirs = python::run("metrics.py", &case);
         for (name, ours) in [
             ("recall", ours.recall()),
             ("precision", ours.precision()),

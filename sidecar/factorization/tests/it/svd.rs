@@ -1,27 +1,27 @@
-//! The decomposition: planted values, the best error, projections, equal bytes.
+//! Truncated SVD: planted singular values, the best approximation, projections, equal bytes.
 
 use std::ops::ControlFlow;
 
-use factorization::{Biases, Entry, FitError, Interactions, Model, SvdParams, fit_svd};
+use factorization::{Biases, Entry, Fit as _, FitError, Interactions, Model, SvdParams};
 use ndarray::{Array2, Axis};
 
 use crate::data::{Draws, interactions, ratings};
 
-fn fit(data: &Interactions, explicit: bool, params: SvdParams) -> (Model, Vec<f64>) {
+fn fit(data: &Interactions, ratings: bool, params: SvdParams) -> (Model, Vec<f64>) {
     let mut objectives = Vec::new();
-    let model = fit_svd(data, explicit, &params.check().unwrap(), 42, &mut |report| {
+    let params = SvdParams { ratings, ..params }.check().unwrap();
+    let model = params.fit(data, 42, None, &mut |report| {
         objectives.push(report.objective);
         ControlFlow::Continue(())
-    })
-    .unwrap();
-    (model, objectives)
+    });
+    (model.unwrap(), objectives)
 }
 
 fn params(factors: u32) -> SvdParams {
     SvdParams { factors, iterations: 60, ..SvdParams::default() }
 }
 
-/// Singular values: the lengths of the item factors' columns.
+/// Singular values: the norms of the columns of the item factors.
 fn values(model: &Model) -> Vec<f64> {
     model.gram.diag().iter().map(|square| square.sqrt()).collect()
 }
@@ -47,8 +47,8 @@ fn dense(data: &Interactions) -> Array2<f64> {
 }
 
 #[test]
-fn blocks_of_ones_have_the_roots_of_their_areas() {
-    // Disjoint blocks of w: singular values w·√(rows·columns), two of them equal.
+fn blocks_of_ones_have_the_square_roots_of_their_areas_as_singular_values() {
+    // Disjoint blocks with value w: singular values are w·√(rows·columns); two of them are equal.
     let mut matrix = Array2::<f32>::zeros((60, 40));
     let mut expected = Vec::new();
     let mut corner = (0, 0);
@@ -63,17 +63,17 @@ fn blocks_of_ones_have_the_roots_of_their_areas() {
     for (found, expected) in found.iter().zip(&expected) {
         assert!((found / expected - 1.0).abs() < 1e-6, "{found} {expected}");
     }
-    // The rank is 4: the other columns are 0, and nothing is left to explain.
+    // The rank is 4, so the other columns are 0, and the error is 0.
     assert_eq!(found[4..], [0.0, 0.0]);
-    // Products are in f32: what is left of ‖A‖² is known to 1e-7 of it.
+    // Products are in f32: the residual of ‖A‖² is accurate to 1e-7 of it.
     let all: f64 = expected.iter().map(|value| value * value).sum();
     assert!(objectives.last().unwrap().abs() < 1e-7 * all, "{objectives:?}");
-    let back = model.user_factors.dot(&model.item_factors.t());
-    assert!((back - &matrix).iter().all(|x| x.abs() < 1e-5));
+    let product = model.user_factors.dot(&model.item_factors.t());
+    assert!((product - &matrix).iter().all(|x| x.abs() < 1e-5));
 }
 
 #[test]
-fn it_is_the_decomposition_of_the_dense_matrix() {
+fn the_model_is_the_decomposition_of_the_dense_matrix() {
     let data = interactions(70, 45, 900, 3);
     let a = dense(&data);
     let (model, objectives) = fit(&data, false, params(7));
@@ -91,36 +91,37 @@ fn it_is_the_decomposition_of_the_dense_matrix() {
             assert!(i == j || x.abs() < 1e-5 * squares[0], "VᵀV at {i}, {j}: {x}");
         }
     }
-    // The last sweep adds at most 1e-7 to the sum of squares; a vector is off by the root of what its square lacks.
-    let settled = (1e-7 * squares.iter().sum::<f64>()).sqrt();
-    let turned = a.t().dot(&u);
-    assert!((turned - &v).iter().all(|x| x.abs() < settled), "Aᵀu = σv");
-    // The greatest ones: what is left has no greater value, by the power method in f64.
-    let rest = &a - &u.dot(&v.t());
+    // The last iteration adds no more than 1e-7 to the sum of squares; the error of a vector is the
+    // square root of that.
+    let tolerance = (1e-7 * squares.iter().sum::<f64>()).sqrt();
+    let image = a.t().dot(&u);
+    assert!((image - &v).iter().all(|x| x.abs() < tolerance), "Aᵀu = σv");
+    // They are the largest: the residual has no larger singular value, by the power method in f64.
+    let residual = &a - &u.dot(&v.t());
     let mut x = ndarray::Array1::from_shape_fn(45, |i| 1.0 + (i % 7) as f64);
     for _ in 0..2000 {
-        x = rest.t().dot(&rest.dot(&x));
+        x = residual.t().dot(&residual.dot(&x));
         x /= x.dot(&x).sqrt();
     }
-    let next = rest.dot(&x).dot(&rest.dot(&x));
+    let next = residual.dot(&x).dot(&residual.dot(&x));
     assert!(next <= squares[6] * (1.0 + 1e-6), "{next} {squares:?}");
     // The reported error is that of the best approximation, over all cells.
-    let left: f64 = rest.iter().map(|x| x * x).sum();
-    assert!((objectives.last().unwrap() / left - 1.0).abs() < 1e-6, "{objectives:?} {left}");
-    // Blocks are in f32.
+    let error: f64 = residual.iter().map(|x| x * x).sum();
+    assert!((objectives.last().unwrap() / error - 1.0).abs() < 1e-6, "{objectives:?} {error}");
+    // Blocks are in f32, hence the tolerance.
     assert!(objectives.is_sorted_by(|x, y| *y <= x * (1.0 + 1e-7)), "{objectives:?}");
 }
 
 #[test]
-fn degrees_are_taken_out_before_and_put_back_after() {
+fn degree_normalization_is_undone_in_the_factors() {
     let data = interactions(70, 45, 900, 3);
     let c = dense(&data);
     let degree = |line: ndarray::ArrayView1<'_, f64>| line.iter().filter(|x| **x > 0.0).count() as f64 + 10.0;
     let (users, items) = (c.map_axis(Axis(1), degree), c.map_axis(Axis(0), degree));
     let power = |i: usize, j: usize| (users[i] * items[j]).powf(0.4);
     let (model, _) = fit(&data, false, SvdParams { degree_exponent: 0.4, ..params(7) });
-    // The same by hand around a decomposition of the normalized matrix as it is.
-    #[expect(clippy::cast_possible_truncation, reason = "as the fit rounds")]
+    // The reference: a hand-normalized matrix, decomposed without a degree exponent.
+    #[expect(clippy::cast_possible_truncation, reason = "the fit rounds, too")]
     let normalized = Array2::from_shape_fn(c.dim(), |(i, j)| (c[[i, j]] / power(i, j)) as f32);
     let (plain, _) = fit(&from_dense(&normalized), false, params(7));
     let (ours, by_hand) = [&model, &plain]
@@ -133,7 +134,7 @@ fn degrees_are_taken_out_before_and_put_back_after() {
 }
 
 #[test]
-fn folding_in_a_known_user_gives_the_stored_row_bit_for_bit() {
+fn the_fold_in_of_a_known_user_equals_the_stored_row_bit_for_bit() {
     let halves = SvdParams { degree_exponent: 0.5, ..params(5) };
     for (data, explicit, params) in [
         (interactions(90, 30, 800, 4), false, params(5)),
@@ -153,21 +154,21 @@ fn folding_in_a_known_user_gives_the_stored_row_bit_for_bit() {
 }
 
 #[test]
-fn of_ratings_it_decomposes_what_averages_leave() {
+fn svd_of_ratings_decomposes_the_residuals_of_the_bias_baseline() {
     let data = ratings(40, 30, 500, 5);
-    let averages = Biases::fit(&data).unwrap();
-    let mut rest = Array2::<f32>::zeros((40, 30));
+    let baseline = Biases::fit(&data).unwrap();
+    let mut residuals = Array2::<f32>::zeros((40, 30));
     for user in 0..40_u32 {
         let (items, values) = data.row(user as usize);
         for (&item, &r) in items.iter().zip(values) {
-            let average = averages.scale.mean + averages.user[user as usize] + averages.item[item as usize];
-            rest[[user as usize, item as usize]] = r - average;
+            let biased = baseline.scale.mean + baseline.user[user as usize] + baseline.item[item as usize];
+            residuals[[user as usize, item as usize]] = r - biased;
         }
     }
-    // All singular values there are: factors give the whole back, and predictions the observed ratings.
+    // With all singular values, factors reproduce the matrix and predictions the observed ratings.
     let (model, _) = fit(&data, true, params(30));
-    let back = model.user_factors.dot(&model.item_factors.t());
-    assert!((back - &rest).iter().all(|x| x.abs() < 1e-4));
+    let product = model.user_factors.dot(&model.item_factors.t());
+    assert!((product - &residuals).iter().all(|x| x.abs() < 1e-4));
     let scorer = model.scorer().unwrap();
     for user in 0..40_u32 {
         let (items, values) = data.row(user as usize);
@@ -183,7 +184,7 @@ fn bytes_are_equal_on_any_number_of_threads() {
     let data = interactions(9000, 300, 30_000, 6);
     let on = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| fit(&data, false, SvdParams { factors: 6, iterations: 3, degree_exponent: 0.5 }))
+        pool.install(|| fit(&data, false, SvdParams { iterations: 3, degree_exponent: 0.5, ..params(6) }))
     };
     let one = on(1);
     assert_eq!(one, on(2));
@@ -191,8 +192,8 @@ fn bytes_are_equal_on_any_number_of_threads() {
 }
 
 #[test]
-fn odd_shapes_and_bad_input() {
-    // Wide, tall, one cell, more factors than rank.
+fn degenerate_shapes_are_decomposed_and_invalid_input_is_rejected() {
+    // Wide, tall, a single cell, more factors than the rank.
     for (users, items) in [(1_u32, 1_u32), (1, 50), (50, 1), (3, 200)] {
         let mut draws = Draws(7);
         let entries: Vec<Entry> = (0..users)
@@ -204,16 +205,16 @@ fn odd_shapes_and_bad_input() {
         let error = (model.user_factors.dot(&model.item_factors.t()).mapv(f64::from) - dense(&data)).mapv(f64::abs);
         assert!(error.iter().all(|x| *x < 1e-4), "{users} × {items}");
     }
-    let quiet = &mut |_: &factorization::SweepReport| ControlFlow::Continue(());
+    let never_cancel = &mut |_: &factorization::IterationReport| ControlFlow::Continue(());
     let valid = params(2).check().unwrap();
     let empty = Interactions::from_entries(2, 2, vec![]).unwrap();
-    assert_eq!(fit_svd(&empty, false, &valid, 1, quiet).unwrap_err(), FitError::Empty);
-    let cancelled = fit_svd(&interactions(9, 9, 30, 1), false, &valid, 1, &mut |_| ControlFlow::Break(()));
-    assert_eq!(cancelled.unwrap_err(), FitError::Cancelled { sweep: 1 });
-    // VΣ beyond f32: the row is named.
+    assert_eq!(valid.fit(&empty, 1, None, never_cancel).unwrap_err(), FitError::Empty);
+    let cancelled = valid.fit(&interactions(9, 9, 30, 1), 1, None, &mut |_| ControlFlow::Break(()));
+    assert_eq!(cancelled.unwrap_err(), FitError::Cancelled { iteration: 1 });
+    // VΣ overflows f32; the error names the row.
     let extreme = (0..4).map(|user| Entry { user, item: 0, value: f32::MAX }).collect();
     let extreme = Interactions::from_entries(4, 1, extreme).unwrap();
-    let error = fit_svd(&extreme, false, &valid, 1, quiet).unwrap_err();
+    let error = valid.fit(&extreme, 1, None, never_cancel).unwrap_err();
     assert!(error.to_string().contains("item row 0"), "{error}");
     assert!(SvdParams { factors: 0, ..params(1) }.check().unwrap_err().to_string().contains("factors is 0"));
     assert!(

@@ -1,4 +1,4 @@
-//! The bounded heap against a full sort.
+//! Top-k by a bounded heap, compared with a full sort.
 
 use factorization::{similar_items, top_k, top_k_each};
 use ndarray::Array2;
@@ -6,13 +6,13 @@ use proptest::prelude::*;
 
 proptest! {
     #[test]
-    fn top_k_is_the_head_of_a_full_sort(
+    fn top_k_is_the_prefix_of_a_full_sort(
         rows in prop::collection::vec(prop::collection::vec(-3_i8..=3, 5), 0..60),
         query in prop::collection::vec(-3_i8..=3, 5),
         n in 0_usize..70,
         excluded in prop::collection::btree_set(0_u32..60, 0..20),
     ) {
-        // Small integers multiply exactly, and collide often, so ties are tried too.
+        // Products of small integers are exact and often equal, so ties are tested, too.
         let factors = Array2::from_shape_fn((rows.len(), 5), |(i, j)| f32::from(rows[i][j]));
         let query: Vec<f32> = query.into_iter().map(f32::from).collect();
         let mut all: Vec<(u32, f32)> = (0..u32::try_from(rows.len()).unwrap())
@@ -23,39 +23,39 @@ proptest! {
         all.truncate(n);
         let best: Vec<(u32, f32)> =
             top_k(&query, factors.view(), n, |item| !excluded.contains(&item)).iter().map(|s| (s.item, s.score)).collect();
-        // +0.0 and -0.0 are one score here and two in the total order.
+        // +0.0 and −0.0 are equal here but different in the total order.
         let zero = |list: Vec<(u32, f32)>| list.into_iter().map(|(i, s)| (i, s + 0.0)).collect::<Vec<_>>();
         prop_assert_eq!(zero(best), zero(all));
     }
 }
 
 #[test]
-fn lists_made_together_are_those_made_alone() {
-    // Several blocks, and the last one not whole.
+fn batched_lists_equal_single_ones() {
+    // Several blocks; the last one is shorter.
     let (items, factors) = (1000, 70);
-    let number = |i: usize, j: usize| ((i * 7919 + j * 104_729) % 2001) as f32 / 1000.0 - 1.0;
-    let rows = Array2::from_shape_fn((items, factors), |(i, j)| number(i, j));
-    let queries: Vec<Vec<f32>> = (0..5).map(|q| (0..factors).map(|j| number(j + 13, q)).collect()).collect();
+    let value = |i: usize, j: usize| ((i * 7919 + j * 104_729) % 2001) as f32 / 1000.0 - 1.0;
+    let rows = Array2::from_shape_fn((items, factors), |(i, j)| value(i, j));
+    let queries: Vec<Vec<f32>> = (0..5).map(|q| (0..factors).map(|j| value(j + 13, q)).collect()).collect();
     let queries: Vec<&[f32]> = queries.iter().map(Vec::as_slice).collect();
     let odd_and_even = |query: usize, item: u32| (item as usize + query).is_multiple_of(2);
-    let together = top_k_each(&queries, rows.view(), None, 30, odd_and_even);
-    assert_eq!(together.len(), queries.len());
-    for (number, (list, query)) in together.iter().zip(&queries).enumerate() {
-        assert_eq!(*list, top_k(query, rows.view(), 30, |item| odd_and_even(number, item)));
+    let batch = top_k_each(&queries, rows.view(), None, 30, odd_and_even);
+    assert_eq!(batch.len(), queries.len());
+    for (index, (list, query)) in batch.iter().zip(&queries).enumerate() {
+        assert_eq!(*list, top_k(query, rows.view(), 30, |item| odd_and_even(index, item)));
         assert_eq!(list.len(), 30);
     }
     assert!(top_k_each(&[], rows.view(), None, 3, |_, _| true).is_empty());
 }
 
 #[test]
-fn what_is_not_a_number_is_never_recommended() {
+fn items_with_nan_scores_are_never_recommended() {
     let factors = Array2::from_shape_vec((4, 1), vec![f32::NAN, -1.0, f32::NAN, 2.0]).unwrap();
     let best = top_k(&[1.0], factors.view(), 4, |_| true);
     assert_eq!(best.iter().map(|scored| scored.item).collect::<Vec<_>>(), vec![3, 1]);
 }
 
 #[test]
-fn nothing_is_closer_to_an_item_than_its_multiple() {
+fn the_most_similar_item_is_a_multiple() {
     let factors = Array2::from_shape_vec((4, 2), vec![1.0, 2.0, 3.0, 6.0, 2.0, -1.0, 0.0, 0.0]).unwrap();
     let similar = similar_items(0, factors.view(), 3, |_| true);
     assert_eq!(similar.iter().map(|s| s.item).collect::<Vec<_>>(), vec![1, 2, 3]);

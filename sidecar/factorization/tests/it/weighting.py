@@ -1,4 +1,7 @@
-"""The BM25 of `weighting.rs`, once more on a dense matrix: items are documents, users are terms. JSON in, JSON out."""
+"""An independent implementation of the BM25 of `weighting.rs`, on a dense matrix.
+
+Items are documents, users are terms. JSON in, JSON out.
+"""
 
 import json
 import math

@@ -1,5 +1,6 @@
-//! The format from outside: written, read back, read by the standard's own crate, cut and flipped.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+//! Tests of the file format: round trips, compatibility with the `safetensors` crate, and corrupted
+//! files.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may panic")]
 
 mod corruption;
 mod model;

@@ -1,9 +1,6 @@
-//! An owned model for the tests, and how it is written.
+//! An owned model for tests.
 
-use model_snapshot::{
-    Biases, FORMAT_VERSION, FORMAT_VERSION_WITH_BIASES, Metadata, ModelParts, Scale, Seen, SnapshotError, StringTable,
-    Written, write,
-};
+use model_snapshot::{Biases, Metadata, ModelParts, Scale, Seen, SnapshotError, StringTable, Written, write};
 use ndarray::Array2;
 use sidecar_contract::{Algorithm, AlsConfig, Signal};
 
@@ -25,22 +22,22 @@ pub struct Model {
 }
 
 impl Model {
-    /// Numbers that are all different, so that a swap of tensors, rows or columns shows.
+    /// Model without optional parts. All numbers are distinct, so that swapped tensors, rows or
+    /// columns are detected.
     pub fn new(user_ids: Vec<String>, item_ids: Vec<String>, factors: usize, seen: Vec<Vec<u32>>) -> Self {
         let (users, items) = (user_ids.len(), item_ids.len());
         let matrix = |rows, from: f32| Array2::from_shape_fn((rows, factors), |(r, c)| from + (r * factors + c) as f32);
         let interactions = seen.iter().map(Vec::len).sum::<usize>();
         Self {
             metadata: Metadata {
-                format_version: FORMAT_VERSION,
-                algorithm: Algorithm::Als(AlsConfig { regularization: Some(0.1 + 0.2), ..AlsConfig::default() }),
+                algorithm: Algorithm::Als(AlsConfig { regularization: Some(0.1 + 0.2), ..AlsConfig::WIRE_DEFAULT }),
                 signal: Signal::Implicit,
                 seed: u64::MAX,
                 users: users as u64,
                 items: items as u64,
                 factors: factors as u64,
                 interactions: interactions as u64,
-                mean_share: None,
+                mean_degree_weight: None,
                 ratings: None,
                 cold_items: 0,
             },
@@ -59,7 +56,7 @@ impl Model {
         }
     }
 
-    /// A small one with every optional part.
+    /// Small model with every optional part.
     pub fn full() -> Self {
         let names = |kind: &str, n: usize| (0..n).map(|i| format!("{kind}-é{}", (i * 7) % n)).collect();
         let seen = vec![vec![0, 2, 10], vec![], vec![4], vec![0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10], vec![3, 9]];
@@ -70,9 +67,8 @@ impl Model {
         model
     }
 
-    /// The same as a model of ratings.
+    /// Converts the model to a rating model.
     pub fn with_biases(mut self) -> Self {
-        self.metadata.format_version = FORMAT_VERSION_WITH_BIASES;
         self.metadata.signal = Signal::Explicit;
         self.metadata.ratings = Some(Scale { mean: 3.1, deviation: 1.2, low: 0.5, high: 5.0 });
         let numbers = |n: usize, from: f32| (0..n).map(|i| from + i as f32 / 7.0).collect();

@@ -1,4 +1,4 @@
-//! What was written reads back, here and with the standard's own crate.
+//! Round trips with this crate, and reads with the `safetensors` crate.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use sidecar_contract::Digest;
 
 use crate::model::Model;
 
-/// Every accessor says what the model says.
+/// Checks that every accessor returns the values of the model.
 fn check(model: &Model, snapshot: &Snapshot) {
     assert_eq!(*snapshot.metadata(), model.metadata);
     assert_eq!(snapshot.user_factors(), model.user_factors);
@@ -45,21 +45,21 @@ fn check(model: &Model, snapshot: &Snapshot) {
         assert_eq!((snapshot.seen(row), snapshot.seen_weights(row)), ([].as_slice(), None));
         assert!(!snapshot.is_available(row));
     }
-    for stranger in ["\u{10ffff}\u{10ffff}", "no such id, surely"] {
-        assert_eq!((snapshot.user_index(stranger), snapshot.item_index(stranger)), (None, None));
+    for unknown in ["\u{10ffff}\u{10ffff}", "no such id, surely"] {
+        assert_eq!((snapshot.user_index(unknown), snapshot.item_index(unknown)), (None, None));
     }
 }
 
 #[test]
-fn cold_items_read_back_with_and_without_biases() {
+fn models_with_cold_items_round_trip_with_and_without_biases() {
     for mut model in [Model::full(), Model::full().with_biases()] {
-        (model.metadata.format_version, model.metadata.cold_items) = (3, 2);
+        model.metadata.cold_items = 2;
         check(&model, &Snapshot::from_bytes(&model.write().0).unwrap());
     }
 }
 
 #[test]
-fn a_full_model_reads_back_mapped_and_in_memory() {
+fn full_models_round_trip_mapped_and_in_memory() {
     let model = Model::full();
     let (bytes, written) = model.write();
     assert_eq!(written.bytes, bytes.len() as u64);
@@ -76,73 +76,78 @@ fn a_full_model_reads_back_mapped_and_in_memory() {
 }
 
 #[test]
-fn a_model_of_ratings_reads_back_with_its_biases() {
+fn rating_models_round_trip_with_their_biases() {
     let model = Model::full().with_biases();
     let (bytes, written) = model.write();
     let snapshot = Snapshot::from_bytes(&bytes).unwrap();
     check(&model, &snapshot);
     snapshot.verify_digest(&written.digest).unwrap();
-    let standard = SafeTensors::deserialize(&bytes).unwrap();
-    assert_eq!(standard.tensor("item_biases").unwrap().shape(), [11]);
-    // Without biases it is, byte for byte, what it was before there were any: the digest is that of the first release.
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!(tensors.tensor("item_biases").unwrap().shape(), [11]);
+    let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+    let json = &header.metadata().as_ref().unwrap()["recmesh"];
+    assert!(json.contains(r#""capabilities":["ratings"],"factors":3,"formatVersion":1,"#), "{json}");
+    // A model without biases has the same bytes as before biases were added: the digest is that of
+    // the first release.
     let (plain, written) = Model::full().write();
-    assert!(!String::from_utf8_lossy(&plain).contains("biases"));
+    let text = String::from_utf8_lossy(&plain);
+    assert!(!text.contains("biases") && !text.contains("capabilities") && text.contains(r#"\"formatVersion\":1"#));
     assert_eq!(written.digest.revision(), "f276282a91");
 }
 
 #[test]
-fn an_empty_model_reads_back() {
+fn empty_models_round_trip() {
     let model = Model::new(vec![], vec![], 2, vec![]);
     check(&model, &Snapshot::from_bytes(&model.write().0).unwrap());
 }
 
 #[test]
-fn the_same_model_gives_the_same_bytes_whatever_its_memory_order() {
+fn bytes_do_not_depend_on_the_memory_order() {
     let model = Model::full();
-    let mut turned = model.clone();
-    turned.user_factors = model.user_factors.t().as_standard_layout().into_owned().reversed_axes();
-    assert!(!turned.user_factors.is_standard_layout());
-    assert_eq!(model.write(), turned.write());
+    let mut transposed = model.clone();
+    transposed.user_factors = model.user_factors.t().as_standard_layout().into_owned().reversed_axes();
+    assert!(!transposed.user_factors.is_standard_layout());
+    assert_eq!(model.write(), transposed.write());
 }
 
 #[test]
-fn the_standard_crate_opens_it() {
+fn the_safetensors_crate_reads_snapshots() {
     let model = Model::full();
     let (bytes, _) = model.write();
-    let standard = SafeTensors::deserialize(&bytes).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
     let (header_length, header) = SafeTensors::read_metadata(&bytes).unwrap();
     assert_eq!((8 + header_length) % 64, 0);
-    let ours = header.metadata().clone().unwrap();
-    assert_eq!(ours.keys().collect::<Vec<_>>(), ["recmesh"]);
-    let json = &ours["recmesh"];
+    let metadata = header.metadata().clone().unwrap();
+    assert_eq!(metadata.keys().collect::<Vec<_>>(), ["recmesh"]);
+    let json = &metadata["recmesh"];
     assert!(
         json.starts_with(r#"{"algorithm":{"als":{"factors":64,"iterations":15,"regularization":0.30000000000000004,"#),
         "{json}"
     );
 
-    let factors = standard.tensor("user_factors").unwrap();
+    let factors = tensors.tensor("user_factors").unwrap();
     assert_eq!((factors.dtype(), factors.shape()), (Dtype::F32, [5, 3].as_slice()));
     let expected: Vec<u8> = model.user_factors.iter().flat_map(|number| number.to_le_bytes()).collect();
     assert_eq!(factors.data(), expected);
-    let gram = standard.tensor("gram").unwrap();
+    let gram = tensors.tensor("gram").unwrap();
     assert_eq!((gram.dtype(), gram.shape()), (Dtype::F64, [3, 3].as_slice()));
-    assert_eq!(standard.tensor("user_ids.bytes").unwrap().data(), model.user_ids.concat().as_bytes());
-    for (name, tensor) in standard.tensors() {
-        let at = tensor.data().as_ptr() as usize - bytes.as_ptr() as usize;
-        assert!(name.starts_with("_pad.") || at.is_multiple_of(64), "{name} starts at {at}");
+    assert_eq!(tensors.tensor("user_ids.bytes").unwrap().data(), model.user_ids.concat().as_bytes());
+    for (name, tensor) in tensors.tensors() {
+        let offset = tensor.data().as_ptr() as usize - bytes.as_ptr() as usize;
+        assert!(name.starts_with("_pad.") || offset.is_multiple_of(64), "{name} starts at byte {offset}");
     }
-    let real = standard.names().into_iter().filter(|name| !name.starts_with("_pad.")).count();
-    assert_eq!(real, 17);
+    let count = tensors.names().into_iter().filter(|name| !name.starts_with("_pad.")).count();
+    assert_eq!(count, 17);
 }
 
 #[test]
-fn a_file_that_is_not_there_is_named() {
+fn errors_name_a_missing_file() {
     let error = Snapshot::open(std::path::Path::new("/no/such/model.safetensors")).unwrap_err();
     assert_eq!(error.to_string(), "cannot read snapshot /no/such/model.safetensors");
 }
 
 #[test]
-fn a_string_table_gives_its_rows_back() {
+fn string_tables_round_trip() {
     let table: StringTable = ["a", "", "ünï"].into_iter().collect();
     assert_eq!(table.iter().collect::<Vec<_>>(), ["a", "", "ünï"]);
     assert_eq!((table.get(3), table.len(), StringTable::default().is_empty()), (None, 3, true));
@@ -156,13 +161,13 @@ prop_compose! {
         shuffle in any::<u64>(),
         optional in any::<[bool; 4]>(),
     ) -> Model {
-        // A cheap, repeatable shuffle: rows are in no order of their ids.
-        let mixed = |ids: BTreeSet<String>| {
+        // A cheap, deterministic shuffle, so that rows are not sorted by id.
+        let shuffled = |ids: BTreeSet<String>| {
             let mut ids: Vec<String> = ids.into_iter().collect();
             ids.sort_by_key(|id| Digest::of(format!("{shuffle}{id}").as_bytes()));
             ids
         };
-        let (users, items) = (mixed(users), mixed(items));
+        let (users, items) = (shuffled(users), shuffled(items));
         let count = u64::try_from(items.len()).unwrap();
         let seen: Vec<Vec<u32>> = (0..users.len() as u64)
             .map(|user| (0..count).filter(move |item| (shuffle >> ((user * 7 + item) % 61)) & 1 == 1))
@@ -179,7 +184,7 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn any_model_reads_back(model in models()) {
+    fn arbitrary_models_round_trip(model in models()) {
         let (bytes, written) = model.write();
         let snapshot = Snapshot::from_bytes(&bytes).unwrap();
         check(&model, &snapshot);

@@ -1,85 +1,94 @@
-//! How good the model is on interactions that it has not seen, beside its baseline and beside the model that serves.
+//! Evaluation of the model on the held-out set, compared with the baseline and with the serving
+//! model.
 //!
-//! Only users with something in the training part, or folded in, are measured: of others the model knows no more than its baseline.
-//! Lists leave out what a user has met there. Whether an item is available now plays no part: the kept interactions are of
-//! the past.
+//! Only users with a history in the training or fold-in part are evaluated: for others the model
+//! knows no more than the baseline. Lists exclude the user's history. Availability of items is
+//! ignored because the held-out interactions are from the past.
 
 use factorization::{Interactions, Lift, Model, ValidParams};
 use sidecar_contract::{
-    Against, EvaluationConfig, Incumbent, Interval, Measurement, Metrics, Signal, SplitKind, TrainingConfig,
+    Comparison, EvaluationConfig, Incumbent, Interval, Measurement, Metrics, Signal, SplitKind, TrainingConfig,
 };
 
 use super::{
     fit, interactions,
-    ranked::Ranked,
-    rated::{Averages, Rated},
-    split::{self, Place, is, split},
+    ranked::RankingEvaluation,
+    rated::{BiasBaseline, RatingEvaluation},
+    split::{self, Subset, is_in, split},
 };
 use crate::{
-    failure::{FailureReason, Stop, chain},
-    merge::Merged,
+    failure::{FailureReason, RunError, chain},
+    merge::InteractionTable,
     progress::{Event, Progress, Step},
-    weights::PartWeights,
+    weights::SplitWeighting,
 };
 
-/// With fewer measured users there is no lift: the interval of a bootstrap over a handful of users means nothing.
+/// Minimum number of test users for a lift: a bootstrap interval over a handful of users is not
+/// meaningful.
 const TEST_USERS_FOR_LIFT_MIN: usize = 20;
 /// Resamples of the bootstrap.
 pub(super) const BOOTSTRAP_RESAMPLES: usize = 1000;
 
-/// `None` when nothing or everything falls into the kept part, or nobody can be measured.
+/// Evaluates the parameters; `None` if training part or held-out set is empty, or if there are no
+/// test users.
 pub(super) fn measure(
     config: &TrainingConfig,
     params: &ValidParams,
-    merged: &Merged,
+    table: &InteractionTable,
     progress: &dyn Progress,
-) -> Result<Option<Metrics>, Stop> {
+) -> Result<Option<Metrics>, RunError> {
     progress.event(&Event::Step(Step::Split));
-    let Some(places) = split(config, merged, None)? else { return Ok(None) };
-    let Some(parts) = Parts::of(config, merged, &places)? else { return Ok(None) };
+    let Some(subsets) = split(config, table, None)? else { return Ok(None) };
+    let Some(parts) = Parts::new(config, table, &subsets)? else { return Ok(None) };
     progress.event(&Event::Step(Step::Fit));
     let model = parts.fit(params, config, progress)?;
     progress.event(&Event::Step(Step::Measure));
-    let judge = Judge::new(config, &parts);
-    let Some(ours) = judge.model(&model) else { return Ok(None) };
-    let mut metrics = judge.metrics(&ours);
-    metrics.split = Some(split::kind(config, merged)?);
+    let evaluator = Evaluator::new(config, &parts);
+    let Some(candidate) = evaluator.evaluate(&model) else { return Ok(None) };
+    let mut metrics = evaluator.metrics(&candidate);
+    metrics.split = Some(split::kind(config, table)?.into());
     if let Some(incumbent) = &config.incumbent {
-        metrics.incumbent = against(config, incumbent, &judge, &ours, progress)?;
+        metrics.incumbent = compare_with_incumbent(config, incumbent, &evaluator, &candidate, progress)?;
     }
     progress.event(&Event::Measured(&metrics));
     Ok(Some(metrics))
 }
 
-/// Interactions to fit, and others to measure on, of users who are known.
+/// Training part and held-out set of a split.
 pub(super) struct Parts {
     training: Interactions,
-    /// Of users whom the fit does not see.
+    /// Histories of users who are excluded from the fit.
     folded_in: Option<Interactions>,
+    /// Held-out interactions of users with a history.
     test: Interactions,
 }
 
 impl Parts {
-    /// As the split says; `None` when nobody can be measured.
-    pub(super) fn of(config: &TrainingConfig, merged: &Merged, places: &[Place]) -> Result<Option<Self>, Stop> {
-        let place = |place| move |position: usize| is(places, position, place);
-        let training = interactions(merged, place(Place::Fitted))?;
-        let weights = PartWeights::of(&config.weights, merged, &training, place(Place::Fitted));
-        let training = weights.weigh(training);
-        let folded_in = places.contains(&Place::FoldedIn).then(|| interactions(merged, place(Place::FoldedIn)));
-        let folded_in = folded_in.transpose()?.map(|rows| weights.weigh(rows));
-        let met = folded_in.as_ref().unwrap_or(&training);
+    /// The parts of a split; `None` if there are no test users.
+    pub(super) fn new(
+        config: &TrainingConfig,
+        table: &InteractionTable,
+        subsets: &[Subset],
+    ) -> Result<Option<Self>, RunError> {
+        let subset = |subset| move |position: usize| is_in(subsets, position, subset);
+        let training = interactions(table, subset(Subset::Train))?;
+        let weights = SplitWeighting::fit(&config.weights, table, &training, subset(Subset::Train));
+        let training = weights.transform(training);
+        let folded_in = subsets.contains(&Subset::FoldIn).then(|| interactions(table, subset(Subset::FoldIn)));
+        let folded_in = folded_in.transpose()?.map(|rows| weights.transform(rows));
+        let history = folded_in.as_ref().unwrap_or(&training);
         let is_known = |user: usize| match config.signal {
-            Signal::Implicit => met.row(user).1.iter().any(|weight| *weight > 0.0),
-            Signal::Explicit => !met.row(user).1.is_empty(),
+            Signal::Implicit => history.row(user).1.iter().any(|weight| *weight > 0.0),
+            Signal::Explicit => !history.row(user).1.is_empty(),
         };
-        // What is measured on is not weighed: it matters what was liked, or how it was rated.
-        let test = interactions(merged, place(Place::Kept))?.keep_users(is_known);
+        // Held-out weights are not transformed: the evaluation needs only their signs, or the
+        // ratings themselves.
+        let test = interactions(table, subset(Subset::Test))?.keep_users(is_known);
         Ok((test.nnz() > 0).then_some(Self { training, folded_in, test }))
     }
 
-    /// The same, measured on the users that are kept alone.
-    pub(super) fn judged_by(self, keep: impl Fn(usize) -> bool) -> Self {
+    /// The same parts with only the test users that `keep` selects.
+    pub(super) fn restrict_test_users(self, keep: impl Fn(usize) -> bool) -> Self {
         Self { test: self.test.keep_users(keep), ..self }
     }
 
@@ -91,144 +100,151 @@ impl Parts {
         &self.test
     }
 
-    /// What is known of the users that are measured.
-    fn met(&self) -> &Interactions {
+    /// Histories of the test users.
+    fn history(&self) -> &Interactions {
         self.folded_in.as_ref().unwrap_or(&self.training)
     }
 
-    /// A model of the training part, which knows the users that are measured.
+    /// Fits a model to the training part and folds in the test users that are excluded from it.
     pub(super) fn fit(
         &self,
         params: &ValidParams,
         config: &TrainingConfig,
         progress: &dyn Progress,
-    ) -> Result<Model, Stop> {
-        let (model, _) = fit(&self.training, params, config, None, progress)?;
+    ) -> Result<Model, RunError> {
+        let (model, _) = fit(&self.training, params, config.seed, None, progress)?;
         match &self.folded_in {
             None => Ok(model),
             Some(histories) => model.with_users(histories).map_err(|error| {
-                let message = format!("users that the fit did not see cannot be folded in: {}", chain(&error));
-                Stop::failed(FailureReason::TrainingDiverged, message)
+                let message = format!("cannot fold in the held-out users: {}", chain(&error));
+                RunError::permanent(FailureReason::TrainingDiverged, message)
             }),
         }
     }
 }
 
-/// Users whom a split of this kind leaves something to learn from and something to measure on.
-pub(crate) fn measurable_users(config: &TrainingConfig, merged: &Merged, kind: SplitKind) -> Result<u64, Stop> {
+/// Number of users with both a history and held-out items in a split of this kind.
+pub(crate) fn measurable_users(
+    config: &TrainingConfig,
+    table: &InteractionTable,
+    kind: SplitKind,
+) -> Result<u64, RunError> {
     let evaluation = EvaluationConfig { split: Some(kind), ..config.evaluation.clone() };
     let config = TrainingConfig { evaluation, ..config.clone() };
-    let Some(places) = split(&config, merged, None)? else { return Ok(0) };
-    let Some(Parts { test, .. }) = Parts::of(&config, merged, &places)? else { return Ok(0) };
+    let Some(subsets) = split(&config, table, None)? else { return Ok(0) };
+    let Some(Parts { test, .. }) = Parts::new(&config, table, &subsets)? else { return Ok(0) };
     Ok((0..test.users()).filter(|user| !test.row(*user).1.is_empty()).count() as u64)
 }
 
-/// The lift over the incumbent's parameters, fitted to the same part.
-fn against(
+/// The lift over the incumbent's parameters when they are fitted to the same training part.
+fn compare_with_incumbent(
     config: &TrainingConfig,
     incumbent: &Incumbent,
-    judge: &Judge<'_>,
-    ours: &Scores,
+    evaluator: &Evaluator<'_>,
+    candidate: &Scores,
     progress: &dyn Progress,
-) -> Result<Option<Against>, Stop> {
+) -> Result<Option<Comparison>, RunError> {
     let lift = if incumbent.algorithm == config.algorithm {
-        // Equal parameters on equal rows are the same model.
-        judge.lift(ours, ours)
+        // Equal parameters on equal rows give the same model.
+        evaluator.lift(candidate, candidate)
     } else {
-        // Parameters of another signal may be none of this one: then there is nothing to lose against.
+        // Parameters of another signal may be invalid for this one: then there is no comparison.
         let Ok(params) = super::check(&TrainingConfig { algorithm: incumbent.algorithm.clone(), ..config.clone() })
         else {
             return Ok(None);
         };
-        let model = judge.parts.fit(&params, config, progress)?;
-        judge.model(&model).and_then(|theirs| judge.lift(ours, &theirs))
+        let model = evaluator.parts.fit(&params, config, progress)?;
+        evaluator.evaluate(&model).and_then(|reference| evaluator.lift(candidate, &reference))
     };
-    Ok(lift.map(|lift| Against { digest: incumbent.digest.clone(), lift }))
+    Ok(lift.map(|lift| Comparison { digest: incumbent.digest.clone(), lift }))
 }
 
-/// What all that are compared are held against.
-pub(super) struct Judge<'a> {
+/// Evaluates models on one split.
+pub(super) struct Evaluator<'a> {
     config: &'a TrainingConfig,
     parts: &'a Parts,
-    /// Of ratings.
-    averages: Option<Averages>,
+    /// For ratings only.
+    bias_baseline: Option<BiasBaseline>,
 }
 
-/// What the kept part says of somebody's answers.
+/// Evaluation of a model or baseline.
 enum Scores {
-    /// Their lists.
-    Ranked(Ranked),
-    /// Their predictions of ratings, and their lists.
-    Rated(Rated),
+    /// Evaluation of lists.
+    Ranking(RankingEvaluation),
+    /// Evaluation of predicted ratings, and of lists.
+    Rating(RatingEvaluation),
 }
 
-impl<'a> Judge<'a> {
+impl<'a> Evaluator<'a> {
     pub(super) fn new(config: &'a TrainingConfig, parts: &'a Parts) -> Self {
-        let averages = match config.signal {
+        let bias_baseline = match config.signal {
             Signal::Implicit => None,
-            Signal::Explicit => Averages::of(&parts.training, parts.folded_in.as_ref()),
+            Signal::Explicit => BiasBaseline::fit(&parts.training, parts.folded_in.as_ref()),
         };
-        Self { config, parts, averages }
+        Self { config, parts, bias_baseline }
     }
 
-    /// `None` if nobody can be measured.
-    fn model(&self, model: &Model) -> Option<Scores> {
-        let (k, met, test) = (self.config.evaluation.k as usize, self.parts.met(), &self.parts.test);
-        let scores = match &self.averages {
-            None => Scores::Ranked(Ranked::model(model, met, test, k)),
-            Some(averages) => Scores::Rated(Rated::model(model, averages, met, test, k)?),
+    /// Evaluates a model; `None` if there are no test users.
+    fn evaluate(&self, model: &Model) -> Option<Scores> {
+        let (k, history, test) = (self.config.evaluation.k as usize, self.parts.history(), &self.parts.test);
+        let scores = match &self.bias_baseline {
+            None => Scores::Ranking(RankingEvaluation::model(model, history, test, k)),
+            Some(bias_baseline) => Scores::Rating(RatingEvaluation::model(model, bias_baseline, history, test, k)?),
         };
         (scores.users() > 0).then_some(scores)
     }
 
-    /// What the gate looks at, and no more than that: the error of ratings needs no lists. `None` if nobody can be measured.
+    /// The metric of the gate only: the error of ratings needs no lists. `None` if there are no
+    /// test users.
     pub(super) fn value(&self, model: &Model) -> Option<f64> {
-        match &self.averages {
-            None => self.model(model)?.measurement().ndcg,
-            Some(_) => Rated::rmse(model, &self.parts.test),
+        match &self.bias_baseline {
+            None => self.evaluate(model)?.measurement().ndcg,
+            Some(_) => RatingEvaluation::rmse(model, &self.parts.test),
         }
     }
 
     fn baseline(&self) -> Scores {
-        let (k, met, test) = (self.config.evaluation.k as usize, self.parts.met(), &self.parts.test);
-        match &self.averages {
-            None => Scores::Ranked(Ranked::popularity(&self.parts.training, met, test, k)),
-            Some(averages) => Scores::Rated(Rated::averages(averages, met, test, k)),
+        let (k, history, test) = (self.config.evaluation.k as usize, self.parts.history(), &self.parts.test);
+        match &self.bias_baseline {
+            None => Scores::Ranking(RankingEvaluation::popularity(&self.parts.training, history, test, k)),
+            Some(bias_baseline) => Scores::Rating(RatingEvaluation::bias_baseline(bias_baseline, history, test, k)),
         }
     }
 
-    /// By how much ours are better, relative to theirs, on the same users.
-    fn lift(&self, ours: &Scores, theirs: &Scores) -> Option<Interval> {
-        if ours.users() < TEST_USERS_FOR_LIFT_MIN {
+    /// Relative improvement of the candidate over the reference on the same users.
+    fn lift(&self, candidate: &Scores, reference: &Scores) -> Option<Interval> {
+        if candidate.users() < TEST_USERS_FOR_LIFT_MIN {
             return None;
         }
-        let lift = match (ours, theirs) {
-            (Scores::Ranked(ours), Scores::Ranked(theirs)) => ours.lift(theirs, self.config.seed),
-            (Scores::Rated(ours), Scores::Rated(theirs)) => ours.lift(theirs, self.config.seed),
-            (Scores::Ranked(_), Scores::Rated(_)) | (Scores::Rated(_), Scores::Ranked(_)) => None,
+        let lift = match (candidate, reference) {
+            (Scores::Ranking(candidate), Scores::Ranking(reference)) => candidate.lift(reference, self.config.seed),
+            (Scores::Rating(candidate), Scores::Rating(reference)) => candidate.lift(reference, self.config.seed),
+            (Scores::Ranking(_), Scores::Rating(_)) | (Scores::Rating(_), Scores::Ranking(_)) => None,
         };
         lift.map(|Lift { estimate, low, high }| Interval { estimate, low, high })
     }
 
-    fn metrics(&self, ours: &Scores) -> Metrics {
+    fn metrics(&self, candidate: &Scores) -> Metrics {
         let baseline = self.baseline();
         Metrics {
-            metric: match ours {
-                Scores::Ranked(_) => "ndcg",
-                Scores::Rated(_) => "rmse",
+            metric: match candidate {
+                Scores::Ranking(_) => "ndcg",
+                Scores::Rating(_) => "rmse",
             }
             .to_owned(),
             k: self.config.evaluation.k,
             split: None,
-            test_users: ours.users() as u64,
-            model: ours.measurement(),
+            test_users: candidate.users() as u64,
+            model: candidate.measurement(),
             baseline: baseline.measurement(),
-            lift: self.lift(ours, &baseline),
+            lift: self.lift(candidate, &baseline),
             incumbent: None,
             cold_items: None,
-            by_activity: match (ours, &baseline) {
-                (Scores::Ranked(ours), Scores::Ranked(theirs)) => ours.by_activity(theirs, self.parts.met()),
-                (Scores::Ranked(_) | Scores::Rated(_), _) => Vec::new(),
+            by_activity: match (candidate, &baseline) {
+                (Scores::Ranking(candidate), Scores::Ranking(reference)) => {
+                    candidate.by_activity(reference, self.parts.history())
+                }
+                (Scores::Ranking(_) | Scores::Rating(_), _) => Vec::new(),
             },
         }
     }
@@ -237,15 +253,15 @@ impl<'a> Judge<'a> {
 impl Scores {
     fn users(&self) -> usize {
         match self {
-            Self::Ranked(ranked) => ranked.users(),
-            Self::Rated(rated) => rated.users(),
+            Self::Ranking(ranked) => ranked.users(),
+            Self::Rating(rated) => rated.users(),
         }
     }
 
     fn measurement(&self) -> Measurement {
         match self {
-            Self::Ranked(ranked) => ranked.measurement(),
-            Self::Rated(rated) => rated.measurement(),
+            Self::Ranking(ranked) => ranked.measurement(),
+            Self::Rating(rated) => rated.measurement(),
         }
     }
 }

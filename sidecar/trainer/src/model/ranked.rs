@@ -1,4 +1,4 @@
-//! How many of the kept items come first: of the model, and of popularity.
+//! Ranking metrics on the held-out items, of the model and of the popularity baseline.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,37 +7,43 @@ use sidecar_contract::{ActivityGroup, Measurement};
 
 use super::measure::BOOTSTRAP_RESAMPLES;
 
-/// Groups of users by activity.
+/// Number of user groups by activity.
 const GROUPS: usize = 10;
 
-/// Lists held against what the users met later, and how many of them hold each item.
-pub(super) struct Ranked(RankingMetrics, Vec<u64>);
+/// Metrics of lists compared with the held-out items, and the number of lists that contain each
+/// item.
+pub(super) struct RankingEvaluation(RankingMetrics, Vec<u64>);
 
-impl Ranked {
-    pub(super) fn model(model: &Model, met: &Interactions, test: &Interactions, k: usize) -> Self {
-        Self::of(met, test, k, |users| {
-            let lists = model.recommend_each(users, k, |user| met.row(user as usize).0);
+impl RankingEvaluation {
+    pub(super) fn model(model: &Model, history: &Interactions, test: &Interactions, k: usize) -> Self {
+        Self::of(history, test, k, |users| {
+            let lists = model.recommend_each(users, k, |user| history.row(user as usize).0);
             lists.into_iter().map(|list| list.into_iter().map(|scored| scored.item).collect()).collect()
         })
     }
 
-    /// Of the training part, without what a user has met.
-    pub(super) fn popularity(training: &Interactions, met: &Interactions, test: &Interactions, k: usize) -> Self {
+    /// Lists of the most popular items of the training part, without the user's history.
+    pub(super) fn popularity(training: &Interactions, history: &Interactions, test: &Interactions, k: usize) -> Self {
         let (_, popular) = popularity(training);
-        Self::same_for_all(&popular, met, test, k)
+        Self::constant_list(&popular, history, test, k)
     }
 
-    /// Everybody gets the items in this order.
-    pub(super) fn same_for_all(order: &[u32], met: &Interactions, test: &Interactions, k: usize) -> Self {
+    /// All users get the items in this order, without their history.
+    pub(super) fn constant_list(order: &[u32], history: &Interactions, test: &Interactions, k: usize) -> Self {
         let list = |user: &u32| {
-            let (met, _) = met.row(*user as usize);
-            order.iter().filter(|item| met.binary_search(item).is_err()).take(k).copied().collect()
+            let (seen, _) = history.row(*user as usize);
+            order.iter().filter(|item| seen.binary_search(item).is_err()).take(k).copied().collect()
         };
-        Self::of(met, test, k, |users| users.iter().map(list).collect())
+        Self::of(history, test, k, |users| users.iter().map(list).collect())
     }
 
-    fn of(met: &Interactions, test: &Interactions, k: usize, lists: impl Fn(&[u32]) -> Vec<Vec<u32>> + Sync) -> Self {
-        let shown: Vec<AtomicU64> = (0..met.items()).map(|_| AtomicU64::new(0)).collect();
+    fn of(
+        history: &Interactions,
+        test: &Interactions,
+        k: usize,
+        lists: impl Fn(&[u32]) -> Vec<Vec<u32>> + Sync,
+    ) -> Self {
+        let shown: Vec<AtomicU64> = (0..history.items()).map(|_| AtomicU64::new(0)).collect();
         let scores = evaluate_ranking(test, k, |users| {
             let lists = lists(users);
             for item in lists.iter().flatten().filter_map(|item| shown.get(*item as usize)) {
@@ -48,13 +54,14 @@ impl Ranked {
         Self(scores, shown.into_iter().map(AtomicU64::into_inner).collect())
     }
 
-    /// Mean NDCG beside the baseline's, of tenths of the users by how many items they had met.
-    pub(super) fn by_activity(&self, baseline: &Self, met: &Interactions) -> Vec<ActivityGroup> {
-        let met = |user: u32| met.row(user as usize).0.len();
+    /// Mean NDCG of the model and of the baseline per tenth of the users, ordered by the number of
+    /// items in their history.
+    pub(super) fn by_activity(&self, baseline: &Self, history: &Interactions) -> Vec<ActivityGroup> {
+        let activity = |user: u32| history.row(user as usize).0.len();
         let pairs = self.0.users.iter().zip(&baseline.0.users);
         let mut users: Vec<(usize, f64, f64)> =
-            pairs.map(|(ours, theirs)| (met(ours.user), ours.ndcg, theirs.ndcg)).collect();
-        users.sort_by_key(|(met, _, _)| *met);
+            pairs.map(|(model, baseline)| (activity(model.user), model.ndcg, baseline.ndcg)).collect();
+        users.sort_by_key(|(activity, _, _)| *activity);
         let group = |users: &[(usize, f64, f64)]| {
             let mean = |of: fn(&(usize, f64, f64)) -> f64| users.iter().map(of).sum::<f64>() / users.len() as f64;
             Some(ActivityGroup {
@@ -72,10 +79,10 @@ impl Ranked {
         self.0.users.len()
     }
 
-    /// Of the mean NDCG.
-    pub(super) fn lift(&self, over: &Self, seed: u64) -> Option<Lift> {
+    /// Lift of the mean NDCG over a reference.
+    pub(super) fn lift(&self, reference: &Self, seed: u64) -> Option<Lift> {
         let ndcgs = |scores: &RankingMetrics| scores.users.iter().map(|user| user.ndcg).collect::<Vec<_>>();
-        bootstrap_lift(&ndcgs(&self.0), &ndcgs(&over.0), seed, BOOTSTRAP_RESAMPLES)
+        bootstrap_lift(&ndcgs(&self.0), &ndcgs(&reference.0), seed, BOOTSTRAP_RESAMPLES)
     }
 
     pub(super) fn measurement(&self) -> Measurement {

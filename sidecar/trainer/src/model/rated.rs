@@ -1,20 +1,20 @@
-//! How far predicted ratings are from those that were kept: of the model, and of averages.
+//! Errors of predicted ratings on the held-out set, of the model and of the bias baseline.
 //!
-//! Predictions are brought onto the scale of the training part. For lists, relevant is what a user rated no worse than most
-//! ratings are.
+//! Predictions are clipped to the scale of the training part. In lists, an item is relevant if the
+//! user rated it no worse than most ratings.
 
 use factorization::{Biases, Interactions, Lift, Model, bootstrap_reduction};
 use rayon::prelude::*;
 use sidecar_contract::Measurement;
 
-use super::{measure::BOOTSTRAP_RESAMPLES, ranked::Ranked};
+use super::{measure::BOOTSTRAP_RESAMPLES, ranked::RankingEvaluation};
 
-/// The baseline: averages of the ratings, of users and of items.
-pub(super) struct Averages(Biases);
+/// The baseline: global mean, user biases and item biases.
+pub(super) struct BiasBaseline(Biases);
 
-impl Averages {
-    /// Fitted to the training part; of users who are not in it, folded in. `None` without ratings.
-    pub(super) fn of(training: &Interactions, folded_in: Option<&Interactions>) -> Option<Self> {
+impl BiasBaseline {
+    /// Fits to the training part and folds in users who are not in it. `None` without ratings.
+    pub(super) fn fit(training: &Interactions, folded_in: Option<&Interactions>) -> Option<Self> {
         let biases = Biases::fit(training)?;
         Some(Self(match folded_in {
             Some(ratings) => biases.fold_in(ratings),
@@ -23,14 +23,14 @@ impl Averages {
     }
 }
 
-/// Predictions held against ratings, and lists against likes.
-pub(super) struct Rated {
-    /// For each user with kept ratings, ascending by user.
+/// Errors of predicted ratings, and metrics of lists.
+pub(super) struct RatingEvaluation {
+    /// For each user with held-out ratings, ascending by user.
     errors: Vec<Errors>,
-    lists: Ranked,
+    lists: RankingEvaluation,
 }
 
-/// Errors of one user's kept ratings.
+/// Errors on one user's held-out ratings.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Errors {
     ratings: usize,
@@ -38,40 +38,49 @@ struct Errors {
     absolutes: f64,
 }
 
-impl Rated {
+impl RatingEvaluation {
     /// `None` for a model that predicts no ratings.
     pub(super) fn model(
         model: &Model,
-        averages: &Averages,
-        met: &Interactions,
+        bias_baseline: &BiasBaseline,
+        history: &Interactions,
         test: &Interactions,
         k: usize,
     ) -> Option<Self> {
         let errors = errors_of(model, test)?;
-        let lists = Ranked::model(model, met, &averages.0.scale.likes(test), k);
+        let lists = RankingEvaluation::model(model, history, &bias_baseline.0.scale.likes(test), k);
         Some(Self { errors, lists })
     }
 
-    /// Root mean squared error alone; `None` for a model that predicts no ratings, or without kept ones.
+    /// Root mean squared error only; `None` for a model that predicts no ratings, or without
+    /// held-out ratings.
     pub(super) fn rmse(model: &Model, test: &Interactions) -> Option<f64> {
         rmse(&errors_of(model, test)?)
     }
 
-    /// By averages everybody gets the same list.
-    pub(super) fn averages(averages: &Averages, met: &Interactions, test: &Interactions, k: usize) -> Self {
-        let Averages(biases) = averages;
+    /// The bias baseline gives the same list to all users.
+    pub(super) fn bias_baseline(
+        bias_baseline: &BiasBaseline,
+        history: &Interactions,
+        test: &Interactions,
+        k: usize,
+    ) -> Self {
+        let BiasBaseline(biases) = bias_baseline;
         let errors = errors(test, |user, items| Some(items.iter().map(|item| biases.rating(user, *item)).collect()));
-        Self { errors, lists: Ranked::same_for_all(&biases.items_by_bias(), met, &biases.scale.likes(test), k) }
+        Self {
+            errors,
+            lists: RankingEvaluation::constant_list(&biases.items_by_bias(), history, &biases.scale.likes(test), k),
+        }
     }
 
     pub(super) fn users(&self) -> usize {
         self.errors.len()
     }
 
-    /// Of the root mean squared error: by how much it is smaller.
-    pub(super) fn lift(&self, over: &Self, seed: u64) -> Option<Lift> {
+    /// Relative reduction of the root mean squared error compared with a reference.
+    pub(super) fn lift(&self, reference: &Self, seed: u64) -> Option<Lift> {
         let squares = |rated: &Self| rated.errors.iter().map(|user| user.squares).collect::<Vec<_>>();
-        bootstrap_reduction(&squares(self), &squares(over), seed, BOOTSTRAP_RESAMPLES)
+        bootstrap_reduction(&squares(self), &squares(reference), seed, BOOTSTRAP_RESAMPLES)
     }
 
     pub(super) fn measurement(&self) -> Measurement {
@@ -87,7 +96,7 @@ fn rmse(errors: &[Errors]) -> Option<f64> {
     mean(errors, |user| user.squares).map(f64::sqrt)
 }
 
-/// Over all ratings; `None` without.
+/// Mean over all ratings; `None` without ratings.
 fn mean(errors: &[Errors], of: fn(&Errors) -> f64) -> Option<f64> {
     let ratings: usize = errors.iter().map(|user| user.ratings).sum();
     (ratings > 0).then(|| errors.iter().map(of).sum::<f64>() / ratings as f64)
@@ -98,12 +107,12 @@ fn errors_of(model: &Model, test: &Interactions) -> Option<Vec<Errors>> {
     let scorer = model.scorer().ok()?;
     scorer.scale()?;
     Some(errors(test, |user, items| {
-        let taste = scorer.stored(user)?;
-        items.iter().map(|item| scorer.rating(&taste, *item)).collect()
+        let vector = scorer.stored(user)?;
+        items.iter().map(|item| scorer.rating(&vector, *item)).collect()
     }))
 }
 
-/// `predict` gives a user's ratings of these items.
+/// Errors per user; `predict` returns a user's predicted ratings of the given items.
 fn errors(test: &Interactions, predict: impl Fn(u32, &[u32]) -> Option<Vec<f32>> + Sync) -> Vec<Errors> {
     (0..u32::try_from(test.users()).unwrap_or(u32::MAX))
         .into_par_iter()

@@ -1,80 +1,80 @@
-//! A fit on all rows that starts from an earlier model. What is measured never does: the earlier model has learned from the rows
-//! that are kept, so its lists would be good on them for the wrong reason.
+//! Warm start of the fit on all rows from an earlier model. The fit that is evaluated has no warm
+//! start: the earlier model was trained on the held-out rows, so they would leak into the metrics.
 
-use factorization::{Earlier, FitError, ValidParams};
+use algorithms::definition;
+use factorization::{FitError, ValidParams, WarmStart};
 use model_snapshot::Snapshot;
-use sidecar_contract::{Algorithm, TrainingConfig, WarmStart};
+use sidecar_contract::{TrainingConfig, WarmStartConfig};
 
 use super::check;
 use crate::{
-    failure::{FailureReason, Stop},
-    merge::Merged,
+    failure::{FailureReason, RunError},
+    merge::InteractionTable,
 };
 
-/// An earlier model, and which of its rows are in the data.
-pub(super) struct Warm<'a> {
+/// An earlier model, and its rows for the users and items in the data.
+pub(super) struct WarmStartModel<'a> {
     snapshot: &'a Snapshot,
     users: Vec<Option<u32>>,
     items: Vec<Option<u32>>,
     iterations: u32,
 }
 
-impl<'a> Warm<'a> {
-    /// `None` where the config asks for none.
-    pub(super) fn of(
+impl<'a> WarmStartModel<'a> {
+    /// Validates the earlier model; `None` if the config has no warm start.
+    pub(super) fn new(
         config: &TrainingConfig,
         snapshot: Option<&'a Snapshot>,
-        merged: &Merged,
-    ) -> Result<Option<Self>, Stop> {
-        let Some(WarmStart { digest, iterations }) = &config.warm_start else { return Ok(None) };
-        let refused = |message: String| Err(Stop::failed(FailureReason::ConfigInvalid, message));
+        table: &InteractionTable,
+    ) -> Result<Option<Self>, RunError> {
+        let Some(WarmStartConfig { digest, iterations }) = &config.warm_start else { return Ok(None) };
+        let invalid = |message: String| Err(RunError::permanent(FailureReason::ConfigInvalid, message));
         let Some(snapshot) = snapshot else {
-            return refused(
-                "a start from an earlier model is for the command line: --warm-start model.safetensors".to_owned(),
+            return invalid(
+                "a warm start is supported on the command line only: --warm-start model.safetensors".to_owned(),
             );
         };
         if snapshot.digest() != *digest {
-            return refused(format!("the model to start from is {}, expected {digest}", snapshot.digest()));
+            return invalid(format!("the model for the warm start is {}, expected {digest}", snapshot.digest()));
         }
-        let Algorithm::Als(als) = &config.algorithm else {
-            return refused(format!(
-                "{} has nothing to start from an earlier model with: use als, or start without it",
-                config.algorithm.name()
+        if !definition(&config.algorithm)?.has_warm_start() {
+            return invalid(format!(
+                "{} does not support a warm start: use {}, or remove the warm start",
+                config.algorithm.name(),
+                algorithms::names_with(|algorithm| algorithm.has_warm_start())
             ));
-        };
+        }
         let metadata = snapshot.metadata();
         if (metadata.algorithm.name(), metadata.signal) != (config.algorithm.name(), config.signal) {
-            return refused(format!(
-                "the model to start from is {} of {:?} data: expected {} of {:?} data, or start without it",
+            return invalid(format!(
+                "the model for the warm start is {} of {:?} data: expected {} of {:?} data; use another model, or remove the warm start",
                 metadata.algorithm.name(),
                 metadata.signal,
                 config.algorithm.name(),
                 config.signal
             ));
         }
-        let (given, expected) = (snapshot.factors(), als.factors as usize);
+        let (given, expected) = (snapshot.factors(), check(config)?.factors());
         if given != expected {
-            return refused(FitError::Start { given, expected }.to_string());
+            return invalid(FitError::WarmStart { given, expected }.to_string());
         }
         Ok(Some(Self {
             snapshot,
-            users: merged.user_ids.iter().map(|id| snapshot.user_index(id)).collect(),
-            items: merged.item_ids.iter().map(|id| snapshot.item_index(id)).collect(),
+            users: table.user_ids.iter().map(|id| snapshot.user_index(id)).collect(),
+            items: table.item_ids.iter().map(|id| snapshot.item_index(id)).collect(),
             iterations: *iterations,
         }))
     }
 
-    /// Parameters of the fit: the config's, with as few sweeps as the start leaves to make.
-    pub(super) fn params(&self, config: &TrainingConfig) -> Result<ValidParams, Stop> {
-        let mut algorithm = config.algorithm.clone();
-        if let Algorithm::Als(als) = &mut algorithm {
-            als.iterations = self.iterations;
-        }
+    /// Parameters of the fit: the config's, with the warm start's number of iterations.
+    pub(super) fn params(&self, config: &TrainingConfig) -> Result<ValidParams, RunError> {
+        let algorithm = definition(&config.algorithm)?.with_iterations(self.iterations);
         check(&TrainingConfig { algorithm, ..config.clone() })
     }
 
-    pub(super) fn earlier(&self) -> Earlier<'_> {
-        Earlier {
+    /// The initial factors of the fit.
+    pub(super) fn warm_start(&self) -> WarmStart<'_> {
+        WarmStart {
             user_factors: self.snapshot.user_factors(),
             item_factors: self.snapshot.item_factors(),
             user_biases: self.snapshot.ratings().map_or(&[], |(_, users, _)| users),

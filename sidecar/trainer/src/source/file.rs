@@ -1,4 +1,5 @@
-//! Files: on a volume, from a ConfigMap, or given on the command line. A directory stands for the files below it.
+//! Files on a volume, from a ConfigMap, or from the command line. A directory stands for all files
+//! below it.
 
 use std::{
     fs::{File, Metadata},
@@ -12,13 +13,13 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use sidecar_contract::{Digest, canonical_json};
 
-use super::{FILES_MAX, Part, ReadAt, Stat, is_data, no_files, not_found, refuse_tables, too_many_files};
-use crate::failure::Stop;
+use super::{FILES_MAX, Part, ReadAt, Stat, is_data, no_files, not_found, reject_tables, too_many_files};
+use crate::failure::RunError;
 
-/// Mounted files up to this size are known by their content: a ConfigMap (at most 1 MiB) is mounted anew, with new
-/// times, in every pod.
-const KNOWN_BY_CONTENT_BYTES_MAX: u64 = 1 << 20;
-/// Deepest directory below a source; links may go round in circles.
+/// The version of mounted files up to this size is derived from their content: a ConfigMap (1 MiB
+/// or less) is mounted with new modification times in every pod.
+const CONTENT_VERSION_BYTES_MAX: u64 = 1 << 20;
+/// Maximum depth of a directory below a source; symbolic links may form cycles.
 const DIRECTORY_DEPTH_MAX: usize = 16;
 
 pub(super) struct FileSource {
@@ -34,7 +35,7 @@ impl FileSource {
         Self { path, mounted, spec_field }
     }
 
-    pub(super) fn stat(&self, described_as: &str) -> Result<Stat, Stop> {
+    pub(super) fn stat(&self, described_as: &str) -> Result<Stat, RunError> {
         let failed = |error| self.failed(&self.path, described_as, &error);
         let metadata = std::fs::metadata(&self.path).map_err(failed)?;
         if metadata.is_dir() {
@@ -47,21 +48,21 @@ impl FileSource {
             )));
         }
         let size_bytes = metadata.len();
-        let known_by = if self.mounted && size_bytes <= KNOWN_BY_CONTENT_BYTES_MAX {
+        let version_key = if self.mounted && size_bytes <= CONTENT_VERSION_BYTES_MAX {
             json!({ "content": Digest::of(&std::fs::read(&self.path).map_err(failed)?) })
         } else {
-            known_by(&self.path.to_string_lossy(), &metadata).map_err(failed)?
+            version_key(&self.path.to_string_lossy(), &metadata).map_err(failed)?
         };
         let name = self.path.to_string_lossy().into_owned();
         Ok(Stat {
-            version: Digest::of(canonical_json(&known_by).as_bytes()),
+            version: Digest::of(canonical_json(&version_key).as_bytes()),
             size_bytes,
             parts: vec![Part { name, described_as: described_as.to_owned(), size_bytes }],
         })
     }
 
-    /// Every file below, in the order of paths, links followed.
-    fn stat_directory(&self, described_as: &str) -> Result<Stat, Stop> {
+    /// Every file below the directory, ordered by path; follows symbolic links.
+    fn stat_directory(&self, described_as: &str) -> Result<Stat, RunError> {
         let mut found: Vec<(String, Metadata)> = Vec::new();
         let mut directories = vec![(self.path.clone(), 0)];
         while let Some((directory, depth)) = directories.pop() {
@@ -69,8 +70,8 @@ impl FileSource {
             for entry in std::fs::read_dir(&directory).map_err(failed)? {
                 let path = entry.map_err(failed)?.path();
                 let below = path.strip_prefix(&self.path).unwrap_or(&path).to_string_lossy().into_owned();
-                refuse_tables(&below, described_as)?;
-                // 1: whether an empty file is data is asked below.
+                reject_tables(&below, described_as)?;
+                // Size 1: the actual size is checked below.
                 if !is_data(&below, 1) {
                     continue;
                 }
@@ -92,7 +93,7 @@ impl FileSource {
         let failed = |error| self.failed(&self.path, described_as, &error);
         let known: Vec<Value> = found
             .iter()
-            .map(|(below, metadata)| known_by(below, metadata))
+            .map(|(below, metadata)| version_key(below, metadata))
             .collect::<io::Result<_>>()
             .map_err(failed)?;
         let parts: Vec<Part> = found
@@ -110,36 +111,36 @@ impl FileSource {
         })
     }
 
-    pub(super) fn open(&self, part: &Part) -> Result<Box<dyn Read>, Stop> {
+    pub(super) fn open(&self, part: &Part) -> Result<Box<dyn Read>, RunError> {
         let file = self.opened(part)?;
         Ok(Box::new(FileReader { file, described_as: part.described_as.clone() }))
     }
 
-    pub(super) fn open_at(&self, part: &Part) -> Result<Arc<dyn ReadAt>, Stop> {
+    pub(super) fn open_at(&self, part: &Part) -> Result<Arc<dyn ReadAt>, RunError> {
         let (described_as, size_bytes) = (part.described_as.clone(), part.size_bytes);
         Ok(Arc::new(FileAt { file: self.opened(part)?, described_as, size_bytes }))
     }
 
-    fn opened(&self, part: &Part) -> Result<File, Stop> {
+    fn opened(&self, part: &Part) -> Result<File, RunError> {
         let path = Path::new(&part.name);
         File::open(path).map_err(|error| self.failed(path, &part.described_as, &error))
     }
 
-    fn failed(&self, path: &Path, described_as: &str, error: &io::Error) -> Stop {
+    fn failed(&self, path: &Path, described_as: &str, error: &io::Error) -> RunError {
         let (path, spec_field) = (path.display(), self.spec_field);
         match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
-                not_found(format!("{described_as} is not there: no file {path}. Check {spec_field}"))
+                not_found(format!("{described_as} does not exist: no file {path}. Check {spec_field}"))
             }
-            io::ErrorKind::PermissionDenied => {
-                not_found(format!("{described_as} may not be read: {path} is not readable by this pod's user"))
-            }
-            _ => Stop::retry(format!("cannot read {described_as} ({path}): {error}")),
+            io::ErrorKind::PermissionDenied => not_found(format!(
+                "{described_as} cannot be read: {path} is not readable for this pod's user. Change its permissions"
+            )),
+            _ => RunError::transient(format!("cannot read {described_as} ({path}): {error}")),
         }
     }
 }
 
-fn known_by(path: &str, metadata: &Metadata) -> io::Result<Value> {
+fn version_key(path: &str, metadata: &Metadata) -> io::Result<Value> {
     let since_1970 = metadata.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     Ok(json!({
         "path": path,
@@ -156,7 +157,7 @@ struct FileReader {
 
 impl Read for FileReader {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.file.read(into).map_err(|error| io::Error::other(cannot_read_on(&self.described_as, &error)))
+        self.file.read(into).map_err(|error| io::Error::other(read_failed(&self.described_as, &error)))
     }
 }
 
@@ -171,13 +172,13 @@ impl ReadAt for FileAt {
         self.size_bytes
     }
 
-    fn read_at(&self, start: u64, length: usize) -> Result<Bytes, Stop> {
+    fn read_at(&self, start: u64, length: usize) -> Result<Bytes, RunError> {
         let mut bytes = vec![0; length];
-        self.file.read_exact_at(&mut bytes, start).map_err(|error| cannot_read_on(&self.described_as, &error))?;
+        self.file.read_exact_at(&mut bytes, start).map_err(|error| read_failed(&self.described_as, &error))?;
         Ok(bytes.into())
     }
 }
 
-fn cannot_read_on(described_as: &str, error: &io::Error) -> Stop {
-    Stop::retry(format!("cannot read on in {described_as}: {error}"))
+fn read_failed(described_as: &str, error: &io::Error) -> RunError {
+    RunError::transient(format!("cannot continue reading {described_as}: {error}"))
 }

@@ -1,13 +1,15 @@
 //! Delimited text as rows of cells.
 
+use std::ops::ControlFlow;
+
 use sidecar_contract::Csv;
 
 use super::{
-    Cell, Taker, WANTED_MAX,
-    header::{Header, Kind, Positions, present},
+    COLUMNS_REQUESTED_MAX, Cell, RowSink,
+    header::{ColumnNaming, Header, Positions, present},
     records::{Record, RecordCutter, Row},
 };
-use crate::{dropped::DropReason, failure::Stop, limits::ROW_BYTES_MAX};
+use crate::{dropped::DropReason, failure::RunError, limits::ROW_BYTES_MAX};
 
 /// Reads one file.
 pub(crate) struct Delimited<'a> {
@@ -28,69 +30,90 @@ impl<'a> Delimited<'a> {
         Self { described_as, csv, cutter: RecordCutter::new(delimiter), layout: None }
     }
 
-    /// Takes the next bytes of the file.
-    pub(crate) fn feed(&mut self, chunk: &[u8], taker: &mut dyn Taker) -> Result<(), Stop> {
+    /// Processes the next bytes of the file.
+    pub(crate) fn feed(&mut self, chunk: &[u8], sink: &mut dyn RowSink) -> Result<ControlFlow<()>, RunError> {
         let Self { described_as, csv, cutter, layout } = self;
-        cutter.feed(chunk, &mut |row: Row<'_>| take(described_as, csv, layout, row, taker))
+        result(cutter.feed(chunk, &mut |row: Row<'_>| control_flow(take(described_as, csv, layout, row, sink))))
     }
 
-    /// The file is over.
-    pub(crate) fn finish(&mut self, taker: &mut dyn Taker) -> Result<(), Stop> {
+    /// Processes the end of the file.
+    pub(crate) fn finish(&mut self, sink: &mut dyn RowSink) -> Result<ControlFlow<()>, RunError> {
         let Self { described_as, csv, cutter, layout } = self;
-        cutter.finish(&mut |row: Row<'_>| take(described_as, csv, layout, row, taker))
+        result(cutter.finish(&mut |row: Row<'_>| control_flow(take(described_as, csv, layout, row, sink))))
     }
 }
 
-/// One more row of the file; the first one is the header, or says how many fields there are.
+/// For the cutter, an error is a break, too.
+fn control_flow(result: Result<ControlFlow<()>, RunError>) -> ControlFlow<Result<(), RunError>> {
+    match result {
+        Ok(ControlFlow::Continue(())) => ControlFlow::Continue(()),
+        Ok(ControlFlow::Break(())) => ControlFlow::Break(Ok(())),
+        Err(error) => ControlFlow::Break(Err(error)),
+    }
+}
+
+/// The inverse of [`control_flow`].
+fn result(control_flow: ControlFlow<Result<(), RunError>>) -> Result<ControlFlow<()>, RunError> {
+    match control_flow {
+        ControlFlow::Continue(()) => Ok(ControlFlow::Continue(())),
+        ControlFlow::Break(result) => result.map(ControlFlow::Break),
+    }
+}
+
+/// Processes a row of the file. The first one is the header, or sets the number of fields.
 fn take(
     described_as: &str,
     csv: &Csv,
     layout: &mut Option<Layout>,
     row: Row<'_>,
-    taker: &mut dyn Taker,
-) -> Result<(), Stop> {
+    sink: &mut dyn RowSink,
+) -> Result<ControlFlow<()>, RunError> {
     let record = match row {
         Row::Record(record) => record,
         Row::TooLong { .. } if layout.is_none() => {
-            return Err(Stop::bad_data(format!(
-                "the first line of {described_as} is longer than {ROW_BYTES_MAX} bytes: is this delimited text?"
+            return Err(RunError::bad_data(format!(
+                "the first line of {described_as} is longer than {ROW_BYTES_MAX} bytes: check that it is delimited text"
             )));
         }
         Row::TooLong { lines } => {
-            taker.bad(DropReason::RowTooLong, lines);
-            return Ok(());
+            sink.bad(DropReason::RowTooLong, lines);
+            return Ok(ControlFlow::Continue(()));
         }
     };
     let layout = if let Some(layout) = *layout {
         layout
     } else {
-        let found = found(described_as, csv, record, taker)?;
+        let found = found(described_as, csv, record, sink)?;
         *layout = Some(found);
-        taker.begin(described_as, present(&found.positions))?;
+        sink.begin(described_as, present(&found.positions))?;
         if csv.header {
-            return Ok(());
+            return Ok(ControlFlow::Continue(()));
         }
         found
     };
     if record.len() != layout.fields {
-        // A quote that is never closed swallows lines: they count as the rows that they would have been.
-        taker.bad(DropReason::WrongFieldCount, record.lines());
-        return Ok(());
+        // An unclosed quote spans many lines; each of them counts as a row.
+        sink.bad(DropReason::WrongFieldCount, record.lines());
+        return Ok(ControlFlow::Continue(()));
     }
-    let mut cells = [Cell::Null; WANTED_MAX];
+    let mut cells = [Cell::Null; COLUMNS_REQUESTED_MAX];
     for (cell, position) in cells.iter_mut().zip(layout.positions) {
         if let Some(field) = position.and_then(|position| record.field(position)) {
             *cell = Cell::Text(field);
         }
     }
-    taker.row(&cells)
+    sink.row(&cells)
 }
 
-fn found(described_as: &str, csv: &Csv, first: Record<'_>, taker: &mut dyn Taker) -> Result<Layout, Stop> {
+fn found(described_as: &str, csv: &Csv, first: Record<'_>, sink: &mut dyn RowSink) -> Result<Layout, RunError> {
     let fields = first.len();
     let name = |field: &[u8]| String::from_utf8_lossy(field).trim().to_owned();
-    let kind = if csv.header { Kind::Named(first.fields().map(name).collect()) } else { Kind::Numbered(fields) };
-    taker.columns(&kind);
-    let positions = Header { described_as, kind }.positions(taker.wanted())?;
+    let naming = if csv.header {
+        ColumnNaming::Named(first.fields().map(name).collect())
+    } else {
+        ColumnNaming::Numbered(fields)
+    };
+    sink.columns(&naming);
+    let positions = Header { described_as, naming }.positions(sink.requests())?;
     Ok(Layout { positions, fields })
 }

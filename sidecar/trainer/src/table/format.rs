@@ -1,11 +1,11 @@
-//! Which format a file is in and how it is compressed: by its name, by what the resource says, and by its first bytes.
+//! Format and compression of a file: determined from its name, the resource and its first bytes.
 
 use sidecar_contract::{Csv, Format};
 
 use super::parquet;
-use crate::failure::{FailureReason, Stop};
+use crate::failure::{FailureReason, RunError};
 
-/// Ways to compress a whole file.
+/// Compression of a whole file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Compression {
     None,
@@ -13,78 +13,82 @@ pub(crate) enum Compression {
     Zstd,
 }
 
-/// Bytes at the start of a file that say what it is.
+/// Bytes at the start of a file that identify its type.
 pub(crate) const MAGIC_BYTES: usize = 6;
 const GZIP: &[u8] = b"\x1f\x8b";
 const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
-/// Others, which are not read.
-const OTHERS: [(&[u8], &str); 3] = [(b"PK\x03\x04", "zip"), (b"\xfd7zXZ\x00", "xz"), (b"BZh91A", "bzip2")];
-/// Endings of these.
-const OTHER_ENDINGS: [&str; 6] = ["bz2", "xz", "zip", "lz4", "7z", "lzo"];
+/// Unsupported compressions.
+const UNSUPPORTED: [(&[u8], &str); 3] = [(b"PK\x03\x04", "zip"), (b"\xfd7zXZ\x00", "xz"), (b"BZh91A", "bzip2")];
+/// File extensions of unsupported compressions.
+const UNSUPPORTED_EXTENSIONS: [&str; 6] = ["bz2", "xz", "zip", "lz4", "7z", "lzo"];
 
-/// What a file's name says.
+/// Format and compression according to a file's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Named {
     pub(crate) format: Format,
     pub(crate) compression: Compression,
 }
 
-/// What to think of a file before it is opened. `format` is what the resource says, if it does.
-pub(crate) fn named(format: Option<Format>, name: &str, described_as: &str) -> Result<Named, Stop> {
+/// Format and compression of a file before it is opened. `format` is the resource's setting and
+/// takes precedence.
+pub(crate) fn named(format: Option<Format>, name: &str, described_as: &str) -> Result<Named, RunError> {
     let name = name.rsplit('/').next().unwrap_or(name).to_ascii_lowercase();
     let split = |name: &'_ str| name.rsplit_once('.').map(|(stem, ending)| (stem.to_owned(), ending.to_owned()));
     let (stem, compression) = match split(&name) {
         Some((stem, ending)) if ending == "gz" || ending == "gzip" => (stem, Compression::Gzip),
         Some((stem, ending)) if ending == "zst" || ending == "zstd" => (stem, Compression::Zstd),
-        Some((_, ending)) if OTHER_ENDINGS.contains(&ending.as_str()) => return Err(other(described_as, &ending)),
+        Some((_, ending)) if UNSUPPORTED_EXTENSIONS.contains(&ending.as_str()) => {
+            return Err(unsupported(described_as, &ending));
+        }
         _ => (name, Compression::None),
     };
     let guessed = match split(&stem).as_ref().map(|(_, ending)| ending.as_str()) {
         Some("tsv" | "tab") => Format::Tsv,
-        // Spark calls its JSON lines .json.
+        // Spark writes JSON Lines with the extension .json.
         Some("jsonl" | "ndjson" | "json") => Format::Jsonl,
         Some("parquet" | "parq" | "pq") => Format::Parquet,
         _ => Format::Csv,
     };
     let format = format.unwrap_or(guessed);
     if format == Format::Parquet && compression != Compression::None {
-        return Err(Stop::bad_data(format!(
-            "{described_as} is Parquet inside {}: Parquet compresses its columns itself; use the file as it was before",
+        return Err(RunError::bad_data(format!(
+            "{described_as} is Parquet inside {}: Parquet compresses its columns itself; use the uncompressed file",
             compression.as_str()
         )));
     }
     Ok(Named { format, compression })
 }
 
-/// The format that a file's name says; `None` for one that is not read.
+/// The format according to a file's name; `None` if it is not supported.
 pub fn format_of(name: &str) -> Option<Format> {
     named(None, name, name).ok().map(|named| named.format)
 }
 
-/// What the first bytes of a file say of its compression.
+/// The compression according to the first bytes of a file.
 pub(crate) fn compression(
     named: Named,
     first: &[u8],
     described_as: &str,
     spec_field: &str,
-) -> Result<Compression, Stop> {
+) -> Result<Compression, RunError> {
     let found = if first.starts_with(GZIP) {
         Compression::Gzip
     } else if first.starts_with(ZSTD) {
         Compression::Zstd
     } else if first.starts_with(parquet::MAGIC) {
-        return Err(Stop::bad_data(format!(
+        return Err(RunError::bad_data(format!(
             "{described_as} is a Parquet file: set {spec_field}.format: parquet, or name it *.parquet"
         )));
-    } else if let Some((_, what)) = OTHERS.iter().find(|(magic, _)| first.starts_with(magic)) {
-        return Err(other(described_as, what));
+    } else if let Some((_, what)) = UNSUPPORTED.iter().find(|(magic, _)| first.starts_with(magic)) {
+        return Err(unsupported(described_as, what));
     } else {
         Compression::None
     };
-    // An empty file is empty whatever its name says.
+    // An empty file is valid under any name.
     if found == Compression::None && named.compression != Compression::None && !first.is_empty() {
-        return Err(Stop::bad_data(format!(
-            "{described_as} is named as {} and does not begin so: it is damaged, or not compressed; compress it, or rename it",
+        return Err(RunError::bad_data(format!(
+            "{described_as} is named as {} but its first bytes do not match: it is damaged or not compressed; compress it, or \
+             rename it",
             named.compression.as_str()
         )));
     }
@@ -101,24 +105,26 @@ impl Compression {
     }
 }
 
-/// What separates the fields of delimited text. `spec_field` is `spec.data` or `spec.data.items`.
-pub(crate) fn delimiter(csv: &Csv, by_format: u8, spec_field: &str) -> Result<u8, Stop> {
+/// The field separator of delimited text. `spec_field` is `spec.data` or `spec.data.items`.
+pub(crate) fn delimiter(csv: &Csv, format_default: u8, spec_field: &str) -> Result<u8, RunError> {
     match csv.delimiter {
-        None => Ok(by_format),
+        None => Ok(format_default),
         Some(delimiter) => match u8::try_from(delimiter) {
             Ok(byte) if byte.is_ascii() && !matches!(byte, b'"' | b'\r' | b'\n') => Ok(byte),
-            _ => Err(Stop::failed(
+            _ => Err(RunError::permanent(
                 FailureReason::ConfigInvalid,
                 format!(
-                    "{spec_field}.csv.delimiter is {delimiter:?}: expected one ASCII character that is no quote or line end"
+                    "{spec_field}.csv.delimiter is {delimiter:?}: expected one ASCII character other than a quote or a line break"
                 ),
             )),
         },
     }
 }
 
-fn other(described_as: &str, what: &str) -> Stop {
-    Stop::bad_data(format!("{described_as} is compressed as {what}, which is not read: use gzip (.gz) or zstd (.zst)"))
+fn unsupported(described_as: &str, what: &str) -> RunError {
+    RunError::bad_data(format!(
+        "{described_as} is compressed as {what}, which is not supported: use gzip (.gz) or zstd (.zst)"
+    ))
 }
 
 #[cfg(test)]
@@ -126,11 +132,11 @@ mod tests {
     use super::*;
 
     fn check(name: &str, format: Option<Format>) -> Result<(Format, Compression), String> {
-        named(format, name, "the source").map(|n| (n.format, n.compression)).map_err(|stop| stop.to_string())
+        named(format, name, "the source").map(|n| (n.format, n.compression)).map_err(|error| error.to_string())
     }
 
     #[test]
-    fn the_name_says_the_format_unless_the_resource_does() {
+    fn format_of_the_resource_overrides_the_file_name() {
         use Compression::{Gzip, None as Plain, Zstd};
         assert_eq!(check("/a/ratings.csv", None), Ok((Format::Csv, Plain)));
         assert_eq!(check("/a.parquet/ratings", None), Ok((Format::Csv, Plain)));
@@ -145,10 +151,10 @@ mod tests {
     }
 
     #[test]
-    fn the_first_bytes_say_the_compression_and_a_name_must_not_contradict() {
+    fn compression_comes_from_the_first_bytes_and_must_match_the_name() {
         let check = |name: &str, first: &[u8]| {
             let named = named(None, name, "it").unwrap();
-            compression(named, first, "it", "spec.data").map_err(|stop| stop.to_string())
+            compression(named, first, "it", "spec.data").map_err(|error| error.to_string())
         };
         assert_eq!(check("x.csv", b"\x1f\x8b\x08"), Ok(Compression::Gzip));
         assert_eq!(check("x.csv.gz", b"\x28\xb5\x2f\xfd"), Ok(Compression::Zstd));
@@ -160,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delimiter_is_one_ascii_character() {
+    fn delimiter_is_one_ascii_character() {
         let check = |given| delimiter(&Csv { header: true, delimiter: given }, b',', "spec.data");
         assert_eq!(check(None).unwrap(), b',');
         assert_eq!(check(Some(';')).unwrap(), b';');

@@ -1,45 +1,47 @@
-//! From the resource's columns to positions in a row, and the sentence for a column that is not there.
+//! Resolves the resource's columns to positions in a row, and writes the error message for a
+//! missing column.
 
 use sidecar_contract::Column;
 
-use super::{WANTED_MAX, Wanted};
-use crate::failure::Stop;
+use super::{COLUMNS_REQUESTED_MAX, ColumnRequest};
+use crate::failure::RunError;
 
-/// Most column names that a message lists, and most characters of each.
+/// Maximum number of column names that a message lists, and maximum number of characters of each.
 const NAMES_LISTED_MAX: usize = 20;
 const NAME_CHARS_MAX: usize = 40;
 
-/// Where the wanted columns stand in a row.
-pub(crate) type Positions = [Option<usize>; WANTED_MAX];
+/// Positions of the requested columns in a row.
+pub(crate) type Positions = [Option<usize>; COLUMNS_REQUESTED_MAX];
 
-/// What a table says of its columns.
+/// Columns of a table.
 pub(crate) struct Header<'a> {
-    /// What the table is called in messages.
+    /// Name of the table in messages.
     pub(crate) described_as: &'a str,
-    pub(crate) kind: Kind,
+    pub(crate) naming: ColumnNaming,
 }
 
-/// How columns are told apart.
-pub(crate) enum Kind {
-    /// By the first line, which names them.
+/// How columns are identified.
+pub(crate) enum ColumnNaming {
+    /// By the names in the first line.
     Named(Vec<String>),
-    /// By number only: a mere count of fields.
+    /// By number only; the value is the number of fields.
     Numbered(usize),
     /// By the keys of the first object.
     Keys(Vec<String>),
-    /// By a schema.
+    /// By the names in a schema.
     Schema(Vec<String>),
 }
 
 impl Header<'_> {
-    /// Positions of all that is wanted; what is only taken if it is there may be absent.
-    pub(crate) fn positions(&self, wanted: &[Wanted]) -> Result<Positions, Stop> {
+    /// Positions of all requested columns; `None` for an optional column that the table does not
+    /// have.
+    pub(crate) fn positions(&self, requests: &[ColumnRequest]) -> Result<Positions, RunError> {
         let mut positions = Positions::default();
-        for (position, wanted) in positions.iter_mut().zip(wanted) {
-            *position = match (&wanted.column, wanted.by_default) {
-                (Some(column), _) => Some(self.position(column, wanted.spec_field)?),
+        for (position, request) in positions.iter_mut().zip(requests) {
+            *position = match (&request.column, request.default_name) {
+                (Some(column), _) => Some(self.position(column, request.spec_field)?),
                 (None, Some(name)) if self.names().is_some_and(|names| names.iter().any(|other| other == name)) => {
-                    Some(self.position(&Column::Name(name.to_owned()), wanted.spec_field)?)
+                    Some(self.position(&Column::Name(name.to_owned()), request.spec_field)?)
                 }
                 (None, _) => None,
             };
@@ -48,67 +50,69 @@ impl Header<'_> {
     }
 
     fn names(&self) -> Option<&[String]> {
-        match &self.kind {
-            Kind::Named(names) | Kind::Keys(names) | Kind::Schema(names) => Some(names),
-            Kind::Numbered(_) => None,
+        match &self.naming {
+            ColumnNaming::Named(names) | ColumnNaming::Keys(names) | ColumnNaming::Schema(names) => Some(names),
+            ColumnNaming::Numbered(_) => None,
         }
     }
 
-    /// Position of a column; `spec_field` is what the user would change.
-    fn position(&self, column: &Column, spec_field: &str) -> Result<usize, Stop> {
+    /// Position of a column; `spec_field` is the field of the resource that sets it.
+    fn position(&self, column: &Column, spec_field: &str) -> Result<usize, RunError> {
         match column {
             Column::Index(index) => self.by_number(usize::try_from(*index).unwrap_or(usize::MAX), spec_field),
             Column::Name(name) => self.by_name(name, spec_field),
         }
     }
 
-    fn by_number(&self, index: usize, spec_field: &str) -> Result<usize, Stop> {
+    fn by_number(&self, index: usize, spec_field: &str) -> Result<usize, RunError> {
         let table = self.described_as;
-        let (columns, hint) = match &self.kind {
-            Kind::Keys(names) => {
-                return Err(Stop::bad_data(format!(
-                    "{table} has names and no numbers for what its objects hold: {}. Set {spec_field} to one of them",
+        let (columns, hint) = match &self.naming {
+            ColumnNaming::Keys(names) => {
+                return Err(RunError::bad_data(format!(
+                    "{table} has named keys, not numbered columns: {}. Set {spec_field} to one of them",
                     listed(names)
                 )));
             }
-            Kind::Named(names) => (names.len(), ", or csv.delimiter to what separates them"),
-            Kind::Numbered(columns) => (*columns, ", or csv.delimiter to what separates them"),
-            Kind::Schema(names) => (names.len(), ""),
+            ColumnNaming::Named(names) => (names.len(), ", or csv.delimiter to the separator of the columns"),
+            ColumnNaming::Numbered(columns) => (*columns, ", or csv.delimiter to the separator of the columns"),
+            ColumnNaming::Schema(names) => (names.len(), ""),
         };
         if index < columns {
             return Ok(index);
         }
-        Err(Stop::bad_data(format!(
+        Err(RunError::bad_data(format!(
             "{table} has no column number {index}: it has {columns} columns, numbered from 0. Set {spec_field} to one of \
              them{hint}"
         )))
     }
 
-    fn by_name(&self, name: &str, spec_field: &str) -> Result<usize, Stop> {
+    fn by_name(&self, name: &str, spec_field: &str) -> Result<usize, RunError> {
         let table = self.described_as;
-        let (names, what, hint) = match &self.kind {
-            Kind::Numbered(_) => {
-                return Err(Stop::bad_data(format!(
+        let (names, what, hint) = match &self.naming {
+            ColumnNaming::Numbered(_) => {
+                return Err(RunError::bad_data(format!(
                     "{table} has no header (csv.header: false), so {spec_field}: {name:?} cannot be found by name. Set it to \
-                     the column's number, from 0"
+                     the number of the column, starting at 0"
                 )));
             }
-            Kind::Named(names) => (names, "column", " (or csv.header: false, if the first line is data already)"),
-            Kind::Keys(names) => (names, "key", "; the first object must have it"),
-            Kind::Schema(names) => (names, "column", ""),
+            ColumnNaming::Named(names) => (names, "column", " (or set csv.header: false if the first line is data)"),
+            ColumnNaming::Keys(names) => (names, "key", "; the first object must have it"),
+            ColumnNaming::Schema(names) => (names, "column", ""),
         };
         let mut found = names.iter().enumerate().filter(|(_, other)| *other == name);
         match (found.next(), found.next()) {
             (Some((index, _)), None) => Ok(index),
-            (Some(_), Some(_)) => Err(Stop::bad_data(format!(
-                "{table} has more than one column {name:?}. Set {spec_field} to the column's number, from 0"
+            (Some(_), Some(_)) => Err(RunError::bad_data(format!(
+                "{table} has more than one column {name:?}. Set {spec_field} to the number of the column, starting at 0"
             ))),
-            (None, _) if matches!(self.kind, Kind::Named(_)) && looks_like_data(names) => Err(Stop::bad_data(format!(
-                "{table} has no column {name:?}, and its first line, with {} fields, looks like data and not like a header. \
-                     Set csv.header: false, and {spec_field} to the column's number, from 0; or write a header",
-                names.len()
-            ))),
-            (None, _) => Err(Stop::bad_data(format!(
+            (None, _) if matches!(self.naming, ColumnNaming::Named(_)) && may_be_data(names) => {
+                Err(RunError::bad_data(format!(
+                    "{table} has no column {name:?}, and its first line, with {} fields, appears to be data, not a header. \
+                     Set csv.header: false, and {spec_field} to the number of the column, starting at 0; or add a header",
+                    names.len()
+                )))
+            }
+            (None, _) => Err(RunError::bad_data(format!(
                 "{table} has no {what} {name:?}; its {what}s are {}. Set {spec_field} to one of them{hint}",
                 listed(names)
             ))),
@@ -116,14 +120,14 @@ impl Header<'_> {
     }
 }
 
-/// Whether a first line may be a row, which must not be repeated in a message: ids of users have no place in a status or log.
-/// Names of columns rarely hold digits or `@`, and are never empty.
-fn looks_like_data(first_line: &[String]) -> bool {
+/// Whether a first line may be a row. A message must not quote a row: user ids must not appear in a
+/// status or log. Column names rarely contain digits or `@`, and are never empty.
+fn may_be_data(first_line: &[String]) -> bool {
     first_line.iter().any(|field| field.is_empty() || field.contains(|c: char| c.is_numeric() || c == '@'))
 }
 
-/// Which of the positions there are.
-pub(crate) fn present(positions: &Positions) -> [bool; WANTED_MAX] {
+/// Flags of the columns that are present.
+pub(crate) fn present(positions: &Positions) -> [bool; COLUMNS_REQUESTED_MAX] {
     positions.map(|position| position.is_some())
 }
 

@@ -1,16 +1,16 @@
-//! One JSON object a line, as rows of cells.
+//! JSON Lines (one object per line) as rows of cells.
 
-use std::fmt;
+use std::{fmt, ops::ControlFlow};
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::{
-    Cell, Taker, WANTED_MAX,
-    header::{Header, Kind, present},
+    COLUMNS_REQUESTED_MAX, Cell, RowSink,
+    header::{ColumnNaming, Header, present},
 };
 use crate::{
     dropped::DropReason,
-    failure::Stop,
+    failure::RunError,
     limits::{FIELDS_PER_ROW_MAX, ROW_BYTES_MAX},
 };
 
@@ -19,20 +19,21 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Reads one file.
 pub(crate) struct Jsonl<'a> {
     described_as: &'a str,
-    /// The line so far; at most [`ROW_BYTES_MAX`].
+    /// The line so far; up to [`ROW_BYTES_MAX`] bytes.
     line: Vec<u8>,
     too_long: bool,
-    /// Keys of the wanted columns, once an object said which there are.
-    keys: Option<[Option<String>; WANTED_MAX]>,
+    /// Keys of the requested columns; known from the first object.
+    keys: Option<[Option<String>; COLUMNS_REQUESTED_MAX]>,
     first_line: bool,
     values: Values,
 }
 
-/// The wanted values of one object. Text lies in one buffer, so that a row allocates nothing.
+/// The requested values of one object. Text is stored in one buffer, so that a row allocates
+/// nothing.
 #[derive(Default)]
 struct Values {
     text: Vec<u8>,
-    values: [Value; WANTED_MAX],
+    values: [Value; COLUMNS_REQUESTED_MAX],
 }
 
 #[derive(Clone, Copy, Default)]
@@ -61,21 +62,23 @@ impl<'a> Jsonl<'a> {
         }
     }
 
-    /// Takes the next bytes of the file.
-    pub(crate) fn feed(&mut self, mut chunk: &[u8], taker: &mut dyn Taker) -> Result<(), Stop> {
+    /// Processes the next bytes of the file.
+    pub(crate) fn feed(&mut self, mut chunk: &[u8], sink: &mut dyn RowSink) -> Result<ControlFlow<()>, RunError> {
         while let Some(end) = chunk.iter().position(|byte| *byte == b'\n') {
             let (head, rest) = chunk.split_at(end);
             self.extend(head);
-            self.take(taker)?;
+            if self.take(sink)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
             chunk = rest.get(1..).unwrap_or_default();
         }
         self.extend(chunk);
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 
-    /// The file is over.
-    pub(crate) fn finish(&mut self, taker: &mut dyn Taker) -> Result<(), Stop> {
-        self.take(taker)
+    /// Processes the end of the file.
+    pub(crate) fn finish(&mut self, sink: &mut dyn RowSink) -> Result<ControlFlow<()>, RunError> {
+        self.take(sink)
     }
 
     fn extend(&mut self, bytes: &[u8]) {
@@ -87,56 +90,57 @@ impl<'a> Jsonl<'a> {
         }
     }
 
-    fn take(&mut self, taker: &mut dyn Taker) -> Result<(), Stop> {
+    fn take(&mut self, sink: &mut dyn RowSink) -> Result<ControlFlow<()>, RunError> {
         let line = std::mem::take(&mut self.line);
-        let result = self.take_line(&line, taker);
+        let result = self.take_line(&line, sink);
         self.line = line;
         self.line.clear();
         self.too_long = false;
         result
     }
 
-    fn take_line(&mut self, line: &[u8], taker: &mut dyn Taker) -> Result<(), Stop> {
+    fn take_line(&mut self, line: &[u8], sink: &mut dyn RowSink) -> Result<ControlFlow<()>, RunError> {
         let first = std::mem::take(&mut self.first_line);
         let line = if first { line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line) } else { line };
         if self.too_long {
-            taker.bad(DropReason::RowTooLong, 1);
-            return Ok(());
+            sink.bad(DropReason::RowTooLong, 1);
+            return Ok(ControlFlow::Continue(()));
         }
         if line.trim_ascii().is_empty() {
-            return Ok(());
+            return Ok(ControlFlow::Continue(()));
         }
         if first && line.trim_ascii_start().starts_with(b"[") {
-            return Err(Stop::bad_data(format!(
-                "{} is a JSON array: expected one object a line, for example {{\"user_id\": \"a\", \"item_id\": 1}}",
+            return Err(RunError::bad_data(format!(
+                "{} is a JSON array: expected one object per line, for example {{\"user_id\": \"a\", \"item_id\": 1}}",
                 self.described_as
             )));
         }
         if self.keys.is_none() {
             let Ok(keys) = keys_of(line) else {
-                taker.bad(DropReason::NotJson, 1);
-                return Ok(());
+                sink.bad(DropReason::NotJson, 1);
+                return Ok(ControlFlow::Continue(()));
             };
-            let header = Header { described_as: self.described_as, kind: Kind::Keys(keys) };
-            taker.columns(&header.kind);
-            let positions = header.positions(taker.wanted())?;
-            let Kind::Keys(names) = header.kind else { return Ok(()) };
-            taker.begin(self.described_as, present(&positions))?;
+            let header = Header { described_as: self.described_as, naming: ColumnNaming::Keys(keys) };
+            sink.columns(&header.naming);
+            let positions = header.positions(sink.requests())?;
+            let ColumnNaming::Keys(names) = header.naming else { return Ok(ControlFlow::Continue(())) };
+            sink.begin(self.described_as, present(&positions))?;
             self.keys = Some(positions.map(|position| names.get(position?).cloned()));
         }
-        let Some(keys) = &self.keys else { return Ok(()) };
+        let Some(keys) = &self.keys else { return Ok(ControlFlow::Continue(())) };
         self.values.text.clear();
-        self.values.values = [Value::Null; WANTED_MAX];
+        self.values.values = [Value::Null; COLUMNS_REQUESTED_MAX];
         let mut json = serde_json::Deserializer::from_slice(line);
         let read = Object { keys, values: &mut self.values }.deserialize(&mut json).and_then(|()| json.end());
         if read.is_err() {
-            // Text that is no UTF-8 fails only inside a wanted value; anything else is no JSON.
+            // Invalid UTF-8 fails only inside a requested value; any other error means invalid
+            // JSON.
             let reason = if std::str::from_utf8(line).is_err() { DropReason::NotUtf8 } else { DropReason::NotJson };
-            taker.bad(reason, 1);
-            return Ok(());
+            sink.bad(reason, 1);
+            return Ok(ControlFlow::Continue(()));
         }
         let Values { text, values } = &self.values;
-        taker.row(&values.map(|value| match value {
+        sink.row(&values.map(|value| match value {
             Value::Null => Cell::Null,
             Value::Text { start, end } => Cell::Text(text.get(start..end).unwrap_or_default()),
             Value::Int(number) => Cell::Int(number),
@@ -147,7 +151,7 @@ impl<'a> Jsonl<'a> {
     }
 }
 
-/// Names of an object's keys, each once.
+/// The distinct keys of an object.
 fn keys_of(line: &[u8]) -> Result<Vec<String>, serde_json::Error> {
     struct Keys;
     impl<'de> Visitor<'de> for Keys {
@@ -171,9 +175,9 @@ fn keys_of(line: &[u8]) -> Result<Vec<String>, serde_json::Error> {
     Ok(keys)
 }
 
-/// An object whose wanted values are kept. Of a key that stands there twice the last value counts.
+/// Deserializes the requested values of an object. The last value of a duplicate key wins.
 struct Object<'a> {
-    keys: &'a [Option<String>; WANTED_MAX],
+    keys: &'a [Option<String>; COLUMNS_REQUESTED_MAX],
     values: &'a mut Values,
 }
 
@@ -195,8 +199,8 @@ impl<'de> Visitor<'de> for Object<'_> {
         while let Some(slots) = map.next_key_seed(Key { keys: self.keys })? {
             if slots.iter().any(|slot| *slot) {
                 let value = map.next_value_seed(Scalar { text: &mut self.values.text })?;
-                // One key may be wanted twice, for example as id and as title.
-                for (slot, _) in self.values.values.iter_mut().zip(slots).filter(|(_, wanted)| *wanted) {
+                // A key may be requested twice, for example as id and as title.
+                for (slot, _) in self.values.values.iter_mut().zip(slots).filter(|(_, requested)| *requested) {
                     *slot = value;
                 }
             } else {
@@ -207,29 +211,29 @@ impl<'de> Visitor<'de> for Object<'_> {
     }
 }
 
-/// Which wanted columns a key is.
+/// Deserializes a key to flags of the requested columns that it names.
 struct Key<'a> {
-    keys: &'a [Option<String>; WANTED_MAX],
+    keys: &'a [Option<String>; COLUMNS_REQUESTED_MAX],
 }
 
 impl<'de> DeserializeSeed<'de> for Key<'_> {
-    type Value = [bool; WANTED_MAX];
+    type Value = [bool; COLUMNS_REQUESTED_MAX];
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
 
 impl Visitor<'_> for Key<'_> {
-    type Value = [bool; WANTED_MAX];
+    type Value = [bool; COLUMNS_REQUESTED_MAX];
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a key")
     }
     fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
-        Ok(std::array::from_fn(|slot| self.keys.get(slot).is_some_and(|wanted| wanted.as_deref() == Some(key))))
+        Ok(std::array::from_fn(|slot| self.keys.get(slot).is_some_and(|requested| requested.as_deref() == Some(key))))
     }
 }
 
-/// One value; text goes to the end of `text`.
+/// Deserializes one value; text is appended to `text`.
 struct Scalar<'a> {
     text: &'a mut Vec<u8>,
 }
@@ -258,7 +262,8 @@ impl<'de> Visitor<'de> for Scalar<'_> {
     fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
         Ok(Value::Int(number.into()))
     }
-    /// Whole numbers beyond 64 bits arrive here as well, inexact: as an id they are refused like any fraction.
+    /// Integers beyond 64 bits arrive here as well, rounded: as an id they are rejected like any
+    /// other float.
     fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
         Ok(Value::Float(number))
     }

@@ -1,12 +1,15 @@
-//! Delimited text in chunks of any size, cut into records of bounded size. It knows nothing of columns.
+//! Splits delimited text that arrives in chunks of any size into records of bounded size. Columns
+//! have no meaning here.
+
+use std::ops::ControlFlow;
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
 use crate::limits::{FIELDS_PER_ROW_MAX, ROW_BYTES_MAX};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-/// The core skips the mark, but only if it comes in one piece with something behind it.
-const FIRST_PIECE_BYTES_MIN: usize = 4;
+/// `csv_core` skips the byte order mark only if it arrives in one chunk with the bytes after it.
+const FIRST_CHUNK_BYTES_MIN: usize = 4;
 
 /// One record.
 #[derive(Clone, Copy, Debug)]
@@ -32,20 +35,21 @@ impl<'a> Record<'a> {
         (0..self.len()).filter_map(move |index| self.field(index))
     }
 
-    /// Lines of the file that it stands on: an open quote swallows more than one.
+    /// Number of lines that the record spans: a quoted field may contain line breaks.
     pub(crate) fn lines(self) -> u64 {
         self.bytes.split(|byte| *byte == b'\n').count() as u64
     }
 }
 
-/// A record, or the place of one that was too long to keep.
+/// A record, or a placeholder for a record that exceeds the limits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Row<'a> {
     Record(Record<'a>),
     TooLong { lines: u64 },
 }
 
-/// Cuts what it is fed. Memory is bounded by [`ROW_BYTES_MAX`] and [`FIELDS_PER_ROW_MAX`] whatever comes.
+/// Splits text into records. Memory is bounded by [`ROW_BYTES_MAX`] and [`FIELDS_PER_ROW_MAX`] for
+/// any input.
 pub(crate) struct RecordCutter {
     core: Reader,
     bytes: Vec<u8>,
@@ -53,9 +57,9 @@ pub(crate) struct RecordCutter {
     ends: Vec<usize>,
     ends_used: usize,
     too_long: bool,
-    /// Line at which the current record started.
+    /// Line at which the current record starts.
     start_line: u64,
-    /// First bytes of the file, until there are enough of them to see a byte order mark.
+    /// First bytes of the file, buffered until a byte order mark can be detected.
     head: Option<Vec<u8>>,
 }
 
@@ -73,46 +77,51 @@ impl RecordCutter {
         }
     }
 
-    /// Takes the next bytes of the file and hands on every record that they complete.
-    pub(crate) fn feed<E>(&mut self, chunk: &[u8], each: &mut impl FnMut(Row<'_>) -> Result<(), E>) -> Result<(), E> {
+    /// Processes the next bytes of the file and passes on every record that they complete.
+    pub(crate) fn feed<B>(&mut self, chunk: &[u8], each: &mut impl FnMut(Row<'_>) -> ControlFlow<B>) -> ControlFlow<B> {
         let Some(mut head) = self.head.take() else { return self.cut(chunk, each) };
         head.extend_from_slice(chunk);
-        if head.len() < FIRST_PIECE_BYTES_MIN {
+        if head.len() < FIRST_CHUNK_BYTES_MIN {
             self.head = Some(head);
-            return Ok(());
+            return ControlFlow::Continue(());
         }
         self.cut(&head, each)
     }
 
-    /// The file is over: hands on the record that no line end completed.
-    pub(crate) fn finish<E>(&mut self, each: &mut impl FnMut(Row<'_>) -> Result<(), E>) -> Result<(), E> {
+    /// Processes the end of the file and passes on the last record if no line break ends it.
+    pub(crate) fn finish<B>(&mut self, each: &mut impl FnMut(Row<'_>) -> ControlFlow<B>) -> ControlFlow<B> {
         if let Some(head) = self.head.take().filter(|head| head != BYTE_ORDER_MARK) {
             self.cut(&head, each)?;
         }
         while self.step(&[], each)?.is_some() {}
-        Ok(())
+        ControlFlow::Continue(())
     }
 
-    fn cut<E>(&mut self, mut input: &[u8], each: &mut impl FnMut(Row<'_>) -> Result<(), E>) -> Result<(), E> {
-        // An empty input would mean the end of the file to the core.
+    fn cut<B>(&mut self, mut input: &[u8], each: &mut impl FnMut(Row<'_>) -> ControlFlow<B>) -> ControlFlow<B> {
+        // An empty input would signal the end of the file to `csv_core`.
         while !input.is_empty() {
-            let taken = self.step(input, each)?.unwrap_or(0);
-            input = input.get(taken..).unwrap_or_default();
+            let consumed = self.step(input, each)?.unwrap_or(0);
+            input = input.get(consumed..).unwrap_or_default();
         }
-        Ok(())
+        ControlFlow::Continue(())
     }
 
-    /// One call of the core: how much input it took, or `None` at the end of the file.
-    fn step<E>(&mut self, input: &[u8], each: &mut impl FnMut(Row<'_>) -> Result<(), E>) -> Result<Option<usize>, E> {
+    /// One call of `csv_core`; returns the number of bytes consumed, or `None` at the end of the
+    /// file.
+    fn step<B>(
+        &mut self,
+        input: &[u8],
+        each: &mut impl FnMut(Row<'_>) -> ControlFlow<B>,
+    ) -> ControlFlow<B, Option<usize>> {
         let bytes = self.bytes.get_mut(self.bytes_used..).unwrap_or_default();
         let ends = self.ends.get_mut(self.ends_used..).unwrap_or_default();
-        let (result, taken, bytes_written, ends_written) = self.core.read_record(input, bytes, ends);
+        let (result, consumed, bytes_written, ends_written) = self.core.read_record(input, bytes, ends);
         self.bytes_used += bytes_written;
         self.ends_used += ends_written;
         match result {
             ReadRecordResult::InputEmpty => {}
             ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => {
-                // The rest of the record is read over what was kept, and forgotten.
+                // The rest of the record overwrites the buffer and is discarded.
                 self.too_long = true;
                 self.bytes_used = 0;
                 self.ends_used = 0;
@@ -133,9 +142,9 @@ impl RecordCutter {
                 self.too_long = false;
                 self.start_line = line;
             }
-            ReadRecordResult::End => return Ok(None),
+            ReadRecordResult::End => return ControlFlow::Continue(None),
         }
-        Ok(Some(taken))
+        ControlFlow::Continue(Some(consumed))
     }
 }
 
@@ -143,7 +152,8 @@ impl RecordCutter {
 mod tests {
     use super::*;
 
-    /// All records, with the text fed in chunks of `size` bytes; `None` for one that was too long.
+    /// All records of a text that is fed in chunks of `size` bytes; `None` stands for a record that
+    /// is too long.
     fn records(text: &[u8], size: usize) -> Vec<Option<Vec<String>>> {
         let mut found = Vec::new();
         let mut each = |row: Row<'_>| {
@@ -153,13 +163,13 @@ mod tests {
                 }
                 Row::TooLong { .. } => None,
             });
-            Ok::<(), ()>(())
+            ControlFlow::<()>::Continue(())
         };
         let mut cutter = RecordCutter::new(b',');
         for chunk in text.chunks(size) {
-            cutter.feed(chunk, &mut each).unwrap();
+            assert!(cutter.feed(chunk, &mut each).is_continue());
         }
-        cutter.finish(&mut each).unwrap();
+        assert!(cutter.finish(&mut each).is_continue());
         found
     }
 
@@ -173,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn line_ends_marks_quotes_and_blanks_do_not_matter() {
+    fn line_ends_byte_order_marks_quotes_and_blank_lines_do_not_matter() {
         let rows: &[&[&str]] = &[&["u", "i"], &["a", "1"]];
         check(b"u,i\na,1\n", rows);
         check(b"u,i\na,1", rows);
@@ -191,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_is_too_long_is_skipped_and_the_next_is_read() {
+    fn oversized_rows_are_skipped_and_the_next_row_is_read() {
         let long = [b"u,i\n".as_slice(), &vec![b'x'; 3 * ROW_BYTES_MAX], b",1\na,1\n"].concat();
         let wide = [b"u,i\n".as_slice(), &vec![b','; 3 * FIELDS_PER_ROW_MAX], b"\na,1\n"].concat();
         for text in [long, wide] {
@@ -205,29 +215,30 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_an_open_quote_swallows_are_counted() {
+    fn lines_inside_an_unclosed_quote_are_counted() {
         let mut lines = Vec::new();
         let mut each = |row: Row<'_>| {
             lines.push(match row {
                 Row::Record(record) => record.lines(),
                 Row::TooLong { lines } => lines,
             });
-            Ok::<(), ()>(())
+            ControlFlow::<()>::Continue(())
         };
         let mut cutter = RecordCutter::new(b',');
-        cutter.feed(b"u,i\n\"a\nb\nc\",1\nx,2\n\"open,1\n", &mut each).unwrap();
+        assert!(cutter.feed(b"u,i\n\"a\nb\nc\",1\nx,2\n\"open,1\n", &mut each).is_continue());
         for _ in 0..ROW_BYTES_MAX {
-            cutter.feed(b"y,1\n", &mut each).unwrap();
+            assert!(cutter.feed(b"y,1\n", &mut each).is_continue());
         }
-        cutter.finish(&mut each).unwrap();
+        assert!(cutter.finish(&mut each).is_continue());
         assert_eq!(lines[..3], [1, 3, 1]);
         assert!(lines[3] >= ROW_BYTES_MAX as u64, "{lines:?}");
     }
 
     proptest::proptest! {
-        /// The `csv` crate reads the same records from the whole text that the cutter reads from pieces of it.
+        /// The `csv` crate reads the same records from the whole text as the cutter reads from
+        /// chunks of it.
         #[test]
-        fn any_text_in_any_pieces_is_cut_as_the_csv_crate_does(text in "[ab,\"\n\r\u{feff}é]{0,60}", size in 1_usize..9) {
+        fn any_text_in_any_chunks_gives_the_records_of_the_csv_crate(text in "[ab,\"\n\r\u{feff}é]{0,60}", size in 1_usize..9) {
             let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
             let expected: Vec<Option<Vec<String>>> = reader
                 .byte_records()

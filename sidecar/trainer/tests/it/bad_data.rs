@@ -1,4 +1,4 @@
-//! Each bad input ends in the right refusal, with a message that says what to change.
+//! Each invalid input fails with the right reason, and the message names the field to change.
 
 use recommender_trainer::Limits;
 use sidecar_contract::{
@@ -7,7 +7,7 @@ use sidecar_contract::{
 
 use crate::setup::{Setup, csv, grouped_visits};
 
-/// The source fails as invalid data, and the message holds these words.
+/// The source fails as invalid data, and the message contains these words.
 fn check_bad(content: impl AsRef<[u8]>, words: &[&str]) {
     let setup = Setup::new("ratings.csv", content);
     check_message(&setup.failed(ExitCode::BadData, "DataInvalid"), words);
@@ -20,14 +20,14 @@ fn check_message(message: &str, words: &[&str]) {
 }
 
 #[test]
-fn empty_files_and_files_of_a_header_only() {
+fn empty_files_and_files_with_only_a_header_fail() {
     check_bad("", &["is empty"]);
     check_bad("\u{feff}\n\n", &["is empty"]);
     check_bad("user_id,item_id\n", &["a header but no rows"]);
 }
 
 #[test]
-fn a_missing_column_names_those_that_exist_and_the_field_to_change() {
+fn missing_column_message_lists_existing_columns_and_the_field_to_change() {
     check_bad("uid,item_id\na,1\n", &["no column \"user_id\"", "\"uid\", \"item_id\"", "spec.data.columns.user"]);
     check_bad("user_id,movie\na,1\n", &["no column \"item_id\"", "\"movie\"", "spec.data.columns.item"]);
     check_bad("user_id\titem_id\na\t1\n", &["no column \"user_id\"", "user_id\\titem_id"]);
@@ -44,37 +44,37 @@ fn a_missing_column_names_those_that_exist_and_the_field_to_change() {
 }
 
 #[test]
-fn many_columns_are_not_all_listed() {
+fn long_column_lists_are_truncated() {
     let header: Vec<String> = (1..=300).map(|i| "c".repeat(i)).collect();
     check_bad(header.join(",") + "\n", &[&format!("{:?} and 280 more", "c".repeat(20))]);
 }
 
 #[test]
-fn a_first_line_that_may_be_a_row_is_not_repeated() {
+fn first_line_that_may_be_data_is_not_quoted() {
     for row in ["user4711,soap", "4711,soap", "ann@example.com,soap", "ann,soap,", "ann,soap,3.5"] {
         let setup = Setup::new("ratings.csv", format!("{row}\n{row}\n"));
         let message = setup.failed(ExitCode::BadData, "DataInvalid");
-        check_message(&message, &["looks like data", "csv.header: false", "spec.data.columns.user"]);
+        check_message(&message, &["appears to be data", "csv.header: false", "spec.data.columns.user"]);
         assert!(!message.contains("soap") && !message.contains("4711") && !message.contains("ann"), "{message}");
     }
 }
 
 #[test]
-fn no_usable_row_says_what_was_wrong_with_them() {
+fn message_without_usable_rows_lists_the_drop_reasons() {
     check_bad("user_id,item_id\n,1\n,2\na,\n", &["3 read", "2 emptyUser (first: row 1)", "1 emptyItem (first: row 3)"]);
     check_bad("user_id,item_id,rating\na,1,x\nb,1,NaN\nc,1,inf\nd,1,\n", &["2 notANumber", "2 notFinite"]);
     check_bad(b"user_id,item_id\n\xff\xfe,1\n", &["1 notUtf8"]);
 }
 
 #[test]
-fn more_than_half_dropped_is_refused_and_half_is_not() {
+fn dropping_more_than_half_of_the_rows_fails_and_half_does_not() {
     check_bad("user_id,item_id\na,1\n,1\n,2\n", &["more than half", "3 read", "2 emptyUser"]);
     let (result, _) = Setup::new("ratings.csv", "user_id,item_id\na,1\nb,1\n,1\n,2\n").trained();
     assert_eq!((result.rows.read, result.rows.kept, result.rows.dropped["emptyUser"]), (4, 2, 2));
 }
 
 #[test]
-fn a_quote_that_is_never_closed_does_not_swallow_the_data_unnoticed() {
+fn unclosed_quote_fails_the_run() {
     let visits = csv(&grouped_visits());
     let (start, rest) = visits.split_at(visits.len() / 4);
     let start = &start[..=start.rfind('\n').unwrap()];
@@ -82,7 +82,7 @@ fn a_quote_that_is_never_closed_does_not_swallow_the_data_unnoticed() {
 }
 
 #[test]
-fn every_bad_row_is_dropped_and_counted_and_the_rest_is_kept() {
+fn invalid_rows_are_dropped_and_counted_and_valid_rows_are_kept() {
     let long_id = "x".repeat(1025);
     let long_row = "x".repeat(70_000);
     let mut text = b"user_id,item_id,rating,timestamp\n".to_vec();
@@ -115,10 +115,10 @@ fn every_bad_row_is_dropped_and_counted_and_the_rest_is_kept() {
 }
 
 #[test]
-fn sources_that_are_not_there() {
+fn missing_sources_fail() {
     let mut setup = Setup::new("ratings.csv", "");
     std::fs::remove_file(setup.source()).unwrap();
-    check_message(&setup.failed(ExitCode::NoInput, "SourceNotFound"), &["is not there", "spec.data.source"]);
+    check_message(&setup.failed(ExitCode::NoInput, "SourceNotFound"), &["does not exist", "spec.data.source"]);
     setup = Setup::new("_ratings.csv", "a");
     setup.config.source.url = format!("file://{}", setup.directory.path().display());
     check_message(&setup.failed(ExitCode::NoInput, "SourceNotFound"), &["no data below", "starts with _"]);
@@ -128,7 +128,7 @@ fn sources_that_are_not_there() {
 }
 
 #[test]
-fn a_source_is_called_what_the_user_calls_it() {
+fn messages_name_the_source_in_the_users_terms() {
     let mut setup = Setup::new("ratings.csv", "");
     setup.config.source.described_as = "configMap shop/ratings key ratings.csv".to_owned();
     check_message(
@@ -138,53 +138,53 @@ fn a_source_is_called_what_the_user_calls_it() {
 }
 
 #[test]
-fn a_decomposition_takes_no_tuning_and_no_degrees_of_ratings() {
-    let refused = |change: fn(&mut Setup), parts: &[&str]| {
+fn svd_rejects_tuning_and_degree_exponent_for_ratings() {
+    let invalid = |change: fn(&mut Setup), parts: &[&str]| {
         let mut setup = Setup::new("ratings.csv", csv(&grouped_visits()));
         setup.config.algorithm = Algorithm::Svd(SvdConfig::default());
         change(&mut setup);
         check_message(&setup.failed(ExitCode::Usage, "ConfigInvalid"), parts);
     };
-    refused(
+    invalid(
         |setup| setup.config.tuning = Some(TuningConfig { trials: 4, budget_seconds: 60 }),
         &["spec.training.tuning", "spec.algorithm.als"],
     );
-    refused(
+    invalid(
         |setup| setup.config.signal = Signal::Explicit,
         &["spec.algorithm.svd.degreeExponent is 0.5", "expected 0"],
     );
-    refused(
+    invalid(
         |setup| setup.config.algorithm = Algorithm::Svd(SvdConfig { factors: 0, ..SvdConfig::default() }),
         &["spec.algorithm.svd.factors is 0"],
     );
 }
 
 #[test]
-fn pairs_take_no_tuning_no_ratings_and_no_steps_that_turn_round() {
-    let refused = |change: fn(&mut Setup, &mut BprConfig), parts: &[&str]| {
+fn bpr_rejects_tuning_ratings_and_steps_that_are_too_large() {
+    let invalid = |change: fn(&mut Setup, &mut BprConfig), parts: &[&str]| {
         let mut setup = Setup::new("ratings.csv", csv(&grouped_visits()));
         let mut bpr = BprConfig::default();
         change(&mut setup, &mut bpr);
         setup.config.algorithm = Algorithm::Bpr(bpr);
         check_message(&setup.failed(ExitCode::Usage, "ConfigInvalid"), parts);
     };
-    refused(
+    invalid(
         |setup, _| setup.config.tuning = Some(TuningConfig { trials: 4, budget_seconds: 60 }),
         &["spec.training.tuning", "spec.algorithm.als"],
     );
-    refused(
+    invalid(
         |setup, _| setup.config.signal = Signal::Explicit,
-        &["spec.algorithm.bpr", "spec.data.signal: implicit", "als or svd"],
+        &["spec.algorithm.bpr", "spec.data.signal: explicit", "als or svd"],
     );
-    refused(
+    invalid(
         |_, bpr| *bpr = BprConfig { learning_rate: 2.0, regularization: 0.75, ..*bpr },
         &["spec.algorithm.bpr.learningRate times regularization is 1.5", "at most 1"],
     );
-    refused(|_, bpr| bpr.learning_rate = f64::NAN, &["spec.algorithm.bpr.learningRate is NaN"]);
+    invalid(|_, bpr| bpr.learning_rate = f64::NAN, &["spec.algorithm.bpr.learningRate is NaN"]);
 }
 
 #[test]
-fn what_this_version_does_not_do_says_so() {
+fn unsupported_features_fail_as_not_supported() {
     let not_supported = |change: fn(&mut Setup)| {
         let mut setup = Setup::new("ratings.csv", csv(&grouped_visits()));
         change(&mut setup);
@@ -194,19 +194,21 @@ fn what_this_version_does_not_do_says_so() {
 }
 
 #[test]
-fn parameters_out_of_bounds_are_named() {
+fn out_of_bounds_parameters_fail() {
     let invalid = |change: fn(&mut Setup), words: &[&str]| {
         let mut setup = Setup::new("ratings.csv", csv(&grouped_visits()));
         change(&mut setup);
         check_message(&setup.failed(ExitCode::Usage, "ConfigInvalid"), words);
     };
-    invalid(|s| s.config.algorithm = Algorithm::Als(AlsConfig { factors: 0, ..AlsConfig::default() }), &["factors"]);
+    invalid(|s| s.config.algorithm = Algorithm::Als(AlsConfig { factors: 0, ..AlsConfig::WIRE_DEFAULT }), &["factors"]);
     invalid(
-        |s| s.config.algorithm = Algorithm::Als(AlsConfig { samples: 5, ..AlsConfig::default() }),
-        &["als.sampling asks for 5 samples", "signal: implicit"],
+        |s| s.config.algorithm = Algorithm::Als(AlsConfig { samples: 5, ..AlsConfig::WIRE_DEFAULT }),
+        &["als.sampling requests 5 samples", "signal: explicit"],
     );
     invalid(
-        |s| s.config.algorithm = Algorithm::Als(AlsConfig { regularization: Some(f64::NAN), ..AlsConfig::default() }),
+        |s| {
+            s.config.algorithm = Algorithm::Als(AlsConfig { regularization: Some(f64::NAN), ..AlsConfig::WIRE_DEFAULT })
+        },
         &["regularization"],
     );
     invalid(|s| s.config.evaluation.holdout = 0.9, &["holdout", "0.5"]);
@@ -217,7 +219,7 @@ fn parameters_out_of_bounds_are_named() {
 }
 
 #[test]
-fn limits_are_named_in_numbers() {
+fn exceeded_limits_are_quoted_in_messages() {
     for (limits, words) in [
         (Limits { users_max: 299, ..Limits::default() }, "more than 299 users"),
         (Limits { items_max: 59, ..Limits::default() }, "more than 59 items"),
@@ -233,7 +235,7 @@ fn limits_are_named_in_numbers() {
 }
 
 #[test]
-fn a_bad_items_table_fails_the_run() {
+fn invalid_items_table_fails_the_run() {
     let mut setup = Setup::new("ratings.csv", csv(&grouped_visits()));
     let items = setup.directory.path().join("items.csv");
     std::fs::write(&items, "id,name\nitem00,First\n").unwrap();

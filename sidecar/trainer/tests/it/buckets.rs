@@ -1,4 +1,4 @@
-//! Sources in buckets and on web servers that are not ours.
+//! Sources and stores in external buckets, and sources on web servers.
 
 use std::path::Path;
 
@@ -35,7 +35,7 @@ fn gzip(content: &str) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// The visits as objects below `visits/`, with what Spark leaves beside them.
+/// The visits as objects below `visits/`, with Spark's auxiliary files.
 fn objects() -> Vec<(&'static str, Vec<u8>)> {
     let visits = grouped_visits();
     let (first, rest) = visits.split_at(visits.len() / 2);
@@ -48,14 +48,18 @@ fn objects() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-fn says(finished: &Finished, exit: ExitCode, words: &[&str]) {
-    assert_eq!(finished.exit, exit, "{}", finished.hint.message);
+fn check_message(finished: &Finished, exit: ExitCode, words: &[&str]) {
+    assert_eq!(finished.exit, exit, "{}", finished.termination_message.message);
     for word in words {
-        assert!(finished.hint.message.contains(word), "{word:?} is not in: {}", finished.hint.message);
+        assert!(
+            finished.termination_message.message.contains(word),
+            "{word:?} is not in: {}",
+            finished.termination_message.message
+        );
     }
 }
 
-/// Trained, unchanged, changed, and each way to be refused.
+/// Tests trained, unchanged and changed data, and each access error.
 fn bucket_works(url: &str, secret: &BucketSecret, keys: &str, put: &dyn Fn(&Objects)) {
     let expected = digest_of(&Setup::new("a.csv", csv(&grouped_visits())));
     put(&objects());
@@ -66,7 +70,7 @@ fn bucket_works(url: &str, secret: &BucketSecret, keys: &str, put: &dyn Fn(&Obje
     let mut again = of(&format!("{url}/visits/"), secret.clone());
     again.config.known_data_version = Some(result.data_version.clone());
     assert_eq!(again.run().result.unwrap().outcome, RunOutcome::Unchanged);
-    put(&[("visits/day=3/part-0000.csv", b"user_id,item_id\nsomebody,item00\n".to_vec())]);
+    put(&[("visits/day=3/part-0000.csv", b"user_id,item_id\nnew_user,item00\n".to_vec())]);
     again = of(&format!("{url}/visits/"), secret.clone());
     again.config.known_data_version = Some(result.data_version.clone());
     let (changed, _) = again.trained();
@@ -81,16 +85,16 @@ fn bucket_works(url: &str, secret: &BucketSecret, keys: &str, put: &dyn Fn(&Obje
     assert_eq!(digest_of(&of(&format!("{url}/one.parquet"), secret.clone())), digest_of(&local));
 
     let missing = of(&format!("{url}/nothing.csv"), secret.clone()).run();
-    says(&missing, ExitCode::NoInput, &["nothing.csv is not there", "Check spec.data.source"]);
+    check_message(&missing, ExitCode::NoInput, &["nothing.csv does not exist", "Check spec.data.source"]);
     let missing = of(&format!("{url}/nothing/"), secret.clone()).run();
-    says(&missing, ExitCode::NoInput, &["there is no data below"]);
+    check_message(&missing, ExitCode::NoInput, &["there is no data below"]);
     let no_slash = of(&format!("{url}/visits"), secret.clone()).run();
-    says(&no_slash, ExitCode::NoInput, &["end spec.data.source.url with a slash"]);
+    check_message(&no_slash, ExitCode::NoInput, &["end spec.data.source.url with a slash"]);
     let no_keys = of(&format!("{url}/visits/"), servers::secret("shop", &[("password", "p")])).run();
-    says(&no_keys, ExitCode::Usage, &["Secret shop has none of these keys", keys]);
+    check_message(&no_keys, ExitCode::Usage, &["Secret shop has none of these keys", keys]);
 }
 
-/// A run commits to a bucket of the user's, what it stored can be read and listed, and all of it can be deleted.
+/// A run commits to a user's bucket; the stored objects can be read, listed and deleted.
 fn store_works(url: &str, secret: &BucketSecret) {
     let directory = tempfile::tempdir().unwrap();
     let credentials = StoreCredentials::Secret(secret.clone());
@@ -108,7 +112,7 @@ fn store_works(url: &str, secret: &BucketSecret) {
     runtime().block_on(async {
         let run = || recommender_trainer::run(&setup.config, &store, &Silent, &setup.options);
         let first = run().await;
-        says(&first, ExitCode::Done, &[]);
+        check_message(&first, ExitCode::Done, &[]);
         let result = first.result.unwrap();
         let RunOutcome::Trained { digest, snapshot_bytes, .. } = &result.outcome else { panic!("{result:?}") };
         assert_eq!(store.list_runs().await.unwrap(), std::slice::from_ref(&result.run));
@@ -118,7 +122,7 @@ fn store_works(url: &str, secret: &BucketSecret) {
         let file = directory.path().join("snapshot");
         assert_eq!(store.fetch_snapshot_to(digest, &file, *snapshot_bytes).await.unwrap(), *snapshot_bytes);
         Snapshot::open(&file).unwrap().verify_digest(digest).unwrap();
-        // Create-only: the second to commit learns that it was not the first.
+        // Create-only: a second commit returns that the result already exists.
         assert_eq!(store.create_run(&result).await.unwrap(), Creation::Created);
         let other = RunResult { finished_at: 1, ..result.clone() };
         assert_eq!(store.create_run(&other).await.unwrap(), Creation::AlreadyExists);
@@ -134,7 +138,7 @@ fn store_works(url: &str, secret: &BucketSecret) {
 }
 
 #[test]
-fn a_store_in_s3() {
+fn store_in_s3() {
     let server = servers::s3("models");
     store_works("s3://models", &server.s3_secret());
     let open = |url: &str, secret: BucketSecret| {
@@ -156,7 +160,7 @@ fn a_store_in_s3() {
 }
 
 #[test]
-fn a_store_in_azure() {
+fn store_in_azure() {
     let Some(server) = servers::azure() else { return };
     make_container(&server);
     store_works("az://shop", &server.azure_secret());
@@ -169,13 +173,13 @@ fn s3() {
     let keys = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
     bucket_works("s3://shop", &secret, keys, &|objects| put("s3://shop", &secret, objects));
     let wrong = of("s3://shop/visits/", s3_secret(&server.url(), "wrong")).run();
-    says(&wrong, ExitCode::NoInput, &["may not be read", "AWS_SECRET_ACCESS_KEY in the Secret shop-s3"]);
+    check_message(&wrong, ExitCode::NoInput, &["was denied", "AWS_SECRET_ACCESS_KEY in the Secret shop-s3"]);
     let no_bucket = of("s3://elsewhere/visits/", server.s3_secret()).run();
-    says(&no_bucket, ExitCode::NoInput, &["no such bucket"]);
+    check_message(&no_bucket, ExitCode::NoInput, &["no such bucket"]);
     let secret = server.s3_secret();
     drop(server);
     let down = of("s3://shop/visits/", secret).run();
-    says(&down, ExitCode::Retry, &["cannot read s3://shop/visits/"]);
+    check_message(&down, ExitCode::Retry, &["cannot read s3://shop/visits/"]);
     assert_eq!(down.result, None);
 }
 
@@ -215,7 +219,7 @@ fn azure() {
     bucket_works("az://shop", &secret, keys, &|objects| put("az://shop", &secret, objects));
 }
 
-/// A container cannot be made by who only reads and writes objects.
+/// Creates a container, which the object store client does not support.
 fn make_container(server: &Server) {
     let script = "
 import base64, datetime, hashlib, hmac, sys, urllib.request
@@ -233,7 +237,7 @@ urllib.request.urlopen(urllib.request.Request(root + '/devstoreaccount1/shop?res
 }
 
 #[test]
-fn a_web_server() {
+fn web_server() {
     let root = tempfile::tempdir().unwrap();
     let table = csv(&grouped_visits());
     std::fs::write(root.path().join("visits of all.csv.gz"), gzip(&table)).unwrap();
@@ -250,9 +254,9 @@ fn a_web_server() {
     let mut again = of("visits%20of%20all.csv.gz");
     again.config.known_data_version = Some(result.data_version);
     assert_eq!(again.run().result.unwrap().outcome, RunOutcome::Unchanged);
-    says(&of("nothing.csv").run(), ExitCode::NoInput, &["nothing.csv is not there"]);
-    says(&of("visits.parquet").run(), ExitCode::BadData, &["does not send parts of a file", "csv or jsonl"]);
-    says(&of("directory/").run(), ExitCode::Usage, &["names no file"]);
-    says(&of("visits.csv?key=1").run(), ExitCode::Usage, &["has a query"]);
+    check_message(&of("nothing.csv").run(), ExitCode::NoInput, &["nothing.csv does not exist"]);
+    check_message(&of("visits.parquet").run(), ExitCode::BadData, &["does not support range requests", "csv or jsonl"]);
+    check_message(&of("directory/").run(), ExitCode::Usage, &["has no file name"]);
+    check_message(&of("visits.csv?key=1").run(), ExitCode::Usage, &["has a query"]);
     drop(server);
 }

@@ -1,8 +1,8 @@
-//! Items that nobody has met: in the model by their attributes, and measured on items that were met.
+//! Cold-start items: their rows in the model, and the evaluation on items with interactions.
 
 use std::fmt::Write as _;
 
-use model_snapshot::{FORMAT_VERSION_WITH_COLD_ITEMS, Snapshot};
+use model_snapshot::{Capability, Snapshot};
 use sidecar_contract::{
     Algorithm, AlsConfig, Column, Csv, Items, Metrics, RunOutcome, RunResult, Signal, Source, SvdConfig,
 };
@@ -12,18 +12,18 @@ use crate::setup::{Numbers, Setup};
 const ITEMS: u64 = 120;
 const GENRES: u64 = 6;
 
-/// 400 users who love two of six genres; ratings tell more of these from others.
+/// 400 users who each like two of six genres; ratings of liked genres are higher.
 fn visits() -> String {
     let mut numbers = Numbers(11);
     let mut rows = "user_id,item_id,rating\n".to_owned();
     for user in 0..400 {
-        let loved = [user % GENRES, (user / GENRES + 1 + user) % GENRES];
-        let mut met = std::collections::BTreeSet::new();
+        let liked = [user % GENRES, (user / GENRES + 1 + user) % GENRES];
+        let mut history = std::collections::BTreeSet::new();
         for _ in 0..25 {
             let item = numbers.below(ITEMS);
-            let is_loved = loved.contains(&(item % GENRES));
-            if (is_loved || numbers.below(8) == 0) && met.insert(item) {
-                writeln!(rows, "user{user:03},item{item:03},{}", if is_loved { 5 } else { 1 + numbers.below(2) })
+            let is_liked = liked.contains(&(item % GENRES));
+            if (is_liked || numbers.below(8) == 0) && history.insert(item) {
+                writeln!(rows, "user{user:03},item{item:03},{}", if is_liked { 5 } else { 1 + numbers.below(2) })
                     .unwrap();
             }
         }
@@ -31,7 +31,7 @@ fn visits() -> String {
     rows
 }
 
-/// The items that were met, four that were not, and one of these that is sold out.
+/// The items with interactions, four cold-start items, and three items that must be excluded.
 fn table() -> String {
     let mut rows = "id,title,in_stock,genre,tags\n".to_owned();
     for item in (0..ITEMS).rev() {
@@ -40,7 +40,7 @@ fn table() -> String {
     for new in 0..4 {
         writeln!(rows, "new{new},New {new},yes,genre{new},").unwrap();
     }
-    rows + "sold-out,Sold out,no,genre1,\nstrange,Strange,yes,unheard of,\nbare,Bare,yes,,\n"
+    rows + "sold-out,Sold out,no,genre1,\nstrange,Strange,yes,unknown,\nbare,Bare,yes,,\n"
 }
 
 fn setup(attributes: &[&str]) -> Setup {
@@ -69,27 +69,32 @@ fn factors(snapshot: &Snapshot, item: &str) -> Vec<f32> {
     snapshot.item_factors().row(snapshot.item_index(item).unwrap() as usize).to_vec()
 }
 
-/// Mean score of an item with the users who love its genre, and with the others.
+/// Mean score of an item for the users who like its genre, and for the other users.
 fn scores(snapshot: &Snapshot, item: &str, genre: u64) -> [f64; 2] {
     let v = factors(snapshot, item);
     let (mut sums, mut counts) = ([0.0; 2], [0.0; 2]);
     for user in 0..400 {
-        let loves = [user % GENRES, (user / GENRES + 1 + user) % GENRES].contains(&genre);
+        let likes = [user % GENRES, (user / GENRES + 1 + user) % GENRES].contains(&genre);
         let row = snapshot.user_index(&format!("user{user:03}")).unwrap() as usize;
         let u = snapshot.user_factors().row(row).to_vec();
-        sums[usize::from(!loves)] += u.iter().zip(&v).map(|(u, v)| f64::from(*u) * f64::from(*v)).sum::<f64>();
-        counts[usize::from(!loves)] += 1.0;
+        sums[usize::from(!likes)] += u.iter().zip(&v).map(|(u, v)| f64::from(*u) * f64::from(*v)).sum::<f64>();
+        counts[usize::from(!likes)] += 1.0;
     }
     [sums[0] / counts[0], sums[1] / counts[1]]
 }
 
 #[test]
-fn who_loves_a_genre_gets_its_new_items() {
+fn new_items_of_a_genre_score_higher_for_users_who_like_it() {
     for (signal, algorithm) in [
-        (Signal::Implicit, Algorithm::Als(AlsConfig { factors: 8, iterations: 5, ..AlsConfig::default() })),
+        (Signal::Implicit, Algorithm::Als(AlsConfig { factors: 8, iterations: 5, ..AlsConfig::WIRE_DEFAULT })),
         (
             Signal::Explicit,
-            Algorithm::Als(AlsConfig { factors: 8, iterations: 5, regularization: Some(0.1), ..AlsConfig::default() }),
+            Algorithm::Als(AlsConfig {
+                factors: 8,
+                iterations: 5,
+                regularization: Some(0.1),
+                ..AlsConfig::WIRE_DEFAULT
+            }),
         ),
         (Signal::Implicit, Algorithm::Svd(SvdConfig { factors: 8, ..SvdConfig::default() })),
     ] {
@@ -98,12 +103,13 @@ fn who_loves_a_genre_gets_its_new_items() {
         setup.config.evaluation.k = 3;
         let (result, snapshot) = setup.trained();
         for genre in 0..4 {
-            let [loving, others] = scores(&snapshot, &format!("new{genre}"), genre);
-            assert!(loving > others + 0.1, "genre {genre}: {loving} {others}");
-            // They neither flood nor vanish: those who love the genre like its items about as much when they are known.
+            let [fans, others] = scores(&snapshot, &format!("new{genre}"), genre);
+            assert!(fans > others + 0.1, "genre {genre}: {fans} {others}");
+            // Their scores are on the scale of known items of the genre, so they neither dominate
+            // lists nor disappear.
             let known: f64 =
                 (0..10).map(|i| scores(&snapshot, &format!("item{:03}", genre + i * GENRES), genre)[0]).sum();
-            assert!((0.5..1.5).contains(&(loving / (known / 10.0))), "genre {genre}: {loving} {}", known / 10.0);
+            assert!((0.5..1.5).contains(&(fans / (known / 10.0))), "genre {genre}: {fans} {}", known / 10.0);
         }
         let cold = metrics(&result).cold_items.unwrap();
         assert_eq!(cold.items, 12);
@@ -112,11 +118,11 @@ fn who_loves_a_genre_gets_its_new_items() {
 }
 
 #[test]
-fn they_come_last_and_are_popular_with_nobody() {
+fn cold_items_come_last_and_are_not_popular() {
     let (result, snapshot) = setup(&["genre", "tags"]).trained();
     let metadata = snapshot.metadata();
     assert_eq!((metadata.cold_items, metadata.items), (4, ITEMS + 4));
-    assert_eq!(metadata.format_version, FORMAT_VERSION_WITH_COLD_ITEMS);
+    assert_eq!(metadata.capabilities(), [Capability::ColdItems]);
     let RunOutcome::Trained { items, .. } = result.outcome else { panic!() };
     assert_eq!(items, ITEMS + 4);
     for new in 0..4_u32 {
@@ -125,13 +131,13 @@ fn they_come_last_and_are_popular_with_nobody() {
         assert!(snapshot.is_available(row) && !snapshot.popular().contains(&row));
         assert_eq!(snapshot.item_counts()[row as usize], 0);
     }
-    for left_out in ["sold-out", "strange", "bare"] {
-        assert_eq!(snapshot.item_index(left_out), None, "{left_out}");
+    for excluded in ["sold-out", "strange", "bare"] {
+        assert_eq!(snapshot.item_index(excluded), None, "{excluded}");
     }
 }
 
 #[test]
-fn without_attributes_nothing_changes_and_with_them_only_what_is_appended() {
+fn attributes_only_append_items() {
     let (result, without) = setup(&[]).trained();
     assert_eq!((metrics(&result).cold_items, without.metadata().cold_items, without.items()), (None, 0, 120));
     let (with_result, with) = setup(&["genre"]).trained();
@@ -145,7 +151,7 @@ fn without_attributes_nothing_changes_and_with_them_only_what_is_appended() {
 }
 
 #[test]
-fn a_column_that_is_not_there_is_named() {
+fn missing_attribute_column_is_named() {
     let message = setup(&["colour"]).failed(sidecar_contract::ExitCode::BadData, "DataInvalid");
     assert!(message.contains("no column \"colour\"") && message.contains("spec.data.items.attributes"), "{message}");
 }

@@ -1,4 +1,4 @@
-//! A run commits once, by its result; a process that dies before leaves none.
+//! A run commits once, by its result; a process that dies before the commit leaves no result.
 
 use std::{
     process::Command,
@@ -19,7 +19,7 @@ fn setup() -> Setup {
 }
 
 #[test]
-fn snapshot_and_result_stand_where_the_contract_says() {
+fn snapshot_and_result_have_the_keys_of_the_contract() {
     let setup = setup();
     let (result, snapshot) = setup.trained();
     let RunOutcome::Trained {
@@ -46,16 +46,19 @@ fn snapshot_and_result_stand_where_the_contract_says() {
 }
 
 #[test]
-fn a_run_that_has_committed_is_not_trained_again() {
+fn committed_run_is_not_trained_again() {
     let setup = setup();
     let (first, _) = setup.trained();
     std::fs::remove_file(setup.source()).unwrap();
     let again = setup.run();
-    assert_eq!((again.exit, again.hint.reason.as_str(), again.result), (ExitCode::Done, "Trained", Some(first)));
+    assert_eq!(
+        (again.exit, again.termination_message.reason.as_str(), again.result),
+        (ExitCode::Done, "Trained", Some(first))
+    );
 }
 
 #[test]
-fn a_committed_failure_keeps_its_exit_code() {
+fn committed_failure_keeps_its_exit_code() {
     let setup = Setup::new("visits.csv", "");
     setup.failed(ExitCode::BadData, "DataInvalid");
     std::fs::write(setup.source(), csv(&grouped_visits())).unwrap();
@@ -70,7 +73,7 @@ fn unchanged_data_is_not_read() {
     setup.config.run.number = 2;
     let finished = setup.run();
     let result = finished.result.unwrap();
-    assert_eq!((finished.exit, finished.hint.reason.as_str()), (ExitCode::Done, "Unchanged"));
+    assert_eq!((finished.exit, finished.termination_message.reason.as_str()), (ExitCode::Done, "Unchanged"));
     assert_eq!(
         (&result.outcome, &result.data_version, result.rows.read),
         (&RunOutcome::Unchanged, &first.data_version, 0)
@@ -84,7 +87,7 @@ fn unchanged_data_is_not_read() {
 }
 
 #[test]
-fn a_mounted_small_file_is_known_by_its_content() {
+fn version_of_a_small_mounted_file_depends_on_its_content() {
     let version = |mounted: bool| {
         let mut setup = setup();
         if mounted {
@@ -96,7 +99,7 @@ fn a_mounted_small_file_is_known_by_its_content() {
     assert_ne!(version(false), version(false), "two files");
 }
 
-/// Does something to the source when a step begins.
+/// Calls a function when a step begins.
 struct At<F>(Step, F);
 
 impl<F: Fn() + Send + Sync> Progress for At<F> {
@@ -108,22 +111,26 @@ impl<F: Fn() + Send + Sync> Progress for At<F> {
 }
 
 #[test]
-fn data_that_moves_while_it_is_read_is_a_retry_without_a_result() {
+fn data_that_changes_during_the_read_causes_a_retry_without_a_result() {
     let setup = setup();
-    let moves = At(Step::Intern, || std::fs::write(setup.source(), csv(&grouped_visits()[1..])).unwrap());
+    let change = At(Step::Intern, || std::fs::write(setup.source(), csv(&grouped_visits()[1..])).unwrap());
     let finished = runtime()
-        .block_on(async { recommender_trainer::run(&setup.config, &setup.store(), &moves, &setup.options).await });
-    assert_eq!((finished.exit, finished.hint.reason.as_str()), (ExitCode::Retry, "Retry"));
-    assert!(finished.hint.message.contains("changed while it was read"), "{}", finished.hint.message);
+        .block_on(async { recommender_trainer::run(&setup.config, &setup.store(), &change, &setup.options).await });
+    assert_eq!((finished.exit, finished.termination_message.reason.as_str()), (ExitCode::Retry, "Retry"));
+    assert!(
+        finished.termination_message.message.contains("changed while it was being read"),
+        "{}",
+        finished.termination_message.message
+    );
     assert_eq!(setup.stored(), [""; 0]);
     setup.trained();
 }
 
 #[test]
-fn a_store_that_is_away_is_a_retry() {
+fn unreachable_store_causes_a_retry() {
     let mut setup = setup();
     setup.config.store.url = "s3://recmesh".to_owned();
-    // Port 9 (discard) refuses.
+    // Port 9 (discard) refuses connections.
     setup.config.store.endpoint = Some("http://127.0.0.1:9".to_owned());
     let finished = setup.run();
     assert_eq!((finished.exit, finished.result), (ExitCode::Retry, None));
@@ -132,15 +139,15 @@ fn a_store_that_is_away_is_a_retry() {
 #[test]
 fn two_processes_with_one_run_agree_on_one_result() {
     let setup = setup();
-    let other_was_faster = AtomicU64::new(0);
-    // The other process commits a result of its own after this one has begun.
+    let commits_by_other = AtomicU64::new(0);
+    // The other process commits its own result after this one has begun.
     let race = At(Step::PutSnapshot, || {
-        other_was_faster.fetch_add(1, Ordering::SeqCst);
+        commits_by_other.fetch_add(1, Ordering::SeqCst);
         std::thread::scope(|scope| scope.spawn(|| setup.trained()).join().map(|_| ()).unwrap());
     });
     let slower = runtime()
         .block_on(async { recommender_trainer::run(&setup.config, &setup.store(), &race, &setup.options).await });
-    assert_eq!(other_was_faster.load(Ordering::SeqCst), 1);
+    assert_eq!(commits_by_other.load(Ordering::SeqCst), 1);
     let committed = runtime().block_on(async { setup.store().get_run(&setup.config.run).await.unwrap() });
     assert_eq!(slower.result, Some(committed));
     assert_eq!(setup.stored().len(), 2);
@@ -151,30 +158,31 @@ const CHILD_STEP_ENV: &str = "RECMESH_TEST_CHILD_STEP";
 const STEPS: [(&str, Step); 4] =
     [("read", Step::Read), ("refit", Step::Refit), ("putSnapshot", Step::PutSnapshot), ("putResult", Step::PutResult)];
 
-/// Not a test by itself: the process that [`a_killed_process_leaves_no_result`] starts, and that dies at a step.
+/// Not a test by itself: [`killed_process_leaves_no_result_and_the_next_one_finishes`] starts this
+/// process, and it aborts at a step.
 #[test]
-fn child_that_dies() {
+fn child_that_aborts() {
     let (Ok(config), Ok(step)) = (std::env::var(CHILD_CONFIG_ENV), std::env::var(CHILD_STEP_ENV)) else { return };
     let config: TrainingConfig = serde_json::from_str(&config).unwrap();
     let step = STEPS.iter().find(|(name, _)| *name == step).unwrap().1;
-    let dies = At(step, || std::process::abort());
+    let abort = At(step, || std::process::abort());
     let store = Store::open(&config.store, None).unwrap();
     let options = recommender_trainer::Options::default();
-    runtime().block_on(async { recommender_trainer::run(&config, &store, &dies, &options).await });
-    panic!("the step never came");
+    runtime().block_on(async { recommender_trainer::run(&config, &store, &abort, &options).await });
+    panic!("the step did not begin");
 }
 
 #[test]
-fn a_killed_process_leaves_no_result_and_the_next_one_finishes() {
+fn killed_process_leaves_no_result_and_the_next_one_finishes() {
     for (name, step) in STEPS {
         let setup = setup();
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "commit::child_that_dies"])
+            .args(["--exact", "commit::child_that_aborts"])
             .env(CHILD_CONFIG_ENV, serde_json::to_string(&setup.config).unwrap())
             .env(CHILD_STEP_ENV, name)
             .output()
             .unwrap();
-        assert!(child.status.code().is_none(), "{name}: the child ended by itself: {child:?}");
+        assert!(child.status.code().is_none(), "{name}: the child was not aborted: {child:?}");
         let stored = setup.stored();
         assert!(stored.iter().all(|key| key.contains("/snapshots/")), "{name}: {stored:?}");
         assert_eq!(stored.len(), usize::from(step == Step::PutResult), "{name}: {stored:?}");

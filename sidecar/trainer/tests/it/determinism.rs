@@ -1,4 +1,4 @@
-//! Equal rows give equal bytes, whatever their order and the number of threads.
+//! Equal rows give equal bytes in any order and on any number of threads.
 
 use std::num::NonZeroUsize;
 
@@ -29,7 +29,7 @@ fn shuffled_rows_on_any_number_of_threads_give_the_same_bytes_and_metrics() {
 }
 
 #[test]
-fn another_seed_gives_another_model() {
+fn different_seed_gives_a_different_model() {
     let mut setup = Setup::new("visits.csv", csv(&grouped_visits()));
     let (first, _) = setup.trained();
     setup.config.seed += 1;

@@ -1,5 +1,5 @@
-//! The same interactions as jsonl, compressed, and in many files give the same snapshot; what is wrong with them is counted
-//! or named.
+//! The same interactions as JSON Lines, compressed, or in many files give the same snapshot.
+//! Invalid rows are counted, and invalid files fail with a message.
 
 use std::io::Write as _;
 
@@ -35,13 +35,13 @@ fn gzip(content: &[u8]) -> Vec<u8> {
 
 fn zstd(content: &[u8]) -> Vec<u8> {
     let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
-    // As the command line does.
+    // The zstd command line does this by default.
     encoder.include_checksum(true).unwrap();
     encoder.write_all(content).unwrap();
     encoder.finish().unwrap()
 }
 
-/// The message of a source that fails as invalid data.
+/// The source fails as invalid data, and the message contains these words.
 fn bad(name: &str, content: impl AsRef<[u8]>, words: &[&str]) {
     bad_setup(&Setup::new(name, content), words);
 }
@@ -54,7 +54,7 @@ fn bad_setup(setup: &Setup, words: &[&str]) {
 }
 
 #[test]
-fn jsonl_is_the_same_rows() {
+fn jsonl_gives_the_same_snapshot() {
     let visits = grouped_visits();
     let (expected, plain) = (expected(), jsonl(&visits));
     let same = |name: &str, content: &str, change: &dyn Fn(&mut TrainingConfig)| {
@@ -80,11 +80,11 @@ fn jsonl_is_the_same_rows() {
 }
 
 #[test]
-fn numbers_of_json_are_ids_in_their_digits() {
+fn json_numbers_are_ids_in_decimal_digits() {
     let numbered = |text: &dyn Fn(u64) -> String| {
         let rows = grouped_visits().into_iter().map(|(user, item)| {
             let number = |text: &str| text.trim_start_matches(|c: char| !c.is_ascii_digit()).parse::<u64>().unwrap();
-            // Beyond 2^53, where floating point numbers of neighbours are the same.
+            // Above 2^53, where neighbouring integers have the same floating-point value.
             format!("{{\"user_id\": {}, \"item_id\": {}}}\n", text(u64::MAX - number(&user)), text(number(&item)))
         });
         rows.collect::<String>()
@@ -94,7 +94,7 @@ fn numbers_of_json_are_ids_in_their_digits() {
 }
 
 #[test]
-fn every_bad_object_is_dropped_and_counted() {
+fn invalid_objects_are_dropped_and_counted() {
     let mut text = String::new();
     for user in 0..40 {
         text.push_str(&format!(
@@ -145,19 +145,19 @@ fn every_bad_object_is_dropped_and_counted() {
 }
 
 #[test]
-fn jsonl_that_is_none_says_so() {
+fn invalid_jsonl_fails() {
     bad("a.jsonl", "", &["is empty"]);
     bad("a.jsonl", "\n\n", &["is empty"]);
-    bad("a.jsonl", "[{\"user_id\": 1, \"item_id\": 1}]\n", &["JSON array", "one object a line"]);
+    bad("a.jsonl", "[{\"user_id\": 1, \"item_id\": 1}]\n", &["JSON array", "one object per line"]);
     bad("a.jsonl", "user_id,item_id\n1,1\n", &["no row", "2 notJson"]);
     bad("a.jsonl", "{\"uid\": 1, \"item_id\": 1}\n", &["no key \"user_id\"", "\"uid\", \"item_id\"", "columns.user"]);
     let mut setup = Setup::new("a.jsonl", "{\"user_id\": 1, \"item_id\": 1}\n");
     setup.config.columns.user = Column::Index(0);
-    bad_setup(&setup, &["no numbers", "\"user_id\", \"item_id\"", "spec.data.columns.user"]);
+    bad_setup(&setup, &["not numbered columns", "\"user_id\", \"item_id\"", "spec.data.columns.user"]);
 }
 
 #[test]
-fn compressed_text_is_the_same_rows() {
+fn compressed_text_gives_the_same_snapshot() {
     let (expected, visits) = (expected(), grouped_visits());
     let (table, lines) = (csv(&visits), jsonl(&visits));
     let (half, rest) = table.as_bytes().split_at(table.len() / 2);
@@ -177,16 +177,16 @@ fn compressed_text_is_the_same_rows() {
 }
 
 #[test]
-fn damaged_and_unknown_compression_says_so() {
+fn damaged_and_unsupported_compression_fails() {
     let table = csv(&grouped_visits());
     for (name, whole) in [("a.csv.gz", gzip(table.as_bytes())), ("a.csv.zst", zstd(table.as_bytes()))] {
-        bad(name, &whole[..whole.len() / 2], &["damaged or cut short", "again"]);
-        bad(name, &whole[..whole.len() - 1], &["damaged or cut short"]);
+        bad(name, &whole[..whole.len() / 2], &["damaged or truncated", "again"]);
+        bad(name, &whole[..whole.len() - 1], &["damaged or truncated"]);
         let mut flipped = whole.clone();
         flipped[whole.len() / 2] ^= 0x55;
         Setup::new(name, flipped).failed(ExitCode::BadData, "DataInvalid");
-        bad(name, [whole.as_slice(), b"garbage"].concat(), &["damaged or cut short"]);
-        bad(name, &table, &["does not begin so"]);
+        bad(name, [whole.as_slice(), b"garbage"].concat(), &["damaged or truncated"]);
+        bad(name, &table, &["first bytes do not match"]);
         bad(name, "", &["is empty"]);
     }
     bad("a.csv.bz2", "BZh91AY&SY", &["bz2", "use gzip"]);
@@ -194,9 +194,9 @@ fn damaged_and_unknown_compression_says_so() {
     bad("a.csv", b"PAR1 and so on", &["spec.data.format: parquet"]);
 }
 
-/// 24 MB of one row, 24 KB compressed: it goes through as rows, and nothing holds it whole.
+/// 24 MB in one row, 24 KB compressed: it is streamed, and never in memory as a whole.
 #[test]
-fn a_bomb_is_read_as_the_rows_that_it_is() {
+fn decompression_bomb_is_read_as_one_oversized_row() {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     encoder.write_all(csv(&grouped_visits()).as_bytes()).unwrap();
     let megabyte = vec![b'x'; 1 << 20];
@@ -209,7 +209,7 @@ fn a_bomb_is_read_as_the_rows_that_it_is() {
     assert_eq!(result.rows.dropped.iter().collect::<Vec<_>>(), [(&"rowTooLong".to_owned(), &1)]);
 }
 
-/// A directory beside a source that is not read.
+/// A directory with these files as the source.
 fn directory(files: &[(&str, Vec<u8>)]) -> Setup {
     let mut setup = Setup::new("unused", "");
     let directory = setup.directory.path().join("visits");
@@ -223,7 +223,7 @@ fn directory(files: &[(&str, Vec<u8>)]) -> Setup {
 }
 
 #[test]
-fn a_directory_is_its_files() {
+fn directory_is_read_as_its_data_files() {
     let (expected, visits) = (expected(), grouped_visits());
     let thirds: Vec<_> = visits.chunks(visits.len() / 3 + 1).collect();
     let table = |part: usize| csv(thirds[part]).into_bytes();
@@ -243,9 +243,10 @@ fn a_directory_is_its_files() {
         ("_temporary/0/part-0000.csv", table(0)),
         ("empty.csv", Vec::new()),
     ];
-    let (plain, besides) = (files(&[]), files(&noise));
-    assert_eq!(digest_of(&besides), expected);
-    // Times are part of a file's version, so only one directory can be compared with itself.
+    let (plain, with_noise) = (files(&[]), files(&noise));
+    assert_eq!(digest_of(&with_noise), expected);
+    // Modification times are part of a file's version, so a directory can only be compared with
+    // itself.
     let version = |setup: &Setup| {
         let mut again = setup.config.clone();
         again.run.number += 1;
@@ -264,7 +265,7 @@ fn a_directory_is_its_files() {
     assert_ne!(version(&plain), before);
 }
 
-/// Attempts must differ, or the run has committed already.
+/// Attempts must differ: a run with an equal attempt is already committed.
 fn rand_number(setup: &Setup) -> u64 {
     use std::hash::{BuildHasher as _, RandomState};
     RandomState::new().hash_one(setup.directory.path()) & 0xff_ffff_ffff
@@ -276,7 +277,7 @@ fn files_of_a_directory_must_agree() {
     let without = b"user_id,item_id\na,1\n".to_vec();
     bad_setup(
         &directory(&[("a.csv", with_time.clone()), ("b.csv", without.clone())]),
-        &["b.csv", "has not a column \"timestamp\"", "spec.data.columns.timestamp"],
+        &["b.csv", "has no column \"timestamp\"", "spec.data.columns.timestamp"],
     );
     bad_setup(
         &directory(&[("a.csv", without.clone()), ("b.csv", with_time)]),
@@ -291,7 +292,7 @@ fn files_of_a_directory_must_agree() {
 }
 
 #[test]
-fn no_header_in_any_format() {
+fn delimited_text_without_a_header() {
     let table = csv(&grouped_visits()).replacen("user_id,item_id\n", "", 1);
     let by_number = |config: &mut TrainingConfig| {
         config.csv.header = false;
@@ -306,7 +307,7 @@ fn no_header_in_any_format() {
 }
 
 #[test]
-fn an_items_table_may_be_jsonl() {
+fn items_table_may_be_jsonl() {
     let mut setup = Setup::new("a.csv", csv(&grouped_visits()));
     let path = setup.directory.path().join("items.jsonl.gz");
     let table = "{\"id\": \"item00\", \"title\": \"First\", \"stock\": false}\n{\"id\": \"item01\", \"title\": 2, \"stock\": null}\n\

@@ -1,4 +1,4 @@
-//! Titles and availability come from their own table.
+//! Titles and availability from the item table.
 
 use sidecar_contract::{Column, Csv, Items, Source};
 
@@ -21,11 +21,11 @@ fn with_items(table: &str) -> Setup {
 }
 
 #[test]
-fn titles_and_availability_are_in_the_snapshot() {
+fn snapshot_contains_titles_and_availability() {
     let long = "é".repeat(600);
     let setup = with_items(&format!(
         "id\ttitle\tin_stock\nitem00\tOld\tyes\nitem00\t First \ttrue\nitem01\tSecond\tFalse\nitem02\t\t0\nitem03\t\"Four\nth\"\tno\n\
-         item04\t{long}\t\nshort row\nunknown\tNobody met it\tyes\n"
+         item04\t{long}\t\nshort row\nunknown\tWithout visits\tyes\n"
     ));
     let (result, snapshot) = setup.trained();
     let item = |id: &str| snapshot.item_index(id).unwrap();
@@ -40,7 +40,7 @@ fn titles_and_availability_are_in_the_snapshot() {
 }
 
 #[test]
-fn another_table_is_another_data_version_and_another_revision() {
+fn changed_item_table_changes_data_version_and_revision() {
     let (first, _) = with_items("id\ttitle\tin_stock\nitem00\tFirst\ttrue\n").trained();
     let (second, _) = with_items("id\ttitle\tin_stock\nitem00\t1st\ttrue\n").trained();
     assert_ne!(first.data_version, second.data_version);

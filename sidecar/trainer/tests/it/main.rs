@@ -1,6 +1,6 @@
-//! The trainer from outside: files in, a store's objects out.
+//! Integration tests of the trainer: input files, and the resulting objects in a store.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
-#![allow(clippy::format_push_string, clippy::format_collect, reason = "tests are read more often than run")]
+#![allow(clippy::format_push_string, clippy::format_collect, reason = "readability matters more than speed in tests")]
 
 mod bad_data;
 mod buckets;

@@ -1,4 +1,4 @@
-//! Parquet as pyarrow and Spark write it.
+//! Parquet files that pyarrow and Spark wrote.
 
 use std::{
     fmt::Write as _,
@@ -38,7 +38,8 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Users that are numbers, whole ratings, moments that are midnights: so that every type can hold them.
+/// Numeric user ids, integer ratings and timestamps at midnight, so that every type can represent
+/// them.
 fn rows() -> String {
     let mut numbers = Numbers(11);
     let mut text = "user_id,item_id,rating,timestamp\n".to_owned();
@@ -51,7 +52,7 @@ fn rows() -> String {
 }
 
 #[test]
-fn every_way_in_which_pyarrow_writes_a_table_is_the_same_table() {
+fn all_pyarrow_encodings_and_types_give_the_same_snapshot() {
     let plain = Setup::new("rows.csv", rows());
     let expected = digest_of(&plain);
     let directory = plain.directory.path().join("parquet");
@@ -64,21 +65,21 @@ fn every_way_in_which_pyarrow_writes_a_table_is_the_same_table() {
     for file in same {
         assert_eq!(digest_of(&of(&file)), expected, "{}", file.display());
     }
-    wrong_types_say_so(&directory.join("bad"));
-    nulls_are_counted(&directory.join("nulls.parquet"));
-    damage_says_so(&directory.join("same/snappy-dictionary-v1.0.parquet"));
+    check_invalid_types(&directory.join("bad"));
+    check_nulls(&directory.join("nulls.parquet"));
+    check_damaged_files(&directory.join("same/snappy-dictionary-v1.0.parquet"));
 }
 
-fn wrong_types_say_so(directory: &Path) {
+fn check_invalid_types(directory: &Path) {
     let expected: &[(&str, &[&str])] = &[
         ("all-users-null", &["no row of", "emptyUser"]),
         ("no-rows", &["no rows"]),
-        ("rating-bool", &["column \"rating\" is BOOLEAN", "takes a number"]),
+        ("rating-bool", &["column \"rating\" is BOOLEAN", "expects a number"]),
         ("rating-time", &["column \"rating\" is INT64 (Timestamp"]),
-        ("time-bool", &["column \"timestamp\" is BOOLEAN", "takes a timestamp"]),
+        ("time-bool", &["column \"timestamp\" is BOOLEAN", "expects a timestamp"]),
         ("user-bool", &["column \"user_id\" is BOOLEAN"]),
         ("user-decimal-2", &["column \"user_id\" is", "(Decimal"]),
-        ("user-float", &["column \"user_id\" is DOUBLE", "text or a whole number", "spec.data.columns.user"]),
+        ("user-float", &["column \"user_id\" is DOUBLE", "text or an integer", "spec.data.columns.user"]),
         ("user-list", &["column \"user_id\" is nested"]),
         ("user-missing", &["no column \"user_id\"", "\"item_id\"", "spec.data.columns.user"]),
         ("user-struct", &["column \"user_id\" is nested"]),
@@ -92,7 +93,7 @@ fn wrong_types_say_so(directory: &Path) {
     }
 }
 
-fn nulls_are_counted(file: &Path) {
+fn check_nulls(file: &Path) {
     let (result, _) = of(file).trained();
     let dropped: Vec<_> = result.rows.dropped.iter().map(|(reason, count)| (reason.as_str(), *count)).collect();
     let expected = [
@@ -104,19 +105,20 @@ fn nulls_are_counted(file: &Path) {
         ("notUtf8", 5),
     ];
     assert_eq!(dropped, expected);
-    // Five of the forty have nothing wrong.
+    // Five of the forty additional rows are valid.
     assert_eq!(
         (result.rows.read, result.rows.kept),
         (grouped_visits().len() as u64 + 40, grouped_visits().len() as u64 + 5)
     );
 }
 
-/// Cut anywhere it is refused; flipped anywhere it is refused or read, and never ends the process.
-fn damage_says_so(file: &Path) {
+/// A truncated file fails. A file with a flipped bit fails or is read; it never crashes the
+/// process.
+fn check_damaged_files(file: &Path) {
     let whole = std::fs::read(file).unwrap();
     for length in [1, 4, 8, 12, whole.len() / 2, whole.len() - 1] {
         let message = Setup::new("a.parquet", &whole[..length]).failed(ExitCode::BadData, "DataInvalid");
-        assert!(message.contains("no Parquet file, or damaged"), "{message}");
+        assert!(message.contains("not a Parquet file, or it is damaged"), "{message}");
     }
     let mut numbers = Numbers(3);
     for _ in 0..60 {
@@ -128,24 +130,24 @@ fn damage_says_so(file: &Path) {
             matches!(finished.exit, ExitCode::Done | ExitCode::BadData),
             "byte {at}: {:?} {}",
             finished.exit,
-            finished.hint.message
+            finished.termination_message.message
         );
     }
     Setup::new("a.parquet", "user_id,item_id\na,1\n").failed(ExitCode::BadData, "DataInvalid");
 }
 
-/// What `tests/spark.py` wrote, computed by the same formulas.
+/// The rows of `tests/spark.py`, computed with the same formulas.
 fn spark_rows() -> String {
     let mut text = "user_id,item_id,rating,timestamp\n".to_owned();
     for n in 0_u64..600 {
-        let moment = 1_700_000_000 + 3600 * n;
-        writeln!(text, "user{:02},{},{},{moment}", n * 7 % 97, n * n % 23, n % 5 + 1).unwrap();
+        let timestamp = 1_700_000_000 + 3600 * n;
+        writeln!(text, "user{:02},{},{},{timestamp}", n * 7 % 97, n * n % 23, n % 5 + 1).unwrap();
     }
     text
 }
 
 #[test]
-fn what_spark_writes_is_the_same_table() {
+fn spark_output_gives_the_same_snapshot() {
     let expected = digest_of(&Setup::new("rows.csv", spark_rows()));
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/spark");
     let found = files(&directory);

@@ -1,4 +1,4 @@
-//! What is measured: the model finds the groups that popularity cannot see.
+//! Evaluation: the model learns the groups, which popularity cannot represent.
 
 use recommender_trainer::{describe_metrics, evaluate, progress::Silent, train_to_file};
 use sidecar_contract::{Algorithm, AlsConfig, Digest, Incumbent, RunOutcome};
@@ -6,7 +6,7 @@ use sidecar_contract::{Algorithm, AlsConfig, Digest, Incumbent, RunOutcome};
 use crate::setup::{Setup, csv, grouped_visits, runtime};
 
 #[test]
-fn the_model_beats_popularity_on_groups_and_says_by_how_much() {
+fn model_beats_popularity_on_groups_with_a_consistent_lift() {
     let setup = Setup::new("visits.csv", csv(&grouped_visits()));
     let (result, _) = setup.trained();
     let RunOutcome::Trained { metrics: Some(metrics), .. } = &result.outcome else { panic!("{result:?}") };
@@ -23,7 +23,7 @@ fn the_model_beats_popularity_on_groups_and_says_by_how_much() {
 }
 
 #[test]
-fn few_users_are_measured_without_a_lift_and_nothing_to_keep_without_metrics() {
+fn few_users_have_no_lift_and_a_single_row_has_no_metrics() {
     let few: Vec<_> = grouped_visits().into_iter().filter(|(user, _)| user.as_str() < "user010").collect();
     let (result, _) = Setup::new("visits.csv", csv(&few)).trained();
     let RunOutcome::Trained { metrics, .. } = &result.outcome else { panic!("{result:?}") };
@@ -33,7 +33,7 @@ fn few_users_are_measured_without_a_lift_and_nothing_to_keep_without_metrics() {
 }
 
 #[test]
-fn a_timestamp_splits_by_time() {
+fn timestamps_select_the_time_split() {
     let mut text = "user_id,item_id,timestamp\n".to_owned();
     for (at, (user, item)) in grouped_visits().iter().enumerate() {
         text.push_str(&format!("{user},{item},{}\n", 1_500_000_000 + (at * 7919) % 10_007));
@@ -48,12 +48,12 @@ fn a_timestamp_splits_by_time() {
     let (by_time, digest) = metrics(&text);
     let (by_hash, same_model) = metrics(&csv(&grouped_visits()));
     assert_ne!(by_time, by_hash);
-    assert_eq!(digest, same_model, "the split says nothing about the refit on all rows");
+    assert_eq!(digest, same_model, "the split does not affect the refit on all rows");
     assert!(by_time.model.ndcg > by_time.baseline.ndcg);
 }
 
 #[test]
-fn without_a_store_the_same_bytes_and_metrics_come_out() {
+fn training_without_a_store_gives_the_same_bytes_and_metrics() {
     let setup = Setup::new("visits.csv", csv(&grouped_visits()));
     let (result, _) = setup.trained();
     let RunOutcome::Trained { digest, metrics, .. } = &result.outcome else { panic!("{result:?}") };
@@ -69,33 +69,33 @@ fn without_a_store_the_same_bytes_and_metrics_come_out() {
 }
 
 #[test]
-fn a_new_model_is_measured_against_the_one_that_serves() {
+fn new_model_is_compared_with_the_incumbent() {
     let mut setup = Setup::new("visits.csv", csv(&grouped_visits()));
     let measured = |setup: &Setup| {
         let metrics = runtime().block_on(async { evaluate(&setup.config, &Silent, &setup.options).await });
         metrics.unwrap().unwrap()
     };
-    let theirs = measured(&setup);
-    let digest = Digest::of(b"what serves");
+    let reference = measured(&setup);
+    let digest = Digest::of(b"incumbent");
     setup.config.incumbent = Some(Incumbent { digest: digest.clone(), algorithm: setup.config.algorithm.clone() });
     let same = measured(&setup).incumbent.unwrap();
     assert_eq!(same.digest, digest);
     assert!(same.lift.estimate == 0.0 && same.lift.low == 0.0 && same.lift.high == 0.0, "{same:?}");
 
-    let one_factor = Algorithm::Als(AlsConfig { factors: 1, iterations: 1, ..AlsConfig::default() });
+    let one_factor = Algorithm::Als(AlsConfig { factors: 1, iterations: 1, ..AlsConfig::WIRE_DEFAULT });
     setup.config.algorithm = one_factor;
     let worse = measured(&setup);
     let lift = worse.incumbent.unwrap().lift;
-    let expected = worse.model.ndcg.unwrap() / theirs.model.ndcg.unwrap() - 1.0;
+    let expected = worse.model.ndcg.unwrap() / reference.model.ndcg.unwrap() - 1.0;
     assert!(expected < -0.1 && (lift.estimate - expected).abs() < 1e-9, "{lift:?} {expected}");
     assert!(lift.low <= lift.estimate && lift.estimate <= lift.high && lift.high < 0.0, "{lift:?}");
     let hash = setup.config.config_hash();
     setup.config.incumbent = None;
-    assert_eq!(setup.config.config_hash(), hash, "what it is measured against is not what is trained");
+    assert_eq!(setup.config.config_hash(), hash, "the incumbent is not part of the config hash");
 }
 
 #[test]
-fn groups_by_activity_are_tenths_that_average_to_the_whole() {
+fn activity_groups_are_tenths_and_their_means_average_to_the_total() {
     let (result, _) = Setup::new("visits.csv", csv(&grouped_visits())).trained();
     let RunOutcome::Trained { metrics: Some(metrics), .. } = &result.outcome else { panic!("{result:?}") };
     let groups = &metrics.by_activity;
@@ -106,7 +106,8 @@ fn groups_by_activity_are_tenths_that_average_to_the_whole() {
     };
     assert!((mean(|group| group.model) - metrics.model.ndcg.unwrap()).abs() < 1e-12);
     assert!((mean(|group| group.baseline) - metrics.baseline.ndcg.unwrap()).abs() < 1e-12);
-    // Lists of 10 of 60 items to 300 users of groups: the model shows what each group likes, popularity less.
+    // Lists of 10 of 60 items for 300 users in groups: the model covers the items of each group,
+    // popularity covers fewer.
     let (model, baseline) = (metrics.model.coverage.unwrap(), metrics.baseline.coverage.unwrap());
     assert!(model <= 1.0 && baseline > 0.0 && model > baseline, "{model} {baseline}");
 }

@@ -1,4 +1,4 @@
-//! Explicit data: from ratings to a snapshot with biases, measured against averages.
+//! Explicit data: from ratings to a snapshot with biases, compared with the bias baseline.
 
 use std::{collections::BTreeMap, num::NonZeroUsize};
 
@@ -11,7 +11,7 @@ fn rated(content: &str) -> Setup {
     let mut setup = Setup::new("ratings.csv", content);
     setup.config.signal = Signal::Explicit;
     setup.config.algorithm =
-        Algorithm::Als(AlsConfig { factors: 4, iterations: 8, regularization: None, ..AlsConfig::default() });
+        Algorithm::Als(AlsConfig { factors: 4, iterations: 8, regularization: None, ..AlsConfig::WIRE_DEFAULT });
     setup
 }
 
@@ -23,14 +23,14 @@ fn metrics(result: &RunResult) -> &Metrics {
 }
 
 #[test]
-fn the_model_predicts_better_than_averages_and_says_by_how_much() {
+fn model_beats_the_bias_baseline_with_a_consistent_lift() {
     let (result, snapshot) = rated(&grouped_ratings()).trained();
     let metrics = metrics(&result);
     assert_eq!(metrics.metric, "rmse");
     assert!(metrics.test_users > 200, "{metrics:?}");
     let (model, baseline) = (&metrics.model, &metrics.baseline);
-    // The noise is 0 or 1 with equal chances: nobody can do better than 0.5. Averages do not know the groups: those add 4 to
-    // a third of the cells, a standard deviation of 4·√2/3.
+    // The noise is 0 or 1 with equal probability, so the minimum RMSE is 0.5. The bias baseline
+    // does not know the groups; they add 4 to a third of the cells, a standard deviation of 4·√2/3.
     let groups = 4.0 * 2.0_f64.sqrt() / 3.0;
     let (model_rmse, baseline_rmse) = (model.rmse.unwrap(), baseline.rmse.unwrap());
     assert!((0.45..0.8).contains(&model_rmse), "{metrics:?}");
@@ -45,7 +45,7 @@ fn the_model_predicts_better_than_averages_and_says_by_how_much() {
     assert_eq!((scale.low, scale.high, users.len(), items.len()), (2.0, 9.0, 300, 60));
     assert_eq!(snapshot.metadata().signal, Signal::Explicit);
     assert_eq!(snapshot.seen_weights(0).unwrap().len(), snapshot.seen(0).len());
-    // Popular is what most users rated no worse than the mean.
+    // Popularity counts ratings that are not below the mean.
     let text = grouped_ratings();
     let mut likes: BTreeMap<&str, u32> = BTreeMap::new();
     for row in text.lines().skip(1) {
@@ -58,7 +58,7 @@ fn the_model_predicts_better_than_averages_and_says_by_how_much() {
 }
 
 #[test]
-fn equal_ratings_in_any_order_on_any_number_of_threads_give_equal_bytes() {
+fn bytes_do_not_depend_on_row_order_or_number_of_threads() {
     let text = grouped_ratings();
     let mut lines: Vec<&str> = text.lines().collect();
     let digest = |lines: &[&str], threads: usize| {
@@ -73,10 +73,11 @@ fn equal_ratings_in_any_order_on_any_number_of_threads_give_equal_bytes() {
 }
 
 #[test]
-fn a_newer_rating_replaces_an_older_one() {
+fn newer_rating_replaces_an_older_one() {
     let mut text = "user_id,item_id,rating,timestamp\n".to_owned();
     for (at, row) in grouped_ratings().lines().skip(1).enumerate() {
-        // Each rating once with its opposite, before or after it in the file, but always older.
+        // Each rating has an opposite one before or after it in the file; the opposite one is
+        // always older.
         let (pair, rating) = row.rsplit_once(',').unwrap();
         let opposite = 11 - rating.parse::<u32>().unwrap();
         let mut twice = [format!("{pair},{rating},{}\n", 2_000 + at), format!("{pair},{opposite},{at}\n")];
@@ -90,19 +91,19 @@ fn a_newer_rating_replaces_an_older_one() {
 }
 
 #[test]
-fn ratings_that_say_nothing_are_refused() {
+fn constant_ratings_fail() {
     for content in ["user_id,item_id,rating\na,1,4\nb,1,4\nb,2,4\n", "user_id,item_id\na,1\nb,1\n"] {
         let message = rated(content).failed(ExitCode::BadData, "DataInvalid");
         assert!(message.contains("every rating is") && message.contains("spec.data.columns.rating"), "{message}");
     }
     let mut setup = rated(&grouped_ratings());
-    setup.config.algorithm = Algorithm::Als(AlsConfig { regularization: Some(0.0), ..AlsConfig::default() });
+    setup.config.algorithm = Algorithm::Als(AlsConfig { regularization: Some(0.0), ..AlsConfig::WIRE_DEFAULT });
     let message = setup.failed(ExitCode::Usage, "ConfigInvalid");
     assert!(message.contains("spec.algorithm.als.regularization is 0: expected a number above 0"), "{message}");
 }
 
 #[test]
-fn negative_and_zero_ratings_are_ratings() {
+fn negative_and_zero_ratings_are_valid() {
     let text: String = grouped_ratings()
         .lines()
         .map(|row| match row.rsplit_once(',').unwrap() {

@@ -1,10 +1,10 @@
-//! The same interactions in other clothes give the same snapshot.
+//! The same interactions in different notations give the same snapshot.
 
 use sidecar_contract::{Column, Digest, RunOutcome, TrainingConfig};
 
 use crate::setup::{Setup, csv, grouped_visits};
 
-/// The digest and the merged rows of this content.
+/// Digest of the snapshot and number of merged rows for this content.
 fn digest(name: &str, content: impl AsRef<[u8]>, change: impl Fn(&mut TrainingConfig)) -> (Digest, u64) {
     let mut setup = Setup::new(name, content);
     change(&mut setup.config);
@@ -14,7 +14,7 @@ fn digest(name: &str, content: impl AsRef<[u8]>, change: impl Fn(&mut TrainingCo
 }
 
 #[test]
-fn line_ends_marks_quotes_columns_and_delimiters_do_not_matter() {
+fn line_ends_byte_order_marks_quotes_columns_and_delimiters_do_not_matter() {
     let plain = csv(&grouped_visits());
     let (expected, _) = digest("a.csv", &plain, |_| ());
     let same = |name: &str, content: String, change: &dyn Fn(&mut TrainingConfig)| {
@@ -42,8 +42,8 @@ fn line_ends_marks_quotes_columns_and_delimiters_do_not_matter() {
         let (user, item) = line.split_once(',').unwrap();
         format!("x,{item},\"a, b\",{user}\n")
     };
-    let turned: String = plain.lines().map(other_columns).collect();
-    same("a.csv", turned.replacen("item_id", "thing", 1), &|config| {
+    let reordered: String = plain.lines().map(other_columns).collect();
+    same("a.csv", reordered.replacen("item_id", "thing", 1), &|config| {
         config.columns.item = Column::Name("thing".to_owned());
     });
     let weighted: String = plain.lines().map(|line| format!("{line},1.0\n")).collect();
@@ -51,7 +51,7 @@ fn line_ends_marks_quotes_columns_and_delimiters_do_not_matter() {
 }
 
 #[test]
-fn duplicates_merge_before_anything_else() {
+fn duplicates_are_merged_before_training() {
     let visits = grouped_visits();
     let weighted = |weights: &[&str]| {
         let mut text = "user_id,item_id,rating\n".to_owned();
@@ -70,7 +70,7 @@ fn duplicates_merge_before_anything_else() {
 }
 
 #[test]
-fn seen_items_are_the_rows() {
+fn seen_items_equal_the_rows() {
     let visits = grouped_visits();
     let (result, snapshot) = Setup::new("a.csv", csv(&visits)).trained();
     assert_eq!(result.rows.kept, visits.len() as u64);

@@ -1,4 +1,4 @@
-//! Servers of buckets that are not ours, each on a port of its own, ended with the test.
+//! Servers of external buckets; each has its own port and is stopped with the test.
 
 use std::{
     net::{TcpListener, TcpStream},
@@ -12,7 +12,7 @@ use store_client::{BucketSecret, StoreCredentials};
 
 use crate::setup::runtime;
 
-/// Far longer than a start takes.
+/// Much longer than a server needs to start.
 const START_DEADLINE: Duration = Duration::from_mins(2);
 
 pub struct Server {
@@ -28,7 +28,8 @@ impl Drop for Server {
     }
 }
 
-/// The directory with the servers that `tests/cluster/cluster buckets` builds, the first time for minutes.
+/// The directory with the servers that `tests/cluster/cluster buckets` builds; the first build
+/// takes minutes.
 fn built() -> PathBuf {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/cluster/cluster");
     let output = Command::new(script).arg("buckets").stderr(Stdio::inherit()).output().unwrap();
@@ -81,13 +82,13 @@ pub fn gcs(bucket: &str) -> Server {
     let mut command = Command::new(built().join("fake-gcs-server"));
     command
         .args(["-scheme", "http", "-host", "127.0.0.1", "-port", &port.to_string(), "-backend", "filesystem"])
-        // It tells buckets from objects by the host that it is asked for.
+        // The server distinguishes buckets from objects by the host of the request.
         .args(["-public-host", &format!("127.0.0.1:{port}"), "-filesystem-root"])
         .arg(root);
     start(port, directory, &mut command)
 }
 
-/// Azurite, where npm is; without containers.
+/// Azurite without containers; `None` if npm is not installed.
 pub fn azure() -> Option<Server> {
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("azurite-3.37.0");
     if !home.join("complete").exists() {
@@ -99,7 +100,7 @@ pub fn azure() -> Option<Server> {
         match npm {
             Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
             Err(error) => {
-                eprintln!("no npm ({error}): az:// is not tried against Azurite");
+                eprintln!("no npm ({error}): az:// is not tested against Azurite");
                 return None;
             }
         }
@@ -113,7 +114,7 @@ pub fn azure() -> Option<Server> {
     Some(start(port, directory, &mut command))
 }
 
-/// Python's own web server over this directory.
+/// Python's web server with this directory as its root.
 pub fn http(root: &Path) -> Server {
     let (directory, port) = (tempfile::tempdir().unwrap(), free_port());
     let mut command = Command::new("python3");
@@ -126,8 +127,8 @@ pub fn secret(name: &str, values: &[(&str, &str)]) -> BucketSecret {
 }
 
 impl Server {
-    /// Puts objects into the bucket of [`gcs`] by Google's JSON interface: the emulator does not take the uploads that our
-    /// client sends.
+    /// Puts objects into the bucket of [`gcs`] with Google's JSON API: the emulator does not accept
+    /// the uploads of our client.
     pub fn put_json(&self, bucket: &str, objects: &[(&str, Vec<u8>)]) {
         let script = "import sys, urllib.parse, urllib.request
 url = sys.argv[1] + urllib.parse.quote(sys.argv[2], safe='')
@@ -146,12 +147,12 @@ urllib.request.urlopen(urllib.request.Request(url, data=open(sys.argv[3], 'rb').
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// The Secret that opens the bucket of [`s3`].
+    /// Secret for the bucket of [`s3`].
     pub fn s3_secret(&self) -> BucketSecret {
         s3_secret(&self.url(), "not-a-secret")
     }
 
-    /// The Secret that opens the bucket of [`gcs`].
+    /// Secret for the bucket of [`gcs`].
     pub fn gcs_secret(&self) -> BucketSecret {
         let key = format!(
             "{{\"gcs_base_url\": \"{}\", \"disable_oauth\": true, \"client_email\": \"\", \"private_key\": \"\", \
@@ -161,7 +162,7 @@ urllib.request.urlopen(urllib.request.Request(url, data=open(sys.argv[3], 'rb').
         secret("shop-gcs", &[("GOOGLE_SERVICE_ACCOUNT_KEY", &key), ("GOOGLE_BASE_URL", &self.url())])
     }
 
-    /// The Secret that opens [`azure`]; account and key are the well-known ones of the emulator.
+    /// Secret for [`azure`]; account and key are the emulator's well-known ones.
     pub fn azure_secret(&self) -> BucketSecret {
         secret(
             "shop-az",

@@ -1,4 +1,5 @@
-//! A directory with a source and a store, and small data with a structure that a model can find.
+//! Test setup: a directory with a source and a store, and small data sets with a structure that a
+//! model can learn.
 
 use std::{fmt::Write as _, path::PathBuf};
 
@@ -16,14 +17,14 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// A source with this content, and an empty store.
+    /// Creates a source with this content and an empty store.
     pub fn new(name: &str, content: impl AsRef<[u8]>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let source = directory.path().join(name);
         std::fs::write(&source, content).unwrap();
         let mut config = local_config(&source);
         config.run = RunId { number: 1, attempt: "0123456789".to_owned() };
-        config.algorithm = Algorithm::Als(AlsConfig { factors: 8, iterations: 3, ..AlsConfig::default() });
+        config.algorithm = Algorithm::Als(AlsConfig { factors: 8, iterations: 3, ..AlsConfig::WIRE_DEFAULT });
         config.store = StoreConfig {
             url: format!("file://{}", directory.path().join("store").display()),
             endpoint: None,
@@ -47,11 +48,17 @@ impl Setup {
         runtime().block_on(run)
     }
 
-    /// Runs, and expects a model.
+    /// Runs and expects a model.
     pub fn trained(&self) -> (RunResult, Snapshot) {
         let finished = self.run();
-        assert_eq!(finished.exit, ExitCode::Done, "{}: {}", finished.hint.reason, finished.hint.message);
-        assert_eq!(finished.hint.reason, "Trained");
+        assert_eq!(
+            finished.exit,
+            ExitCode::Done,
+            "{}: {}",
+            finished.termination_message.reason,
+            finished.termination_message.message
+        );
+        assert_eq!(finished.termination_message.reason, "Trained");
         let result = finished.result.unwrap();
         let RunOutcome::Trained { digest, .. } = &result.outcome else { panic!("{result:?}") };
         let snapshot = Snapshot::open(&self.snapshot_path(digest)).unwrap();
@@ -59,14 +66,19 @@ impl Setup {
         (result, snapshot)
     }
 
-    /// Runs, and expects this failure, committed.
+    /// Runs and expects this failure to be committed; returns its message.
     pub fn failed(&self, exit: ExitCode, reason: &str) -> String {
         let finished = self.run();
-        assert_eq!((finished.exit, finished.hint.reason.as_str()), (exit, reason), "{}", finished.hint.message);
+        assert_eq!(
+            (finished.exit, finished.termination_message.reason.as_str()),
+            (exit, reason),
+            "{}",
+            finished.termination_message.message
+        );
         let committed = runtime().block_on(async { self.store().get_run(&self.config.run).await.unwrap() });
         assert_eq!(finished.result.as_ref(), Some(&committed));
         let RunOutcome::Failed { reason: committed, message } = committed.outcome else { panic!("{committed:?}") };
-        assert_eq!((committed.as_str(), &message), (reason, &finished.hint.message));
+        assert_eq!((committed.as_str(), &message), (reason, &finished.termination_message.message));
         message
     }
 
@@ -75,7 +87,7 @@ impl Setup {
         self.directory.path().join("store").join(key)
     }
 
-    /// Keys in the store, sorted.
+    /// Sorted keys in the store.
     pub fn stored(&self) -> Vec<String> {
         let store = self.directory.path().join("store");
         let mut found = Vec::new();
@@ -99,7 +111,7 @@ pub fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
-/// The numbers of a linear congruential generator (Knuth's constants), upper half.
+/// A linear congruential generator with Knuth's constants; uses the upper half of the state.
 pub struct Numbers(pub u64);
 
 impl Numbers {
@@ -109,7 +121,8 @@ impl Numbers {
     }
 }
 
-/// Visits of 300 users of 3 groups to 60 items: nine of ten go to the group's own twenty. Pairs are all different.
+/// Visits of 300 users in 3 groups to 60 items: nine of ten visits are to the group's own twenty
+/// items. All pairs are distinct.
 pub fn grouped_visits() -> Vec<(String, String)> {
     let mut numbers = Numbers(7);
     let mut pairs = std::collections::BTreeSet::new();
@@ -122,8 +135,8 @@ pub fn grouped_visits() -> Vec<(String, String)> {
     pairs.into_iter().collect()
 }
 
-/// Ratings from 1 to 9 of 300 users of 3 groups: four more for an item of the group's own, one more or less by user and by
-/// item, and some noise. Pairs are all different.
+/// Ratings from 1 to 9 of 300 users in 3 groups: plus 4 for an item of the group, plus biases of
+/// user and item, plus noise. All pairs are distinct.
 pub fn grouped_ratings() -> String {
     let mut numbers = Numbers(11);
     let mut text = "user_id,item_id,rating\n".to_owned();
@@ -137,7 +150,7 @@ pub fn grouped_ratings() -> String {
     text
 }
 
-/// As csv with the default names.
+/// CSV with the default column names.
 pub fn csv(pairs: &[(String, String)]) -> String {
     let mut text = "user_id,item_id\n".to_owned();
     for (user, item) in pairs {

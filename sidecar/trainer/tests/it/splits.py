@@ -1,4 +1,4 @@
-"""The splits of `split.rs`, once more and naively: JSON of rows in, JSON of their places out. Standard library only."""
+"""A naive reimplementation of the splits in `split.rs`: JSON of rows in, JSON of their subsets out. Standard library only."""
 
 import json
 import math
@@ -31,7 +31,7 @@ def is_chosen(user, item):
 
 case = json.load(sys.stdin)
 rows = case["rows"]
-places = ["fitted"] * len(rows)
+subsets = ["train"] * len(rows)
 of_user = {}
 for at, (user, _, _) in enumerate(rows):
     of_user.setdefault(user, []).append(at)
@@ -39,23 +39,23 @@ for at, (user, _, _) in enumerate(rows):
 if case["split"] == "time":
     times = sorted(time for _, _, time in rows)
     cut = times[len(times) - math.floor(len(times) * case["holdout"]) - 1]
-    places = ["kept" if time > cut else "fitted" for _, _, time in rows]
+    subsets = ["test" if time > cut else "train" for _, _, time in rows]
 elif case["split"] == "random":
-    places = ["kept" if is_chosen(user, item) else "fitted" for user, item, _ in rows]
+    subsets = ["test" if is_chosen(user, item) else "train" for user, item, _ in rows]
 elif case["split"] == "leaveLastOut":
-    for mine in of_user.values():
-        if len(mine) >= 2:
-            newest = max(rows[at][2] or 0 for at in mine)
-            last = [at for at in mine if (rows[at][2] or 0) == newest]
-            places[min(last, key=lambda at: order(rows[at][0], rows[at][1]))] = "kept"
-elif case["split"] == "users":
-    apart = {user for user in of_user if is_chosen(user, "")}
-    known = {item for user, item, _ in rows if user not in apart}
-    for user in apart:
-        mine = [at for at in of_user[user] if rows[at][1] in known]
+    for positions in of_user.values():
+        if len(positions) >= 2:
+            newest = max(rows[at][2] or 0 for at in positions)
+            last = [at for at in positions if (rows[at][2] or 0) == newest]
+            subsets[min(last, key=lambda at: order(rows[at][0], rows[at][1]))] = "test"
+elif case["split"] == "userHoldout":
+    held_out = {user for user in of_user if is_chosen(user, "")}
+    known = {item for user, item, _ in rows if user not in held_out}
+    for user in held_out:
+        positions = [at for at in of_user[user] if rows[at][1] in known]
         for at in of_user[user]:
-            places[at] = "foldedIn" if at in mine else "out"
-        mine.sort(key=lambda at: order(user, rows[at][1]))
-        for at in mine[: len(mine) // 5]:
-            places[at] = "kept"
-print(json.dumps(places))
+            subsets[at] = "foldIn" if at in positions else "unused"
+        positions.sort(key=lambda at: order(user, rows[at][1]))
+        for at in positions[: len(positions) // 5]:
+            subsets[at] = "test"
+print(json.dumps(subsets))

@@ -1,4 +1,5 @@
-//! Random access to a file in blocks: few requests whatever the decoder asks for, and bounded memory.
+//! Random access to a file in blocks, with few requests for any access pattern of the decoder and
+//! with bounded memory.
 
 use std::{
     io::{self, Read},
@@ -11,12 +12,12 @@ use parquet::{
     file::reader::{ChunkReader, Length},
 };
 
-use crate::{failure::Stop, limits::PARQUET_COLUMN_BYTES_MAX, source::ReadAt};
+use crate::{failure::RunError, limits::PARQUET_COLUMN_BYTES_MAX, source::ReadAt};
 
-/// Bytes that are asked for at once.
+/// Bytes of one request.
 const BLOCK_BYTES: usize = 4 << 20;
-/// Blocks that are kept: each wanted column reads on in its own.
-const BLOCKS_KEPT_MAX: usize = 8;
+/// Maximum number of cached blocks: each requested column reads sequentially within its own block.
+const BLOCKS_CACHED_MAX: usize = 8;
 
 /// A file in blocks.
 #[derive(Clone)]
@@ -26,11 +27,11 @@ pub(super) struct Blocks {
 
 struct Shared {
     file: Arc<dyn ReadAt>,
-    /// Number and content, the last used one last.
-    kept: Mutex<Vec<(u64, Bytes)>>,
+    /// Number and content of each cached block, in order of last use.
+    cached: Mutex<Vec<(u64, Bytes)>>,
 }
 
-/// Reads on from a position.
+/// Reads sequentially from a position.
 pub(super) struct BlockReader {
     blocks: Blocks,
     position: u64,
@@ -38,28 +39,28 @@ pub(super) struct BlockReader {
 
 impl Blocks {
     pub(super) fn new(file: Arc<dyn ReadAt>) -> Self {
-        Self { shared: Arc::new(Shared { file, kept: Mutex::default() }) }
+        Self { shared: Arc::new(Shared { file, cached: Mutex::default() }) }
     }
 
-    /// What there is of a block from `position` on; empty at the end of the file.
-    fn from(&self, position: u64) -> std::result::Result<Bytes, Stop> {
+    /// The rest of a block, starting at `position`; empty at the end of the file.
+    fn from(&self, position: u64) -> std::result::Result<Bytes, RunError> {
         let size = self.shared.file.size_bytes();
         if position >= size {
             return Ok(Bytes::new());
         }
         let number = position / BLOCK_BYTES as u64;
         let start = number * BLOCK_BYTES as u64;
-        let mut kept = self.shared.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let block = if let Some(at) = kept.iter().position(|(other, _)| *other == number) {
-            kept.remove(at).1
+        let mut cached = self.shared.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        let block = if let Some(at) = cached.iter().position(|(other, _)| *other == number) {
+            cached.remove(at).1
         } else {
             let length = usize::try_from(size - start).unwrap_or(usize::MAX).min(BLOCK_BYTES);
-            if kept.len() >= BLOCKS_KEPT_MAX {
-                kept.remove(0);
+            if cached.len() >= BLOCKS_CACHED_MAX {
+                cached.remove(0);
             }
             self.shared.file.read_at(start, length)?
         };
-        kept.push((number, block.clone()));
+        cached.push((number, block.clone()));
         let skipped = usize::try_from(position - start).unwrap_or(usize::MAX);
         Ok(block.get(skipped..).map(|rest| block.slice_ref(rest)).unwrap_or_default())
     }
@@ -79,27 +80,27 @@ impl ChunkReader for Blocks {
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
-        let external = |stop: Stop| ParquetError::External(Box::new(stop));
+        let external = |error: RunError| ParquetError::External(Box::new(error));
         if length as u64 > PARQUET_COLUMN_BYTES_MAX {
             return Err(ParquetError::General(format!(
-                "a piece of {length} bytes; at most {PARQUET_COLUMN_BYTES_MAX}"
+                "a chunk of {length} bytes exceeds the maximum of {PARQUET_COLUMN_BYTES_MAX}"
             )));
         }
         let first = self.from(start).map_err(external)?;
-        if let Some(piece) = first.get(..length) {
-            return Ok(first.slice_ref(piece));
+        if let Some(chunk) = first.get(..length) {
+            return Ok(first.slice_ref(chunk));
         }
-        let mut piece = BytesMut::new();
+        let mut chunk = BytesMut::new();
         let mut next = first;
         loop {
-            let missing = length - piece.len();
-            piece.extend_from_slice(next.get(..missing).unwrap_or(&next));
-            if piece.len() == length {
-                return Ok(piece.freeze());
+            let missing = length - chunk.len();
+            chunk.extend_from_slice(next.get(..missing).unwrap_or(&next));
+            if chunk.len() == length {
+                return Ok(chunk.freeze());
             }
-            next = self.from(start + piece.len() as u64).map_err(external)?;
+            next = self.from(start + chunk.len() as u64).map_err(external)?;
             if next.is_empty() {
-                return Err(ParquetError::EOF(format!("the file ends {} bytes early", length - piece.len())));
+                return Err(ParquetError::EOF(format!("the file ends {} bytes early", length - chunk.len())));
             }
         }
     }
@@ -127,7 +128,7 @@ mod tests {
         fn size_bytes(&self) -> u64 {
             self.0.len() as u64
         }
-        fn read_at(&self, start: u64, length: usize) -> std::result::Result<Bytes, Stop> {
+        fn read_at(&self, start: u64, length: usize) -> std::result::Result<Bytes, RunError> {
             *self.1.lock().unwrap() += 1;
             let start = usize::try_from(start).unwrap();
             Ok(Bytes::copy_from_slice(&self.0[start..start + length]))
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn any_piece_is_what_stands_there_and_neighbours_cost_one_request() {
+    fn chunks_equal_the_content_and_each_block_is_requested_once() {
         let content: Vec<u8> = (0_u8..251).cycle().take(BLOCK_BYTES * 3 + 77).collect();
         let memory = Arc::new(Memory(content.clone(), Mutex::new(0)));
         let blocks = Blocks::new(memory.clone());

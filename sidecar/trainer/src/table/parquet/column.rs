@@ -1,4 +1,4 @@
-//! One column of a row group: from Parquet's types to cells.
+//! One column of a row group: conversion of Parquet types to cells.
 
 use parquet::{
     basic::{ConvertedType, LogicalType, TimeUnit, Type as Physical},
@@ -12,34 +12,35 @@ use super::super::{Cell, Role};
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 const JULIAN_DAY_OF_1970: i64 = 2_440_588;
-/// Bytes of the largest decimal number that fits our own.
+/// Bytes of the largest decimal number that fits into an `i128`.
 const DECIMAL_BYTES_MAX: usize = 16;
 
-/// What the values of a column are.
+/// Type of a column's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ColumnType {
     Text,
     Signed,
     Unsigned,
     Float,
-    /// A whole number divided by ten to this power.
+    /// An integer divided by ten to this power.
     Decimal(u32),
-    /// In units of which this many are a second.
-    Moment(i64),
-    Days,
+    /// A timestamp with this many units per second.
+    Timestamp(i64),
+    /// Days since 1970.
+    Date,
     Bool,
 }
 
-impl Kind {
-    /// `None` for what no column is for.
+impl ColumnType {
+    /// `None` for a type that no role accepts.
     pub(super) fn of(field: &Type) -> Option<Self> {
         let info = field.get_basic_info();
         let annotated = match info.logical_type_ref() {
             Some(logical) => match logical {
                 LogicalType::String | LogicalType::Enum | LogicalType::Json => Some(Self::Text),
                 LogicalType::Decimal(decimal) => Some(Self::Decimal(u32::try_from(decimal.scale).ok()?)),
-                LogicalType::Date => Some(Self::Days),
-                LogicalType::Timestamp(timestamp) => Some(Self::Moment(match timestamp.unit {
+                LogicalType::Date => Some(Self::Date),
+                LogicalType::Timestamp(timestamp) => Some(Self::Timestamp(match timestamp.unit {
                     TimeUnit::MILLIS => 1_000,
                     TimeUnit::MICROS => 1_000_000,
                     TimeUnit::NANOS => 1_000_000_000,
@@ -51,9 +52,9 @@ impl Kind {
                 ConvertedType::NONE => None,
                 ConvertedType::UTF8 | ConvertedType::ENUM | ConvertedType::JSON => Some(Self::Text),
                 ConvertedType::DECIMAL => Some(Self::Decimal(u32::try_from(field.get_scale()).ok()?)),
-                ConvertedType::DATE => Some(Self::Days),
-                ConvertedType::TIMESTAMP_MILLIS => Some(Self::Moment(1_000)),
-                ConvertedType::TIMESTAMP_MICROS => Some(Self::Moment(1_000_000)),
+                ConvertedType::DATE => Some(Self::Date),
+                ConvertedType::TIMESTAMP_MILLIS => Some(Self::Timestamp(1_000)),
+                ConvertedType::TIMESTAMP_MICROS => Some(Self::Timestamp(1_000_000)),
                 ConvertedType::UINT_8 | ConvertedType::UINT_16 | ConvertedType::UINT_32 | ConvertedType::UINT_64 => {
                     Some(Self::Unsigned)
                 }
@@ -64,13 +65,14 @@ impl Kind {
             },
         };
         Some(match (annotated, field.get_physical_type()) {
-            (Some(kind), _) => kind,
+            (Some(column_type), _) => column_type,
             (None, Physical::BOOLEAN) => Self::Bool,
             (None, Physical::INT32 | Physical::INT64) => Self::Signed,
-            // Nanoseconds of a day and a day, as Spark and Impala wrote moments for long.
-            (None, Physical::INT96) => Self::Moment(1_000_000_000),
+            // A Julian day and the nanoseconds of that day: the legacy timestamp type of Spark and
+            // Impala.
+            (None, Physical::INT96) => Self::Timestamp(1_000_000_000),
             (None, Physical::FLOAT | Physical::DOUBLE) => Self::Float,
-            // Text without an annotation is what older writers wrote.
+            // Older writers do not annotate text.
             (None, Physical::BYTE_ARRAY) => Self::Text,
             (None, Physical::FIXED_LEN_BYTE_ARRAY) => return None,
         })
@@ -81,7 +83,10 @@ impl Kind {
             Role::Id => matches!(self, Self::Text | Self::Signed | Self::Unsigned | Self::Decimal(0)),
             Role::Number => matches!(self, Self::Text | Self::Signed | Self::Unsigned | Self::Float | Self::Decimal(_)),
             Role::Time => {
-                matches!(self, Self::Text | Self::Signed | Self::Unsigned | Self::Float | Self::Moment(_) | Self::Days)
+                matches!(
+                    self,
+                    Self::Text | Self::Signed | Self::Unsigned | Self::Float | Self::Timestamp(_) | Self::Date
+                )
             }
             Role::Text => matches!(self, Self::Text | Self::Signed | Self::Unsigned),
             Role::Flag => matches!(self, Self::Text | Self::Signed | Self::Unsigned | Self::Bool),
@@ -91,17 +96,17 @@ impl Kind {
 
     pub(super) fn expected(role: Role) -> &'static str {
         match role {
-            Role::Id => "text or a whole number",
+            Role::Id => "text or an integer",
             Role::Number => "a number",
             Role::Time => "a timestamp, a date, or seconds since 1970",
             Role::Text => "text",
             Role::Flag => "true and false, 1 and 0, or text",
-            Role::Any => "anything",
+            Role::Any => "any type",
         }
     }
 }
 
-/// A type in Parquet's own words.
+/// A type in Parquet's terms.
 pub(super) fn described(field: &Type) -> String {
     let info = field.get_basic_info();
     match info.logical_type_ref() {
@@ -112,7 +117,7 @@ pub(super) fn described(field: &Type) -> String {
 
 /// Values of one column, a batch at a time.
 pub(super) trait Column {
-    /// Reads the next rows over those before; fewer at the end of the column.
+    /// Replaces the batch with the next rows; fewer at the end of the column.
     fn read(&mut self, rows: usize) -> Result<usize, ParquetError>;
     /// The value of a row of the batch.
     fn cell(&self, row: usize) -> Cell<'_>;
@@ -120,39 +125,39 @@ pub(super) trait Column {
 
 struct Typed<T: DataType> {
     reader: ColumnReaderImpl<T>,
-    kind: Kind,
+    column_type: ColumnType,
     level_max: i16,
     levels: Vec<i16>,
     values: Vec<T::T>,
-    /// Where the value of each row stands in `values`; `None` where it is null.
-    places: Vec<Option<u32>>,
+    /// Index into `values` for each row; `None` for null.
+    indices: Vec<Option<u32>>,
 }
 
-/// A value that becomes a cell.
+/// Conversion of a value to a cell.
 trait ToCell {
-    fn to_cell(&self, kind: Kind) -> Cell<'_>;
+    fn to_cell(&self, column_type: ColumnType) -> Cell<'_>;
 }
 
-/// The column that this reader reads.
-pub(super) fn open(reader: ColumnReader, descriptor: &ColumnDescriptor, kind: Kind) -> Box<dyn Column> {
+/// Wraps a column reader.
+pub(super) fn open(reader: ColumnReader, descriptor: &ColumnDescriptor, column_type: ColumnType) -> Box<dyn Column> {
     let level_max = descriptor.max_def_level();
     match reader {
-        ColumnReader::BoolColumnReader(reader) => typed(reader, level_max, kind),
-        ColumnReader::Int32ColumnReader(reader) => typed(reader, level_max, kind),
-        ColumnReader::Int64ColumnReader(reader) => typed(reader, level_max, kind),
-        ColumnReader::Int96ColumnReader(reader) => typed(reader, level_max, kind),
-        ColumnReader::FloatColumnReader(reader) => typed(reader, level_max, kind),
-        ColumnReader::DoubleColumnReader(reader) => typed(reader, level_max, kind),
-        ColumnReader::ByteArrayColumnReader(reader) => typed(reader, level_max, kind),
-        ColumnReader::FixedLenByteArrayColumnReader(reader) => typed(reader, level_max, kind),
+        ColumnReader::BoolColumnReader(reader) => typed(reader, level_max, column_type),
+        ColumnReader::Int32ColumnReader(reader) => typed(reader, level_max, column_type),
+        ColumnReader::Int64ColumnReader(reader) => typed(reader, level_max, column_type),
+        ColumnReader::Int96ColumnReader(reader) => typed(reader, level_max, column_type),
+        ColumnReader::FloatColumnReader(reader) => typed(reader, level_max, column_type),
+        ColumnReader::DoubleColumnReader(reader) => typed(reader, level_max, column_type),
+        ColumnReader::ByteArrayColumnReader(reader) => typed(reader, level_max, column_type),
+        ColumnReader::FixedLenByteArrayColumnReader(reader) => typed(reader, level_max, column_type),
     }
 }
 
-fn typed<T: DataType>(reader: ColumnReaderImpl<T>, level_max: i16, kind: Kind) -> Box<dyn Column>
+fn typed<T: DataType>(reader: ColumnReaderImpl<T>, level_max: i16, column_type: ColumnType) -> Box<dyn Column>
 where
     T::T: ToCell,
 {
-    Box::new(Typed { reader, kind, level_max, levels: Vec::new(), values: Vec::new(), places: Vec::new() })
+    Box::new(Typed { reader, column_type, level_max, levels: Vec::new(), values: Vec::new(), indices: Vec::new() })
 }
 
 impl<T: DataType> Column for Typed<T>
@@ -162,7 +167,7 @@ where
     fn read(&mut self, rows: usize) -> Result<usize, ParquetError> {
         self.levels.clear();
         self.values.clear();
-        self.places.clear();
+        self.indices.clear();
         let mut read = 0;
         while read < rows {
             let levels = (self.level_max > 0).then_some(&mut self.levels);
@@ -173,10 +178,10 @@ where
             read += records;
         }
         if self.level_max == 0 {
-            self.places.extend((0..u32::try_from(read).unwrap_or(u32::MAX)).map(Some));
+            self.indices.extend((0..u32::try_from(read).unwrap_or(u32::MAX)).map(Some));
         } else {
             let mut next = 0;
-            self.places.extend(self.levels.iter().map(|level| {
+            self.indices.extend(self.levels.iter().map(|level| {
                 (*level == self.level_max).then(|| {
                     next += 1;
                     next - 1
@@ -187,41 +192,47 @@ where
     }
 
     fn cell(&self, row: usize) -> Cell<'_> {
-        let place = self.places.get(row).copied().flatten();
-        place.and_then(|place| self.values.get(place as usize)).map_or(Cell::Null, |value| value.to_cell(self.kind))
+        let index = self.indices.get(row).copied().flatten();
+        index
+            .and_then(|index| self.values.get(index as usize))
+            .map_or(Cell::Null, |value| value.to_cell(self.column_type))
     }
 }
 
 impl ToCell for bool {
-    fn to_cell(&self, _: Kind) -> Cell<'_> {
+    fn to_cell(&self, _: ColumnType) -> Cell<'_> {
         Cell::Bool(*self)
     }
 }
 
 impl ToCell for i32 {
-    fn to_cell(&self, kind: Kind) -> Cell<'_> {
-        match kind {
-            Kind::Unsigned => Cell::Int(i128::from(self.cast_unsigned())),
-            Kind::Days => Cell::Micros(i64::from(*self).saturating_mul(MICROS_PER_DAY)),
-            _ => whole(i128::from(*self), kind),
+    fn to_cell(&self, column_type: ColumnType) -> Cell<'_> {
+        match column_type {
+            ColumnType::Unsigned => Cell::Int(i128::from(self.cast_unsigned())),
+            ColumnType::Date => Cell::Micros(i64::from(*self).saturating_mul(MICROS_PER_DAY)),
+            _ => whole(i128::from(*self), column_type),
         }
     }
 }
 
 impl ToCell for i64 {
-    fn to_cell(&self, kind: Kind) -> Cell<'_> {
-        match kind {
-            Kind::Unsigned => Cell::Int(i128::from(self.cast_unsigned())),
-            // Rounded towards the past, as the calendar does.
-            Kind::Moment(per_second) if per_second > 1_000_000 => Cell::Micros(self.div_euclid(per_second / 1_000_000)),
-            Kind::Moment(per_second) => self.checked_mul(1_000_000 / per_second).map_or(Cell::Other, Cell::Micros),
-            _ => whole(i128::from(*self), kind),
+    fn to_cell(&self, column_type: ColumnType) -> Cell<'_> {
+        match column_type {
+            ColumnType::Unsigned => Cell::Int(i128::from(self.cast_unsigned())),
+            // Rounded down, also before 1970.
+            ColumnType::Timestamp(per_second) if per_second > 1_000_000 => {
+                Cell::Micros(self.div_euclid(per_second / 1_000_000))
+            }
+            ColumnType::Timestamp(per_second) => {
+                self.checked_mul(1_000_000 / per_second).map_or(Cell::Other, Cell::Micros)
+            }
+            _ => whole(i128::from(*self), column_type),
         }
     }
 }
 
 impl ToCell for Int96 {
-    fn to_cell(&self, _: Kind) -> Cell<'_> {
+    fn to_cell(&self, _: ColumnType) -> Cell<'_> {
         let [low, high, day] = match self.data() {
             [low, high, day] => [*low, *high, *day],
             _ => return Cell::Other,
@@ -235,45 +246,45 @@ impl ToCell for Int96 {
 }
 
 impl ToCell for f32 {
-    fn to_cell(&self, _: Kind) -> Cell<'_> {
+    fn to_cell(&self, _: ColumnType) -> Cell<'_> {
         Cell::Float(f64::from(*self))
     }
 }
 
 impl ToCell for f64 {
-    fn to_cell(&self, _: Kind) -> Cell<'_> {
+    fn to_cell(&self, _: ColumnType) -> Cell<'_> {
         Cell::Float(*self)
     }
 }
 
 impl ToCell for ByteArray {
-    fn to_cell(&self, kind: Kind) -> Cell<'_> {
-        bytes(self.data(), kind)
+    fn to_cell(&self, column_type: ColumnType) -> Cell<'_> {
+        bytes(self.data(), column_type)
     }
 }
 
 impl ToCell for FixedLenByteArray {
-    fn to_cell(&self, kind: Kind) -> Cell<'_> {
-        bytes(self.data(), kind)
+    fn to_cell(&self, column_type: ColumnType) -> Cell<'_> {
+        bytes(self.data(), column_type)
     }
 }
 
-fn bytes(data: &[u8], kind: Kind) -> Cell<'_> {
-    match kind {
-        Kind::Text => Cell::Text(data),
-        // Big-endian two's complement of any length.
-        Kind::Decimal(_) if (1..=DECIMAL_BYTES_MAX).contains(&data.len()) => {
+fn bytes(data: &[u8], column_type: ColumnType) -> Cell<'_> {
+    match column_type {
+        ColumnType::Text => Cell::Text(data),
+        // Big-endian two's complement.
+        ColumnType::Decimal(_) if (1..=DECIMAL_BYTES_MAX).contains(&data.len()) => {
             let negative = data.first().is_some_and(|byte| *byte >= 0x80);
             let start = if negative { -1_i128 } else { 0 };
-            whole(data.iter().fold(start, |number, byte| (number << 8) | i128::from(*byte)), kind)
+            whole(data.iter().fold(start, |number, byte| (number << 8) | i128::from(*byte)), column_type)
         }
         _ => Cell::Other,
     }
 }
 
-fn whole<'a>(number: i128, kind: Kind) -> Cell<'a> {
-    match kind {
-        Kind::Decimal(scale) if scale > 0 => {
+fn whole<'a>(number: i128, column_type: ColumnType) -> Cell<'a> {
+    match column_type {
+        ColumnType::Decimal(scale) if scale > 0 => {
             Cell::Float(number as f64 / 10_f64.powi(i32::try_from(scale).unwrap_or(i32::MAX)))
         }
         _ => Cell::Int(number),

@@ -1,0 +1,55 @@
+//! What a pass has written, as the API server returned it. The status derives from it. Pure.
+
+use sidecar_contract::{RunId, ServingConfig};
+
+use crate::{error::Error, observed::DeploymentFacts};
+
+/// State of the children after a pass has applied them.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// State of training.
+    pub job: JobOutcome,
+    /// Serving config and Deployment.
+    pub rollout: AppliedRollout,
+    /// Whether a pod has not applied the serving config yet.
+    pub config_pending: bool,
+    /// Runs whose results were deleted from the store.
+    pub deleted_runs: Vec<RunId>,
+    /// Writes that the API server rejected permanently. They did not stop the others.
+    pub refused: Vec<Error>,
+}
+
+/// Serving config and Deployment as the API server returned them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AppliedRollout {
+    /// The serving config in force, if there is one.
+    pub config: Option<ServingConfig>,
+    /// The Deployment, if it exists.
+    pub deployment: Option<DeploymentFacts>,
+    /// Whether a new model or template waits for the rollouts of other Recommenders.
+    pub queued: bool,
+}
+
+/// State of training after a pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum JobOutcome {
+    /// No run is in progress or due.
+    #[default]
+    None,
+    /// A run is in progress, or an outdated one is being stopped.
+    InProgress,
+    /// The run waits for a training slot.
+    Queued,
+    /// The API server rejected the Job, or an object that its pod needs.
+    Refused,
+}
+
+impl JobOutcome {
+    /// Whether the Recommender holds a training slot, or waits for one.
+    pub fn uses_slot(self) -> bool {
+        match self {
+            Self::InProgress | Self::Queued => true,
+            Self::None | Self::Refused => false,
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! The ServiceAccount of all pods of a Recommender.
+
+use serde_json::json;
+
+use super::child::{Child, metadata};
+use crate::{child_kind::ChildKind, names::Component, validate::Plan};
+
+/// A ServiceAccount without permissions.
+pub fn build(plan: &Plan) -> Child {
+    Child {
+        kind: ChildKind::ServiceAccount,
+        manifest: json!({
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": metadata(plan, &plan.name, Component::Serving),
+            "automountServiceAccountToken": false,
+        }),
+    }
+}

@@ -1,0 +1,288 @@
+//! Limits how many Recommenders may hold a slot concurrently: to train, or to roll out a new model
+//! or pod template.
+//!
+//! Trainings queue. The next slot is granted to the namespace with the fewest slots, then to the
+//! Recommender that has waited longest, so that a tenant with a thousand Recommenders does not
+//! starve the others. Rollouts do not queue: their limit only keeps an upgrade from restarting all
+//! pods of all Recommenders at the same time.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
+use tokio::sync::broadcast;
+
+/// Lifetime of a rollout slot in seconds: a stuck rollout must not block the fleet.
+pub const ROLLOUT_SLOT_SECONDS_MAX: u64 = 600;
+/// Seconds from the deadline of a training to the expiry of its slot, in case the end of the Job
+/// goes unnoticed.
+const DEADLINE_GRACE_SECONDS: u64 = 600;
+/// Capacity of the grant channel. A Recommender that misses its grant polls.
+const PENDING_GRANTS_MAX: usize = 1024;
+
+/// Lifetime of a training slot in seconds.
+pub fn training_slot_seconds(deadline_seconds: u64) -> u64 {
+    deadline_seconds.saturating_add(DEADLINE_GRACE_SECONDS)
+}
+
+/// Identity of a Recommender.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecommenderKey {
+    /// Uid.
+    pub uid: String,
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+/// A fixed number of slots, shared fairly between namespaces.
+#[derive(Debug)]
+pub struct FairLimiter {
+    /// What a slot is for; used in logs.
+    purpose: &'static str,
+    slots: usize,
+    queue: Mutex<Queue>,
+    grants: broadcast::Sender<RecommenderKey>,
+}
+
+/// Holders of slots and waiting Recommenders, by uid.
+#[derive(Debug, Default)]
+struct Queue {
+    running: BTreeMap<String, Entry>,
+    waiting: BTreeMap<String, Entry>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    key: RecommenderKey,
+    /// Second since 1970 when the Recommender joined the queue or received the slot.
+    since: i64,
+    /// Second since 1970 when the slot expires.
+    expires_at: i64,
+}
+
+impl FairLimiter {
+    /// Creates a limiter with this number of slots, but no fewer than one.
+    pub fn new(purpose: &'static str, slots: usize) -> Self {
+        let grants = broadcast::Sender::new(PENDING_GRANTS_MAX);
+        Self { purpose, slots: slots.max(1), queue: Mutex::default(), grants }
+    }
+
+    /// The number of slots.
+    pub fn slots(&self) -> usize {
+        self.slots
+    }
+
+    /// Subscribes to the waiting Recommenders that may claim a slot now.
+    pub fn grants(&self) -> broadcast::Receiver<RecommenderKey> {
+        self.grants.subscribe()
+    }
+
+    /// Claims a slot that expires after `slot_seconds`, or joins the queue. Returns whether the
+    /// Recommender holds a slot.
+    pub fn claim(&self, key: &RecommenderKey, now: i64, slot_seconds: u64) -> bool {
+        self.change(now, |queue, slots| {
+            if queue.running.contains_key(&key.uid) {
+                return true;
+            }
+            queue.waiting.entry(key.uid.clone()).or_insert_with(|| Entry::new(key, now, slot_seconds));
+            let admitted = queue.admitted(slots).contains(&key.uid);
+            if admitted {
+                queue.waiting.remove(&key.uid);
+                queue.running.insert(key.uid.clone(), Entry::new(key, now, slot_seconds));
+            }
+            admitted
+        })
+    }
+
+    /// Claims a slot that expires after `slot_seconds`, without joining the queue. Returns whether
+    /// the Recommender holds a slot.
+    pub fn try_claim(&self, key: &RecommenderKey, now: i64, slot_seconds: u64) -> bool {
+        self.change(now, |queue, slots| {
+            if queue.running.contains_key(&key.uid) {
+                return true;
+            }
+            let free = queue.running.len() + queue.admitted(slots).len() < slots;
+            if free {
+                queue.running.insert(key.uid.clone(), Entry::new(key, now, slot_seconds));
+            }
+            free
+        })
+    }
+
+    /// Assigns a slot to work that is running already, even if that exceeds the limit.
+    pub fn record_running(&self, key: &RecommenderKey, now: i64, slot_seconds: u64) {
+        self.change(now, |queue, _| {
+            queue.waiting.remove(&key.uid);
+            queue.running.entry(key.uid.clone()).or_insert_with(|| Entry::new(key, now, slot_seconds));
+        });
+    }
+
+    /// Releases the slot, or leaves the queue.
+    pub fn release(&self, uid: &str, now: i64) {
+        self.change(now, |queue, _| {
+            queue.running.remove(uid);
+            queue.waiting.remove(uid);
+        });
+    }
+
+    /// Removes all Recommenders whose uid does not match.
+    pub fn retain(&self, uids: &dyn Fn(&str) -> bool, now: i64) {
+        self.change(now, |queue, _| {
+            queue.running.retain(|uid, _| uids(uid));
+            queue.waiting.retain(|uid, _| uids(uid));
+        });
+    }
+
+    /// Removes expired slots, changes the queue, and notifies the Recommenders that may claim a
+    /// slot as a result.
+    fn change<T>(&self, now: i64, change: impl FnOnce(&mut Queue, usize) -> T) -> T {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = queue.admitted(self.slots);
+        queue.running.retain(|uid, entry| {
+            let live = entry.expires_at > now;
+            if !live {
+                let seconds = now.saturating_sub(entry.since);
+                let (purpose, namespace, name) = (self.purpose, &entry.key.namespace, &entry.key.name);
+                tracing::warn!(purpose, namespace, name, uid, seconds, "a slot expired and was released");
+            }
+            live
+        });
+        let result = change(&mut queue, self.slots);
+        for uid in queue.admitted(self.slots).iter().filter(|uid| !before.contains(uid)) {
+            if let Some(entry) = queue.waiting.get(uid) {
+                // Without a receiver the grant is lost, and the Recommender polls.
+                let _ = self.grants.send(entry.key.clone());
+            }
+        }
+        result
+    }
+}
+
+impl Queue {
+    /// Uids of the waiting Recommenders that may claim a slot now, in order.
+    fn admitted(&self, slots: usize) -> Vec<String> {
+        let mut held: BTreeMap<&str, usize> = BTreeMap::new();
+        for entry in self.running.values() {
+            *held.entry(&entry.key.namespace).or_default() += 1;
+        }
+        let mut waiting: Vec<&Entry> = self.waiting.values().collect();
+        let mut admitted = Vec::new();
+        for _ in self.running.len()..slots {
+            let order = |entry: &&Entry| {
+                let held = held.get(entry.key.namespace.as_str()).copied().unwrap_or(0);
+                (held, entry.since, entry.key.uid.clone())
+            };
+            let Some(next) = waiting.iter().copied().min_by_key(order) else { break };
+            waiting.retain(|entry| entry.key.uid != next.key.uid);
+            *held.entry(&next.key.namespace).or_default() += 1;
+            admitted.push(next.key.uid.clone());
+        }
+        admitted
+    }
+}
+
+impl Entry {
+    fn new(key: &RecommenderKey, now: i64, slot_seconds: u64) -> Self {
+        Self { key: key.clone(), since: now, expires_at: expires_at(now, slot_seconds) }
+    }
+}
+
+fn expires_at(now: i64, slot_seconds: u64) -> i64 {
+    now.saturating_add(i64::try_from(slot_seconds).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: u64 = 3600;
+    const HOUR_END: i64 = 3600;
+
+    fn key(name: &str) -> RecommenderKey {
+        let namespace = name.split('/').next().unwrap().to_owned();
+        RecommenderKey { uid: name.to_owned(), namespace, name: name.to_owned() }
+    }
+
+    fn claims(limiter: &FairLimiter, now: i64, names: &[&str]) -> Vec<bool> {
+        names.iter().map(|name| limiter.claim(&key(name), now, HOUR)).collect()
+    }
+
+    fn limiter(slots: usize) -> FairLimiter {
+        FairLimiter::new("test", slots)
+    }
+
+    fn counts(limiter: &FairLimiter) -> (usize, usize) {
+        let queue = limiter.queue.lock().unwrap();
+        (queue.running.len(), queue.waiting.len())
+    }
+
+    #[test]
+    fn slots_are_limited_and_granted_in_order() {
+        let limiter = limiter(2);
+        let mut grants = limiter.grants();
+        assert_eq!(claims(&limiter, 0, &["a/1", "a/2", "a/3"]), [true, true, false]);
+        assert_eq!(claims(&limiter, 1, &["a/4", "a/1"]), [false, true], "a holder keeps its slot");
+        assert!(grants.try_recv().is_err(), "no slot is free");
+        limiter.release("a/1", 2);
+        assert_eq!(grants.try_recv().unwrap().uid, "a/3");
+        assert!(grants.try_recv().is_err());
+        assert_eq!(claims(&limiter, 2, &["a/5", "a/4", "a/3"]), [false, false, true], "the longest wait is next");
+        assert_eq!(counts(&limiter), (2, 2));
+    }
+
+    #[test]
+    fn a_busy_namespace_does_not_starve_another() {
+        let limiter = limiter(2);
+        claims(&limiter, 0, &["many/1", "many/2", "many/3", "many/4"]);
+        claims(&limiter, 5, &["one/1"]);
+        limiter.release("many/1", 6);
+        assert_eq!(claims(&limiter, 6, &["many/3", "one/1"]), [false, true]);
+        limiter.release("many/2", 7);
+        assert_eq!(claims(&limiter, 7, &["many/4", "many/3"]), [false, true]);
+    }
+
+    #[test]
+    fn recorded_work_counts_until_its_recommender_is_deleted() {
+        let limiter = limiter(1);
+        limiter.record_running(&key("a/1"), 0, HOUR);
+        limiter.record_running(&key("a/2"), 0, HOUR);
+        assert_eq!(claims(&limiter, 1, &["a/1", "b/1"]), [true, false]);
+        limiter.retain(&|uid| uid == "b/1", 2);
+        assert_eq!(claims(&limiter, 2, &["b/1"]), [true]);
+    }
+
+    #[test]
+    fn an_unreleased_slot_expires() {
+        let limiter = limiter(1);
+        assert_eq!(claims(&limiter, 0, &["a/1", "b/1"]), [true, false]);
+        assert_eq!(claims(&limiter, HOUR_END - 1, &["b/1"]), [false]);
+        assert_eq!(claims(&limiter, HOUR_END, &["b/1"]), [true]);
+        assert_eq!(training_slot_seconds(HOUR), HOUR + DEADLINE_GRACE_SECONDS);
+    }
+
+    #[test]
+    fn a_recommender_that_left_the_queue_does_not_block_it() {
+        let limiter = limiter(1);
+        claims(&limiter, 0, &["a/1", "a/2", "a/3"]);
+        limiter.release("a/2", 1);
+        limiter.release("a/1", 2);
+        assert_eq!(claims(&limiter, 3, &["a/3"]), [true]);
+    }
+
+    #[test]
+    fn try_claim_is_limited_and_does_not_queue() {
+        let limiter = limiter(2);
+        let claim = |name: &str, now: i64| limiter.try_claim(&key(name), now, HOUR);
+        assert!(claim("a", 0) && claim("b", 0));
+        assert!(!claim("c", 1));
+        assert!(claim("a", 1), "a holder keeps its slot");
+        assert_eq!(counts(&limiter), (2, 0));
+        limiter.release("a", 1);
+        assert!(claim("d", 2), "c is not queued");
+        assert!(!claim("a", HOUR_END - 1));
+        assert!(claim("a", HOUR_END), "the slot of b expired");
+    }
+}

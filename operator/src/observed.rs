@@ -1,0 +1,102 @@
+//! What one pass has read: facts about the children of a Recommender, its pods and its runs. Pure:
+//! the objects of the API are arguments.
+
+mod deployment;
+mod jobs;
+mod pods;
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::OwnerReference};
+use sidecar_contract::{Digest, ModelReport, RunResult, ServingConfig, paths};
+
+pub use self::{
+    deployment::DeploymentFacts,
+    jobs::{JobFacts, JobState, has_ended},
+    pods::{PodFacts, PodProblem},
+};
+use crate::{child_kind::ChildKind, names::Component};
+
+/// Observed state of a Recommender.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// Training Jobs.
+    pub jobs: Vec<JobFacts>,
+    /// Trainer and serving pods.
+    pub pods: Vec<PodFacts>,
+    /// The Deployment, if it exists.
+    pub deployment: Option<DeploymentFacts>,
+    /// The serving config in force.
+    pub config: Option<ServingConfig>,
+    /// Resource versions of the existing permanent children, by kind and name.
+    pub versions: BTreeMap<(ChildKind, String), String>,
+    /// Names of children that objects of another owner have.
+    pub name_conflicts: Vec<String>,
+    /// Versions of the Secrets that the trainer receives, by name.
+    pub secret_versions: BTreeMap<String, String>,
+    /// Finished runs, or why they are unknown.
+    pub runs: Result<Vec<RunResult>, String>,
+    /// All snapshots in the store, each with the second since 1970 when it was stored; `None` if
+    /// this pass does not search for orphans.
+    pub snapshots: Option<Vec<(Digest, i64)>>,
+    /// Reports of the serving pods by pod name.
+    pub reports: Vec<(String, ModelReport)>,
+}
+
+impl Observed {
+    /// Nothing exists, and no run has finished.
+    pub fn nothing() -> Self {
+        Self {
+            jobs: Vec::new(),
+            pods: Vec::new(),
+            deployment: None,
+            config: None,
+            versions: BTreeMap::new(),
+            name_conflicts: Vec::new(),
+            secret_versions: BTreeMap::new(),
+            runs: Ok(Vec::new()),
+            snapshots: None,
+            reports: Vec::new(),
+        }
+    }
+
+    /// Finished runs; none while they are unknown.
+    pub fn results(&self) -> &[RunResult] {
+        self.runs.as_deref().unwrap_or_default()
+    }
+
+    /// Names of the running serving pods.
+    pub fn running_serving_pods(&self) -> Vec<&str> {
+        running_serving_pods(&self.pods).map(|pod| pod.name.as_str()).collect()
+    }
+
+    /// Whether a run is in progress.
+    pub fn is_training(&self) -> bool {
+        self.jobs.iter().any(|job| job.state == JobState::Running)
+    }
+
+    /// Whether each running serving pod has reported what it has loaded.
+    pub fn all_pods_report(&self) -> bool {
+        running_serving_pods(&self.pods).count() <= self.reports.len()
+    }
+}
+
+/// The serving pods among `pods` that are running.
+pub fn running_serving_pods(pods: &[PodFacts]) -> impl Iterator<Item = &PodFacts> {
+    pods.iter().filter(|pod| pod.component == Some(Component::Serving) && pod.running)
+}
+
+/// Whether the Recommender with this uid controls an object. An earlier Recommender of the same
+/// name has another uid.
+pub fn controlled_by(owners: &[OwnerReference], uid: &str) -> bool {
+    owners.iter().any(|owner| owner.controller == Some(true) && owner.uid == uid)
+}
+
+/// The serving config in a ConfigMap; `None` if there is none.
+///
+/// # Errors
+/// Fails if the text cannot be parsed: another client or a newer operator has changed it.
+pub fn serving_config(map: &ConfigMap) -> Result<Option<ServingConfig>, serde_json::Error> {
+    let text = map.data.as_ref().and_then(|data| data.get(paths::SERVING_CONFIG_FILE));
+    text.map(|text| serde_json::from_str(text)).transpose()
+}

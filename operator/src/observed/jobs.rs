@@ -1,0 +1,73 @@
+//! Facts about a training Job.
+
+use k8s_openapi::api::batch::v1::{Job, JobCondition};
+use kube::ResourceExt;
+
+use crate::names::{ATTEMPT_LABEL, RUN_LABEL, SPEC_HASH_LABEL};
+
+/// State of a Job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobState {
+    /// The Job has not finished.
+    Running,
+    /// The Job succeeded.
+    Succeeded,
+    /// The Job failed permanently.
+    Failed,
+}
+
+/// A training Job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobFacts {
+    /// Name.
+    pub name: String,
+    /// Number of its run.
+    pub run: u32,
+    /// Hash of its attempt.
+    pub attempt: String,
+    /// Hash of the spec that it was created for.
+    pub spec_hash: String,
+    /// Whether it is being deleted.
+    pub deleted: bool,
+    /// State.
+    pub state: JobState,
+    /// Second since 1970 when it finished; 0 while it is running.
+    pub finished_at: i64,
+    /// Reason of the failed condition.
+    pub reason: String,
+    /// Message of the failed condition.
+    pub message: String,
+}
+
+impl JobFacts {
+    /// Extracts the facts from a Job; `None` if it is not a training Job.
+    pub fn of(job: &Job) -> Option<Self> {
+        let labels = job.labels();
+        let end = end_condition(job);
+        Some(Self {
+            name: job.name_any(),
+            run: labels.get(RUN_LABEL)?.parse().ok()?,
+            attempt: labels.get(ATTEMPT_LABEL)?.clone(),
+            spec_hash: labels.get(SPEC_HASH_LABEL).cloned().unwrap_or_default(),
+            deleted: job.metadata.deletion_timestamp.is_some(),
+            state: match end.map(|c| c.type_.as_str()) {
+                Some("Complete") => JobState::Succeeded,
+                Some(_) => JobState::Failed,
+                None => JobState::Running,
+            },
+            finished_at: end.and_then(|c| c.last_transition_time.as_ref()).map_or(0, |time| time.0.as_second()),
+            reason: end.and_then(|c| c.reason.clone()).unwrap_or_default(),
+            message: end.and_then(|c| c.message.clone()).unwrap_or_default(),
+        })
+    }
+}
+
+/// Whether a Job has succeeded or failed permanently.
+pub fn has_ended(job: &Job) -> bool {
+    end_condition(job).is_some()
+}
+
+fn end_condition(job: &Job) -> Option<&JobCondition> {
+    let conditions = job.status.as_ref()?.conditions.as_ref()?;
+    conditions.iter().find(|c| c.status == "True" && (c.type_ == "Complete" || c.type_ == "Failed"))
+}

@@ -1,0 +1,65 @@
+//! When the next pass of a Recommender runs if nothing triggers it before.
+
+use std::time::Duration;
+
+use kube::runtime::controller::Action;
+
+use crate::{
+    applied::{Applied, JobOutcome},
+    decide::{Decision, TrainingDecision},
+    validate::Rejection,
+};
+
+/// Interval while pods start or load a model, and while runs stop.
+const SETTLING_POLL_INTERVAL: Duration = Duration::from_secs(2);
+/// Interval while training is queued. A grant triggers a pass; this interval covers a missed grant.
+const QUEUE_POLL_INTERVAL: Duration = Duration::from_mins(1);
+/// Interval while names conflict. The most common cause is a deleted Recommender of the same name
+/// whose children are still being deleted; the deletion of some kinds triggers no pass.
+const NAME_CONFLICT_INTERVAL: Duration = Duration::from_secs(10);
+/// Interval of cleanup attempts while the store of a deleted Recommender is unreachable.
+const DELETION_RETRY_INTERVAL: Duration = Duration::from_secs(30);
+
+/// After a pass that has applied everything. `is_settled` is whether all pods have reached the
+/// desired state and the past runs are known.
+pub fn after_pass(decision: &Decision, applied: &Applied, is_settled: bool, resync: Duration, now: i64) -> Action {
+    if !is_settled {
+        return Action::requeue(SETTLING_POLL_INTERVAL);
+    }
+    if applied.job == JobOutcome::Queued {
+        return Action::requeue(jittered(QUEUE_POLL_INTERVAL));
+    }
+    let regular = jittered(resync);
+    let due = match decision.training {
+        TrainingDecision::Wait { seconds } => Some(seconds.saturating_add(1)),
+        TrainingDecision::Idle { next } => next.map(|next| u64::try_from(next.saturating_sub(now)).unwrap_or(0).max(1)),
+        TrainingDecision::Running { .. } | TrainingDecision::Replace { .. } | TrainingDecision::Start { .. } => None,
+    };
+    Action::requeue(due.map_or(regular, |seconds| Duration::from_secs(seconds).min(regular)))
+}
+
+/// After a rejection. A change of the spec triggers a pass.
+pub fn after_rejection(rejection: &Rejection, resync: Duration) -> Action {
+    Action::requeue(jittered(match rejection {
+        Rejection::InvalidSpec(_) => resync,
+        Rejection::NameConflict(_) => NAME_CONFLICT_INTERVAL,
+    }))
+}
+
+/// While the runs of a deleted Recommender stop.
+pub fn while_runs_stop() -> Action {
+    Action::requeue(SETTLING_POLL_INTERVAL)
+}
+
+/// While the store of a deleted Recommender is unreachable.
+pub fn while_store_is_unreachable() -> Action {
+    Action::requeue(jittered(DELETION_RETRY_INTERVAL))
+}
+
+/// Adds up to a tenth as jitter against a thundering herd.
+fn jittered(interval: Duration) -> Duration {
+    let mut byte = [0];
+    // Without random numbers there is no jitter, which is harmless.
+    let _ = getrandom::fill(&mut byte);
+    interval + interval.mul_f64(f64::from(byte[0]) / 2560.0)
+}

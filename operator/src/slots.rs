@@ -1,0 +1,49 @@
+//! The slots of all Recommenders, to train and to roll out, and their release at the end of a pass.
+
+use crate::{args::Settings, fair_limiter::FairLimiter};
+
+/// Limits on what many Recommenders may do concurrently.
+#[derive(Debug)]
+pub struct Slots {
+    /// Limits concurrent trainings.
+    pub trainings: FairLimiter,
+    /// Limits concurrent rollouts.
+    pub rollouts: FairLimiter,
+}
+
+/// The slots that a Recommender uses or waits for after a pass. Every way out of a pass states
+/// them, so that none is held by a Recommender that cannot use it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UsedSlots {
+    /// It trains, or is queued for training.
+    pub training: bool,
+    /// It rolls out.
+    pub rollout: bool,
+}
+
+impl Slots {
+    /// Creates the limiters.
+    pub fn new(settings: &Settings) -> Self {
+        Self {
+            trainings: FairLimiter::new("training", settings.trainings_max),
+            rollouts: FairLimiter::new("rollout", settings.rollouts_max),
+        }
+    }
+
+    /// Releases the slots that a Recommender does not use after a pass.
+    pub fn settle(&self, uid: &str, used: UsedSlots, now: i64) {
+        let UsedSlots { training, rollout } = used;
+        if !training {
+            self.trainings.release(uid, now);
+        }
+        if !rollout {
+            self.rollouts.release(uid, now);
+        }
+    }
+
+    /// Releases the slots of all Recommenders whose uid does not match.
+    pub fn retain(&self, uids: &dyn Fn(&str) -> bool, now: i64) {
+        self.trainings.retain(uids, now);
+        self.rollouts.retain(uids, now);
+    }
+}

@@ -1,0 +1,109 @@
+//! Deletion of a Recommender, with and without the finalizer.
+
+use http::Method;
+use serde_json::json;
+
+use crate::cluster::{Cluster, core, job, recommender};
+
+const FINALIZERS: &str = "PATCH recommenders/movies";
+
+fn finalizers(cluster: &Cluster) -> serde_json::Value {
+    cluster.api.get(&recommender("movies"))["metadata"]["finalizers"].clone()
+}
+
+#[tokio::test]
+async fn without_a_finalizer_nothing_is_cleaned_up() {
+    let cluster = Cluster::with_movies(json!({}));
+    cluster.pass("movies").await;
+    cluster.finish_run("movies", 1, "a").await;
+    // Another finalizer keeps the object.
+    cluster.edit("movies", |movies| {
+        movies["metadata"]["finalizers"] = json!(["example.com/other"]);
+    });
+    cluster.api.delete(&recommender("movies"));
+    assert_eq!(cluster.pass("movies").await, [""; 0]);
+    assert_eq!(cluster.store("movies").list_runs().await.unwrap().len(), 1, "the results are retained");
+    cluster.edit("movies", |movies| movies["metadata"]["finalizers"] = json!([]));
+    assert!(cluster.api.get(&recommender("movies")).is_null());
+    assert_eq!(cluster.pass("movies").await, [""; 0], "after the deletion");
+}
+
+#[tokio::test]
+async fn the_finalizer_is_set_before_a_run_and_removed_with_the_policy() {
+    let cluster = Cluster::with_movies(json!({"deletionPolicy": "Delete"}));
+    let writes = cluster.pass("movies").await;
+    assert_eq!(writes[0], FINALIZERS);
+    assert!(writes.contains(&"POST jobs/movies-train-1".to_owned()), "in the same pass: {writes:?}");
+    assert_eq!(finalizers(&cluster), json!(["recmesh.dev/store-cleanup"]));
+    cluster.edit("movies", |movies| movies["spec"]["deletionPolicy"] = json!("Retain"));
+    assert_eq!(cluster.pass("movies").await[0], FINALIZERS);
+    assert_eq!(finalizers(&cluster), json!([]));
+}
+
+#[tokio::test]
+async fn a_stale_copy_does_not_change_the_finalizers() {
+    let cluster = Cluster::with_movies(json!({"deletionPolicy": "Delete"}));
+    cluster.api.fail(Method::PATCH, "/recommenders/movies", 409);
+    assert!(cluster.reconcile("movies").await.is_err());
+    assert_eq!(cluster.api.take_writes(), [FINALIZERS], "no run starts");
+}
+
+#[tokio::test]
+async fn the_finalizer_is_removed_after_runs_have_stopped_and_the_store_is_empty() {
+    let cluster = Cluster::with_movies(json!({"deletionPolicy": "Delete"}));
+    cluster.pass("movies").await;
+    cluster.finish_run("movies", 1, "a").await;
+    let trainer = core("pods", "movies-train-1-x");
+    let labels = json!({"recmesh.dev/recommender": "movies", "app.kubernetes.io/component": "trainer"});
+    cluster.api.put(
+        &trainer,
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "movies-train-1-x", "labels": labels}}),
+    );
+    cluster.api.delete(&recommender("movies"));
+    assert_eq!(cluster.pass("movies").await, ["DELETE jobs/movies-train-1"]);
+    assert!(cluster.api.get(&job("movies", 1)).is_null());
+    assert_eq!(cluster.pass("movies").await, [""; 0], "the pod could still write to the store");
+    assert_eq!(cluster.store("movies").list_runs().await.unwrap().len(), 1);
+    cluster.api.delete(&trainer);
+    assert_eq!(cluster.pass("movies").await, [FINALIZERS]);
+    assert_eq!(cluster.store("movies").list_runs().await.unwrap(), []);
+    assert!(cluster.api.get(&recommender("movies")).is_null());
+}
+
+#[tokio::test]
+async fn an_unreachable_store_is_reported_and_the_deletion_waits() {
+    let store = json!({"url": "s3://models", "secretRef": {"name": "models-s3"}});
+    let cluster = Cluster::with_movies(json!({"deletionPolicy": "Delete", "store": store}));
+    cluster.pass("movies").await;
+    cluster.api.delete(&job("movies", 1));
+    cluster.api.delete(&recommender("movies"));
+    assert_eq!(cluster.pass("movies").await, ["PATCH recommenders/movies/status"]);
+    let (status, reason, message) = cluster.condition("movies", "Stalled");
+    assert_eq!((status.as_str(), reason.as_str()), ("True", "Deleting"));
+    assert!(message.contains("Secret shop/models-s3 does not exist"), "{message}");
+    assert!(message.contains("kubectl -n shop patch recommender movies"), "{message}");
+    // The user gives the store up.
+    cluster.edit("movies", |movies| movies["spec"]["deletionPolicy"] = json!("Retain"));
+    assert_eq!(cluster.pass("movies").await, [FINALIZERS]);
+    assert!(cluster.api.get(&recommender("movies")).is_null());
+}
+
+#[tokio::test]
+async fn a_store_url_of_another_scheme_is_never_opened() {
+    let cluster = Cluster::new();
+    let url = format!("file://{}", cluster.store_directory().display());
+    let store = json!({"url": url, "secretRef": {"name": "models-s3"}});
+    cluster.create("movies", json!({"deletionPolicy": "Delete", "store": store}));
+    cluster.edit("movies", |movies| {
+        movies["metadata"]["finalizers"] = json!(["recmesh.dev/store-cleanup"]);
+    });
+    cluster.api.put(
+        &core("secrets", "models-s3"),
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "models-s3"}}),
+    );
+    cluster.api.delete(&recommender("movies"));
+    cluster.pass("movies").await;
+    let (_, reason, message) = cluster.condition("movies", "Stalled");
+    assert_eq!(reason, "Deleting");
+    assert!(message.contains("expected s3://bucket"), "{message}");
+}

@@ -1,0 +1,272 @@
+//! API server in memory, as the service below kube's client. It records the requests, and answers
+//! chosen ones with an error.
+//!
+//! Of server-side apply it has what the operator relies on: fields are merged, and an apply without
+//! changes keeps the resource version.
+
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Bytes;
+use kube::{Client, client::Body};
+use serde_json::{Value, json};
+
+/// API server in memory. Clones share the objects.
+#[derive(Clone, Default)]
+pub struct FakeApi(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    /// Objects by path.
+    objects: BTreeMap<String, Value>,
+    /// The newest resource version.
+    version: u64,
+    /// Requests that are not reads, as method and end of the path.
+    writes: Vec<String>,
+    faults: Vec<Fault>,
+}
+
+/// An answer that is an error.
+struct Fault {
+    method: Method,
+    /// End of the path.
+    suffix: String,
+    code: u16,
+}
+
+impl FakeApi {
+    /// Client of this server.
+    pub fn client(&self) -> Client {
+        let state = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let state = state.clone();
+            async move { Ok::<_, Infallible>(state.answer(request).await) }
+        });
+        Client::new(service, "default")
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    /// Answers requests with this method and end of the path with an error from now on.
+    pub fn fail(&self, method: Method, suffix: &str, code: u16) {
+        self.state().faults.push(Fault { method, suffix: suffix.to_owned(), code });
+    }
+
+    /// Ends all faults.
+    pub fn recover(&self) {
+        self.state().faults.clear();
+    }
+
+    /// The object at a path; null if there is none.
+    pub fn get(&self, path: &str) -> Value {
+        self.state().objects.get(path).cloned().unwrap_or_default()
+    }
+
+    /// Creates or replaces an object, as another client does.
+    pub fn put(&self, path: &str, object: Value) {
+        self.state().store(path, object);
+    }
+
+    /// Deletes an object; one with finalizers is only marked.
+    pub fn delete(&self, path: &str) {
+        self.state().delete(path);
+    }
+
+    /// Paths that contain `part`.
+    pub fn paths(&self, part: &str) -> Vec<String> {
+        self.state().objects.keys().filter(|path| path.contains(part)).cloned().collect()
+    }
+
+    /// The writes since the last call, without Events.
+    pub fn take_writes(&self) -> Vec<String> {
+        let writes = std::mem::take(&mut self.state().writes);
+        writes.into_iter().filter(|write| !write.contains(" events")).collect()
+    }
+
+    /// Reasons of the recorded Events, sorted.
+    pub fn event_reasons(&self) -> Vec<String> {
+        let state = self.state();
+        let events = state.objects.iter().filter(|(path, _)| path.contains("/events/"));
+        let mut reasons: Vec<String> = events.map(|(_, event)| text(&event["reason"])).collect();
+        reasons.sort();
+        reasons
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Response<Full<Bytes>> {
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let body: Value = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
+        let kind = parts.headers.get(http::header::CONTENT_TYPE).map(|kind| kind.to_str().unwrap().to_owned());
+        let query = parts.uri.query().unwrap_or_default();
+        let answer = self.state().answer(&parts.method, parts.uri.path(), query, kind.as_deref(), body);
+        let (code, body) = answer.map_or_else(|code| (code, status(code)), |body| (200, body));
+        let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+        *response.status_mut() = StatusCode::from_u16(code).unwrap();
+        response
+    }
+}
+
+impl State {
+    fn answer(
+        &mut self,
+        method: &Method,
+        path: &str,
+        query: &str,
+        content_type: Option<&str>,
+        body: Value,
+    ) -> Result<Value, u16> {
+        let named = |body: &Value| format!("{path}/{}", text(&body["metadata"]["name"]));
+        let target = if *method == Method::POST { named(&body) } else { path.to_owned() };
+        if *method != Method::GET {
+            self.writes.push(format!("{method} {}", short(&target)));
+        }
+        if let Some(fault) = self.faults.iter().find(|f| f.method == *method && target.ends_with(&f.suffix)) {
+            return Err(fault.code);
+        }
+        match method.as_str() {
+            "GET" if is_collection(path) => Ok(self.list(path, query)),
+            "GET" => self.objects.get(path).cloned().ok_or(404),
+            "POST" if self.objects.contains_key(&target) => Err(409),
+            "POST" => Ok(self.store(&target, body)),
+            "PUT" => {
+                self.check_version(path, &body)?;
+                Ok(self.store(path, body))
+            }
+            "PATCH" => self.patch(path, content_type.unwrap_or_default(), body),
+            "DELETE" => self.delete(path).ok_or(404),
+            _ => Err(405),
+        }
+    }
+
+    fn list(&self, path: &str, query: &str) -> Value {
+        let selector = query.split('&').find_map(|part| part.strip_prefix("labelSelector=")).unwrap_or_default();
+        let selector = selector.replace("%2F", "/").replace("%3D", "=").replace("%2C", ",");
+        let is_selected = |object: &Value| {
+            selector.split(',').filter(|part| !part.is_empty()).all(|part| {
+                let (label, value) = part.split_once('=').unwrap();
+                object["metadata"]["labels"][label] == value
+            })
+        };
+        let prefix = format!("{path}/");
+        let items = self.objects.iter().filter(|(path, object)| path.starts_with(&prefix) && is_selected(object));
+        let items: Vec<&Value> = items.map(|(_, object)| object).collect();
+        json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": items})
+    }
+
+    fn patch(&mut self, path: &str, content_type: &str, body: Value) -> Result<Value, u16> {
+        match content_type {
+            "application/apply-patch+yaml" => {
+                let mut object = self.objects.get(path).cloned().unwrap_or_else(|| json!({}));
+                merge(&mut object, body);
+                Ok(self.store(path, object))
+            }
+            "application/merge-patch+json" => {
+                self.check_version(path, &body)?;
+                let mut object = self.objects.get(path).cloned().ok_or(404_u16)?;
+                merge(&mut object, body);
+                Ok(self.store(path, object))
+            }
+            "application/json-patch+json" => {
+                let path = path.strip_suffix("/status").ok_or(405_u16)?;
+                let mut object = self.objects.get(path).cloned().ok_or(404_u16)?;
+                object["status"] = body[0]["value"].clone();
+                Ok(self.store(path, object))
+            }
+            _ => Err(415),
+        }
+    }
+
+    /// Fails if the object has another resource version than the one in `body`.
+    fn check_version(&self, path: &str, body: &Value) -> Result<(), u16> {
+        let (found, given) = (self.objects.get(path).ok_or(404_u16)?, &body["metadata"]["resourceVersion"]);
+        if given.is_null() || found["metadata"]["resourceVersion"] == *given { Ok(()) } else { Err(409) }
+    }
+
+    /// Stores an object. An unchanged one keeps its resource version; a changed spec has a new
+    /// generation. A deleted object disappears with its last finalizer.
+    fn store(&mut self, path: &str, mut object: Value) -> Value {
+        let before = self.objects.get(path).cloned();
+        if let Some(before) = &before {
+            object["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"].clone();
+            if object == *before {
+                return object;
+            }
+        }
+        self.version += 1;
+        let generation = before.as_ref().and_then(|before| before["metadata"]["generation"].as_i64()).unwrap_or(0);
+        let same_spec = before.as_ref().is_some_and(|before| before["spec"] == object["spec"]);
+        let meta = &mut object["metadata"];
+        meta["generation"] = json!(if same_spec { generation } else { generation + 1 });
+        meta["resourceVersion"] = json!(self.version.to_string());
+        if meta["uid"].is_null() {
+            meta["uid"] = json!(format!("uid-{}", self.version));
+        }
+        let is_gone = !meta["deletionTimestamp"].is_null() && meta["finalizers"].as_array().is_none_or(Vec::is_empty);
+        if is_gone {
+            self.objects.remove(path);
+        } else {
+            self.objects.insert(path.to_owned(), object.clone());
+        }
+        object
+    }
+
+    fn delete(&mut self, path: &str) -> Option<Value> {
+        let mut object = self.objects.get(path).cloned()?;
+        object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        Some(self.store(path, object))
+    }
+}
+
+/// Merges `patch` as RFC 7386 specifies.
+fn merge(object: &mut Value, patch: Value) {
+    let Value::Object(fields) = patch else {
+        *object = patch;
+        return;
+    };
+    if !object.is_object() {
+        *object = json!({});
+    }
+    for (name, value) in fields {
+        if value.is_null() {
+            object.as_object_mut().unwrap().remove(&name);
+        } else {
+            merge(&mut object[&name], value);
+        }
+    }
+}
+
+/// Whether a path ends with a plural: `/api/v1/namespaces/<namespace>/<plural>` has five parts, the
+/// path of a group six.
+fn is_collection(path: &str) -> bool {
+    let parts = path.trim_start_matches('/').split('/').count();
+    parts == if path.starts_with("/api/") { 5 } else { 6 }
+}
+
+/// The path without group, version and namespace.
+fn short(path: &str) -> &str {
+    path.split("/namespaces/").nth(1).and_then(|rest| rest.split_once('/')).map_or(path, |(_, rest)| rest)
+}
+
+fn status(code: u16) -> Value {
+    let reason = match code {
+        403 => "Forbidden",
+        404 => "NotFound",
+        409 => "Conflict",
+        _ => "",
+    };
+    json!({
+        "apiVersion": "v1", "kind": "Status", "status": "Failure", "code": code, "reason": reason,
+        "message": format!("scripted answer {code}"),
+    })
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}

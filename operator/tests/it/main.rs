@@ -1,0 +1,15 @@
+//! Tests of the operator against a mocked API server, without a cluster, and of its imports.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
+
+mod cluster;
+mod deletion;
+mod fake_api;
+mod imports;
+mod leader;
+mod pods;
+mod reconcile;
+mod refusals;
+mod retention;
+mod serving_pods;
+mod slots;

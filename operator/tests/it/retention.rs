@@ -1,0 +1,71 @@
+//! Garbage of the store: old runs, and snapshots that no result references.
+
+use std::{
+    fs::File,
+    time::{Duration, SystemTime},
+};
+
+use serde_json::json;
+use sidecar_contract::Digest;
+
+use crate::cluster::{Cluster, recommender};
+
+/// A cluster with the results of three runs, of which the history retains one.
+async fn three_runs() -> Cluster {
+    let cluster = Cluster::with_movies(json!({"revisionHistoryLimit": 1}));
+    for (number, content) in [(1, "a"), (2, "b"), (3, "c")] {
+        cluster.edit("movies", |movies| {
+            movies["metadata"]["annotations"] = json!({"recmesh.dev/retrain-at": number.to_string()});
+        });
+        cluster.pass("movies").await;
+        cluster.finish_run("movies", number, content).await;
+    }
+    cluster
+}
+
+async fn stored_runs(cluster: &Cluster) -> Vec<u32> {
+    cluster.store("movies").list_runs().await.unwrap().iter().map(|run| run.number).collect()
+}
+
+fn history(cluster: &Cluster) -> Vec<u64> {
+    let status = cluster.api.get(&recommender("movies"))["status"].clone();
+    status["history"].as_array().unwrap().iter().map(|entry| entry["run"].as_u64().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn results_beyond_the_history_are_deleted_and_not_reported() {
+    let cluster = three_runs().await;
+    assert_eq!(stored_runs(&cluster).await, [1, 2, 3]);
+    cluster.pass("movies").await;
+    assert_eq!(stored_runs(&cluster).await, [1, 2, 3], "the config in force still references the first model");
+    cluster.pass("movies").await;
+    assert_eq!(stored_runs(&cluster).await, [2, 3], "run 2 has the last good revision");
+    assert_eq!(history(&cluster), [3, 2]);
+}
+
+#[tokio::test]
+async fn nothing_is_deleted_while_a_running_pod_does_not_report() {
+    let cluster = three_runs().await;
+    cluster.create_pod("movies", "movies-a", "127.0.0.1");
+    cluster.pass("movies").await;
+    assert_eq!(stored_runs(&cluster).await, [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn an_old_snapshot_without_a_result_is_deleted() {
+    let cluster = Cluster::with_movies(json!({}));
+    let (store, file) = (cluster.store("movies"), cluster.store_directory().join("file"));
+    let mut digests = Vec::new();
+    for (content, hours) in [("old", 3), ("new", 1)] {
+        std::fs::write(&file, content).unwrap();
+        let digest = Digest::of(content.as_bytes());
+        store.put_snapshot(&file, &digest).await.unwrap();
+        let path = cluster.store_directory().join(store.keys.snapshot(&digest));
+        let stored_at = SystemTime::now() - Duration::from_hours(hours);
+        File::options().write(true).open(path).unwrap().set_modified(stored_at).unwrap();
+        digests.push(digest);
+    }
+    cluster.pass("movies").await;
+    let left: Vec<Digest> = store.list_snapshots().await.unwrap().into_iter().map(|s| s.digest).collect();
+    assert_eq!(left, digests[1..]);
+}

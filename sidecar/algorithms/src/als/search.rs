@@ -1,0 +1,77 @@
+//! Search space of ALS: λ, and for implicit data α₀, η and ρ. The number of factors is left to the
+//! user because it determines the cost. The effect of λ depends on the length of the rows, so the
+//! search draws the regularization strength of an average user's row: λ (n + α₀N)^ν.
+
+use factorization::random::{below, uniform, word};
+use sidecar_contract::{Algorithm, AlsConfig, Signal};
+
+use super::rounded;
+use crate::definition::{DataShape, Search};
+
+/// Search range of an average user's λ (n + α₀N)^ν, for implicit data.
+const STRENGTH: (f64, f64) = (0.05, 20.0);
+/// Search range of α₀.
+const UNOBSERVED_WEIGHT: (f64, f64) = (0.001, 1.0);
+/// Candidates for η and ρ.
+const DEGREES: [(f64, f64); 3] = [(0.0, 0.0), (0.5, 0.0), (0.5, 0.5)];
+/// Search range of λ for ratings, with ν = 1.
+const RATINGS_REGULARIZATION: (f64, f64) = (0.01, 0.5);
+
+impl Search for AlsConfig {
+    fn draw(&self, signal: Signal, shape: DataShape, seed: u64, trial: u64) -> Algorithm {
+        let DataShape { entries_per_user: mean, items } = shape;
+        let log_uniform =
+            |(low, high): (f64, f64), which: u64| low * (high / low).powf(uniform(word(seed, trial, which)));
+        let exponent = self.regularization_exponent;
+        Algorithm::Als(match signal {
+            Signal::Implicit => {
+                let unobserved_weight = rounded(log_uniform(UNOBSERVED_WEIGHT, 0));
+                let total_weight = mean + unobserved_weight * items;
+                let regularization = rounded(log_uniform(STRENGTH, 1) / total_weight.powf(exponent));
+                let (degree_exponent, popularity_boost) =
+                    DEGREES.get(below(word(seed, trial, 2), DEGREES.len())).copied().unwrap_or_default();
+                Self {
+                    regularization: Some(regularization),
+                    unobserved_weight,
+                    degree_exponent,
+                    popularity_boost,
+                    ..self.clone()
+                }
+            }
+            Signal::Explicit => {
+                let regularization = rounded(log_uniform(RATINGS_REGULARIZATION, 1) * mean.powf(1.0 - exponent));
+                Self { regularization: Some(regularization), ..self.clone() }
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPE: DataShape = DataShape { entries_per_user: 24.0, items: 40_981.0 };
+
+    fn draws(signal: Signal) -> impl Iterator<Item = AlsConfig> {
+        (1..200).map(move |trial| match AlsConfig::WIRE_DEFAULT.draw(signal, SHAPE, 1, trial) {
+            Algorithm::Als(als) => als,
+            other => panic!("{other:?}"),
+        })
+    }
+
+    #[test]
+    fn draws_stay_within_the_search_ranges() {
+        for als in draws(Signal::Implicit) {
+            // Tolerance: half a unit of the third digit of both factors.
+            let strength = als.regularization.unwrap() * (24.0 + als.unobserved_weight * 40_981.0);
+            assert!((0.0495..=20.2).contains(&strength), "{als:?}");
+            assert!((0.000_995..=1.005).contains(&als.unobserved_weight), "{als:?}");
+            assert!(DEGREES.contains(&(als.degree_exponent, als.popularity_boost)), "{als:?}");
+            assert_eq!((als.factors, als.iterations), (64, 15));
+        }
+        for als in draws(Signal::Explicit) {
+            assert!((0.0099..=0.51).contains(&als.regularization.unwrap()), "{als:?}");
+            assert!((als.unobserved_weight - 0.1).abs() < f64::EPSILON, "{als:?}");
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! An answer: items by id, with the revisions and variants that produced it.
+
+use crate::request_id::RequestId;
+
+/// The answer to one [`crate::Ask`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// Id of the request.
+    pub request_id: RequestId,
+    /// Models that took part; one unless the answer is composed.
+    pub parts: Vec<Part>,
+    /// Items, best first.
+    pub items: Vec<Item>,
+    /// Whether a fallback answered in place of the model that should have.
+    pub degraded: bool,
+}
+
+/// A model that took part in an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// First ten digits of the revision's digest.
+    pub revision: String,
+    /// Variant that the user was assigned to.
+    pub variant: String,
+}
+
+/// One item of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Item {
+    /// Id in the training data.
+    pub id: String,
+    /// Title, if the item table has one.
+    pub title: Option<String>,
+    /// Inner product, predicted rating, cosine, or number of users, depending on [`Self::source`].
+    pub score: f32,
+    /// What ranked the item.
+    pub source: Source,
+    /// Parts of the score; only where they were requested and the algorithm has them.
+    pub explanation: Option<Explanation>,
+}
+
+/// What ranked an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// The stored user vector. The score is an inner product or a predicted rating.
+    Model,
+    /// A user vector that was folded in from the history of the request. Scores as [`Self::Model`].
+    FoldIn,
+    /// Popularity. The score is the number of users who interacted with the item.
+    Popular,
+    /// Similarity to an item. The score is the cosine of the item factors.
+    Similar,
+}
+
+impl Source {
+    /// Name in answers and in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::FoldIn => "fold-in",
+            Self::Popular => "popular",
+            Self::Similar => "similar",
+        }
+    }
+}
+
+/// A score as a sum: the contributions, the remainder and the baseline add up to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explanation {
+    /// Items of the user that contribute most to the score, largest contribution first; at most
+    /// [`crate::limits::CONTRIBUTIONS_MAX`].
+    pub contributions: Vec<Contribution>,
+    /// Sum of the contributions that are not named, and what clipping to the rating scale removes.
+    pub remainder: f32,
+    /// Predicted rating of the item without any history; `None` unless the model predicts ratings.
+    pub baseline: Option<f32>,
+}
+
+/// What one item of the user's history adds to a score.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contribution {
+    /// Id of the item in the history.
+    pub id: String,
+    /// Its title, if the item table has one.
+    pub title: Option<String>,
+    /// What it adds to the score.
+    pub contribution: f32,
+}

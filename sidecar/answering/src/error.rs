@@ -1,0 +1,27 @@
+//! Why a question has no answer.
+
+use factorization::SolveError;
+
+/// Why a question has no answer.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum AnswerError {
+    /// The history cannot be folded in.
+    #[error("history cannot be folded in: {0}")]
+    FoldIn(#[from] SolveError),
+    /// The model predicts ratings and an entry of the history has none.
+    #[error(
+        "history: an item comes without a rating; this model predicts ratings from {low} to {high}, so each item needs one"
+    )]
+    RatingMissing {
+        /// Lowest rating of the scale.
+        low: f32,
+        /// Highest rating of the scale.
+        high: f32,
+    },
+    /// The model does not have the item that similar items were requested for.
+    #[error("item: the model does not have this id; valid ids are those of the training data, as text")]
+    UnknownItem,
+    /// No upstream answered in time.
+    #[error("no upstream answered: {0}")]
+    Unavailable(String),
+}

@@ -1,0 +1,31 @@
+//! From a question to an answer: [`Ask`] → [`Answerer`] → [`Answer`].
+//!
+//! An [`Ask`] is parsed and bounded by the endpoint that received it and owns its text. An
+//! [`Answerer`] is one way to answer it: a loaded revision ([`Local`]) or another process
+//! ([`Upstream`]). An [`Answer`] names items by id. Rows of a snapshot never leave [`Local`].
+//!
+//! Inside [`Local`] an answer passes these stages, one file each:
+//!
+//! ```text
+//! resolve ► candidates (with the row filter) ► re-rank ► explain ► truncate
+//! ```
+//!
+//! This crate knows snapshots and the factorization. It knows no HTTP, no Kubernetes and no clock.
+
+mod answer;
+mod answerer;
+mod ask;
+mod error;
+pub mod limits;
+mod local;
+mod request_id;
+
+pub use answer::{Answer, Contribution, Explanation, Item, Part, Source};
+pub use answerer::{Answerer, Upstream, UpstreamAnswer};
+pub use ask::{Ask, Filter, HistoryEntry, Query};
+pub use error::AnswerError;
+pub use local::{Local, Model, ModelError};
+pub use request_id::RequestId;
+
+/// Variant of a Recommender that serves one revision to all users.
+pub const DEFAULT_VARIANT: &str = "default";

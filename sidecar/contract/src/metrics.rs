@@ -1,0 +1,138 @@
+//! Evaluation of a model on the held-out set. Run results and serving configs contain it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{hash::Digest, open::Open, training::SplitKind};
+
+/// Evaluation of the model and the baseline on the held-out set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Metrics {
+    /// Primary metric: `ndcg` for implicit data, `rmse` for explicit.
+    pub metric: String,
+    /// Length k of the evaluated lists.
+    pub k: u32,
+    /// How the held-out set was chosen; absent in results of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<Open<SplitKind>>,
+    /// Number of test users.
+    pub test_users: u64,
+    /// Metrics of the fitted model.
+    pub model: Measurement,
+    /// Metrics of the baseline: popularity (implicit), or global + user + item bias (explicit).
+    pub baseline: Measurement,
+    /// Relative improvement of `metric` over the baseline; for an error, the relative reduction.
+    /// With the 95 % interval of a paired bootstrap over users. Absent if the baseline is zero or
+    /// there are no test users.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lift: Option<Interval>,
+    /// Comparison with the model that served when the run began; absent if it was not requested or
+    /// no model served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incumbent: Option<Comparison>,
+    /// Deciles of the test users by activity, the least active first. Informational, so not part of
+    /// the serving config.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_activity: Vec<ActivityGroup>,
+    /// Evaluation on simulated cold-start items; absent without item features, or if too few items
+    /// have some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cold_items: Option<ColdItems>,
+}
+
+impl Metrics {
+    /// Word of a split that this build does not know.
+    pub(crate) fn unknown_split(&self) -> Option<&str> {
+        self.split.as_ref().and_then(Open::unknown)
+    }
+}
+
+/// Evaluation of cold-start factors. Items are excluded from a separate fit, their factors are
+/// computed from their features, and the ranking of these items is compared with the users'
+/// interactions.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ColdItems {
+    /// Number of excluded items.
+    pub items: u64,
+    /// Users who interacted with an excluded item and with another item.
+    pub users: u64,
+    /// Mean NDCG@k of these users, with lists of excluded items only.
+    pub ndcg: f64,
+    /// Mean NDCG@k of a random order.
+    pub baseline: f64,
+}
+
+/// Comparison with the parameters of an earlier model, fitted on the same training set and
+/// evaluated on the same users.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Comparison {
+    /// Digest of the earlier model's snapshot.
+    pub digest: Digest,
+    /// Relative lift over the earlier model, computed as [`Metrics::lift`].
+    pub lift: Interval,
+}
+
+/// Means over the test users; errors over all held-out ratings of these users. Metrics that do not
+/// apply are absent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Measurement {
+    /// Recall@k.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recall: Option<f64>,
+    /// NDCG@k.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ndcg: Option<f64>,
+    /// Root mean squared error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rmse: Option<f64>,
+    /// Mean absolute error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mae: Option<f64>,
+    /// Precision@k.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub precision: Option<f64>,
+    /// MAP@k.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub map: Option<f64>,
+    /// MRR@k.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mrr: Option<f64>,
+    /// Catalog coverage: fraction of the items that appear in one or more lists of test users.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<f64>,
+    /// Gini coefficient of the items' frequencies in lists: 0 if all are equal, near 1 if few items
+    /// fill the lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gini: Option<f64>,
+}
+
+/// NDCG@k of test users with similar activity.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ActivityGroup {
+    /// Min items per user in the training set.
+    pub rows_min: u64,
+    /// Max items per user in the training set.
+    pub rows_max: u64,
+    /// Users in the group.
+    pub users: u64,
+    /// NDCG@k of the model.
+    pub model: f64,
+    /// NDCG@k of the baseline.
+    pub baseline: f64,
+}
+
+/// Point estimate with its 95 % interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Interval {
+    /// Point estimate.
+    pub estimate: f64,
+    /// Lower bound.
+    pub low: f64,
+    /// Upper bound.
+    pub high: f64,
+}

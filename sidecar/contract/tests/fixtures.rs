@@ -1,0 +1,140 @@
+//! Every released form of every document stays readable, and keeps its hashes.
+//!
+//! `fixtures/<document>/` contains the forms: `<version>*.json` was written by that version and is
+//! never changed, `future-*.json` has values and fields that no version has yet. `recorded.json`
+//! has what a reader makes of each: the hash of the text, what it ignored and did not know, the
+//! hash of what it writes again if that differs, and the hashes of a training config.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Tests may panic.
+
+use std::{collections::BTreeMap, path::Path};
+
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value, json};
+use sidecar_contract::{
+    Digest, ModelReport, Reading, RunResult, ServingConfig, TerminationMessage, TrainingConfig, canonical_json,
+    credentials::{AccessKeyId, derive_secret},
+    read,
+};
+
+/// What a reader makes of a document.
+type Facts = Map<String, Value>;
+
+/// Paths of values of `before` that `after` does not have.
+fn lost(before: &Value, after: &Value, path: &str, found: &mut Vec<String>) {
+    let join = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+    match (before, after) {
+        (Value::Object(before), Value::Object(after)) => {
+            for (key, value) in before {
+                match after.get(key) {
+                    Some(after) => lost(value, after, &join(key), found),
+                    None => found.push(join(key)),
+                }
+            }
+        }
+        (Value::Array(before), Value::Array(after)) if before.len() == after.len() => {
+            for (index, (before, after)) in before.iter().zip(after).enumerate() {
+                lost(before, after, &format!("{path}[{index}]"), found);
+            }
+        }
+        _ if before == after => {}
+        _ => found.push(path.to_owned()),
+    }
+}
+
+/// Reads a text and writes it again.
+fn facts<T: Serialize + DeserializeOwned>(text: &str, more: impl Fn(&T) -> Facts) -> Facts {
+    let Reading { document, hash, ignored } = match read::<T>(text) {
+        Ok(reading) => reading,
+        Err(error) => return Facts::from_iter([("refused".to_owned(), json!(error.to_string()))]),
+    };
+    let rewritten = Digest::of(canonical_json(&document).as_bytes());
+    let mut lost_fields = Vec::new();
+    lost(&serde_json::from_str(text).unwrap(), &json!(document), "", &mut lost_fields);
+    let mut ignored_fields = ignored;
+    ignored_fields.sort();
+    let mut facts = more(&document);
+    if rewritten != hash {
+        facts.insert("rewritten".to_owned(), json!(rewritten));
+    }
+    if lost_fields != ignored_fields {
+        facts.insert("lost".to_owned(), json!(lost_fields));
+    }
+    if !ignored_fields.is_empty() {
+        facts.insert("ignored".to_owned(), json!(ignored_fields));
+    }
+    facts.insert("hash".to_owned(), json!(hash));
+    facts
+}
+
+fn unknown(values: Vec<String>) -> Facts {
+    if values.is_empty() { Facts::new() } else { Facts::from_iter([("unknown".to_owned(), json!(values))]) }
+}
+
+/// An access key in place of a document: its id parses, and its secret is derived from the root
+/// key.
+fn access_key_facts(text: &str) -> Facts {
+    let document: Value = serde_json::from_str(text).unwrap();
+    let [root_key, id, secret] =
+        ["rootKey", "accessKeyId", "secretAccessKey"].map(|name| document[name].as_str().unwrap());
+    let Some(parsed) = AccessKeyId::parse(id) else { return Facts::from_iter([("refused".to_owned(), json!(""))]) };
+    assert_eq!((parsed.to_string().as_str(), derive_secret(root_key.as_bytes(), &parsed).as_str()), (id, secret));
+    Facts::from_iter([("hash".to_owned(), json!(Digest::of(canonical_json(&document).as_bytes())))])
+}
+
+fn facts_of(document: &str, text: &str) -> Facts {
+    match document {
+        "training-config" => facts::<TrainingConfig>(text, |config| {
+            let hashes = [("configHash", config.config_hash()), ("fingerprint", config.fingerprint("v1"))];
+            hashes.into_iter().map(|(name, hash)| (name.to_owned(), json!(hash))).collect()
+        }),
+        "serving-config" => facts::<ServingConfig>(text, |config| unknown(config.unknown_values())),
+        "run-result" => facts::<RunResult>(text, |result| unknown(result.unknown_values())),
+        "model-report" => facts::<ModelReport>(text, |report| unknown(report.unknown_values())),
+        "termination-message" => facts::<TerminationMessage>(text, |_| Facts::new()),
+        "access-key" => access_key_facts(text),
+        other => panic!("{other}: no such document"),
+    }
+}
+
+#[test]
+fn every_released_form_is_read_as_recorded() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let text =
+        |path: &Path| std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut recorded: BTreeMap<String, Facts> = serde_json::from_str(&text(&root.join("recorded.json"))).unwrap();
+    let documents = std::fs::read_dir(&root).unwrap().flatten().map(|entry| entry.path()).filter(|path| path.is_dir());
+    let files = documents.flat_map(|document| std::fs::read_dir(document).unwrap().flatten());
+    for file in files.map(|entry| entry.path()) {
+        let name = file.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+        let document = name.split('/').next().unwrap();
+        let mut found = facts_of(document, &text(&file));
+        let expected = recorded.remove(&name).unwrap_or_default();
+        // The position in the text is not recorded.
+        if let (Some(Value::String(found)), Some(Value::String(expected))) =
+            (found.get_mut("refused"), expected.get("refused"))
+            && found.starts_with(expected.as_str())
+        {
+            found.truncate(expected.len());
+        }
+        assert_eq!(json!(found), json!(expected), "{name}: found {}", json!(found));
+    }
+    assert!(recorded.is_empty(), "recorded, but not found: {:?}", recorded.keys());
+}
+
+#[test]
+fn todays_forms_are_written_as_recorded() {
+    // The files of the current version with all fields of their form are what it writes.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let recorded = std::fs::read_to_string(root.join("recorded.json")).unwrap();
+    let recorded: BTreeMap<String, Facts> = serde_json::from_str(&recorded).unwrap();
+    let current = concat!("/", env!("CARGO_PKG_VERSION"));
+    let mut documents: Vec<&str> = recorded
+        .iter()
+        .filter(|(name, facts)| name.contains(current) && !facts.contains_key("rewritten"))
+        .filter_map(|(name, _)| name.split('/').next())
+        .collect();
+    documents.dedup();
+    let all = ["access-key", "model-report", "run-result", "serving-config", "termination-message", "training-config"];
+    assert_eq!(documents, all);
+}

@@ -1,0 +1,203 @@
+//! The tensors of a snapshot, as one list. The writer writes them in this order, the reader checks
+//! them against it, and a test compares the table in the crate's docs with it.
+
+use crate::{capability::Capability, container::Dtype, error::SnapshotError, metadata::Metadata};
+
+/// Length of a dimension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Length {
+    Users,
+    UsersPlusOne,
+    Items,
+    ItemsPlusOne,
+    Factors,
+    Interactions,
+    /// Length of the concatenated strings; only the file has it.
+    Bytes,
+    /// Number of items with a rank; only the file has it.
+    UpToItems,
+}
+
+impl Length {
+    /// Length in a model; `None` if only the file has it. The number of users and items must be
+    /// checked.
+    fn of(self, metadata: &Metadata) -> Option<u64> {
+        match self {
+            Self::Users => Some(metadata.users),
+            Self::UsersPlusOne => Some(metadata.users + 1),
+            Self::Items => Some(metadata.items),
+            Self::ItemsPlusOne => Some(metadata.items + 1),
+            Self::Factors => Some(metadata.factors),
+            Self::Interactions => Some(metadata.interactions),
+            Self::Bytes | Self::UpToItems => None,
+        }
+    }
+}
+
+/// Which files have a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// All files.
+    Always,
+    /// Files with the capability, and no others.
+    With(Capability),
+    /// Some files.
+    Optional,
+    /// Files with the other tensor, and no others.
+    Beside(Tensor),
+}
+
+/// Description of a tensor.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spec {
+    pub(crate) name: &'static str,
+    pub(crate) dtype: Dtype,
+    pub(crate) shape: &'static [Length],
+    pub(crate) presence: Presence,
+    /// For the table in the docs.
+    #[cfg(test)]
+    content: &'static str,
+}
+
+/// Defines [`Tensor`] from the list.
+macro_rules! tensors {
+    ($($tensor:ident $name:literal $dtype:ident [$($length:ident),*] ($presence:expr) $content:literal)*) => {
+        /// A tensor of a snapshot.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Tensor {
+            $(#[doc = $content] $tensor,)*
+        }
+
+        impl Tensor {
+            /// All tensors, in the order of the file.
+            pub(crate) const ALL: [Self; [$($name),*].len()] = [$(Self::$tensor),*];
+
+            pub(crate) fn spec(self) -> Spec {
+                match self {
+                    $(Self::$tensor => Spec {
+                        name: $name,
+                        dtype: Dtype::$dtype,
+                        shape: &[$(Length::$length),*],
+                        presence: $presence,
+                        #[cfg(test)]
+                        content: $content,
+                    },)*
+                }
+            }
+        }
+    };
+}
+
+tensors! {
+    UserFactors   "user_factors"        F32 [Users, Factors]   (ALWAYS)       "one row per user"
+    ItemFactors   "item_factors"        F32 [Items, Factors]   (ALWAYS)       "one row per item"
+    Gram          "gram"                F64 [Factors, Factors] (ALWAYS)       "Gram matrix of item factors, for fold-in"
+    UserBiases    "user_biases"         F32 [Users]            (WITH_RATINGS) "user biases"
+    ItemBiases    "item_biases"         F32 [Items]            (WITH_RATINGS) "item biases"
+    ItemCounts    "item_counts"         U32 [Items]            (ALWAYS)       "number of users who chose the item"
+    PopularItems  "popular_items"       U32 [UpToItems]        (ALWAYS)       "items by descending popularity"
+    UserIdBytes   "user_ids.bytes"      U8  [Bytes]            (ALWAYS)       "user ids in row order, concatenated UTF-8"
+    UserIdOffsets "user_ids.offsets"    U64 [UsersPlusOne]     (ALWAYS)       "start of each id, then the end of the last"
+    UserIdSorted  "user_ids.sorted"     U32 [Users]            (ALWAYS)       "rows sorted by id bytes, for binary search"
+    ItemIdBytes   "item_ids.bytes"      U8  [Bytes]            (ALWAYS)       "item ids, likewise"
+    ItemIdOffsets "item_ids.offsets"    U64 [ItemsPlusOne]     (ALWAYS)       "likewise"
+    ItemIdSorted  "item_ids.sorted"     U32 [Items]            (ALWAYS)       "likewise"
+    SeenOffsets   "seen.offsets"        U64 [UsersPlusOne]     (ALWAYS)       "start of each user's items in `seen.items`"
+    SeenItems     "seen.items"          U32 [Interactions]     (ALWAYS)       "items the user interacted with, ascending"
+    SeenWeights   "seen.weights"        F32 [Interactions]     (OPTIONAL)     "their weights, unless all are 1"
+    TitleBytes    "item_titles.bytes"   U8  [Bytes]            (OPTIONAL)     "titles in row order, like ids"
+    TitleOffsets  "item_titles.offsets" U64 [ItemsPlusOne]     (WITH_TITLES)  "equal if there is no title"
+    Available     "item_available"      U8  [Items]            (OPTIONAL)     "0: never recommend"
+}
+
+const ALWAYS: Presence = Presence::Always;
+const OPTIONAL: Presence = Presence::Optional;
+const WITH_RATINGS: Presence = Presence::With(Capability::Ratings);
+const WITH_TITLES: Presence = Presence::Beside(Tensor::TitleBytes);
+
+impl Tensor {
+    /// Whether a model has the tensor. Fails if it must and does not, or the reverse. `has` returns
+    /// whether the file, or the parts to write, contain a tensor.
+    pub(crate) fn is_present(self, metadata: &Metadata, has: impl Fn(Self) -> bool) -> Result<bool, SnapshotError> {
+        let Spec { name, presence, .. } = self.spec();
+        let (is_expected, condition) = match presence {
+            Presence::Always => (true, String::new()),
+            Presence::With(capability) => (metadata.requires(capability), format!("capability {}", capability.name())),
+            Presence::Beside(other) => (has(other), other.spec().name.to_owned()),
+            Presence::Optional => return Ok(has(self)),
+        };
+        match (is_expected, has(self)) {
+            (true, false) => Err(SnapshotError::corrupt(name, "is missing")),
+            (false, true) => Err(SnapshotError::corrupt(name, format!("is present without {condition}"))),
+            (is_expected, _) => Ok(is_expected),
+        }
+    }
+
+    /// Shape in a model. `found` returns the length of a dimension that only the file has.
+    pub(crate) fn shape(self, metadata: &Metadata, found: impl Fn(usize) -> Option<u64>) -> Vec<u64> {
+        let lengths = self.spec().shape.iter().enumerate();
+        lengths.map(|(index, length)| length.of(metadata).or_else(|| found(index)).unwrap_or_default()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+
+    impl Tensor {
+        /// Row of the table in the docs: name, type, shape, content.
+        fn row(self) -> [String; 4] {
+            let Spec { name, dtype, shape, presence, content } = self.spec();
+            let lengths = shape.iter().map(|length| match length {
+                Length::Users => "users",
+                Length::UsersPlusOne => "users + 1",
+                Length::Items => "items",
+                Length::ItemsPlusOne => "items + 1",
+                Length::Factors => "factors",
+                Length::Interactions => "interactions",
+                Length::Bytes => "bytes",
+                Length::UpToItems => "up to items",
+            });
+            let suffix = match presence {
+                Presence::Always => String::new(),
+                Presence::With(capability) => format!("; with `{}`", capability.name()),
+                Presence::Optional | Presence::Beside(_) => "; optional".to_owned(),
+            };
+            let shape = lengths.collect::<Vec<_>>().join(", ");
+            [format!("`{name}`"), format!("{dtype:?}"), shape, format!("{content}{suffix}")]
+        }
+    }
+
+    #[test]
+    fn the_table_in_the_docs_is_this_list() {
+        let mut rows = vec![["tensor", "type", "shape", "content"].map(str::to_owned)];
+        rows.extend(Tensor::ALL.map(Tensor::row));
+        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let widths = [0, 1, 2, 3].map(width);
+        let mut expected = String::new();
+        for (index, row) in rows.iter().enumerate() {
+            expected.push_str("//! |");
+            for (text, width) in row.iter().zip(widths) {
+                write!(expected, " {text:width$} |").unwrap();
+            }
+            expected.push('\n');
+            if index == 0 {
+                let dashes = widths.map(|width| "-".repeat(width + 2));
+                writeln!(expected, "//! |{}|", dashes.join("|")).unwrap();
+            }
+        }
+        let lines = include_str!("lib.rs").lines().filter(|line| line.starts_with("//! |"));
+        let found: String = lines.flat_map(|line| [line, "\n"]).collect();
+        assert_eq!(found, expected, "expected in lib.rs:\n{expected}");
+    }
+
+    #[test]
+    fn names_are_unique_and_the_list_is_indexed_by_the_enum() {
+        let mut names = Tensor::ALL.map(|tensor| tensor.spec().name);
+        names.sort_unstable();
+        assert!(names.is_sorted_by(|before, after| before < after));
+        assert!(Tensor::ALL.into_iter().enumerate().all(|(index, tensor)| index == tensor as usize));
+    }
+}

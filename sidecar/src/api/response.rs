@@ -1,0 +1,271 @@
+//! Responses, typed: JSON documents and their part of the OpenAPI document.
+
+use answering::{Answer, Explanation, Item, Local, RequestId, limits::CONTRIBUTIONS_MAX};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use sidecar_contract::{ServingMode, Signal};
+
+/// Format of a list of items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResponseFormat {
+    /// [`FormRecommendations`].
+    Form,
+    /// [`Recommendations`].
+    Json,
+}
+
+/// Recommended items, best first.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Recommendations")]
+pub struct Recommendations<'a> {
+    /// Id of the request, as in header x-request-id.
+    request_id: &'a str,
+    model: ModelName<'a>,
+    /// True if a fallback answered in place of the model; absent otherwise.
+    #[serde(skip_serializing_if = "is_false")]
+    #[schemars(default)]
+    degraded: bool,
+    items: Vec<JsonItem<'a>>,
+}
+
+/// Ids of recommended items, best first.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "FormRecommendations")]
+pub struct FormRecommendations<'a> {
+    recommendations: Vec<&'a str>,
+    /// Id of the request, as in header x-request-id.
+    request_id: &'a str,
+}
+
+/// What answered.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ModelName")]
+struct ModelName<'a> {
+    /// First ten digits of the revision's digest.
+    revision: &'a str,
+    /// Variant that the user was assigned to.
+    variant: &'a str,
+}
+
+/// One recommended item.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Item")]
+struct JsonItem<'a> {
+    id: &'a str,
+    /// Title in the item table; absent if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<&'a str>,
+    /// Inner product, predicted rating, cosine, or number of users, depending on the source.
+    score: f32,
+    source: JsonSource,
+    /// Parts of the score, which add up to it; with `explain`, for sources model and fold-in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<JsonExplanation<'a>>,
+}
+
+/// What ranked an item: the stored user vector, one folded in from the history, popularity, or
+/// similarity to an item.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "Source")]
+enum JsonSource {
+    Model,
+    FoldIn,
+    Popular,
+    Similar,
+}
+
+/// A score as a sum.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Explanation")]
+struct JsonExplanation<'a> {
+    /// Items of the user that contribute most to the score.
+    #[schemars(length(max = CONTRIBUTIONS_MAX))]
+    contributions: Vec<JsonContribution<'a>>,
+    /// Sum of the other contributions, and what clipping to the rating scale removes.
+    remainder: f32,
+    /// Predicted rating without any history; only for a model of ratings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    baseline: Option<f32>,
+}
+
+/// What one item of the user's history adds to a score.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Contribution")]
+struct JsonContribution<'a> {
+    id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<&'a str>,
+    contribution: f32,
+}
+
+/// Answers to the requests of a batch, in their order.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "BatchResponse")]
+pub struct BatchResponse<'a> {
+    /// Id of the request; those of its parts end with a point and their index.
+    request_id: &'a str,
+    #[schemars(with = "Vec<Recommendations<'a>>")]
+    responses: &'a [Box<RawValue>],
+}
+
+/// The loaded model.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Model")]
+pub struct ModelDocument<'a> {
+    request_id: &'a str,
+    /// First ten digits of the digest.
+    revision: &'a str,
+    /// SHA-256 of the snapshot.
+    digest: &'a str,
+    /// Algorithm with its parameters.
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
+    algorithm: &'a sidecar_contract::Algorithm,
+    #[schemars(with = "JsonSignal")]
+    signal: Signal,
+    /// Scale of the predicted ratings; null unless the model predicts ratings.
+    ratings: Option<RatingRange>,
+    users: u64,
+    items: u64,
+    interactions: u64,
+    factors: u64,
+    /// popularityOnly: the first model did not pass its quality gate and only its popularity is
+    /// served.
+    #[schemars(with = "JsonServingMode")]
+    serving_mode: &'a ServingMode,
+    /// Seconds since 1970.
+    loaded_at: i64,
+}
+
+/// Lowest and highest rating.
+#[derive(Debug, Serialize, JsonSchema)]
+struct RatingRange {
+    low: f32,
+    high: f32,
+}
+
+#[derive(JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Signal")]
+#[expect(dead_code, reason = "the schema of a type that knows no schemas")]
+enum JsonSignal {
+    Implicit,
+    Explicit,
+}
+
+#[derive(JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "ServingMode")]
+#[expect(dead_code, reason = "the schema of a type that knows no schemas")]
+enum JsonServingMode {
+    Personalized,
+    PopularityOnly,
+}
+
+/// Problem details (RFC 9457).
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Problem")]
+pub struct Problem<'a> {
+    /// `urn:recmesh:problem:` and a stable word.
+    pub r#type: String,
+    /// Reason phrase of the status.
+    pub title: &'a str,
+    /// HTTP status.
+    pub status: u16,
+    /// The field that is wrong, what was expected, and what to try.
+    pub detail: &'a str,
+    /// Also in header x-request-id; a valid one from the request is propagated.
+    pub request_id: &'a str,
+}
+
+/// A list of items as a document.
+pub fn recommendations(answer: &Answer, format: ResponseFormat) -> Vec<u8> {
+    let request_id = answer.request_id.as_str();
+    match format {
+        ResponseFormat::Form => json_bytes(&FormRecommendations {
+            recommendations: answer.items.iter().map(|item| item.id.as_str()).collect(),
+            request_id,
+        }),
+        ResponseFormat::Json => json_bytes(&json_recommendations(answer)),
+    }
+}
+
+/// An answer of a batch as a document.
+pub fn part(answer: &Answer) -> Box<RawValue> {
+    serde_json::value::to_raw_value(&json_recommendations(answer)).expect("text and finite numbers serialize")
+}
+
+/// The answers of a batch as a document.
+pub fn batch(responses: &[Box<RawValue>], id: &RequestId) -> Vec<u8> {
+    json_bytes(&BatchResponse { request_id: id.as_str(), responses })
+}
+
+fn json_recommendations(answer: &Answer) -> Recommendations<'_> {
+    let (revision, variant) =
+        answer.parts.first().map_or(("", ""), |part| (part.revision.as_str(), part.variant.as_str()));
+    Recommendations {
+        request_id: answer.request_id.as_str(),
+        model: ModelName { revision, variant },
+        degraded: answer.degraded,
+        items: answer.items.iter().map(json_item).collect(),
+    }
+}
+
+fn json_item(Item { id, title, score, source, explanation }: &Item) -> JsonItem<'_> {
+    JsonItem {
+        id,
+        title: title.as_deref(),
+        score: *score,
+        source: match source {
+            answering::Source::Model => JsonSource::Model,
+            answering::Source::FoldIn => JsonSource::FoldIn,
+            answering::Source::Popular => JsonSource::Popular,
+            answering::Source::Similar => JsonSource::Similar,
+        },
+        explanation: explanation.as_ref().map(json_explanation),
+    }
+}
+
+fn json_explanation(Explanation { contributions, remainder, baseline }: &Explanation) -> JsonExplanation<'_> {
+    let contributions = contributions.iter().map(|contribution| JsonContribution {
+        id: &contribution.id,
+        title: contribution.title.as_deref(),
+        contribution: contribution.contribution,
+    });
+    JsonExplanation { contributions: contributions.collect(), remainder: *remainder, baseline: *baseline }
+}
+
+/// The loaded model as a document.
+pub fn model(local: &Local, id: &RequestId) -> Vec<u8> {
+    let model = local.model();
+    let metadata = model.snapshot().metadata();
+    json_bytes(&ModelDocument {
+        request_id: id.as_str(),
+        revision: model.digest().revision(),
+        digest: model.digest().as_str(),
+        algorithm: &metadata.algorithm,
+        signal: metadata.signal,
+        ratings: metadata.ratings.as_ref().map(|scale| RatingRange { low: scale.low, high: scale.high }),
+        users: metadata.users,
+        items: metadata.items,
+        interactions: metadata.interactions,
+        factors: metadata.factors,
+        serving_mode: &local.mode(),
+        loaded_at: model.loaded_at(),
+    })
+}
+
+fn json_bytes<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).expect("text and finite numbers serialize")
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde expects")]
+fn is_false(value: &bool) -> bool {
+    !value
+}

@@ -1,0 +1,52 @@
+//! The mounted serving config, read again whenever its text changes.
+
+use std::{
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+use sidecar_contract::ServingConfig;
+
+use crate::limits::CONFIG_BYTES_MAX;
+
+/// The file and the text that was read last.
+#[derive(Debug)]
+pub struct ConfigFile {
+    path: PathBuf,
+    text: Option<String>,
+}
+
+impl ConfigFile {
+    /// A file that was not read yet.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, text: None }
+    }
+
+    /// The config, if its text has changed since the last call and is readable. An unreadable text
+    /// is reported once; the config before it stays in force.
+    pub fn read_new(&mut self) -> Option<ServingConfig> {
+        let text = match read_limited(&self.path) {
+            Ok(text) => text,
+            Err(error) => {
+                if self.text.is_none() {
+                    tracing::warn!(file = %self.path.display(), %error, "no serving config yet");
+                }
+                return None;
+            }
+        };
+        if self.text.as_deref() == Some(&text) {
+            return None;
+        }
+        let config = serde_json::from_str::<ServingConfig>(&text).inspect_err(
+            |error| tracing::error!(%error, "the serving config is not readable; the last one stays in force"),
+        );
+        self.text = Some(text);
+        config.ok()
+    }
+}
+
+fn read_limited(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(CONFIG_BYTES_MAX).read_to_string(&mut text)?;
+    Ok(text)
+}

@@ -1,0 +1,62 @@
+//! What serves now: one immutable value that is swapped whole, so every part of an answer belongs
+//! to one generation.
+
+use answering::{Answerer, Ask, DEFAULT_VARIANT, Local};
+use sidecar_contract::{LoadedModel, ServingLimits};
+
+/// The answerers of this process and the limits of its endpoints.
+#[derive(Clone, Debug, Default)]
+pub struct Serving {
+    /// Number of values that were swapped in before this one.
+    pub generation: u64,
+    /// Variants; empty until the first model is loaded.
+    pub variants: Vec<Variant>,
+    /// What one request may ask for.
+    pub limits: ServingLimits,
+}
+
+/// One variant of the Recommender.
+#[derive(Clone, Debug)]
+pub struct Variant {
+    /// Name in answers.
+    pub name: String,
+    /// What answers.
+    pub answerer: Answerer,
+}
+
+impl Serving {
+    /// One answerer for all users.
+    pub fn of(answerer: Answerer, limits: ServingLimits) -> Self {
+        Self { generation: 0, variants: vec![Variant { name: DEFAULT_VARIANT.to_owned(), answerer }], limits }
+    }
+
+    /// Whether any question can be answered.
+    pub fn is_ready(&self) -> bool {
+        !self.variants.is_empty()
+    }
+
+    /// The answerer for a question; `None` before the first model.
+    pub fn answerer(&self, _ask: &Ask) -> Option<&Answerer> {
+        self.variants.first().map(|variant| &variant.answerer)
+    }
+
+    /// The loaded revision, if this process has one.
+    pub fn local(&self) -> Option<&Local> {
+        self.variants.iter().find_map(|variant| variant.answerer.local()).map(AsRef::as_ref)
+    }
+}
+
+/// What the admin port and `GET /model` report about a loaded revision.
+pub fn describe(local: &Local) -> LoadedModel {
+    let model = local.model();
+    let metadata = model.snapshot().metadata();
+    LoadedModel {
+        digest: model.digest().clone(),
+        algorithm: metadata.algorithm.name().to_owned(),
+        users: metadata.users,
+        items: metadata.items,
+        factors: u32::try_from(metadata.factors).unwrap_or(u32::MAX),
+        serving_mode: local.mode().into(),
+        loaded_at: model.loaded_at(),
+    }
+}

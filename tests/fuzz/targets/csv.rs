@@ -1,0 +1,6 @@
+//! Fuzz target `csv`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    fuzz::tables::csv(input);
+});
