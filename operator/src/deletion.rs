@@ -1,6 +1,6 @@
 //! Deletion of a Recommender with `deletionPolicy: Delete`: a finalizer keeps the object until its
-//! store prefix is empty. IO. With `Retain`, the default, there is no finalizer, and owner references
-//! delete the children.
+//! store prefix is empty. IO. With `Retain`, the default, there is no finalizer, and owner
+//! references delete the children.
 
 use k8s_openapi::api::batch::v1::Job;
 use kube::{Api, ResourceExt, api::ListParams};

@@ -1,5 +1,5 @@
-//! Errors of infrastructure: the API server and the store. A mistake in a spec is not an error but
-//! data for the status.
+//! Failures of a pass. A mistake in a spec, or a store that is down, is not an error but data for
+//! the status. Pure.
 
 use thiserror::Error;
 
@@ -17,9 +17,6 @@ pub enum Error {
     /// An object lacks a field that every stored object has.
     #[error("the object has no {0}")]
     Incomplete(&'static str),
-    /// The store could not be opened.
-    #[error("cannot open the store")]
-    Store(#[from] store_client::StoreError),
     /// The root Secret exists but is unusable.
     #[error("Secret {name}: {problem}; delete it only if all credentials of the store may change")]
     RootSecret {
@@ -36,7 +33,6 @@ impl Error {
         match self {
             Self::Api { .. } => "api",
             Self::Incomplete(_) => "incomplete",
-            Self::Store(_) => "store",
             Self::RootSecret { .. } => "root_secret",
         }
     }

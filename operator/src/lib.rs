@@ -4,8 +4,8 @@
 //! ```text
 //! observe (IO) ► validate ► decide ► desired (pure) ► apply (IO) ► status (pure) ► publish (IO)
 //! ```
-//! Only [`reconcile`] defines their order; [`controller`] triggers it. A step is a file, or a folder
-//! with its parts; the values between steps are [`observed`], [`validate::Plan`],
+//! Only [`reconcile`] defines their order; [`controller`] triggers it. A step is a file, or a
+//! folder with its parts; the values between steps are [`observed`], [`validate::Plan`],
 //! [`decide::Decision`], [`desired::Desired`] and [`applied`]. A test (`tests/it/imports.rs`) lists
 //! the pure files, and fails if one of them imports a file with I/O.
 

@@ -11,12 +11,14 @@ use crate::{
     deletion::{self, Cleanup},
     desired::desired,
     error::Error,
+    installation::Installation,
     observe::{self, observe},
+    observed::Observed,
     publish::publish,
     requeue,
     slots::UsedSlots,
     status::{self, StatusInput},
-    validate::validate,
+    validate::{Rejection, validate},
 };
 
 /// What a pass leaves behind.
@@ -41,8 +43,10 @@ pub async fn reconcile(cached: &Recommender, context: &Context) -> Result<Action
         context.slots.settle(&uid, UsedSlots::default(), now.as_second());
         return Ok(Action::await_change()); // It was deleted.
     };
-    let is_deleted = recommender.metadata.deletion_timestamp.is_some();
-    let outcome = if is_deleted { finalize(context, recommender).await } else { pass(context, recommender, now).await };
+    let outcome = match recommender.metadata.deletion_timestamp {
+        None => pass(context, recommender, now).await,
+        Some(_) => finalize(context, recommender).await,
+    };
     if let Some(message) = outcome.as_ref().err().and_then(Error::rejection) {
         // Retried like every error, but also reported, because usually only the user can fix it.
         publish(context, recommender, &stalled(recommender, Reason::Forbidden, &message)).await?;
@@ -54,46 +58,54 @@ pub async fn reconcile(cached: &Recommender, context: &Context) -> Result<Action
 
 /// Runs each step once.
 async fn pass(context: &Context, recommender: &Recommender, now: Timestamp) -> Result<Outcome, Error> {
-    let settings = &context.installation.settings;
+    let Installation { settings, .. } = &context.installation;
     let before = recommender.status.clone().unwrap_or_default();
     // observe (client required)
     let observed = observe(context, recommender, now).await?;
     // validate (no client required)
-    let (status, outcome) = match validate(recommender, &observed) {
-        Ok(plan) => {
-            // decide (no client required)
-            let decision = decide(&plan, &observed, &before, settings.into(), now.as_second());
-            // desired (no client required)
-            let desired = desired(&plan, &decision, &observed, &context.installation);
-            // apply (client required)
-            let applied = apply(context, &plan, &observed, desired, now.as_second()).await?;
-            // status (no client required)
-            let trainings_max = context.slots.trainings.slots();
-            let input = StatusInput {
-                plan: &plan,
-                observed: &observed,
-                decision: &decision,
-                applied: &applied,
-                trainings_max,
-                before: &before,
-            };
-            let status = status::compute(input, now);
-            let is_settled = !applied.config_pending && observed.runs.is_ok() && !status::needs_polling(&plan, &status);
-            let slots = UsedSlots { training: applied.job.uses_slot(), rollout: !status::has_rolled_out(input) };
-            let next = requeue::after_pass(&decision, &applied, is_settled, settings.resync(), now.as_second());
-            (status, Outcome { next, slots, refused: applied.refused.into_iter().next() })
-        }
-        // A mistake of the user is data for the status, not an error to retry.
-        Err(rejection) => {
-            let next = requeue::after_rejection(&rejection, settings.resync());
-            let slots = UsedSlots { training: observed.is_training(), rollout: false };
-            let status = stalled(recommender, rejection.reason(), &rejection.message());
-            (status, Outcome { next, slots, refused: None })
-        }
+    let plan = match validate(recommender, &observed) {
+        Ok(plan) => plan,
+        Err(rejection) => return reject(context, recommender, &observed, &rejection).await,
     };
+    // decide (no client required)
+    let decision = decide(&plan, &observed, &before, settings.into(), now.as_second());
+    // desired (no client required)
+    let desired = desired(&plan, &decision, &observed, &context.installation);
+    // apply (client required)
+    let applied = apply(context, &plan, &observed, desired, now.as_second()).await?;
+    // status (no client required)
+    let input = StatusInput {
+        plan: &plan,
+        observed: &observed,
+        decision: &decision,
+        applied: &applied,
+        trainings_max: context.slots.trainings.slots(),
+        before: &before,
+    };
+    let status = status::compute(input, now);
     // publish (client required)
     publish(context, recommender, &status).await?;
-    Ok(outcome)
+    let has_settled = status::has_settled(input, &status);
+    Ok(Outcome {
+        next: requeue::after_pass(&decision, &applied, has_settled, settings.resync(), now.as_second()),
+        slots: UsedSlots { training: applied.job.uses_slot(), rollout: !status::has_rolled_out(input) },
+        refused: applied.refused.into_iter().next(),
+    })
+}
+
+/// Reports a rejection. The mistake of a user is data for the status, not an error to retry.
+async fn reject(
+    context: &Context,
+    recommender: &Recommender,
+    observed: &Observed,
+    rejection: &Rejection,
+) -> Result<Outcome, Error> {
+    publish(context, recommender, &stalled(recommender, rejection.reason(), &rejection.message())).await?;
+    Ok(Outcome {
+        next: requeue::after_rejection(rejection, context.installation.settings.resync()),
+        slots: UsedSlots { training: observed.is_training(), rollout: false },
+        refused: None,
+    })
 }
 
 /// Cleans up after a deleted Recommender.

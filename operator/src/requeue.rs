@@ -20,10 +20,9 @@ const NAME_CONFLICT_INTERVAL: Duration = Duration::from_secs(10);
 /// Interval of cleanup attempts while the store of a deleted Recommender is unreachable.
 const DELETION_RETRY_INTERVAL: Duration = Duration::from_secs(30);
 
-/// After a pass that has applied everything. `is_settled` is whether all pods have reached the
-/// desired state and the past runs are known.
-pub fn after_pass(decision: &Decision, applied: &Applied, is_settled: bool, resync: Duration, now: i64) -> Action {
-    if !is_settled {
+/// After a pass that ran all steps.
+pub fn after_pass(decision: &Decision, applied: &Applied, has_settled: bool, resync: Duration, now: i64) -> Action {
+    if !has_settled {
         return Action::requeue(SETTLING_POLL_INTERVAL);
     }
     if applied.job == JobOutcome::Queued {
@@ -62,4 +61,59 @@ fn jittered(interval: Duration) -> Duration {
     // Without random numbers there is no jitter, which is harmless.
     let _ = getrandom::fill(&mut byte);
     interval + interval.mul_f64(f64::from(byte[0]) / 2560.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use recommender_crds::RecommenderStatus;
+
+    use super::*;
+    use crate::{
+        decide::{Backoff, TrainingTiming, decide},
+        observed::Observed,
+        validate,
+    };
+
+    const NOW: i64 = 1000;
+    const RESYNC: Duration = Duration::from_mins(5);
+
+    fn decision(training: TrainingDecision) -> Decision {
+        let yaml = "apiVersion: recmesh.dev/v1alpha1\nkind: Recommender\nmetadata: {name: movies}\n\
+                    spec: {data: {source: {url: 's3://x/y.csv'}}}\n";
+        let plan = validate::plan(&serde_yaml_ng::from_str(yaml).unwrap(), &BTreeMap::new()).unwrap();
+        let timing = TrainingTiming { backoff: Backoff { min: 10, max: 60 }, data_check_seconds: 0 };
+        let decided = decide(&plan, &Observed::nothing(), &RecommenderStatus::default(), timing, NOW);
+        Decision { training, ..decided }
+    }
+
+    #[test]
+    fn the_next_pass_runs_when_a_run_is_due() {
+        let seconds = |seconds| Action::requeue(Duration::from_secs(seconds));
+        let idle_until = |next| TrainingDecision::Idle { next: Some(next) };
+        for (training, expected) in [
+            (TrainingDecision::Wait { seconds: 30 }, 31),
+            (idle_until(NOW + 60), 60),
+            (idle_until(NOW), 1),
+            (idle_until(NOW - 60), 1),
+        ] {
+            let decision = decision(training);
+            assert_eq!(
+                after_pass(&decision, &Applied::default(), true, RESYNC, NOW),
+                seconds(expected),
+                "{decision:?}"
+            );
+            let unsettled = after_pass(&decision, &Applied::default(), false, RESYNC, NOW);
+            assert_eq!(unsettled, Action::requeue(SETTLING_POLL_INTERVAL));
+        }
+    }
+
+    #[test]
+    fn jitter_adds_up_to_a_tenth() {
+        for _ in 0..1000 {
+            let interval = jittered(RESYNC);
+            assert!(interval >= RESYNC && interval <= RESYNC + RESYNC / 10, "{interval:?}");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 mod model;
 mod serving;
+mod stall;
 mod training;
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
@@ -14,7 +15,6 @@ use sidecar_contract::{RevisionRef, RevisionRole, RunResult, ports};
 use crate::{
     applied::{Applied, JobOutcome},
     decide::{Choice, Decision, TrainingDecision},
-    error::Error,
     names::selector_text,
     observed::Observed,
     validate::Plan,
@@ -116,11 +116,14 @@ pub fn has_rolled_out(input: StatusInput<'_>) -> bool {
         && serving::available(input).status == Some(true)
 }
 
-/// Whether the Recommender must be polled because pods have not reached the desired state.
-pub fn needs_polling(plan: &Plan, status: &RecommenderStatus) -> bool {
+/// Whether the Recommender need not be polled: the pods have reached the desired state, and the
+/// past runs are known.
+pub fn has_settled(input: StatusInput<'_>, status: &RecommenderStatus) -> bool {
     let is_true = |kind| is_true(&status.conditions, kind);
     let serves = is_true(ConditionType::ModelLoaded) && is_true(ConditionType::ServingAvailable);
-    is_true(ConditionType::Reconciling) || (plan.spec.serving.replicas > 0 && status.model.is_some() && !serves)
+    let is_loading = input.plan.spec.serving.replicas > 0 && status.model.is_some() && !serves;
+    let is_known = input.observed.runs.is_ok() && !input.applied.config_pending;
+    is_known && !is_loading && !is_true(ConditionType::Reconciling)
 }
 
 /// The status of a Recommender that cannot be reconciled, for example because its spec is invalid
@@ -187,8 +190,7 @@ fn condition_updates(input: StatusInput<'_>, status: &RecommenderStatus) -> Vec<
     if let Some((reason, message)) = reconciling {
         updates.push(ConditionUpdate::is(ConditionType::Reconciling, reason, message));
     }
-    updates.extend(training::stall(input));
-    updates.extend(refused(applied));
+    updates.extend(stall::stall(input));
     updates.extend(training::capacity(input));
     if plan.spec.suspend || plan.spec.training.suspend {
         let message = "no new runs start; set suspend to false to resume";
@@ -202,12 +204,6 @@ fn condition_updates(input: StatusInput<'_>, status: &RecommenderStatus) -> Vec<
     updates.push(model_loaded);
     updates.push(available);
     updates
-}
-
-/// Reports the writes that the API server rejected. Usually only the user can fix them.
-fn refused(applied: &Applied) -> Option<ConditionUpdate> {
-    let messages: Vec<String> = applied.refused.iter().filter_map(Error::rejection).collect();
-    (!messages.is_empty()).then(|| ConditionUpdate::is(ConditionType::Stalled, Reason::Forbidden, messages.join("; ")))
 }
 
 fn time(seconds: i64) -> Option<Time> {

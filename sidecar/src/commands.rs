@@ -53,8 +53,8 @@ fn training_config(args: &DataArgs) -> TrainingConfig {
     config
 }
 
-/// The algorithm with the parameters of the command line. Those that the algorithm does not have are
-/// ignored, and those that are not given have their defaults.
+/// The algorithm with the parameters of the command line. Those that the algorithm does not have
+/// are ignored, and those that are not given have their defaults.
 fn algorithm(args: &DataArgs, signal: Signal) -> Algorithm {
     let options = [
         ("factors", json!(args.factors)),

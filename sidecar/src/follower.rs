@@ -19,7 +19,7 @@ use std::{
 };
 
 use answering::{Answerer, DEFAULT_VARIANT, Local, Model, Source};
-use sidecar_contract::{Digest, LoadFailure, RevisionRef, RevisionRole, ServingConfig};
+use sidecar_contract::{Digest, LoadFailure, Reading, RevisionRef, RevisionRole, ServingConfig};
 use tokio::{
     sync::watch,
     task::{self, AbortHandle, JoinError, JoinSet},
@@ -136,13 +136,19 @@ impl Follower {
     /// Reads the config, and unmaps retired models.
     fn observe(&mut self) {
         self.retired.release();
-        if let Some(config) = self.config_file.read_new() {
-            self.apply(config);
+        if let Some(reading) = self.config_file.read_new() {
+            self.apply(reading);
         }
     }
 
-    fn apply(&mut self, config: ServingConfig) {
-        let hash = config.hash();
+    fn apply(&mut self, reading: Reading<ServingConfig>) {
+        // The hash is that of the text: a field of a newer operator is part of it.
+        let Reading { document: mut config, hash, ignored } = reading;
+        let unknown: Vec<String> = config.unknown_values().into_iter().chain(ignored).collect();
+        if !unknown.is_empty() {
+            tracing::warn!(?unknown, "the serving config has values that this build does not know");
+        }
+        config.revisions.retain(|revision| revision.role.known().is_some());
         for source in config.fallback.iter().filter(|source| *source != Source::Popular.as_str()) {
             tracing::warn!(source, "ignored a fallback that this build does not know");
         }
@@ -150,6 +156,7 @@ impl Follower {
         self.report.set_store(config.store.clone(), self.paths.credentials_dir.clone());
         self.report.update(|report| {
             report.config_hash = Some(hash);
+            report.unknown = unknown;
             // The failure of a revision that was withdrawn is history.
             report.failure.take_if(|f| !config.revisions.iter().any(|r| r.digest == f.digest));
         });

@@ -2,14 +2,14 @@
 //! write. The final state must equal that of the scenario without a crash.
 //!
 //! With `RECMESH_SOAK_EVERY_CASE=1` all cases run. Otherwise a sample of create, retrain and change
-//! runs; `RECMESH_SEED` selects it. `RECMESH_CRASH_CASE` runs one case. The operator runs as a local
-//! process behind a proxy that counts its writes; everything else runs in the real cluster.
+//! runs; `RECMESH_SEED` selects it. `RECMESH_CRASH_CASE` runs one case. The operator runs as a
+//! local process behind a proxy that counts its writes; everything else runs in the real cluster.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // Tests may panic.
 
+mod case;
 #[path = "../e2e/data.rs"]
 mod data;
-mod case;
 mod scenarios;
 mod selection;
 mod stale_watch;
@@ -64,11 +64,12 @@ async fn all_scenarios(cluster: &Cluster) -> Result<()> {
     println!(
         "| scenario | killed | writes | cases | at the write | after the last write | nothing to kill | same final state | median recovery, s | max recovery, s |\n|---|---|---|---|---|---|---|---|---|---|"
     );
-    let mut failures = Vec::new();
+    let (mut cases, mut failures) = (0, Vec::new());
     for scenario in selection.scenarios() {
         let reference = reference(cluster, scenario).await.with_context(|| format!("{scenario:?} without a crash"))?;
         for (target, concurrency) in selection.kill_targets(scenario) {
             let writes = selection.writes(scenario, target, reference.writes.len(), reference.certain_writes());
+            cases += writes.len();
             let reference = &reference;
             let results: Vec<(usize, Result<Recovery>)> = stream::iter(writes)
                 .map(|write| async move { (write, case::run(cluster, scenario, target, write, reference).await) })
@@ -76,17 +77,19 @@ async fn all_scenarios(cluster: &Cluster) -> Result<()> {
                 .collect()
                 .await;
             print_row(scenario, target, reference, &results);
-            failures.extend(row_failures(scenario, target, reference, results));
+            failures.extend(row_failures(scenario, target, reference, &results));
         }
     }
     ensure!(failures.is_empty(), "{}", failures.join("\n\n"));
+    ensure!(cases > 0, "no such case");
     Ok(())
 }
 
 fn print_row(scenario: Scenario, target: KillTarget, reference: &Reference, results: &[(usize, Result<Recovery>)]) {
-    let recoveries: Vec<&Recovery> = results.iter().filter_map(|(_, result)| result.as_ref().ok()).collect();
-    let count = |of: fn(&Recovery) -> bool| recoveries.iter().filter(|recovery| of(recovery)).count();
-    let mut seconds: Vec<f64> = recoveries.iter().map(|recovery| recovery.duration.as_secs_f64()).collect();
+    let finished = || results.iter().filter_map(|(_, result)| result.as_ref().ok());
+    let count = |of: fn(&Recovery) -> bool| finished().filter(|recovery| of(recovery)).count();
+    let killed = finished().filter(|recovery| recovery.killed > 0);
+    let mut seconds: Vec<f64> = killed.map(|recovery| recovery.duration.as_secs_f64()).collect();
     seconds.sort_by(f64::total_cmp);
     println!(
         "| {} | {} | {} | {} | {} | {} | {} | {} | {:.1} | {:.1} |",
@@ -97,7 +100,7 @@ fn print_row(scenario: Scenario, target: KillTarget, reference: &Reference, resu
         count(|recovery| recovery.at_write && recovery.killed > 0),
         count(|recovery| !recovery.at_write && recovery.killed > 0),
         count(|recovery| recovery.killed == 0),
-        recoveries.len(),
+        seconds.len(),
         seconds.get(seconds.len() / 2).unwrap_or(&f64::NAN),
         seconds.last().unwrap_or(&f64::NAN)
     );
@@ -109,22 +112,21 @@ fn row_failures(
     scenario: Scenario,
     target: KillTarget,
     reference: &Reference,
-    results: Vec<(usize, Result<Recovery>)>,
+    results: &[(usize, Result<Recovery>)],
 ) -> Vec<String> {
     let mut failures = Vec::new();
-    let has_cases = !results.is_empty();
-    let mut killed = 0;
+    let finished = || results.iter().filter_map(|(_, result)| result.as_ref().ok());
+    if finished().count() > 0 && finished().all(|recovery| recovery.killed == 0) {
+        failures.push(format!("{}: no case killed a {}", scenario.name(), target.name()));
+    }
     for (write, result) in results {
         let problem = match result {
             Err(error) => Some(format!("{error:#}")),
-            Ok(recovery) => {
-                killed += recovery.killed;
-                case_problem(target, write, reference, &recovery)
-            }
+            Ok(recovery) => case_problem(target, *write, reference, recovery),
         };
         if let Some(problem) = problem {
             let path = reference.writes.get(write - 1).cloned().unwrap_or_default();
-            let repeat = Selection::of_case(scenario, target, write);
+            let repeat = Selection::of_case(scenario, target, *write);
             failures.push(format!(
                 "{}, {} killed after write {write} ({path}): {problem}\nto repeat it: {repeat}",
                 scenario.name(),
@@ -132,16 +134,13 @@ fn row_failures(
             ));
         }
     }
-    if has_cases && killed == 0 {
-        failures.push(format!("{}: no case killed a {}", scenario.name(), target.name()));
-    }
     failures
 }
 
 /// Returns why a case with the expected final state proves nothing.
 fn case_problem(target: KillTarget, write: usize, reference: &Reference, recovery: &Recovery) -> Option<String> {
     if write <= reference.certain_writes() && !recovery.at_write {
-        return Some("the scenario finished with fewer writes, although each of them changes an object".to_owned());
+        return Some("the kill did not happen, although every run of the scenario has this write".to_owned());
     }
     // A trainer runs during a part of a scenario only.
     (target != KillTarget::Trainer && recovery.killed == 0).then(|| "no process was killed".to_owned())

@@ -1,6 +1,6 @@
 //! Which cases run: all, a sample that depends on a seed, or one.
 
-use std::time::SystemTime;
+use std::{collections::BTreeSet, time::SystemTime};
 
 use anyhow::{Context as _, Result};
 
@@ -13,7 +13,7 @@ const ONE_CASE: &str = "RECMESH_CRASH_CASE";
 /// Selects another sample.
 const SEED: &str = "RECMESH_SEED";
 /// One case in this many runs unless all cases are requested.
-const SAMPLE: u64 = 5;
+const SAMPLE: usize = 5;
 /// Number of concurrent cases.
 const CONCURRENCY: usize = 3;
 
@@ -51,7 +51,7 @@ impl Selection {
         match self {
             Self::Every => format!("every case ({EVERY_CASE}=1)"),
             Self::Sample { seed } => {
-                format!("one case in {SAMPLE} at offset {}; to repeat the selection: {SEED}={seed}", seed % SAMPLE)
+                format!("every {SAMPLE}th write from seed {seed}; to repeat the selection: {SEED}={seed}")
             }
             Self::One { name } => format!("one case ({ONE_CASE}={name})"),
         }
@@ -59,7 +59,7 @@ impl Selection {
 
     /// The environment that repeats one case.
     pub fn of_case(scenario: Scenario, target: KillTarget, write: usize) -> String {
-        format!("{ONE_CASE}={}", case_name(scenario, target, write))
+        format!("{ONE_CASE}={}{write}", case_prefix(scenario, target))
     }
 
     /// Scenarios. Those that train come first; a sample has no others.
@@ -84,22 +84,26 @@ impl Selection {
             }
             _ => vec![OPERATOR, STORE],
         };
-        let is_included = |target: KillTarget| self.includes(&format!("{}/{}/", scenario.name(), target.name()));
+        let is_included = |target: KillTarget| self.includes(&case_prefix(scenario, target));
         targets.into_iter().filter(|(target, _)| is_included(*target)).collect()
     }
 
     /// Numbers of the writes, from 1, after which a process is killed. There are `writes` in the
-    /// scenario, of which at least `certain` happen in every run of it. The first number is one of
-    /// those.
+    /// scenario, of which at least `certain` happen in every run of it. A sample has one of those.
     pub fn writes(&self, scenario: Scenario, target: KillTarget, writes: usize, certain: usize) -> Vec<usize> {
         match self {
             Self::Every => (1..=writes).collect(),
             Self::Sample { seed } => {
-                let first = 1 + seed % SAMPLE.min(certain.max(1) as u64);
-                let numbers = (1..).zip(1_u64..).take(writes);
-                numbers.filter(|(_, n)| *n >= first && (n - first) % SAMPLE == 0).map(|(n, _)| n).collect()
+                let remainder = |count: usize| usize::try_from(seed % count.max(1) as u64).unwrap_or_default();
+                let sample = (1..=writes).filter(|n| n % SAMPLE == remainder(SAMPLE));
+                let always = (certain > 0).then(|| 1 + remainder(certain));
+                sample.chain(always).collect::<BTreeSet<usize>>().into_iter().collect()
             }
-            Self::One { name } => (1..=writes).filter(|n| *name == case_name(scenario, target, *n)).collect(),
+            // The scenario may have more writes in this run than in the reference.
+            Self::One { name } => {
+                let number = name.strip_prefix(&case_prefix(scenario, target));
+                number.and_then(|number| number.parse().ok()).filter(|number| *number > 0).into_iter().collect()
+            }
         }
     }
 
@@ -111,6 +115,31 @@ impl Selection {
     }
 }
 
-fn case_name(scenario: Scenario, target: KillTarget, write: usize) -> String {
-    format!("{}/{}/{write}", scenario.name(), target.name())
+fn case_prefix(scenario: Scenario, target: KillTarget) -> String {
+    format!("{}/{}/", scenario.name(), target.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_of_successive_seeds_cover_all_writes() {
+        let writes = |seed| Selection::Sample { seed }.writes(Scenario::Create, KillTarget::Operator, 23, 2);
+        let covered: BTreeSet<usize> = (20_000..20_000 + SAMPLE as u64).flat_map(writes).collect();
+        assert_eq!(covered, (1..=23).collect());
+        assert_eq!(writes(7), [2, 7, 12, 17, 22]);
+        assert_eq!(writes(8), [1, 3, 8, 13, 18, 23], "the first two writes happen in every run");
+    }
+
+    #[test]
+    fn one_case_is_named_by_its_scenario_target_and_write() {
+        let name = Selection::of_case(Scenario::Change, KillTarget::Trainer, 7).split_once('=').unwrap().1.to_owned();
+        let one = Selection::One { name };
+        assert_eq!(one.scenarios(), [Scenario::Change]);
+        assert_eq!(one.kill_targets(Scenario::Change).len(), 1);
+        assert_eq!(one.writes(Scenario::Change, KillTarget::Trainer, 9, 3), [7]);
+        assert_eq!(one.writes(Scenario::Change, KillTarget::Trainer, 6, 3), [7]);
+        assert!(one.writes(Scenario::Change, KillTarget::Store, 9, 3).is_empty());
+    }
 }

@@ -53,9 +53,8 @@ pub async fn settled_state(namespace: &Namespace, proxy: &Proxy) -> Result<Value
 fn all_pods_are_ready(state: &Value) -> bool {
     let number = |value: &Value| value.as_u64().unwrap_or_default();
     let deployments = state["objects"].as_array().into_iter().flatten().filter(|object| object["kind"] == "deployment");
-    let counts = deployments.map(|object| {
-        (number(&object["content"]["spec"]["replicas"]), number(&object["content"]["available"]))
-    });
+    let counts = deployments
+        .map(|object| (number(&object["content"]["spec"]["replicas"]), number(&object["content"]["available"])));
     let (desired, available) = counts.fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));
     let pods: Vec<&Value> = state["pods"].as_array().into_iter().flatten().collect();
     desired == available && desired == pods.len() as u64 && pods.iter().all(|pod| pod["ready"] == true)
@@ -72,7 +71,9 @@ pub fn running_jobs(commands: &Commands, namespace: &str) -> Result<Vec<String>>
     let jobs: Value = serde_json::from_str(&commands.kubectl(&arguments)?)?;
     let has_ended = |job: &Value| {
         let conditions = job["status"]["conditions"].as_array().into_iter().flatten();
-        conditions.filter(|condition| condition["status"] == "True").any(|c| c["type"] == "Complete" || c["type"] == "Failed")
+        conditions
+            .filter(|condition| condition["status"] == "True")
+            .any(|c| c["type"] == "Complete" || c["type"] == "Failed")
     };
     let running = jobs["items"].as_array().into_iter().flatten().filter(|job| !has_ended(job));
     Ok(running.map(|job| job["metadata"]["name"].as_str().unwrap_or_default().to_owned()).collect())

@@ -1,5 +1,6 @@
 //! A HorizontalPodAutoscaler with metrics-server scales a Recommender, and the operator applies its
-//! replica count.
+//! replica count. How much CPU a pod gets does not matter: the target of the autoscaler is first
+//! below and then above any usage.
 
 use std::time::Duration;
 
@@ -11,6 +12,10 @@ use crate::data::two_groups;
 
 /// Number of concurrent clients. Each sends its next request after a response (closed loop).
 const CLIENTS: usize = 8;
+/// CPU target in percent of the request that any usage exceeds.
+const TARGET_MIN: u64 = 1;
+/// CPU target in percent of the request that no usage reaches: 10,000 CPUs.
+const TARGET_MAX: u64 = 50_000_000;
 
 const RECOMMENDER: &str = "apiVersion: recmesh.dev/v1alpha1
 kind: Recommender
@@ -28,16 +33,20 @@ spec:
   scaleTargetRef: {apiVersion: recmesh.dev/v1alpha1, kind: Recommender, name: busy}
   minReplicas: 1
   maxReplicas: 3
-  metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 100}}}]
+  metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: TARGET}}}]
   behavior: {scaleDown: {stabilizationWindowSeconds: 5, policies: [{type: Pods, value: 3, periodSeconds: 5}]}}
 ";
+
+fn recommender(target: u64) -> String {
+    RECOMMENDER.replace("TARGET", &target.to_string())
+}
 
 #[tokio::test]
 async fn autoscaler_scales_up_under_load_and_down_again() -> Result<()> {
     let cluster = Cluster::ready().await?;
     let namespace = Namespace::new(&cluster, "autoscaling")?;
     namespace.config_map("visits", "visits.csv", &two_groups())?;
-    namespace.apply(RECOMMENDER)?;
+    namespace.apply(&recommender(TARGET_MAX))?;
     namespace.wait_ready("busy").await?;
     let spec_replicas = || -> Result<i64> {
         Ok(namespace.get("recommender", "busy")?["spec"]["serving"]["replicas"].as_i64().unwrap_or_default())
@@ -59,6 +68,7 @@ async fn autoscaler_scales_up_under_load_and_down_again() -> Result<()> {
             })
         })
         .collect();
+    namespace.apply(&recommender(TARGET_MIN))?;
     wait::until("the autoscaler scales up", || {
         ensure!(spec_replicas()? > 1, "{}", namespace.get("hpa", "busy")?["status"]);
         Ok(())
@@ -71,7 +81,7 @@ async fn autoscaler_scales_up_under_load_and_down_again() -> Result<()> {
     })
     .await?;
     // The manifest sets no replicas. Applying it again must not scale down, nor must the operator.
-    namespace.apply(&RECOMMENDER.replace("cpu: 20m", "cpu: 21m"))?;
+    namespace.apply(&recommender(TARGET_MIN).replace("cpu: 20m", "cpu: 21m"))?;
     namespace.wait_ready("busy").await?;
     let deployed = namespace.get("deployment", "busy")?["spec"]["replicas"].as_i64();
     ensure!(spec_replicas()? > 1 && deployed > Some(1), "{deployed:?}, {}", namespace.get("hpa", "busy")?["status"]);
@@ -79,6 +89,7 @@ async fn autoscaler_scales_up_under_load_and_down_again() -> Result<()> {
     for client in &clients {
         client.abort();
     }
+    namespace.apply(&recommender(TARGET_MAX).replace("cpu: 20m", "cpu: 21m"))?;
     wait::until("the autoscaler scales down", || {
         let deployment = namespace.get("deployment", "busy")?;
         let scaled_down = spec_replicas()? == 1 && deployment["spec"]["replicas"] == 1;

@@ -55,7 +55,8 @@ impl Lifecycle<'_> {
         violation.map_or(Ok(()), |violation| Err(anyhow::anyhow!(violation)))
     }
 
-    /// Checks kstatus, `kubectl wait` and the source of a recommendation.
+    /// Checks kstatus, `kubectl wait` and the source of a recommendation. If the Recommender is not
+    /// Ready, `kubectl wait` checks that once, because waiting for nothing proves nothing.
     async fn check(&self, expected: &str, is_ready: bool, source: Option<&str>) -> Result<()> {
         wait::until(&format!("kstatus is {expected}"), || {
             let object = self.object()?;
@@ -63,7 +64,8 @@ impl Lifecycle<'_> {
             Ok(())
         })
         .await?;
-        let waited = self.namespace.kubectl(&["wait", "recommender", NAME, "--for=condition=Ready", "--timeout=1s"]);
+        let timeout = if is_ready { wait::timeout_argument() } else { "--timeout=0".to_owned() };
+        let waited = self.namespace.kubectl(&["wait", "recommender", NAME, "--for=condition=Ready", &timeout]);
         ensure!(waited.is_ok() == is_ready, "kubectl wait: {waited:?}");
         let Some(source) = source else { return Ok(()) };
         wait::until_async(&format!("recommendations come from {source}"), async || {

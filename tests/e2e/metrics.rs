@@ -48,8 +48,14 @@ async fn prometheus_has_request_rate_and_ndcg_by_revision() -> Result<()> {
         .await?;
     }
     client.abort();
-    ensure!(!cluster.prometheus("recommender_operator_reconcile_total{result=\"ok\"} > 0")?.is_empty());
-    Ok(())
+    wait::until("Prometheus has successful reconciles", || {
+        ensure!(
+            !cluster.prometheus("recommender_operator_reconcile_total{result=\"ok\"} > 0")?.is_empty(),
+            "no series"
+        );
+        Ok(())
+    })
+    .await
 }
 
 /// Panels of errors, which have no data without errors.

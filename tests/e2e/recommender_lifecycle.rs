@@ -1,6 +1,10 @@
 //! Lifecycle of a Recommender: apply, train, serve, model swap, deletion.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use anyhow::{Result, ensure};
 use e2e::{Cluster, Namespace, wait};
@@ -92,17 +96,28 @@ async fn model_swap_restarts_no_pod_and_fails_no_request() -> Result<()> {
     let url = format!("{}/recommend", namespace.service_url("movies")?);
     let http = cluster.http.clone();
     let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
+    let revisions = Arc::new(Mutex::new(BTreeSet::new()));
+    let seen = Arc::clone(&revisions);
     let client = tokio::spawn(async move {
-        let mut seen = BTreeSet::new();
         while stopped.try_recv().is_err() {
             let response = http.post(&url).json(&json!({"user": "user6", "n": 3})).send().await?;
             ensure!(response.status().is_success(), "a request failed: {}", response.status());
             let response: Value = response.json().await?;
-            seen.insert(response["model"]["revision"].as_str().unwrap_or_default().to_owned());
+            let revision = response["model"]["revision"].as_str().unwrap_or_default().to_owned();
+            seen.lock().unwrap().insert(revision);
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        Ok(seen)
+        Ok(())
     });
+    let until_served = async |revision: &str| {
+        wait::until(&format!("a response comes from revision {revision}"), || {
+            // The client ends early only with an error, which is returned below.
+            ensure!(client.is_finished() || revisions.lock().unwrap().contains(revision), "{revisions:?}");
+            Ok(())
+        })
+        .await
+    };
+    until_served(&first).await?;
     namespace.apply(&recommender("movies", 5, 2))?;
     wait::until("both pods have loaded a new revision", || {
         let object = namespace.get("recommender", "movies")?;
@@ -112,11 +127,47 @@ async fn model_swap_restarts_no_pod_and_fails_no_request() -> Result<()> {
     })
     .await?;
     namespace.wait_ready("movies").await?;
+    until_served(&revision(&namespace, "movies")?).await?;
     let _ = stop.send(());
-    let seen: BTreeSet<String> = client.await??;
-    ensure!(seen.contains(&first), "{seen:?}");
+    client.await??;
     ensure!(pods(&namespace)? == pods_before, "pods were replaced or restarted");
     Ok(())
+}
+
+/// Changes the history limit, and waits until the operator has reconciled with it.
+async fn reconcile_with_history_limit(namespace: &Namespace, limit: u32) -> Result<()> {
+    let patch = json!({"spec": {"revisionHistoryLimit": limit}}).to_string();
+    namespace.kubectl(&["patch", "recommender", "movies", "--type=merge", "-p", &patch])?;
+    namespace.wait_ready("movies").await
+}
+
+/// Returns what the operator has written to each child, by kind and name. Other controllers write to
+/// other fields.
+fn written_by_operator(namespace: &Namespace) -> Result<BTreeMap<String, Value>> {
+    let kinds = "configmaps,deployments,services,secrets,networkpolicies,poddisruptionbudgets,jobs,serviceaccounts";
+    let text = namespace.kubectl(&["get", kinds, "-o", "json", "--show-managed-fields"])?;
+    let list: Value = serde_json::from_str(&text)?;
+    let written = |object: &Value| {
+        let meta = &object["metadata"];
+        let managers = meta["managedFields"].as_array().into_iter().flatten();
+        let fields: Vec<&Value> = managers.filter(|entry| entry["manager"] == "recmesh-operator").collect();
+        let name = format!("{} {}", object["kind"], meta["name"]);
+        let content = json!([meta["uid"], meta["labels"], object["spec"], object["data"], fields]);
+        (!fields.is_empty()).then_some((name, content))
+    };
+    let written: BTreeMap<_, _> = list["items"].as_array().into_iter().flatten().filter_map(written).collect();
+    ensure!(written.len() > 8, "the operator wrote only {:?}", written.keys());
+    Ok(written)
+}
+
+/// Returns the status without the generations that it is of.
+fn status_without_generations(namespace: &Namespace) -> Result<Value> {
+    let mut status = namespace.get("recommender", "movies")?["status"].clone();
+    status["observedGeneration"] = Value::Null;
+    for condition in status["conditions"].as_array_mut().into_iter().flatten() {
+        condition["observedGeneration"] = Value::Null;
+    }
+    Ok(status)
 }
 
 #[tokio::test]
@@ -126,47 +177,25 @@ async fn idle_operator_writes_nothing_and_restores_a_wiped_status() -> Result<()
     namespace.config_map("visits", "visits.csv", &two_groups())?;
     namespace.apply(&recommender("movies", 4, 1))?;
     namespace.wait_ready("movies").await?;
-    let versions = || -> Result<Vec<String>> {
-        let mut versions = Vec::new();
-        for kind in [
-            "recommender",
-            "configmap",
-            "deployment",
-            "service",
-            "secret",
-            "networkpolicy",
-            "pdb",
-            "job",
-            "serviceaccount",
-        ] {
-            for object in namespace.list(kind, "")? {
-                versions
-                    .push(format!("{kind} {} {}", object["metadata"]["name"], object["metadata"]["resourceVersion"]));
-            }
-        }
-        Ok(versions)
-    };
-    // Other controllers may still write (status of the Job, Endpoints of the pods).
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    let before = versions()?;
-    // Two changes of an unrelated annotation trigger two reconciles.
-    let status = |object: &Value| object["status"].clone();
-    let settled = status(&namespace.get("recommender", "movies")?);
-    for touch in ["1", "2"] {
-        namespace.kubectl(&[
-            "annotate",
-            "recommender",
-            "movies",
-            "--overwrite",
-            &format!("example.com/touch={touch}"),
-        ])?;
-        tokio::time::sleep(Duration::from_secs(2)).await;
+    wait::until("the Job has ended", || {
+        let jobs = namespace.list("jobs", "recmesh.dev/recommender=movies")?;
+        ensure!(jobs.iter().all(|job| job["status"]["succeeded"] == 1), "{}", jobs[0]["status"]);
+        Ok(())
+    })
+    .await?;
+    // The observed generation proves that a reconcile after the change has finished. The history
+    // limit affects neither the children nor the rest of the status.
+    reconcile_with_history_limit(&namespace, 11).await?;
+    let (before, settled) = (written_by_operator(&namespace)?, status_without_generations(&namespace)?);
+    for limit in [12, 13] {
+        reconcile_with_history_limit(&namespace, limit).await?;
     }
-    let without_recommenders =
-        |list: Vec<String>| list.into_iter().filter(|v| !v.starts_with("recommender ")).collect::<Vec<_>>();
-    let (before, after) = (without_recommenders(before), without_recommenders(versions()?));
-    ensure!(before == after, "children changed while idle:\n{before:?}\n{after:?}");
-    ensure!(status(&namespace.get("recommender", "movies")?) == settled, "the status changed while idle");
+    let after = written_by_operator(&namespace)?;
+    let differs = |child: &&String| before.get(*child) != after.get(*child);
+    let changed: BTreeSet<&String> = before.keys().chain(after.keys()).filter(differs).collect();
+    ensure!(changed.is_empty(), "children changed while idle: {changed:?}");
+    let status = status_without_generations(&namespace)?;
+    ensure!(status == settled, "the status changed while idle:\n{settled:#}\n{status:#}");
 
     namespace.kubectl(&[
         "patch",

@@ -77,7 +77,12 @@ impl FakeCluster {
         let commands = Commands::new(String::from_utf8(tools.stdout)?.trim(), &kubeconfig);
         let definition = root.join("crds/recommenders.yaml");
         commands.kubectl(&["create", "-f", &definition.to_string_lossy()])?;
-        commands.kubectl(&["wait", "--for=condition=Established", "crd/recommenders.recmesh.dev", &wait::timeout_argument()])?;
+        commands.kubectl(&[
+            "wait",
+            "--for=condition=Established",
+            "crd/recommenders.recmesh.dev",
+            &wait::timeout_argument(),
+        ])?;
         commands.kubectl(&["create", "namespace", SYSTEM_NAMESPACE])?;
         let client = client(&kubeconfig).await?;
         // The API is served only shortly after the CRD is Established.

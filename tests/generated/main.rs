@@ -38,7 +38,9 @@ fn from_environment(name: &str, default: u64) -> Result<u64> {
 /// Returns the number of cases and the seed, and prints how to repeat the test.
 fn cases_and_seed(test: &str, name: &str, default: u64) -> Result<(u64, u64)> {
     let (count, seed) = (from_environment(name, default)?, from_environment("RECMESH_SEED", 1)?);
-    println!("{test} from seed {seed}; to repeat it: RECMESH_SEED={seed} {name}={count} cargo test -p e2e --test generated -- {test}");
+    println!(
+        "{test} from seed {seed}; to repeat it: RECMESH_SEED={seed} {name}={count} cargo test -p e2e --test generated -- {test}"
+    );
     Ok((count, seed))
 }
 
@@ -48,7 +50,8 @@ async fn update_converges_like_create() -> Result<()> {
     let arguments = cluster.operator_arguments().into_iter().chain(["--concurrency=8".to_owned()]);
     let proxy = Proxy::start(cluster.client.clone()).await?;
     let operator = OperatorProcess::start_with("transitions", &proxy_kubeconfig(proxy.address), arguments)?;
-    let (count, seed) = cases_and_seed("update_converges_like_create", "RECMESH_SOAK_TRANSITIONS", TRANSITIONS_DEFAULT)?;
+    let (count, seed) =
+        cases_and_seed("update_converges_like_create", "RECMESH_SOAK_TRANSITIONS", TRANSITIONS_DEFAULT)?;
     let outcome = transitions::every_leaf(&cluster, &proxy, usize::try_from(count)?, seed).await;
     outcome.with_context(|| format!("the operator log is {}", operator.log_path().display()))
 }
@@ -56,6 +59,7 @@ async fn update_converges_like_create() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stale_watches_cause_no_writes() -> Result<()> {
     let cluster = FakeCluster::start("stale-watch").await?;
-    let (count, seed) = cases_and_seed("stale_watches_cause_no_writes", "RECMESH_SOAK_STALE_WATCH", STALE_WATCH_DEFAULT)?;
+    let (count, seed) =
+        cases_and_seed("stale_watches_cause_no_writes", "RECMESH_SOAK_STALE_WATCH", STALE_WATCH_DEFAULT)?;
     stale_watch::run_scenarios(&cluster, count, seed).await
 }

@@ -39,13 +39,24 @@ pub async fn settled_state(
         let running = cluster.running_jobs(recommender).await?;
         ensure!(running.is_empty(), "running Jobs: {running:?}");
         let before = final_state(&cluster.client, recommender).await?;
+        let writes = writes_to(proxy, recommender);
         proxy.wait_reconciled(recommender.0, recommender.1).await?;
         let after = final_state(&cluster.client, recommender).await?;
         ensure!(after == before, "a reconcile made changes: {}", difference(&after, &before));
+        ensure!(writes_to(proxy, recommender) == writes, "a reconcile wrote an equivalent object");
         Ok(after)
     })
     .await
     .with_context(|| format!("{}/{}", recommender.0, recommender.1))
+}
+
+/// Number of writes to a Recommender and its children, whose names begin with its name.
+fn writes_to(proxy: &Proxy, (namespace, name): (&str, &str)) -> usize {
+    let is_of = |write: &&String| {
+        let mut segments = write.split('/').skip_while(|segment| *segment != namespace).skip(1);
+        segments.any(|segment| segment.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-')))
+    };
+    proxy.writes().iter().filter(is_of).count()
 }
 
 fn is_handled(object: &Value, retrain_at: Option<&str>) -> bool {

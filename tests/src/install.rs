@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::commands::Commands;
+use crate::{commands::Commands, wait};
 
 /// Namespace of the operator and the store.
 pub const SYSTEM_NAMESPACE: &str = "recmesh-system";
@@ -26,8 +26,7 @@ pub fn install(commands: &Commands) -> Result<()> {
         "--values",
         &values,
         "--wait",
-        "--timeout",
-        "180s",
+        &wait::timeout_argument(),
     ])?;
     commands.kubectl(&["apply", "--server-side", "-f", &format!("{ROOT}/tests/demo/prometheus.yaml")])?;
     Ok(())

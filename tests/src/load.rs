@@ -22,8 +22,11 @@ use tokio::{
 
 /// Maximum number of requests in flight; a request above it counts as failed.
 const IN_FLIGHT_MAX: usize = 4096;
-/// Timeout of a request.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Timeout of a request. It only ends a request that hangs: on a busy machine a response may take
+/// seconds.
+const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
+/// Problem types of a server without enough CPU. A client repeats such a request.
+const SHED_TYPES: [&str; 2] = ["urn:recmesh:problem:overloaded", "urn:recmesh:problem:too-slow"];
 /// Maximum number of failures whose text is recorded.
 const FAILURES_RECORDED_MAX: usize = 20;
 /// Maximum number of recorded latencies: three hours at 200 requests per second.
@@ -59,7 +62,7 @@ pub struct Outcome {
     pub scheduled: u64,
     /// Number of requests with status 200 and a valid body.
     pub succeeded: u64,
-    /// Number of requests that were rejected with 503 and Retry-After.
+    /// Number of requests that were rejected with 503 and Retry-After because of overload.
     pub shed: u64,
     /// Number of rejected requests by their problem detail.
     pub shed_details: BTreeMap<String, u64>,
@@ -88,11 +91,11 @@ impl Outcome {
         quantile(&self.shed_micros, q)
     }
 
-    /// Returns an error with the first failures unless all requests succeeded. A rejected request
-    /// counts as a failure.
-    pub fn require_success(&self) -> Result<&Self> {
+    /// Returns an error with the first failures if a request failed. Requests that were rejected
+    /// because of overload are not failures: their number depends on the free CPU of the machine.
+    pub fn require_no_failure(&self) -> Result<&Self> {
         ensure!(
-            self.failed == 0 && self.shed == 0 && self.succeeded == self.scheduled,
+            self.failed == 0 && self.succeeded + self.shed == self.scheduled,
             "{} of {} requests failed and {} were rejected; first failures: {:#?}; rejected: {:?}",
             self.failed,
             self.scheduled,
@@ -234,6 +237,7 @@ impl Shared {
         let text = response.text().await.context("incomplete response body")?;
         if status == StatusCode::SERVICE_UNAVAILABLE && retry_after.is_some() {
             let problem: Value = serde_json::from_str(&text).context("the body of a 503 is not valid JSON")?;
+            ensure!(problem["type"].as_str().is_some_and(|kind| SHED_TYPES.contains(&kind)), "{status}: {text}");
             return Ok(Reply::Shed(problem["detail"].as_str().unwrap_or_default().to_owned()));
         }
         ensure!(status == StatusCode::OK, "{status}: {text}");
@@ -336,21 +340,30 @@ mod tests {
         assert!((total.as_secs_f64() - 500.0).abs() < 10.0, "{total:?}");
     }
 
-    /// Server that responds to three successive requests with 200, 503 and 500.
+    /// Server that responds to four successive requests with 200, 503 for overload, 503 without a
+    /// model, and 500.
     async fn serve(listener: TcpListener) {
         for number in 0.. {
             let Ok((mut stream, _)) = listener.accept().await else { return };
-            let mut request = [0; 4096];
-            let _ = stream.read(&mut request).await;
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n{}") {
+                let mut part = [0; 4096];
+                let Ok(length @ 1..) = stream.read(&mut part).await else { break };
+                request.extend_from_slice(&part[..length]);
+            }
             let body = r#"{"model":{"revision":"r"},"items":[{"id":"a-1"}]}"#;
             let length = body.len();
-            let response = match number % 3 {
+            let rejected = |kind: &str| {
+                let problem = format!("{{\"type\":\"urn:recmesh:problem:{kind}\"}}");
+                let head = "HTTP/1.1 503 Busy\r\nconnection: close\r\nretry-after: 1";
+                format!("{head}\r\ncontent-length: {}\r\n\r\n{problem}", problem.len())
+            };
+            let response = match number % 4 {
                 0 => format!(
                     "HTTP/1.1 200 OK\r\nconnection: close\r\nx-model-revision: r\r\ncontent-length: {length}\r\n\r\n{body}"
                 ),
-                1 => {
-                    "HTTP/1.1 503 Busy\r\nconnection: close\r\nretry-after: 1\r\ncontent-length: 2\r\n\r\n{}".to_owned()
-                }
+                1 => rejected("overloaded"),
+                2 => rejected("not-ready"),
                 _ => "HTTP/1.1 500 No\r\nconnection: close\r\ncontent-length: 0\r\n\r\n".to_owned(),
             };
             let _ = stream.write_all(response.as_bytes()).await;
@@ -365,16 +378,20 @@ mod tests {
         let server = tokio::spawn(serve(listener));
         let request: RequestFn = Arc::new(move |_| Request::post(url.clone(), json!({})));
         let load = Load::start(&reqwest::Client::new(), 300.0, request, Arc::new(ItemSets::default()).check());
-        while load.snapshot().scheduled < 30 {
+        while load.snapshot().scheduled < 40 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let outcome = load.stop().await.unwrap();
         server.abort();
         assert_eq!(outcome.scheduled, outcome.succeeded + outcome.shed + outcome.failed, "{outcome:?}");
-        assert!(outcome.succeeded >= 10 && outcome.shed >= 10 && outcome.failed >= 9, "{outcome:?}");
+        assert!(outcome.succeeded >= 10 && outcome.shed >= 10 && outcome.failed >= 20, "{outcome:?}");
         assert_eq!(outcome.success_micros.len() as u64, outcome.succeeded);
         assert!(outcome.success_quantile(0.5) <= outcome.success_quantile(0.99));
-        assert!(outcome.require_success().is_err());
-        assert!(outcome.failures[0].1.contains("500"), "{:?}", outcome.failures);
+        assert!(outcome.require_no_failure().is_err());
+        for part in ["500", "not-ready"] {
+            assert!(outcome.failures.iter().any(|(_, error)| error.contains(part)), "{:?}", outcome.failures);
+        }
+        let scheduled = outcome.succeeded + outcome.shed;
+        assert!(Outcome { scheduled, failed: 0, ..outcome }.require_no_failure().is_ok());
     }
 }

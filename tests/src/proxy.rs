@@ -171,9 +171,9 @@ impl Proxy {
     }
 
     async fn touch(&self, path: &str, value: &str) -> Result<()> {
-        let patch = json!({"metadata": {"annotations": {TOUCH_ANNOTATION: value}}}).to_string();
+        let change = json!({"metadata": {"annotations": {TOUCH_ANNOTATION: value}}}).to_string();
         let request = Request::patch(path).header(http::header::CONTENT_TYPE, "application/merge-patch+json");
-        self.client.request_text(request.body(patch.into_bytes())?).await.context("cannot touch the Recommender")?;
+        self.client.request_text(request.body(change.into_bytes())?).await.context("cannot touch the Recommender")?;
         Ok(())
     }
 
@@ -258,8 +258,11 @@ impl Proxy {
             return Ok(()); // Nothing was changed, so no event needs to be repeated.
         };
         wait_for(self.state.faults.subscribe(), |faults| *faults > before).await.context("no fault occurred")?;
-        let is_listed = || Ok(ensure!(self.state.lock().next_stale_list.is_none(), "there was no list request"));
-        wait::until("the operator lists the Recommenders", is_listed).await?;
+        wait::until("the operator lists the Recommenders", || {
+            ensure!(self.state.lock().next_stale_list.is_none(), "no list was requested");
+            Ok(())
+        })
+        .await?;
         let mut recording = self.state.lock();
         recording.faults_before = None;
         (recording.stale_list, recording.mangler) = (None, None);
@@ -342,7 +345,7 @@ impl State {
             self.reconciles.send_modify(|reconciles| {
                 let entry = reconciles.entry(path.to_owned()).or_default();
                 entry.count += 1;
-                entry.touch = touch.as_ref().and_then(|touch| touch.as_str()).unwrap_or_default().to_owned();
+                touch.as_ref().and_then(|touch| touch.as_str()).unwrap_or_default().clone_into(&mut entry.touch);
             });
         }
     }

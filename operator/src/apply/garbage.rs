@@ -1,7 +1,7 @@
 //! Deletes garbage from the store. Results are deleted before the snapshots that they reference, so
 //! that no result references a deleted snapshot. A crash between the two leaves an orphan, which a
-//! later sweep deletes. If the store is unreachable, a later pass retries: keeping garbage longer is
-//! harmless.
+//! later sweep deletes. If the store is unreachable, a later pass retries: keeping garbage longer
+//! is harmless.
 
 use kube::Api;
 use recommender_crds::Recommender;

@@ -1,5 +1,5 @@
-//! What past runs mean for the current spec: its newest model, its failures, and whether a requested
-//! run has succeeded.
+//! What past runs mean for the current spec: its newest model, its failures, and whether a
+//! requested run has succeeded.
 
 use recommender_crds::{RecommenderStatus, RunOutcome as StatusOutcome};
 use sidecar_contract::{RunOutcome, RunResult};

@@ -40,8 +40,8 @@ pub struct Garbage {
     pub orphans: Option<BTreeSet<Digest>>,
 }
 
-/// Decides what is deleted. Nothing is deleted while the results are unknown, or while a pod without
-/// a report may have any revision loaded.
+/// Decides what is deleted. Nothing is deleted while the results are unknown, or while a pod
+/// without a report may have any revision loaded.
 pub(super) fn retention(plan: &Plan, observed: &Observed, serving: &Serving, now: i64) -> Garbage {
     let Ok(results) = &observed.runs else { return Garbage::default() };
     if !observed.all_pods_report() {

@@ -179,7 +179,9 @@ fn popularity_only(models: &[Model<'_>], current: Option<&RevisionRef>) -> (Opti
 fn last_good(models: &[Model<'_>], desired: &RevisionRef, config: Option<&ServingConfig>) -> Option<RevisionRef> {
     let revisions = config.map(|config| config.revisions.as_slice()).unwrap_or_default();
     // The config lists the current revision first, then the previous one.
-    let before = revisions.iter().find(|revision| revision.digest != desired.digest).cloned();
+    // A revision with an unknown role may have passed no gate.
+    let other = |revision: &&RevisionRef| revision.digest != desired.digest && revision.role.known().is_some();
+    let before = revisions.iter().find(other).cloned();
     let older = || {
         let passing = models.iter().filter(|model| model.verdict.may_serve());
         passing.filter(|model| *model.digest != desired.digest).find_map(personalizing)
@@ -193,7 +195,8 @@ fn candidate(models: &[Model<'_>], desired: &Digest) -> Option<Digest> {
     servable.map(|model| model.digest).filter(|digest| *digest != desired).cloned()
 }
 
-/// The revision that may serve but is not personalizing recommendations yet, if promotion is manual.
+/// The revision that may serve but is not personalizing recommendations yet, if promotion is
+/// manual.
 fn awaits_promotion(plan: &Plan, models: &[Model<'_>], choice: Choice, candidate: Option<&Digest>) -> Option<Digest> {
     if plan.spec.promotion != Promotion::Manual || plan.spec.suspend || plan.pin().is_some() {
         return None;

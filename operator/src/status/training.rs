@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use recommender_crds::{ConditionType, LastRun, Reason, Rows, RunOutcome as StatusOutcome, condition::ConditionUpdate};
 use sidecar_contract::{ExitCode, RunOutcome};
 
-use super::{StatusInput, serving, time};
+use super::{StatusInput, time};
 use crate::{
     applied::JobOutcome,
     decide::TrainingDecision,
@@ -185,26 +185,21 @@ pub(super) fn trained(input: StatusInput<'_>) -> ConditionUpdate {
     }
 }
 
-/// Problem that only the user can fix.
-pub(super) fn stall(input: StatusInput<'_>) -> Option<ConditionUpdate> {
-    let kind = ConditionType::Stalled;
-    if let Some(problem) = trainer_problem(input).filter(|t| t.reason == Reason::ReferenceNotFound) {
-        return Some(ConditionUpdate::is(kind, problem.reason, &*problem.message));
-    }
-    if let Some(stall) = serving::pin_not_found(input) {
-        return Some(stall);
-    }
-    if let Some((reason, message)) = failed_run(input) {
-        return Some(ConditionUpdate::is(kind, reason, message));
-    }
-    // A transient failure may succeed on retry; one that requires other settings does not.
-    let is_permanent = |reason: &Reason| !matches!(reason, Reason::TrainingFailed);
-    if let Some((_, reason, message)) = failure_without_result(input).filter(|(_, reason, _)| is_permanent(reason)) {
-        return Some(ConditionUpdate::is(kind, reason, message));
-    }
-    // While a run may change that, the user need not act.
-    let idle = matches!(input.decision.training, TrainingDecision::Idle { .. } | TrainingDecision::Wait { .. });
-    serving::no_servable_model(input).filter(|_| idle)
+/// Reports an object that the spec references and that does not exist.
+pub(super) fn missing_reference(input: StatusInput<'_>) -> Option<ConditionUpdate> {
+    let problem = trainer_problem(input).filter(|problem| problem.reason == Reason::ReferenceNotFound)?;
+    Some(ConditionUpdate::is(ConditionType::Stalled, problem.reason, &*problem.message))
+}
+
+/// Reports a failed run that a retry with the same inputs would repeat.
+pub(super) fn permanent_failure(input: StatusInput<'_>) -> Option<ConditionUpdate> {
+    let without_result = || {
+        // A transient failure may succeed on retry; one that requires other settings does not.
+        let (_, reason, message) = failure_without_result(input)?;
+        (reason != Reason::TrainingFailed).then_some((reason, message))
+    };
+    let (reason, message) = failed_run(input).or_else(without_result)?;
+    Some(ConditionUpdate::is(ConditionType::Stalled, reason, message))
 }
 
 /// Reports a training that exceeds its memory; the message contains the value to set.

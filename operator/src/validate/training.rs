@@ -76,8 +76,8 @@ impl TrainingPlan {
     }
 }
 
-/// Converts the spec. Appends to `problems` what the user must change; there is a plan if it appends
-/// nothing.
+/// Converts the spec. Appends to `problems` what the user must change; there is a plan if it
+/// appends nothing.
 pub fn plan(spec: &RecommenderSpec, namespace: &str, problems: &mut Vec<String>) -> Option<TrainingPlan> {
     let signal = match spec.data.signal {
         Signal::Implicit => sidecar_contract::Signal::Implicit,

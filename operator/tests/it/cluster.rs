@@ -74,14 +74,14 @@ impl Cluster {
     }
 
     /// A cluster with the Recommender shop/movies, which has this spec in addition to a source.
-    pub fn with_movies(spec: Value) -> Self {
+    pub fn with_movies(spec: &Value) -> Self {
         let cluster = Self::new();
         cluster.create("movies", spec);
         cluster
     }
 
     /// Creates a Recommender in the namespace shop.
-    pub fn create(&self, name: &str, spec: Value) {
+    pub fn create(&self, name: &str, spec: &Value) {
         let mut object = json!({
             "apiVersion": "recmesh.dev/v1alpha1", "kind": "Recommender",
             "metadata": {"name": name, "namespace": "shop", "uid": format!("u-{name}")},
@@ -111,7 +111,8 @@ impl Cluster {
             });
         }
         let cached: Recommender = serde_json::from_value(cached).unwrap();
-        reconcile(&cached, &self.context).await
+        // Boxed because the future is large.
+        Box::pin(reconcile(&cached, &self.context)).await
     }
 
     /// Runs a pass that succeeds, and returns its writes.

@@ -13,7 +13,7 @@ fn finalizers(cluster: &Cluster) -> serde_json::Value {
 
 #[tokio::test]
 async fn without_a_finalizer_nothing_is_cleaned_up() {
-    let cluster = Cluster::with_movies(json!({}));
+    let cluster = Cluster::with_movies(&json!({}));
     cluster.pass("movies").await;
     cluster.finish_run("movies", 1, "a").await;
     // Another finalizer keeps the object.
@@ -30,7 +30,7 @@ async fn without_a_finalizer_nothing_is_cleaned_up() {
 
 #[tokio::test]
 async fn the_finalizer_is_set_before_a_run_and_removed_with_the_policy() {
-    let cluster = Cluster::with_movies(json!({"deletionPolicy": "Delete"}));
+    let cluster = Cluster::with_movies(&json!({"deletionPolicy": "Delete"}));
     let writes = cluster.pass("movies").await;
     assert_eq!(writes[0], FINALIZERS);
     assert!(writes.contains(&"POST jobs/movies-train-1".to_owned()), "in the same pass: {writes:?}");
@@ -42,7 +42,7 @@ async fn the_finalizer_is_set_before_a_run_and_removed_with_the_policy() {
 
 #[tokio::test]
 async fn a_stale_copy_does_not_change_the_finalizers() {
-    let cluster = Cluster::with_movies(json!({"deletionPolicy": "Delete"}));
+    let cluster = Cluster::with_movies(&json!({"deletionPolicy": "Delete"}));
     cluster.api.fail(Method::PATCH, "/recommenders/movies", 409);
     assert!(cluster.reconcile("movies").await.is_err());
     assert_eq!(cluster.api.take_writes(), [FINALIZERS], "no run starts");
@@ -50,7 +50,7 @@ async fn a_stale_copy_does_not_change_the_finalizers() {
 
 #[tokio::test]
 async fn the_finalizer_is_removed_after_runs_have_stopped_and_the_store_is_empty() {
-    let cluster = Cluster::with_movies(json!({"deletionPolicy": "Delete"}));
+    let cluster = Cluster::with_movies(&json!({"deletionPolicy": "Delete"}));
     cluster.pass("movies").await;
     cluster.finish_run("movies", 1, "a").await;
     let trainer = core("pods", "movies-train-1-x");
@@ -73,7 +73,7 @@ async fn the_finalizer_is_removed_after_runs_have_stopped_and_the_store_is_empty
 #[tokio::test]
 async fn an_unreachable_store_is_reported_and_the_deletion_waits() {
     let store = json!({"url": "s3://models", "secretRef": {"name": "models-s3"}});
-    let cluster = Cluster::with_movies(json!({"deletionPolicy": "Delete", "store": store}));
+    let cluster = Cluster::with_movies(&json!({"deletionPolicy": "Delete", "store": store}));
     cluster.pass("movies").await;
     cluster.api.delete(&job("movies", 1));
     cluster.api.delete(&recommender("movies"));
@@ -93,7 +93,7 @@ async fn a_store_url_of_another_scheme_is_never_opened() {
     let cluster = Cluster::new();
     let url = format!("file://{}", cluster.store_directory().display());
     let store = json!({"url": url, "secretRef": {"name": "models-s3"}});
-    cluster.create("movies", json!({"deletionPolicy": "Delete", "store": store}));
+    cluster.create("movies", &json!({"deletionPolicy": "Delete", "store": store}));
     cluster.edit("movies", |movies| {
         movies["metadata"]["finalizers"] = json!(["recmesh.dev/store-cleanup"]);
     });

@@ -25,7 +25,7 @@ fn report(content: &str, config_hash: &Digest) -> Value {
 /// A cluster in which one pod of shop/movies serves the first model.
 async fn rolled_out(settings: &[&str], pods: &ServingPods) -> Cluster {
     let cluster = Cluster::with_pods(settings, pods).await;
-    cluster.create("movies", json!({}));
+    cluster.create("movies", &json!({}));
     cluster.pass("movies").await;
     cluster.finish_run("movies", 1, "a").await;
     cluster.pass("movies").await;
@@ -100,7 +100,7 @@ async fn a_queued_rollout_serves_the_current_revision_and_scales() {
 async fn a_rollout_holds_its_slot_until_the_pods_have_the_new_template_and_revision() {
     let pods = ServingPods::default();
     let cluster = rolled_out(&["--rollouts-max=1"], &pods).await;
-    cluster.create("songs", json!({}));
+    cluster.create("songs", &json!({}));
     cluster.pass("songs").await;
     cluster.finish_run("songs", 1, "a").await;
     cluster.pass("songs").await;

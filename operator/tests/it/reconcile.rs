@@ -20,7 +20,7 @@ const STATUS: &str = "PATCH recommenders/movies/status";
 
 /// A cluster in which the first model of shop/movies has been applied.
 pub async fn serving() -> Cluster {
-    let cluster = Cluster::with_movies(json!({}));
+    let cluster = Cluster::with_movies(&json!({}));
     cluster.pass("movies").await;
     cluster.finish_run("movies", 1, "a").await;
     cluster.pass("movies").await;
@@ -29,7 +29,7 @@ pub async fn serving() -> Cluster {
 
 #[tokio::test]
 async fn the_first_pass_applies_all_children_in_order() {
-    let cluster = Cluster::with_movies(json!({}));
+    let cluster = Cluster::with_movies(&json!({}));
     assert_eq!(cluster.pass("movies").await, [&CHILDREN[..], &[STATUS]].concat());
     assert_eq!(cluster.reason("movies", "Trained"), "TrainingRunning");
     assert_eq!(cluster.reason("movies", "Ready"), "AwaitingFirstModel");
@@ -38,7 +38,7 @@ async fn the_first_pass_applies_all_children_in_order() {
 
 #[tokio::test]
 async fn the_first_model_is_served_by_a_deployment_that_mounts_the_config() {
-    let cluster = Cluster::with_movies(json!({"serving": {"replicas": 2}}));
+    let cluster = Cluster::with_movies(&json!({"serving": {"replicas": 2}}));
     cluster.pass("movies").await;
     cluster.finish_run("movies", 1, "a").await;
     let expected = ["PATCH configmaps/movies-serving", "PATCH deployments/movies", STATUS];
@@ -103,7 +103,7 @@ async fn the_status_derives_from_the_applied_deployment() {
 
 #[tokio::test]
 async fn a_rejected_spec_reaches_the_status_and_nothing_else_is_written() {
-    let cluster = Cluster::with_movies(json!({"data": {"source": {}}}));
+    let cluster = Cluster::with_movies(&json!({"data": {"source": {}}}));
     assert_eq!(cluster.pass("movies").await, [STATUS]);
     let (status, reason, message) = cluster.condition("movies", "Stalled");
     assert_eq!((status.as_str(), reason.as_str()), ("True", "InvalidSpec"));
@@ -131,7 +131,7 @@ async fn a_rejected_spec_keeps_what_serves() {
 
 #[tokio::test]
 async fn an_object_of_another_owner_is_reported_and_stays() {
-    let cluster = Cluster::with_movies(json!({}));
+    let cluster = Cluster::with_movies(&json!({}));
     let path = core("services", "movies");
     cluster.api.put(
         &path,
@@ -158,7 +158,7 @@ async fn children_of_an_earlier_recommender_of_the_same_name_are_a_conflict() {
 
 #[tokio::test]
 async fn a_failure_of_the_api_server_ends_the_pass_and_the_next_one_completes_it() {
-    let cluster = Cluster::with_movies(json!({}));
+    let cluster = Cluster::with_movies(&json!({}));
     cluster.api.fail(Method::PATCH, "/services/movies", 503);
     let error = cluster.reconcile("movies").await.unwrap_err();
     assert_eq!((error.to_string().as_str(), error.reason()), ("cannot apply Service shop/movies", "api"));
@@ -172,7 +172,7 @@ async fn a_failure_of_the_api_server_ends_the_pass_and_the_next_one_completes_it
 async fn an_unreadable_api_server_writes_nothing() {
     for (suffix, code) in [("/jobs", 500), ("/pods", 503), ("/deployments/movies", 500), ("/recommenders/movies", 502)]
     {
-        let cluster = Cluster::with_movies(json!({}));
+        let cluster = Cluster::with_movies(&json!({}));
         cluster.api.fail(Method::GET, suffix, code);
         assert!(cluster.reconcile("movies").await.is_err(), "{suffix}");
         assert_eq!(cluster.api.take_writes(), [""; 0], "{suffix}");
@@ -196,7 +196,7 @@ async fn a_lost_status_is_written_again_without_training() {
 
 #[tokio::test]
 async fn an_outdated_job_is_deleted_before_the_next_run_starts() {
-    let cluster = Cluster::with_movies(json!({}));
+    let cluster = Cluster::with_movies(&json!({}));
     cluster.pass("movies").await;
     cluster.edit("movies", |movies| movies["spec"]["training"] = json!({"seed": 7}));
     assert_eq!(cluster.pass("movies").await[0], "DELETE jobs/movies-train-1");

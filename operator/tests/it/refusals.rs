@@ -14,7 +14,7 @@ async fn failing_pass(cluster: &Cluster) -> (Vec<String>, String) {
 
 #[tokio::test]
 async fn a_refused_job_does_not_stop_serving_from_being_applied() {
-    let cluster = Cluster::with_movies(json!({}));
+    let cluster = Cluster::with_movies(&json!({}));
     cluster.pass("movies").await;
     cluster.finish_run("movies", 1, "a").await;
     // The spec is new before the first model is applied: a second run is due, and the first model
@@ -49,7 +49,7 @@ async fn a_refused_child_does_not_stop_the_others() {
         ["networkpolicies/movies", "services/movies", "poddisruptionbudgets/movies", "configmaps/movies-serving"]
     {
         for code in [400, 403, 422] {
-            let cluster = Cluster::with_movies(json!({}));
+            let cluster = Cluster::with_movies(&json!({}));
             cluster.api.fail(Method::PATCH, refused, code);
             let (writes, _) = failing_pass(&cluster).await;
             assert_eq!(writes.len(), 10, "{refused} {code}: {writes:?}");
@@ -61,14 +61,14 @@ async fn a_refused_child_does_not_stop_the_others() {
 #[tokio::test]
 async fn no_run_starts_while_an_object_that_it_mounts_is_refused() {
     for refused in ["/serviceaccounts/movies", "/secrets/movies-store-train"] {
-        let cluster = Cluster::with_movies(json!({}));
+        let cluster = Cluster::with_movies(&json!({}));
         cluster.api.fail(Method::PATCH, refused, 403);
         let (writes, _) = failing_pass(&cluster).await;
         assert!(!writes.iter().any(|write| write.contains("jobs")), "{refused}: {writes:?}");
         assert!(writes.contains(&"PATCH configmaps/movies-serving".to_owned()), "{refused}: {writes:?}");
         assert_eq!(cluster.reason("movies", "Trained"), "TrainingPending", "{refused}");
     }
-    let cluster = Cluster::with_movies(json!({"deletionPolicy": "Delete"}));
+    let cluster = Cluster::with_movies(&json!({"deletionPolicy": "Delete"}));
     cluster.api.fail(Method::PATCH, "/recommenders/movies", 403);
     failing_pass(&cluster).await;
     assert!(cluster.api.get(&job("movies", 1)).is_null(), "its results would outlive the Recommender");
@@ -76,7 +76,7 @@ async fn no_run_starts_while_an_object_that_it_mounts_is_refused() {
 
 #[tokio::test]
 async fn a_refused_read_is_reported() {
-    let cluster = Cluster::with_movies(json!({}));
+    let cluster = Cluster::with_movies(&json!({}));
     cluster.api.fail(Method::GET, "/jobs", 403);
     let (writes, error) = failing_pass(&cluster).await;
     assert_eq!((writes, error.as_str()), (vec!["PATCH recommenders/movies/status".to_owned()], "cannot list Jobs"));

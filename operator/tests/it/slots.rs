@@ -5,11 +5,14 @@ use serde_json::json;
 
 use crate::cluster::{Cluster, core, deployment, job, recommender};
 
+/// How `second` stops waiting: a name, and what a user does.
+type Way = (&'static str, fn(&Cluster));
+
 /// A cluster with one training slot: `first` trains, `second` and then `third` are queued.
 async fn queued() -> Cluster {
     let cluster = Cluster::with(&["--trainings-max=1"]);
     for name in ["first", "second", "third"] {
-        cluster.create(name, json!({}));
+        cluster.create(name, &json!({}));
         cluster.pass(name).await;
     }
     assert_eq!(["first", "second", "third"].map(|name| cluster.api.get(&job(name, 1)).is_null()), [false, true, true]);
@@ -35,7 +38,7 @@ async fn a_finished_run_releases_its_slot_to_the_next_in_the_queue() {
 
 #[tokio::test]
 async fn every_early_way_out_leaves_the_queue() {
-    let ways: [(&str, fn(&Cluster)); 5] = [
+    let ways: [Way; 5] = [
         ("invalid spec", |c| c.edit("second", |r| r["spec"]["data"] = json!({"source": {}}))),
         ("name conflict", |c| c.api.put(&core("services", "second"), json!({"metadata": {"name": "second"}}))),
         ("suspended", |c| c.edit("second", |r| r["spec"]["suspend"] = json!(true))),
@@ -57,8 +60,8 @@ async fn every_early_way_out_leaves_the_queue() {
 #[tokio::test]
 async fn a_refused_job_releases_its_slot() {
     let cluster = Cluster::with(&["--trainings-max=1"]);
-    cluster.create("first", json!({}));
-    cluster.create("second", json!({}));
+    cluster.create("first", &json!({}));
+    cluster.create("second", &json!({}));
     cluster.api.fail(Method::POST, "/jobs/first-train-1", 403);
     assert!(cluster.reconcile("first").await.is_err());
     assert!(cluster.pass("second").await.contains(&"POST jobs/second-train-1".to_owned()));
@@ -85,7 +88,7 @@ async fn a_run_in_progress_keeps_its_slot_while_the_spec_is_invalid() {
 async fn a_deleted_recommender_releases_its_rollout_slot() {
     let cluster = Cluster::with(&["--rollouts-max=1"]);
     for name in ["first", "second"] {
-        cluster.create(name, json!({}));
+        cluster.create(name, &json!({}));
         cluster.pass(name).await;
         cluster.finish_run(name, 1, "a").await;
         cluster.pass(name).await;

@@ -6,7 +6,7 @@ use sidecar_contract::{Algorithm, BprConfig, Signal};
 use crate::definition::Definition;
 
 impl Definition for BprConfig {
-    fn refuses(&self, signal: Signal) -> Option<&'static str> {
+    fn unsupported(&self, signal: Signal) -> Option<&'static str> {
         match signal {
             Signal::Implicit => None,
             Signal::Explicit => Some("it learns from chosen and not chosen items"),

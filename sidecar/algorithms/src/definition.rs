@@ -5,8 +5,8 @@ use sidecar_contract::{Algorithm, Signal};
 
 /// An algorithm with its parameters, as configs and snapshots have them.
 pub trait Definition {
-    /// Why the algorithm does not take data of this signal; `None` if it does.
-    fn refuses(&self, _signal: Signal) -> Option<&'static str> {
+    /// Why data of this signal is not supported; `None` if it is.
+    fn unsupported(&self, _signal: Signal) -> Option<&'static str> {
         None
     }
 

@@ -2,11 +2,12 @@
 //!
 //! A config or a snapshot names an algorithm with its parameters ([`Algorithm`]); `factorization`
 //! fits and serves with checked parameters ([`ValidParams`]). The crate maps one to the other for
-//! the trainer and for serving, because neither `factorization` nor the contract may know the other.
+//! the trainer and for serving, because neither `factorization` nor the contract may know the
+//! other.
 //!
 //! An algorithm is a [`Definition`] in a file of its own, and an entry of the list in
-//! [`definition()`]. CONTRIBUTING.md has the steps, and `tests/tidy.rs` the files that may name an
-//! algorithm.
+//! [`definition()`]. CONTRIBUTING.md has the steps, and `tests/it/tidy.rs` the files that may name
+//! an algorithm.
 
 mod als;
 mod bpr;
@@ -33,15 +34,16 @@ pub fn definition(algorithm: &Algorithm) -> Result<&dyn Definition, AlgorithmErr
     }
 }
 
-/// The checked parameters for data of this signal. All parameters must be set, as in a fitted model.
+/// The checked parameters for data of this signal. All parameters must be set, as in a fitted
+/// model.
 ///
 /// # Errors
 /// This build does not know the algorithm, it does not take the signal, or a parameter is not set
 /// or invalid.
 pub fn valid_params(algorithm: &Algorithm, signal: Signal) -> Result<ValidParams, AlgorithmError> {
     let definition = definition(algorithm)?;
-    if let Some(reason) = definition.refuses(signal) {
-        let others = names_with(|other| other.refuses(signal).is_none());
+    if let Some(reason) = definition.unsupported(signal) {
+        let others = names_with(|other| other.unsupported(signal).is_none());
         return Err(AlgorithmError::Signal { algorithm: algorithm.name().to_owned(), signal, reason, others });
     }
     let params = definition.valid_params(signal);

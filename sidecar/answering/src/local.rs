@@ -67,8 +67,11 @@ impl Local {
         let ranked = rerank::rerank(candidates);
         let mut parts = if ask.explain { explain(&resolved, &ranked)? } else { Vec::new() };
         parts.resize(ranked.len(), None);
-        let items =
-            ranked.iter().zip(&parts).take(resolved.n).filter_map(|(candidate, parts)| self.item(candidate, parts));
+        let items = ranked
+            .iter()
+            .zip(&parts)
+            .take(resolved.n)
+            .filter_map(|(candidate, parts)| self.item(candidate, parts.as_ref()));
         Ok(Answer {
             request_id: ask.request_id.clone(),
             parts: vec![Part { revision: self.model.digest().revision().to_owned(), variant: self.variant.clone() }],
@@ -78,10 +81,10 @@ impl Local {
     }
 
     /// The candidate with ids in place of rows.
-    fn item(&self, candidate: &Candidate, parts: &Option<Parts>) -> Option<Item> {
+    fn item(&self, candidate: &Candidate, parts: Option<&Parts>) -> Option<Item> {
         let snapshot = self.model.snapshot();
         let title = |row: u32| snapshot.title(row).map(str::to_owned);
-        let explanation = parts.as_ref().map(|Parts { contributions, remainder, baseline }| {
+        let explanation = parts.map(|Parts { contributions, remainder, baseline }| {
             let named = contributions.iter().filter_map(|&(row, contribution)| {
                 Some(Contribution { id: snapshot.item_id(row)?.to_owned(), title: title(row), contribution })
             });

@@ -1,5 +1,7 @@
 //! Answers of a loaded revision, compared with a brute force over the factors.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::float_cmp)] // Tests may panic; integers are exact.
+
 use std::sync::Arc;
 
 use answering::{

@@ -39,7 +39,7 @@ pub fn read<T: DeserializeOwned>(text: &str) -> Result<Reading<T>, ReadError> {
     let mut track = serde_path_to_error::Track::new();
     let mut json = Deserializer::from_str(text);
     let document = serde_ignored::deserialize(serde_path_to_error::Deserializer::new(&mut json, &mut track), |path| {
-        ignored.add_field(field(&path))
+        ignored.add_field(field(&path));
     })
     .and_then(|document| json.end().map(|()| document));
     let document = document.map_err(|problem| {

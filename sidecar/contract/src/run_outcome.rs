@@ -140,8 +140,9 @@ mod tests {
     #[test]
     fn every_known_kind_is_read_as_itself() {
         let trained = format!(
-            r#"{{"algorithm":"als","digest":"{}","interactions":3,"items":2,"kind":"trained","objective":[0.1],"snapshotBytes":7,"users":1}}"#,
-            "0".repeat(64)
+            r#"{{"algorithm":"als","digest":"{}","interactions":3,"items":2,"kind":"trained",{}}}"#,
+            "0".repeat(64),
+            r#""objective":[0.1],"snapshotBytes":7,"users":1"#
         );
         let failed = r#"{"kind":"failed","message":"m","reason":"DataInvalid"}"#;
         for text in [trained.as_str(), r#"{"kind":"unchanged"}"#, failed] {

@@ -36,7 +36,8 @@ pub struct ServingConfig {
 }
 
 impl ServingConfig {
-    /// Hash that a pod reports once it has applied the config.
+    /// Hash that a pod reports once it has applied the config. A pod takes it from
+    /// [`crate::Reading::hash`], because the config of a newer operator may have more fields.
     pub fn hash(&self) -> Digest {
         Digest::of(canonical_json(self).as_bytes())
     }

@@ -1,5 +1,5 @@
-//! The rows of a factor matrix: random initial rows, one solution for each row, and the check of the
-//! result.
+//! The rows of a factor matrix: random initial rows, one solution for each row, and the check of
+//! the result.
 
 use ndarray::{Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;

@@ -1,5 +1,5 @@
-//! A Gram matrix with its form. Finding the form scans the whole matrix, which takes milliseconds at
-//! 1,024 factors, so a server finds it once for a model and not for each request.
+//! A Gram matrix with its form. Finding the form scans the whole matrix, which takes milliseconds
+//! at 1,024 factors, so a server finds it once for a model and not for each request.
 
 use ndarray::ArrayView2;
 
@@ -28,8 +28,8 @@ impl GramForm {
 }
 
 impl<'a> GramView<'a> {
-    /// A matrix whose form is known: it must be what [`GramForm::of`] returns for it, else solutions
-    /// are wrong.
+    /// A matrix whose form is known: it must be what [`GramForm::of`] returns for it, else
+    /// solutions are wrong.
     pub fn with_form(matrix: ArrayView2<'a, f64>, form: GramForm) -> Self {
         Self { matrix, form }
     }

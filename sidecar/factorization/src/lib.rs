@@ -119,9 +119,9 @@
 //! - Fits: [`mod@fit`] (the interface of all algorithms), [`warm_start`], [`memory`] (forecast);
 //!   internal: `algorithm` (the list of algorithms, with a file for each), `gibbs`, `rating_draw`
 //!   and `posterior` for samples, `factor_rows` and `eigenbasis` (factor matrices).
-//! - One row: [`row_solver`] and [`rating_solver`] (exact); internal: `short_rows` (few entries),
-//!   `conjugate_gradient` (steps), `history_solver` (implicit ALS), `projection` (SVD),
-//!   `pair_solver` and `pairs` (Bayesian personalized ranking), `fold_in` (their interface).
+//! - One row: [`row_solver`] and [`rating_solver`] (exact); internal: `conjugate_gradient` (steps),
+//!   `history_solver` (implicit ALS), `projection` (SVD), `pair_solver` and `pairs` (Bayesian
+//!   personalized ranking), `fold_in` (their interface).
 //! - Models: [`model`], [`scorer`] (items for a user vector), [`mod@top_k`] (best items),
 //!   [`explanation`] (contributions to a score; internal: `influence`), [`attributes`] (cold-start
 //!   items); internal: `recommend` (lists of a model in memory).
@@ -180,7 +180,6 @@ mod recommend;
 mod rotate;
 pub mod row_solver;
 pub mod scorer;
-mod short_rows;
 mod simd;
 pub mod split;
 mod subspace;

@@ -1,14 +1,16 @@
 //! Solves one row of one side with the other side fixed: the inner step of training, and fold-in.
 
+mod short_rows;
+
 use ndarray::ArrayView2;
 use thiserror::Error;
 
+use self::short_rows::ShortRow;
 use crate::{
     cholesky,
     gram_view::{GramForm, GramView},
     interactions::CellWeights,
     params::ValidAlsParams,
-    short_rows::ShortRow,
     simd::{self, Kernel},
     tile::{TILE, add_products, padded},
 };

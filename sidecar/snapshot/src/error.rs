@@ -25,8 +25,8 @@ pub enum SnapshotError {
     NotASnapshot(String),
     /// The file has the container of another release.
     #[error(
-        "snapshot format version {found} is not supported (this build reads version {FORMAT_VERSION}): retrain, or use a \
-         release that supports this version"
+        "snapshot format version {found} is not supported (this build reads version {FORMAT_VERSION}): retrain, or use \
+         a release that supports this version"
     )]
     UnknownVersion {
         /// Format version of the file.
@@ -34,8 +34,8 @@ pub enum SnapshotError {
     },
     /// The model needs something of its reader that this build does not have.
     #[error(
-        "the snapshot requires the capability {name:?}, which this build does not have (it has {}): use an image at least as \
-         new as the trainer's, or retrain without the feature",
+        "the snapshot requires the capability {name:?}, which this build does not have (it has {}): use an image at \
+         least as new as the trainer's, or retrain without the feature",
         Capability::ALL.map(Capability::name).join(", ")
     )]
     UnknownCapability {

@@ -66,13 +66,9 @@ impl Metadata {
         if self.mean_degree_weight.is_some_and(|weight| !(weight > 0.0 && weight.is_finite())) {
             return corrupt("the mean degree weight is not a number above 0");
         }
-        let has_degree_weights = match &self.algorithm {
-            Algorithm::Als(als) => als.degree_exponent > 0.0,
-            Algorithm::Svd(_) | Algorithm::Bpr(_) => false,
-            // Its reader decides.
-            Algorithm::Unknown { .. } => return Ok(()),
-        };
-        if self.mean_degree_weight.is_some() != has_degree_weights {
+        let has_degree_weights = matches!(&self.algorithm, Algorithm::Als(als) if als.degree_exponent > 0.0);
+        // The reader of an unknown algorithm decides.
+        if self.algorithm.unknown().is_none() && self.mean_degree_weight.is_some() != has_degree_weights {
             return corrupt("a mean degree weight is expected if and only if als has a degree exponent");
         }
         Ok(())

@@ -4,7 +4,7 @@ use ndarray::ArrayView2;
 
 use crate::{metadata::Metadata, strings::StringTable};
 
-/// Borrowed model. Sizes must match `metadata`; [`crate::write`] validates them.
+/// Borrowed model. Sizes must match `metadata`; [`crate::write()`] validates them.
 #[derive(Clone, Debug)]
 pub struct ModelParts<'a> {
     /// Description of the model.

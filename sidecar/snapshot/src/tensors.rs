@@ -61,7 +61,7 @@ pub(crate) struct Spec {
 
 /// Defines [`Tensor`] from the list.
 macro_rules! tensors {
-    ($($tensor:ident $name:literal $dtype:ident [$($length:ident),*] ($presence:expr) $content:literal)*) => {
+    ($($tensor:ident $name:literal $dtype:ident [$($length:ident),*] $presence:ident $content:literal)*) => {
         /// A tensor of a snapshot.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Tensor {
@@ -89,25 +89,25 @@ macro_rules! tensors {
 }
 
 tensors! {
-    UserFactors   "user_factors"        F32 [Users, Factors]   (ALWAYS)       "one row per user"
-    ItemFactors   "item_factors"        F32 [Items, Factors]   (ALWAYS)       "one row per item"
-    Gram          "gram"                F64 [Factors, Factors] (ALWAYS)       "Gram matrix of item factors, for fold-in"
-    UserBiases    "user_biases"         F32 [Users]            (WITH_RATINGS) "user biases"
-    ItemBiases    "item_biases"         F32 [Items]            (WITH_RATINGS) "item biases"
-    ItemCounts    "item_counts"         U32 [Items]            (ALWAYS)       "number of users who chose the item"
-    PopularItems  "popular_items"       U32 [UpToItems]        (ALWAYS)       "items by descending popularity"
-    UserIdBytes   "user_ids.bytes"      U8  [Bytes]            (ALWAYS)       "user ids in row order, concatenated UTF-8"
-    UserIdOffsets "user_ids.offsets"    U64 [UsersPlusOne]     (ALWAYS)       "start of each id, then the end of the last"
-    UserIdSorted  "user_ids.sorted"     U32 [Users]            (ALWAYS)       "rows sorted by id bytes, for binary search"
-    ItemIdBytes   "item_ids.bytes"      U8  [Bytes]            (ALWAYS)       "item ids, likewise"
-    ItemIdOffsets "item_ids.offsets"    U64 [ItemsPlusOne]     (ALWAYS)       "likewise"
-    ItemIdSorted  "item_ids.sorted"     U32 [Items]            (ALWAYS)       "likewise"
-    SeenOffsets   "seen.offsets"        U64 [UsersPlusOne]     (ALWAYS)       "start of each user's items in `seen.items`"
-    SeenItems     "seen.items"          U32 [Interactions]     (ALWAYS)       "items the user interacted with, ascending"
-    SeenWeights   "seen.weights"        F32 [Interactions]     (OPTIONAL)     "their weights, unless all are 1"
-    TitleBytes    "item_titles.bytes"   U8  [Bytes]            (OPTIONAL)     "titles in row order, like ids"
-    TitleOffsets  "item_titles.offsets" U64 [ItemsPlusOne]     (WITH_TITLES)  "equal if there is no title"
-    Available     "item_available"      U8  [Items]            (OPTIONAL)     "0: never recommend"
+    UserFactors   "user_factors"        F32 [Users, Factors]   ALWAYS       "one row per user"
+    ItemFactors   "item_factors"        F32 [Items, Factors]   ALWAYS       "one row per item"
+    Gram          "gram"                F64 [Factors, Factors] ALWAYS       "Gram matrix of item factors, for fold-in"
+    UserBiases    "user_biases"         F32 [Users]            WITH_RATINGS "user biases"
+    ItemBiases    "item_biases"         F32 [Items]            WITH_RATINGS "item biases"
+    ItemCounts    "item_counts"         U32 [Items]            ALWAYS       "number of users who chose the item"
+    PopularItems  "popular_items"       U32 [UpToItems]        ALWAYS       "items by descending popularity"
+    UserIdBytes   "user_ids.bytes"      U8  [Bytes]            ALWAYS       "user ids in row order, concatenated UTF-8"
+    UserIdOffsets "user_ids.offsets"    U64 [UsersPlusOne]     ALWAYS       "start of each id, then the end of the last"
+    UserIdSorted  "user_ids.sorted"     U32 [Users]            ALWAYS       "rows sorted by id bytes, for binary search"
+    ItemIdBytes   "item_ids.bytes"      U8  [Bytes]            ALWAYS       "item ids, likewise"
+    ItemIdOffsets "item_ids.offsets"    U64 [ItemsPlusOne]     ALWAYS       "likewise"
+    ItemIdSorted  "item_ids.sorted"     U32 [Items]            ALWAYS       "likewise"
+    SeenOffsets   "seen.offsets"        U64 [UsersPlusOne]     ALWAYS       "start of each user's items in `seen.items`"
+    SeenItems     "seen.items"          U32 [Interactions]     ALWAYS       "items the user interacted with, ascending"
+    SeenWeights   "seen.weights"        F32 [Interactions]     OPTIONAL     "their weights, unless all are 1"
+    TitleBytes    "item_titles.bytes"   U8  [Bytes]            OPTIONAL     "titles in row order, like ids"
+    TitleOffsets  "item_titles.offsets" U64 [ItemsPlusOne]     WITH_TITLES  "equal if there is no title"
+    Available     "item_available"      U8  [Items]            OPTIONAL     "0: never recommend"
 }
 
 const ALWAYS: Presence = Presence::Always;

@@ -5,7 +5,11 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 
-use crate::{api::response::Problem, engine::Refusal, limits::RETRY_AFTER_SECONDS};
+use crate::{
+    api::response::{self, Problem},
+    engine::Refusal,
+    limits::RETRY_AFTER_SECONDS,
+};
 
 /// An error response.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,8 +56,7 @@ impl ApiError {
             detail: &self.detail,
             request_id: id.as_str(),
         };
-        let body = serde_json::to_vec(&problem).expect("text and numbers serialize");
-        let mut response = Response::new(Full::new(Bytes::from(body)));
+        let mut response = Response::new(Full::new(Bytes::from(response::problem(&problem))));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

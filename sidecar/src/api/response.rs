@@ -198,7 +198,7 @@ pub fn recommendations(answer: &Answer, format: ResponseFormat) -> Vec<u8> {
 
 /// An answer of a batch as a document.
 pub fn part(answer: &Answer) -> Box<RawValue> {
-    serde_json::value::to_raw_value(&json_recommendations(answer)).expect("text and finite numbers serialize")
+    raw_json(&json_recommendations(answer))
 }
 
 /// The answers of a batch as a document.
@@ -259,6 +259,15 @@ pub fn model(local: &Local, id: &RequestId) -> Vec<u8> {
         serving_mode: &local.mode(),
         loaded_at: model.loaded_at(),
     })
+}
+
+/// Problem details as a document.
+pub fn problem(problem: &Problem<'_>) -> Vec<u8> {
+    json_bytes(problem)
+}
+
+fn raw_json<T: Serialize>(value: &T) -> Box<RawValue> {
+    serde_json::value::to_raw_value(value).expect("text and finite numbers serialize")
 }
 
 fn json_bytes<T: Serialize>(value: &T) -> Vec<u8> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use answering::{
-    Answer, Ask, Contribution, DEFAULT_VARIANT, Explanation, HistoryEntry, Local, Query, RequestId,
+    Answer, Ask, Contribution, DEFAULT_VARIANT, Explanation, HistoryEntry, Item, Local, Query, RequestId,
     limits::EXPLAINED_ITEMS_MAX,
 };
 use anyhow::{Result, ensure};
@@ -53,15 +53,13 @@ pub fn run(args: RecommendArgs) -> Result<()> {
 
 /// The items as a table. An explanation is a line below its item.
 fn table(answer: &Answer) -> String {
-    let mut text = format!("{:<24} {:>9}  {:<8} TITLE\n", "ITEM", "SCORE", "SOURCE");
-    for item in &answer.items {
+    let line = |item: &Item| {
         let title = item.title.as_deref().unwrap_or_default();
-        text += &format!("{:<24} {:>9.4}  {:<8} {title}\n", item.id, item.score, item.source.as_str());
-        if let Some(explanation) = &item.explanation {
-            text += &explanation_line(explanation);
-        }
-    }
-    text
+        let line = format!("{:<24} {:>9.4}  {:<8} {title}\n", item.id, item.score, item.source.as_str());
+        line + &item.explanation.as_ref().map(explanation_line).unwrap_or_default()
+    };
+    let head = format!("{:<24} {:>9}  {:<8} TITLE\n", "ITEM", "SCORE", "SOURCE");
+    std::iter::once(head).chain(answer.items.iter().map(line)).collect()
 }
 
 /// The parts of a score on a line.
@@ -79,7 +77,7 @@ fn explanation_line(Explanation { contributions, remainder, baseline }: &Explana
 
 #[cfg(test)]
 mod tests {
-    use answering::{Item, Source};
+    use answering::Source;
 
     use super::*;
 

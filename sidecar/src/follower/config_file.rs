@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sidecar_contract::ServingConfig;
+use sidecar_contract::{Reading, ServingConfig};
 
 use crate::limits::CONFIG_BYTES_MAX;
 
@@ -24,7 +24,7 @@ impl ConfigFile {
 
     /// The config, if its text has changed since the last call and is readable. An unreadable text
     /// is reported once; the config before it stays in force.
-    pub fn read_new(&mut self) -> Option<ServingConfig> {
+    pub fn read_new(&mut self) -> Option<Reading<ServingConfig>> {
         let text = match read_limited(&self.path) {
             Ok(text) => text,
             Err(error) => {
@@ -37,7 +37,7 @@ impl ConfigFile {
         if self.text.as_deref() == Some(&text) {
             return None;
         }
-        let config = serde_json::from_str::<ServingConfig>(&text).inspect_err(
+        let config = sidecar_contract::read::<ServingConfig>(&text).inspect_err(
             |error| tracing::error!(%error, "the serving config is not readable; the last one stays in force"),
         );
         self.text = Some(text);

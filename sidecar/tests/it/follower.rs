@@ -12,7 +12,7 @@ use recommender_sidecar::{
     metrics::Metrics,
 };
 use sidecar_contract::{
-    Digest, RevisionRef, RevisionRole, ServingConfig, ServingLimits, ServingMode, StoreConfig, canonical_json,
+    Digest, Open, RevisionRef, RevisionRole, ServingConfig, ServingLimits, ServingMode, StoreConfig, canonical_json,
 };
 use store_client::Store;
 
@@ -29,7 +29,7 @@ struct Setup {
     report: Arc<Report>,
     follower: Follower,
     store: StoreConfig,
-    serving_mode: ServingMode,
+    serving_mode: Open<ServingMode>,
 }
 
 pub fn follower(directory: &Path) -> (Arc<Engine>, Arc<Report>, Follower) {
@@ -61,7 +61,7 @@ fn setup() -> Setup {
         prefix: "1b2c/shop/movies/".into(),
     };
     let (engine, report, follower) = follower(directory.path());
-    Setup { directory, engine, report, follower, store, serving_mode: ServingMode::Personalized }
+    Setup { directory, engine, report, follower, store, serving_mode: ServingMode::Personalized.into() }
 }
 
 impl Setup {
@@ -85,7 +85,7 @@ impl Setup {
             role: role.into(),
             weight: 100,
             trained_at: 0,
-            serving_mode: self.serving_mode.into(),
+            serving_mode: self.serving_mode.clone(),
             metrics: None,
         });
         let config = ServingConfig {
@@ -241,6 +241,24 @@ async fn a_retired_model_is_released_by_the_follower_and_not_by_the_last_request
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_config_of_a_newer_operator_is_applied_and_what_is_unknown_is_reported() {
+    let mut setup = setup();
+    let (first, second) = (setup.put(3).await, setup.put(4).await);
+    setup.configure(&[&first, &second], None);
+    let file = setup.directory.path().join("serving.json");
+    let mut config: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    config["revisions"][1]["role"] = "shadow".into();
+    config["rules"] = serde_json::json!({"maxPerBrand": 2});
+    std::fs::write(&file, canonical_json(&config)).unwrap();
+    setup.follower.step().await;
+    assert_eq!(setup.serving(), Some(first.0));
+    let report = setup.report.get();
+    assert_eq!(report.config_hash, Some(Digest::of(canonical_json(&config).as_bytes())));
+    assert_eq!(report.unknown.len(), 2, "{:?}", report.unknown);
+    assert!(report.unknown[0].contains("shadow") && report.unknown[1].contains("rules"), "{:?}", report.unknown);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_truncated_config_changes_nothing() {
     let mut setup = setup();
     let first = setup.put(3).await;
@@ -267,14 +285,14 @@ async fn a_revision_may_serve_popularity_only_and_personalized_later() {
         let user = of(Query::Recommend { user: Some("user6".into()), history });
         (user, of(Query::Similar { item: "item4".into() }))
     };
-    setup.serving_mode = ServingMode::PopularityOnly;
+    setup.serving_mode = ServingMode::PopularityOnly.into();
     setup.configure(&[&first], None);
     setup.follower.step().await;
     assert_eq!(sources(&setup), ([Source::Popular].into(), [Source::Popular].into()));
     assert_eq!(setup.report.get().loaded.unwrap().serving_mode, ServingMode::PopularityOnly);
     // A change of the serving mode does not fetch the revision again.
     std::fs::remove_file(setup.stored(&first.0)).unwrap();
-    setup.serving_mode = ServingMode::Personalized;
+    setup.serving_mode = ServingMode::Personalized.into();
     setup.configure(&[&first], None);
     setup.follower.step().await;
     assert_eq!(sources(&setup), ([Source::Model].into(), [Source::Similar].into()));
@@ -328,4 +346,22 @@ async fn retries_of_the_last_good_revision_back_off_while_another_pod_loads_firs
     let text = String::from_utf8(metrics.encode(None).unwrap()).unwrap();
     // At 0, 1, 3, 7, 15 and 31 seconds of the minute.
     assert!(text.contains("recommender_model_load_failures_total{reason=\"NotFound\"} 6\n"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revision_in_an_unknown_mode_is_not_loaded_and_the_current_one_keeps_serving() {
+    let mut setup = setup();
+    let (first, second) = (setup.put(3).await, setup.put(4).await);
+    setup.configure(&[&first], None);
+    setup.follower.step().await;
+    setup.serving_mode = Open::Unknown("shadow".to_owned());
+    setup.configure(&[&second, &first], None);
+    setup.follower.step().await;
+    assert_eq!((setup.serving(), setup.failure().as_deref()), (Some(first.0.clone()), Some("FormatUnknown")));
+    assert!(setup.report.get().failure.unwrap().message.contains("serving mode shadow is not supported by this image"));
+    // A serving revision stays in its mode.
+    setup.configure(&[&first], None);
+    setup.follower.step().await;
+    let report = setup.report.get();
+    assert_eq!((report.loaded.unwrap().serving_mode, report.failure), (ServingMode::Personalized.into(), None));
 }

@@ -6,11 +6,11 @@ use sidecar_contract::{Columns, RowCounts};
 
 use crate::{
     dropped::{DropReason, Dropped},
+    events::Events,
     failure::{FailureReason, RunError},
     interner::Interner,
     limits::{DROPPED_FRACTION_MAX, Limits},
     table::{COLUMNS_REQUESTED_MAX, Cell, ColumnRequest, Digits, Role, RowSink},
-    weights::Events,
 };
 
 /// Columns that are used if the table has them and the resource names no others.

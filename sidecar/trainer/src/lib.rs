@@ -15,6 +15,7 @@
 
 mod data;
 mod dropped;
+mod events;
 mod failure;
 mod interactions;
 mod interner;

@@ -1,7 +1,7 @@
 //! Weights of implicit data. The steps are applied in this order:
 //!
 //! 1. a row is read: its weight is its rating (1 without a rating) times the weight of its event;
-//!    rows of other events are dropped ([`Events`]);
+//!    rows of other events are dropped ([`crate::events`]);
 //! 2. time decay: the weight halves with each half-life of age, counted from the newest row
 //!    ([`apply_time_decay`]);
 //! 3. the weights of rows of the same user and item are added ([`crate::merge`]);
@@ -11,37 +11,15 @@
 //! Therefore, the held-out set does not leak into training: neither its weights nor its times
 //! affect the training part. No step changes a sign: a like stays a like.
 
-use std::collections::BTreeMap;
-
 use factorization::{FittedWeighting, Interactions, weighting::map_magnitude};
 use sidecar_contract::{Weighting, WeightsConfig};
 
-use crate::{
-    dropped::DropReason,
-    failure::RunError,
-    interactions::RawInteractions,
-    merge::InteractionTable,
-    table::{Cell, Digits},
-};
+use crate::{failure::RunError, interactions::RawInteractions, merge::InteractionTable};
 
 /// Maximum age in half-lives; older rows have the weight of this age because single precision has
 /// no smaller numbers.
 const HALF_LIVES_MAX: f64 = 126.0;
 const MICROS_PER_SECOND: f64 = 1e6;
-
-/// Weights of events; empty if there are no events.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Events<'a>(pub(crate) &'a BTreeMap<String, f64>);
-
-impl Events<'_> {
-    /// The weight of a row with this event and rating; fails for an event that is not listed.
-    pub(crate) fn weight(self, event: Cell<'_>, digits: &mut Digits, rating: f32) -> Result<f32, DropReason> {
-        let event = event.id(digits, DropReason::EventNotListed)?;
-        let weight = self.0.get(event).ok_or(DropReason::EventNotListed)?;
-        let magnitude = map_magnitude(rating, |rating| rating * weight.abs());
-        Ok(if *weight < 0.0 { -magnitude } else { magnitude })
-    }
-}
 
 /// Halves the weight of every row with each half-life of its age, counted from the newest row.
 pub(crate) fn apply_time_decay(raw: &mut RawInteractions, weights: &WeightsConfig) -> Result<(), RunError> {
@@ -153,19 +131,5 @@ mod tests {
         // The whole table needs no rebase.
         let weights = SplitWeighting::fit(&weights(30, Weighting::None), &all, &part, |_| true);
         assert_eq!(weights.transform(part.clone()), part);
-    }
-
-    #[test]
-    fn event_weights_multiply_ratings_and_unlisted_events_are_dropped() {
-        let listed = [("view".to_owned(), 1.5), ("hide".to_owned(), -2.0), ("7".to_owned(), 3.0)].into();
-        let events = Events(&listed);
-        let weight = |event, rating| events.weight(event, &mut Digits::default(), rating);
-        assert_eq!(weight(Cell::Text(b"view"), 2.0), Ok(3.0));
-        assert_eq!(weight(Cell::Text(b"hide"), 1.0), Ok(-2.0));
-        assert_eq!(weight(Cell::Int(7), 1.0), Ok(3.0));
-        for event in [Cell::Text(b"View"), Cell::Text(b" "), Cell::Null, Cell::Int(8)] {
-            assert_eq!(weight(event, 1.0), Err(DropReason::EventNotListed), "{event:?}");
-        }
-        assert_eq!(weight(Cell::Float(7.0), 1.0), Err(DropReason::WrongType));
     }
 }

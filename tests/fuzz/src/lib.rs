@@ -4,6 +4,9 @@
 //! `tests/fuzz/run` links each target with libFuzzer and searches for an input that breaks it. The
 //! test `corpus` runs each target on its seeds in `corpus/`, without libFuzzer.
 
+#![allow(clippy::missing_panics_doc, clippy::panic, clippy::unwrap_used)] // A target reports a broken property by a panic.
+#![allow(clippy::format_collect, clippy::type_complexity)]
+
 pub mod contract;
 pub mod recommender;
 pub mod requests;

@@ -5,15 +5,16 @@ use serde_json::json;
 use sidecar_contract::{Digest, ModelReport, RunResult};
 
 use super::{
-    failed, plan_of,
+    failed, plan_of, result,
     revisions::{BAD, GOOD, config, digest, runs},
     serving_of,
 };
 use crate::{
     decide::{
         Garbage,
-        retention::{RevisionReferences, garbage, orphans},
+        retention::{RevisionReferences, garbage, orphans, retention},
     },
+    observed::Observed,
     validate::Plan,
 };
 
@@ -110,4 +111,21 @@ fn an_orphan_is_deleted_once_no_run_can_commit_it() {
     let now = 1_000_000;
     let stored = [(digest("a"), 0), (digest("b"), now - 4 * 3600), (digest("c"), now - 4 * 3600 - 1)];
     assert_eq!(names(orphans(&plan, &results, references, &stored, now)), ["c"]);
+}
+
+#[test]
+fn no_orphan_is_deleted_while_an_outcome_is_unknown() {
+    let plan = plan_of(|_| {});
+    let mut observed = Observed {
+        runs: Ok(runs(&plan, &FIVE[..1])),
+        snapshots: Some(vec![(digest("a"), 0), (digest("b"), 0)]),
+        ..Observed::nothing()
+    };
+    let serving = serving_of(&plan, observed.results(), None);
+    let orphans = |observed: &Observed| retention(&plan, observed, &serving, 1_000_000).orphans.map(names);
+    assert_eq!(orphans(&observed), Some(vec!["b".to_owned()]));
+    let mut results = observed.results().to_vec();
+    results.push(result(&plan, 2, json!({"kind": "merged"})));
+    observed.runs = Ok(results);
+    assert_eq!(orphans(&observed), None, "the outcome of a newer trainer may reference b");
 }

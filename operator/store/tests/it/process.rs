@@ -18,6 +18,9 @@ pub const ROOT: &[u8] = b"0123456789abcdef0123456789abcdef0123456789abcdef012345
 /// Installation id of the tests.
 pub const INSTALLATION: &str = "1b2c3d4e";
 
+/// Maximum time until the process accepts connections. It only ends a test that hangs.
+const START_TIMEOUT: Duration = Duration::from_mins(5);
+
 /// Running store process; killed on drop.
 pub struct Process {
     child: Child,
@@ -35,7 +38,7 @@ impl Process {
         };
         let port = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let (port, admin) = (port(), port());
-        let child = Command::new(env!("CARGO_BIN_EXE_recmesh-store"))
+        let mut child = Command::new(env!("CARGO_BIN_EXE_recmesh-store"))
             .arg("--data-dir")
             .arg(directory.join("objects"))
             .args(["--listen", &format!("127.0.0.1:{port}"), "--admin-listen", &format!("127.0.0.1:{admin}")])
@@ -48,7 +51,8 @@ impl Process {
             .unwrap();
         let begin = Instant::now();
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(begin.elapsed() < Duration::from_secs(30), "the store did not start within 30 s");
+            assert!(child.try_wait().unwrap().is_none(), "the store exited");
+            assert!(begin.elapsed() < START_TIMEOUT, "the store did not start");
             std::thread::sleep(Duration::from_millis(20));
         }
         Self { child, endpoint: format!("http://127.0.0.1:{port}") }

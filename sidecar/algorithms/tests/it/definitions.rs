@@ -16,7 +16,7 @@ fn small(name: &str, signal: Signal) -> Algorithm {
 }
 
 fn takes(name: &str, signal: Signal) -> bool {
-    definition(&small(name, signal)).unwrap().refuses(signal).is_none()
+    definition(&small(name, signal)).unwrap().unsupported(signal).is_none()
 }
 
 /// Ratings from 1 to 5, which are weights, too.
@@ -160,5 +160,5 @@ fn als_is_implicit_or_explicit_by_the_signal() {
 #[test]
 fn messages_list_names() {
     assert_eq!(names_with(|algorithm| algorithm.has_warm_start()), "als");
-    assert_eq!(names_with(|algorithm| algorithm.refuses(Signal::Explicit).is_none()), "als or svd");
+    assert_eq!(names_with(|algorithm| algorithm.unsupported(Signal::Explicit).is_none()), "als or svd");
 }

@@ -1,5 +1,5 @@
-//! The files that name an algorithm. All others must treat algorithms alike: a new algorithm is then
-//! added in these files, and in files of its own. CONTRIBUTING.md has the steps.
+//! The files that name an algorithm. All others must treat algorithms alike: a new algorithm is
+//! then added in these files, and in files of its own. CONTRIBUTING.md has the steps.
 
 use std::{
     collections::BTreeSet,
@@ -33,14 +33,14 @@ fn production_files(directory: &Path, found: &mut Vec<PathBuf>) {
         let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
         if path.is_dir() && !name.starts_with('.') && !SKIPPED.contains(&name.as_str()) {
             production_files(&path, found);
-        } else if name.ends_with(".rs") && name != "tests.rs" {
+        } else if path.extension().is_some_and(|extension| extension == "rs") && name != "tests.rs" {
             found.push(path);
         }
     }
 }
 
-/// Whether a file has one of the names as a word. Documentation may use names as terms, and tests at
-/// the end of a file may use any algorithm.
+/// Whether a file has one of the names as a word. Documentation may use names as terms, and tests
+/// at the end of a file may use any algorithm.
 fn names_an_algorithm(text: &str) -> bool {
     let code = text.split("#[cfg(test)]\n").next().unwrap_or_default();
     let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));

@@ -64,6 +64,7 @@ impl Model {
     }
 
     /// What turns user vectors into items.
+    #[expect(clippy::missing_panics_doc, reason = "the parts were checked when the model was made")]
     pub fn scorer(&self) -> Scorer<'_> {
         self.try_scorer().expect("the parts were checked when the model was made")
     }

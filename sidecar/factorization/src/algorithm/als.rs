@@ -31,7 +31,7 @@ impl Algorithm for ValidAlsParams {
     fn fit_bytes(&self, size: &FitSize) -> u64 {
         let f = self.factors();
         let width = padded(f);
-        // The copy without the padding is made when the scratch of the iterations is free again.
+        // Served items in addition to the fitted ones; with padding they are the copy without it.
         let served = if width > f || !self.has_popularity_boost() { 0 } else { size.item_bytes(f) };
         let degrees =
             if self.has_degrees() { size.orientation_bytes().saturating_add(size.rows().saturating_mul(8)) } else { 0 };

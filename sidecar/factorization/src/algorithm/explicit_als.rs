@@ -70,7 +70,8 @@ impl Fit for ValidExplicitAlsParams {
         let Some(scale) = RatingScale::from_ratings(ratings) else { return Err(FitError::Empty) };
         let f = self.factors();
         let by_item = ratings.transpose();
-        // A rating is a product of two factors, so each is initialized in the square root of its unit.
+        // A rating is a product of two factors, so each is initialized in the square root of its
+        // unit.
         let unit = f64::from(scale.deviation).sqrt();
         let width = padded(f + 1);
         let mut users = starting_factors(ratings.users(), f, seed, unit, width);

@@ -33,7 +33,6 @@ use crate::{
 /// The fit stops after an iteration that adds no more than this fraction to the explained variance
 /// (‖A‖² minus the squared error).
 const CONVERGED: f64 = 1e-7;
-
 /// Square matrices of the decomposition; orthonormalization needs those of an eigenbasis again.
 const SQUARES: u64 = 2 * EIGENBASIS_SQUARES;
 /// Fraction (one in this many) of the blocks that the allocator retains after iterations have freed

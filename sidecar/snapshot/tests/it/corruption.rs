@@ -137,10 +137,13 @@ fn an_unknown_algorithm_is_left_to_its_reader() {
     assert_eq!(serde_json::to_value(&snapshot.metadata().algorithm).unwrap(), algorithm);
 }
 
+/// Part of the error, and the change of the metadata that causes it.
+type Change<'a> = (&'a str, &'a dyn Fn(&mut Value));
+
 #[test]
 fn inconsistent_metadata_is_rejected() {
     let scale = || json!({"mean": 1.0, "deviation": 1.0, "low": 0.0, "high": 2.0});
-    let changes: [(&str, &dyn Fn(&mut Value)); 16] = [
+    let changes: [Change; 16] = [
         ("exceeds 32 bits", &|metadata| metadata["users"] = json!(u64::MAX)),
         ("user_factors", &|metadata| metadata["users"] = json!(6)),
         ("item_factors", &|metadata| metadata["items"] = json!(10)),

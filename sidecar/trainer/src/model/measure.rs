@@ -26,8 +26,6 @@ use crate::{
 /// Minimum number of test users for a lift: a bootstrap interval over a handful of users is not
 /// meaningful.
 const TEST_USERS_FOR_LIFT_MIN: usize = 20;
-/// Resamples of the bootstrap.
-pub(super) const BOOTSTRAP_RESAMPLES: usize = 1000;
 
 /// Evaluates the parameters; `None` if training part or held-out set is empty, or if there are no
 /// test users.

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use factorization::{Interactions, Lift, Model, RankingMetrics, bootstrap_lift, evaluate_ranking, gini, popularity};
 use sidecar_contract::{ActivityGroup, Measurement};
 
-use super::measure::BOOTSTRAP_RESAMPLES;
-
+/// Resamples of the bootstrap.
+pub(super) const BOOTSTRAP_RESAMPLES: usize = 1000;
 /// Number of user groups by activity.
 const GROUPS: usize = 10;
 

@@ -7,7 +7,7 @@ use factorization::{Biases, Interactions, Lift, Model, bootstrap_reduction};
 use rayon::prelude::*;
 use sidecar_contract::Measurement;
 
-use super::{measure::BOOTSTRAP_RESAMPLES, ranked::RankingEvaluation};
+use super::ranked::{BOOTSTRAP_RESAMPLES, RankingEvaluation};
 
 /// The baseline: global mean, user biases and item biases.
 pub(super) struct BiasBaseline(Biases);

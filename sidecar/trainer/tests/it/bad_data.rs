@@ -191,6 +191,10 @@ fn unsupported_features_fail_as_not_supported() {
         check_message(&setup.failed(ExitCode::Usage, "NotSupported"), &["spec."]);
     };
     not_supported(|setup| setup.config.source.url = "ftp://host/ratings.csv".to_owned());
+    not_supported(|setup| {
+        let (name, parameters) = ("slim".to_owned(), serde_json::Value::Null);
+        setup.config.algorithm = Algorithm::Unknown { name, parameters };
+    });
 }
 
 #[test]
@@ -207,7 +211,8 @@ fn out_of_bounds_parameters_fail() {
     );
     invalid(
         |s| {
-            s.config.algorithm = Algorithm::Als(AlsConfig { regularization: Some(f64::NAN), ..AlsConfig::WIRE_DEFAULT })
+            s.config.algorithm =
+                Algorithm::Als(AlsConfig { regularization: Some(f64::NAN), ..AlsConfig::WIRE_DEFAULT });
         },
         &["regularization"],
     );

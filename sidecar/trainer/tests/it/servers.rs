@@ -12,8 +12,8 @@ use store_client::{BucketSecret, StoreCredentials};
 
 use crate::setup::runtime;
 
-/// Much longer than a server needs to start.
-const START_DEADLINE: Duration = Duration::from_mins(2);
+/// Maximum time until a server accepts connections. It only ends a test that hangs.
+const START_TIMEOUT: Duration = Duration::from_mins(5);
 
 pub struct Server {
     child: Child,
@@ -43,10 +43,11 @@ pub fn free_port() -> u16 {
 
 fn start(port: u16, directory: tempfile::TempDir, command: &mut Command) -> Server {
     let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let server = Server { child, port, directory };
-    let deadline = Instant::now() + START_DEADLINE;
+    let mut server = Server { child, port, directory };
+    let begin = Instant::now();
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(Instant::now() < deadline, "the server did not start: {command:?}");
+        assert!(server.child.try_wait().unwrap().is_none(), "the server exited: {command:?}");
+        assert!(begin.elapsed() < START_TIMEOUT, "the server did not start: {command:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
     server

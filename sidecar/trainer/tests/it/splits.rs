@@ -168,8 +168,8 @@ fn metrics_of_every_split_match_an_independent_implementation() {
 
 #[test]
 fn ratings_of_held_out_users_are_predicted_from_their_folded_in_ratings() {
-    let text = grouped_ratings();
-    let rows: Vec<(&str, &str, f32)> = (text.lines().skip(1))
+    let csv = grouped_ratings();
+    let rows: Vec<(&str, &str, f32)> = (csv.lines().skip(1))
         .map(|line| {
             let fields: Vec<&str> = line.split(',').collect();
             (fields[0], fields[1], fields[2].parse().unwrap())
@@ -203,7 +203,7 @@ fn ratings_of_held_out_users_are_predicted_from_their_folded_in_ratings() {
         }
     }
 
-    let mut setup = Setup::new("ratings.csv", &text);
+    let mut setup = Setup::new("ratings.csv", &csv);
     setup.config.signal = Signal::Explicit;
     setup.config.algorithm =
         Algorithm::Als(AlsConfig { factors: 8, iterations: 3, regularization: Some(0.1), ..AlsConfig::WIRE_DEFAULT });

@@ -9,9 +9,9 @@
 //!   (D + VᵀAV)⁻¹ c = D⁻¹ (c − VᵀA½ (I + A½VD⁻¹VᵀA½)⁻¹ A½VD⁻¹c)
 //! ```
 
+use super::{BLOCK_ROWS, RowSolver, Scratch};
 use crate::{
     cholesky,
-    row_solver::{BLOCK_ROWS, RowSolver, Scratch},
     simd::Kernel,
     tile::{add_products, padded},
 };
