@@ -51,7 +51,8 @@ impl Selection {
         match self {
             Self::Every => format!("every case ({EVERY_CASE}=1)"),
             Self::Sample { seed } => {
-                format!("every {SAMPLE}th write from seed {seed}; to repeat the selection: {SEED}={seed}")
+                let offset = seed % SAMPLE as u64;
+                format!("every {SAMPLE}th write at offset {offset}; to repeat the selection: {SEED}={seed}")
             }
             Self::One { name } => format!("one case ({ONE_CASE}={name})"),
         }

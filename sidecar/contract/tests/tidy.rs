@@ -34,6 +34,11 @@ fn packages_have_no_forbidden_dependencies() {
         ),
         ("sidecar/contract", &["tokio", "kube", "ndarray", "hyper"], "the contract contains only data types"),
         (
+            "sidecar/algorithms",
+            &["recommender-trainer", "model-snapshot", "tokio", "hyper"],
+            "trainer and serving share the definitions, which contain no I/O",
+        ),
+        (
             "sidecar/snapshot",
             &["recommender-trainer", "tokio", "kube"],
             "the snapshot reader does not depend on the trainer",

@@ -88,7 +88,7 @@ async fn logs_metrics_and_run_results_contain_no_user_ids() {
     let revision = put(&store, &model).await;
     configure(at, &store, std::slice::from_ref(&revision), ServingLimits::default());
     wait_for("readiness", || process.is_ready());
-    let long = format!("{{\"user\":\"{SECRET}{}\"}}", "x".repeat(2000));
+    let oversized = format!("{{\"user\":\"{SECRET}{}\"}}", "x".repeat(2000));
     let json = [
         ("/recommend", format!("{{\"user\":\"{SECRET}6\",\"n\":5}}"), 200),
         ("/recommend", format!("{{\"user\":\"{SECRET}-unknown\",\"history\":[{{\"item\":\"item2\"}}]}}"), 200),
@@ -108,7 +108,7 @@ async fn logs_metrics_and_run_results_contain_no_user_ids() {
             ),
             0,
         ),
-        ("/recommend", long, 400),
+        ("/recommend", oversized, 400),
         ("/similar", format!("{{\"item\":\"{SECRET}\"}}"), 404),
         (&format!("/{SECRET}"), String::new(), 404),
         (&format!("/recommend?user={SECRET}"), String::new(), 400),
