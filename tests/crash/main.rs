@@ -189,7 +189,10 @@ fn delete_namespaces(cluster: &Cluster) -> Result<()> {
     if ours.is_empty() {
         return Ok(());
     }
-    cluster.commands.kubectl(&[&["delete", &wait::timeout_argument()], &ours[..]].concat()).map(drop)
+    cluster
+        .commands
+        .kubectl(&[&["delete", "--ignore-not-found", &wait::timeout_argument()], &ours[..]].concat())
+        .map(drop)
 }
 
 fn scale_operator(cluster: &Cluster, replicas: u32) -> Result<()> {

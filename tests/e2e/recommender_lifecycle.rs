@@ -141,8 +141,8 @@ async fn reconcile_with_history_limit(namespace: &Namespace, limit: u32) -> Resu
     namespace.wait_ready("movies").await
 }
 
-/// Returns what the operator has written to each child, by kind and name. Other controllers write to
-/// other fields.
+/// Returns what the operator has written to each child, by kind and name. Other controllers write
+/// to other fields.
 fn written_by_operator(namespace: &Namespace) -> Result<BTreeMap<String, Value>> {
     let kinds = "configmaps,deployments,services,secrets,networkpolicies,poddisruptionbudgets,jobs,serviceaccounts";
     let text = namespace.kubectl(&["get", kinds, "-o", "json", "--show-managed-fields"])?;

@@ -40,7 +40,7 @@ pub type WatchMangler = Box<dyn FnMut(&str, Bytes) -> Vec<(Duration, Bytes)> + S
 #[derive(Clone, Debug)]
 pub struct ObservedWrite {
     /// State of the Recommender at the operator's last read: uid, generation, deletion timestamp,
-    /// and annotations except [`TOUCH_ANNOTATION`].
+    /// and annotations except `TOUCH_ANNOTATION`.
     pub last_read: serde_json::Value,
     /// Whether the object was created; otherwise it was deleted.
     pub created: bool,
