@@ -160,6 +160,12 @@ pub fn stalled(
     RecommenderStatus { observed_generation: generation, conditions, ..before.clone() }
 }
 
+/// Whether the last reconcile stopped before it applied the generation that it observed.
+fn was_not_applied(before: &RecommenderStatus) -> bool {
+    let stalled = before.conditions.iter().find(|c| c.type_ == ConditionType::Stalled.as_str() && c.status == "True");
+    stalled.is_some_and(|c| matches!(Reason::parse(&c.reason), Some(Reason::InvalidSpec | Reason::NameConflict)))
+}
+
 fn condition_updates(input: StatusInput<'_>, status: &RecommenderStatus) -> Vec<ConditionUpdate> {
     let StatusInput { plan, observed, decision, applied, before, .. } = input;
     let mut updates = vec![training::data_ready(input), training::trained(input), serving::gate(input)];
@@ -171,8 +177,9 @@ fn condition_updates(input: StatusInput<'_>, status: &RecommenderStatus) -> Vec<
     let trains_new_spec = applied.job.uses_slot() && !decision.progress.is_trained();
     // Only a new generation is Reconciling; a model of the schedule or of new data rolls out
     // without that condition.
-    let generation_is_new =
-        before.observed_generation != plan.generation || is_true(&before.conditions, ConditionType::Reconciling);
+    let generation_is_new = before.observed_generation != plan.generation
+        || is_true(&before.conditions, ConditionType::Reconciling)
+        || was_not_applied(before);
     let rolling_out = plan.spec.serving.replicas > 0 && !serves && status.model.is_some();
     let reconciling = if trains_new_spec && applied.job == JobOutcome::Queued {
         Some((Reason::TrainingQueued, "training of this spec is queued behind other trainings"))

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::jiff::Timestamp;
-use recommender_crds::{Recommender, RecommenderStatus};
+use recommender_crds::{Reason, Recommender, RecommenderStatus};
 use serde_json::{Value, json};
 use sidecar_contract::{Digest, ModelReport, RunResult, ServingConfig};
 
@@ -11,7 +11,7 @@ use crate::{
     applied::{Applied, AppliedRollout},
     decide::{Backoff, Decision, Serving, TrainingTiming, decide},
     observed::{DeploymentFacts, Observed},
-    status::{StatusInput, compute, has_rolled_out},
+    status::{StatusInput, compute, has_rolled_out, stalled},
     validate::{self, Plan},
 };
 
@@ -65,13 +65,15 @@ struct Scenario {
     reports: Vec<(String, ModelReport)>,
     ready: i32,
     rollout_queued: bool,
+    status_before: RecommenderStatus,
 }
 
 impl Scenario {
     fn new(plan: Plan, runs: Vec<RunResult>, reports: &[ModelReport]) -> Self {
         let reports: Vec<_> = (1..).zip(reports).map(|(n, report)| (format!("p-{n}"), report.clone())).collect();
         let ready = i32::try_from(reports.len()).unwrap();
-        Self { plan, runs, before: None, reports, ready, rollout_queued: false }
+        let status_before = RecommenderStatus::default();
+        Self { plan, runs, before: None, reports, ready, rollout_queued: false, status_before }
     }
 
     fn status(&self) -> (RecommenderStatus, bool) {
@@ -97,14 +99,13 @@ impl Scenario {
             deployment: Some(deployment),
             queued: self.rollout_queued,
         };
-        let before = RecommenderStatus::default();
         let input = StatusInput {
             plan: &self.plan,
             observed: &observed,
             decision: &decision,
             applied: &Applied { rollout, ..Applied::default() },
             trainings_max: 20,
-            before: &before,
+            before: &self.status_before,
         };
         (compute(input, Timestamp::from_second(1000).unwrap()), has_rolled_out(input))
     }
@@ -239,6 +240,19 @@ fn a_queued_rollout_is_reconciling() {
     let (status, rolled_out) = scenario.status();
     assert!(!rolled_out);
     assert_eq!(status.model.unwrap().revision, digest("a").revision(), "the current revision is reported");
+}
+
+#[test]
+fn a_generation_that_was_stalled_is_reconciling_while_it_rolls_out() {
+    let two = plan(&json!({"serving": {"replicas": 2}}), &json!({}));
+    let mut scenario = Scenario::new(two.clone(), vec![run(&two, 1, "a", 0.1)], &[report("a", None)]);
+    scenario.status_before = RecommenderStatus { observed_generation: 3, ..RecommenderStatus::default() };
+    let conditions = scenario.conditions();
+    assert!(!conditions.iter().any(|condition| condition.starts_with("Reconciling")), "{conditions:?}");
+    let now = Timestamp::from_second(1000).unwrap();
+    scenario.status_before = stalled(&scenario.status_before, 3, Reason::NameConflict, "Service movies exists", now);
+    let conditions = scenario.conditions();
+    assert!(conditions.contains(&"Reconciling=True/RollingOut".to_owned()), "{conditions:?}");
 }
 
 #[test]
