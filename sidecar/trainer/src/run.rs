@@ -167,5 +167,5 @@ fn retry(message: String) -> Finished {
 }
 
 fn now() -> i64 {
-    chrono::Utc::now().timestamp()
+    jiff::Timestamp::now().as_second()
 }

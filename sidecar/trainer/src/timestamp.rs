@@ -15,12 +15,14 @@ pub(crate) fn parse_micros(text: &str) -> Option<i64> {
     if let Ok(seconds) = text.parse::<f64>() {
         return micros_of_fraction(seconds);
     }
-    chrono::DateTime::parse_from_rfc3339(text).ok().map(|time| time.timestamp_micros())
+    text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_microsecond)
 }
 
 /// The date of a timestamp, as `2000-12-31`; empty if it is outside the calendar's range.
 pub fn day(micros: i64) -> String {
-    chrono::DateTime::from_timestamp_micros(micros).map(|time| time.date_naive().to_string()).unwrap_or_default()
+    jiff::Timestamp::from_microsecond(micros)
+        .map(|time| time.to_zoned(jiff::tz::TimeZone::UTC).date().to_string())
+        .unwrap_or_default()
 }
 
 /// Microseconds of integer seconds since 1970; `None` if out of range.
