@@ -1,5 +1,5 @@
-//! Documents between operator, trainer and sidecar: the serving config, the training config, and the
-//! run result with its report.
+//! Documents between operator, trainer and sidecar: the serving config, the training config, and
+//! the run result with its report.
 
 use std::fmt::Debug;
 

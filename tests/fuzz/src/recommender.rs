@@ -1,5 +1,5 @@
-//! The resource as the API server delivers it, and its validation by the operator. The schema of the
-//! API server does not protect the operator: an object may have been stored under an older one.
+//! The resource as the API server delivers it, and its validation by the operator. The schema of
+//! the API server does not protect the operator: an object may have been stored under an older one.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Requests to the embedded store: HTTP, paths, queries, signatures, and XML, with an empty store for
-//! each input.
+//! Requests to the embedded store: HTTP, paths, queries, signatures, and XML, with an empty store
+//! for each input.
 
 use std::{
     path::{Path, PathBuf},

@@ -35,9 +35,9 @@ pub fn parquet(input: &[u8]) -> bool {
     READER.with(|reader| reader.read(Format::Parquet, input))
 }
 
-/// The decoders of Parquet may panic on invalid bytes: the trainer catches that and reports a damaged
-/// file. libFuzzer's hook ends the process at any panic; this one ignores those in the source files
-/// of other packages, which have absolute paths.
+/// The decoders of Parquet may panic on invalid bytes: the trainer catches that and reports a
+/// damaged file. libFuzzer's hook ends the process at any panic; this one ignores those in the
+/// source files of other packages, which have absolute paths.
 pub fn ignore_panics_of_decoders() {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
