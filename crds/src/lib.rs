@@ -10,7 +10,6 @@ mod column;
 pub mod condition;
 mod crd;
 mod data;
-mod duration;
 mod evaluation;
 mod pod;
 mod recommender;
@@ -28,7 +27,6 @@ pub use data::{
     Columns, ConfigMapKey, Csv, DataSpec, Format, ItemColumns, ItemsSpec, NameRef, Signal, SourceSpec, VolumeFile,
     Weighting,
 };
-pub use duration::{DurationError, parse_seconds};
 pub use evaluation::{EvaluationSpec, Gate, Split};
 pub use pod::{PodSettings, QuantityOrInt, Resources};
 pub use recommender::{DeletionPolicy, ModelSpec, Promotion, Recommender, RecommenderSpec, StoreSpec};

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use recommender_crds::{
     ChosenAlgorithm, Format, ItemsSpec, RecommenderSpec, Signal, SourceSpec, Split, TrainingSpec, Weighting,
-    parse_seconds,
 };
 use serde_json::{Map, Value};
 use sidecar_contract::{
-    Algorithm, Column, Columns, Csv, EvaluationConfig, Items, RunId, Source, SplitKind, StoreConfig, TrainingConfig,
-    TuningConfig, WeightsConfig, parse_half_life, paths,
+    Algorithm, Column, Columns, Csv, EvaluationConfig, HOURS_TO_SECONDS, Items, RunId, Source, SplitKind, StoreConfig,
+    TrainingConfig, TuningConfig, WeightsConfig, parse_duration, parse_half_life, paths,
 };
 
 use crate::schedule::Schedule;
@@ -126,7 +125,7 @@ pub fn plan(spec: &RecommenderSpec, namespace: &str, problems: &mut Vec<String>)
 }
 
 fn duration(text: &str, field: &str, problems: &mut Vec<String>) -> Duration {
-    parse_seconds(text).map_or_else(
+    parse_duration(text, HOURS_TO_SECONDS).map_or_else(
         |error| {
             problems.push(format!("{field}: {text:?}; {error}"));
             Duration::ZERO

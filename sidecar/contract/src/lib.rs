@@ -14,6 +14,7 @@
 
 mod algorithm;
 pub mod credentials;
+mod duration;
 pub mod exit_code;
 mod fingerprint;
 mod half_life;
@@ -34,6 +35,7 @@ pub mod training;
 mod unknown;
 
 pub use algorithm::{Algorithm, AlsConfig, BprConfig, SvdConfig};
+pub use duration::{DurationError, HOURS_TO_SECONDS, parse_duration};
 pub use exit_code::ExitCode;
 pub use half_life::{HalfLifeError, parse_half_life};
 pub use hash::{Digest, canonical_json};

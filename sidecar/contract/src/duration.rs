@@ -1,0 +1,109 @@
+//! Durations such as `90s`, `1h30m` or `30d`: whole numbers, each with a unit.
+
+/// Units of the durations of a spec.
+pub const HOURS_TO_SECONDS: &[Unit] = &[HOUR, MINUTE, SECOND];
+
+/// Units of a half-life.
+pub const DAYS_AND_HOURS: &[Unit] = &[DAY, HOUR];
+
+const DAY: Unit = Unit { letter: 'd', seconds: 24 * 3600 };
+const HOUR: Unit = Unit { letter: 'h', seconds: 3600 };
+const MINUTE: Unit = Unit { letter: 'm', seconds: 60 };
+const SECOND: Unit = Unit { letter: 's', seconds: 1 };
+
+/// A unit of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unit {
+    letter: char,
+    seconds: u64,
+}
+
+/// The text is not a valid duration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DurationError {
+    units: &'static [Unit],
+}
+
+impl std::fmt::Display for DurationError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("expected whole numbers with ")?;
+        for (index, unit) in self.units.iter().enumerate() {
+            let separator = match index {
+                0 => "",
+                _ if index + 1 == self.units.len() => " or ",
+                _ => ", ",
+            };
+            write!(f, "{separator}{}", unit.letter)?;
+        }
+        let example = if self.units.contains(&DAY) { "30d, 12h or 1d12h" } else { "90s, 15m or 1h30m" };
+        write!(f, ", such as {example}")
+    }
+}
+
+impl std::error::Error for DurationError {}
+
+/// Parses a duration into seconds: one or more whole numbers, each with one of `units`.
+///
+/// # Errors
+/// The text has another form, or its seconds do not fit into 64 bits.
+pub fn parse_duration(text: &str, units: &'static [Unit]) -> Result<u64, DurationError> {
+    seconds(text, units).ok_or(DurationError { units })
+}
+
+fn seconds(text: &str, units: &[Unit]) -> Option<u64> {
+    if text.is_empty() {
+        return None;
+    }
+    let (mut sum, mut rest) = (0_u64, text);
+    while !rest.is_empty() {
+        let (number, tail) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
+        let number: u64 = number.parse().ok()?;
+        let mut letters = tail.chars();
+        let letter = letters.next()?;
+        let unit = units.iter().find(|unit| unit.letter == letter)?;
+        sum = number.checked_mul(unit.seconds)?.checked_add(sum)?;
+        rest = letters.as_str();
+    }
+    Some(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hms(text: &str) -> Option<u64> {
+        parse_duration(text, HOURS_TO_SECONDS).ok()
+    }
+
+    fn dh(text: &str) -> Option<u64> {
+        parse_duration(text, DAYS_AND_HOURS).ok()
+    }
+
+    #[test]
+    fn parses_valid_durations_and_rejects_others() {
+        for (text, seconds) in [("10s", 10), ("90m", 5400), ("1h", 3600), ("1h30m", 5400), ("1h1m1s", 3661)] {
+            assert_eq!(hms(text), Some(seconds), "{text}");
+        }
+        for text in ["", "1", "h", "1d", "1.5h", "-1h", "1h ", "+1h", "99999999999999999999h", "18446744073709551615h"]
+        {
+            assert_eq!(hms(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn units_are_those_of_the_caller() {
+        for (text, hours) in [("30d", 720), ("12h", 12), ("1d12h", 36), ("99999d", 2_399_976), ("0d1h", 1)] {
+            assert_eq!(dh(text), Some(hours * 3600), "{text}");
+        }
+        for text in ["", "30", "d", "1m", "1.5d", "-1d", "1d ", "+1d", "1d2"] {
+            assert_eq!(dh(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn error_names_the_units() {
+        let error = |units| parse_duration("x", units).unwrap_err().to_string();
+        assert_eq!(error(HOURS_TO_SECONDS), "expected whole numbers with h, m or s, such as 90s, 15m or 1h30m");
+        assert_eq!(error(DAYS_AND_HOURS), "expected whole numbers with d or h, such as 30d, 12h or 1d12h");
+    }
+}
