@@ -61,6 +61,7 @@ pub fn change(plan: &Plan, decision: &Decision, observed: &Observed, installatio
         }
         TrainingDecision::Start { run, trigger, decided_at, known_data_version } => {
             let config = TrainingConfig {
+                expected_hash: Some(plan.hashes.config.clone()),
                 known_data_version: known_data_version.clone(),
                 retrain_at: plan.retrain_at.clone(),
                 decided_at: Some(*decided_at),

@@ -67,6 +67,7 @@ impl TrainingPlan {
             seed: self.seed,
             warm_start: None,
             store,
+            expected_hash: None,
             known_data_version: None,
             retrain_at: None,
             decided_at: None,

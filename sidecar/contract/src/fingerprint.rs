@@ -52,6 +52,7 @@ fn inputs(config: &TrainingConfig) -> Map<String, Value> {
         // Not inputs of the model.
         run: _,
         store: _,
+        expected_hash: _,
         known_data_version: _,
         retrain_at: _,
         decided_at: _,
@@ -146,6 +147,7 @@ mod tests {
                 region: "us-east-1".into(),
                 prefix: "1b2c/shop/movies/".into(),
             },
+            expected_hash: None,
             known_data_version: None,
             retrain_at: None,
             decided_at: None,
@@ -234,6 +236,7 @@ mod tests {
         elsewhere.known_data_version = Some("v".into());
         elsewhere.retrain_at = Some("monday".into());
         elsewhere.decided_at = Some(9);
+        elsewhere.expected_hash = Some(Digest::of(b"other"));
         assert_eq!(config().config_hash(), elsewhere.config_hash());
         assert_eq!(config().fingerprint("v1"), elsewhere.fingerprint("v1"));
     }

@@ -55,6 +55,10 @@ pub struct TrainingConfig {
     pub warm_start: Option<WarmStartConfig>,
     /// Store of snapshots and results.
     pub store: StoreConfig,
+    /// Hash of the inputs, as the operator computes it. A trainer that computes another one does not
+    /// know an input, because it ignores unknown fields; it refuses the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_hash: Option<Digest>,
     /// Data version of the newest model with this config. If the source still has it, the trainer
     /// ends with [`crate::RunOutcome::Unchanged`] at once, because equal fingerprints yield equal
     /// models.

@@ -49,6 +49,7 @@ pub fn local_config(source: &Path) -> TrainingConfig {
             region: sidecar_contract::store::EMBEDDED_REGION.to_owned(),
             prefix: String::new(),
         },
+        expected_hash: None,
         known_data_version: None,
         retrain_at: None,
         decided_at: None,

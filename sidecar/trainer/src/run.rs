@@ -11,7 +11,7 @@ use store_client::{Creation, Store, StoreError};
 
 use crate::{
     data::Sources,
-    failure::{RunError, chain},
+    failure::{FailureReason, RunError, chain},
     model,
     options::Options,
     progress::{Event, Progress, Step},
@@ -58,7 +58,8 @@ pub async fn run(config: &TrainingConfig, store: &Store, progress: &dyn Progress
     let result = RunResult {
         version: RUN_RESULT_VERSION,
         run: config.run.clone(),
-        config_hash: config.config_hash(),
+        // The operator finds the result of a refused run by the hash that it expects.
+        config_hash: config.expected_hash.clone().unwrap_or_else(|| config.config_hash()),
         fingerprint: (!so_far.data_version.is_empty()).then(|| config.fingerprint(&so_far.data_version)),
         data_version: so_far.data_version,
         outcome,
@@ -80,6 +81,7 @@ async fn train(
     options: &Options,
     so_far: &mut SoFar,
 ) -> Result<RunOutcome, RunError> {
+    check_inputs_known(config)?;
     model::check(config)?;
     let sources = Sources::new(config, &options.data_dir, &options.secrets)?;
     progress.event(&Event::Step(Step::Stat));
@@ -100,6 +102,25 @@ async fn train(
         Err(error) => return Err(RunError::transient(format!("cannot store the snapshot: {}", chain(&error)))),
     }
     Ok(trained.outcome())
+}
+
+/// Refuses a config with an input that this version does not know. Without it, the model would not
+/// be the one that the operator asked for.
+fn check_inputs_known(config: &TrainingConfig) -> Result<(), RunError> {
+    let computed = config.config_hash();
+    match &config.expected_hash {
+        Some(expected) if *expected != computed => Err(RunError::permanent(
+            FailureReason::NotSupported,
+            format!(
+                "the spec has a setting that the trainer of version {} does not know: the operator computed input hash \
+                 {}, the trainer {}; use the same version of both images",
+                env!("CARGO_PKG_VERSION"),
+                expected.revision(),
+                computed.revision()
+            ),
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn temporary_file(options: &Options) -> Result<tempfile::NamedTempFile, RunError> {
@@ -155,7 +176,7 @@ fn finished(result: RunResult) -> Finished {
 /// The exit code of a committed failure. A reason that this release does not know was permanent for
 /// the release that wrote it.
 fn exit_code_of(reason: &str) -> ExitCode {
-    crate::failure::FailureReason::parse(reason).map_or(ExitCode::BadData, crate::failure::FailureReason::exit_code)
+    FailureReason::parse(reason).map_or(ExitCode::BadData, FailureReason::exit_code)
 }
 
 fn retry(message: String) -> Finished {

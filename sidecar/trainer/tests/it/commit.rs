@@ -9,7 +9,7 @@ use recommender_trainer::{
     Progress,
     progress::{Event, Step},
 };
-use sidecar_contract::{ExitCode, RunOutcome, TrainingConfig};
+use sidecar_contract::{Digest, ExitCode, RunOutcome, TrainingConfig};
 use store_client::Store;
 
 use crate::setup::{Setup, csv, grouped_visits, runtime};
@@ -43,6 +43,23 @@ fn snapshot_and_result_have_the_keys_of_the_contract() {
     assert!(objective.is_sorted_by(|before, after| before >= after), "{objective:?}");
     assert_eq!(result.config_hash, setup.config.config_hash());
     assert!(result.started_at > 1_600_000_000 && result.finished_at >= result.started_at);
+}
+
+#[test]
+fn run_with_an_input_unknown_to_this_version_is_refused_once() {
+    let mut setup = setup();
+    let text = serde_json::to_string(&setup.config).unwrap();
+    setup.config.expected_hash = Some(setup.config.config_hash());
+    setup.trained();
+
+    // The operator of a later version hashes an input that this version does not have.
+    setup.config.run.number = 2;
+    let expected = Digest::of(text.as_bytes());
+    setup.config.expected_hash = Some(expected.clone());
+    let message = setup.failed(ExitCode::Usage, "NotSupported");
+    assert!(message.contains(expected.revision()) && message.contains("same version"), "{message}");
+    // The operator recognizes the result as one of this spec, and does not repeat the run.
+    assert_eq!(setup.run().result.unwrap().config_hash, expected);
 }
 
 #[test]
