@@ -35,3 +35,14 @@ pub trait Fit {
         progress: &mut Progress<'_>,
     ) -> Result<Model, FitError>;
 }
+
+/// Checks of an algorithm that starts from a seed alone.
+///
+/// # Errors
+/// There are no interactions, or there is a warm start.
+pub(crate) fn check_cold_start(data: &Interactions, warm_start: Option<&WarmStart<'_>>) -> Result<(), FitError> {
+    if data.nnz() == 0 {
+        return Err(FitError::Empty);
+    }
+    if warm_start.is_some() { Err(FitError::NoWarmStart) } else { Ok(()) }
+}

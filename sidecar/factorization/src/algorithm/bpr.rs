@@ -6,7 +6,7 @@
 use super::Algorithm;
 use crate::{
     factor_rows::{check_finite, solve_rows, starting_factors},
-    fit::{Fit, IterationReport, Progress},
+    fit::{Fit, IterationReport, Progress, check_cold_start},
     fit_error::{FitError, Side},
     fold_in::{FoldIn, Parts},
     gram::gram,
@@ -55,12 +55,7 @@ impl Fit for ValidBprParams {
         warm_start: Option<&WarmStart<'_>>,
         progress: &mut Progress<'_>,
     ) -> Result<Model, FitError> {
-        if interactions.nnz() == 0 {
-            return Err(FitError::Empty);
-        }
-        if warm_start.is_some() {
-            return Err(FitError::NoWarmStart);
-        }
+        check_cold_start(interactions, warm_start)?;
         let f = self.factors();
         let mut users = starting_factors(interactions.users(), f, seed, 1.0, f);
         let mut items = starting_factors(interactions.items(), f, word(seed, ITEM_STREAM, 0), 1.0, f);

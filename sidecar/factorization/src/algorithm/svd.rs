@@ -15,7 +15,7 @@ use crate::{
     biases::Biases,
     degrees::likes,
     factor_rows::{check_finite, solve_rows},
-    fit::{Fit, IterationReport, Progress},
+    fit::{Fit, IterationReport, Progress, check_cold_start},
     fit_error::{FitError, Side},
     fold_in::{FoldIn, Parts},
     gram::gram,
@@ -79,12 +79,7 @@ impl Fit for ValidSvdParams {
         warm_start: Option<&WarmStart<'_>>,
         progress: &mut Progress<'_>,
     ) -> Result<Model, FitError> {
-        if interactions.nnz() == 0 {
-            return Err(FitError::Empty);
-        }
-        if warm_start.is_some() {
-            return Err(FitError::NoWarmStart);
-        }
+        check_cold_start(interactions, warm_start)?;
         let baseline = if self.ratings() { Biases::fit(interactions) } else { None };
         let (item_counts, _) = popularity(interactions);
         let matrix = match &baseline {
