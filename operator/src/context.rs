@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use kube::{Client, runtime::events::Recorder};
+use kube::Client;
 use tokio::sync::Semaphore;
 
 use crate::{
     args::Settings,
     cache::Cache,
+    events::Recorder,
     installation::{Installation, StoreRoot},
     metrics::Metrics,
     slots::Slots,

@@ -4,18 +4,15 @@ use std::{process::ExitCode, sync::Arc};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
-use kube::{
-    Client,
-    runtime::events::{Recorder, Reporter},
-};
+use kube::Client;
 use recommender_operator::{
     admin,
     args::{Cli, Command, Settings},
     context::Context,
     controller,
+    events::Recorder,
     leader::Candidate,
     metrics::Metrics,
-    names::MANAGER,
     store_root, telemetry,
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -57,8 +54,7 @@ async fn run(settings: Settings) -> Result<()> {
     }
     metrics.set_leader(true);
     let elected = settings.leader_election;
-    let reporter = Reporter { controller: MANAGER.to_owned(), instance: Some(settings.pod_name.clone()) };
-    let recorder = Recorder::new(client.clone(), reporter);
+    let recorder = Recorder::new(client.clone(), settings.pod_name.clone());
     let http = reqwest::Client::builder().no_proxy().build()?;
     let context = Arc::new(Context::new(client, settings, root, metrics, recorder, http));
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

@@ -1,18 +1,13 @@
-//! Writes the status if it changed, and an Event for each condition that transitioned. IO.
+//! Writes the status if it changed, and an Event for each fact that the change announces. IO.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{
     Api, Resource,
     api::{Patch, PatchParams},
-    runtime::events::{Event, EventType},
 };
 use recommender_crds::{Recommender, RecommenderStatus};
 use serde_json::json;
 
-use crate::{context::Context, error::Error, names::MANAGER};
-
-/// Maximum length of the note of an Event, in bytes (the limit of the API is 1 KiB).
-const NOTE_BYTES_MAX: usize = 1000;
+use crate::{context::Context, error::Error, names::MANAGER, notice::notices};
 
 /// Publishes a status. An unchanged status is not written.
 ///
@@ -41,50 +36,10 @@ pub async fn publish(context: &Context, recommender: &Recommender, status: &Reco
         Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
         Err(error) => return Err(Error::api(format!("cannot write the status of {namespace}/{name}"))(error)),
     }
-    for condition in transitioned(&before.conditions, &status.conditions) {
-        let event = event(condition);
-        if let Err(error) = context.recorder.publish(&event, &recommender.object_ref(&())).await {
+    for notice in notices(&before, status) {
+        if let Err(error) = context.recorder.record(&recommender.object_ref(&()), &notice).await {
             tracing::warn!(namespace, name, %error, "cannot write an Event");
         }
     }
     Ok(())
-}
-
-/// Conditions that are new or whose status or reason changed, except unknown ones.
-fn transitioned<'a>(before: &[Condition], after: &'a [Condition]) -> Vec<&'a Condition> {
-    after
-        .iter()
-        .filter(|new| {
-            !before.iter().any(|old| old.type_ == new.type_ && old.status == new.status && old.reason == new.reason)
-        })
-        .filter(|new| new.status != "Unknown")
-        .collect()
-}
-
-fn event(condition: &Condition) -> Event {
-    let is_warning = match condition.type_.as_str() {
-        "Stalled" | "CapacityInsufficient" => true,
-        "Reconciling" | "Suspended" => false,
-        _ => {
-            condition.status == "False"
-                && !matches!(
-                    condition.reason.as_str(),
-                    "TrainingRunning"
-                        | "TrainingPending"
-                        | "Loading"
-                        | "NoModel"
-                        | "AwaitingFirstModel"
-                        | "ReplicasUnavailable"
-                )
-        }
-    };
-    let mut note = format!("{} is {}: {}", condition.type_, condition.status, condition.message);
-    note.truncate(note.floor_char_boundary(NOTE_BYTES_MAX));
-    Event {
-        type_: if is_warning { EventType::Warning } else { EventType::Normal },
-        reason: condition.reason.clone(),
-        note: Some(note),
-        action: "Reconcile".to_owned(),
-        secondary: None,
-    }
 }

@@ -4,15 +4,13 @@
 use std::{path::Path, sync::Arc};
 
 use clap::Parser as _;
-use kube::runtime::{
-    controller::Action,
-    events::{Recorder, Reporter},
-};
+use kube::runtime::controller::Action;
 use recommender_crds::Recommender;
 use recommender_operator::{
     args::{Cli, Command},
     context::Context,
     error::Error,
+    events::Recorder,
     installation::StoreRoot,
     metrics::Metrics,
     reconcile::reconcile,
@@ -66,8 +64,7 @@ impl Cluster {
         let cli = Cli::try_parse_from(fixed.iter().chain(settings)).unwrap();
         let Command::Run(settings) = cli.command else { panic!("the subcommand is not run") };
         let root = StoreRoot { key: vec![7; 32], installation_id: INSTALLATION_ID.to_owned() };
-        let reporter = Reporter { controller: "recmesh-operator".to_owned(), instance: None };
-        let recorder = Recorder::new(api.client(), reporter);
+        let recorder = Recorder::new(api.client(), "recmesh-operator-0");
         let metrics = Arc::new(Metrics::new().unwrap());
         let context = Context::new(api.client(), settings, root, metrics, recorder, http.build().unwrap());
         Self { api, context, directory }

@@ -90,13 +90,13 @@ impl FakeApi {
         writes.into_iter().filter(|write| !write.contains(" events")).collect()
     }
 
-    /// Reasons of the recorded Events, sorted.
-    pub fn event_reasons(&self) -> Vec<String> {
+    /// The recorded Events, in the order of their creation.
+    pub fn events(&self) -> Vec<Value> {
         let state = self.state();
         let events = state.objects.iter().filter(|(path, _)| path.contains("/events/"));
-        let mut reasons: Vec<String> = events.map(|(_, event)| text(&event["reason"])).collect();
-        reasons.sort();
-        reasons
+        let mut events: Vec<Value> = events.map(|(_, event)| event.clone()).collect();
+        events.sort_by_key(|event| event["metadata"]["uid"].as_str().unwrap()["uid-".len()..].parse::<u64>().unwrap());
+        events
     }
 
     async fn answer(&self, request: Request<Body>) -> Response<Full<Bytes>> {

@@ -9,7 +9,7 @@ use std::{
 
 /// Pure files, with the files below them: no client, no store, no clock, no wait. They get what
 /// they need as arguments.
-const PURE: [&str; 14] = [
+const PURE: [&str; 15] = [
     "applied",
     "args",
     "child_kind",
@@ -19,6 +19,7 @@ const PURE: [&str; 14] = [
     "finalizer",
     "installation",
     "names",
+    "notice",
     "observed",
     "schedule",
     "status",

@@ -4,6 +4,7 @@
 
 mod cluster;
 mod deletion;
+mod events;
 mod fake_api;
 mod imports;
 mod leader;
