@@ -5,6 +5,7 @@ pub mod error;
 pub mod form;
 pub mod json;
 pub mod openapi;
+pub mod quote;
 pub mod request;
 pub mod request_id;
 pub mod response;
@@ -26,6 +27,7 @@ use crate::{
     api::{
         body::Budget,
         error::ApiError,
+        quote::quoted,
         request::{BatchRequest, RecommendRequest, SimilarRequest},
         request_id::{REQUEST_ID_HEADER, header_value, request_id},
         response::ResponseFormat,
@@ -111,7 +113,7 @@ impl Api {
             return Err(ApiError::new(StatusCode::NOT_FOUND, "unknown-path", detail));
         };
         if request.method().as_str() != *method {
-            let detail = format!("{route} takes {method}, not {}", request.method());
+            let detail = format!("{route} takes {method}, not {}", quoted(request.method()));
             let mut error = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "wrong-method", detail);
             error.allow = Some(method);
             return Err(error);
@@ -213,7 +215,7 @@ fn content_type<B>(request: &Request<B>, route: &str) -> Result<ContentType, Api
         "application/x-www-form-urlencoded" if route == "/recommend" => Ok(ContentType::Form),
         _ => {
             let form = if route == "/recommend" { " or application/x-www-form-urlencoded" } else { "" };
-            let detail = format!("content-type: {given}; {route} takes application/json{form}");
+            let detail = format!("content-type: {}; {route} takes application/json{form}", quoted(given));
             Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail))
         }
     }

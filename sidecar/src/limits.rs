@@ -4,8 +4,18 @@ use std::time::Duration;
 
 /// Maximum size of a request body, in bytes.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
-/// Maximum length of a user or item id, in bytes; the trainer has the same limit.
-pub const ID_BYTES_MAX: usize = 1024;
+/// Maximum length of a user or item id, in characters, as JSON Schema counts. The trainer drops
+/// rows with an id of more than as many bytes, so every id of a model can be requested.
+pub const ID_CHARS_MAX: usize = 1024;
+/// Maximum magnitude of a weight or rating in a request. Single precision keeps nine digits, and
+/// a history of such values is far from overflow.
+pub const RATING_MAX: f64 = 1e9;
+/// Maximum number of digits before and after the decimal point of a rating in a form, so that it is
+/// below [`RATING_MAX`].
+pub const RATING_DIGITS_MAX: usize = 9;
+/// Maximum number of entries of a list that are kept while a body is parsed: the maximum of
+/// `spec.serving.limits`.
+pub const LIST_ENTRIES_MAX: usize = 10_000;
 /// Maximum number of items in all responses of a batch together.
 pub const ITEMS_PER_BATCH_MAX: usize = 50_000;
 /// Maximum size of a response, in bytes; titles make responses large.
@@ -13,8 +23,8 @@ pub const ANSWER_BYTES_MAX: usize = 8 << 20;
 /// Maximum total size of bodies and responses in transfer on all connections, in bytes; requests
 /// beyond it get 503.
 pub const TRANSFER_BYTES_MAX: usize = 24 << 20;
-/// Maximum length of the part of a request that an error repeats, in bytes.
-pub const ERROR_DETAIL_BYTES_MAX: usize = 200;
+/// Maximum length of a name or a value of the request that an error repeats, in characters.
+pub const QUOTED_CHARS_MAX: usize = 100;
 
 /// Maximum number of connections on the application port. At the limit, the connection that has
 /// waited longest for a request is evicted.

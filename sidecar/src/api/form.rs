@@ -1,30 +1,43 @@
 //! `application/x-www-form-urlencoded`: `user_id=42&items=a,b&ratings=5,3&n=10`.
 
 use answering::{Ask, HistoryEntry, Query, RequestId, limits::ITEMS_PER_ANSWER_DEFAULT};
+use percent_encoding::percent_decode;
 use schemars::JsonSchema;
 use serde::Serialize;
 use sidecar_contract::ServingLimits;
 
-use crate::api::{
-    error::ApiError,
-    request::{check_count, check_id},
+use crate::{
+    api::{
+        error::ApiError,
+        quote::quoted,
+        request::{Count, Rating, check_count, check_id, parse_rating, ratings_pattern},
+    },
+    limits::ID_CHARS_MAX,
 };
 
 /// The fields of the form, for the OpenAPI document.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(extend("anyOf" = [{"required": ["user_id"]}, {"required": ["items"]}]))]
+#[schemars(deny_unknown_fields, extend("anyOf" = [
+    {"required": ["user_id"]},
+    {"required": ["items"], "properties": {"items": {"minLength": 1}}},
+]))]
 pub struct RecommendForm {
     /// Id of the user.
-    #[schemars(length(min = 1, max = 256))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = ID_CHARS_MAX))]
     user_id: Option<String>,
-    /// Ids of items that the user interacted with, separated by commas.
-    #[schemars(regex(pattern = "^[^,]{1,256}(,[^,]{1,256}){0,99}$"))]
+    /// Ids of items that the user interacted with, separated by commas. An id that contains a comma
+    /// requires application/json.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", regex(pattern = "^([^,]+(,[^,]+)*)?$"))]
     items: Option<String>,
     /// One weight or rating for each of `items`, separated by commas.
-    #[schemars(regex(pattern = "^[0-9]{1,3}(,[0-9]{1,3}){0,99}$"))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", regex(pattern = ratings_pattern()))]
     ratings: Option<String>,
     /// Maximum number of items.
-    #[schemars(range(min = 1, max = 1000))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Count")]
     n: Option<u32>,
 }
 
@@ -33,26 +46,23 @@ pub struct RecommendForm {
 /// # Errors
 /// An unknown, repeated or malformed field.
 pub fn parse(body: &[u8], id: RequestId, limits: &ServingLimits) -> Result<Ask, ApiError> {
-    let text = std::str::from_utf8(body)
-        .map_err(|error| ApiError::field("body", format!("not UTF-8 after byte {}", error.valid_up_to())))?;
     let (mut user, mut items, mut ratings, mut n) = (None, None, None, None);
-    for (key, value) in url::form_urlencoded::parse(text.as_bytes()) {
-        let field = match &*key {
+    for pair in body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = split_once(pair, b'=').unwrap_or((pair, &[]));
+        let name = decode(name).unwrap_or_else(|_| String::from_utf8_lossy(name).into_owned());
+        let field = match name.as_str() {
             "user_id" => &mut user,
             "items" => &mut items,
             "ratings" => &mut ratings,
             "n" => &mut n,
-            other => {
-                let name: String = other.chars().take(100).collect();
-                return Err(ApiError::field(&name, "unknown field; valid fields are user_id, items, ratings, n"));
+            _ => {
+                let message = "unknown field; valid fields are user_id, items, ratings, n";
+                return Err(ApiError::field(&quoted(name), message));
             }
         };
-        // A percent-encoded byte that is not UTF-8 arrives as the replacement character.
-        if value.contains('\u{fffd}') {
-            return Err(ApiError::field(&key, "not UTF-8"));
-        }
+        let value = decode(value).map_err(|message| ApiError::field(&name, message))?;
         if field.replace(value).is_some() {
-            return Err(ApiError::field(&key, "present twice; lists are comma-separated in one field"));
+            return Err(ApiError::field(&name, "present twice; lists are comma-separated in one field"));
         }
     }
     let id_of =
@@ -61,7 +71,8 @@ pub fn parse(body: &[u8], id: RequestId, limits: &ServingLimits) -> Result<Ask, 
     let n = match n {
         None => ITEMS_PER_ANSWER_DEFAULT,
         Some(n) => {
-            let parsed = n.parse::<i64>().map_err(|_| format!("{:?} is not a whole number", quoted(&n)));
+            let parsed =
+                n.parse::<i64>().map_err(|_| format!("{} is not a whole number", quoted(format_args!("{n:?}"))));
             parsed.and_then(|n| check_count(n, limits)).map_err(|message| ApiError::field("n", message))?
         }
     };
@@ -73,7 +84,11 @@ pub fn parse(body: &[u8], id: RequestId, limits: &ServingLimits) -> Result<Ask, 
     if let Some(ratings) = &ratings
         && ratings.len() != items.len()
     {
-        let message = format!("{} ratings for {} items; send one rating per item, or none", ratings.len(), items.len());
+        let message = format!(
+            "{} ratings for {} items; send one rating per item, or none; an id that contains a comma requires application/json",
+            ratings.len(),
+            items.len()
+        );
         return Err(ApiError::field("ratings", message));
     }
     if items.len() > limits.history_per_request_max as usize {
@@ -81,28 +96,72 @@ pub fn parse(body: &[u8], id: RequestId, limits: &ServingLimits) -> Result<Ask, 
         return Err(ApiError::field("items", message));
     }
     let entry = |(index, item): (usize, &&str)| {
-        let rating = ratings.as_ref().and_then(|ratings| ratings.get(index)).map(|text| rating(text)).transpose()?;
-        Ok(HistoryEntry { item: id_of("items", item)?, rating })
+        let rating = ratings.as_ref().and_then(|ratings| ratings.get(index)).map(|text| parse_rating(text));
+        let rating = rating.transpose().map_err(|message| ApiError::field("ratings", message))?;
+        Ok(HistoryEntry { item: id_of("items", item)?, rating: rating.map(Rating::value) })
     };
     let history = items.iter().enumerate().map(entry).collect::<Result<_, ApiError>>()?;
     Ok(Ask { n, ..Ask::new(id, Query::Recommend { user, history }) })
 }
 
 fn list(text: Option<&str>) -> Vec<&str> {
-    match text.map(str::trim) {
-        None | Some("") => Vec::new(),
-        Some(text) => text.split(',').map(str::trim).collect(),
-    }
+    text.filter(|text| !text.is_empty()).map(|text| text.split(',').collect()).unwrap_or_default()
 }
 
-fn rating(text: &str) -> Result<f32, ApiError> {
-    match text.parse::<f32>() {
-        Ok(rating) if rating.is_finite() => Ok(rating),
-        _ => Err(ApiError::field("ratings", format!("{:?} is not a finite number", quoted(text)))),
-    }
+fn split_once(bytes: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
+    let at = bytes.iter().position(|byte| *byte == separator)?;
+    Some((bytes.get(..at)?, bytes.get(at + 1..)?))
 }
 
-/// The beginning of a value that a message quotes.
-fn quoted(text: &str) -> String {
-    text.chars().take(100).collect()
+/// Decodes a name or a value strictly: a sequence that is not UTF-8 is an error, not U+FFFD.
+fn decode(encoded: &[u8]) -> Result<String, &'static str> {
+    let spaced: Vec<u8> = encoded.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    let decoded =
+        percent_decode(&spaced).decode_utf8().map_err(|_| "not UTF-8: percent-encode the bytes of UTF-8 text")?;
+    Ok(decoded.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(body: &str) -> Result<Ask, String> {
+        parse(body.as_bytes(), RequestId::new(), &ServingLimits::default()).map_err(|error| error.detail)
+    }
+
+    fn user(body: &str) -> Option<String> {
+        match parsed(body).unwrap().query {
+            Query::Recommend { user, .. } => user,
+            Query::Similar { .. } => None,
+        }
+    }
+
+    #[test]
+    fn values_are_decoded_strictly() {
+        assert_eq!(user("user_id=a+b%20c%2Bd"), Some("a b c+d".to_owned()));
+        assert_eq!(user("user_id=%EF%BF%BD"), Some("\u{fffd}".to_owned()), "a replacement character is a character");
+        assert_eq!(user("user_id=100%&n=3"), Some("100%".to_owned()), "a lone percent sign is one");
+        assert_eq!(user("&user%5Fid=\u{e9}&"), Some("\u{e9}".to_owned()));
+        assert_eq!(parsed("user_id=%ff").unwrap_err(), "user_id: not UTF-8: percent-encode the bytes of UTF-8 text");
+        assert_eq!(
+            parsed("user_id=a%ff&n=1").unwrap_err(),
+            "user_id: not UTF-8: percent-encode the bytes of UTF-8 text"
+        );
+    }
+
+    #[test]
+    fn spaces_belong_to_ids() {
+        let Query::Recommend { history, .. } = parsed("items=a,+b+&ratings=1,2").unwrap().query else { panic!() };
+        let items: Vec<&str> = history.iter().map(|entry| entry.item.as_str()).collect();
+        assert_eq!(items, ["a", " b "]);
+    }
+
+    #[test]
+    fn errors_repeat_the_beginning_of_a_name_or_value() {
+        let long = "\u{1}".repeat(1 << 20);
+        for body in [format!("{long}=1"), format!("user_id=1&n={long}"), format!("items=a&ratings={long}")] {
+            let message = parsed(&body).unwrap_err();
+            assert!(message.contains('…') && message.chars().count() < 400, "{message}");
+        }
+    }
 }

@@ -2,9 +2,10 @@
 
 use serde::Deserialize;
 
-use crate::{
-    api::{error::ApiError, request::Object},
-    limits::ERROR_DETAIL_BYTES_MAX,
+use crate::api::{
+    error::ApiError,
+    quote::{quoted, shortened},
+    request::Object,
 };
 
 /// Parses a body that holds one JSON object.
@@ -14,37 +15,30 @@ use crate::{
 pub fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let Object(parsed) = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let path = error.path().to_string();
-        problem(&path, error.inner())
+        let field = quoted(error.path());
+        problem(if field == "." { "body" } else { &field }, error.inner())
     })?;
-    deserializer.end().map_err(|error| problem(".", &error))?;
+    deserializer.end().map_err(|error| problem("body", &error))?;
     Ok(parsed)
 }
 
-fn problem(path: &str, error: &serde_json::Error) -> ApiError {
+fn problem(field: &str, error: &serde_json::Error) -> ApiError {
     let text = error.to_string();
     if !error.is_data() {
-        return ApiError::field("body", cut(&format!("not JSON: {text}")));
+        return ApiError::field("body", format!("not JSON: {}", shortened(&text)));
     }
     // The path names the field; a line and a column of a body on one line add nothing.
     let message = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message);
-    let field = if path == "." { "body" } else { path };
-    ApiError::field(&cut(field), cut(message))
-}
-
-/// The beginning of a text that quotes the request: an error never repeats a large body.
-fn cut(text: &str) -> String {
-    if text.len() <= ERROR_DETAIL_BYTES_MAX {
-        return text.to_owned();
-    }
-    let end = text.floor_char_boundary(ERROR_DETAIL_BYTES_MAX);
-    format!("{}…", text.get(..end).unwrap_or_default())
+    ApiError::field(field, shortened(message))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::request::{BatchRequest, RecommendRequest};
+    use crate::{
+        api::request::{BatchRequest, RecommendRequest},
+        limits::QUOTED_CHARS_MAX,
+    };
 
     fn detail<'a, T: Deserialize<'a> + std::fmt::Debug>(body: &'a str) -> String {
         parse::<T>(body.as_bytes()).unwrap_err().detail
@@ -53,7 +47,7 @@ mod tests {
     #[test]
     fn errors_name_the_field_by_its_path() {
         type Recommend<'a> = RecommendRequest<'a>;
-        let expected = "history[1].rating: invalid type: string \"5\", expected a finite number";
+        let expected = "history[1].rating: invalid type: string \"5\", expected a number";
         assert_eq!(detail::<Recommend>(r#"{"history": [{"item": 1}, {"item": "a", "rating": "5"}]}"#), expected);
         let expected = "requests[0].user: empty id";
         assert_eq!(detail::<BatchRequest<'_>>(r#"{"requests": [{"user": ""}]}"#), expected);
@@ -67,9 +61,12 @@ mod tests {
     #[test]
     fn errors_do_not_repeat_a_long_value() {
         let long = "é".repeat(100_000);
-        for body in [format!(r#"{{"n": "{long}"}}"#), format!(r#"{{"{long}": 1}}"#)] {
+        for (body, expected) in
+            [(format!(r#"{{"n": "{long}"}}"#), "n: invalid type: string \"éé"), (format!(r#"{{"{long}": 1}}"#), "éé")]
+        {
             let detail = detail::<RecommendRequest<'_>>(&body);
-            assert!(detail.len() < 3 * ERROR_DETAIL_BYTES_MAX, "{}", detail.len());
+            assert!(detail.starts_with(expected) && detail.chars().count() < 4 * QUOTED_CHARS_MAX, "{detail}");
+            assert!(detail.contains("expected"), "{detail}");
         }
     }
 }

@@ -12,6 +12,7 @@ mod http; // endpoints, responses, errors
 mod lifecycle; // the process: swap under load, limits, metrics text, SIGTERM
 mod model; // a small model to serve
 mod newer_operator; // training configs of a newer operator
+mod openapi; // schemathesis against the OpenAPI document
 mod privacy; // no user ids in logs and metrics
 mod process; // the real binary
 mod python; // the public safetensors package and numpy

@@ -6,6 +6,8 @@ use std::{
     process::Command,
 };
 
+use recommender_sidecar::api::ROUTES;
+
 use crate::{
     model::train,
     process::{start_with, wait_for},
@@ -45,6 +47,6 @@ async fn the_api_behaves_as_its_openapi_document_states() {
         .unwrap();
     let report = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{report}\n{}", String::from_utf8_lossy(&output.stderr));
-    // Without a single request the run would succeed, too.
-    assert!(report.contains("Tested: 5"), "{report}");
+    // Without a single request the run would succeed, too. The document itself is not tested.
+    assert!(report.contains(&format!("Tested: {}", ROUTES.len() - 1)), "{report}");
 }

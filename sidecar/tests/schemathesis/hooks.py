@@ -34,10 +34,10 @@ def known(value, field=None):
 
 def complete(form):
     """Replaces items, too, and sends a rating for each: a rule that no schema can express."""
-    items = [known(item, "item") for item in form["items"].split(",")] if "items" in form else []
+    items = [known(item, "item") for item in form["items"].split(",")] if form.get("items") else []
     if items:
         form["items"] = ",".join(items)
     if "ratings" in form:
         ratings = list(islice(cycle(form.pop("ratings").split(",")), len(items)))
-        if ratings:
+        if any(ratings):
             form["ratings"] = ",".join(ratings)

@@ -9,7 +9,7 @@ use recommender_sidecar::{
         request::{BatchRequest, RecommendRequest, SimilarRequest},
         request_id::{self, REQUEST_ID_HEADER},
     },
-    limits::{ID_BYTES_MAX, ITEMS_PER_BATCH_MAX},
+    limits::{ID_CHARS_MAX, ITEMS_PER_BATCH_MAX},
 };
 use sidecar_contract::ServingLimits;
 
@@ -85,7 +85,8 @@ fn check_ask(ask: &Ask) {
         Query::Similar { item } => ids.push(item),
     }
     for id in ids {
-        assert!((1..=ID_BYTES_MAX).contains(&id.len()), "an id of {} bytes", id.len());
+        let chars = id.chars().count();
+        assert!((1..=ID_CHARS_MAX).contains(&chars), "an id of {chars} characters");
     }
 }
 
