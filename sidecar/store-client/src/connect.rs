@@ -13,7 +13,7 @@ use object_store::{
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use url::Url;
 
-use crate::{Scheme, StoreCredentials, StoreError, limits};
+use crate::{Bounds, Scheme, StoreCredentials, StoreError, bounds::BoundedConnector, limits};
 
 /// Opened bucket or directory.
 #[derive(Clone, Debug)]
@@ -46,16 +46,28 @@ pub fn connect(
     region: &str,
     credentials: Option<&StoreCredentials>,
 ) -> Result<Location, StoreError> {
+    connect_bounded(url, endpoint, region, credentials, None)
+}
+
+/// [`connect`], with bounds on requests and responses.
+pub(crate) fn connect_bounded(
+    url: &str,
+    endpoint: Option<&str>,
+    region: &str,
+    credentials: Option<&StoreCredentials>,
+    bounds: Option<Bounds>,
+) -> Result<Location, StoreError> {
     let parsed = Url::parse(url).map_err(|error| invalid_url(url, &error.to_string()))?;
     if parsed.scheme() == "file" {
         return open_directory(url, &parsed);
     }
     install_tls_provider();
+    let http = bounds.map(BoundedConnector::new);
     let object_store: Arc<dyn ObjectStore> = match Scheme::of(url) {
-        Some(Scheme::S3) => open_s3(url, &parsed, endpoint, region, credentials)?,
-        Some(Scheme::Gcs) => open_gcs(url, &parsed, credentials)?,
-        Some(Scheme::Azure) => open_azure(url, &parsed, credentials)?,
-        Some(Scheme::Http) => open_http(url, &parsed, credentials)?,
+        Some(Scheme::S3) => open_s3(url, &parsed, endpoint, region, credentials, http)?,
+        Some(Scheme::Gcs) => open_gcs(url, &parsed, credentials, http)?,
+        Some(Scheme::Azure) => open_azure(url, &parsed, credentials, http)?,
+        Some(Scheme::Http) => open_http(url, &parsed, credentials, http)?,
         None => return Err(invalid_url(url, &format!("scheme {:?} is not supported", parsed.scheme()))),
     };
     let key = parsed.path().trim_matches('/').to_owned();
@@ -80,6 +92,7 @@ fn open_s3(
     endpoint: Option<&str>,
     region: &str,
     credentials: Option<&StoreCredentials>,
+    http: Option<BoundedConnector>,
 ) -> OpenResult {
     // Explicit credentials exclude those of the environment, which are for another bucket.
     let mut builder = match credentials {
@@ -121,10 +134,18 @@ fn open_s3(
         }
         builder = builder.with_endpoint(endpoint);
     }
+    if let Some(http) = http {
+        builder = builder.with_http_connector(http);
+    }
     Ok(Arc::new(builder.with_client_options(options).build().map_err(|error| invalid_url(url, &error.to_string()))?))
 }
 
-fn open_gcs(url: &str, parsed: &Url, credentials: Option<&StoreCredentials>) -> OpenResult {
+fn open_gcs(
+    url: &str,
+    parsed: &Url,
+    credentials: Option<&StoreCredentials>,
+    http: Option<BoundedConnector>,
+) -> OpenResult {
     let mut builder = GoogleCloudStorageBuilder::new();
     let mut options = client_options();
     match bucket_secret(url, credentials)? {
@@ -139,12 +160,20 @@ fn open_gcs(url: &str, parsed: &Url, credentials: Option<&StoreCredentials>) -> 
             }
         }
     }
+    if let Some(http) = http {
+        builder = builder.with_http_connector(http);
+    }
     let built =
         builder.with_bucket_name(bucket(url, parsed)?).with_retry(retry_config()).with_client_options(options).build();
     Ok(Arc::new(built.map_err(|error| invalid_url(url, &error.to_string()))?))
 }
 
-fn open_azure(url: &str, parsed: &Url, credentials: Option<&StoreCredentials>) -> OpenResult {
+fn open_azure(
+    url: &str,
+    parsed: &Url,
+    credentials: Option<&StoreCredentials>,
+    http: Option<BoundedConnector>,
+) -> OpenResult {
     let mut builder = MicrosoftAzureBuilder::new();
     let mut options = client_options();
     match bucket_secret(url, credentials)? {
@@ -160,6 +189,9 @@ fn open_azure(url: &str, parsed: &Url, credentials: Option<&StoreCredentials>) -
             }
         }
     }
+    if let Some(http) = http {
+        builder = builder.with_http_connector(http);
+    }
     let built = builder
         .with_container_name(bucket(url, parsed)?)
         .with_retry(retry_config())
@@ -168,7 +200,12 @@ fn open_azure(url: &str, parsed: &Url, credentials: Option<&StoreCredentials>) -
     Ok(Arc::new(built.map_err(|error| invalid_url(url, &error.to_string()))?))
 }
 
-fn open_http(url: &str, parsed: &Url, credentials: Option<&StoreCredentials>) -> OpenResult {
+fn open_http(
+    url: &str,
+    parsed: &Url,
+    credentials: Option<&StoreCredentials>,
+    http: Option<BoundedConnector>,
+) -> OpenResult {
     let mut headers = HeaderMap::new();
     if let Some(secret) = bucket_secret(url, credentials)? {
         secret.values(Scheme::Http)?.for_each(drop);
@@ -188,7 +225,11 @@ fn open_http(url: &str, parsed: &Url, credentials: Option<&StoreCredentials>) ->
     let options = client_options().with_default_headers(headers).with_allow_http(parsed.scheme() == "http");
     let mut root = parsed.clone();
     root.set_path("/");
-    let built = HttpBuilder::new().with_url(root).with_retry(retry_config()).with_client_options(options).build();
+    let mut builder = HttpBuilder::new().with_url(root).with_retry(retry_config()).with_client_options(options);
+    if let Some(http) = http {
+        builder = builder.with_http_connector(http);
+    }
+    let built = builder.build();
     Ok(Arc::new(built.map_err(|error| invalid_url(url, &error.to_string()))?))
 }
 

@@ -4,6 +4,8 @@ use std::{error::Error, path::PathBuf};
 
 use object_store::client::{HttpError, HttpErrorKind};
 
+use crate::bounds::Exceeded;
+
 type Source = Box<dyn Error + Send + Sync>;
 
 /// A failed operation on a store.
@@ -64,6 +66,28 @@ pub enum StoreError {
         /// Cause.
         source: Source,
     },
+    /// The store sent more than the bounds of the client permit.
+    #[error("cannot {operation} {key} at {address}: {exceeded}; check that the address is that of an object store")]
+    Excessive {
+        /// Operation, as a verb.
+        operation: &'static str,
+        /// Key or prefix.
+        key: String,
+        /// Endpoint and URL of the store.
+        address: String,
+        /// The bound.
+        exceeded: Exceeded,
+    },
+    /// The store still lists objects after all that it listed were deleted.
+    #[error("{prefix} at {address} is not empty after {deleted} deletions; the deletion continues later")]
+    NotEmptied {
+        /// Prefix.
+        prefix: String,
+        /// Endpoint and URL of the store.
+        address: String,
+        /// Number of deletions.
+        deleted: u64,
+    },
     /// The object exceeds the size limit.
     #[error("{key} has {bytes} bytes; the maximum is {bytes_max}")]
     TooLarge {
@@ -112,12 +136,27 @@ pub enum StoreError {
     },
 }
 
+/// How soon a failed operation may succeed if it is repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Within seconds or minutes: the store may be reachable again.
+    Soon,
+    /// Only after someone has changed the configuration, the permissions or the object.
+    Rarely,
+}
+
 impl StoreError {
     /// Whether a retry may succeed without a configuration change.
     pub fn is_transient(&self) -> bool {
+        self.retry() == Retry::Soon
+    }
+
+    /// How soon the operation may succeed if it is repeated.
+    pub fn retry(&self) -> Retry {
         match self {
-            Self::Unreachable { .. } => true,
+            Self::Unreachable { .. } | Self::NotEmptied { .. } => Retry::Soon,
             Self::Config(_)
+            | Self::Excessive { .. }
             | Self::Denied { .. }
             | Self::NotFound { .. }
             | Self::AlreadyExists { .. }
@@ -125,13 +164,16 @@ impl StoreError {
             | Self::Corrupt { .. }
             | Self::Malformed { .. }
             | Self::File { .. }
-            | Self::Failed { .. } => false,
+            | Self::Failed { .. } => Retry::Rarely,
         }
     }
 
     pub(crate) fn classify(operation: &'static str, key: &str, address: &str, error: object_store::Error) -> Self {
         use object_store::Error as Cause;
         let (key, address) = (key.to_owned(), address.to_owned());
+        if let Some(exceeded) = Exceeded::among(&error) {
+            return Self::Excessive { operation, key, address, exceeded };
+        }
         let unreachable = is_unreachable(&error);
         let rejection = Rejection::of(&error);
         match error {

@@ -6,6 +6,7 @@
 //! times are limited. [`connect`] is the lower layer; it also opens other buckets, such as the data
 //! source of a Recommender.
 
+mod bounds;
 mod connect;
 mod credentials;
 mod error;
@@ -16,13 +17,16 @@ mod snapshots;
 
 use std::{fmt, sync::Arc};
 
-use futures::TryStreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _, path::Path};
 use sidecar_contract::{KeyLayout, StoreConfig};
 
+pub use bounds::{Bounds, Proxies};
+use connect::connect_bounded;
 pub use connect::{Location, connect, install_tls_provider};
 pub use credentials::StoreCredentials;
-pub use error::{Rejection, StoreError};
+pub use error::{Rejection, Retry, StoreError};
+use limits::{CONCURRENT_DELETIONS_MAX, DELETION_ROUNDS_MAX};
 pub use limits::{LISTED_KEYS_MAX, RUN_RESULT_BYTES_MAX};
 pub use runs::Creation;
 pub use secret::{BucketSecret, Scheme};
@@ -44,7 +48,21 @@ impl Store {
     /// Opens the store without sending a request. Without `credentials`, S3 uses those of the
     /// environment (`AWS_*`, web identity, instance metadata). A directory needs none.
     pub fn open(config: &StoreConfig, credentials: Option<&StoreCredentials>) -> Result<Self, StoreError> {
-        let location = connect(&config.url, config.endpoint.as_deref(), &config.region, credentials)?;
+        Self::at(connect(&config.url, config.endpoint.as_deref(), &config.region, credentials)?, config)
+    }
+
+    /// [`Self::open`] for a process that reads the stores of many users: responses and their number
+    /// are bounded, and redirects are not followed.
+    pub fn open_bounded(
+        config: &StoreConfig,
+        credentials: Option<&StoreCredentials>,
+        bounds: Bounds,
+    ) -> Result<Self, StoreError> {
+        let (endpoint, region) = (config.endpoint.as_deref(), &config.region);
+        Self::at(connect_bounded(&config.url, endpoint, region, credentials, Some(bounds))?, config)
+    }
+
+    fn at(location: Location, config: &StoreConfig) -> Result<Self, StoreError> {
         let prefix = format!("{}{}", location.key_prefix, config.prefix);
         if !prefix.is_empty() && !prefix.ends_with('/') {
             return Err(StoreError::Config(format!("prefix {prefix:?}: expected a trailing slash")));
@@ -63,23 +81,27 @@ impl Store {
     }
 
     /// Deletes all objects below the prefix of the Recommender and returns their number.
+    ///
+    /// # Errors
+    /// Fails if a request fails, or if the store lists objects again and again. What was deleted
+    /// until then stays deleted, so that a repetition continues.
     pub async fn delete_all(&self) -> Result<u64, StoreError> {
         let mut deleted = 0;
-        loop {
+        for _ in 0..DELETION_ROUNDS_MAX {
             let objects = self.list(&self.prefix, LISTED_KEYS_MAX).await?;
             if objects.is_empty() {
                 return Ok(deleted);
             }
-            for object in &objects {
-                self.delete(object.location.as_ref()).await?;
-                deleted += 1;
-            }
+            let deletions = stream::iter(&objects).map(|object| self.delete(object.location.as_ref()));
+            deleted += objects.len() as u64;
+            deletions.buffer_unordered(CONCURRENT_DELETIONS_MAX).try_collect::<()>().await?;
         }
+        let (prefix, address) = (self.prefix.clone(), self.address.clone());
+        Err(StoreError::NotEmptied { prefix, address, deleted })
     }
 
     /// Up to `keys_max` objects below `prefix`, sorted by key.
     async fn list(&self, prefix: &str, keys_max: usize) -> Result<Vec<ObjectMeta>, StoreError> {
-        use futures::StreamExt as _;
         let path = path_of(prefix.trim_end_matches('/'))?;
         let mut objects: Vec<ObjectMeta> = self
             .object_store

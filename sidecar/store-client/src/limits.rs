@@ -35,3 +35,8 @@ pub const LISTED_KEYS_MAX: usize = 10_000;
 pub(crate) const SECRET_VALUE_BYTES_MAX: u64 = 64 * 1024;
 /// Max size of a credential file.
 pub(crate) const CREDENTIAL_BYTES_MAX: u64 = 4096;
+/// Max rounds of a deletion of all objects, each of up to [`LISTED_KEYS_MAX`]. A store that lists
+/// objects that were deleted must not keep a deletion busy forever.
+pub(crate) const DELETION_ROUNDS_MAX: usize = 10;
+/// Max concurrent requests of a deletion of all objects.
+pub(crate) const CONCURRENT_DELETIONS_MAX: usize = 8;

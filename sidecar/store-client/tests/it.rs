@@ -1,15 +1,19 @@
 //! Tests with a directory, and with servers that return errors. The tests of the embedded store
 //! cover S3.
-#![allow(clippy::unwrap_used)] // also for helpers outside #[test] functions
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // also for helpers outside #[test] functions
 
 use std::{
     io::{Read as _, Write as _},
     net::TcpListener,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use sidecar_contract::{Digest, KeyLayout, RunId, RunOutcome, RunResult, StoreConfig};
-use store_client::{Creation, Store, StoreCredentials, StoreError};
+use store_client::{Bounds, Creation, Proxies, Retry, Store, StoreCredentials, StoreError};
 
 /// Max time until a request fails. A lenient bound: the test checks for seconds instead of minutes.
 const FAILURE_TIMEOUT: Duration = Duration::from_mins(1);
@@ -173,4 +177,89 @@ async fn error_responses_are_classified() {
     ))
     .await;
     assert!(matches!(absent, StoreError::NotFound { .. }), "{absent:?}");
+}
+
+/// Starts a server that answers each request with the response that `answer` makes of its number
+/// and its head, and returns its URL and the number of requests so far.
+fn serve(answer: impl Fn(usize, &str) -> String + Send + 'static) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&requests);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = [0; 4096];
+            let length = stream.read(&mut head).unwrap_or(0);
+            let head = String::from_utf8_lossy(&head[..length]);
+            let _ = stream.write_all(answer(counter.fetch_add(1, Ordering::SeqCst), &head).as_bytes());
+        }
+    });
+    (format!("http://{address}"), requests)
+}
+
+fn ok(body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+}
+
+/// A page of a listing that has one object; the next page follows if it `is_truncated`.
+fn page(number: usize, is_truncated: bool) -> String {
+    let next =
+        if is_truncated { format!("<NextContinuationToken>{number}</NextContinuationToken>") } else { String::new() };
+    ok(&format!(
+        "<ListBucketResult><IsTruncated>{is_truncated}</IsTruncated>{next}\
+         <Contents><Key>1b2c/shop/movies/runs/{number:06}-0123456789.json</Key><Size>1</Size><ETag>\"a\"</ETag>\
+         <LastModified>2026-01-01T00:00:00.000Z</LastModified></Contents></ListBucketResult>"
+    ))
+}
+
+const BOUNDS: Bounds = Bounds { response_bytes_max: 64 * 1024, requests_max: 20, proxies: Proxies::None };
+
+fn bounded_store(endpoint: &str) -> Store {
+    Store::open_bounded(&config("s3://bucket", Some(endpoint)), Some(&key()), BOUNDS).unwrap()
+}
+
+#[tokio::test]
+async fn a_listing_without_end_is_cut() {
+    let (endpoint, requests) = serve(|number, _| page(number, true));
+    let error = bounded_store(&endpoint).list_runs().await.unwrap_err();
+    assert!(matches!(error, StoreError::Excessive { .. }), "{error:?}");
+    assert!(error.to_string().contains("more than 20 requests"), "{error}");
+    assert_eq!((requests.load(Ordering::SeqCst), error.retry()), (20, Retry::Rarely));
+}
+
+#[tokio::test]
+async fn a_response_beyond_the_bound_is_cut() {
+    let (endpoint, _) = serve(|_, _| ok(&"x".repeat(BOUNDS.response_bytes_max + 1)));
+    for error in [
+        bounded_store(&endpoint).list_runs().await.unwrap_err(),
+        bounded_store(&endpoint).list_snapshots().await.unwrap_err(),
+    ] {
+        assert!(matches!(error, StoreError::Excessive { .. }), "{error:?}");
+        assert!(error.to_string().contains("more than 65536 bytes"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let (elsewhere, followed) = serve(|number, _| page(number, true));
+    let (endpoint, _) = serve(move |_, _| {
+        format!(
+            "HTTP/1.1 307 Temporary Redirect\r\nlocation: {elsewhere}/x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        )
+    });
+    let error = bounded_store(&endpoint).list_runs().await.unwrap_err();
+    assert_eq!((followed.load(Ordering::SeqCst), error.retry()), (0, Retry::Rarely), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_deletion_ends_even_if_the_store_lists_deleted_objects() {
+    let listing = page(1, false);
+    let deleted = ok("<DeleteResult><Deleted><Key>x</Key></Deleted></DeleteResult>");
+    let (endpoint, _) = serve(move |_, head| if head.starts_with("GET") { listing.clone() } else { deleted.clone() });
+    let bounds = Bounds { requests_max: 1000, ..BOUNDS };
+    let store = Store::open_bounded(&config("s3://bucket", Some(&endpoint)), Some(&key()), bounds).unwrap();
+    let error = store.delete_all().await.unwrap_err();
+    assert!(matches!(error, StoreError::NotEmptied { deleted: 10, .. }), "{error:?}");
+    assert_eq!(error.retry(), Retry::Soon);
 }
