@@ -110,6 +110,13 @@ impl Disk {
         TemporaryFile::create(self.temporary.join(random_name()?))
     }
 
+    /// Creates a temporary directory with this name.
+    pub fn temporary_directory(&self, name: &str) -> io::Result<PathBuf> {
+        let directory = self.temporary.join(name);
+        fs::create_dir(&directory)?;
+        Ok(directory)
+    }
+
     /// Durably turns a received file into the object at `path`, which is relative to the root of
     /// the objects. Returns `AlreadyExists` if the mode is `Create` and the object exists. The file
     /// system checks this atomically, so exactly one of two concurrent creations succeeds.

@@ -5,7 +5,8 @@
 //!                                          00001    a part, flushed
 //! ```
 //! An upload survives a restart of the store, so a trainer need not start over. An abandoned upload
-//! is removed by age.
+//! is removed by age. An upload may end at any time, so a missing file is never an error of
+//! another.
 
 use std::{
     fs::{self, File},
@@ -21,7 +22,9 @@ use crate::{
     access::PutRule,
     disk::{Disk, FileStat, PutMode, TemporaryFile, flush_directory, random_name},
     error::from_io,
-    limits::{CHUNK_BYTES, OBJECT_BYTES_MAX, PARTS_MAX, UPLOAD_AGE_MAX, UPLOADS_PER_RECOMMENDER_MAX},
+    limits::{
+        CHUNK_BYTES, OBJECT_BYTES_MAX, PARTS_MAX, PUBLISH_ATTEMPTS_MAX, UPLOAD_AGE_MAX, UPLOADS_PER_RECOMMENDER_MAX,
+    },
     receive,
 };
 
@@ -36,21 +39,36 @@ pub struct PartName {
     pub etag: String,
 }
 
-/// Begins an upload to `key` and returns its id.
+/// Begins an upload to `key` and returns its id. The upload appears as a whole, so other uploads of
+/// the owner may begin and end meanwhile.
 pub fn begin(disk: &Disk, owner: &AccessKeyId, key: &str) -> io::Result<String> {
-    let owner_directory = owner_directory(disk, owner);
-    fs::create_dir_all(&owner_directory)?;
-    evict_oldest(&owner_directory)?;
     let id = random_name()?;
-    let upload = owner_directory.join(&id);
-    fs::create_dir(&upload)?;
-    let mut file = File::create_new(upload.join(KEY_FILE))?;
+    let staged = disk.temporary_directory(&id)?;
+    let mut file = File::create_new(staged.join(KEY_FILE))?;
     file.write_all(key.as_bytes())?;
     file.sync_all()?;
-    flush_directory(&upload)?;
-    flush_directory(&owner_directory)?;
-    flush_directory(disk.uploads())?;
-    Ok(id)
+    flush_directory(&staged)?;
+    let owner_directory = owner_directory(disk, owner);
+    evict_oldest(&owner_directory)?;
+    for _ in 0..PUBLISH_ATTEMPTS_MAX {
+        if let Err(error) = fs::create_dir(&owner_directory)
+            && error.kind() != io::ErrorKind::AlreadyExists
+        {
+            return Err(error);
+        }
+        let published = fs::rename(&staged, owner_directory.join(&id)).and_then(|()| {
+            flush_directory(&owner_directory)?;
+            flush_directory(disk.uploads())
+        });
+        match published {
+            // A sweep has removed the empty directory of the owner.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && staged.exists() => {}
+            // Other uploads of the owner have evicted this one.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(id),
+            published => return published.map(|()| id),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::ResourceBusy, "concurrent sweeps keep removing the directory"))
 }
 
 /// Directory of the upload that this owner began for this key.
@@ -182,15 +200,24 @@ fn concatenate(disk: &Disk, files: &[PathBuf], digest: Option<&Digest>) -> S3Res
     if actual == *expected { Ok(object) } else { Err(receive::digest_mismatch(&actual)) }
 }
 
-/// Uploads with their modification times, oldest first.
+/// Uploads with their modification times, oldest first. Uploads that end meanwhile are left out.
 fn by_age(owner_directory: &Path) -> io::Result<Vec<(SystemTime, PathBuf)>> {
     let mut uploads = Vec::new();
-    for upload in fs::read_dir(owner_directory)? {
+    for upload in unless_missing(fs::read_dir(owner_directory))?.into_iter().flatten() {
         let upload = upload?;
-        uploads.push((upload.metadata()?.modified()?, upload.path()));
+        if let Some(metadata) = unless_missing(upload.metadata())? {
+            uploads.push((metadata.modified()?, upload.path()));
+        }
     }
     uploads.sort();
     Ok(uploads)
+}
+
+fn unless_missing<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        result => result.map(Some),
+    }
 }
 
 fn evict_oldest(owner_directory: &Path) -> io::Result<()> {
@@ -200,4 +227,57 @@ fn evict_oldest(owner_directory: &Path) -> io::Result<()> {
         remove(&upload);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use sidecar_contract::credentials::Role;
+
+    use super::*;
+
+    /// Begun uploads of each thread.
+    const UPLOADS: usize = 300;
+
+    #[test]
+    fn an_upload_begins_while_others_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = Disk::open(directory.path()).unwrap();
+        let owner = AccessKeyId { namespace: "shop".into(), name: "movies".into(), role: Role::Train };
+        let start = Barrier::new(4);
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let (disk, owner, start) = (&disk, &owner, &start);
+                scope.spawn(move || {
+                    start.wait();
+                    for number in 0..UPLOADS {
+                        let key = format!("{thread}/{number}");
+                        let id = begin(disk, owner, &key).unwrap();
+                        remove(&find(disk, owner, &id, &key).unwrap());
+                        sweep(disk).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_dir(disk.uploads()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn the_oldest_uploads_make_room_for_new_ones() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = Disk::open(directory.path()).unwrap();
+        let owner = AccessKeyId { namespace: "shop".into(), name: "movies".into(), role: Role::Train };
+        let ids: Vec<String> = (0..UPLOADS_PER_RECOMMENDER_MAX + 3)
+            .map(|number| {
+                let id = begin(&disk, &owner, "key").unwrap();
+                let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(number as u64);
+                File::open(owner_directory(&disk, &owner).join(&id)).unwrap().set_modified(time).unwrap();
+                id
+            })
+            .collect();
+        let found: Vec<bool> = ids.iter().map(|id| find(&disk, &owner, id, "key").is_ok()).collect();
+        let expected: Vec<bool> = (0..ids.len()).map(|number| number >= 3).collect();
+        assert_eq!(found, expected);
+    }
 }
