@@ -7,7 +7,8 @@
 //! | serve    | read                                                                 |
 //! | operator | read, list, delete                                                   |
 //!
-//! Everything else is denied before the body is read, including any other prefix or bucket.
+//! Everything else is denied before the body is read, including any other prefix or bucket. An
+//! allowed request also needs a slot before its body is read.
 
 use s3s::{
     S3Request, S3Result,
@@ -22,7 +23,9 @@ use sidecar_contract::{
     store::EMBEDDED_BUCKET,
 };
 
-use crate::{disk::PutMode, metrics::Operation};
+use crate::{
+    disk::PutMode, limits::REQUESTS_MAX, metrics::Operation, request_record::RequestRecord, request_slots::RequestSlots,
+};
 
 /// Derives the secret of any access key id.
 pub struct DerivedKeys {
@@ -85,12 +88,13 @@ impl Grant {
 /// Implements the table of the module docs.
 pub struct Policy {
     installation_id: String,
+    slots: RequestSlots,
 }
 
 impl Policy {
     /// Policy of the installation with this id.
     pub fn new(installation_id: String) -> Self {
-        Self { installation_id }
+        Self { installation_id, slots: RequestSlots::new(REQUESTS_MAX) }
     }
 
     fn grant(&self, access_key: &str) -> Option<Grant> {
@@ -104,9 +108,8 @@ impl Policy {
 impl S3Access for Policy {
     async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
         let operation = Operation::named(cx.s3_op().name());
-        if let Some(seen) = cx.extensions_mut().get::<crate::request_limiter::OperationTag>() {
-            seen.set(operation);
-        }
+        let record = cx.extensions_mut().get::<RequestRecord>().cloned().unwrap_or_default();
+        record.set_operation(operation);
         let grant = cx.credentials().and_then(|credentials| self.grant(&credentials.access_key));
         let Some(grant) = grant else { return Err(s3_error!(AccessDenied, "a signature is required")) };
         if cx.s3_path().get_bucket_name() != Some(EMBEDDED_BUCKET) {
@@ -120,6 +123,10 @@ impl S3Access for Policy {
         {
             return Err(denied(&grant, "the key is outside its prefix"));
         }
+        let Some(slot) = self.slots.acquire(&grant.id) else {
+            return Err(s3_error!(SlowDown, "too many requests of this Recommender are in flight; retry later"));
+        };
+        record.hold(slot);
         cx.extensions_mut().insert(grant);
         Ok(())
     }

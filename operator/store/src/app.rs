@@ -14,11 +14,12 @@ use crate::{
     admin::Admin,
     args::Args,
     disk::Disk,
-    limits::{UPLOAD_SWEEP_INTERVAL, XML_BYTES_MAX},
+    front::Front,
+    limits::{ADMIN_CONNECTIONS_MAX, CONNECTIONS_MAX, UPLOAD_SWEEP_INTERVAL, XML_BYTES_MAX},
     metrics::Metrics,
     protocol::Protocol,
-    request_limiter::RequestLimiter,
-    server, uploads,
+    server::{self, Port},
+    uploads,
 };
 
 /// Handle of a running store.
@@ -55,15 +56,14 @@ impl App {
         builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
         builder.set_auth(DerivedKeys::new(root_key));
         builder.set_access(Policy::new(installation_id));
-        let limiter = RequestLimiter::new(builder.build(), metrics.clone());
+        let front = Front::new(builder.build(), metrics.clone());
         let admin = Admin { metrics, disk: Arc::clone(&disk), stop: stopped.clone() };
 
         let sweeper = tokio::spawn(sweep(disk));
-        let store = tokio::spawn(server::serve("s3", listener, stopped.clone(), move |request| {
-            limiter.clone().handle(request)
-        }));
-        let admin =
-            tokio::spawn(server::serve("admin", admin_listener, stopped, move |request| admin.clone().handle(request)));
+        let port = Port { name: "s3", listener, connections_max: CONNECTIONS_MAX };
+        let admin_port = Port { name: "admin", listener: admin_listener, connections_max: ADMIN_CONNECTIONS_MAX };
+        let store = tokio::spawn(server::serve(port, stopped.clone(), move |request| front.clone().handle(request)));
+        let admin = tokio::spawn(server::serve(admin_port, stopped, move |request| admin.clone().handle(request)));
         Ok(Self { address, admin_address, stop, store, admin, sweeper })
     }
 

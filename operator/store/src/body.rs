@@ -1,7 +1,9 @@
-//! HTTP bodies: request bodies with a read timeout, response bodies with a byte counter.
+//! HTTP bodies: request bodies with a min rate, of which the end is recorded, and response bodies
+//! with a byte counter.
 
 use std::{
     pin::Pin,
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
 };
 
@@ -10,39 +12,80 @@ use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Body, Frame, SizeHint};
 use prometheus::core::{AtomicU64, GenericCounter};
 use s3s::StdError;
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, Sleep, sleep_until},
-};
 
-use crate::{limits::BODY_READ_TIMEOUT, metrics::InFlight};
+use crate::{metrics::InFlight, pace::Pace, request_record::RequestRecord};
 
-/// Request body that fails when no bytes arrive for [`BODY_READ_TIMEOUT`].
-pub struct RequestBody {
-    inner: hyper::body::Incoming,
-    deadline: Pin<Box<Sleep>>,
+/// How the read of a request body ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyEnd {
+    /// All of it was received.
+    Complete,
+    /// The connection failed or closed first.
+    Truncated,
+    /// The client sent too slowly; see [`Pace`].
+    TooSlow,
 }
 
-impl RequestBody {
-    /// Wraps a body.
-    pub fn new(inner: hyper::body::Incoming) -> Self {
-        Self { inner, deadline: Box::pin(sleep_until(Instant::now() + BODY_READ_TIMEOUT)) }
+/// End of a request body, shared with the reader of the body. It is absent while a part of the body
+/// is not read.
+#[derive(Clone, Debug, Default)]
+pub struct BodyEndCell(Arc<OnceLock<BodyEnd>>);
+
+impl BodyEndCell {
+    /// The end, if the body was read until it.
+    pub fn get(&self) -> Option<BodyEnd> {
+        self.0.get().copied()
     }
 }
 
-impl Body for RequestBody {
+/// Request body that fails if the client sends too slowly.
+pub struct RequestBody<B> {
+    inner: B,
+    pace: Pace,
+    end: BodyEndCell,
+}
+
+impl<B: Body + Unpin> RequestBody<B> {
+    /// Wraps a body; also returns where its end is recorded.
+    pub fn new(inner: B) -> (Self, BodyEndCell) {
+        let end = BodyEndCell::default();
+        let body = Self { inner, pace: Pace::default(), end: end.clone() };
+        if body.inner.is_end_stream() {
+            body.record(BodyEnd::Complete);
+        }
+        (body, end)
+    }
+
+    /// Records the first end.
+    fn record(&self, end: BodyEnd) {
+        let _ = self.end.0.set(end);
+    }
+}
+
+impl<B> Body for RequestBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<StdError>,
+{
     type Data = Bytes;
     type Error = StdError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
-        if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) {
-            self.deadline.as_mut().reset(Instant::now() + BODY_READ_TIMEOUT);
-            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
+            return self.pace.poll_exhausted(cx).map(|()| {
+                self.record(BodyEnd::TooSlow);
+                Some(Err("the client sends too slowly".into()))
+            });
+        };
+        let bytes = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref().map(Bytes::len));
+        self.pace.transferred(bytes.unwrap_or_default());
+        match &frame {
+            Some(Err(_)) => self.record(BodyEnd::Truncated),
+            None => self.record(BodyEnd::Complete),
+            Some(Ok(_)) if self.inner.is_end_stream() => self.record(BodyEnd::Complete),
+            Some(Ok(_)) => {}
         }
-        match self.deadline.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Some(Err("request body read timed out".into()))),
-            Poll::Pending => Poll::Pending,
-        }
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -54,11 +97,12 @@ impl Body for RequestBody {
     }
 }
 
-/// Response body; the request counts as in flight until the body is sent or dropped.
+/// Response body; the request is in flight, and holds its slot, until the body is sent or dropped.
 pub struct ResponseBody {
     inner: UnsyncBoxBody<Bytes, StdError>,
     bytes: GenericCounter<AtomicU64>,
-    _in_flight: Option<(OwnedSemaphorePermit, InFlight)>,
+    _in_flight: InFlight,
+    _record: RequestRecord,
 }
 
 impl ResponseBody {
@@ -66,9 +110,10 @@ impl ResponseBody {
     pub fn new(
         inner: UnsyncBoxBody<Bytes, StdError>,
         bytes: GenericCounter<AtomicU64>,
-        in_flight: Option<(OwnedSemaphorePermit, InFlight)>,
+        in_flight: InFlight,
+        record: RequestRecord,
     ) -> Self {
-        Self { inner, bytes, _in_flight: in_flight }
+        Self { inner, bytes, _in_flight: in_flight, _record: record }
     }
 }
 

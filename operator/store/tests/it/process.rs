@@ -1,7 +1,7 @@
 //! Runs the store binary on a test's own directory.
 
 use std::{
-    net::TcpListener,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -26,6 +26,10 @@ pub struct Process {
     child: Child,
     /// URL of the S3 endpoint.
     pub endpoint: String,
+    /// Address of the S3 endpoint.
+    pub address: SocketAddr,
+    /// Address of probes and metrics.
+    pub admin_address: SocketAddr,
 }
 
 impl Process {
@@ -36,12 +40,12 @@ impl Process {
             std::fs::write(&path, content).unwrap();
             path
         };
-        let port = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let (port, admin) = (port(), port());
+        let address = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+        let (address, admin_address) = (address(), address());
         let mut child = Command::new(env!("CARGO_BIN_EXE_recmesh-store"))
             .arg("--data-dir")
             .arg(directory.join("objects"))
-            .args(["--listen", &format!("127.0.0.1:{port}"), "--admin-listen", &format!("127.0.0.1:{admin}")])
+            .args(["--listen", &address.to_string(), "--admin-listen", &admin_address.to_string()])
             .arg("--root-key-file")
             .arg(file("root-key", ROOT))
             .arg("--installation-id-file")
@@ -50,12 +54,12 @@ impl Process {
             .spawn()
             .unwrap();
         let begin = Instant::now();
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        while std::net::TcpStream::connect(address).is_err() {
             assert!(child.try_wait().unwrap().is_none(), "the store exited");
             assert!(begin.elapsed() < START_TIMEOUT, "the store did not start");
             std::thread::sleep(Duration::from_millis(20));
         }
-        Self { child, endpoint: format!("http://127.0.0.1:{port}") }
+        Self { child, endpoint: format!("http://{address}"), address, admin_address }
     }
 
     /// Sends SIGKILL and waits for the exit.
