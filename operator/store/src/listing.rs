@@ -1,11 +1,12 @@
 //! Lists the keys with a prefix in byte order, page by page.
 //!
-//! Each page walks everything below the deepest directory of the prefix and retains the smallest
-//! entries. The prefix of a Recommender has few objects (retention bounds their number), so this is
-//! cheaper than a crash-consistent index.
+//! A page visits the directories in the order of their keys, and opens only those that may hold an
+//! entry of the page. So its cost depends on the page and on the sizes of these directories, not on
+//! the number of objects, and no crash-consistent index is needed.
 
 use std::{
-    collections::BTreeMap,
+    cmp::Reverse,
+    collections::BinaryHeap,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -43,92 +44,265 @@ pub struct Page {
 
 /// Reads a page.
 pub fn list(disk: &Disk, query: &Query) -> io::Result<Page> {
-    if query.entries_max == 0 {
-        return Ok(Page::default());
-    }
-    let directory = key_path::prefix_directory(&query.prefix);
-    // Key prefixes are bytes, because a piece of a long part may end inside a character.
-    let key_start = query.prefix.rsplit_once('/').map_or(String::new(), |(parents, _)| format!("{parents}/"));
-    let mut builder = PageBuilder { query, entries: BTreeMap::new(), is_truncated: false };
-    walk(&disk.objects().join(directory), key_start.as_bytes(), &mut builder)?;
     let mut page = Page::default();
-    if builder.is_truncated {
-        page.next = builder.entries.last_key_value().map(|(entry, _)| entry.clone());
+    if query.entries_max == 0 {
+        return Ok(page);
     }
-    for (entry, path) in builder.entries {
-        match path {
-            None => page.common_prefixes.push(entry),
-            Some(path) => match fs::metadata(&path).and_then(|metadata| FileStat::of(&metadata)) {
-                Ok(stat) => page.objects.push((entry, stat)),
-                // Deleted since the walk.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            },
+    let mut walk = Walk::new(disk, query);
+    let mut entries = 0;
+    let mut last: Option<String> = None;
+    while let Some((key, path)) = walk.next()? {
+        let common_prefix = common_prefix(&key, query);
+        if entries == query.entries_max {
+            page.next = last;
+            return Ok(page);
         }
+        let entry = if let Some(common_prefix) = common_prefix {
+            walk.skip_prefix(&common_prefix);
+            page.common_prefixes.push(common_prefix.clone());
+            common_prefix
+        } else {
+            match fs::metadata(&path).and_then(|metadata| FileStat::of(&metadata)) {
+                Ok(stat) => page.objects.push((key.clone(), stat)),
+                // Deleted since its directory was read.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            }
+            key
+        };
+        entries += 1;
+        last = Some(entry);
     }
     Ok(page)
 }
 
-struct PageBuilder<'a> {
-    query: &'a Query,
-    /// Smallest entries so far, with a path for an object and `None` for a common prefix.
-    entries: BTreeMap<String, Option<PathBuf>>,
-    is_truncated: bool,
+/// Prefix that groups a key, if its part after the prefix of the query contains the delimiter.
+fn common_prefix(key: &str, query: &Query) -> Option<String> {
+    let delimiter = query.delimiter.as_deref().filter(|delimiter| !delimiter.is_empty())?;
+    let rest = key.strip_prefix(&query.prefix)?;
+    let end = rest.find(delimiter)? + delimiter.len();
+    Some(format!("{}{}", query.prefix, rest.get(..end)?))
 }
 
-impl PageBuilder<'_> {
-    fn add(&mut self, key: String, path: PathBuf) {
-        let query = self.query;
-        let Some(rest) = key.strip_prefix(&query.prefix) else { return };
-        if query.start_after.as_ref().is_some_and(|after| key <= *after) {
-            return;
+/// Directory or object that is not visited yet. Keys are bytes, because a piece of a long part may
+/// end inside a character.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Node {
+    /// Key of an object, or prefix of all keys below a directory.
+    key: Vec<u8>,
+    is_object: bool,
+    path: PathBuf,
+}
+
+/// Keys of a query in byte order. The node with the smallest key is next: every key below a
+/// directory is at least the directory's prefix.
+struct Walk<'a> {
+    prefix: &'a str,
+    /// Only keys greater than this...
+    after: Option<String>,
+    /// ...and without this prefix, which was listed as a whole.
+    skipped_prefix: Option<String>,
+    nodes: BinaryHeap<Reverse<Node>>,
+    #[cfg(test)]
+    directories_read: usize,
+}
+
+impl<'a> Walk<'a> {
+    fn new(disk: &Disk, query: &'a Query) -> Self {
+        let path = disk.objects().join(key_path::prefix_directory(&query.prefix));
+        let key = query.prefix.rsplit_once('/').map_or(Vec::new(), |(parents, _)| format!("{parents}/").into_bytes());
+        // A page that ended with a common prefix continues after all keys of it.
+        let skipped_prefix = query.continue_after.clone().filter(|entry| common_prefix(entry, query).is_some());
+        Self {
+            prefix: &query.prefix,
+            after: query.start_after.clone().max(query.continue_after.clone()),
+            skipped_prefix,
+            nodes: BinaryHeap::from([Reverse(Node { key, is_object: false, path })]),
+            #[cfg(test)]
+            directories_read: 0,
         }
-        let common_prefix = query.delimiter.as_ref().filter(|d| !d.is_empty()).and_then(|delimiter| {
-            let end = rest.find(delimiter.as_str())? + delimiter.len();
-            Some(format!("{}{}", query.prefix, rest.get(..end)?))
-        });
-        let (entry, path) = match common_prefix {
-            Some(prefix) => (prefix, None),
-            None => (key, Some(path)),
+    }
+
+    /// Leaves out the other keys with this prefix.
+    fn skip_prefix(&mut self, prefix: &str) {
+        self.skipped_prefix = Some(prefix.to_owned());
+    }
+
+    /// Next key and the path of its object.
+    fn next(&mut self) -> io::Result<Option<(String, PathBuf)>> {
+        while let Some(Reverse(node)) = self.nodes.pop() {
+            if !self.is_wanted(&node) {
+                continue;
+            }
+            if !node.is_object {
+                self.read(&node.path, &node.key)?;
+            } else if let Ok(key) = String::from_utf8(node.key) {
+                return Ok(Some((key, node.path)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a node is an object of the query, or a directory that may hold one.
+    fn is_wanted(&self, node: &Node) -> bool {
+        let key = node.key.as_slice();
+        let is_below = |prefix: &[u8]| key.starts_with(prefix) || (!node.is_object && prefix.starts_with(key));
+        let is_after = |after: &[u8]| key > after || (!node.is_object && after.starts_with(key));
+        is_below(self.prefix.as_bytes())
+            && self.after.as_ref().is_none_or(|after| is_after(after.as_bytes()))
+            && self.skipped_prefix.as_ref().is_none_or(|skipped| !key.starts_with(skipped.as_bytes()))
+    }
+
+    /// Adds the entries of a directory. The depth is bounded by the length of a key, because every
+    /// directory adds one or more bytes to it.
+    fn read(&mut self, directory: &Path, key: &[u8]) -> io::Result<()> {
+        #[cfg(test)]
+        {
+            self.directories_read += 1;
+        }
+        let entries = match fs::read_dir(directory) {
+            Ok(entries) => entries,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(());
+            }
+            Err(error) => return Err(error),
         };
-        if query.continue_after.as_ref().is_some_and(|after| entry <= *after) {
-            return;
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name();
+            let (bytes, is_object) = match name.to_str().and_then(key_path::decode_name) {
+                Some(DecodedName::Directory(bytes)) => (bytes, false),
+                Some(DecodedName::Object(bytes)) => (bytes, true),
+                // Not from the store, for example lost+found.
+                None => continue,
+            };
+            let node = Node { key: [key, &bytes].concat(), is_object, path: entry.path() };
+            if self.is_wanted(&node) {
+                self.nodes.push(Reverse(node));
+            }
         }
-        self.entries.insert(entry, path);
-        if self.entries.len() > query.entries_max {
-            self.entries.pop_last();
-            self.is_truncated = true;
-        }
+        Ok(())
     }
 }
 
-/// Adds all objects below a directory. The depth is bounded by the length of a key, because every
-/// directory adds one or more bytes to it.
-fn walk(directory: &Path, key: &[u8], builder: &mut PageBuilder<'_>) -> io::Result<()> {
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    for entry in entries {
-        let entry = entry?;
-        let name = entry.file_name();
-        match name.to_str().and_then(key_path::decode_name) {
-            Some(DecodedName::Directory(bytes)) => {
-                let below = [key, &bytes].concat();
-                let prefix = builder.query.prefix.as_bytes();
-                if below.starts_with(prefix) || prefix.starts_with(&below) {
-                    walk(&entry.path(), &below, builder)?;
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn store(keys: &BTreeSet<String>) -> (tempfile::TempDir, Disk) {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = Disk::open(directory.path()).unwrap();
+        for key in keys {
+            let path = disk.objects().join(key_path::to_path(key).unwrap());
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, key).unwrap();
+        }
+        (directory, disk)
+    }
+
+    /// Entries of a page: keys, and common prefixes marked as true.
+    fn entries(page: &Page) -> Vec<(String, bool)> {
+        let objects = page.objects.iter().map(|(key, _)| (key.clone(), false));
+        let mut entries: Vec<_> = objects.chain(page.common_prefixes.iter().map(|p| (p.clone(), true))).collect();
+        entries.sort();
+        entries
+    }
+
+    /// Entries of all pages by the definition of S3.
+    fn expected(keys: &BTreeSet<String>, query: &Query) -> Vec<(String, bool)> {
+        let mut entries = BTreeMap::new();
+        for key in keys {
+            let Some(rest) = key.strip_prefix(&query.prefix) else { continue };
+            if query.start_after.as_ref().is_some_and(|after| key <= after) {
+                continue;
+            }
+            match query.delimiter.as_ref().and_then(|delimiter| rest.split_once(delimiter.as_str())) {
+                Some((group, _)) => {
+                    entries.insert(format!("{}{group}{}", query.prefix, query.delimiter.as_ref().unwrap()), true);
+                }
+                None => {
+                    entries.insert(key.clone(), false);
                 }
             }
-            Some(DecodedName::Object(bytes)) => {
-                if let Ok(key) = String::from_utf8([key, &bytes].concat()) {
-                    builder.add(key, entry.path());
+        }
+        entries.into_iter().collect()
+    }
+
+    fn keys() -> impl Strategy<Value = BTreeSet<String>> {
+        // Parts around the length at which a part is split, and characters around the slash.
+        let part = prop_oneof![
+            "[a-b./_-]{0,3}",
+            (62_usize..67, "[-/a]{0,2}").prop_map(|(length, end)| "x".repeat(length) + &end),
+            (20_usize..24).prop_map(|length| "ä€".repeat(length)),
+        ];
+        let key = prop::collection::vec(part, 1..4).prop_map(|parts| parts.join("/"));
+        prop::collection::btree_set(key.prop_filter("valid", |key| key_path::check(key).is_ok()), 0..40)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(100) })]
+
+        #[test]
+        fn pages_hold_all_entries_in_order(
+            keys in keys(),
+            prefix in any::<prop::sample::Index>(),
+            prefix_bytes in 0..70_usize,
+            delimiter in prop::option::of(prop_oneof![Just("/"), Just("-"), Just("a/")]),
+            start_after in prop::option::of(any::<prop::sample::Index>()),
+            entries_max in 1..6_usize,
+        ) {
+            let (_directory, disk) = store(&keys);
+            let chosen = |index: &prop::sample::Index| {
+                if keys.is_empty() { String::new() } else { keys.iter().nth(index.index(keys.len())).unwrap().clone() }
+            };
+            let prefix: String = chosen(&prefix).chars().take(prefix_bytes).collect();
+            let start_after = start_after.as_ref().map(chosen);
+            let query = Query { prefix, delimiter: delimiter.map(str::to_owned), start_after, entries_max, ..Query::default() };
+            let mut found = Vec::new();
+            let mut continue_after = None;
+            loop {
+                let page = list(&disk, &Query { continue_after, ..query.clone() }).unwrap();
+                let page_entries = entries(&page);
+                prop_assert!(page_entries.len() <= entries_max);
+                found.extend(page_entries);
+                continue_after = page.next;
+                if continue_after.is_none() {
+                    break;
                 }
             }
-            // Not from the store, for example lost+found.
-            None => {}
+            prop_assert_eq!(found, expected(&keys, &query));
         }
     }
-    Ok(())
+
+    #[test]
+    fn a_page_reads_only_the_directories_of_its_entries() {
+        let keys: BTreeSet<String> = (0..300).map(|n| format!("id/shop/movies/{n:03}/a")).collect();
+        let (_directory, disk) = store(&keys);
+        let continue_after = Some("id/shop/movies/150/a".to_owned());
+        let query = Query { prefix: "id/shop/movies/".into(), continue_after, entries_max: 1, ..Query::default() };
+        let mut walk = Walk::new(&disk, &query);
+        assert_eq!(walk.next().unwrap().unwrap().0, "id/shop/movies/151/a");
+        // That of the prefix, that of the last entry, and that of the next one.
+        assert_eq!(walk.directories_read, 3);
+
+        // A common prefix is listed from its first key.
+        let query = Query { delimiter: Some("/".into()), entries_max: 300, continue_after: None, ..query };
+        let page = list(&disk, &query).unwrap();
+        assert_eq!((page.common_prefixes.len(), page.next), (300, None));
+    }
+
+    #[test]
+    fn an_object_that_is_deleted_meanwhile_is_left_out() {
+        let (_directory, disk) = store(&BTreeSet::from(["a".to_owned(), "b".to_owned()]));
+        // A link without a target is found in the directory, but has no metadata.
+        std::os::unix::fs::symlink("missing", disk.objects().join("o_aa")).unwrap();
+        let query = Query { entries_max: 2, ..Query::default() };
+        let page = list(&disk, &query).unwrap();
+        assert_eq!(entries(&page), [("a".to_owned(), false), ("b".to_owned(), false)]);
+        assert_eq!(page.next, None);
+    }
 }
