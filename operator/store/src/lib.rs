@@ -12,6 +12,7 @@ pub mod admin;
 pub mod app;
 pub mod args;
 pub mod body;
+pub mod byte_range;
 pub mod conditions;
 pub mod connection_limit;
 pub mod disk;

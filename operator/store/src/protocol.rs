@@ -20,7 +20,7 @@ use sidecar_contract::store::EMBEDDED_REGION;
 
 use crate::{
     access::granted,
-    conditions,
+    byte_range, conditions,
     disk::{Disk, FileStat, PutMode, StoredObject},
     error, key_path,
     limits::{CHUNK_BYTES, COMPLETE_KEEPALIVE_DELAY, DELETE_KEYS_MAX, LIST_KEYS_MAX},
@@ -102,12 +102,10 @@ impl S3 for Protocol {
             input.if_modified_since.as_ref(),
             input.if_unmodified_since.as_ref(),
         )?;
-        let range = match &input.range {
-            Some(range) => range.check(stat.bytes)?,
-            None => 0..stat.bytes,
-        };
+        let partial = byte_range::resolve(input.range, &req.headers, &stat)?;
         let content_range =
-            input.range.map(|_| format!("bytes {}-{}/{}", range.start, range.end.saturating_sub(1), stat.bytes));
+            partial.as_ref().map(|range| format!("bytes {}-{}/{}", range.start, range.end - 1, stat.bytes));
+        let range = partial.unwrap_or(0..stat.bytes);
         let body = StreamingBlob::wrap(read(Arc::new(file), range.start, range.end));
         Ok(S3Response::new(GetObjectOutput {
             accept_ranges: Some("bytes".to_owned()),
