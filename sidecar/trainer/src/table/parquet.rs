@@ -2,12 +2,9 @@
 
 mod blocks;
 mod column;
+mod decoder_panic;
 
-use std::{
-    ops::ControlFlow,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::{ops::ControlFlow, sync::Arc};
 
 use parquet::{
     column::reader::get_column_reader,
@@ -22,6 +19,7 @@ use parquet::{
 use self::{
     blocks::Blocks,
     column::{Column, ColumnType},
+    decoder_panic::DecoderPanic,
 };
 use super::{
     COLUMNS_REQUESTED_MAX, Cell, Role, RowSink,
@@ -47,8 +45,8 @@ pub(crate) fn read<T: RowSink>(
     each_batch: &dyn Fn(&T, f64),
 ) -> Result<ControlFlow<()>, RunError> {
     // The decoders may panic on invalid bytes: a panic means that the file is damaged.
-    let read = catch_unwind(AssertUnwindSafe(|| read_file(described_as, file, sink, each_batch)));
-    read.unwrap_or_else(|_| Err(damaged(described_as, "a value cannot be decoded")))
+    let read = decoder_panic::catch(|| read_file(described_as, file, sink, each_batch));
+    read.unwrap_or_else(|DecoderPanic| Err(damaged(described_as, "a value cannot be decoded")))
 }
 
 fn read_file<T: RowSink>(
