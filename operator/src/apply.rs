@@ -66,7 +66,9 @@ pub async fn apply(
             set_finalizers(context, &plan.namespace, &plan.name, plan.resource_version.as_deref(), &finalizers).await;
         refused.unless_rejected(written)?;
     }
-    refused.unless_rejected(objects::apply(pass, service_account).await)?;
+    if let Some(service_account) = service_account {
+        refused.unless_rejected(objects::apply(pass, service_account).await)?;
+    }
     if let Some(secret) = train_secret {
         refused.unless_rejected(objects::apply(pass, secret).await)?;
     }

@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand, builder::RangedU64ValueParser};
+
+/// Longest interval: 30 days.
+const SECONDS_MAX: u64 = 30 * 24 * 3600;
 
 /// The operator of Recmesh.
 #[derive(Debug, Parser)]
@@ -65,34 +68,102 @@ pub struct Settings {
     #[arg(long, default_value = "0.0.0.0:9090")]
     pub admin_listen: SocketAddr,
     /// Resync interval in seconds.
-    #[arg(long, default_value_t = 300)]
+    #[arg(long, default_value_t = 300, value_parser = RangedU64ValueParser::<u64>::new().range(1..=SECONDS_MAX))]
     pub resync_seconds: u64,
     /// Delay in seconds before a failed run is retried; doubles with each failure.
-    #[arg(long, default_value_t = 30)]
+    #[arg(long, default_value_t = 30, value_parser = RangedU64ValueParser::<u64>::new().range(1..=SECONDS_MAX))]
     pub retry_seconds_min: u64,
-    /// Maximum retry delay in seconds.
-    #[arg(long, default_value_t = 3600)]
+    /// Maximum retry delay in seconds; at least `--retry-seconds-min`.
+    #[arg(long, default_value_t = 3600, value_parser = RangedU64ValueParser::<u64>::new().range(1..=SECONDS_MAX))]
     pub retry_seconds_max: u64,
     /// Recommenders reconciled concurrently.
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     pub concurrency: u16,
     /// Recommenders that may roll out a new model or pod template concurrently.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub rollouts_max: usize,
     /// Recommenders that may train concurrently; the others are queued.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub trainings_max: usize,
     /// Default interval in seconds between checks for changed data; 0 disables the checks.
-    #[arg(long, default_value_t = 3600)]
+    #[arg(long, default_value_t = 3600, value_parser = RangedU64ValueParser::<u64>::new().range(..=SECONDS_MAX))]
     pub data_check_seconds: u64,
+    /// User, group and fsGroup of the pods of Recommenders: `true` sets 65532; `false` leaves them to
+    /// the cluster, as OpenShift requires.
+    #[arg(long, default_value_t = true, action = ArgAction::Set)]
+    pub fixed_user_ids: bool,
+    /// Annotates serving pods with `prometheus.io/scrape`.
+    #[arg(long, default_value_t = true, action = ArgAction::Set)]
+    pub scrape_annotations: bool,
+    /// Limit of the temporary files of a pod, such as `32Gi`: models in a serving pod, and data and
+    /// model of a run. Kubernetes evicts a pod that exceeds it.
+    #[arg(long, default_value = "32Gi", value_parser = quantity)]
+    pub ephemeral_storage_max: String,
     /// Elect a leader; required with more than one replica.
     #[arg(long)]
     pub leader_election: bool,
 }
 
+/// Checks the form of a quantity; the API server checks the rest.
+fn quantity(text: &str) -> Result<String, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let is_number = digits.parse::<f64>().is_ok_and(|number| number > 0.0);
+    let is_unit = matches!(text.get(digits.len()..), Some("" | "k" | "M" | "G" | "T" | "Ki" | "Mi" | "Gi" | "Ti"));
+    if is_number && is_unit { Ok(text.to_owned()) } else { Err("expected a quantity such as 32Gi".to_owned()) }
+}
+
 impl Settings {
+    /// Checks what concerns several settings.
+    ///
+    /// # Errors
+    /// Names the settings, and what is expected.
+    pub fn check(&self) -> Result<(), String> {
+        if self.retry_seconds_min > self.retry_seconds_max {
+            return Err(format!(
+                "--retry-seconds-min {} exceeds --retry-seconds-max {}; expected at most that",
+                self.retry_seconds_min, self.retry_seconds_max
+            ));
+        }
+        Ok(())
+    }
+
     /// [`Self::resync_seconds`] as a duration.
     pub fn resync(&self) -> Duration {
         Duration::from_secs(self.resync_seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Settings, String> {
+        let required = ["recmesh-operator", "run", "--namespace=n", "--sidecar-image=i", "--store-endpoint=http://s"];
+        let cli = Cli::try_parse_from(required.iter().chain(arguments)).map_err(|error| error.to_string())?;
+        match cli.command {
+            Command::Run(settings) => settings.check().map(|()| settings),
+            Command::Check { .. } => Err("not run".to_owned()),
+        }
+    }
+
+    #[test]
+    fn settings_outside_their_range_are_rejected_by_name() {
+        for argument in [
+            "--resync-seconds=0",
+            "--concurrency=0",
+            "--rollouts-max=0",
+            "--trainings-max=0",
+            "--retry-seconds-min=0",
+            "--data-check-seconds=99999999999",
+            "--ephemeral-storage-max=much",
+            "--ephemeral-storage-max=0Gi",
+        ] {
+            let error = parse(&[argument]).unwrap_err();
+            let (name, _) = argument.split_once('=').unwrap();
+            assert!(error.contains(name), "{argument}: {error}");
+        }
+        let error = parse(&["--retry-seconds-min=60", "--retry-seconds-max=30"]).unwrap_err();
+        assert!(error.contains("--retry-seconds-min 60 exceeds --retry-seconds-max 30"), "{error}");
+        assert!(parse(&["--data-check-seconds=0", "--ephemeral-storage-max=1.5Gi"]).is_ok());
     }
 }

@@ -33,8 +33,8 @@ use crate::{
 pub struct Desired {
     /// Finalizers of the Recommender, if they change.
     pub finalizers: Option<Vec<String>>,
-    /// ServiceAccount of all pods.
-    pub service_account: Child,
+    /// ServiceAccount of the pods for which the user names none.
+    pub service_account: Option<Child>,
     /// Store credentials of the trainer; `None` if the pods access a user's bucket.
     pub train_secret: Option<Child>,
     /// Store credentials of the serving pods; `None` if the pods access a user's bucket.

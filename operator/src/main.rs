@@ -37,6 +37,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(settings: Settings) -> Result<()> {
+    settings.check().map_err(anyhow::Error::msg)?;
     store_client::install_tls_provider();
     tracing::info!(?settings, "operator starting");
     let metrics = Arc::new(Metrics::new()?);

@@ -30,8 +30,8 @@ pub struct Observed {
     pub config: Option<ServingConfig>,
     /// Resource versions of the existing permanent children, by kind and name.
     pub versions: BTreeMap<(ChildKind, String), String>,
-    /// Names of children that objects of another owner have.
-    pub name_conflicts: Vec<String>,
+    /// Kinds and names of children that objects of another owner have.
+    pub name_conflicts: Vec<(ChildKind, String)>,
     /// Versions of the Secrets that the trainer receives, by name.
     pub secret_versions: BTreeMap<String, String>,
     /// Finished runs, or why they are unknown.

@@ -15,6 +15,7 @@ pub use self::{
     training::{INTERACTIONS_MOUNT, ITEMS_MOUNT, TrainingPlan},
 };
 use crate::{
+    child_kind::ChildKind,
     names::{PROMOTE_ANNOTATION, RETRAIN_AT_ANNOTATION},
     observed::Observed,
     store_scope::{self, StoreScope},
@@ -53,6 +54,22 @@ impl Plan {
     /// The part of the store that belongs to the Recommender.
     pub fn store_scope(&self) -> StoreScope<'_> {
         StoreScope { namespace: &self.namespace, name: &self.name, store: self.spec.store.as_ref() }
+    }
+
+    /// Whether a pod runs under the ServiceAccount that the operator creates.
+    pub fn uses_own_service_account(&self) -> bool {
+        let pods = [&self.spec.training.pod, &self.spec.serving.pod];
+        pods.iter().any(|pod| pod.service_account_name.is_none())
+    }
+
+    /// Whether the Recommender has children of this kind. The name of a child that it does not need
+    /// may belong to another object.
+    fn needs(&self, kind: ChildKind) -> bool {
+        match kind {
+            ChildKind::ServiceAccount => self.uses_own_service_account(),
+            ChildKind::Secret => self.spec.store.is_none(),
+            _ => true,
+        }
     }
 
     /// The pinned revision, if there is one.
@@ -97,10 +114,9 @@ impl Rejection {
 /// Returns why it is rejected.
 pub fn validate(recommender: &Recommender, observed: &Observed) -> Result<Plan, Rejection> {
     let plan = plan(recommender, &observed.secret_versions).map_err(Rejection::InvalidSpec)?;
-    if observed.name_conflicts.is_empty() {
-        return Ok(plan);
-    }
-    Err(Rejection::NameConflict(observed.name_conflicts.clone()))
+    let conflicts = observed.name_conflicts.iter().filter(|(kind, _)| plan.needs(*kind));
+    let conflicts: Vec<String> = conflicts.map(|(kind, name)| format!("{} {name}", kind.as_str())).collect();
+    if conflicts.is_empty() { Ok(plan) } else { Err(Rejection::NameConflict(conflicts)) }
 }
 
 /// Converts a Recommender, given the versions of the Secrets that the trainer receives.

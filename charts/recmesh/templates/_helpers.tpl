@@ -68,9 +68,11 @@ imagePullSecrets: {{ toJson . }}
 
 {{- define "recmesh.podSecurity" -}}
 runAsNonRoot: true
+{{- if .Values.fixedUserIds }}
 runAsUser: 65532
 runAsGroup: 65532
 fsGroup: 65532
+{{- end }}
 fsGroupChangePolicy: OnRootMismatch
 seccompProfile: {type: RuntimeDefault}
 {{- end }}

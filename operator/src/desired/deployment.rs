@@ -1,12 +1,12 @@
 //! The Deployment of the serving pods. Its pod template references no revision: a new model changes
 //! the serving config, not the pods.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sidecar_contract::{Digest, canonical_json, paths, ports};
 
 use super::{
     child::{Child, metadata},
-    pod::{PodTemplateInput, template},
+    pod::{PodTemplateInput, template, temporary},
     secrets,
 };
 use crate::{
@@ -31,7 +31,7 @@ pub fn build(plan: &Plan, settings: &Settings) -> Child {
         volumes.push(volume);
         mounts.push(mount("store", paths::STORE_CREDENTIALS_DIR, true));
     }
-    volumes.push(json!({"name": "cache", "emptyDir": {}}));
+    volumes.push(temporary("cache", settings));
     mounts.push(mount("cache", paths::CACHE_DIR, false));
     let container = json!({
         "name": "sidecar",
@@ -49,14 +49,10 @@ pub fn build(plan: &Plan, settings: &Settings) -> Child {
     let input = PodTemplateInput {
         component: Component::Serving,
         labels: Vec::new(),
-        annotations: json!({
-            "prometheus.io/scrape": "true",
-            "prometheus.io/port": ports::ADMIN.to_string(),
-            "prometheus.io/path": paths::METRICS,
-        }),
+        annotations: if settings.scrape_annotations { scrape_annotations() } else { json!({}) },
         container,
         volumes: json!(volumes),
-        resources: json!({"requests": {"cpu": "50m", "memory": "64Mi"}}),
+        requests: [("cpu", "50m"), ("memory", "64Mi")],
         spec: json!({
             "terminationGracePeriodSeconds": TERMINATION_SECONDS,
             "topologySpreadConstraints": [{
@@ -89,4 +85,12 @@ pub fn build(plan: &Plan, settings: &Settings) -> Child {
             },
         }),
     }
+}
+
+fn scrape_annotations() -> Value {
+    json!({
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": ports::ADMIN.to_string(),
+        "prometheus.io/path": paths::METRICS,
+    })
 }

@@ -7,7 +7,7 @@ use sidecar_contract::{ExitCode, TrainingConfig, canonical_json, paths};
 
 use super::{
     child::{Child, metadata},
-    pod::{PodTemplateInput, template},
+    pod::{PodTemplateInput, template, temporary},
     secrets,
 };
 use crate::{
@@ -93,7 +93,7 @@ pub fn build(plan: &Plan, settings: &Settings, config: &TrainingConfig) -> Child
                     "containerName": "trainer", "operator": "In", "values": final_codes,
                 }},
             ]},
-            "template": template(plan, settings, &plan.spec.training.pod, template_input(plan, &names, config)),
+            "template": template(plan, settings, &plan.spec.training.pod, template_input(plan, settings, &names, config)),
         },
     });
     if let Some(Value::Object(labels)) = manifest.pointer_mut("/metadata/labels") {
@@ -104,8 +104,8 @@ pub fn build(plan: &Plan, settings: &Settings, config: &TrainingConfig) -> Child
     Child { kind: ChildKind::Job, manifest }
 }
 
-fn template_input(plan: &Plan, names: &Names, config: &TrainingConfig) -> PodTemplateInput {
-    let mut volumes = vec![json!({"name": "work", "emptyDir": {}}), json!({"name": "tmp", "emptyDir": {}})];
+fn template_input(plan: &Plan, settings: &Settings, names: &Names, config: &TrainingConfig) -> PodTemplateInput {
+    let mut volumes = vec![temporary("work", settings), temporary("tmp", settings)];
     let mut mounts =
         vec![json!({"name": "work", "mountPath": paths::WORK_DIR}), json!({"name": "tmp", "mountPath": "/tmp"})];
     if let Some(volume) = secrets::store_volume(plan, &names.train_secret()) {
@@ -144,7 +144,7 @@ fn template_input(plan: &Plan, names: &Names, config: &TrainingConfig) -> PodTem
             "volumeMounts": mounts,
         }),
         volumes: Value::from(volumes),
-        resources: json!({"requests": {"cpu": "100m", "memory": "128Mi"}}),
+        requests: [("cpu", "100m"), ("memory", "128Mi")],
         spec: json!({
             "restartPolicy": "Never",
             // Training should not compete for CPU with a serving pod of the same Recommender on its

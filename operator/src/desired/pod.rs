@@ -1,8 +1,8 @@
 //! Pod template shared by the trainer and the serving pods: restricted pod security, and the user's
 //! settings.
 
-use k8s_openapi::api::core::v1::ResourceRequirements;
-use recommender_crds::PodSettings;
+use k8s_openapi::{api::core::v1::ResourceRequirements, apimachinery::pkg::api::resource::Quantity};
+use recommender_crds::{PodSettings, Resources};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -26,8 +26,8 @@ pub struct PodTemplateInput {
     pub container: Value,
     /// Volumes.
     pub volumes: Value,
-    /// Resources if the user sets none.
-    pub resources: Value,
+    /// Default of each resource for which the user sets neither a request nor a limit.
+    pub requests: [(&'static str, &'static str); 2],
     /// Additional fields of the pod spec.
     pub spec: Value,
 }
@@ -40,14 +40,10 @@ pub fn template(plan: &Plan, settings: &Settings, user: &PodSettings, input: Pod
         annotations: own_annotations,
         mut container,
         volumes,
-        resources,
+        requests,
         spec,
     } = input;
-    let resources = user
-        .resources
-        .as_ref()
-        .and_then(|r| serde_json::to_value(ResourceRequirements::from(r)).ok())
-        .unwrap_or(resources);
+    let resources = with_default_requests(user.resources.as_ref(), requests);
     // The operator's labels take precedence, because selectors depend on them.
     let mut all_labels: Map<String, Value> = user.labels.iter().map(|(k, v)| (k.clone(), json!(v))).collect();
     extend(&mut all_labels, labels(&plan.name, component));
@@ -58,7 +54,7 @@ pub fn template(plan: &Plan, settings: &Settings, user: &PodSettings, input: Pod
     if let Value::Object(fields) = &mut container {
         fields.insert("image".to_owned(), json!(settings.sidecar_image));
         fields.insert("imagePullPolicy".to_owned(), json!(settings.image_pull_policy));
-        fields.insert("resources".to_owned(), resources);
+        fields.insert("resources".to_owned(), json!(resources));
         fields.insert(
             "securityContext".to_owned(),
             json!({
@@ -75,13 +71,7 @@ pub fn template(plan: &Plan, settings: &Settings, user: &PodSettings, input: Pod
             "serviceAccountName": user.service_account_name.as_deref().unwrap_or(&plan.name),
             "automountServiceAccountToken": false,
             "enableServiceLinks": false,
-            "securityContext": {
-                "runAsNonRoot": true,
-                "runAsUser": USER,
-                "runAsGroup": USER,
-                "fsGroup": USER,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
+            "securityContext": security_context(settings),
             "containers": [container],
             "volumes": volumes,
         }),
@@ -97,6 +87,35 @@ pub fn template(plan: &Plan, settings: &Settings, user: &PodSettings, input: Pod
         pod.insert("imagePullSecrets".to_owned(), json!(user.image_pull_secrets));
     }
     json!({"metadata": {"labels": all_labels, "annotations": annotations}, "spec": pod})
+}
+
+/// The user's resources, with a default request for each resource that they do not mention. A limit
+/// without a request is also the request: that default of Kubernetes cannot exceed the limit.
+fn with_default_requests(user: Option<&Resources>, defaults: [(&str, &str); 2]) -> ResourceRequirements {
+    let mut resources = user.map(ResourceRequirements::from).unwrap_or_default();
+    let limits = resources.limits.clone().unwrap_or_default();
+    let requests = resources.requests.get_or_insert_default();
+    for (resource, request) in defaults {
+        if !limits.contains_key(resource) {
+            requests.entry(resource.to_owned()).or_insert_with(|| Quantity(request.to_owned()));
+        }
+    }
+    resources
+}
+
+fn security_context(settings: &Settings) -> Value {
+    let mut context = json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}});
+    if settings.fixed_user_ids
+        && let Value::Object(fields) = &mut context
+    {
+        extend(fields, json!({"runAsUser": USER, "runAsGroup": USER, "fsGroup": USER}));
+    }
+    context
+}
+
+/// A volume for temporary files.
+pub fn temporary(name: &str, settings: &Settings) -> Value {
+    json!({"name": name, "emptyDir": {"sizeLimit": settings.ephemeral_storage_max}})
 }
 
 fn extend(into: &mut Map<String, Value>, from: Value) {

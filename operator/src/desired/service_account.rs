@@ -5,9 +5,10 @@ use serde_json::json;
 use super::child::{Child, metadata};
 use crate::{child_kind::ChildKind, names::Component, validate::Plan};
 
-/// A ServiceAccount without permissions.
-pub fn build(plan: &Plan) -> Child {
-    Child {
+/// A ServiceAccount without permissions; `None` if the user names one for all pods.
+pub fn build(plan: &Plan) -> Option<Child> {
+    let needed = plan.uses_own_service_account();
+    needed.then(|| Child {
         kind: ChildKind::ServiceAccount,
         manifest: json!({
             "apiVersion": "v1",
@@ -15,5 +16,5 @@ pub fn build(plan: &Plan) -> Child {
             "metadata": metadata(plan, &plan.name, Component::Serving),
             "automountServiceAccountToken": false,
         }),
-    }
+    })
 }

@@ -110,8 +110,8 @@ fn children(desired: Desired) -> Vec<Child> {
         rollout,
         garbage: _,
     } = desired;
-    let mut children = vec![service_account, network_policy, service, headless_service, disruption_budget];
-    children.extend(train_secret.into_iter().chain(serve_secret));
+    let mut children = vec![network_policy, service, headless_service, disruption_budget];
+    children.extend(service_account.into_iter().chain(train_secret).chain(serve_secret));
     if let JobChange::Create { job, .. } = job {
         children.push(job);
     }
@@ -262,7 +262,7 @@ fn an_operator_upgrade_replaces_pods_only_if_the_template_changes() {
     };
     // Another hash replaces all serving pods at the upgrade. An intended change must be listed in
     // the changelog.
-    assert_eq!(annotation(&settings()), "e1df333ddd");
+    assert_eq!(annotation(&settings()), "ae28ba0911");
     // Settings that do not affect the pods.
     let other = Settings {
         namespace: "elsewhere".into(),
@@ -374,4 +374,96 @@ fn the_finalizer_follows_the_deletion_policy() {
     ] {
         assert_eq!(finalizer::change(&finalizers, policy), expected, "{finalizers:?} {policy:?}");
     }
+}
+
+/// Resources of the serving container.
+fn serving_resources(resources: &str) -> Value {
+    let plan = plan_of(&format!(
+        "apiVersion: recmesh.dev/v1alpha1
+kind: Recommender
+metadata: {{name: movies, namespace: shop, uid: u-1, generation: 1}}
+spec:
+  data: {{source: {{url: 's3://shop/ratings.csv'}}}}
+  serving: {{{resources}}}
+"
+    ));
+    deployment::build(&plan, &settings()).manifest["spec"]["template"]["spec"]["containers"][0]["resources"].clone()
+}
+
+#[test]
+fn resources_that_the_user_does_not_mention_keep_their_default_request() {
+    let defaults = json!({"requests": {"cpu": "50m", "memory": "64Mi"}});
+    assert_eq!(serving_resources(""), defaults);
+    assert_eq!(serving_resources("resources: {}"), defaults);
+    // The API server requests what is limited; a default above the limit would be rejected.
+    assert_eq!(
+        serving_resources("resources: {limits: {memory: 32Mi}}"),
+        json!({"requests": {"cpu": "50m"}, "limits": {"memory": "32Mi"}})
+    );
+    assert_eq!(
+        serving_resources("resources: {requests: {memory: 1Gi, nvidia.com/gpu: 1}, limits: {cpu: 2}}"),
+        json!({"requests": {"memory": "1Gi", "nvidia.com/gpu": "1"}, "limits": {"cpu": "2"}})
+    );
+}
+
+#[test]
+fn named_service_accounts_replace_the_own_one() {
+    let named = |training: &str, serving: &str| {
+        let plan = plan_of(&format!(
+            "apiVersion: recmesh.dev/v1alpha1
+kind: Recommender
+metadata: {{name: movies, namespace: shop, uid: u-1, generation: 1}}
+spec:
+  data: {{source: {{url: 's3://shop/ratings.csv'}}}}
+  training: {{{training}}}
+  serving: {{{serving}}}
+"
+        ));
+        desired_for(&plan, &Observed::nothing()).service_account.is_some()
+    };
+    let name = "serviceAccountName: movies";
+    assert!(named("", ""));
+    assert!(named(name, "") && named("", name), "one pod still needs it");
+    assert!(!named(name, name));
+}
+
+/// Pod specs of the trainer and of the serving pods.
+fn pod_specs(settings: &Settings) -> [Value; 2] {
+    let deployment = deployment::build(&plan(), settings).manifest;
+    [deployment, job_for(&plan(), settings.clone())].map(|child| child["spec"]["template"]["spec"].clone())
+}
+
+#[test]
+fn user_ids_are_left_to_the_cluster_on_request() {
+    for spec in pod_specs(&settings()) {
+        assert_eq!(
+            (&spec["securityContext"]["runAsUser"], &spec["securityContext"]["fsGroup"]),
+            (&json!(65532), &json!(65532))
+        );
+    }
+    for spec in pod_specs(&Settings { fixed_user_ids: false, ..settings() }) {
+        assert_eq!(
+            spec["securityContext"],
+            json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}})
+        );
+    }
+}
+
+#[test]
+fn temporary_files_are_limited() {
+    for spec in pod_specs(&Settings { ephemeral_storage_max: "5Gi".to_owned(), ..settings() }) {
+        let volumes = spec["volumes"].as_array().unwrap();
+        let temporary: Vec<&Value> = volumes.iter().filter_map(|volume| volume.get("emptyDir")).collect();
+        assert!(!temporary.is_empty());
+        assert!(temporary.iter().all(|volume| **volume == json!({"sizeLimit": "5Gi"})), "{temporary:?}");
+    }
+}
+
+#[test]
+fn scrape_annotations_can_be_omitted() {
+    let annotations = |settings: &Settings| {
+        deployment::build(&plan(), settings).manifest["spec"]["template"]["metadata"]["annotations"].clone()
+    };
+    assert_eq!(annotations(&settings())["prometheus.io/scrape"], "true");
+    assert_eq!(annotations(&Settings { scrape_annotations: false, ..settings() }), json!({}));
 }

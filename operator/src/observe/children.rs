@@ -13,8 +13,8 @@ use crate::{child_kind::ChildKind, context::Context, error::Error, names::Names,
 pub struct Children {
     /// Resource versions of the Recommender's own objects, by kind and name.
     pub versions: BTreeMap<(ChildKind, String), String>,
-    /// Objects of another owner.
-    pub conflicts: Vec<String>,
+    /// Kinds and names of objects of another owner.
+    pub conflicts: Vec<(ChildKind, String)>,
 }
 
 /// Reads the metadata of all objects with the names of the children.
@@ -35,7 +35,7 @@ pub async fn read(context: &Context, subject: &Subject<'_>) -> Result<Children, 
         if controlled_by(object.owner_references(), uid) {
             children.versions.insert((kind, name), object.resource_version().unwrap_or_default());
         } else {
-            children.conflicts.push(format!("{} {name}", kind.as_str()));
+            children.conflicts.push((kind, name));
         }
     }
     Ok(children)

@@ -151,11 +151,30 @@ fn a_name_conflict_rejects_a_valid_spec_only() {
         );
         serde_yaml_ng::from_str::<Recommender>(&yaml).unwrap()
     };
-    let observed = Observed { name_conflicts: vec!["Service movies".to_owned()], ..Observed::nothing() };
+    let observed = Observed { name_conflicts: vec![(ChildKind::Service, "movies".to_owned())], ..Observed::nothing() };
     let rejection = validate(&recommender("{url: 's3://x/y.csv'}"), &observed).unwrap_err();
     assert_eq!(rejection, Rejection::NameConflict(vec!["Service movies".to_owned()]));
     assert!(rejection.message().contains("already exist: Service movies; delete them"), "{}", rejection.message());
     let rejection = validate(&recommender("{}"), &observed).unwrap_err();
     assert_eq!(rejection.reason(), Reason::InvalidSpec);
     assert!(validate(&recommender("{url: 's3://x/y.csv'}"), &Observed::nothing()).is_ok());
+}
+
+#[test]
+fn the_name_of_a_child_that_is_not_needed_may_belong_to_another_object() {
+    let names = |spec: &str, kind| {
+        let yaml =
+            format!("apiVersion: recmesh.dev/v1alpha1\nkind: Recommender\nmetadata: {{name: movies}}\nspec: {spec}\n");
+        let recommender: Recommender = serde_yaml_ng::from_str(&yaml).unwrap();
+        let observed = Observed { name_conflicts: vec![(kind, "movies".to_owned())], ..Observed::nothing() };
+        validate(&recommender, &observed).is_ok()
+    };
+    let own = "{data: {source: {url: 's3://x/y.csv'}}}";
+    let named = "{data: {source: {url: 's3://x/y.csv'}}, training: {serviceAccountName: movies}, serving: {serviceAccountName: movies}, \
+                 store: {url: 's3://models/', secretRef: {name: models}}}";
+    for kind in [ChildKind::ServiceAccount, ChildKind::Secret] {
+        assert!(!names(own, kind), "{kind:?}");
+        assert!(names(named, kind), "{kind:?}");
+    }
+    assert!(!names(named, ChildKind::Service));
 }
