@@ -81,7 +81,7 @@ fn report_error(error: &recommender_trainer::RunError) -> sidecar_contract::Exit
             eprintln!("error: {message}");
             reason.exit_code()
         }
-        RunError::Transient { message } => {
+        RunError::Transient { message, .. } => {
             eprintln!("error: {message}");
             sidecar_contract::ExitCode::Retry
         }

@@ -77,7 +77,7 @@ pub struct RowCounts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TerminationMessage {
-    /// Reason of [`RunOutcome::Failed`], or `Trained`, `Unchanged` or `Retry`.
+    /// Reason of [`RunOutcome::Failed`], or `Trained`, `Unchanged`, `SourceUnreachable` or `Retry`.
     pub reason: String,
     /// Human-readable message.
     pub message: String,

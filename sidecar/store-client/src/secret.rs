@@ -78,12 +78,19 @@ impl Scheme {
     }
 }
 
+/// Maximum number of unused keys of a Secret in a message.
+const OTHER_KEYS_MAX: usize = 10;
+/// Maximum length of an unused key in a message.
+const KEY_CHARS_MAX: usize = 100;
+
 /// Allowed keys and values of a Secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BucketSecret {
     /// Name of the Secret, for messages.
     pub name: String,
     values: BTreeMap<String, String>,
+    /// Other keys of the Secret, for messages.
+    other_keys: Vec<String>,
 }
 
 impl BucketSecret {
@@ -92,11 +99,16 @@ impl BucketSecret {
     pub fn new(name: impl Into<String>, values: impl IntoIterator<Item = (String, String)>) -> Self {
         let allowed_keys = [Scheme::S3, Scheme::Gcs, Scheme::Azure, Scheme::Http].map(Scheme::keys);
         let is_allowed = |key: &str| allowed_keys.iter().any(|keys| keys.contains(&key));
-        let values = values
-            .into_iter()
-            .filter(|(key, value)| is_allowed(key) && !value.trim().is_empty())
-            .map(|(key, value)| (key, value.trim().to_owned()));
-        Self { name: name.into(), values: values.collect() }
+        let mut used = BTreeMap::new();
+        let mut other_keys = Vec::new();
+        for (key, value) in values {
+            if is_allowed(&key) && !value.trim().is_empty() {
+                used.insert(key, value.trim().to_owned());
+            } else if other_keys.len() < OTHER_KEYS_MAX {
+                other_keys.push(key.chars().take(KEY_CHARS_MAX).collect());
+            }
+        }
+        Self { name: name.into(), values: used, other_keys }
     }
 
     /// Secret whose keys are environment variables with this prefix. `None` if the variable
@@ -104,7 +116,8 @@ impl BucketSecret {
     pub fn from_env(prefix: &str, variables: impl Iterator<Item = (String, String)>) -> Option<Self> {
         let with_prefix = |(key, value): (String, String)| Some((key.strip_prefix(prefix)?.to_owned(), value));
         let values: BTreeMap<String, String> = variables.filter_map(with_prefix).collect();
-        let name = values.get(SECRET_NAME)?.clone();
+        let mut values = values;
+        let name = values.remove(SECRET_NAME)?;
         Some(Self::new(name, values))
     }
 
@@ -138,8 +151,11 @@ impl BucketSecret {
             let sets: Vec<String> = scheme.required_key_sets().iter().map(|set| set.join(" and ")).collect();
             let found: Vec<&str> =
                 scheme.keys().iter().filter(|key| self.values.contains_key(**key)).copied().collect();
-            let found =
-                if found.is_empty() { "none of these keys".to_owned() } else { format!("only {}", found.join(", ")) };
+            let found = match (found.is_empty(), self.other_keys.is_empty()) {
+                (false, _) => format!("only {}", found.join(", ")),
+                (true, true) => "none of these keys".to_owned(),
+                (true, false) => format!("none of these keys, only {}", self.other_keys.join(", ")),
+            };
             return Err(StoreError::Config(format!(
                 "Secret {} has {found}: expected {}",
                 self.name,
@@ -182,6 +198,8 @@ mod tests {
         let expected = "expected AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_SKIP_SIGNATURE";
         assert!(incomplete.contains(expected), "{incomplete}");
         assert!(message(Scheme::Gcs, &[]).contains("none of these keys: expected GOOGLE_SERVICE_ACCOUNT_KEY"));
+        let other = message(Scheme::S3, &[("access-key", "a"), ("secret-key", "s")]);
+        assert!(other.contains("has none of these keys, only access-key, secret-key: expected AWS"), "{other}");
         assert!(message(Scheme::Azure, &[("AZURE_STORAGE_ACCOUNT_KEY", "k")]).contains("AZURE_STORAGE_ACCOUNT_NAME"));
         assert!(message(Scheme::Http, &[("HTTP_USERNAME", "u")]).contains("HTTP_PASSWORD, or HTTP_BEARER_TOKEN"));
         assert_eq!(message(Scheme::S3, &[("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "s\n")]), "");

@@ -17,9 +17,30 @@ pub enum RunError {
     /// An infrastructure error: nothing is committed, and the same run may be retried.
     #[error("{message}")]
     Transient {
+        /// What did not respond.
+        reason: RetryReason,
         /// What failed.
         message: String,
     },
+}
+
+/// Why a run is retried; the termination message contains the name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryReason {
+    /// The server of the data did not respond: it is unknown whether the data can be used.
+    SourceUnreachable,
+    /// Anything else.
+    Retry,
+}
+
+impl RetryReason {
+    /// The CamelCase name in the termination message.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SourceUnreachable => "SourceUnreachable",
+            Self::Retry => "Retry",
+        }
+    }
 }
 
 impl From<AlgorithmError> for RunError {
@@ -102,7 +123,11 @@ impl RunError {
     }
 
     pub(crate) fn transient(message: impl Into<String>) -> Self {
-        Self::Transient { message: message.into() }
+        Self::Transient { reason: RetryReason::Retry, message: message.into() }
+    }
+
+    pub(crate) fn source_unreachable(message: impl Into<String>) -> Self {
+        Self::Transient { reason: RetryReason::SourceUnreachable, message: message.into() }
     }
 }
 

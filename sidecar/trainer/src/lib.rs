@@ -38,7 +38,7 @@ mod termination_message;
 mod timestamp;
 mod weights;
 
-pub use failure::{FailureReason, RunError};
+pub use failure::{FailureReason, RetryReason, RunError};
 pub use limits::Limits;
 pub use model::{Trained, Tuned, memory_forecast};
 pub use offline::{TrainedFile, describe_metrics, evaluate, local_config, local_source, train_to_file, tune};

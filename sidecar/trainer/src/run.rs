@@ -11,7 +11,7 @@ use store_client::{Creation, Store, StoreError};
 
 use crate::{
     data::Sources,
-    failure::{FailureReason, RunError, chain},
+    failure::{FailureReason, RetryReason, RunError, chain},
     model,
     options::Options,
     progress::{Event, Progress, Step},
@@ -53,7 +53,7 @@ pub async fn run(config: &TrainingConfig, store: &Store, progress: &dyn Progress
         Err(RunError::Permanent { reason, message }) => {
             RunOutcome::Failed { reason: reason.as_str().to_owned(), message }
         }
-        Err(RunError::Transient { message }) => return retry(message),
+        Err(RunError::Transient { reason, message }) => return retry_because(reason, message),
     };
     let result = RunResult {
         version: RUN_RESULT_VERSION,
@@ -180,9 +180,13 @@ fn exit_code_of(reason: &str) -> ExitCode {
 }
 
 fn retry(message: String) -> Finished {
+    retry_because(RetryReason::Retry, message)
+}
+
+fn retry_because(reason: RetryReason, message: String) -> Finished {
     Finished {
         exit: ExitCode::Retry,
-        termination_message: TerminationMessage { reason: "Retry".to_owned(), message },
+        termination_message: TerminationMessage { reason: reason.as_str().to_owned(), message },
         result: None,
     }
 }

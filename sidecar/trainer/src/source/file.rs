@@ -22,17 +22,22 @@ const CONTENT_VERSION_BYTES_MAX: u64 = 1 << 20;
 /// Maximum depth of a directory below a source; symbolic links may form cycles.
 const DIRECTORY_DEPTH_MAX: usize = 16;
 
+/// Maximum number of existing names in a message about a missing file.
+const NAMES_MAX: usize = 10;
+
 pub(super) struct FileSource {
     path: PathBuf,
-    mounted: bool,
+    /// Root of the volume or ConfigMap that Kubernetes mounted.
+    mount: Option<PathBuf>,
     spec_field: &'static str,
 }
 
 impl FileSource {
     pub(super) fn new(path: &str, data_dir: &Path, spec_field: &'static str) -> Self {
         let path = PathBuf::from(path);
-        let mounted = path.starts_with(data_dir);
-        Self { path, mounted, spec_field }
+        let below = path.strip_prefix(data_dir).ok().and_then(|below| below.components().next());
+        let mount = below.map(|first| data_dir.join(first));
+        Self { path, mount, spec_field }
     }
 
     pub(super) fn stat(&self, described_as: &str) -> Result<Stat, RunError> {
@@ -48,7 +53,7 @@ impl FileSource {
             )));
         }
         let size_bytes = metadata.len();
-        let version_key = if self.mounted && size_bytes <= CONTENT_VERSION_BYTES_MAX {
+        let version_key = if self.mount.is_some() && size_bytes <= CONTENT_VERSION_BYTES_MAX {
             json!({ "content": Digest::of(&std::fs::read(&self.path).map_err(failed)?) })
         } else {
             version_key(&self.path.to_string_lossy(), &metadata).map_err(failed)?
@@ -129,15 +134,36 @@ impl FileSource {
     fn failed(&self, path: &Path, described_as: &str, error: &io::Error) -> RunError {
         let (path, spec_field) = (path.display(), self.spec_field);
         match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
-                not_found(format!("{described_as} does not exist: no file {path}. Check {spec_field}"))
-            }
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => not_found(match &self.mount {
+                Some(mount) => missing_in_mount(mount, described_as, spec_field),
+                None => format!("{described_as} does not exist: no file {path}. Check {spec_field}"),
+            }),
             io::ErrorKind::PermissionDenied => not_found(format!(
                 "{described_as} cannot be read: {path} is not readable for this pod's user. Change its permissions"
             )),
             _ => RunError::transient(format!("cannot read {described_as} ({path}): {error}")),
         }
     }
+}
+
+/// Message about a missing file of a volume or ConfigMap. `described_as` is `<file> of ConfigMap
+/// <name>` or `<file> on PersistentVolumeClaim <name>`; paths in the pod mean nothing to the user.
+fn missing_in_mount(mount: &Path, described_as: &str, spec_field: &str) -> String {
+    // A missing ConfigMap is mounted as an empty directory. Names that start with two dots belong
+    // to the mount itself.
+    let entries = std::fs::read_dir(mount).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.retain(|name| !name.starts_with(".."));
+    names.sort();
+    if let (Some((file, map)), true) = (described_as.split_once(" of ConfigMap "), names.is_empty()) {
+        return format!(
+            "ConfigMap {map} does not exist, or has no keys: create it with the {file}. Check {spec_field}"
+        );
+    }
+    let shown = names.iter().take(NAMES_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = if names.len() > NAMES_MAX { ", …" } else { "" };
+    let found = if shown.is_empty() { "it is empty".to_owned() } else { format!("found: {shown}{more}") };
+    format!("{described_as} does not exist; {found}. Check {spec_field}")
 }
 
 fn version_key(path: &str, metadata: &Metadata) -> io::Result<Value> {

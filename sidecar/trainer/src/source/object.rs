@@ -11,7 +11,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _, path::Path};
 use serde_json::{Value, json};
 use sidecar_contract::{Digest, canonical_json};
-use store_client::{BucketSecret, Rejection, Scheme, StoreCredentials};
+use store_client::{BucketSecret, Rejection, Scheme, StoreCredentials, StoreError};
 use tokio::runtime::Handle;
 
 use super::{FILES_MAX, Part, ReadAt, Stat, is_data, no_files, not_found, reject_tables, too_many_files};
@@ -85,8 +85,12 @@ impl ObjectSource {
         let credentials = secret.cloned().map(StoreCredentials::Secret);
         let location =
             store_client::connect(&format!("{start}://{bucket}"), endpoint.as_deref(), &region, credentials.as_ref())
-                .map_err(|error| {
-                RunError::permanent(FailureReason::ConfigInvalid, format!("{described_as}: {}", chain(&error)))
+                .map_err(|error| match (error, secret) {
+                // The Secret lacks keys, or has malformed values.
+                (StoreError::Config(problem), Some(_)) => not_found(format!("{spec_field}.secretRef: {problem}")),
+                (error, _) => {
+                    RunError::permanent(FailureReason::ConfigInvalid, format!("{described_as}: {}", chain(&error)))
+                }
             })?;
         let access = Access { spec_field, scheme, secret: secret.map(|secret| secret.name.clone()) };
         Ok(Self { bucket: location.object_store, key, is_prefix, access })
@@ -270,7 +274,7 @@ impl Access {
             (None, _) => {
                 // A server may respond with a whole HTML page.
                 let cause: String = chain(error).chars().take(CAUSE_CHARS_MAX).collect();
-                RunError::transient(format!("cannot read {described_as}: {cause}"))
+                RunError::source_unreachable(format!("cannot read {described_as}: {cause}"))
             }
         }
     }

@@ -115,6 +115,38 @@ fn invalid_rows_are_dropped_and_counted_and_valid_rows_are_kept() {
 }
 
 #[test]
+fn a_missing_file_of_a_config_map_is_named_in_the_terms_of_the_cluster() {
+    let mut setup = Setup::new("ratings.csv", "");
+    let mount = setup.directory.path().join("interactions");
+    std::fs::create_dir(&mount).unwrap();
+    setup.options.data_dir = setup.directory.path().to_owned();
+    setup.config.source.url = format!("file://{}/ratings.csv", mount.display());
+    setup.config.source.described_as = "key ratings.csv of ConfigMap shop/nope".to_owned();
+    let message = setup.failed(ExitCode::NoInput, "SourceNotFound");
+    let expected = "ConfigMap shop/nope does not exist, or has no keys: create it with the key ratings.csv. Check spec.data.source";
+    assert_eq!(message, expected);
+
+    setup.config.run.number = 2;
+    std::fs::create_dir(mount.join("..2026_data")).unwrap();
+    std::fs::write(mount.join("visits.csv"), "").unwrap();
+    let message = setup.failed(ExitCode::NoInput, "SourceNotFound");
+    assert_eq!(
+        message,
+        "key ratings.csv of ConfigMap shop/nope does not exist; found: visits.csv. Check spec.data.source"
+    );
+}
+
+#[test]
+fn a_server_that_does_not_respond_is_not_a_missing_source() {
+    let mut setup = Setup::new("ratings.csv", "");
+    // Port 9 (discard) refuses connections.
+    setup.config.source.url = "http://127.0.0.1:9/ratings.csv".to_owned();
+    let finished = setup.run();
+    assert_eq!((finished.exit, finished.result), (ExitCode::Retry, None));
+    assert_eq!(finished.termination_message.reason, "SourceUnreachable");
+}
+
+#[test]
 fn missing_sources_fail() {
     let mut setup = Setup::new("ratings.csv", "");
     std::fs::remove_file(setup.source()).unwrap();

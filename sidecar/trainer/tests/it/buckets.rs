@@ -91,7 +91,8 @@ fn bucket_works(url: &str, secret: &BucketSecret, keys: &str, put: &dyn Fn(&Obje
     let no_slash = of(&format!("{url}/visits"), secret.clone()).run();
     check_message(&no_slash, ExitCode::NoInput, &["end spec.data.source.url with a slash"]);
     let no_keys = of(&format!("{url}/visits/"), servers::secret("shop", &[("password", "p")])).run();
-    check_message(&no_keys, ExitCode::Usage, &["Secret shop has none of these keys", keys]);
+    let words = ["spec.data.source.secretRef: Secret shop has none of these keys, only password", keys];
+    check_message(&no_keys, ExitCode::NoInput, &words);
 }
 
 /// A run commits to a user's bucket; the stored objects can be read, listed and deleted.
