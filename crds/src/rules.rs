@@ -44,6 +44,18 @@ pub const RULES: &[Rule] = &[
                   with a dash, because Services and Jobs are named after it; for example movies",
     },
     Rule {
+        at: &[""],
+        rule: "self.metadata.name != 'default'",
+        message: "metadata.name: must not be default, because that is the name of the ServiceAccount of every namespace; \
+                  for example movies",
+    },
+    Rule {
+        at: &[""],
+        rule: "!self.metadata.name.endsWith('-pods')",
+        message: "metadata.name: must not end with -pods, because movies-pods is the Service of all pods of the Recommender \
+                  movies; for example movies-a",
+    },
+    Rule {
         at: SOURCES,
         rule: "[has(self.url), has(self.configMap), has(self.persistentVolumeClaim)].filter(x, x).size() == 1",
         message: "source: set exactly one of url, configMap and persistentVolumeClaim; for example \
