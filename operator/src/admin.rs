@@ -8,7 +8,7 @@ use http::{Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use sidecar_contract::paths;
+use sidecar_contract::{paths, ports::listen_candidates};
 use tokio::net::TcpListener;
 
 use crate::metrics::Metrics;
@@ -18,7 +18,8 @@ use crate::metrics::Metrics;
 /// # Errors
 /// Fails if the address cannot be bound, for example because it is in use.
 pub async fn bind(address: SocketAddr, metrics: Arc<Metrics>) -> anyhow::Result<impl Future<Output = ()> + Send> {
-    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let listener = TcpListener::bind(&*listen_candidates(address)).await;
+    let listener = listener.with_context(|| format!("cannot listen on {address}"))?;
     Ok(async move {
         loop {
             let Ok((stream, _)) = listener.accept().await else {

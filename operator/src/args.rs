@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use clap::{ArgAction, Args, Parser, Subcommand, builder::RangedU64ValueParser};
+use sidecar_contract::ports::{ADMIN, any_address};
 
 /// Longest interval: 30 days.
 const SECONDS_MAX: u64 = 30 * 24 * 3600;
@@ -65,7 +66,7 @@ pub struct Settings {
     #[arg(long, value_delimiter = ',')]
     pub monitoring_namespaces: Vec<String>,
     /// Listen address of probes and metrics.
-    #[arg(long, default_value = "0.0.0.0:9090")]
+    #[arg(long, default_value_t = any_address(ADMIN))]
     pub admin_listen: SocketAddr,
     /// Resync interval in seconds.
     #[arg(long, default_value_t = 300, value_parser = RangedU64ValueParser::<u64>::new().range(1..=SECONDS_MAX))]

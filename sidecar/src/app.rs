@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use answering::{Answerer, DEFAULT_VARIANT, Local};
 use anyhow::{Context, Result};
-use sidecar_contract::{ServingLimits, ServingMode};
+use sidecar_contract::{ServingLimits, ServingMode, ports::listen_candidates};
 use tokio::{
     net::TcpListener,
     sync::watch,
@@ -85,7 +85,8 @@ impl App {
             }
         }
         let bind = async |address: SocketAddr| {
-            TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+            let listener = TcpListener::bind(&*listen_candidates(address)).await;
+            listener.with_context(|| format!("cannot listen on {address}"))
         };
         let (listener, admin_listener) = (bind(settings.listen).await?, bind(settings.admin_listen).await?);
         let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);

@@ -2,7 +2,10 @@
 //! the serving config, not the pods.
 
 use serde_json::{Value, json};
-use sidecar_contract::{Digest, canonical_json, paths, ports};
+use sidecar_contract::{
+    Digest, canonical_json, paths,
+    ports::{self, any_address},
+};
 
 use super::{
     child::{Child, metadata},
@@ -35,7 +38,7 @@ pub fn build(plan: &Plan, settings: &Settings) -> Child {
     mounts.push(mount("cache", paths::CACHE_DIR, false));
     let container = json!({
         "name": "sidecar",
-        "args": ["serve", "--listen", format!("0.0.0.0:{}", ports::APP), "--admin-listen", format!("0.0.0.0:{}", ports::ADMIN)],
+        "args": ["serve", "--listen", any_address(ports::APP), "--admin-listen", any_address(ports::ADMIN)],
         "env": [{"name": paths::POD_NAME_ENV, "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
         "ports": [
             {"name": ports::APP_NAME, "containerPort": ports::APP, "protocol": "TCP"},

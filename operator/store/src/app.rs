@@ -7,6 +7,7 @@ use s3s::{
     config::{S3Config, StaticConfigProvider},
     service::S3ServiceBuilder,
 };
+use sidecar_contract::ports::listen_candidates;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use crate::{
@@ -81,7 +82,7 @@ impl App {
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+    TcpListener::bind(&*listen_candidates(address)).await.with_context(|| format!("cannot listen on {address}"))
 }
 
 async fn sweep(disk: Arc<Disk>) {

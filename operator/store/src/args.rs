@@ -2,12 +2,12 @@
 
 use std::{
     io::Read as _,
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
 use clap::Parser;
-use sidecar_contract::ports::{ADMIN, STORE};
+use sidecar_contract::ports::{ADMIN, STORE, any_address};
 
 use crate::limits::{ROOT_KEY_BYTES_MIN, SETTING_FILE_BYTES_MAX};
 
@@ -19,10 +19,10 @@ pub struct Args {
     #[arg(long, env = "RECMESH_STORE_DATA_DIR")]
     pub data_dir: PathBuf,
     /// Listen address of the S3 protocol
-    #[arg(long, env = "RECMESH_STORE_LISTEN", default_value_t = SocketAddr::from((Ipv4Addr::UNSPECIFIED, STORE)))]
+    #[arg(long, env = "RECMESH_STORE_LISTEN", default_value_t = any_address(STORE))]
     pub listen: SocketAddr,
     /// Listen address of probes and metrics
-    #[arg(long, env = "RECMESH_STORE_ADMIN_LISTEN", default_value_t = SocketAddr::from((Ipv4Addr::UNSPECIFIED, ADMIN)))]
+    #[arg(long, env = "RECMESH_STORE_ADMIN_LISTEN", default_value_t = any_address(ADMIN))]
     pub admin_listen: SocketAddr,
     /// File with the root key that every secret is derived from; its whole content is the key
     #[arg(long, env = "RECMESH_STORE_ROOT_KEY_FILE")]

@@ -1,4 +1,7 @@
-//! Port numbers and names; used in pod templates, Services and servers.
+//! Port numbers and names, and the addresses of listeners; used in pod templates, Services and
+//! servers.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Application port of the sidecar: `POST /recommend` and the other endpoints of the API.
 pub const APP: u16 = 8080;
@@ -12,3 +15,35 @@ pub const ADMIN_NAME: &str = "metrics";
 pub const STORE: u16 = 9000;
 /// Name of [`STORE`] in pods and services.
 pub const STORE_NAME: &str = "s3";
+
+/// The address of a listener for all addresses of a pod, of IPv6 and of IPv4.
+pub fn any_address(port: u16) -> SocketAddr {
+    (Ipv6Addr::UNSPECIFIED, port).into()
+}
+
+/// The addresses that a listener tries in order. A node without IPv6 has no `[::]`, which stands for
+/// all addresses; there it is replaced by that of IPv4.
+pub fn listen_candidates(address: SocketAddr) -> Vec<SocketAddr> {
+    let mut candidates = vec![address];
+    if address.ip() == Ipv6Addr::UNSPECIFIED {
+        candidates.push((Ipv4Addr::UNSPECIFIED, address.port()).into());
+    }
+    candidates
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_address_for_all_has_an_alternative() {
+        let texts = |address: &str| {
+            let candidates = listen_candidates(address.parse().unwrap());
+            candidates.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(texts(&any_address(APP).to_string()), ["[::]:8080", "0.0.0.0:8080"]);
+        for address in ["0.0.0.0:80", "127.0.0.1:80", "[::1]:80"] {
+            assert_eq!(texts(address), [address]);
+        }
+    }
+}
