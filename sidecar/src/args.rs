@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use sidecar_contract::{parse_half_life, paths};
+use sidecar_contract::{Column, Format, parse_half_life, paths};
 
 /// Trains and serves recommendation models: the data plane of Recmesh.
 #[derive(Debug, Parser)]
@@ -12,6 +12,9 @@ pub struct Cli {
     /// Log filter: error, warn, info, debug, or tracing directives.
     #[arg(long, env = "RECMESH_LOG", default_value = "info", global = true)]
     pub log: String,
+    /// Log format; default: json for the pods that the operator starts, else text.
+    #[arg(long, env = "RECMESH_LOG_FORMAT", value_enum, global = true)]
+    pub log_format: Option<LogFormat>,
     /// The subcommand.
     #[command(subcommand)]
     pub command: Command,
@@ -33,6 +36,27 @@ pub enum Command {
     Suggest(SuggestArgs),
     /// Print recommendations from a model file.
     Recommend(RecommendArgs),
+}
+
+impl Cli {
+    /// The log format that is set, or the default of the command.
+    pub fn log_format(&self) -> LogFormat {
+        let started_by_operator = match &self.command {
+            Command::Train(args) => args.config.is_some(),
+            Command::Serve(args) => args.model.is_none(),
+            Command::Evaluate(_) | Command::Tune(_) | Command::Suggest(_) | Command::Recommend(_) => false,
+        };
+        self.log_format.unwrap_or(if started_by_operator { LogFormat::Json } else { LogFormat::Text })
+    }
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Human-readable lines.
+    Text,
+    /// One JSON object per line.
+    Json,
 }
 
 /// What a row means.
@@ -87,30 +111,93 @@ impl AlgorithmArg {
     }
 }
 
-/// Data and hyperparameters.
+/// File format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FormatArg {
+    /// Comma-separated, or separated by the delimiter.
+    Csv,
+    /// Tab-separated.
+    Tsv,
+    /// One JSON object per line.
+    Jsonl,
+    /// Apache Parquet.
+    Parquet,
+}
+
+impl From<FormatArg> for Format {
+    fn from(format: FormatArg) -> Self {
+        match format {
+            FormatArg::Csv => Self::Csv,
+            FormatArg::Tsv => Self::Tsv,
+            FormatArg::Jsonl => Self::Jsonl,
+            FormatArg::Parquet => Self::Parquet,
+        }
+    }
+}
+
+/// Item table; the options have the names of the fields below `spec.data.items`.
+#[derive(Debug, Args)]
+pub struct ItemsArgs {
+    /// Item table: a file, or a directory of files, in the formats of the interactions.
+    #[arg(long, value_name = "FILE")]
+    pub items: Option<PathBuf>,
+    /// Format of the item table; default: by file name.
+    #[arg(long, value_enum, requires = "items")]
+    pub items_format: Option<FormatArg>,
+    /// Field delimiter of the item table if it is delimited text; default: that of its format.
+    #[arg(long, value_name = "CHARACTER", value_parser = delimiter, requires = "items")]
+    pub items_delimiter: Option<char>,
+    /// Whether the first line of the item table is a header, if it is delimited text.
+    #[arg(long, value_name = "true|false", action = clap::ArgAction::Set, default_value_t = true, requires = "items")]
+    pub items_header: bool,
+    /// Item id column of the item table, by name or by index from 0.
+    #[arg(long, value_name = "COLUMN", value_parser = column, default_value = "item_id", requires = "items")]
+    pub items_id: Column,
+    /// Title column of the item table; an empty name: none.
+    #[arg(long, value_name = "COLUMN", value_parser = column, default_value = "title", requires = "items")]
+    pub items_title: Column,
+    /// Availability column of the item table; items whose value means no are not recommended.
+    #[arg(long, value_name = "COLUMN", value_parser = column, requires = "items")]
+    pub items_available: Option<Column>,
+    /// Feature columns of the item table, such as genre,brand; cold-start items get their factors
+    /// from them.
+    #[arg(long, value_name = "COLUMNS", value_parser = column, value_delimiter = ',', requires = "items")]
+    pub items_attributes: Vec<Column>,
+}
+
+/// Data and hyperparameters; the options have the names of the fields of the resource.
 #[derive(Debug, Args)]
 pub struct DataArgs {
-    /// File of interactions: CSV or TSV with a header.
+    /// File of interactions, or a directory of such files: CSV, TSV, JSON Lines or Parquet,
+    /// optionally compressed with gzip or zstd.
     pub data: PathBuf,
-    /// Name of the user id column.
-    #[arg(long, default_value = "user_id")]
-    pub user_column: String,
-    /// Name of the item id column.
-    #[arg(long, default_value = "item_id")]
-    pub item_column: String,
-    /// Name of the rating or weight column; default: `rating` if the file has it, else each row has
-    /// weight 1.
-    #[arg(long)]
-    pub rating_column: Option<String>,
-    /// Name of the timestamp column; default: `timestamp` if the file has it.
-    #[arg(long)]
-    pub timestamp_column: Option<String>,
-    /// Name of the event type column; requires --event-weights.
-    #[arg(long, requires = "event_weights")]
-    pub event_column: Option<String>,
+    /// Format; default: by file name.
+    #[arg(long, value_enum)]
+    pub format: Option<FormatArg>,
+    /// Field delimiter of delimited text; default: that of the format.
+    #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
+    pub delimiter: Option<char>,
+    /// Whether the first line of delimited text is a header.
+    #[arg(long, value_name = "true|false", action = clap::ArgAction::Set, default_value_t = true)]
+    pub header: bool,
+    /// User id column, by name or by index from 0.
+    #[arg(long, value_name = "COLUMN", value_parser = column, default_value = "user_id")]
+    pub user: Column,
+    /// Item id column.
+    #[arg(long, value_name = "COLUMN", value_parser = column, default_value = "item_id")]
+    pub item: Column,
+    /// Rating or weight column; default: `rating` if the file has it, else each row has weight 1.
+    #[arg(long, value_name = "COLUMN", value_parser = column)]
+    pub rating: Option<Column>,
+    /// Timestamp column; default: `timestamp` if the file has it.
+    #[arg(long, value_name = "COLUMN", value_parser = column)]
+    pub timestamp: Option<Column>,
+    /// Event type column; requires --event-weights.
+    #[arg(long, value_name = "COLUMN", value_parser = column, requires = "event_weights")]
+    pub event: Option<Column>,
     /// Weight of each event type, such as view=1,cart=3,purchase=10; a negative weight is a
     /// dislike. Rows of other event types are dropped.
-    #[arg(long, requires = "event_column", value_delimiter = ',', value_parser = event_weight)]
+    #[arg(long, requires = "event", value_delimiter = ',', value_parser = event_weight)]
     pub event_weights: Vec<(String, f64)>,
     /// Half-life of interaction weights, such as 30d or 12h; ages are relative to the newest row.
     #[arg(long, value_parser = parse_half_life)]
@@ -118,13 +205,9 @@ pub struct DataArgs {
     /// How interaction weights are transformed, after the rows of each user and item are summed.
     #[arg(long, value_enum, default_value_t = WeightingArg::None)]
     pub weighting: WeightingArg,
-    /// Item table with the columns item_id and title.
-    #[arg(long)]
-    pub items: Option<PathBuf>,
-    /// Item feature columns of the item table, such as genre,brand; cold-start items get their
-    /// factors from them.
-    #[arg(long, value_delimiter = ',', requires = "items")]
-    pub item_attributes: Vec<String>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flattened arguments are documented one by one")]
+    pub items: ItemsArgs,
     /// What a row means: implicit feedback (an event) or an explicit rating.
     #[arg(long, value_enum, default_value_t = SignalArg::Implicit)]
     pub signal: SignalArg,
@@ -175,6 +258,19 @@ pub struct DataArgs {
     /// Random seed.
     #[arg(long, default_value_t = 42)]
     pub seed: u64,
+}
+
+/// Parses a column: a number is an index.
+fn column(text: &str) -> Result<Column, std::convert::Infallible> {
+    Ok(text.parse().map_or_else(|_| Column::Name(text.to_owned()), Column::Index))
+}
+
+/// Parses a delimiter; a shell passes the two characters of `'\t'` as they are.
+fn delimiter(text: &str) -> Result<char, String> {
+    match text {
+        "\\t" | "tab" => Ok('\t'),
+        text => text.parse().map_err(|_| format!("{text:?} is not one character; expected for example ; or \\t")),
+    }
 }
 
 /// Parses `view=1`.
@@ -252,7 +348,7 @@ pub struct SuggestArgs {
     #[arg(long, value_enum)]
     pub signal: Option<SignalArg>,
     /// Field delimiter of delimited text; default: detected.
-    #[arg(long, value_name = "CHARACTER")]
+    #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
     pub delimiter: Option<char>,
     /// Whether the first line of delimited text is a header; default: detected.
     #[arg(long, value_name = "true|false")]

@@ -8,18 +8,22 @@ pub mod train;
 pub mod tune;
 
 use serde_json::json;
-use sidecar_contract::{Algorithm, Column, Items, Signal, SplitKind, TrainingConfig, Weighting};
+use sidecar_contract::{Algorithm, Column, Columns, Csv, Format, Items, Signal, SplitKind, TrainingConfig, Weighting};
 
-use crate::args::{DataArgs, SignalArg, SplitArg, WeightingArg};
+use crate::args::{DataArgs, ItemsArgs, SignalArg, SplitArg, WeightingArg};
 
 /// Training config of the command-line arguments.
 fn training_config(args: &DataArgs) -> TrainingConfig {
     let mut config = recommender_trainer::local_config(&args.data);
-    config.columns.user = Column::Name(args.user_column.clone());
-    config.columns.item = Column::Name(args.item_column.clone());
-    config.columns.rating = args.rating_column.clone().map(Column::Name);
-    config.columns.timestamp = args.timestamp_column.clone().map(Column::Name);
-    config.columns.event = args.event_column.clone().map(Column::Name);
+    config.format = args.format.map(Format::from);
+    config.csv = Csv { header: args.header, delimiter: args.delimiter };
+    config.columns = Columns {
+        user: args.user.clone(),
+        item: args.item.clone(),
+        rating: args.rating.clone(),
+        timestamp: args.timestamp.clone(),
+        event: args.event.clone(),
+    };
     config.weights.events = args.event_weights.iter().cloned().collect();
     config.weights.half_life_seconds = args.half_life;
     config.weights.weighting = match args.weighting {
@@ -27,15 +31,7 @@ fn training_config(args: &DataArgs) -> TrainingConfig {
         WeightingArg::Log => Weighting::Log,
         WeightingArg::Bm25 => Weighting::Bm25,
     };
-    config.items = args.items.as_deref().map(|path| Items {
-        source: recommender_trainer::local_source(path),
-        format: None,
-        csv: sidecar_contract::Csv::default(),
-        id: Column::Name("item_id".to_owned()),
-        title: Some(Column::Name("title".to_owned())),
-        available: None,
-        attributes: args.item_attributes.iter().cloned().map(Column::Name).collect(),
-    });
+    config.items = items(&args.items);
     config.signal = match args.signal {
         SignalArg::Implicit => Signal::Implicit,
         SignalArg::Explicit => Signal::Explicit,
@@ -51,6 +47,18 @@ fn training_config(args: &DataArgs) -> TrainingConfig {
     config.evaluation.k = args.k;
     config.seed = args.seed;
     config
+}
+
+fn items(args: &ItemsArgs) -> Option<Items> {
+    Some(Items {
+        source: recommender_trainer::local_source(args.items.as_deref()?),
+        format: args.items_format.map(Format::from),
+        csv: Csv { header: args.items_header, delimiter: args.items_delimiter },
+        id: args.items_id.clone(),
+        title: Some(args.items_title.clone()).filter(|title| *title != Column::Name(String::new())),
+        available: args.items_available.clone(),
+        attributes: args.items_attributes.clone(),
+    })
 }
 
 /// The algorithm with the parameters of the command line. Those that the algorithm does not have
@@ -104,9 +112,56 @@ mod tests {
     }
 
     #[test]
+    fn every_table_of_a_job_can_be_named() {
+        let config = evaluate(&[
+            "--format=tsv",
+            "--delimiter=;",
+            "--header=false",
+            "--user=0",
+            "--item=sku",
+            "--rating=2",
+            "--timestamp=when",
+            "--items=items.csv",
+            "--items-format=parquet",
+            "--items-delimiter=\\t",
+            "--items-header=false",
+            "--items-id=1",
+            "--items-title=name",
+            "--items-available=in_stock",
+            "--items-attributes=genre,3",
+        ]);
+        let config = serde_json::to_value(config.unwrap()).unwrap();
+        assert_eq!(config["format"], "tsv");
+        assert_eq!(config["csv"], json!({"header": false, "delimiter": ";"}));
+        assert_eq!(config["columns"], json!({"user": 0, "item": "sku", "rating": 2, "timestamp": "when"}));
+        let mut items = config["items"].clone();
+        items["source"].take();
+        assert_eq!(
+            items,
+            json!({
+                "source": null,
+                "format": "parquet",
+                "csv": {"header": false, "delimiter": "\t"},
+                "id": 1,
+                "title": "name",
+                "available": "in_stock",
+                "attributes": ["genre", 3],
+            })
+        );
+        let defaults = evaluate(&["--items=items.csv", "--items-title="]).unwrap();
+        assert_eq!(
+            (defaults.format, defaults.csv.clone(), defaults.columns),
+            (None, Csv::default(), Columns::default())
+        );
+        let items = defaults.items.unwrap();
+        assert_eq!((items.id, items.title), (Column::Name("item_id".to_owned()), None));
+        assert!(evaluate(&["--delimiter=::"]).unwrap_err().contains("not one character"));
+    }
+
+    #[test]
     fn options_and_values_match_the_resource() {
         let config = evaluate(&[
-            "--event-column=what",
+            "--event=what",
             "--event-weights=view=1,a=b=2.5,hide=-2",
             "--half-life=1d12h",
             "--weighting=bm25",
@@ -120,10 +175,10 @@ mod tests {
         assert_eq!(config.evaluation.split, Some(SplitKind::LeaveLastOut));
         assert_eq!(evaluate(&[]).unwrap().weights, sidecar_contract::WeightsConfig::default());
         for (arguments, word) in [
-            (&["--event-weights=view=1"][..], "--event-column"),
-            (&["--event-column=what"], "--event-weights"),
-            (&["--event-column=what", "--event-weights=view"], "such as view=1"),
-            (&["--event-column=what", "--event-weights=view=many"], "\"many\" is not a number"),
+            (&["--event-weights=view=1"][..], "--event <COLUMN>"),
+            (&["--event=what"], "--event-weights"),
+            (&["--event=what", "--event-weights=view"], "such as view=1"),
+            (&["--event=what", "--event-weights=view=many"], "\"many\" is not a number"),
             (&["--half-life=90m"], "30d, 12h"),
             (&["--split=kfold"], "leaveLastOut"),
         ] {

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<sidecar_contract::ExitCode> {
     // `suggest` prints a human-readable profile to standard error, without log lines in between.
     let prints_profile = matches!(cli.command, Command::Suggest(_)) && cli.log == "info";
-    telemetry::init(if prints_profile { "warn" } else { &cli.log })?;
+    telemetry::init(if prints_profile { "warn" } else { &cli.log }, cli.log_format())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(HTTP_THREADS).enable_all().build()?;
     let done = runtime.block_on(async {
         match cli.command {

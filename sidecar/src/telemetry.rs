@@ -1,20 +1,21 @@
-//! Logging: one line per event, to standard error; human-readable on a terminal, JSON otherwise.
-
-use std::io::IsTerminal;
+//! Logging: one line per event, to standard error.
 
 use tracing_subscriber::EnvFilter;
+
+use crate::args::LogFormat;
 
 /// Initializes logging; `filter` is a level such as `info`, or tracing directives.
 ///
 /// # Errors
 /// An invalid filter.
-pub fn init(filter: &str) -> anyhow::Result<()> {
+pub fn init(filter: &str, format: LogFormat) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter)?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if std::io::stderr().is_terminal() {
-        builder.with_target(false).init();
-    } else {
-        builder.json().flatten_event(true).init();
+    match format {
+        LogFormat::Text => {
+            builder.with_target(false).with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init()
+        }
+        LogFormat::Json => builder.json().flatten_event(true).init(),
     }
     Ok(())
 }

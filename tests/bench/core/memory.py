@@ -44,7 +44,7 @@ def anonymous(process: int) -> int:
 
 def forecast_and_peak(arguments: list[str]) -> tuple[int, int]:
     process = subprocess.Popen(
-        [os.environ["RECMESH_SIDECAR"], "--log", "debug", *arguments],
+        [os.environ["RECMESH_SIDECAR"], "--log", "debug", "--log-format", "json", *arguments],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     lines: list[str] = []

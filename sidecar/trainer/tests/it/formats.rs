@@ -3,20 +3,14 @@
 
 use std::io::Write as _;
 
-use sidecar_contract::{Column, Csv, Digest, ExitCode, Format, Items, RunOutcome, Source, TrainingConfig};
+use sidecar_contract::{Column, Csv, Digest, ExitCode, Format, Items, Source, TrainingConfig};
 
 use crate::setup::{Setup, csv, grouped_visits};
-
-fn digest_of(setup: &Setup) -> Digest {
-    let (result, _) = setup.trained();
-    let RunOutcome::Trained { digest, .. } = result.outcome else { panic!("{result:?}") };
-    digest
-}
 
 fn digest(name: &str, content: impl AsRef<[u8]>, change: impl Fn(&mut TrainingConfig)) -> Digest {
     let mut setup = Setup::new(name, content);
     change(&mut setup.config);
-    digest_of(&setup)
+    setup.digest()
 }
 
 fn expected() -> Digest {
@@ -236,7 +230,7 @@ fn directory_is_read_as_its_data_files() {
         files.extend_from_slice(extra);
         directory(&files)
     };
-    assert_eq!(digest_of(&files(&[])), expected);
+    assert_eq!(files(&[]).digest(), expected);
     let noise = [
         ("_SUCCESS", b"x".to_vec()),
         (".part-0000.csv.crc", b"crc".to_vec()),
@@ -244,7 +238,7 @@ fn directory_is_read_as_its_data_files() {
         ("empty.csv", Vec::new()),
     ];
     let (plain, with_noise) = (files(&[]), files(&noise));
-    assert_eq!(digest_of(&with_noise), expected);
+    assert_eq!(with_noise.digest(), expected);
     // Modification times are part of a file's version, so a directory can only be compared with
     // itself.
     let version = |setup: &Setup| {

@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use sidecar_contract::{Column, Digest, ExitCode, RunOutcome, TrainingConfig};
+use sidecar_contract::{Column, Digest, ExitCode, TrainingConfig};
 
 use crate::setup::{Numbers, Setup, grouped_visits};
 
@@ -21,8 +21,7 @@ fn python() -> PathBuf {
 fn digest_of(setup: &Setup) -> Digest {
     let (result, _) = setup.trained();
     assert!(result.rows.dropped.is_empty(), "{:?}", result.rows);
-    let RunOutcome::Trained { digest, .. } = result.outcome else { panic!("{result:?}") };
-    digest
+    setup.digest()
 }
 
 /// A source that is this file or directory.

@@ -4,7 +4,7 @@
 use std::{fmt::Write as _, path::PathBuf};
 
 use model_snapshot::Snapshot;
-use recommender_trainer::{Finished, Options, local_config, progress::Silent};
+use recommender_trainer::{Finished, Options, local_config, progress::Silent, train_to_file};
 use sidecar_contract::{
     Algorithm, AlsConfig, Digest, ExitCode, RunId, RunOutcome, RunResult, StoreConfig, TrainingConfig,
 };
@@ -64,6 +64,16 @@ impl Setup {
         let snapshot = Snapshot::open(&self.snapshot_path(digest)).unwrap();
         snapshot.verify_digest(digest).unwrap();
         (result, snapshot)
+    }
+
+    /// Digest of the model of a run; the command line trains the same one.
+    pub fn digest(&self) -> Digest {
+        let (result, _) = self.trained();
+        let RunOutcome::Trained { digest, .. } = result.outcome else { panic!("{result:?}") };
+        let file = self.directory.path().join("model.safetensors");
+        let trained = runtime().block_on(train_to_file(&self.config, &file, &Silent, &self.options)).unwrap();
+        assert_eq!((&trained.trained.written.digest, &trained.rows), (&digest, &result.rows));
+        digest
     }
 
     /// Runs and expects this failure to be committed; returns its message.
