@@ -22,6 +22,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Body;
+use sidecar_contract::ServingLimits;
 
 use crate::{
     api::{
@@ -60,6 +61,22 @@ pub struct Api {
 struct Answered {
     body: Bytes,
     revision: Option<String>,
+}
+
+/// A parsed request.
+enum Parsed {
+    One(Ask, ResponseFormat),
+    Batch(Vec<Ask>),
+}
+
+impl Parsed {
+    /// Memory that it occupies while it waits.
+    fn memory_bytes(&self) -> usize {
+        match self {
+            Self::One(ask, _) => ask.memory_bytes(),
+            Self::Batch(asks) => asks.iter().map(Ask::memory_bytes).sum(),
+        }
+    }
 }
 
 /// A computed answer as a document.
@@ -123,28 +140,18 @@ impl Api {
         }
         let content_type = content_type(&request, route)?;
         let body = self.budget.receive(request.into_body()).await?;
-        let serving = self.engine.serving();
-        let limits = &serving.limits;
-        let (ask, format) = match (route, content_type) {
-            ("/recommend", ContentType::Form) => (form::parse(&body.bytes, id.clone(), limits)?, ResponseFormat::Form),
-            ("/recommend", ContentType::Json) => {
-                let request: RecommendRequest<'_> = json::parse(&body.bytes)?;
-                (request.into_ask(id.clone(), "", limits)?, ResponseFormat::Json)
-            }
-            ("/recommend:batch", _) => {
-                let request: BatchRequest<'_> = json::parse(&body.bytes)?;
-                let asks = request.into_asks(id, limits)?;
-                drop((body, serving));
-                return self.batch(asks, id).await;
-            }
-            _ => {
-                let request: SimilarRequest<'_> = json::parse(&body.bytes)?;
-                (request.into_ask(id.clone(), limits)?, ResponseFormat::Json)
-            }
+        let parsed = {
+            let _parsing = self.budget.parsing(body.length()).await;
+            parse(route, content_type, &body.bytes(), id, &self.engine.serving().limits)?
         };
-        // A question owns its text, so the body's bytes return to the budget while it waits.
-        drop((body, serving));
-        self.answer(ask, format).await
+        // A question owns its text: the body's bytes return to the budget, and its own take their
+        // place while it waits.
+        drop(body);
+        let _waiting = self.budget.allow(parsed.memory_bytes())?;
+        match parsed {
+            Parsed::One(ask, format) => self.answer(ask, format).await,
+            Parsed::Batch(asks) => self.batch(asks, id).await,
+        }
     }
 
     fn model(&self, id: &RequestId) -> Result<Answered, ApiError> {
@@ -198,6 +205,27 @@ impl<T> Rendered<T> {
         }
         let revision = answer.parts.first().map(|part| part.revision.clone()).unwrap_or_default();
         Self { body, revision, sources }
+    }
+}
+
+/// Parses the body of a request to this route.
+fn parse(
+    route: &str,
+    content_type: ContentType,
+    body: &[u8],
+    id: &RequestId,
+    limits: &ServingLimits,
+) -> Result<Parsed, ApiError> {
+    let one = |ask| Parsed::One(ask, ResponseFormat::Json);
+    match (route, content_type) {
+        ("/recommend", ContentType::Form) => {
+            form::parse(body, id.clone(), limits).map(|ask| Parsed::One(ask, ResponseFormat::Form))
+        }
+        ("/recommend", ContentType::Json) => {
+            json::parse::<RecommendRequest<'_>>(body)?.into_ask(id.clone(), "", limits).map(one)
+        }
+        ("/recommend:batch", _) => json::parse::<BatchRequest<'_>>(body)?.into_asks(id, limits).map(Parsed::Batch),
+        _ => json::parse::<SimilarRequest<'_>>(body)?.into_ask(id.clone(), limits).map(one),
     }
 }
 

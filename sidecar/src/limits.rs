@@ -20,14 +20,22 @@ pub const LIST_ENTRIES_MAX: usize = 10_000;
 pub const ITEMS_PER_BATCH_MAX: usize = 50_000;
 /// Maximum size of a response, in bytes; titles make responses large.
 pub const ANSWER_BYTES_MAX: usize = 8 << 20;
-/// Maximum total size of bodies and responses in transfer on all connections, in bytes; requests
-/// beyond it get 503.
-pub const TRANSFER_BYTES_MAX: usize = 24 << 20;
+/// Bodies above this size are parsed one at a time, in bytes.
+pub const LARGE_BODY_BYTES: usize = 64 << 10;
+/// Part of the body, the waiting question and the response of each request that does not count
+/// against [`TRANSFER_BYTES_MAX`], in bytes.
+pub const REQUEST_SHARE_BYTES: usize = 4 << 10;
+/// Maximum total size of bodies and responses in transfer and of waiting questions, in bytes;
+/// requests beyond it get 503.
+pub const TRANSFER_BYTES_MAX: usize = 16 << 20;
+/// Maximum length of a name or a value in a JSON body, in bytes: each character of an id may take
+/// two escapes.
+pub const JSON_STRING_BYTES_MAX: usize = 12 * ID_CHARS_MAX;
 /// Maximum length of a name or a value of the request that an error repeats, in characters.
 pub const QUOTED_CHARS_MAX: usize = 100;
 
 /// Maximum number of connections on the application port. At the limit, the connection that has
-/// waited longest for a request is evicted.
+/// waited longest for its client is evicted.
 pub const CONNECTIONS_MAX: usize = 1024;
 /// The same for the admin port.
 pub const ADMIN_CONNECTIONS_MAX: usize = 64;
@@ -35,18 +43,26 @@ pub const ADMIN_CONNECTIONS_MAX: usize = 64;
 pub const HEADER_BYTES_MAX: usize = 16 << 10;
 /// Maximum number of headers of a request, which is hyper's default; more get 431.
 pub const HEADERS_MAX: usize = 100;
-/// Maximum size of a connection's read buffer and write buffer, in bytes.
-pub const CONNECTION_BUFFER_BYTES_MAX: usize = 64 << 10;
+/// Maximum size of a connection's read buffer and write buffer, in bytes: a request head fits.
+pub const CONNECTION_BUFFER_BYTES_MAX: usize = HEADER_BYTES_MAX;
 /// Timeout for a request head, from its first byte (for a new connection: from its start) to its
 /// last.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Idle timeout between two requests of a connection; longer than that of common proxies, so that
 /// they close first.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
-/// Timeout for a request body.
-pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Timeout for a request body, from the head to the last byte...
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+/// ...extended by one second for each of this number of received bytes. This is the minimum rate of
+/// a long body: slower ones get 408.
+pub const BODY_BYTES_PER_SECOND_MIN: usize = 16 << 10;
 /// Timeout for writing a response, from the first write that blocks to the last byte.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Maximum time for which the server discards what a client sends after the last response, so that
+/// the client can read it...
+pub const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+/// ...and the maximum number of bytes: the rest of a body that was refused.
+pub const LINGER_BYTES_MAX: usize = BODY_BYTES_MAX;
 
 /// Maximum length of the compute queue, whatever the wait; requests beyond it get 503.
 pub const ANSWERS_QUEUED_MAX: usize = 512;
@@ -101,9 +117,10 @@ pub const LOAD_RETRY_MAX: Duration = Duration::from_secs(30);
 pub const CRASH_PAUSE_MIN: Duration = Duration::from_mins(1);
 /// ...up to this.
 pub const CRASH_PAUSE_MAX: Duration = Duration::from_hours(1);
-/// Memory that stays free in addition to a snapshot, in bytes: for [`TRANSFER_BYTES_MAX`] and the
-/// rest of the process.
-pub const HEADROOM_RESERVE_BYTES: u64 = 32 << 20;
+/// Memory that stays free in addition to a snapshot, in bytes: for [`TRANSFER_BYTES_MAX`], the
+/// buffers and shares of [`CONNECTIONS_MAX`] connections, and a body that is being parsed. A test
+/// measures it under attack; docs/revisions.md states it.
+pub const HEADROOM_RESERVE_BYTES: u64 = 80 << 20;
 /// Default of the maximum number of rows that `suggest` reads.
 pub const SUGGEST_ROWS_MAX: u64 = 10_000_000;
 /// Number of recommendations that are computed to warm up a model before it serves.

@@ -1,9 +1,12 @@
 //! A question, parsed and bounded once. It owns its text, so it can wait in a queue or be sent to
 //! another process.
 
-use std::time::Instant;
+use std::{mem::size_of, time::Instant};
 
 use crate::{limits::ITEMS_PER_ANSWER_DEFAULT, request_id::RequestId};
+
+/// Size of the smallest allocation of common allocators, with its overhead, in bytes.
+const ALLOCATION_BYTES_MIN: usize = 32;
 
 /// One question to a recommender.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,5 +73,38 @@ impl Ask {
             explain: false,
             deadline: None,
         }
+    }
+
+    /// Memory that the question occupies while it waits, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        let query = match &self.query {
+            Query::Recommend { user, history } => {
+                let rows = history.iter().map(|HistoryEntry { item, rating: _ }| text_bytes(item));
+                user.as_deref().map_or(0, text_bytes) + history.len() * size_of::<Option<f32>>() + rows.sum::<usize>()
+            }
+            Query::Similar { item } => text_bytes(item),
+        };
+        let Filter { exclude, include_seen: _, candidates } = &self.filter;
+        let ids = exclude.iter().chain(candidates.iter().flatten());
+        size_of::<Self>() + query + ids.map(|id| text_bytes(id)).sum::<usize>()
+    }
+}
+
+/// Memory of a text: the value, and an allocation of at least the smallest size.
+fn text_bytes(text: &str) -> usize {
+    size_of::<String>() + text.len().max(ALLOCATION_BYTES_MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_ids_count_as_their_allocations() {
+        let ask = Ask::new(RequestId::new(), Query::Similar { item: "a".to_owned() });
+        let empty = ask.memory_bytes();
+        let exclude = vec!["i".to_owned(); 1000];
+        let ask = Ask { filter: Filter { exclude, ..Filter::default() }, ..ask };
+        assert_eq!(ask.memory_bytes() - empty, 1000 * (size_of::<String>() + ALLOCATION_BYTES_MIN));
     }
 }

@@ -1,36 +1,109 @@
-//! Bodies and answers within one budget of bytes for all connections: slow senders and slow readers
-//! together cannot exhaust the memory.
+//! Bodies, questions and answers within one budget of bytes for all connections: slow senders, slow
+//! readers and waiting questions together cannot exhaust the memory. Each request has a share of
+//! its own, so that small requests succeed while large ones exhaust the budget.
 
-use std::{pin::pin, sync::Arc};
+use std::{borrow::Cow, pin::pin, sync::Arc};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::StatusCode;
 use http_body_util::BodyExt as _;
 use hyper::body::Body;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit},
+    time::{Duration, Instant},
+};
 
 use crate::{
     api::error::ApiError,
     engine::Refusal,
-    limits::{ANSWER_BYTES_MAX, BODY_BYTES_MAX, BODY_TIMEOUT, TRANSFER_BYTES_MAX},
+    limits::{
+        ANSWER_BYTES_MAX, BODY_BYTES_MAX, BODY_BYTES_PER_SECOND_MIN, BODY_TIMEOUT, LARGE_BODY_BYTES,
+        REQUEST_SHARE_BYTES, TRANSFER_BYTES_MAX,
+    },
 };
 
-/// Bytes that all bodies and answers may occupy together.
+/// Bytes that all bodies, questions and answers may occupy together, beyond the share of each
+/// request.
 #[derive(Debug)]
-pub struct Budget(Arc<Semaphore>);
+pub struct Budget {
+    bytes: Arc<Semaphore>,
+    /// Held while a large body is parsed.
+    large_body: Semaphore,
+}
+
+/// Bytes that one request occupies; dropping it returns them.
+#[derive(Debug)]
+pub struct Allowance {
+    budget: Arc<Semaphore>,
+    used: usize,
+    /// What is beyond [`REQUEST_SHARE_BYTES`].
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Allowance {
+    /// Takes more bytes.
+    ///
+    /// # Errors
+    /// An exhausted budget.
+    pub fn take(&mut self, bytes: usize) -> Result<(), Refusal> {
+        self.used = self.used.saturating_add(bytes);
+        let permits = self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let missing = self.used.saturating_sub(REQUEST_SHARE_BYTES).saturating_sub(permits);
+        if missing == 0 {
+            return Ok(());
+        }
+        let missing = u32::try_from(missing).map_err(|_| Refusal::Overloaded)?;
+        let more = Arc::clone(&self.budget).try_acquire_many_owned(missing).map_err(|_| Refusal::Overloaded)?;
+        match &mut self.permit {
+            Some(permit) => permit.merge(more),
+            none => *none = Some(more),
+        }
+        Ok(())
+    }
+}
+
+/// Memory of a piece of a body in addition to its bytes: its place in the list, and what the
+/// allocator adds.
+const PIECE_OVERHEAD_BYTES: usize = 48;
 
 /// A body, with its part of the budget.
+///
+/// It consists of pieces. One growing buffer would take up to twice the length of the body, and
+/// large buffers of many lengths fragment the memory.
 #[derive(Debug)]
 pub struct Received {
-    /// The whole body.
-    pub bytes: BytesMut,
-    permit: Option<OwnedSemaphorePermit>,
+    pieces: Vec<Box<[u8]>>,
+    length: usize,
+    allowance: Allowance,
+}
+
+impl Received {
+    /// Length of the body in bytes.
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    /// The whole body. A body of several pieces is copied.
+    pub fn bytes(&self) -> Cow<'_, [u8]> {
+        match self.pieces.as_slice() {
+            [piece] => Cow::Borrowed(piece),
+            pieces => Cow::Owned(pieces.concat()),
+        }
+    }
+
+    /// Adds a piece. It is copied, because the original shares the read buffer of its connection.
+    fn push(&mut self, piece: &[u8]) -> Result<(), Refusal> {
+        self.allowance.take(piece.len() + PIECE_OVERHEAD_BYTES)?;
+        self.pieces.push(piece.into());
+        self.length += piece.len();
+        Ok(())
+    }
 }
 
 /// An answer that keeps its part of the budget until its last byte is sent.
 struct BudgetedBytes {
     bytes: Vec<u8>,
-    _permit: OwnedSemaphorePermit,
+    _allowance: Allowance,
 }
 
 impl AsRef<[u8]> for BudgetedBytes {
@@ -41,14 +114,29 @@ impl AsRef<[u8]> for BudgetedBytes {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(TRANSFER_BYTES_MAX)))
+        Self { bytes: Arc::new(Semaphore::new(TRANSFER_BYTES_MAX)), large_body: Semaphore::new(1) }
     }
 }
 
 impl Budget {
-    fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
-        let bytes = u32::try_from(bytes).map_err(|_| Refusal::Overloaded)?;
-        Arc::clone(&self.0).try_acquire_many_owned(bytes).map_err(|_| Refusal::Overloaded)
+    /// The allowance of a request that occupies this number of bytes.
+    ///
+    /// # Errors
+    /// An exhausted budget.
+    pub fn allow(&self, bytes: usize) -> Result<Allowance, Refusal> {
+        let mut allowance = Allowance { budget: Arc::clone(&self.bytes), used: 0, permit: None };
+        allowance.take(bytes)?;
+        Ok(allowance)
+    }
+
+    /// Waits until a body of this length may be parsed. Parsing can take many times the memory of
+    /// the body, so large bodies are parsed one at a time.
+    pub async fn parsing(&self, body_bytes: usize) -> Option<SemaphorePermit<'_>> {
+        if body_bytes <= LARGE_BODY_BYTES {
+            return None;
+        }
+        // The semaphore is never closed.
+        self.large_body.acquire().await.ok()
     }
 
     /// Takes an answer into the budget.
@@ -63,11 +151,12 @@ impl Budget {
             );
             return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "answer-too-large", detail));
         }
-        let permit = self.reserve(bytes.len())?;
-        Ok(Bytes::from_owner(BudgetedBytes { bytes, _permit: permit }))
+        let allowance = self.allow(bytes.len())?;
+        Ok(Bytes::from_owner(BudgetedBytes { bytes, _allowance: allowance }))
     }
 
-    /// Reads a body: at most [`BODY_BYTES_MAX`], for at most [`BODY_TIMEOUT`].
+    /// Reads a body: at most [`BODY_BYTES_MAX`], within [`BODY_TIMEOUT`] and at a rate of at least
+    /// [`BODY_BYTES_PER_SECOND_MIN`].
     ///
     /// # Errors
     /// A body that is too long, too slow or incomplete, or an exhausted budget.
@@ -79,10 +168,7 @@ impl Budget {
         if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
             return Err(too_large());
         }
-        tokio::time::timeout(BODY_TIMEOUT, self.collect(body)).await.unwrap_or_else(|_| {
-            let detail = format!("request body read timed out after {} s", BODY_TIMEOUT.as_secs());
-            Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow", detail))
-        })
+        self.collect(body).await
     }
 
     async fn collect<B>(&self, body: B) -> Result<Received, ApiError>
@@ -90,24 +176,36 @@ impl Budget {
         B: Body<Data = Bytes>,
     {
         let mut body = pin!(body);
-        let mut received = Received { bytes: BytesMut::new(), permit: None };
-        while let Some(frame) = body.frame().await {
+        let begin = Instant::now();
+        let mut received = Received { pieces: Vec::new(), length: 0, allowance: self.allow(0)? };
+        loop {
+            let deadline = begin + timeout(received.length);
+            let frame = tokio::time::timeout_at(deadline, body.frame()).await.map_err(|_| too_slow())?;
+            let Some(frame) = frame else { return Ok(received) };
             let cut_off =
                 |_| ApiError::new(StatusCode::BAD_REQUEST, "body-incomplete", "body: ended before its length");
             // A frame without data is a trailer, which is ignored.
             let Ok(data) = frame.map_err(cut_off)?.into_data() else { continue };
-            if received.bytes.len() + data.len() > BODY_BYTES_MAX {
+            if received.length + data.len() > BODY_BYTES_MAX {
                 return Err(too_large());
             }
-            let permit = self.reserve(data.len())?;
-            match &mut received.permit {
-                Some(held) => held.merge(permit),
-                none => *none = Some(permit),
-            }
-            received.bytes.extend_from_slice(&data);
+            received.push(&data)?;
         }
-        Ok(received)
     }
+}
+
+/// Time for a body of which this number of bytes has arrived.
+fn timeout(received: usize) -> Duration {
+    let seconds = received / BODY_BYTES_PER_SECOND_MIN;
+    BODY_TIMEOUT + Duration::from_secs(u64::try_from(seconds).unwrap_or(u64::MAX))
+}
+
+fn too_slow() -> ApiError {
+    let detail = format!(
+        "body: not received within {} s and one more for each {BODY_BYTES_PER_SECOND_MIN} bytes; send it at once",
+        BODY_TIMEOUT.as_secs()
+    );
+    ApiError::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow", detail)
 }
 
 fn too_large() -> ApiError {
@@ -117,27 +215,94 @@ fn too_large() -> ApiError {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        convert::Infallible,
+        pin::Pin,
+        task::{Context, Poll, ready},
+    };
+
     use http_body_util::Full;
+    use hyper::body::Frame;
+    use tokio::time::{Interval, interval_at};
 
     use super::*;
 
     #[tokio::test]
     async fn bodies_and_answers_share_one_budget_and_release_it() {
         let budget = Budget::default();
-        let body = || Full::new(Bytes::from(vec![b' '; BODY_BYTES_MAX]));
+        // A body takes one mebibyte of the budget.
+        let length = BODY_BYTES_MAX - PIECE_OVERHEAD_BYTES;
+        let body = || Full::new(Bytes::from(vec![b' '; length]));
+        let counted = BODY_BYTES_MAX - REQUEST_SHARE_BYTES;
         let mut held = Vec::new();
-        for _ in 0..TRANSFER_BYTES_MAX / BODY_BYTES_MAX {
+        for _ in 0..TRANSFER_BYTES_MAX / counted {
             held.push(budget.receive(body()).await.unwrap());
         }
         assert_eq!(budget.receive(body()).await.unwrap_err().status, StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(budget.send(vec![0; 10]).unwrap_err().status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(budget.send(vec![0; length]).unwrap_err().status, StatusCode::SERVICE_UNAVAILABLE);
         held.pop();
-        let answer = budget.send(vec![0; BODY_BYTES_MAX]).unwrap();
+        let answer = budget.send(vec![0; length]).unwrap();
         let part = answer.slice(10..20);
         drop(answer);
         assert!(budget.receive(body()).await.is_err()); // A part of it is still being sent.
         drop(part);
         budget.receive(body()).await.unwrap();
         assert_eq!(budget.send(vec![0; ANSWER_BYTES_MAX + 1]).unwrap_err().kind, "answer-too-large");
+    }
+
+    #[tokio::test]
+    async fn small_requests_succeed_while_large_ones_exhaust_the_budget() {
+        let budget = Budget::default();
+        let _all = budget.allow(TRANSFER_BYTES_MAX + REQUEST_SHARE_BYTES).unwrap();
+        let mut small = budget.allow(REQUEST_SHARE_BYTES).unwrap();
+        assert_eq!(small.take(1), Err(Refusal::Overloaded));
+        assert!(budget.receive(Full::new(Bytes::from_static(b"{}"))).await.is_ok());
+    }
+
+    /// A body that arrives in pieces.
+    struct Pieces {
+        left: usize,
+        piece: Bytes,
+        ticks: Interval,
+    }
+
+    impl Body for Pieces {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            if self.left == 0 {
+                return Poll::Ready(None);
+            }
+            ready!(self.ticks.poll_tick(cx));
+            self.left -= 1;
+            Poll::Ready(Some(Ok(Frame::data(self.piece.clone()))))
+        }
+    }
+
+    /// Receives a body of which a piece arrives each second.
+    async fn receive_in_pieces(left: usize, piece_bytes: usize) -> Result<usize, ApiError> {
+        let second = Duration::from_secs(1);
+        let ticks = interval_at(Instant::now() + second, second);
+        let body = Pieces { left, piece: vec![b' '; piece_bytes].into(), ticks };
+        Budget::default().receive(body).await.map(|received| received.length())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_has_a_minimum_rate_and_not_a_maximum_time() {
+        let begin = Instant::now();
+        let slow = receive_in_pieces(1000, 1).await.unwrap_err();
+        assert_eq!((slow.status, slow.kind), (StatusCode::REQUEST_TIMEOUT, "body-too-slow"));
+        assert!(begin.elapsed() <= BODY_TIMEOUT + Duration::from_secs(1), "{:?}", begin.elapsed());
+        // At the minimum rate a long body takes a multiple of the timeout.
+        let begin = Instant::now();
+        let received = receive_in_pieces(40, BODY_BYTES_PER_SECOND_MIN).await;
+        assert_eq!(received.unwrap(), 40 * BODY_BYTES_PER_SECOND_MIN);
+        assert!(begin.elapsed() > BODY_TIMEOUT * 4);
+        // Half of it is too slow.
+        assert!(receive_in_pieces(40, BODY_BYTES_PER_SECOND_MIN / 2).await.is_err());
     }
 }

@@ -8,7 +8,7 @@ use http_body_util::Full;
 use crate::{
     api::response::{self, Problem},
     engine::Refusal,
-    limits::RETRY_AFTER_SECONDS,
+    limits::{REQUEST_SHARE_BYTES, RETRY_AFTER_SECONDS},
 };
 
 /// An error response.
@@ -47,16 +47,18 @@ impl ApiError {
         Self::new(status, kind, format!("{at}{error}"))
     }
 
-    /// The response to a request.
+    /// The response to a request. Its body is short, because an error repeats little of the
+    /// request: it is within the share of each request (`REQUEST_SHARE_BYTES`).
     pub fn into_response(self, id: &RequestId) -> Response<Full<Bytes>> {
-        let problem = Problem {
+        let document = response::problem(&Problem {
             r#type: format!("urn:recmesh:problem:{}", self.kind),
             title: self.status.canonical_reason().unwrap_or("error"),
             status: self.status.as_u16(),
             detail: &self.detail,
             request_id: id.as_str(),
-        };
-        let mut response = Response::new(Full::new(Bytes::from(response::problem(&problem))));
+        });
+        debug_assert!(document.len() <= REQUEST_SHARE_BYTES, "an error of {} bytes", document.len());
+        let mut response = Response::new(Full::new(Bytes::from(document)));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

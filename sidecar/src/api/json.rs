@@ -2,10 +2,13 @@
 
 use serde::Deserialize;
 
-use crate::api::{
-    error::ApiError,
-    quote::{quoted, shortened},
-    request::Object,
+use crate::{
+    api::{
+        error::ApiError,
+        quote::{quoted, shortened},
+        request::Object,
+    },
+    limits::{ID_CHARS_MAX, JSON_STRING_BYTES_MAX},
 };
 
 /// Parses a body that holds one JSON object.
@@ -13,6 +16,7 @@ use crate::api::{
 /// # Errors
 /// Where the text stops being JSON, or the field that is wrong and what was expected.
 pub fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
+    check_strings(body)?;
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let Object(parsed) = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let field = quoted(error.path());
@@ -20,6 +24,28 @@ pub fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
     })?;
     deserializer.end().map_err(|error| problem("body", &error))?;
     Ok(parsed)
+}
+
+/// Checks that names and values are short. The parser would copy and escape a long one for its
+/// error.
+fn check_strings(body: &[u8]) -> Result<(), ApiError> {
+    let mut rest = body;
+    while let Some(open) = rest.iter().position(|byte| *byte == b'"') {
+        let text = rest.get(open + 1..).unwrap_or_default();
+        let mut is_escaped = false;
+        let end = text.iter().position(|byte| {
+            let is_end = *byte == b'"' && !is_escaped;
+            is_escaped = *byte == b'\\' && !is_escaped;
+            is_end
+        });
+        let length = end.unwrap_or(text.len());
+        if length > JSON_STRING_BYTES_MAX {
+            let message = format!("a name or a value of {length} bytes; an id has at most {ID_CHARS_MAX} characters");
+            return Err(ApiError::field("body", message));
+        }
+        rest = text.get(length + 1..).unwrap_or_default();
+    }
+    Ok(())
 }
 
 fn problem(field: &str, error: &serde_json::Error) -> ApiError {
@@ -60,7 +86,7 @@ mod tests {
 
     #[test]
     fn errors_do_not_repeat_a_long_value() {
-        let long = "é".repeat(100_000);
+        let long = "é".repeat(5000);
         for (body, expected) in
             [(format!(r#"{{"n": "{long}"}}"#), "n: invalid type: string \"éé"), (format!(r#"{{"{long}": 1}}"#), "éé")]
         {
@@ -68,5 +94,18 @@ mod tests {
             assert!(detail.starts_with(expected) && detail.chars().count() < 4 * QUOTED_CHARS_MAX, "{detail}");
             assert!(detail.contains("expected"), "{detail}");
         }
+    }
+
+    #[test]
+    fn long_names_and_values_are_refused_before_they_are_parsed() {
+        let escaped = r"\ud83d\ude00".repeat(ID_CHARS_MAX);
+        let user = |text: &str| format!(r#"{{"n": 3, "user": "{text}"}}"#);
+        assert!(parse::<RecommendRequest<'_>>(user(&escaped).as_bytes()).is_ok());
+        let expected = "body: a name or a value of 12290 bytes; an id has at most 1024 characters";
+        assert_eq!(detail::<RecommendRequest<'_>>(&user(&(escaped.clone() + r#"\""#))), expected);
+        assert_eq!(detail::<RecommendRequest<'_>>(&format!(r#"{{"\"{}"#, "x".repeat(12_288))), expected);
+        // A quote ends a text, and a backslash before it does not always escape it.
+        assert!(parse::<RecommendRequest<'_>>(user(r"\\").as_bytes()).is_ok());
+        assert!(detail::<RecommendRequest<'_>>(r#"{"user": "a\"#).starts_with("body: not JSON"));
     }
 }
