@@ -1,10 +1,14 @@
 //! An HTTP/1.1 listener with a connection limit and graceful shutdown. Both ports use it.
 
-mod connection;
 mod connection_limit;
+mod head;
+mod phase;
+mod request_body;
+mod timeout_stream;
 
 use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
+use answering::RequestId;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::Full;
@@ -19,9 +23,10 @@ use tokio::{
     sync::watch,
 };
 
+pub use self::request_body::RequestBody;
 use self::{
-    connection::TimeoutStream,
     connection_limit::{ConnectionLimiter, ConnectionSlot},
+    timeout_stream::TimeoutStream,
 };
 use crate::limits::{
     CONNECTION_BUFFER_BYTES_MAX, DRAIN_TIMEOUT, HEADER_BYTES_MAX, HEADER_TIMEOUT, HEADERS_MAX, IDLE_TIMEOUT,
@@ -50,7 +55,7 @@ pub struct ShutdownSignals {
 /// flight.
 pub async fn serve<H, F>(listener: TcpListener, connections_max: usize, mut signals: ShutdownSignals, handler: H)
 where
-    H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    H: Fn(Request<RequestBody>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
 {
     let limiter = Arc::new(ConnectionLimiter::new(connections_max));
@@ -96,22 +101,28 @@ fn serve_connection<S, H, F>(
 ) -> impl Future<Output = ()> + use<S, H, F>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    H: Fn(Request<RequestBody>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
 {
     let phase = Arc::clone(&slot.phase);
     let service = service_fn({
         let phase = Arc::clone(&phase);
-        move |request| {
+        move |request: Request<Incoming>| {
             let handling = phase.start_handling();
+            let request = request.map(|body| RequestBody::new(body, Arc::clone(&phase)));
             let (handler, draining) = (handler.clone(), draining.clone());
             async move {
-                let mut response = handler(request).await;
-                if let (Ok(response), true) = (&mut response, *draining.borrow()) {
+                let (Ok(mut response), is_malformed) = match head::check(&request) {
+                    Ok(()) => (handler(request).await, false),
+                    Err(error) => (Ok(error.into_response(&RequestId::new())), true),
+                };
+                // After a response to a request whose body was not read, the client may send the
+                // body or the next request. The server could not distinguish them.
+                if *draining.borrow() || is_malformed || handling.has_unread_body() {
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
                 drop(handling);
-                response
+                Ok::<_, Infallible>(response)
             }
         }
     });
@@ -125,6 +136,8 @@ where
         .header_read_timeout(IDLE_TIMEOUT + HEADER_TIMEOUT)
         .max_header_size(HEADER_BYTES_MAX)
         .max_buf_size(CONNECTION_BUFFER_BYTES_MAX)
+        // A client that shuts down its write side after a request still gets the response.
+        .half_close(true)
         .serve_connection(TokioIo::new(TimeoutStream::new(stream, phase)), service);
     let connection = graceful.watch(connection);
     async move {

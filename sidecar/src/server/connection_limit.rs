@@ -1,5 +1,5 @@
 //! Limit of open connections. At the limit, a new connection evicts the one that has waited longest
-//! for a request, so that idle or slow connections cannot block active ones.
+//! for its client, so that idle or slow connections cannot block active ones.
 
 use std::{
     collections::HashMap,
@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::connection::Phase;
+use super::phase::Phase;
 
 /// Limits the open connections of one listener.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl ConnectionLimiter {
         Self { connections_max, connections: Mutex::default() }
     }
 
-    /// Acquires a slot; at the limit, evicts the connection that has waited longest for a request.
+    /// Acquires a slot; at the limit, evicts the connection that has waited longest for its client.
     /// `None` if requests of all connections are being handled.
     pub fn acquire(self: &Arc<Self>) -> Option<ConnectionSlot> {
         let mut connections = self.lock();

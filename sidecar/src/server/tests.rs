@@ -7,7 +7,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::limits::{IDLE_TIMEOUT, WRITE_TIMEOUT};
+use crate::limits::{IDLE_TIMEOUT, LINGER_BYTES_MAX, LINGER_TIMEOUT, WRITE_TIMEOUT};
 
 const REQUEST: &[u8] = b"GET /path HTTP/1.1\r\nhost: x\r\n\r\n";
 
@@ -23,7 +23,7 @@ fn connect(pipe_bytes: usize, padding_bytes: usize) -> (DuplexStream, Server) {
     let (client, server) = duplex(pipe_bytes);
     let (drain, draining) = watch::channel(false);
     let slot = Arc::new(ConnectionLimiter::new(1)).acquire().unwrap();
-    let handler = move |request: Request<Incoming>| async move {
+    let handler = move |request: Request<RequestBody>| async move {
         let mut body = request.uri().path().as_bytes().to_vec();
         body.resize(body.len() + padding_bytes, b'.');
         Ok(Response::new(Full::new(Bytes::from(body))))
@@ -133,6 +133,38 @@ async fn pipelined_requests_are_answered_in_order_and_draining_closes_the_connec
     let mut response = String::new();
     client.read_to_string(&mut response).await.unwrap();
     assert!(response.contains("connection: close") && response.ends_with("/path"), "{response}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_client_sends_after_a_refusal_is_discarded_within_bounds() {
+    let refused = |length| format!("POST /path HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n");
+    // The handler responds without reading the body, and the client sends it nevertheless.
+    let (mut client, _server) = connect(1024, 0);
+    client.write_all(refused(LINGER_BYTES_MAX).as_bytes()).await.unwrap();
+    let response = read_response(&mut client).await;
+    assert!(response.contains("connection: close"), "{response}");
+    client.write_all(&vec![b' '; LINGER_BYTES_MAX]).await.unwrap();
+    assert_near(closed_after(&mut client).await, Duration::ZERO);
+
+    // An endless body ends at the limit.
+    let (mut client, _server) = connect(1024, 0);
+    client.write_all(refused(usize::MAX >> 1).as_bytes()).await.unwrap();
+    read_response(&mut client).await;
+    let mut sent = 0;
+    while client.write_all(&[b' '; 1024]).await.is_ok() {
+        sent += 1024;
+    }
+    assert!((LINGER_BYTES_MAX..2 * LINGER_BYTES_MAX).contains(&sent), "{sent}");
+
+    // A client that neither sends nor closes is closed by the timeout.
+    let (mut client, _server) = connect(1024, 0);
+    client.write_all(refused(1).as_bytes()).await.unwrap();
+    read_response(&mut client).await;
+    let begin = Instant::now();
+    while client.write_all(b" ").await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(begin.elapsed() < LINGER_TIMEOUT * 2, "{:?}", begin.elapsed());
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // A test may panic.
 
 mod answerers; // a second kind of answerer behind the same endpoints
+mod attacks; // clients that try to confuse, block or exhaust the server
 mod bad_requests; // rejected requests, and the generated table in the docs
 mod capacity; // a snapshot that does not fit into memory
 mod corruption; // damaged snapshots in the store and in the pod

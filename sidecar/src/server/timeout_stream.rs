@@ -1,12 +1,14 @@
-//! The phase of a connection, and a stream that fails when a phase times out: waiting for a
-//! request, reading its head, or writing a response. The time to compute the response is the
-//! handler's responsibility.
+//! A stream that fails when a phase of its connection times out: waiting for a request, reading its
+//! head, or writing a response. The times to read a body and to compute the response are the
+//! handler's responsibility. At its end the stream lingers: if the server closed a socket with
+//! unread bytes, the kernel would reset the connection, and the client could lose the response.
 
 use std::{
     future::Future as _,
     io,
+    mem::MaybeUninit,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -15,72 +17,11 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use crate::limits::{HEADER_TIMEOUT, IDLE_TIMEOUT, WRITE_TIMEOUT};
+use super::phase::Phase;
+use crate::limits::{LINGER_BYTES_MAX, LINGER_TIMEOUT, WRITE_TIMEOUT};
 
-/// Current phase of a connection.
-#[derive(Debug)]
-pub struct Phase(Mutex<State>);
-
-#[derive(Clone, Copy, Debug)]
-enum State {
-    /// No byte of the next request was received.
-    Idle { since: Instant },
-    /// A part of the request head was received.
-    Head { since: Instant },
-    /// The request is being handled.
-    Handling,
-}
-
-/// Guard of a request that is being handled; dropping it makes the connection idle.
-#[derive(Debug)]
-pub struct Handling(Arc<Phase>);
-
-impl Drop for Handling {
-    fn drop(&mut self) {
-        *self.0.state() = State::Idle { since: Instant::now() };
-    }
-}
-
-impl Phase {
-    /// The phase of a new connection. The head timeout starts at once, because the first request
-    /// must follow at once.
-    pub fn new() -> Self {
-        Self(Mutex::new(State::Head { since: Instant::now() }))
-    }
-
-    /// Marks the request head as complete.
-    pub fn start_handling(self: &Arc<Self>) -> Handling {
-        *self.state() = State::Handling;
-        Handling(Arc::clone(self))
-    }
-
-    /// Start of the wait for a request or the rest of its head; `None` while a request is handled.
-    pub fn waiting_since(&self) -> Option<Instant> {
-        match *self.state() {
-            State::Idle { since } | State::Head { since } => Some(since),
-            State::Handling => None,
-        }
-    }
-
-    fn received(&self) {
-        let mut state = self.state();
-        if let State::Idle { since: _ } = *state {
-            *state = State::Head { since: Instant::now() };
-        }
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        match *self.state() {
-            State::Idle { since } => Some(since + IDLE_TIMEOUT),
-            State::Head { since } => Some(since + HEADER_TIMEOUT),
-            State::Handling => None,
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+/// Bytes that are discarded at once.
+const DISCARD_BYTES: usize = 4 << 10;
 
 /// A stream with the timeouts of its connection's phases.
 pub struct TimeoutStream<S> {
@@ -90,12 +31,27 @@ pub struct TimeoutStream<S> {
     write_timer: LazyTimer,
     /// Start of the wait for the peer to read the response.
     stalled_since: Option<Instant>,
+    /// Present once the write side is shut down.
+    lingering: Option<Lingering>,
+}
+
+/// The wait for the peer to close the connection.
+struct Lingering {
+    until: Instant,
+    discarded: usize,
 }
 
 impl<S> TimeoutStream<S> {
     /// Adds timeouts to a stream.
     pub fn new(stream: S, phase: Arc<Phase>) -> Self {
-        Self { stream, phase, read_timer: LazyTimer::default(), write_timer: LazyTimer::default(), stalled_since: None }
+        Self {
+            stream,
+            phase,
+            read_timer: LazyTimer::default(),
+            write_timer: LazyTimer::default(),
+            stalled_since: None,
+            lingering: None,
+        }
     }
 
     /// Handles a write that would block: an error after [`WRITE_TIMEOUT`].
@@ -146,7 +102,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for TimeoutStream<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for TimeoutStream<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TimeoutStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match Pin::new(&mut self.stream).poll_write(cx, bytes) {
             Poll::Ready(written) => Poll::Ready(written),
@@ -177,6 +133,31 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimeoutStream<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        if self.lingering.is_none() {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            self.phase.start_closing();
+            self.lingering = Some(Lingering { until: Instant::now() + LINGER_TIMEOUT, discarded: 0 });
+        }
+        self.poll_linger(cx)
+    }
+}
+
+impl<S: AsyncRead + Unpin> TimeoutStream<S> {
+    /// Discards what the peer still sends, until it closes or the limits of lingering are reached.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { stream, read_timer, lingering: Some(lingering), .. } = self else { return Poll::Ready(Ok(())) };
+        let mut discarded = [MaybeUninit::uninit(); DISCARD_BYTES];
+        while lingering.discarded < LINGER_BYTES_MAX {
+            if read_timer.is_elapsed(lingering.until, cx) {
+                break;
+            }
+            let mut buffer = ReadBuf::uninit(&mut discarded);
+            let read = ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer));
+            if read.is_err() || buffer.filled().is_empty() {
+                break;
+            }
+            lingering.discarded += buffer.filled().len();
+        }
+        Poll::Ready(Ok(()))
     }
 }

@@ -1,0 +1,62 @@
+//! Rules for request heads that hyper does not enforce. A proxy in front of the server may read
+//! such a head differently, so that one request smuggles another.
+
+use http::{Request, StatusCode, Version, header};
+
+use crate::api::error::ApiError;
+
+/// Checks a head.
+///
+/// # Errors
+/// A head with no or several `host` headers, or another transfer coding than
+/// `chunked`.
+pub fn check<B>(request: &Request<B>) -> Result<(), ApiError> {
+    let headers = request.headers();
+    let hosts = headers.get_all(header::HOST).iter().count();
+    // RFC 9112, 3.2. HTTP/1.0 does not know the header.
+    if hosts > 1 || (hosts == 0 && request.version() > Version::HTTP_10) {
+        let detail = format!("host: present {hosts} times; send this header once");
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, "invalid-host", detail));
+    }
+    // RFC 9112, 6.1. hyper has checked that the last coding is `chunked`.
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let only_chunked = |value: &header::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"chunked");
+    if codings.next().is_some_and(|first| !only_chunked(first)) || codings.next().is_some() {
+        let detail = "transfer-encoding: the only supported coding is chunked, once";
+        return Err(ApiError::new(StatusCode::NOT_IMPLEMENTED, "unsupported-transfer-encoding", detail));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(version: Version, headers: &[(&str, &str)]) -> u16 {
+        let request = Request::get("/").version(version);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        check(&request.body(()).unwrap()).map_or_else(|error| error.status.as_u16(), |()| 200)
+    }
+
+    #[test]
+    fn the_host_is_required_once() {
+        assert_eq!(status(Version::HTTP_11, &[("host", "x")]), 200);
+        assert_eq!(status(Version::HTTP_11, &[]), 400);
+        assert_eq!(status(Version::HTTP_11, &[("host", "x"), ("host", "x")]), 400);
+        assert_eq!(status(Version::HTTP_10, &[]), 200);
+        assert_eq!(status(Version::HTTP_10, &[("host", "x"), ("host", "y")]), 400);
+    }
+
+    #[test]
+    fn chunked_is_the_only_transfer_coding() {
+        let coding = |values: &[&str]| {
+            let values = values.iter().map(|value| ("transfer-encoding", *value));
+            status(Version::HTTP_11, &values.chain([("host", "x")]).collect::<Vec<_>>())
+        };
+        assert_eq!(coding(&["chunked"]), 200);
+        assert_eq!(coding(&["Chunked"]), 200);
+        for bad in [&["gzip, chunked"][..], &["gzip", "chunked"], &["chunked, chunked"], &["chunked", "chunked"]] {
+            assert_eq!(coding(bad), 501, "{bad:?}");
+        }
+    }
+}
