@@ -1,15 +1,18 @@
 # shellcheck shell=bash
 # Add-ons: DNS, a default StorageClass and resource metrics. Images are built from the binaries that
-# addons/ pins; nothing is pulled.
+# tools/ and addons/ pin; nothing is pulled.
 
 addon_images=(pause coredns local-path-provisioner metrics-server busybox)
 
 buildah_in() { buildah --storage-driver vfs --root "$1/storage" --runroot "$1/run" "${@:2}"; }
 
 make_addon_images() {
-    local dir image work entrypoint
-    dir=$(addons_dir)
-    [ -e "$dir/.images" ] && return
+    local dir image work entrypoint complete
+    dir=$(tools_dir)
+    # The archives depend on both modules.
+    complete=$dir/.images-$(sha256sum <<<"$(addons_dir)" | cut -c1-16)
+    [ -e "$complete" ] && return
+    cp "$(addons_dir)/local-path-provisioner" "$dir/"
     work=$dir/images-work
     rm -rf "$work"
     for image in "${addon_images[@]}"; do
@@ -28,7 +31,7 @@ make_addon_images() {
         buildah_in "$work" push -q "localhost/recmesh/$image:1" "docker-archive:$dir/$image.tar:localhost/recmesh/$image:1"
     done
     rm -rf "$work"
-    touch "$dir/.images"
+    touch "$complete"
 }
 
 install_addons() {

@@ -53,7 +53,7 @@ start_node() {
     : >"$state/config/resolv.conf" # no upstream resolver: only cluster names are resolved
     start containerd "$bin/containerd" --config "$state/config/containerd.toml"
     wait_for 30 ctr version
-    load_images "$(addons_dir)"/*.tar
+    load_images "$(tools_dir)"/*.tar
     start kubelet "$bin/kubelet" --config "$state/config/kubelet.yaml" --kubeconfig "$state/config/kubelet.kubeconfig" \
         --root-dir "$state/kubelet" --hostname-override "$node" --node-ip "$node_address"
     start kube-proxy "$bin/kube-proxy" --kubeconfig "$state/config/proxy.kubeconfig" --proxy-mode nftables \

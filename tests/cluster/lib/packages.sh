@@ -5,7 +5,7 @@ packages=(
     # the node
     runc containernetworking-plugins nftables iptables conntrack socat buildah busybox-static openssl util-linux iproute2 ca-certificates
     # the tests
-    shellcheck curl jq lua5.4
+    shellcheck curl jq lua5.4 g++
 )
 
 missing_packages() {

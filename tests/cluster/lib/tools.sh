@@ -1,12 +1,14 @@
 # shellcheck shell=bash
-# Builds Kubernetes, etcd, containerd and helm from the Go modules that tools/ and addons/ pin.
-# Binaries are stored outside the repository, keyed by the checksum of their module: a second run
-# builds nothing, and branches do not interfere.
+# Builds Kubernetes, etcd, containerd, helm and the add-ons from the Go modules that pin them: tools/,
+# and addons/ for a program whose dependencies do not fit into one module with the others. Both pin
+# the same version of every module that they share, so that each package is compiled once. Binaries
+# are stored outside the repository, keyed by the checksum of their module: a second run builds
+# nothing, and branches do not interfere.
 
 cache=${RECMESH_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/recmesh}
 kubernetes_version=$(sed -n "s,^\tk8s.io/kubernetes \(v[0-9.]*\).*,\1,p" "$here/tools/go.mod")
 
-module_dir() { # module_dir tools|addons|buckets|kstatus
+module_dir() { # module_dir tools|addons|buckets
     local sum
     sum=$(find "$here/$1" -type f \( -name 'go.*' -o -name '*.go' \) -print0 | sort -z | xargs -0 cat | sha256sum | cut -c1-16)
     echo "$cache/$1/$sum/bin"
@@ -36,16 +38,12 @@ build() {
     touch "$dir/.complete"
 }
 
-build_tools() { build tools tool; }
+# `./...` are small programs of the tests: pause and fetch for the add-ons, and kstatus, which prints
+# the status that Argo, Flux and others compute for an object.
+build_tools() {
+    build tools tool ./...
+    build addons tool
+}
 
 # Third-party object store servers, for the tests of sources and stores.
 build_buckets() { build buckets tool; }
-
-# Program around kstatus, the library with which Argo, Flux and others compute the status of an
-# object.
-build_kstatus() { build kstatus .; }
-
-build_addons() {
-    build addons tool ./pause ./fetch
-    make_addon_images
-}
