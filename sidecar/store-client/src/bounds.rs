@@ -1,9 +1,9 @@
-//! HTTP client with bounds, for a process that reads the stores of many users: a response, the
-//! number of responses and the time to connect are limited, and redirects are not followed.
+//! The HTTP client of all stores: certificate authorities and proxy of its transport, and timeouts.
+//! For a process that reads the stores of many users, responses and their number are bounded, and
+//! redirects are not followed.
 
 use std::{
     error::Error,
-    fmt,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -19,7 +19,7 @@ use object_store::{
     },
 };
 
-use crate::limits;
+use crate::{limits, transport::Transport};
 
 /// Bounds of the requests of one opened store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,17 +28,6 @@ pub struct Bounds {
     pub response_bytes_max: usize,
     /// Max requests, retries included. A listing has a request for each page.
     pub requests_max: usize,
-    /// Which proxies are used.
-    pub proxies: Proxies,
-}
-
-/// Which proxies are used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Proxies {
-    /// None: the store is in the cluster.
-    None,
-    /// Those of the environment variables.
-    Environment,
 }
 
 /// A bound that a store exceeded.
@@ -60,24 +49,27 @@ impl Exceeded {
     }
 }
 
-/// Makes HTTP clients that keep to the bounds. Its clients share the number of requests.
+/// Makes HTTP clients. They share the number of requests.
 #[derive(Clone, Debug)]
-pub(crate) struct BoundedConnector {
-    bounds: Bounds,
+pub(crate) struct Connector {
+    transport: Transport,
+    bounds: Option<Bounds>,
     requests: Arc<AtomicUsize>,
 }
 
-impl BoundedConnector {
-    pub(crate) fn new(bounds: Bounds) -> Self {
-        Self { bounds, requests: Arc::default() }
+impl Connector {
+    pub(crate) fn new(transport: Transport, bounds: Option<Bounds>) -> Self {
+        Self { transport, bounds, requests: Arc::default() }
     }
 }
 
-impl HttpConnector for BoundedConnector {
+impl HttpConnector for Connector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
         let is_set = |key: ClientConfigKey| options.get_config_value(&key).as_deref() == Some("true");
-        let mut builder = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
+        let mut builder = self
+            .transport
+            .client()
+            .http1_only()
             .connect_timeout(limits::CONNECT_TIMEOUT)
             .read_timeout(limits::READ_TIMEOUT)
             .pool_max_idle_per_host(limits::IDLE_CONNECTIONS_MAX)
@@ -86,32 +78,31 @@ impl HttpConnector for BoundedConnector {
         if is_set(ClientConfigKey::NoSystemCertificates) {
             builder = builder.tls_certs_only([]);
         }
-        if self.bounds.proxies == Proxies::None {
-            builder = builder.no_proxy();
+        if self.bounds.is_some() {
+            builder = builder.redirect(reqwest::redirect::Policy::none());
         }
         let client = builder
             .build()
             .map_err(|source| object_store::Error::Generic { store: "HTTP client", source: Box::new(source) })?;
-        Ok(HttpClient::new(BoundedClient { client, connector: self.clone() }))
+        Ok(match self.bounds {
+            None => HttpClient::new(client),
+            Some(bounds) => HttpClient::new(BoundedClient { client, bounds, requests: Arc::clone(&self.requests) }),
+        })
     }
 }
 
+#[derive(Debug)]
 struct BoundedClient {
     client: reqwest::Client,
-    connector: BoundedConnector,
-}
-
-impl fmt::Debug for BoundedClient {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BoundedClient").field("connector", &self.connector).finish_non_exhaustive()
-    }
+    bounds: Bounds,
+    requests: Arc<AtomicUsize>,
 }
 
 #[async_trait]
 impl HttpService for BoundedClient {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let Bounds { response_bytes_max, requests_max, .. } = self.connector.bounds;
-        if self.connector.requests.fetch_add(1, Ordering::Relaxed) >= requests_max {
+        let Bounds { response_bytes_max, requests_max } = self.bounds;
+        if self.requests.fetch_add(1, Ordering::Relaxed) >= requests_max {
             return Err(refused(Exceeded::Requests(requests_max)));
         }
         let (parts, body) = self.client.call(request).await?.into_parts();

@@ -1,4 +1,4 @@
-//! Opens the bucket or directory of a URL, and configures TLS, timeouts and retries.
+//! Opens the bucket or directory of a URL, and configures retries.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -13,7 +13,9 @@ use object_store::{
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use url::Url;
 
-use crate::{Bounds, Scheme, StoreCredentials, StoreError, bounds::BoundedConnector, limits};
+use crate::{
+    Bounds, BucketSecret, Scheme, StoreCredentials, StoreError, bounds::Connector, limits, transport::Transport,
+};
 
 /// Opened bucket or directory.
 #[derive(Clone, Debug)]
@@ -62,7 +64,7 @@ pub(crate) fn connect_bounded(
         return open_directory(url, &parsed);
     }
     install_tls_provider();
-    let http = bounds.map(BoundedConnector::new);
+    let http = Connector::new(Transport::of(credentials)?, bounds);
     let object_store: Arc<dyn ObjectStore> = match Scheme::of(url) {
         Some(Scheme::S3) => open_s3(url, &parsed, endpoint, region, credentials, http)?,
         Some(Scheme::Gcs) => open_gcs(url, &parsed, credentials, http)?,
@@ -92,7 +94,7 @@ fn open_s3(
     endpoint: Option<&str>,
     region: &str,
     credentials: Option<&StoreCredentials>,
-    http: Option<BoundedConnector>,
+    http: Connector,
 ) -> OpenResult {
     // Explicit credentials exclude those of the environment, which are for another bucket.
     let mut builder = match credentials {
@@ -123,8 +125,9 @@ fn open_s3(
     builder = builder
         .with_bucket_name(bucket(url, parsed)?)
         .with_conditional_put(S3ConditionalPut::ETagMatch)
-        .with_retry(retry_config());
-    let mut options = client_options();
+        .with_retry(retry_config())
+        .with_http_connector(http);
+    let mut options = ClientOptions::new();
     if let Some(endpoint) = endpoint {
         if is_plain_http(&endpoint)? {
             // A service without TLS needs no CA certificates, so an image without them works, and
@@ -134,20 +137,12 @@ fn open_s3(
         }
         builder = builder.with_endpoint(endpoint);
     }
-    if let Some(http) = http {
-        builder = builder.with_http_connector(http);
-    }
     Ok(Arc::new(builder.with_client_options(options).build().map_err(|error| invalid_url(url, &error.to_string()))?))
 }
 
-fn open_gcs(
-    url: &str,
-    parsed: &Url,
-    credentials: Option<&StoreCredentials>,
-    http: Option<BoundedConnector>,
-) -> OpenResult {
+fn open_gcs(url: &str, parsed: &Url, credentials: Option<&StoreCredentials>, http: Connector) -> OpenResult {
     let mut builder = GoogleCloudStorageBuilder::new();
-    let mut options = client_options();
+    let mut options = ClientOptions::new();
     match bucket_secret(url, credentials)? {
         None => builder = GoogleCloudStorageBuilder::from_env(),
         Some(secret) => {
@@ -160,22 +155,18 @@ fn open_gcs(
             }
         }
     }
-    if let Some(http) = http {
-        builder = builder.with_http_connector(http);
-    }
-    let built =
-        builder.with_bucket_name(bucket(url, parsed)?).with_retry(retry_config()).with_client_options(options).build();
+    let built = builder
+        .with_bucket_name(bucket(url, parsed)?)
+        .with_retry(retry_config())
+        .with_http_connector(http)
+        .with_client_options(options)
+        .build();
     Ok(Arc::new(built.map_err(|error| invalid_url(url, &error.to_string()))?))
 }
 
-fn open_azure(
-    url: &str,
-    parsed: &Url,
-    credentials: Option<&StoreCredentials>,
-    http: Option<BoundedConnector>,
-) -> OpenResult {
+fn open_azure(url: &str, parsed: &Url, credentials: Option<&StoreCredentials>, http: Connector) -> OpenResult {
     let mut builder = MicrosoftAzureBuilder::new();
-    let mut options = client_options();
+    let mut options = ClientOptions::new();
     match bucket_secret(url, credentials)? {
         None => builder = MicrosoftAzureBuilder::from_env(),
         Some(secret) => {
@@ -189,55 +180,53 @@ fn open_azure(
             }
         }
     }
-    if let Some(http) = http {
-        builder = builder.with_http_connector(http);
-    }
     let built = builder
         .with_container_name(bucket(url, parsed)?)
         .with_retry(retry_config())
+        .with_http_connector(http)
         .with_client_options(options)
         .build();
     Ok(Arc::new(built.map_err(|error| invalid_url(url, &error.to_string()))?))
 }
 
-fn open_http(
-    url: &str,
-    parsed: &Url,
-    credentials: Option<&StoreCredentials>,
-    http: Option<BoundedConnector>,
-) -> OpenResult {
+fn open_http(url: &str, parsed: &Url, credentials: Option<&StoreCredentials>, http: Connector) -> OpenResult {
     let mut headers = HeaderMap::new();
     if let Some(secret) = bucket_secret(url, credentials)? {
         secret.values(Scheme::Http)?.for_each(drop);
-        let text = if let Some(token) = secret.get("HTTP_BEARER_TOKEN") {
-            format!("Bearer {token}")
-        } else {
-            use base64_simd::STANDARD;
-            let [user, password] = ["HTTP_USERNAME", "HTTP_PASSWORD"].map(|key| secret.get(key).unwrap_or_default());
-            format!("Basic {}", STANDARD.encode_to_string(format!("{user}:{password}")))
-        };
-        let mut value = HeaderValue::from_str(&text).map_err(|_| {
-            StoreError::Config(format!("Secret {}: a value is not valid in an HTTP header", secret.name))
-        })?;
-        value.set_sensitive(true);
-        headers.insert(AUTHORIZATION, value);
+        if let Some(text) = authorization(secret) {
+            let mut value = HeaderValue::from_str(&text).map_err(|_| {
+                StoreError::Config(format!("Secret {}: a value is not valid in an HTTP header", secret.name))
+            })?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
     }
-    let options = client_options().with_default_headers(headers).with_allow_http(parsed.scheme() == "http");
+    let options = ClientOptions::new().with_default_headers(headers).with_allow_http(parsed.scheme() == "http");
     let mut root = parsed.clone();
     root.set_path("/");
-    let mut builder = HttpBuilder::new().with_url(root).with_retry(retry_config()).with_client_options(options);
-    if let Some(http) = http {
-        builder = builder.with_http_connector(http);
-    }
+    let builder = HttpBuilder::new()
+        .with_url(root)
+        .with_retry(retry_config())
+        .with_http_connector(http)
+        .with_client_options(options);
     let built = builder.build();
     Ok(Arc::new(built.map_err(|error| invalid_url(url, &error.to_string()))?))
+}
+
+/// The header `Authorization` for a web server; `None` if the Secret only states how to reach it.
+fn authorization(secret: &BucketSecret) -> Option<String> {
+    if let Some(token) = secret.get("HTTP_BEARER_TOKEN") {
+        return Some(format!("Bearer {token}"));
+    }
+    let (user, password) = (secret.get("HTTP_USERNAME")?, secret.get("HTTP_PASSWORD")?);
+    Some(format!("Basic {}", base64_simd::STANDARD.encode_to_string(format!("{user}:{password}"))))
 }
 
 /// The Secret of the credentials, if any. An access key of the embedded store is valid for S3 only.
 fn bucket_secret<'a>(
     url: &str,
     credentials: Option<&'a StoreCredentials>,
-) -> Result<Option<&'a crate::BucketSecret>, StoreError> {
+) -> Result<Option<&'a BucketSecret>, StoreError> {
     match credentials {
         None => Ok(None),
         Some(StoreCredentials::Secret(secret)) => Ok(Some(secret)),
@@ -259,15 +248,6 @@ fn is_plain_http(endpoint: &str) -> Result<bool, StoreError> {
         "http" => Ok(true),
         other => Err(invalid_url(endpoint, &format!("scheme {other:?}: expected http or https"))),
     }
-}
-
-fn client_options() -> ClientOptions {
-    ClientOptions::new()
-        .with_connect_timeout(limits::CONNECT_TIMEOUT)
-        // The total time of a large transfer is not limited, only the time without received bytes.
-        .with_timeout_disabled()
-        .with_read_timeout(limits::READ_TIMEOUT)
-        .with_pool_max_idle_per_host(limits::IDLE_CONNECTIONS_MAX)
 }
 
 fn retry_config() -> RetryConfig {

@@ -14,6 +14,7 @@ mod limits;
 mod runs;
 mod secret;
 mod snapshots;
+mod transport;
 
 use std::{fmt, sync::Arc};
 
@@ -21,7 +22,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _, path::Path};
 use sidecar_contract::{KeyLayout, StoreConfig};
 
-pub use bounds::{Bounds, Proxies};
+pub use bounds::Bounds;
 use connect::connect_bounded;
 pub use connect::{Location, connect, install_tls_provider};
 pub use credentials::StoreCredentials;

@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeMap, fmt, io::Read as _, path::Path};
 
-use crate::{StoreError, limits::SECRET_VALUE_BYTES_MAX};
+use crate::{StoreError, limits::SECRET_VALUE_BYTES_MAX, transport};
 
 /// URL scheme of a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +73,10 @@ impl Scheme {
                 &["AZURE_STORAGE_ACCOUNT_NAME", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_TENANT_ID"],
                 &["AZURE_STORAGE_ACCOUNT_NAME", "AZURE_SKIP_SIGNATURE"],
             ],
-            Self::Http => &[&["HTTP_USERNAME", "HTTP_PASSWORD"], &["HTTP_BEARER_TOKEN"]],
+            // A web server may need only to be reached.
+            Self::Http => {
+                &[&["HTTP_USERNAME", "HTTP_PASSWORD"], &["HTTP_BEARER_TOKEN"], &["CA_CERTIFICATES"], &["PROXY_URL"]]
+            }
         }
     }
 }
@@ -98,7 +101,8 @@ impl BucketSecret {
     /// dropped.
     pub fn new(name: impl Into<String>, values: impl IntoIterator<Item = (String, String)>) -> Self {
         let allowed_keys = [Scheme::S3, Scheme::Gcs, Scheme::Azure, Scheme::Http].map(Scheme::keys);
-        let is_allowed = |key: &str| allowed_keys.iter().any(|keys| keys.contains(&key));
+        let is_allowed =
+            |key: &str| transport::KEYS.contains(&key) || allowed_keys.iter().any(|keys| keys.contains(&key));
         let mut used = BTreeMap::new();
         let mut other_keys = Vec::new();
         for (key, value) in values {
@@ -124,7 +128,8 @@ impl BucketSecret {
     /// Secret that is mounted at `directory`; `None` if no file has the name of an allowed key.
     pub fn from_directory(directory: &Path) -> Result<Option<Self>, StoreError> {
         let mut values = Vec::new();
-        for key in [Scheme::S3, Scheme::Gcs, Scheme::Azure].iter().flat_map(|scheme| scheme.keys()) {
+        let schemes = [Scheme::S3, Scheme::Gcs, Scheme::Azure];
+        for key in schemes.iter().flat_map(|scheme| scheme.keys()).chain(&transport::KEYS) {
             let path = directory.join(key);
             let file = match std::fs::File::open(&path) {
                 Ok(file) => file,

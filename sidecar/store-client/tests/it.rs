@@ -13,7 +13,7 @@ use std::{
 };
 
 use sidecar_contract::{Digest, KeyLayout, RunId, RunOutcome, RunResult, StoreConfig};
-use store_client::{Bounds, Creation, Proxies, Retry, Store, StoreCredentials, StoreError};
+use store_client::{Bounds, Creation, Retry, Store, StoreCredentials, StoreError};
 
 /// Max time until a request fails. A lenient bound: the test checks for seconds instead of minutes.
 const FAILURE_TIMEOUT: Duration = Duration::from_mins(1);
@@ -213,7 +213,7 @@ fn page(number: usize, is_truncated: bool) -> String {
     ))
 }
 
-const BOUNDS: Bounds = Bounds { response_bytes_max: 64 * 1024, requests_max: 20, proxies: Proxies::None };
+const BOUNDS: Bounds = Bounds { response_bytes_max: 64 * 1024, requests_max: 20 };
 
 fn bounded_store(endpoint: &str) -> Store {
     Store::open_bounded(&config("s3://bucket", Some(endpoint)), Some(&key()), BOUNDS).unwrap()
