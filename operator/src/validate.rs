@@ -9,6 +9,7 @@ mod training;
 use std::collections::BTreeMap;
 
 use recommender_crds::{NAME_CHARS_MAX, Reason, Recommender, RecommenderSpec};
+use sidecar_contract::Gate;
 
 pub use self::{
     hashes::Hashes,
@@ -75,6 +76,12 @@ impl Plan {
     /// The pinned revision, if there is one.
     pub fn pin(&self) -> Option<&str> {
         self.spec.model.as_ref().and_then(|model| model.revision.as_deref())
+    }
+
+    /// The quality gate.
+    pub fn gate(&self) -> Gate {
+        let recommender_crds::Gate { min_lift_over_baseline, max_regression } = self.spec.evaluation.gate;
+        Gate { min_lift_over_baseline, max_regression }
     }
 }
 

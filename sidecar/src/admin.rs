@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use sidecar_contract::{ModelReport, RunId, StoreConfig, canonical_json, paths};
+use sidecar_contract::{ModelReport, RunId, ServingConfig, canonical_json, paths};
 use store_client::{Store, StoreCredentials, StoreError};
 
 use crate::{engine::Engine, metrics::Metrics};
@@ -21,7 +21,7 @@ const RUN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The follower's current report, which the admin port exposes.
 #[derive(Debug, Default)]
-pub struct Report(Mutex<ModelReport>, Mutex<Option<(StoreConfig, PathBuf)>>);
+pub struct Report(Mutex<ModelReport>, Mutex<Option<(ServingConfig, PathBuf)>>);
 
 impl Report {
     /// A copy of the current report.
@@ -29,13 +29,13 @@ impl Report {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Sets the location of run results: the store, and the directory of its credential.
-    pub fn set_store(&self, store: StoreConfig, credentials_dir: PathBuf) {
-        *self.1.lock().unwrap_or_else(PoisonError::into_inner) = Some((store, credentials_dir));
+    /// Sets what run reports need: the config with the store, and the directory of its credential.
+    pub fn set_config(&self, config: ServingConfig, credentials_dir: PathBuf) {
+        *self.1.lock().unwrap_or_else(PoisonError::into_inner) = Some((config, credentials_dir));
     }
 
-    /// Location of run results.
-    fn store(&self) -> Option<(StoreConfig, PathBuf)> {
+    /// What run reports need.
+    fn config(&self) -> Option<(ServingConfig, PathBuf)> {
         self.1.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -109,15 +109,15 @@ impl Admin {
         let Some(run) = name.and_then(RunId::parse) else {
             return (StatusCode::NOT_FOUND, "expected /reports/<run>.html, as in status.lastRun.report\n".to_owned());
         };
-        let Some((store, credentials_dir)) = self.report.store() else {
+        let Some((config, credentials_dir)) = self.report.config() else {
             return (StatusCode::SERVICE_UNAVAILABLE, "no serving config yet: try again\n".to_owned());
         };
         let read = async {
             let credentials = StoreCredentials::read(&credentials_dir)?;
-            Store::open(&store, credentials.as_ref())?.get_run(&run).await
+            Store::open(&config.store, credentials.as_ref())?.get_run(&run).await
         };
         match tokio::time::timeout(RUN_TIMEOUT, read).await {
-            Ok(Ok(result)) => (StatusCode::OK, run_report::render(&result)),
+            Ok(Ok(result)) => (StatusCode::OK, run_report::render(&result, Some((&config).into()))),
             Ok(Err(StoreError::NotFound { .. })) => (
                 StatusCode::NOT_FOUND,
                 "this run has no result: it has not ended, or its result was deleted\n".to_owned(),

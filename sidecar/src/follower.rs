@@ -153,7 +153,7 @@ impl Follower {
             tracing::warn!(source, "ignored a fallback that this build does not know");
         }
         tracing::info!(config = hash.revision(), revisions = config.revisions.len(), "applied a serving config");
-        self.report.set_store(config.store.clone(), self.paths.credentials_dir.clone());
+        self.report.set_config(config.clone(), self.paths.credentials_dir.clone());
         self.report.update(|report| {
             report.config_hash = Some(hash);
             report.unknown = unknown;

@@ -26,6 +26,7 @@ pub fn serving_config(plan: &Plan, serving: &Serving, store: StoreConfig) -> Ser
             history_per_request_max: limits.history_per_request_max,
             requests_per_batch_max: limits.requests_per_batch_max,
         },
+        gate: Some(plan.gate()),
     }
 }
 

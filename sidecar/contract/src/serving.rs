@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    gate::Gate,
     hash::{Digest, canonical_json},
     metrics::Metrics,
     open::Open,
@@ -33,6 +34,9 @@ pub struct ServingConfig {
     /// Request limits.
     #[serde(default)]
     pub limits: ServingLimits,
+    /// The quality gate, for run reports; absent in configs of older operators.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
 }
 
 impl ServingConfig {

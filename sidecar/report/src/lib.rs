@@ -1,9 +1,10 @@
-//! Run report: a human-readable HTML page that is rendered from a run's result only. The store has
-//! no second document that could be inconsistent with the result, and old runs are rendered with
-//! the current layout. Rendering is pure; the page contains no scripts and no external resources.
+//! Run report: a human-readable HTML page that is rendered from a run's result, and from the
+//! current gate of its Recommender. The store has no second document that could be inconsistent
+//! with the result, and old runs are rendered with the current layout. Rendering is pure; the page
+//! contains no scripts and no external resources.
 
 mod page;
 mod plot;
 mod text;
 
-pub use page::render;
+pub use page::{Subject, render};

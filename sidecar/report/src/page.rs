@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use serde_json::Value;
-use sidecar_contract::{Algorithm, ColdItems, Metrics, RunOutcome, RunResult, Trial};
+use sidecar_contract::{
+    Algorithm, ColdItems, Gate, GateVerdict, Metrics, RunOutcome, RunResult, ServingConfig, Trial, patch_command,
+};
 
 use crate::{
     plot::{self, Dot, Pair},
@@ -17,19 +19,37 @@ const STYLE: &str = "\
 :root{--ink:#1c2733;--soft:#5b6b7b;--paper:#fff;--rule:#dde3ea;--model:#1769aa;--base:#b4bfca;--bad:#b3261e;--good:#1b7a43}\
 @media(prefers-color-scheme:dark){:root{--ink:#e6ebf0;--soft:#9fb0c0;--paper:#12181f;--rule:#2b3641;--model:#5aa9e6;--base:#55636f;--bad:#ff8a80;--good:#6fcf97}}\
 *{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,sans-serif}\
-main{max-width:46rem;margin:0 auto;padding:2rem 1.25rem 4rem}h1{font-size:1.5rem;margin:0}h2{font-size:1.1rem;margin:2.4rem 0 .4rem}\
+main{max-width:66rem;margin:0 auto;padding:2rem 1.25rem 4rem}h1{font-size:1.5rem;margin:0}h2{font-size:1.1rem;margin:2.4rem 0 .4rem}\
 p{margin:.4rem 0}.soft{color:var(--soft)}.verdict{font-size:1.15rem;margin-top:1.2rem;padding-left:.9rem;border-left:.3rem solid var(--soft)}\
 .good{border-color:var(--good)}.bad{border-color:var(--bad)}code{font-family:ui-monospace,monospace;font-size:.9em;overflow-wrap:anywhere}\
 svg{width:100%;height:auto;display:block;margin:.6rem 0}.grid{stroke:var(--rule)}.tick{fill:var(--soft);font-size:12px}.label{fill:var(--ink);font-size:13px}\
 .line{fill:none;stroke:var(--model);stroke-width:2}.dot{fill:var(--model)}.whisker{stroke:var(--model);stroke-width:3}.model{fill:var(--model)}.baseline{fill:var(--base)}\
 .scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}th,td{text-align:left;padding:.3rem .8rem .3rem 0;border-bottom:1px solid var(--rule)}\
-th{font-weight:600}td.n,th.n{text-align:right}.key i{display:inline-block;width:.8em;height:.8em;margin:0 .35em 0 .9em}.key .m{background:var(--model)}.key .b{background:var(--base)}\
+th{font-weight:600}th,td{overflow-wrap:anywhere}pre{overflow-x:auto;white-space:pre-wrap;overflow-wrap:anywhere;margin:.4rem 0;padding:.6rem .8rem;border:1px solid var(--rule)}td.n,th.n{text-align:right}.key i{display:inline-block;width:.8em;height:.8em;margin:0 .35em 0 .9em}.key .m{background:var(--model)}.key .b{background:var(--base)}\
 @media print{body{background:#fff;color:#000}}";
 
-/// Renders the report of a run.
-pub fn render(result: &RunResult) -> String {
+/// The Recommender of a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// Its quality gate; `None` if an older operator does not state it.
+    pub gate: Option<Gate>,
+}
+
+impl<'a> From<&'a ServingConfig> for Subject<'a> {
+    fn from(config: &'a ServingConfig) -> Self {
+        Self { namespace: &config.namespace, name: &config.name, gate: config.gate }
+    }
+}
+
+/// Renders the report of a run. `subject` is the Recommender, if the run is one of a Recommender.
+pub fn render(result: &RunResult, subject: Option<Subject<'_>>) -> String {
     let mut body = String::new();
-    head(&mut body, result);
+    head(&mut body, result, subject);
+    gate(&mut body, result, subject);
     match &result.outcome {
         RunOutcome::Trained {
             metrics,
@@ -69,18 +89,25 @@ pub fn render(result: &RunResult) -> String {
         ("Config", result.config_hash.to_string()),
     ];
     section(&mut body, "Run details", &run);
-    let title = format!("Run {}", result.run.number);
+    let title = escaped(&title(result, subject));
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>{title}</title><style>{STYLE}</style></head><body><main>{body}</main></body></html>\n"
     )
 }
 
-fn head(body: &mut String, result: &RunResult) {
+/// `movies: run 12`.
+fn title(result: &RunResult, subject: Option<Subject<'_>>) -> String {
+    let run = result.run.number;
+    subject.map_or_else(|| format!("Run {run}"), |subject| format!("{}: run {run}", subject.name))
+}
+
+fn head(body: &mut String, result: &RunResult, subject: Option<Subject<'_>>) {
     let seconds = result.finished_at.saturating_sub(result.started_at);
+    let namespace = subject.map(|subject| format!("namespace {}, ", escaped(subject.namespace))).unwrap_or_default();
     let _ = write!(
         body,
-        "<h1>Run {}</h1><p class=\"soft\">finished {} after {seconds} s</p>",
-        result.run.number,
+        "<h1>{}</h1><p class=\"soft\">{namespace}finished {} after {seconds} s</p>",
+        escaped(&title(result, subject)),
         time(result.finished_at)
     );
     let (class, verdict) = match &result.outcome {
@@ -109,6 +136,48 @@ fn head(body: &mut String, result: &RunResult) {
     let _ = write!(body, "<p class=\"verdict {class}\">{verdict}</p>");
 }
 
+/// The gate of the Recommender, its verdict on the model, and what to do.
+fn gate(body: &mut String, result: &RunResult, subject: Option<Subject<'_>>) {
+    let RunOutcome::Trained { metrics, digest, .. } = &result.outcome else { return };
+    let Some((subject, gate)) = subject.and_then(|subject| Some((subject, subject.gate?))) else { return };
+    let mut required = format!(
+        "minLiftOverBaseline {}: the lower bound of the lift must reach it",
+        percent(gate.min_lift_over_baseline)
+    );
+    if let Some(allowed) = gate.max_regression {
+        let _ = write!(required, "; maxRegression {:.1} % compared with the serving model", 100.0 * allowed);
+    }
+    let (class, verdict) = match gate.verdict(metrics.as_ref()) {
+        GateVerdict::Passed { low } => ("good", format!("Passed: the lower bound is {}.", percent(low))),
+        GateVerdict::Failed { low, required } => {
+            ("bad", format!("Not passed: the lower bound is {}, {} is required.", percent(low), percent(required)))
+        }
+        GateVerdict::Regressed { low, allowed } => (
+            "bad",
+            format!(
+                "Not passed: compared with the serving model the lower bound is {}, {} is allowed.",
+                percent(low),
+                percent(-allowed)
+            ),
+        ),
+        GateVerdict::Unknown => {
+            ("", "Not decided: there is no comparison with the baseline, so the model may serve.".to_owned())
+        }
+    };
+    let _ = write!(
+        body,
+        "<h2>Gate</h2><p class=\"verdict {class}\">{verdict}</p><p class=\"soft\">spec.evaluation.gate of this Recommender: {required}.</p>"
+    );
+    if class == "bad" {
+        let command = patch_command(subject.namespace, subject.name, &gate.accepting_patch(metrics.as_ref(), digest));
+        let _ = write!(
+            body,
+            "<p>The condition QualityGatePassed states what may improve the model. This accepts it as it is:</p><pre><code>{}</code></pre>",
+            escaped(&command)
+        );
+    }
+}
+
 fn baseline(metrics: &Metrics) -> &'static str {
     if metrics.metric == "rmse" { "bias baseline" } else { "popularity baseline" }
 }
@@ -117,14 +186,15 @@ fn quality(body: &mut String, metrics: Option<&Metrics>) {
     let Some(metrics) = metrics else { return };
     let _ = write!(
         body,
-        "<h2>Quality on the held-out set</h2><p class=\"soft\">{} test users{}, lists of {}. The gate uses the lower bound of the lift of {}.</p>",
+        "<h2>Quality on the held-out set</h2><p class=\"soft\">{} test users{}, lists of {}. The gate uses the lower bound of the lift of {}, {} is better.</p>",
         count(metrics.test_users),
         metrics
             .split
             .as_ref()
             .map_or_else(String::new, |split| format!(", measured on {}", escaped(split.description()))),
         metrics.k,
-        escaped(&metrics.metric)
+        escaped(&metrics.metric),
+        if metrics.metric == "rmse" { "lower" } else { "higher" }
     );
     if let Some(lift) = metrics.lift {
         let title = format!(
@@ -146,9 +216,9 @@ fn quality(body: &mut String, metrics: Option<&Metrics>) {
         (format!("MAP@{k}"), metrics.model.map, metrics.baseline.map),
         (format!("MRR@{k}"), metrics.model.mrr, metrics.baseline.mrr),
         (format!("coverage@{k}"), metrics.model.coverage, metrics.baseline.coverage),
-        (format!("Gini@{k} of item exposure"), metrics.model.gini, metrics.baseline.gini),
-        ("RMSE".to_owned(), metrics.model.rmse, metrics.baseline.rmse),
-        ("MAE".to_owned(), metrics.model.mae, metrics.baseline.mae),
+        (format!("Gini@{k} of item exposure, lower is more even"), metrics.model.gini, metrics.baseline.gini),
+        ("RMSE, lower is better".to_owned(), metrics.model.rmse, metrics.baseline.rmse),
+        ("MAE, lower is better".to_owned(), metrics.model.mae, metrics.baseline.mae),
     ];
     let shown = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| format!("{value:.4}"));
     for (name, model, baseline) in both.into_iter().filter(|(_, model, baseline)| model.or(*baseline).is_some()) {
@@ -233,7 +303,7 @@ fn tuning(body: &mut String, trials: &[Trial]) {
     );
     let dots: Vec<Dot> = trials.iter().filter_map(dot).collect();
     body.push_str(&plot::dots("metric by regularization of each trial", "regularization", &dots));
-    body.push_str("<div class=\"scroll\"><table><tr><th class=\"n\">Iterations run</th><th class=\"n\">Metric</th><th class=\"n\">regularization</th><th class=\"n\">unobservedWeight</th><th class=\"n\">degreeExponent</th><th class=\"n\">popularityBoost</th><th class=\"n\">iterations</th></tr>");
+    body.push_str("<div class=\"scroll\"><table><tr><th class=\"n\">Iterations run</th><th class=\"n\">Metric</th><th class=\"n\">regularization</th><th class=\"n\">unobservedWeight</th><th class=\"n\">degreeExponent</th><th class=\"n\">popularityBoost</th><th class=\"n\">Best iteration</th></tr>");
     for trial in trials {
         let Algorithm::Als(als) = &trial.parameters else { continue };
         let _ = write!(

@@ -3,8 +3,9 @@
 
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
+use run_report::Subject;
 use serde_json::{Value, json};
-use sidecar_contract::RunResult;
+use sidecar_contract::{Gate, RunResult};
 
 const DIGEST: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -60,7 +61,7 @@ fn assert_well_formed(page: &str) {
 
 #[test]
 fn trained_run_shows_its_numbers() {
-    let page = run_report::render(&trained());
+    let page = run_report::render(&trained(), None);
     assert_well_formed(&page);
     for shown in [
         "Run 12",
@@ -92,11 +93,65 @@ fn trained_run_shows_its_numbers() {
     assert_eq!(page.matches("<svg").count(), 5);
 }
 
+fn subject(min_lift_over_baseline: f64) -> Subject<'static> {
+    Subject { namespace: "shop", name: "movies", gate: Some(Gate { min_lift_over_baseline, max_regression: None }) }
+}
+
+/// The trained run with these metrics instead of its own.
+fn measured(metrics: Value) -> RunResult {
+    let mut result = serde_json::to_value(trained()).unwrap();
+    *result.pointer_mut("/outcome/metrics").unwrap() = metrics;
+    serde_json::from_value(result).unwrap()
+}
+
+#[test]
+fn a_gate_shows_its_verdict_and_what_to_do() {
+    let rated = json!({
+        "metric": "rmse", "k": 10, "testUsers": 150, "model": {"rmse": 0.912}, "baseline": {"rmse": 0.935},
+        "lift": {"estimate": 0.025, "low": -0.005, "high": 0.051},
+    });
+    let page = run_report::render(&measured(rated.clone()), Some(subject(0.0)));
+    assert_well_formed(&page);
+    for shown in [
+        "<title>movies: run 12</title>",
+        "<h1>movies: run 12</h1>",
+        "namespace shop, finished",
+        "the lift of rmse, lower is better",
+        "RMSE, lower is better",
+        "Not passed: the lower bound is \u{2212}0.5 %, +0.0 % is required.",
+        "kubectl -n shop patch recommender movies --type merge -p &#39;{&quot;spec&quot;:{&quot;evaluation&quot;:{&quot;gate&quot;:{&quot;minLiftOverBaseline&quot;:-0.01}}}}&#39;",
+    ] {
+        assert!(page.contains(shown), "{shown} is not in {page}");
+    }
+    let passed = run_report::render(&measured(rated), Some(subject(-0.01)));
+    assert!(passed.contains("Passed: the lower bound is \u{2212}0.5 %.") && !passed.contains("kubectl"), "{passed}");
+    let unmeasured = run_report::render(&measured(Value::Null), Some(subject(0.0)));
+    assert!(unmeasured.contains("Not decided: there is no comparison"), "{unmeasured}");
+}
+
+/// Width of the widest table, by the width of its header: 8.5 px a character at 16 px (the average
+/// of Latin text in common system fonts), and the padding.
+#[test]
+fn tables_fit_a_window_of_1100_px() {
+    let page = run_report::render(&trained(), Some(subject(0.0)));
+    let width_max: f64 = page.split("main{max-width:").nth(1).unwrap().split("rem").next().unwrap().parse().unwrap();
+    assert!(16.0 * width_max <= 1100.0);
+    for table in page.split("<tr>").filter(|row| row.starts_with("<th")) {
+        let header = table.split("</tr>").next().unwrap();
+        let cells: Vec<&str> = header.split("</th>").filter_map(|cell| cell.rsplit('>').next()).collect();
+        let width: f64 = cells.iter().map(|cell| 8.5 * cell.chars().count() as f64 + 12.8).sum();
+        assert!(width < 16.0 * width_max - 40.0, "{width} px: {cells:?}");
+    }
+}
+
 #[test]
 fn failed_run_shows_how_to_fix_it() {
-    let page = run_report::render(&result(&json!({
-        "kind": "failed", "reason": "DataInvalid", "message": "no column <b>\"user\"</b>; set spec.data.columns.user",
-    })));
+    let page = run_report::render(
+        &result(&json!({
+            "kind": "failed", "reason": "DataInvalid", "message": "no column <b>\"user\"</b>; set spec.data.columns.user",
+        })),
+        None,
+    );
     assert_well_formed(&page);
     assert!(
         page.contains(
@@ -112,7 +167,7 @@ fn page_has_no_scripts_and_no_external_resources() {
         "interactions": 0, "objective": [],
     });
     for result in [trained(), result(&empty), result(&json!({"kind": "unchanged"}))] {
-        let page = run_report::render(&result);
+        let page = run_report::render(&result, Some(subject(-0.1)));
         assert_well_formed(&page);
         for forbidden in ["<script", "http:", "https:", "url(", "@import", "src=", "href=", "NaN", "inf"] {
             assert!(!page.contains(forbidden), "{forbidden} is in {page}");

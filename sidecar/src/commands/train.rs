@@ -49,7 +49,7 @@ pub async fn run(args: TrainArgs) -> Result<ExitCode> {
                         println!("{}", describe_metrics(metrics));
                     }
                     if let Some(report) = &args.report {
-                        let html = run_report::render(&run_result(&config, trained, started_at));
+                        let html = run_report::render(&run_result(&config, trained, started_at), None);
                         std::fs::write(report, html).with_context(|| format!("cannot write {}", report.display()))?;
                     }
                     Ok(ExitCode::Done)

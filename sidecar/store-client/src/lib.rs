@@ -93,8 +93,9 @@ impl Store {
             if objects.is_empty() {
                 return Ok(deleted);
             }
-            let deletions = stream::iter(&objects).map(|object| self.delete(object.location.as_ref()));
             deleted += objects.len() as u64;
+            let deletions =
+                stream::iter(objects).map(|object| async move { self.delete(object.location.as_ref()).await });
             deletions.buffer_unordered(CONCURRENT_DELETIONS_MAX).try_collect::<()>().await?;
         }
         let (prefix, address) = (self.prefix.clone(), self.address.clone());

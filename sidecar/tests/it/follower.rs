@@ -96,6 +96,7 @@ impl Setup {
             fallback: vec!["popular".into()],
             store: self.store.clone(),
             limits: ServingLimits::default(),
+            gate: None,
         };
         std::fs::write(self.directory.path().join("serving.json"), canonical_json(&config)).unwrap();
     }

@@ -165,6 +165,7 @@ pub fn configure(directory: &Path, store: &StoreConfig, revisions: &[RevisionRef
         fallback: vec!["popular".into()],
         store: store.clone(),
         limits,
+        gate: None,
     };
     std::fs::write(directory.join("new"), canonical_json(&config)).unwrap();
     std::fs::rename(directory.join("new"), directory.join(sidecar_contract::paths::SERVING_CONFIG_FILE)).unwrap();

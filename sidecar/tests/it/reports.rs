@@ -27,7 +27,8 @@ async fn a_run_has_a_report_while_its_result_is_in_the_store() {
     Store::open(&store, None).unwrap().create_run(&result).await.unwrap();
     let (status, html) = get(report);
     assert_eq!(status, 200, "{html}");
-    assert_eq!(html, run_report::render(&result));
+    let subject = run_report::Subject { namespace: "shop", name: "movies", gate: None };
+    assert_eq!(html, run_report::render(&result, Some(subject)));
     for path in ["/reports/", "/reports/7.html", "/reports/..%2f..%2fsnapshots.html", "/reports/0000000007-0123456789"]
     {
         assert_eq!(get(path).0, 404, "{path}");

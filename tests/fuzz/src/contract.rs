@@ -20,7 +20,7 @@ pub fn contract(input: &[u8]) -> bool {
         config.fingerprint("version");
     }
     if let Some(result) = &result {
-        run_report::render(result);
+        run_report::render(result, serving.as_ref().map(Into::into));
     }
     serving.is_some() || training.is_some() || result.is_some()
 }

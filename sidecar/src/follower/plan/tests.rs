@@ -37,6 +37,7 @@ fn config(desired: Option<char>, last_good: Option<char>, loads_first: Option<&s
             prefix: "1b2c/shop/movies/".into(),
         },
         limits: ServingLimits::default(),
+        gate: None,
     }
 }
 
