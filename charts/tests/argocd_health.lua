@@ -16,13 +16,13 @@ local cases = {
   {"ready with the last good model: the newest one failed the gate", "Healthy",
     {observedGeneration = 2, conditions = {ready, condition("QualityGatePassed", "False", "GateFailed")}}},
   {"no model yet, training", "Progressing",
-    {observedGeneration = 2, conditions = {condition("Ready", "False", "AwaitingFirstModel"), condition("Reconciling", "True", "NewGeneration", "training")}},
+    {observedGeneration = 2, conditions = {condition("Ready", "False", "TrainingRunning"), condition("Reconciling", "True", "NewGeneration", "training")}},
     "NewGeneration: training"},
   {"no model yet, between two steps", "Progressing",
-    {observedGeneration = 2, conditions = {condition("Ready", "False", "AwaitingFirstModel")}}},
+    {observedGeneration = 2, conditions = {condition("Ready", "False", "TrainingPending")}}},
   {"the first run failed", "Degraded",
-    {observedGeneration = 2, failures = 1, conditions = {condition("Ready", "False", "AwaitingFirstModel", "out of memory")}},
-    "AwaitingFirstModel: out of memory"},
+    {observedGeneration = 2, failures = 1, conditions = {condition("Ready", "False", "OOMKilled", "out of memory")}},
+    "OOMKilled: out of memory"},
   {"rolls out a new pod template", "Progressing",
     {observedGeneration = 2, conditions = {ready, condition("Reconciling", "True", "RollingOut")}}},
   {"no pod is ready", "Degraded",
@@ -34,8 +34,8 @@ local cases = {
     {observedGeneration = 2, conditions = {condition("Reconciling", "True", "NewGeneration"), condition("Stalled", "True", "InvalidSpec")}}},
   {"suspended", "Suspended",
     {observedGeneration = 2, conditions = {ready, condition("Suspended", "True", "SuspendedByUser")}}},
-  {"suspended without a model", "Progressing",
-    {observedGeneration = 2, conditions = {condition("Ready", "False", "AwaitingFirstModel"), condition("Suspended", "True", "SuspendedByUser")}}},
+  {"suspended without a model", "Suspended",
+    {observedGeneration = 2, conditions = {condition("Ready", "False", "SuspendedByUser"), condition("Suspended", "True", "SuspendedByUser")}}},
 }
 local failed = 0
 for _, case in ipairs(cases) do

@@ -40,11 +40,11 @@ macro_rules! named_enum {
 named_enum! {
     /// Types of conditions. The first six are always present; the others only while they are true.
     ConditionType {
-        /// All desired replicas serve a model.
+        /// The required replicas are ready, and a pod serves a model.
         Ready,
         /// The data was found and is valid.
         DataReady,
-        /// A model exists for the current data and parameters.
+        /// A model of the current spec exists, and the last run did not fail.
         Trained,
         /// The model passed the quality gate.
         QualityGatePassed,
@@ -71,8 +71,6 @@ named_enum! {
         // Ready, ServingAvailable
         /// The model is served.
         Serving,
-        /// No model may serve yet: only the popularity fallback is served, or nothing is.
-        AwaitingFirstModel,
         /// Fewer pods are ready than required.
         ReplicasUnavailable,
         /// The minimum number of pods is ready.
@@ -86,10 +84,18 @@ named_enum! {
         DataUnknown,
         /// The data does not exist, or these credentials may not read it.
         SourceNotFound,
+        /// The server of the data did not respond.
+        SourceUnreachable,
         /// The data does not match the spec.
         DataInvalid,
         /// Too few interactions remain to train on.
         TooFewInteractions,
+        /// More rows were dropped than `data.maxDroppedFraction`.
+        RowsDropped,
+        /// Fewer rows were kept than `data.minRows`.
+        TooFewRows,
+        /// Far fewer rows were kept than for the serving model: `data.maxShrinkFraction`.
+        RowsMissing,
         // Trained
         /// The last run produced a model.
         TrainingSucceeded,
@@ -129,6 +135,8 @@ named_enum! {
         Loaded,
         /// Some pods do not report the revision yet.
         Loading,
+        /// No pod answers the operator on its admin port.
+        PodsUnreachable,
         /// There is no model to load yet.
         NoModel,
         /// A pod failed to load the model.
@@ -258,14 +266,14 @@ mod tests {
         let first = merge(
             &[],
             &[
-                ConditionUpdate::is_not(ConditionType::Ready, Reason::AwaitingFirstModel, "training"),
+                ConditionUpdate::is_not(ConditionType::Ready, Reason::TrainingRunning, "training"),
                 ConditionUpdate::is(ConditionType::Reconciling, Reason::NewGeneration, ""),
             ],
             1,
             at(100),
         );
         let fields: Vec<_> = first.iter().map(|c| (c.type_.as_str(), c.status.as_str(), c.reason.as_str())).collect();
-        assert_eq!(fields, [("Ready", "False", "AwaitingFirstModel"), ("Reconciling", "True", "NewGeneration")]);
+        assert_eq!(fields, [("Ready", "False", "TrainingRunning"), ("Reconciling", "True", "NewGeneration")]);
 
         let second =
             merge(&first, &[ConditionUpdate::is_not(ConditionType::Ready, Reason::LoadFailed, "other")], 2, at(200));

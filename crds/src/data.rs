@@ -56,6 +56,25 @@ pub struct DataSpec {
     /// Item table: titles in responses, availability, and item features.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub items: Option<ItemsSpec>,
+
+    /// Maximum fraction of the rows that may be dropped as invalid, 0 to 1. Rows of events without
+    /// a weight do not count. A model of a run that dropped more does not serve. Default: 0.05.
+    #[serde(default = "max_dropped_fraction")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub max_dropped_fraction: f64,
+
+    /// Minimum number of rows that must be kept; a model of fewer rows does not serve. Absent: no
+    /// minimum. Example: 100000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 9_007_199_254_740_991_u64))]
+    pub min_rows: Option<u64>,
+
+    /// Maximum fraction of rows that may be missing compared with the serving model, 0 to 1: with
+    /// 0.5 a model of less than half of the rows does not serve. It applies to runs of the same
+    /// spec; 1 disables it. Default: 0.5.
+    #[serde(default = "max_shrink_fraction")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub max_shrink_fraction: f64,
 }
 
 /// A data source: exactly one of `url`, `configMap`, `persistentVolumeClaim`.
@@ -253,6 +272,14 @@ impl Default for ItemColumns {
     fn default() -> Self {
         Self { id: item_id(), title: None, available: None }
     }
+}
+
+fn max_dropped_fraction() -> f64 {
+    0.05
+}
+
+fn max_shrink_fraction() -> f64 {
+    0.5
 }
 
 fn default_true() -> bool {

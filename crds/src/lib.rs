@@ -33,7 +33,7 @@ pub use recommender::{DeletionPolicy, ModelSpec, Promotion, Recommender, Recomme
 pub use serving::{POPULAR, ServingLimits, ServingSpec};
 pub use status::{
     HISTORY_ENTRIES_MAX, HistoryEntry, Interval, LastRun, Measurement, ModelMetrics, ModelParameters, ModelStatus,
-    RecommenderStatus, Rows, RunOutcome,
+    RecommenderStatus, Rows, RunOutcome, ServingMode,
 };
 pub use training::{TrainingSpec, Tuning};
 

@@ -32,7 +32,13 @@ use crate::{
         name = "Ready",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].status",
-        description = "All desired replicas serve a model"
+        description = "The required replicas are ready and serve a model"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.reason",
+        description = "Why it is not ready, or else what needs attention; Serving: nothing"
     ),
     printcolumn(
         name = "Revision",
@@ -43,8 +49,8 @@ use crate::{
     printcolumn(
         name = "Algorithm",
         type_ = "string",
-        json_path = ".status.model.algorithm",
-        description = "Algorithm of the model"
+        json_path = ".status.algorithm",
+        description = "Algorithm of the spec"
     ),
     printcolumn(
         name = "Metric",
@@ -60,10 +66,10 @@ use crate::{
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
-        name = "Reason",
+        name = "Message",
         type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
-        description = "Reason of the condition Ready",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message",
+        description = "Message of the condition Ready",
         priority = 1
     ),
     printcolumn(

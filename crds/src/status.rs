@@ -25,11 +25,20 @@ pub struct RecommenderStatus {
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]), length(max = 32))]
     pub conditions: Vec<Condition>,
 
-    /// The model that should serve.
+    /// What needs attention first, as the reason of its condition: why the Recommender is not
+    /// ready, or else what the user should look at although it serves. Serving: nothing.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+
+    /// Algorithm of the spec, by its name in spec.algorithm.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub algorithm: String,
+
+    /// The model that should serve, or of which only the popularity ranking serves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelStatus>,
 
-    /// The last training run, in progress or finished.
+    /// The last training run of the current spec, in progress or finished.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_run: Option<LastRun>,
 
@@ -84,6 +93,9 @@ pub struct ModelStatus {
     pub revision: String,
     /// SHA-256 of the snapshot, in 64 hex digits.
     pub digest: String,
+    /// personalized, or popularityOnly: no model may serve yet, so only the popularity ranking of
+    /// this one does.
+    pub serving_mode: ServingMode,
     /// Algorithm, by its name in spec.algorithm.
     pub algorithm: String,
     /// Parameters of the fit: those of spec.algorithm, or the result of training.tuning. Absent
@@ -106,6 +118,17 @@ pub struct ModelStatus {
     /// End time of its run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trained_at: Option<Time>,
+}
+
+/// How a model serves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ServingMode {
+    /// Personalized lists.
+    #[default]
+    Personalized,
+    /// The popularity ranking only.
+    PopularityOnly,
 }
 
 /// Parameters of a fit, named as in spec.algorithm. Parameters that the algorithm does not have are

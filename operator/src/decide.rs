@@ -1,6 +1,7 @@
 //! The decisions: whether to train now, whether a model passes the gate, which revision should
 //! serve, what may be deleted from the store. Pure: observed state in, decisions out.
 
+mod data_guard;
 mod due;
 mod gate;
 mod progress;
@@ -12,11 +13,12 @@ use recommender_crds::RecommenderStatus;
 use sidecar_contract::Incumbent;
 
 pub use self::{
+    data_guard::{DataFault, unintended},
     due::Trigger,
-    gate::{GateVerdict, result_digest},
+    gate::{Judged, result_digest},
     progress::{Failures, ModelRun, Progress},
     retention::Garbage,
-    serving::{Choice, Serving},
+    serving::{Choice, RefusedPromotion, Serving},
     training::{Backoff, TrainingDecision, TrainingTiming},
 };
 use self::{
@@ -33,8 +35,9 @@ pub struct Decision {
     pub progress: Progress,
     /// Whether to train.
     pub training: TrainingDecision,
-    /// Verdict of the gate on the pinned model, or else on the newest one; `None` without a model.
-    pub gate: Option<GateVerdict>,
+    /// Verdict of gate and data guards on the pinned model, or else on the newest one; `None` without
+    /// a model.
+    pub gate: Option<Judged>,
     /// The revisions that should serve.
     pub serving: Serving,
     /// The revisions that keep serving while the rollout of [`Self::serving`] is queued.
@@ -56,7 +59,7 @@ pub fn decide(
 ) -> Decision {
     let (results, config) = (observed.results(), observed.config.as_ref());
     let progress = Progress::of(plan, RunHistory { results, jobs: &observed.jobs, before });
-    let models = models(plan, results);
+    let models = models(plan, results, serving::personalizing_digest(config));
     let training = match &observed.runs {
         Ok(_) => training::training(plan, &observed.jobs, &progress, timing, now),
         // Without the results, a new run could repeat an existing one.
@@ -66,7 +69,7 @@ pub fn decide(
     Decision {
         progress,
         training,
-        gate: serving::gated(plan, &models, &serving).map(|model| model.verdict.clone()),
+        gate: serving::gated(plan, &models, &serving).map(Judged::from),
         serving_while_queued: serving.keep_current(config).with_loads_first(observed),
         incumbent: serving::incumbent(plan, &models, config),
         garbage: retention::retention(plan, observed, &serving, now),

@@ -2,7 +2,7 @@
 //! revision. Pure; `events` records it.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use recommender_crds::{ModelStatus, RecommenderStatus};
+use recommender_crds::{ModelStatus, RecommenderStatus, ServingMode};
 
 /// A fact to record as an Event.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -21,12 +21,12 @@ const PROMOTED: &str = "Promoted";
 const ROLLED_BACK: &str = "RolledBack";
 /// Reasons of conditions that are False while everything goes as planned.
 const EXPECTED_REASONS: [&str; 7] = [
+    "SuspendedByUser",
     "TrainingRunning",
     "TrainingPending",
     "TrainingQueued",
     "Loading",
     "NoModel",
-    "AwaitingFirstModel",
     "ReplicasUnavailable",
 ];
 
@@ -75,8 +75,10 @@ fn requires_action(condition: &Condition) -> bool {
 }
 
 /// Another revision personalizes recommendations than before.
-fn replaced(before: &RecommenderStatus, after: &RecommenderStatus) -> Option<Notice> {
-    let (old, new) = (before.model.as_ref(), after.model.as_ref()?);
+fn replaced<'a>(before: &'a RecommenderStatus, after: &'a RecommenderStatus) -> Option<Notice> {
+    let personalizing =
+        |status: &'a RecommenderStatus| status.model.as_ref().filter(|m| m.serving_mode == ServingMode::Personalized);
+    let (old, new) = (personalizing(before), personalizing(after)?);
     if old.is_some_and(|old| old.digest == new.digest) {
         return None;
     }
@@ -111,6 +113,8 @@ mod tests {
         assert_eq!(texts(one, two), text("Promoted: bb serves (run 2), was aa"));
         assert_eq!(texts(two, one), text("RolledBack: aa serves (run 1), was bb"));
         assert_eq!((texts(one, one), texts(one, "{}")), (vec![], vec![]));
+        let popular = "{model: {digest: aa, revision: aa, run: 1, servingMode: popularityOnly}}";
+        assert_eq!((texts("{}", popular), texts(popular, one)), (vec![], text("Promoted: aa serves (run 1)")));
     }
 
     #[test]

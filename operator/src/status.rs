@@ -1,6 +1,10 @@
 //! Computes the status from the decisions and from what was applied. Pure: the time is an argument.
 
+mod block;
+mod data;
+mod gate;
 mod model;
+mod reason;
 mod serving;
 mod stall;
 mod training;
@@ -69,6 +73,7 @@ pub fn compute(input: StatusInput<'_>, now: Timestamp) -> RecommenderStatus {
         ready_replicas: deployment.ready,
         loaded_replicas: serving::loaded(input),
         selector: selector_text(&plan.name),
+        algorithm: plan.training.algorithm.name().to_owned(),
         url: format!("http://{}.{}.svc:{}", plan.name, plan.namespace, ports::APP),
         ..RecommenderStatus::default()
     };
@@ -99,6 +104,7 @@ pub fn compute(input: StatusInput<'_>, now: Timestamp) -> RecommenderStatus {
         status.next_run_time.clone_from(&before.next_run_time);
     }
     status.conditions = merge(&before.conditions, &condition_updates(input, &status), plan.generation, now);
+    status.reason = reason::reason(&status.conditions);
     status
 }
 
@@ -157,7 +163,8 @@ pub fn stalled(
     }
     updates.push(ConditionUpdate::is(ConditionType::Stalled, reason, message));
     let conditions = merge(&before.conditions, &updates, generation, now);
-    RecommenderStatus { observed_generation: generation, conditions, ..before.clone() }
+    let reason = reason::reason(&conditions);
+    RecommenderStatus { observed_generation: generation, conditions, reason, ..before.clone() }
 }
 
 /// Whether the last reconcile stopped before it applied the generation that it observed.
@@ -168,11 +175,11 @@ fn was_not_applied(before: &RecommenderStatus) -> bool {
 
 fn condition_updates(input: StatusInput<'_>, status: &RecommenderStatus) -> Vec<ConditionUpdate> {
     let StatusInput { plan, observed, decision, applied, before, .. } = input;
-    let mut updates = vec![training::data_ready(input), training::trained(input), serving::gate(input)];
+    let mut updates = vec![data::condition(input), training::trained(input), gate::condition(input)];
     let model_loaded = serving::model_loaded(input);
     let available = serving::available(input);
     let serves = model_loaded.status == Some(true) && available.status == Some(true);
-    updates.push(serving::ready(input, &model_loaded, &available));
+    updates.push(serving::ready(input, &model_loaded));
     updates.extend(serving::rolled_back(input));
     let trains_new_spec = applied.job.uses_slot() && !decision.progress.is_trained();
     // Only a new generation is Reconciling; a model of the schedule or of new data rolls out
@@ -199,7 +206,7 @@ fn condition_updates(input: StatusInput<'_>, status: &RecommenderStatus) -> Vec<
     }
     updates.extend(stall::stall(input));
     updates.extend(training::capacity(input));
-    if plan.spec.suspend || plan.spec.training.suspend {
+    if is_suspended(plan) {
         let message = "no new runs start; set suspend to false to resume";
         updates.push(ConditionUpdate::is(ConditionType::Suspended, Reason::SuspendedByUser, message));
     }
@@ -213,6 +220,24 @@ fn condition_updates(input: StatusInput<'_>, status: &RecommenderStatus) -> Vec<
     updates
 }
 
+/// Whether the spec stops new runs.
+fn is_suspended(plan: &Plan) -> bool {
+    plan.spec.suspend || plan.spec.training.suspend
+}
+
+/// A fraction as a percentage with its sign: `+2.5 %`.
+fn percent(fraction: f64) -> String {
+    format!("{:+.1} %", 100.0 * fraction)
+}
+
+/// A fraction as a percentage: `2.5 %`.
+fn percent_of(fraction: f64) -> String {
+    format!("{:.1} %", 100.0 * fraction)
+}
+
 fn time(seconds: i64) -> Option<Time> {
     Timestamp::from_second(seconds).ok().map(Time)
 }
+
+#[cfg(test)]
+mod table;

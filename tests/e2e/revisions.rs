@@ -93,7 +93,7 @@ async fn failed_gate_serves_popularity_and_lowering_it_needs_no_training() -> Re
         Ok(())
     })
     .await?;
-    wait_condition(&namespace, "movies", "Ready", "False", "AwaitingFirstModel").await?;
+    wait_condition(&namespace, "movies", "Ready", "False", "GateFailed").await?;
     namespace.apply(&recommender("movies", 4, 1))?;
     namespace.wait_ready("movies").await?;
     wait::until_async("the model is served", async || {

@@ -2,7 +2,7 @@
 --   Healthy      it is ready
 --   Progressing  a generation is being rolled out, or there is no model yet
 --   Degraded     it is not ready, or its owner must act (the current revision may still serve)
---   Suspended    it is ready, and its spec suspends training runs
+--   Suspended    its spec suspends training runs, and it is ready or has no model yet
 local status = obj.status or {}
 local observed = status.observedGeneration
 if observed == nil or observed ~= obj.metadata.generation then
@@ -30,9 +30,14 @@ end
 if is_true("Reconciling") then
   return {status = "Progressing", message = describe("Reconciling")}
 end
+-- Reasons of Ready while the first model is on its way.
+local expected = {TrainingPending = true, TrainingRunning = true, TrainingQueued = true, NoModel = true, Loading = true}
 if not is_true("Ready") then
   local ready = conditions["Ready"]
-  if ready == nil or ready.status == "Unknown" or (ready.reason == "AwaitingFirstModel" and (status.failures or 0) == 0) then
+  if ready ~= nil and ready.reason == "SuspendedByUser" then
+    return {status = "Suspended", message = describe("Ready")}
+  end
+  if ready == nil or ready.status == "Unknown" or expected[ready.reason] then
     return {status = "Progressing", message = describe("Ready")}
   end
   return {status = "Degraded", message = describe("Ready")}

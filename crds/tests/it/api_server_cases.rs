@@ -133,7 +133,9 @@ fn the_server_stores_defaults_and_an_unobserved_generation(api: &ApiServer) {
     assert_eq!(replicas, "3");
     let header = api.kubectl(&["get", "rcmd", "defaults", "-o", "wide"]).unwrap();
     let columns: Vec<&str> = header.lines().next().unwrap().split_whitespace().collect();
-    assert_eq!(columns, ["NAME", "READY", "REVISION", "ALGORITHM", "METRIC", "REPLICAS", "AGE", "REASON", "URL"]);
+    let expected =
+        ["NAME", "READY", "REASON", "REVISION", "ALGORITHM", "METRIC", "REPLICAS", "AGE", "MESSAGE", "URL"];
+    assert_eq!(columns, expected);
 }
 
 fn a_new_source_replaces_the_old_one_in_every_apply_mode(api: &ApiServer) {

@@ -1,44 +1,12 @@
-//! The quality gate: whether a model is good enough to serve. Each model is evaluated once a pass.
+//! Which trained models may serve, by the quality gate and the data guards. Each model is evaluated
+//! once a pass.
 
-use sidecar_contract::{Digest, RunOutcome, RunResult};
+use sidecar_contract::{Digest, GateVerdict, Metrics, RunOutcome, RunResult};
 
+use super::data_guard::{DataFault, data_fault};
 use crate::validate::Plan;
 
-/// Verdict of the gate on a run result.
-#[derive(Clone, Debug, PartialEq)]
-pub enum GateVerdict {
-    /// The lower bound of the lift over the baseline reaches the required value.
-    Passed {
-        /// Lower bound of the lift over the baseline.
-        low: f64,
-    },
-    /// The lower bound of the lift over the baseline is below the required value.
-    Failed {
-        /// Lower bound of the lift over the baseline.
-        low: f64,
-        /// `evaluation.gate.minLiftOverBaseline`.
-        required: f64,
-    },
-    /// The model is better than the baseline, but may be worse than the model that served when it
-    /// was trained.
-    Regressed {
-        /// Lower bound of the lift over that model.
-        low: f64,
-        /// Maximum loss that passes: `evaluation.gate.maxRegression`.
-        allowed: f64,
-    },
-    /// The result has no comparison with the baseline.
-    Unknown,
-}
-
-impl GateVerdict {
-    /// Whether the gate permits the model to serve: it passed, or there was no comparison.
-    pub fn may_serve(&self) -> bool {
-        matches!(self, Self::Passed { .. } | Self::Unknown)
-    }
-}
-
-/// A trained model, and the verdict of the gate on it.
+/// A trained model, and whether it may serve.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model<'a> {
     /// Result of the run that trained it.
@@ -49,18 +17,72 @@ pub struct Model<'a> {
     pub is_of_spec: bool,
     /// Verdict of the gate.
     pub verdict: GateVerdict,
+    /// Why its rows do not allow it to serve, if they do not.
+    pub data_fault: Option<DataFault>,
+}
+
+impl Model<'_> {
+    /// Whether the model may serve: its rows are as expected, and the gate passed it or had nothing
+    /// to compare.
+    pub fn may_serve(&self) -> bool {
+        self.data_fault.is_none() && self.verdict.may_serve()
+    }
+
+    /// Whether the model passed the gate.
+    pub fn is_passed(&self) -> bool {
+        self.data_fault.is_none() && matches!(self.verdict, GateVerdict::Passed { .. })
+    }
+
+    /// Whether the model may serve although the gate had nothing to compare.
+    pub fn is_unmeasured(&self) -> bool {
+        self.data_fault.is_none() && self.verdict == GateVerdict::Unknown
+    }
+}
+
+/// What the status reports about a model and the gate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judged {
+    /// Digest of its snapshot.
+    pub digest: Digest,
+    /// Number of its run.
+    pub run: u32,
+    /// Its evaluation.
+    pub metrics: Option<Metrics>,
+    /// Verdict of the gate.
+    pub verdict: GateVerdict,
+    /// Why its rows do not allow it to serve, if they do not.
+    pub data_fault: Option<DataFault>,
+}
+
+impl From<&Model<'_>> for Judged {
+    fn from(model: &Model<'_>) -> Self {
+        Self {
+            digest: model.digest.clone(),
+            run: model.result.run.number,
+            metrics: metrics(model.result).cloned(),
+            verdict: model.verdict,
+            data_fault: model.data_fault.clone(),
+        }
+    }
 }
 
 /// Evaluates the trained models, newest first; of runs with equal digests only the newest.
-pub(super) fn models<'a>(plan: &Plan, results: &'a [RunResult]) -> Vec<Model<'a>> {
+/// `serving` is the digest of the model that personalizes now.
+pub(super) fn models<'a>(plan: &Plan, results: &'a [RunResult], serving: Option<&Digest>) -> Vec<Model<'a>> {
     let mut trained: Vec<(&RunResult, &Digest)> =
         results.iter().filter_map(|result| Some((result, result_digest(result)?))).collect();
     trained.sort_by_key(|(result, _)| std::cmp::Reverse(result.run.number));
+    let serving = trained.iter().find(|(_, digest)| Some(*digest) == serving).map(|(result, _)| *result);
     let mut models: Vec<Model<'a>> = Vec::with_capacity(trained.len());
     for (result, digest) in trained {
         if !models.iter().any(|newer| newer.digest == digest) {
-            let is_of_spec = result.config_hash == plan.hashes.config;
-            models.push(Model { result, digest, is_of_spec, verdict: gate(plan, result) });
+            models.push(Model {
+                result,
+                digest,
+                is_of_spec: result.config_hash == plan.hashes.config,
+                verdict: plan.gate().verdict(metrics(result)),
+                data_fault: data_fault(plan, result, serving),
+            });
         }
     }
     models
@@ -72,19 +94,7 @@ pub fn result_digest(result: &RunResult) -> Option<&Digest> {
     Some(digest)
 }
 
-/// Evaluates a result against the gate of the spec.
-pub(super) fn gate(plan: &Plan, result: &RunResult) -> GateVerdict {
-    let RunOutcome::Trained { metrics: Some(metrics), .. } = &result.outcome else { return GateVerdict::Unknown };
-    let Some(lift) = metrics.lift else { return GateVerdict::Unknown };
-    let gate = &plan.spec.evaluation.gate;
-    if lift.low < gate.min_lift_over_baseline {
-        return GateVerdict::Failed { low: lift.low, required: gate.min_lift_over_baseline };
-    }
-    // If no model served, there is no regression to measure.
-    if let (Some(allowed), Some(incumbent)) = (gate.max_regression, &metrics.incumbent)
-        && incumbent.lift.low < -allowed
-    {
-        return GateVerdict::Regressed { low: incumbent.lift.low, allowed };
-    }
-    GateVerdict::Passed { low: lift.low }
+fn metrics(result: &RunResult) -> Option<&Metrics> {
+    let RunOutcome::Trained { metrics, .. } = &result.outcome else { return None };
+    metrics.as_ref()
 }

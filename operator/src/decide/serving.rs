@@ -7,7 +7,7 @@ use sidecar_contract::{
     Digest, Incumbent, Metrics, ModelReport, RevisionRef, RevisionRole, RunOutcome, ServingConfig, ServingMode,
 };
 
-use super::{GateVerdict, Model};
+use super::{Judged, Model};
 use crate::{observed::Observed, validate::Plan};
 
 /// The revisions that should serve.
@@ -23,6 +23,8 @@ pub struct Serving {
     pub candidate: Option<Digest>,
     /// Revision that serves as soon as the user promotes it.
     pub awaits_promotion: Option<Digest>,
+    /// Why the promote annotation has no effect, if it is set in vain.
+    pub refused_promotion: Option<RefusedPromotion>,
     /// Pod that loads the desired revision before all others.
     pub loads_first: Option<String>,
 }
@@ -46,6 +48,15 @@ pub enum Choice {
     PopularityOnly,
     /// The pinned revision does not exist; the current revision is kept.
     PinNotFound,
+}
+
+/// Why a promotion that the user requests has no effect.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RefusedPromotion {
+    /// No model has that revision.
+    NotFound,
+    /// The gate or a data guard does not allow the model to serve.
+    MayNotServe(Box<Judged>),
 }
 
 impl Serving {
@@ -81,11 +92,18 @@ pub(super) fn serving(plan: &Plan, models: &[Model<'_>], config: Option<&Serving
     Serving {
         last_good: desired.as_ref().and_then(|desired| last_good(models, desired, config)),
         awaits_promotion: awaits_promotion(plan, models, choice, candidate.as_ref()),
+        refused_promotion: refused_promotion(plan, models, desired.as_ref()),
         desired,
         choice,
         candidate,
         loads_first: None,
     }
+}
+
+/// Digest of the revision that personalizes recommendations now.
+pub(super) fn personalizing_digest(config: Option<&ServingConfig>) -> Option<&Digest> {
+    let current = config?.revision(RevisionRole::Desired)?;
+    (current.serving_mode == ServingMode::Personalized).then_some(&current.digest)
 }
 
 /// The model that the gate condition reports on: the pinned one, or else the newest one.
@@ -110,11 +128,12 @@ fn choose(plan: &Plan, models: &[Model<'_>], current: Option<&RevisionRef>) -> (
     if plan.spec.suspend
         && let Some(current) = current
     {
-        return (Some(refreshed(models, current)), Choice::Kept);
+        let choice = if personalized.is_some() { Choice::Kept } else { Choice::PopularityOnly };
+        return (Some(refreshed(models, current)), choice);
     }
     if plan.spec.promotion == Promotion::Manual {
         let promoted = plan.promote.as_deref().and_then(|promote| {
-            let servable = models.iter().filter(|model| model.verdict.may_serve());
+            let servable = models.iter().filter(|model| model.may_serve());
             servable.filter(|model| matches_revision(promote, model.digest)).find_map(personalizing)
         });
         return match (promoted, personalized) {
@@ -123,47 +142,44 @@ fn choose(plan: &Plan, models: &[Model<'_>], current: Option<&RevisionRef>) -> (
             (None, None) => popularity_only(models, current),
         };
     }
-    let newest = |verdict: fn(&GateVerdict) -> bool| models.iter().find(|model| verdict(&model.verdict));
     // A model of this spec has priority. Until one exists, the current revision of the previous
     // spec keeps serving.
-    if let Some(passed) = newest_of_spec(models, is_passed) {
+    if let Some(passed) = newest_of_spec(models, Model::is_passed) {
         return (personalizing(passed), Choice::Passed);
     }
-    let verdict = personalized.and_then(|current| find(models, &current.digest)).map(|model| &model.verdict);
-    match (personalized, verdict) {
-        (Some(current), Some(GateVerdict::Passed { .. })) => return (Some(refreshed(models, current)), Choice::Kept),
-        (Some(current), None | Some(GateVerdict::Failed { .. } | GateVerdict::Regressed { .. })) => {
-            return match newest(is_passed) {
-                Some(passed) => (personalizing(passed), Choice::Passed),
-                None => (Some(refreshed(models, current)), Choice::Kept),
-            };
+    if let Some(current) = personalized {
+        match find(models, &current.digest) {
+            Some(model) if model.is_passed() => return (Some(refreshed(models, current)), Choice::Kept),
+            Some(model) if model.is_unmeasured() => {}
+            None | Some(_) => {
+                return match newest(models, Model::is_passed) {
+                    Some(passed) => (personalizing(passed), Choice::Passed),
+                    None => (Some(refreshed(models, current)), Choice::Kept),
+                };
+            }
         }
-        (Some(_), Some(GateVerdict::Unknown)) | (None, _) => {}
     }
-    if let Some(passed) = newest(is_passed) {
+    if let Some(passed) = newest(models, Model::is_passed) {
         return (personalizing(passed), Choice::Passed);
     }
-    if let Some(unmeasured) = newest_of_spec(models, is_unknown) {
+    if let Some(unmeasured) = newest_of_spec(models, Model::is_unmeasured) {
         return (personalizing(unmeasured), Choice::Unmeasured);
     }
-    match (personalized, newest(is_unknown)) {
+    match (personalized, newest(models, Model::is_unmeasured)) {
         (Some(current), _) => (Some(refreshed(models, current)), Choice::Kept),
         (None, Some(unmeasured)) => (personalizing(unmeasured), Choice::Unmeasured),
         (None, None) => popularity_only(models, current),
     }
 }
 
-fn is_passed(verdict: &GateVerdict) -> bool {
-    matches!(verdict, GateVerdict::Passed { .. })
+/// The newest model that meets a condition.
+fn newest<'a, 'm>(models: &'m [Model<'a>], is: fn(&Model<'a>) -> bool) -> Option<&'m Model<'a>> {
+    models.iter().find(|model| is(model))
 }
 
-fn is_unknown(verdict: &GateVerdict) -> bool {
-    *verdict == GateVerdict::Unknown
-}
-
-/// The newest model of the current spec whose gate verdict matches.
-fn newest_of_spec<'a, 'm>(models: &'m [Model<'a>], verdict: fn(&GateVerdict) -> bool) -> Option<&'m Model<'a>> {
-    models.iter().find(|model| model.is_of_spec && verdict(&model.verdict))
+/// The newest model of the current spec that meets a condition.
+fn newest_of_spec<'a, 'm>(models: &'m [Model<'a>], is: fn(&Model<'a>) -> bool) -> Option<&'m Model<'a>> {
+    models.iter().find(|model| model.is_of_spec && is(model))
 }
 
 /// The newest model in serving mode `PopularityOnly`, for use while no model may serve.
@@ -183,7 +199,7 @@ fn last_good(models: &[Model<'_>], desired: &RevisionRef, config: Option<&Servin
     let other = |revision: &&RevisionRef| revision.digest != desired.digest && revision.role.known().is_some();
     let before = revisions.iter().find(other).cloned();
     let older = || {
-        let passing = models.iter().filter(|model| model.verdict.may_serve());
+        let passing = models.iter().filter(|model| model.may_serve());
         passing.filter(|model| *model.digest != desired.digest).find_map(personalizing)
     };
     before.or_else(older).map(|revision| RevisionRef { role: RevisionRole::LastGood.into(), ..revision })
@@ -191,7 +207,7 @@ fn last_good(models: &[Model<'_>], desired: &RevisionRef, config: Option<&Servin
 
 /// The revision that would serve without the pin, the manual promotion or `suspend`.
 fn candidate(models: &[Model<'_>], desired: &Digest) -> Option<Digest> {
-    let servable = newest_of_spec(models, is_passed).or_else(|| newest_of_spec(models, is_unknown));
+    let servable = newest_of_spec(models, Model::is_passed).or_else(|| newest_of_spec(models, Model::is_unmeasured));
     servable.map(|model| model.digest).filter(|digest| *digest != desired).cloned()
 }
 
@@ -205,7 +221,22 @@ fn awaits_promotion(plan: &Plan, models: &[Model<'_>], choice: Choice, candidate
         return candidate.cloned();
     }
     let newest = models.first()?;
-    newest.verdict.may_serve().then(|| newest.digest.clone())
+    newest.may_serve().then(|| newest.digest.clone())
+}
+
+/// Why the promote annotation has no effect, if promotion is manual.
+fn refused_promotion(plan: &Plan, models: &[Model<'_>], desired: Option<&RevisionRef>) -> Option<RefusedPromotion> {
+    let requested = plan.promote.as_deref()?;
+    let is_served = desired.is_some_and(|desired| {
+        desired.serving_mode == ServingMode::Personalized && matches_revision(requested, &desired.digest)
+    });
+    if plan.spec.promotion != Promotion::Manual || plan.spec.suspend || plan.pin().is_some() || is_served {
+        return None;
+    }
+    match models.iter().find(|model| matches_revision(requested, model.digest)) {
+        Some(model) => (!model.may_serve()).then(|| RefusedPromotion::MayNotServe(Box::new(model.into()))),
+        None => Some(RefusedPromotion::NotFound),
+    }
 }
 
 /// The current model, which a run compares its own model with if the gate limits the regression.
@@ -262,14 +293,18 @@ fn personalizing(model: &Model<'_>) -> Option<RevisionRef> {
 
 fn revision(model: &Model<'_>, serving_mode: impl Into<sidecar_contract::Open<ServingMode>>) -> Option<RevisionRef> {
     let RunOutcome::Trained { digest, snapshot_bytes, metrics, .. } = &model.result.outcome else { return None };
+    let serving_mode = serving_mode.into();
+    // Where only popularity serves, the metrics are not those of what serves.
+    let metrics = metrics.clone().filter(|_| serving_mode == ServingMode::Personalized);
     Some(RevisionRef {
         digest: digest.clone(),
         snapshot_bytes: *snapshot_bytes,
         role: RevisionRole::Desired.into(),
-        serving_mode: serving_mode.into(),
+        serving_mode,
         weight: 100,
         trained_at: model.result.finished_at,
-        // The metrics by user activity and of cold-start items are only for the run report.
+        // The metrics by user activity and of cold-start items are only for the run report. Where
+        // only popularity serves, the metrics are not those of what serves.
         metrics: metrics.clone().map(|metrics| Metrics { by_activity: Vec::new(), cold_items: None, ..metrics }),
     })
 }

@@ -6,16 +6,16 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 use super::{
-    Backoff, GateVerdict, Progress, RunHistory, Serving, TrainingDecision, TrainingTiming, Trigger, gate::gate, models,
-    serving, training,
+    Backoff, Progress, RunHistory, Serving, TrainingDecision, TrainingTiming, Trigger, models, serving, training,
 };
 use crate::{
     names::RETRAIN_AT_ANNOTATION,
     observed::{JobFacts, JobState},
     validate::{self, Plan},
 };
-use sidecar_contract::{Digest, RunResult, ServingConfig};
+use sidecar_contract::{Digest, GateVerdict, RunResult, ServingConfig};
 
+mod data_guard;
 mod due;
 mod retention;
 mod revisions;
@@ -102,7 +102,12 @@ fn training_of(plan: &Plan, history: RunHistory<'_>, timing: TrainingTiming, now
 }
 
 fn serving_of(plan: &Plan, results: &[RunResult], config: Option<&ServingConfig>) -> Serving {
-    serving::serving(plan, &models(plan, results), config)
+    serving::serving(plan, &models(plan, results, serving::personalizing_digest(config)), config)
+}
+
+/// Verdict of the gate on the model of a run.
+fn gate(plan: &Plan, result: &RunResult) -> GateVerdict {
+    models(plan, std::slice::from_ref(result), None).first().map_or(GateVerdict::Unknown, |model| model.verdict)
 }
 
 fn started(decision: &TrainingDecision) -> Option<u32> {

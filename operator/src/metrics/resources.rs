@@ -12,7 +12,7 @@ use prometheus::{
     core::{Collector, Desc},
     proto::MetricFamily,
 };
-use recommender_crds::{RecommenderStatus, RunOutcome};
+use recommender_crds::{RecommenderStatus, RunOutcome, ServingMode};
 
 /// Namespace and name.
 pub type Key = (String, String);
@@ -51,8 +51,10 @@ impl ResourceMetrics {
             };
             (condition.type_.clone(), value)
         });
-        let model = status.model.as_ref().map(|model| (model.revision.clone(), model.algorithm.clone()));
-        let trained_at = status.model.as_ref().and_then(|model| model.trained_at.as_ref());
+        // A model of which only the popularity ranking serves is not the one that serves.
+        let serving = status.model.as_ref().filter(|model| model.serving_mode == ServingMode::Personalized);
+        let model = serving.map(|model| (model.revision.clone(), model.algorithm.clone()));
+        let trained_at = serving.and_then(|model| model.trained_at.as_ref());
         let found_unchanged = status.last_run.as_ref().filter(|run| run.outcome == RunOutcome::Unchanged);
         let unchanged_at = found_unchanged.and_then(|run| run.finished_at.as_ref());
         // A failed run does not reset the time at which an earlier run found the data unchanged.

@@ -6,9 +6,10 @@ use kube::ResourceExt;
 use crate::names::{ATTEMPT_LABEL, RUN_LABEL, SPEC_HASH_LABEL};
 
 /// State of a Job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum JobState {
     /// The Job has not finished.
+    #[default]
     Running,
     /// The Job succeeded.
     Succeeded,
@@ -17,7 +18,7 @@ pub enum JobState {
 }
 
 /// A training Job.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobFacts {
     /// Name.
     pub name: String,

@@ -8,7 +8,7 @@ use sidecar_contract::TerminationMessage;
 use crate::names::{CONFIG_HASH_ANNOTATION, Component, RUN_LABEL};
 
 /// A pod.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PodFacts {
     /// Name.
     pub name: String,

@@ -1,18 +1,22 @@
 //! The model that serves, and the history of models.
 
-use recommender_crds::{
-    HISTORY_ENTRIES_MAX, HistoryEntry, Interval, Measurement, ModelMetrics, ModelParameters, ModelStatus,
-};
-use sidecar_contract::{Algorithm, Metrics, RunOutcome, RunResult, ServingMode};
+use std::collections::BTreeSet;
 
-use super::{StatusInput, time};
+use recommender_crds::{
+    HISTORY_ENTRIES_MAX, HistoryEntry, Interval, Measurement, ModelMetrics, ModelParameters, ModelStatus, ServingMode,
+};
+use sidecar_contract::{Algorithm, Metrics, RunOutcome, RunResult};
+
+use super::{StatusInput, serving, time};
 use crate::decide::result_digest;
 
-/// The newest models in the store.
+/// The newest models in the store; of runs that trained the same revision, the newest.
 pub(super) fn history(input: StatusInput<'_>) -> Vec<HistoryEntry> {
     let mut trained: Vec<(&RunResult, ModelStatus)> =
         input.results().filter_map(|result| Some((result, model(result)?))).collect();
     trained.sort_by_key(|(result, _)| std::cmp::Reverse(result.run.number));
+    let mut listed = BTreeSet::new();
+    trained.retain(|(_, model)| listed.insert(model.digest.clone()));
     let entry = |(result, model): (&RunResult, ModelStatus)| HistoryEntry {
         run: result.run.number,
         metric: metric_text(&model),
@@ -23,12 +27,12 @@ pub(super) fn history(input: StatusInput<'_>) -> Vec<HistoryEntry> {
     trained.into_iter().take(HISTORY_ENTRIES_MAX).map(entry).collect()
 }
 
-/// The desired model. Its values are taken from its run result, or from the current status if the
-/// result was deleted.
+/// The desired model, also if only its popularity ranking serves. Its values are taken from its run
+/// result, or from the current status if the result was deleted.
 pub(super) fn serving(input: StatusInput<'_>) -> Option<ModelStatus> {
-    let desired = input.desired().filter(|revision| revision.serving_mode == ServingMode::Personalized)?;
+    let desired = input.desired()?;
     let of_run = input.results().filter(|r| result_digest(r) == Some(&desired.digest)).max_by_key(|r| r.run.number);
-    of_run.and_then(model).or_else(|| {
+    let model = of_run.and_then(model).or_else(|| {
         let current = input.before.model.clone().filter(|model| model.digest == desired.digest.as_str());
         Some(current.unwrap_or_else(|| ModelStatus {
             revision: desired.digest.revision().to_owned(),
@@ -38,7 +42,10 @@ pub(super) fn serving(input: StatusInput<'_>) -> Option<ModelStatus> {
             trained_at: time(desired.trained_at),
             ..ModelStatus::default()
         }))
-    })
+    })?;
+    let serving_mode =
+        if serving::is_popularity_only(input) { ServingMode::PopularityOnly } else { ServingMode::Personalized };
+    Some(ModelStatus { serving_mode, ..model })
 }
 
 fn model(result: &RunResult) -> Option<ModelStatus> {
@@ -51,6 +58,7 @@ fn model(result: &RunResult) -> Option<ModelStatus> {
     Some(ModelStatus {
         revision: digest.revision().to_owned(),
         digest: digest.as_str().to_owned(),
+        serving_mode: ServingMode::Personalized,
         algorithm: algorithm.clone(),
         parameters: parameters.as_ref().and_then(parameters_of),
         run: result.run.number,

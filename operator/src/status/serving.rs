@@ -1,64 +1,16 @@
-//! Conditions of the quality gate, pinning, promotion and the serving pods.
+//! Conditions of the serving pods, and of pins and promotions.
 
-use recommender_crds::{ConditionType, Reason, condition::ConditionUpdate};
-use sidecar_contract::{Digest, LoadFailure, LoadedModel, Open, ServingMode};
+use recommender_crds::{
+    ConditionType, Reason,
+    condition::{ConditionUpdate, is_true},
+};
+use sidecar_contract::{Digest, LoadFailure, LoadedModel, Open, ServingMode, ports};
 
-use super::{StatusInput, training::trained};
+use super::{StatusInput, block::block, gate, training::trained};
 use crate::{
-    decide::{Choice, GateVerdict, result_digest},
+    decide::{Choice, RefusedPromotion, result_digest},
     names::{Component, PROMOTE_ANNOTATION},
 };
-
-pub(super) fn gate(input: StatusInput<'_>) -> ConditionUpdate {
-    let kind = ConditionType::QualityGatePassed;
-    if input.choice() == Choice::Pinned {
-        return pinned(input);
-    }
-    let Some(verdict) = &input.decision.gate else {
-        return ConditionUpdate::unknown(kind, Reason::NotEvaluated, "no model has been trained yet");
-    };
-    match verdict {
-        GateVerdict::Passed { low } => ConditionUpdate::is(
-            kind,
-            Reason::GatePassed,
-            format!("the lower bound of the lift over the baseline is {:+.1} %", 100.0 * low),
-        ),
-        GateVerdict::Failed { low, required } => {
-            let message = format!(
-                "the lower bound of the lift over the baseline is {:+.1} %, but evaluation.gate.minLiftOverBaseline requires {:+.1} %; tune algorithm.als (more regularization, fewer factors), or lower minLiftOverBaseline",
-                100.0 * low,
-                100.0 * required
-            );
-            ConditionUpdate::is_not(kind, Reason::GateFailed, message)
-        }
-        GateVerdict::Regressed { low, allowed } => {
-            let message = format!(
-                "the lower bound of the lift over the model that served before is {:+.1} %, but evaluation.gate.maxRegression allows {:+.1} %; the current revision keeps serving. Tune the parameters, or raise maxRegression",
-                100.0 * low,
-                -100.0 * allowed
-            );
-            ConditionUpdate::is_not(kind, Reason::Regressed, message)
-        }
-        GateVerdict::Unknown => ConditionUpdate::unknown(
-            kind,
-            Reason::TooFewTestUsers,
-            "the held-out set has too few users for a comparison with the baseline",
-        ),
-    }
-}
-
-/// Verdict of the gate on the pinned revision, which serves regardless.
-fn pinned(input: StatusInput<'_>) -> ConditionUpdate {
-    let pin = input.plan.pin().unwrap_or_default();
-    let status = match input.decision.gate {
-        Some(GateVerdict::Passed { .. }) => Some(true),
-        Some(GateVerdict::Failed { .. } | GateVerdict::Regressed { .. }) => Some(false),
-        Some(GateVerdict::Unknown) | None => None,
-    };
-    let message =
-        format!("model.revision pins {pin}, which serves regardless of the gate; remove the field to unpin it");
-    ConditionUpdate { condition: ConditionType::QualityGatePassed, status, reason: Reason::PinnedByUser, message }
-}
 
 /// Number of pods that serve the desired revision in its serving mode.
 pub(super) fn loaded(input: StatusInput<'_>) -> i32 {
@@ -72,6 +24,20 @@ fn load_failure(input: StatusInput<'_>) -> Option<(&str, &LoadFailure)> {
     input.observed.reports.iter().find_map(|(pod, report)| Some((pod.as_str(), report.failure.as_ref()?)))
 }
 
+/// Whether the serving config names a revision of which only the popularity ranking serves.
+pub(super) fn is_popularity_only(input: StatusInput<'_>) -> bool {
+    input.desired().is_some_and(|desired| desired.serving_mode == ServingMode::PopularityOnly)
+}
+
+/// Whether no running pod answers the operator although pods are ready.
+fn are_pods_unreachable(input: StatusInput<'_>) -> bool {
+    ready_pods(input) > 0 && input.observed.reports.is_empty()
+}
+
+fn ready_pods(input: StatusInput<'_>) -> i32 {
+    input.applied.rollout.deployment.as_ref().map_or(0, |deployment| deployment.ready)
+}
+
 pub(super) fn model_loaded(input: StatusInput<'_>) -> ConditionUpdate {
     let kind = ConditionType::ModelLoaded;
     let desired_replicas = input.plan.spec.serving.replicas;
@@ -83,13 +49,22 @@ pub(super) fn model_loaded(input: StatusInput<'_>) -> ConditionUpdate {
         let message = format!("pod {pod} cannot load {}: {}", failure.digest.revision(), failure.message);
         return ConditionUpdate::is_not(kind, reason, message);
     }
-    let loaded = loaded(input);
-    let source = match &desired.serving_mode {
-        Open::Known(ServingMode::Personalized) => "the model",
-        Open::Known(ServingMode::PopularityOnly) => "popularity only",
-        Open::Unknown(mode) => mode,
+    if are_pods_unreachable(input) {
+        let message = format!(
+            "{} of {desired_replicas} pods are ready, but none answers the operator on port {}, so what they serve is \
+             unknown: allow the operator's pods to connect to it (NetworkPolicy, mutual TLS of a service mesh)",
+            ready_pods(input),
+            ports::ADMIN
+        );
+        return ConditionUpdate::unknown(kind, Reason::PodsUnreachable, message);
+    }
+    let (loaded, revision) = (loaded(input), desired.digest.revision());
+    let what = match &desired.serving_mode {
+        Open::Known(ServingMode::Personalized) => revision.to_owned(),
+        Open::Known(ServingMode::PopularityOnly) => format!("the popularity ranking of {revision}"),
+        Open::Unknown(mode) => format!("{revision} in the mode {mode}"),
     };
-    let message = format!("{loaded} of {desired_replicas} pods serve {source}");
+    let message = format!("{loaded} of {desired_replicas} pods serve {what}");
     if loaded >= desired_replicas {
         return ConditionUpdate::is(kind, Reason::Loaded, message);
     }
@@ -102,50 +77,85 @@ pub(super) fn available(input: StatusInput<'_>) -> ConditionUpdate {
     if desired_replicas == 0 {
         return ConditionUpdate::is(kind, Reason::ScaledToZero, "serving.replicas is 0");
     }
-    let ready = input.applied.rollout.deployment.as_ref().map_or(0, |deployment| deployment.ready);
+    let ready = ready_pods(input);
     let message = format!("{ready} of {desired_replicas} pods are ready");
     if ready >= desired_replicas {
         return ConditionUpdate::is(kind, Reason::ReplicasAvailable, message);
     }
-    let serving = input.observed.pods.iter().filter(|pod| pod.component == Some(Component::Serving));
-    let problem = serving.filter_map(|pod| pod.problem.as_ref()).map(|t| format!("; {}", t.message)).next();
-    ConditionUpdate::is_not(kind, Reason::ReplicasUnavailable, format!("{message}{}", problem.unwrap_or_default()))
+    let problem = serving_problem(input).map(|problem| format!("; {problem}")).unwrap_or_default();
+    ConditionUpdate::is_not(kind, Reason::ReplicasUnavailable, format!("{message}{problem}"))
 }
 
-pub(super) fn ready(
-    input: StatusInput<'_>,
-    model_loaded: &ConditionUpdate,
-    available: &ConditionUpdate,
-) -> ConditionUpdate {
+/// What prevents serving pods from running.
+fn serving_problem(input: StatusInput<'_>) -> Option<&str> {
+    let serving = input.observed.pods.iter().filter(|pod| pod.component == Some(Component::Serving));
+    serving.filter_map(|pod| pod.problem.as_ref()).map(|problem| problem.message.as_str()).next()
+}
+
+/// The condition `Ready`: the required pods are ready, and a pod serves a model.
+pub(super) fn ready(input: StatusInput<'_>, model_loaded: &ConditionUpdate) -> ConditionUpdate {
     let kind = ConditionType::Ready;
     if input.desired().is_none() {
-        return ConditionUpdate::is_not(kind, Reason::AwaitingFirstModel, trained(input).message);
+        if let Some(ConditionUpdate { reason, message, .. }) = pin_not_found(input) {
+            return ConditionUpdate::is_not(kind, reason, message);
+        }
+        let ConditionUpdate { status, reason, message, .. } = trained(input);
+        let reason = if status == Some(true) { Reason::NoModel } else { reason };
+        return ConditionUpdate::is_not(kind, reason, message);
     }
-    if input.choice() == Choice::PopularityOnly {
-        let message = format!("serving popularity only until a model passes the gate: {}", gate_block_reason(input));
-        return ConditionUpdate::is_not(kind, Reason::AwaitingFirstModel, message);
+    if is_popularity_only(input) {
+        let (reason, why) = why_popularity_only(input);
+        let message = format!("serving popularity only until a model may serve: {why}");
+        return ConditionUpdate::is_not(kind, reason, message);
     }
-    if input.plan.spec.serving.replicas == 0 {
+    let desired_replicas = input.plan.spec.serving.replicas;
+    if desired_replicas == 0 {
         return ConditionUpdate::is(kind, Reason::ScaledToZero, "a model is trained; serving.replicas is 0");
     }
-    if available.status != Some(true) {
-        return ConditionUpdate::is_not(kind, available.reason, &*available.message);
+    let ready = ready_pods(input);
+    if ready < required_pods(input) {
+        let available = available(input);
+        return ConditionUpdate::is_not(kind, available.reason, available.message);
     }
-    // Every ready pod serves the desired or the last good revision.
-    let mut message = if model_loaded.status == Some(true) {
-        model_loaded.message.clone()
-    } else {
-        format!("serving the last good revision: {}", model_loaded.message)
-    };
+    if !are_pods_unreachable(input) && !does_a_pod_personalize(input) {
+        return ConditionUpdate::is_not(kind, Reason::Loading, &*model_loaded.message);
+    }
+    let mut message = model_loaded.message.clone();
+    if model_loaded.status == Some(false) && ready >= desired_replicas {
+        message = format!("serving the last good revision: {message}");
+    }
     if let Some(instructions) = promotion(input) {
         message = format!("{message}; {instructions}");
     }
     ConditionUpdate::is(kind, Reason::Serving, message)
 }
 
-/// Why no model may serve yet.
-fn gate_block_reason(input: StatusInput<'_>) -> String {
-    promotion(input).unwrap_or_else(|| gate(input).message)
+/// Whether a pod reports that it serves personalized lists, of the desired or of another revision.
+fn does_a_pod_personalize(input: StatusInput<'_>) -> bool {
+    let mut loaded = input.observed.reports.iter().filter_map(|(_, report)| report.loaded.as_ref());
+    loaded.any(|loaded| loaded.serving_mode == ServingMode::Personalized)
+}
+
+/// Number of ready pods that `Ready` requires: all of them, but while more pods start, those that
+/// were ready before suffice.
+fn required_pods(input: StatusInput<'_>) -> i32 {
+    let desired = input.plan.spec.serving.replicas;
+    if is_true(&input.before.conditions, ConditionType::Ready) {
+        return desired.min(input.before.ready_replicas.max(1));
+    }
+    desired
+}
+
+/// Why only popularity serves.
+fn why_popularity_only(input: StatusInput<'_>) -> (Reason, String) {
+    if let Some(instructions) = promotion(input) {
+        return (Reason::AwaitingPromotion, instructions);
+    }
+    let blocked = input.decision.gate.as_ref().and_then(|judged| block(input, judged));
+    blocked.unwrap_or_else(|| {
+        let ConditionUpdate { reason, message, .. } = gate::condition(input);
+        (reason, message)
+    })
 }
 
 /// Message with the command that promotes the waiting revision, if promotion is manual.
@@ -191,24 +201,50 @@ pub(super) fn pin_not_found(input: StatusInput<'_>) -> Option<ConditionUpdate> {
     if input.choice() != Choice::PinNotFound || input.observed.runs.is_err() {
         return None;
     }
-    let pin = input.plan.pin()?;
-    let revisions: Vec<&str> = input.results().filter_map(result_digest).map(Digest::revision).collect();
+    let message = not_in_store(input, "model.revision", input.plan.pin()?);
+    Some(ConditionUpdate::is(ConditionType::Stalled, Reason::RevisionNotFound, message))
+}
+
+/// Reports a requested promotion that has no effect. Nothing is reported while the store is down.
+pub(super) fn refused_promotion(input: StatusInput<'_>) -> Option<ConditionUpdate> {
+    if input.observed.runs.is_err() {
+        return None;
+    }
+    let requested = input.plan.promote.as_deref()?;
+    let field = format!("annotation {PROMOTE_ANNOTATION}");
+    let (reason, message) = match input.decision.serving.refused_promotion.as_ref()? {
+        RefusedPromotion::NotFound => (Reason::RevisionNotFound, not_in_store(input, &field, requested)),
+        RefusedPromotion::MayNotServe(judged) => {
+            let (reason, why) = block(input, judged)?;
+            (reason, format!("{field}: {requested} may not serve: {why}"))
+        }
+    };
+    Some(ConditionUpdate::is(ConditionType::Stalled, reason, message))
+}
+
+/// Message about a named revision that does not exist.
+fn not_in_store(input: StatusInput<'_>, field: &str, named: &str) -> String {
+    let mut revisions: Vec<&str> = Vec::new();
+    for revision in input.results().filter_map(result_digest).map(Digest::revision) {
+        if !revisions.contains(&revision) {
+            revisions.push(revision);
+        }
+    }
     let available = if revisions.is_empty() {
         "no revision is available yet".to_owned()
     } else {
         format!("available revisions: {}", revisions.join(", "))
     };
-    let message = format!("model.revision: {pin} is not in the store; {available}. The current revision keeps serving");
-    Some(ConditionUpdate::is(ConditionType::Stalled, Reason::RevisionNotFound, message))
+    format!("{field}: {named} is not in the store; {available}. The current revision keeps serving")
 }
 
 /// Reports that only popularity serves until the user acts.
 pub(super) fn no_servable_model(input: StatusInput<'_>) -> Option<ConditionUpdate> {
-    if input.choice() != Choice::PopularityOnly || input.observed.runs.is_err() {
+    if !is_popularity_only(input) || input.observed.runs.is_err() {
         return None;
     }
-    let reason = if promotion(input).is_some() { Reason::AwaitingPromotion } else { gate(input).reason };
-    Some(ConditionUpdate::is(ConditionType::Stalled, reason, gate_block_reason(input)))
+    let (reason, message) = why_popularity_only(input);
+    Some(ConditionUpdate::is(ConditionType::Stalled, reason, message))
 }
 
 #[cfg(test)]

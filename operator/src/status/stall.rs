@@ -12,6 +12,7 @@ pub(super) fn stall(input: StatusInput<'_>) -> Option<ConditionUpdate> {
     refused(input.applied)
         .or_else(|| training::missing_reference(input))
         .or_else(|| serving::pin_not_found(input))
+        .or_else(|| serving::refused_promotion(input))
         .or_else(|| training::permanent_failure(input))
         .or_else(|| serving::no_servable_model(input).filter(|_| is_idle))
 }

@@ -34,12 +34,12 @@ fn failed_run(input: StatusInput<'_>) -> Option<(Reason, String)> {
 }
 
 /// Why the newest run of the current attempt failed, with or without a result.
-fn failure(input: StatusInput<'_>) -> Option<(Reason, String)> {
+pub(super) fn failure(input: StatusInput<'_>) -> Option<(Reason, String)> {
     failed_run(input).or_else(|| failure_without_result(input).map(|(_, reason, message)| (reason, message)))
 }
 
 /// Problem that prevents the trainer pod from running.
-fn trainer_problem(input: StatusInput<'_>) -> Option<&PodProblem> {
+pub(super) fn trainer_problem(input: StatusInput<'_>) -> Option<&PodProblem> {
     let TrainingDecision::Running { .. } = input.decision.training else { return None };
     let trainers = input.observed.pods.iter().filter(|pod| pod.component == Some(Component::Trainer));
     trainers.max_by_key(|pod| pod.run).and_then(|pod| pod.problem.as_ref())
@@ -122,31 +122,6 @@ fn twice_in_mebibytes(quantity: &str) -> Option<u64> {
     (1.0..1e12).contains(&mebibytes).then_some(mebibytes as u64)
 }
 
-pub(super) fn data_ready(input: StatusInput<'_>) -> ConditionUpdate {
-    let kind = ConditionType::DataReady;
-    if let Some(problem) = trainer_problem(input).filter(|t| t.reason == Reason::ReferenceNotFound) {
-        return ConditionUpdate::is_not(kind, problem.reason, &*problem.message);
-    }
-    if let Some((reason, message)) = failed_run(input) {
-        if matches!(reason, Reason::DataInvalid | Reason::SourceNotFound | Reason::TooFewInteractions) {
-            return ConditionUpdate::is_not(kind, reason, message);
-        }
-        return ConditionUpdate::is(kind, Reason::DataAvailable, "the last run read the data");
-    }
-    // A run that found the data unchanged did not read any rows.
-    let read = input.results().filter(|r| !matches!(r.outcome, RunOutcome::Unchanged));
-    match read.max_by_key(|r| r.run.number) {
-        Some(result) => {
-            let rows = &result.rows;
-            let dropped: u64 = rows.dropped.values().sum();
-            let message =
-                format!("{} of {} rows kept, {dropped} dropped, {} merged", rows.kept, rows.read, rows.merged);
-            ConditionUpdate::is(kind, Reason::DataAvailable, message)
-        }
-        None => ConditionUpdate::unknown(kind, Reason::DataUnknown, "no run has read the data yet"),
-    }
-}
-
 pub(super) fn trained(input: StatusInput<'_>) -> ConditionUpdate {
     let kind = ConditionType::Trained;
     if let Err(problem) = &input.observed.runs {
@@ -179,6 +154,9 @@ pub(super) fn trained(input: StatusInput<'_>) -> ConditionUpdate {
             let message = "the API server rejected the training Job, or an object that it needs";
             ConditionUpdate::is_not(kind, Reason::TrainingPending, message)
         }
+        JobOutcome::None if super::is_suspended(input.plan) => {
+            ConditionUpdate::is_not(kind, Reason::SuspendedByUser, "no model of this spec: its training is suspended")
+        }
         JobOutcome::None => {
             ConditionUpdate::is_not(kind, Reason::TrainingPending, "no run has trained a model of this spec yet")
         }
@@ -196,7 +174,7 @@ pub(super) fn permanent_failure(input: StatusInput<'_>) -> Option<ConditionUpdat
     let without_result = || {
         // A transient failure may succeed on retry; one that requires other settings does not.
         let (_, reason, message) = failure_without_result(input)?;
-        (reason != Reason::TrainingFailed).then_some((reason, message))
+        (!matches!(reason, Reason::TrainingFailed | Reason::SourceUnreachable)).then_some((reason, message))
     };
     let (reason, message) = failed_run(input).or_else(without_result)?;
     Some(ConditionUpdate::is(ConditionType::Stalled, reason, message))
@@ -217,8 +195,11 @@ pub(super) fn last_handled_retrain_at(input: StatusInput<'_>) -> String {
     }
 }
 
+/// The run in progress, or else the newest run of the current spec: one of another spec states
+/// nothing about this one.
 pub(super) fn last_run(input: StatusInput<'_>) -> Option<LastRun> {
-    let newest = input.results().max_by_key(|r| r.run.number);
+    let config_hash = &input.plan.hashes.config;
+    let newest = input.results().filter(|r| r.config_hash == *config_hash).max_by_key(|r| r.run.number);
     let running = input
         .observed
         .jobs

@@ -32,7 +32,7 @@ async fn the_first_pass_applies_all_children_in_order() {
     let cluster = Cluster::with_movies(&json!({}));
     assert_eq!(cluster.pass("movies").await, [&CHILDREN[..], &[STATUS]].concat());
     assert_eq!(cluster.reason("movies", "Trained"), "TrainingRunning");
-    assert_eq!(cluster.reason("movies", "Ready"), "AwaitingFirstModel");
+    assert_eq!(cluster.reason("movies", "Ready"), "TrainingRunning");
     assert!(cluster.api.get(&deployment("movies")).is_null(), "there is no model to serve yet");
 }
 

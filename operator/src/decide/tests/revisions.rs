@@ -3,11 +3,11 @@
 
 use recommender_crds::{ModelSpec, Promotion};
 use serde_json::json;
-use sidecar_contract::{Digest, ModelReport, RevisionRole, RunResult, ServingConfig, ServingMode};
+use sidecar_contract::{Digest, GateVerdict, ModelReport, RevisionRole, RunResult, ServingConfig, ServingMode};
 
 use super::{gate, plan_of, serving_of, trained};
 use crate::{
-    decide::{Choice, GateVerdict, Serving, serving::loads_first},
+    decide::{Choice, RefusedPromotion, Serving, serving::loads_first},
     names::PROMOTE_ANNOTATION,
     validate::Plan,
 };
@@ -284,4 +284,31 @@ fn a_queued_rollout_keeps_the_current_config() {
     let kept = decided.keep_current(Some(&of_a));
     assert!(!kept.differs(Some(&of_a)));
     assert_eq!(config(&kept), of_a);
+}
+
+#[test]
+fn suspending_keeps_that_only_popularity_serves() {
+    let suspended = plan_of(|r| r.spec.suspend = true);
+    let popular = config_after(&[("a", BAD)]);
+    check("the gate failed", suspended, &[("a", BAD)], Some(&popular), ("a", "-", "-", Choice::PopularityOnly));
+}
+
+#[test]
+fn the_config_names_no_metrics_of_a_model_that_may_not_serve() {
+    let metrics = |low| config_after(&[("a", low)]).revisions[0].metrics.is_some();
+    assert_eq!((metrics(GOOD), metrics(BAD)), (true, false));
+}
+
+#[test]
+fn a_promotion_in_vain_states_why() {
+    let refused = |promoted: &str, results: &[(&str, Option<f64>)]| {
+        let plan = manual(Some(promoted));
+        serving_of(&plan, &runs(&plan, results), None).refused_promotion
+    };
+    assert_eq!(refused("a", &[("a", GOOD), ("b", GOOD)]), None);
+    assert_eq!(refused("c", &[("a", GOOD)]), Some(RefusedPromotion::NotFound));
+    assert!(matches!(refused("a", &[("a", BAD)]), Some(RefusedPromotion::MayNotServe(judged)) if judged.run == 1));
+    let automatic =
+        plan_of(|r| r.metadata.annotations = Some([(PROMOTE_ANNOTATION.to_owned(), "x".to_owned())].into()));
+    assert_eq!(serving_of(&automatic, &[], None).refused_promotion, None);
 }
