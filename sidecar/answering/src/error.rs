@@ -5,6 +5,11 @@ use factorization::SolveError;
 /// Why a question has no answer.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum AnswerError {
+    /// The history makes a score that is not a finite number.
+    #[error(
+        "history: a score overflows single precision: send weights or ratings closer to those of the training data"
+    )]
+    Overflow,
     /// The history cannot be folded in.
     #[error("history cannot be folded in: {0}")]
     FoldIn(#[from] SolveError),

@@ -60,11 +60,14 @@ impl Local {
     /// ignored. An unknown user without a history gets popular items.
     ///
     /// # Errors
-    /// A history that cannot be folded in, or an unknown item to be similar to.
+    /// A history that cannot be folded in or overflows, or an unknown item to be similar to.
     pub fn answer(&self, ask: &Ask) -> Result<Answer, AnswerError> {
         let resolved = Resolved::new(&self.model, ask)?;
         let candidates = candidates::generate(&resolved, self.mode)?;
         let ranked = rerank::rerank(candidates);
+        if ranked.iter().any(|candidate| !candidate.score.is_finite()) {
+            return Err(AnswerError::Overflow);
+        }
         let mut parts = if ask.explain { explain(&resolved, &ranked)? } else { Vec::new() };
         parts.resize(ranked.len(), None);
         let items = ranked

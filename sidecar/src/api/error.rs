@@ -38,7 +38,7 @@ impl ApiError {
     /// A question without an answer; `at` prefixes the names of fields.
     pub fn unanswerable(at: &str, error: &AnswerError) -> Self {
         let (status, kind) = match error {
-            AnswerError::FoldIn(_) | AnswerError::RatingMissing { .. } => {
+            AnswerError::FoldIn(_) | AnswerError::Overflow | AnswerError::RatingMissing { .. } => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "unanswerable")
             }
             AnswerError::UnknownItem => (StatusCode::NOT_FOUND, "unknown-item"),

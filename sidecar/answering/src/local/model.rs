@@ -3,7 +3,12 @@
 use algorithms::{AlgorithmError, valid_params};
 use factorization::{Degrees, GramForm, GramView, RatingScale, Scorer, SolveError, ValidParams};
 use model_snapshot::{Snapshot, SnapshotError};
+use ndarray::{ArrayView1, ArrayView2};
 use sidecar_contract::Digest;
+
+/// Maximum product of the lengths of two vectors, which bounds their inner product. It leaves room
+/// below the maximum of single precision, 3.4e38, for biases and for vectors that are folded in.
+const PRODUCT_MAX: f64 = 1e30;
 
 /// Why a snapshot cannot answer.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +19,17 @@ pub enum ModelError {
     /// An algorithm or parameters that this build cannot serve.
     #[error("algorithm {0}")]
     Algorithm(AlgorithmError),
+    /// Finite factors whose products are not.
+    #[error(
+        "scores overflow single precision: the longest user vector has length {user:e}, the longest item vector {item:e}; train \
+         again with more regularization, or without extreme weights"
+    )]
+    Overflow {
+        /// Length of the longest user vector.
+        user: f64,
+        /// Length of the longest item vector.
+        item: f64,
+    },
     /// Parts that do not belong to the algorithm.
     #[error("the snapshot does not fit its algorithm")]
     Parts(#[from] SolveError),
@@ -41,6 +57,7 @@ impl Model {
     /// # Errors
     /// An algorithm or parameters that this build cannot answer with.
     pub fn new(digest: Digest, snapshot: Snapshot, loaded_at: i64) -> Result<Self, ModelError> {
+        check_products(&snapshot.user_factors(), &snapshot.item_factors())?;
         let params = valid_params(&snapshot.metadata().algorithm, snapshot.metadata().signal)?;
         let gram_form = GramForm::of(snapshot.gram());
         let model = Self { digest, snapshot, params, gram_form, loaded_at };
@@ -81,5 +98,35 @@ impl Model {
         let degrees =
             Degrees { item_counts: snapshot.item_counts(), mean_degree_weight: snapshot.metadata().mean_degree_weight };
         Ok(Scorer::new(parts, degrees, ratings, &self.params)?.with_cold_items(cold))
+    }
+}
+
+/// Checks that scores (products of a user and an item) and similarities (of two items) are finite.
+fn check_products(users: &ArrayView2<'_, f32>, items: &ArrayView2<'_, f32>) -> Result<(), ModelError> {
+    let (user, item) = (max_length(users), max_length(items));
+    if user.max(item) * item <= PRODUCT_MAX { Ok(()) } else { Err(ModelError::Overflow { user, item }) }
+}
+
+/// Length of the longest row.
+fn max_length(rows: &ArrayView2<'_, f32>) -> f64 {
+    let square = |row: ArrayView1<'_, f32>| row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>();
+    rows.rows().into_iter().map(square).fold(0.0, f64::max).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    #[test]
+    fn factors_whose_products_overflow_are_refused() {
+        let (small, large) = (array![[1e-20_f32, 0.0]], array![[0.0, 3e38_f32], [1.0, 1.0]]);
+        assert!(check_products(&small.view(), &small.view()).is_ok());
+        assert!(check_products(&array![[1e15_f32, 0.0]].view(), &array![[1e14_f32, 1e14]].view()).is_ok());
+        for (users, items) in [(&large, &large), (&small, &large), (&large, &array![[1e-5_f32, 0.0]])] {
+            let error = check_products(&users.view(), &items.view()).unwrap_err();
+            assert!(matches!(error, ModelError::Overflow { .. }), "{error}");
+        }
     }
 }
