@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo down test check fmt bench bench-core bench-overload soak bench-fleet
+.PHONY: help demo down test check fmt bench bench-core bench-overload bench-neighbours soak bench-fleet
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ bench-core: ## compare the factorization with other packages: TRAIN=…, see tes
 
 bench-fleet: ## resource usage of an operator with 2,000 Recommenders, on its own local cluster (Linux, root)
 	@tests/bench/fleet
+
+bench-neighbours: ## whether 500 Recommenders with broken stores delay those of another namespace (Linux, root)
+	@tests/bench/neighbours
 
 bench-overload: ## latency and load shedding of a sidecar below, at and above capacity (two CPUs or more)
 	@tests/bench/overload
