@@ -48,16 +48,20 @@ pub const CONNECTION_BUFFER_BYTES_MAX: usize = HEADER_BYTES_MAX;
 /// Timeout for a request head, from its first byte (for a new connection: from its start) to its
 /// last.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Idle timeout between two requests of a connection; longer than that of common proxies, so that
-/// they close first.
-pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+/// Idle timeout between two requests of a connection. It is longer than that of load balancers, of
+/// which common ones keep a connection for 600 s, so that they close first: a server that closes
+/// can lose a request that is on its way.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(620);
 /// Timeout for a request body, from the head to the last byte...
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 /// ...extended by one second for each of this number of received bytes. This is the minimum rate of
 /// a long body: slower ones get 408.
 pub const BODY_BYTES_PER_SECOND_MIN: usize = 16 << 10;
-/// Timeout for writing a response, from the first write that blocks to the last byte.
+/// Timeout for writing a response, from the first write that blocks to the last byte...
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// ...extended by one second for each of this number of written bytes, so that no response is cut
+/// while its client reads it at this rate.
+pub const WRITE_BYTES_PER_SECOND_MIN: usize = 16 << 10;
 /// Maximum time for which the server discards what a client sends after the last response, so that
 /// the client can read it...
 pub const LINGER_TIMEOUT: Duration = Duration::from_secs(2);

@@ -51,7 +51,7 @@ impl ConnectionLimiter {
         let mut connections = self.lock();
         if connections.open.len() >= self.connections_max {
             let waiting =
-                connections.open.iter().filter_map(|(id, connection)| Some((connection.phase.waiting_since()?, *id)));
+                connections.open.iter().filter_map(|(id, connection)| Some((connection.phase.waiting()?, *id)));
             let (_, id) = waiting.min()?;
             if let Some(connection) = connections.open.remove(&id) {
                 connection.eviction.notify_one();
@@ -112,5 +112,24 @@ mod tests {
         drop(handling);
         drop(first);
         assert!(limiter.acquire().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_response_is_cut_only_if_no_other_connection_waits() {
+        let limiter = Arc::new(ConnectionLimiter::new(2));
+        let slow_reader = limiter.acquire().unwrap();
+        drop(slow_reader.phase.start_handling());
+        slow_reader.phase.write_blocked(true);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let idle = limiter.acquire().unwrap();
+        let newer = limiter.acquire().unwrap();
+        idle.evicted().await;
+        let _handling = newer.phase.start_handling();
+        // A client that reads is not evicted, and one that does not is.
+        slow_reader.phase.write_blocked(false);
+        assert!(limiter.acquire().is_none());
+        slow_reader.phase.write_blocked(true);
+        assert!(limiter.acquire().is_some());
+        slow_reader.evicted().await;
     }
 }

@@ -23,11 +23,24 @@ enum State {
         /// Whether the body was read to its end.
         body_ended: bool,
     },
+    /// The response is being written.
+    Writing {
+        /// Time since which the client has read nothing; `None` while it reads.
+        blocked_since: Option<Instant>,
+    },
     /// The last response was sent; the rest of the client's bytes is discarded.
     Closing { since: Instant },
 }
 
-/// Guard of a request that is being handled; dropping it makes the connection idle.
+/// A wait for the client. The smallest is the first to be evicted: the longest, but a response is
+/// cut only if no other connection waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wait {
+    is_writing: bool,
+    since: Instant,
+}
+
+/// Guard of a request that is being handled; dropping it starts the response.
 #[derive(Debug)]
 pub struct Handling(Arc<Phase>);
 
@@ -40,7 +53,7 @@ impl Handling {
 
 impl Drop for Handling {
     fn drop(&mut self) {
-        *self.0.state() = State::Idle { since: Instant::now() };
+        *self.0.state() = State::Writing { blocked_since: None };
     }
 }
 
@@ -78,6 +91,21 @@ impl Phase {
         }
     }
 
+    /// Marks the client as reading or not reading the response.
+    pub fn write_blocked(&self, is_blocked: bool) {
+        if let State::Writing { blocked_since } = &mut *self.state() {
+            *blocked_since = is_blocked.then(|| blocked_since.unwrap_or_else(Instant::now));
+        }
+    }
+
+    /// Marks the response as written, and so the connection as idle.
+    pub fn written(&self) {
+        let mut state = self.state();
+        if matches!(*state, State::Writing { .. }) {
+            *state = State::Idle { since: Instant::now() };
+        }
+    }
+
     /// Marks the last response as sent.
     pub fn start_closing(&self) {
         let mut state = self.state();
@@ -86,19 +114,22 @@ impl Phase {
         }
     }
 
-    /// Start of the wait for the client: for a request, the rest of its head or body, or the end of
-    /// the connection. `None` while the server works on a request.
-    pub fn waiting_since(&self) -> Option<Instant> {
+    /// The wait for the client: for a request, the rest of its head or body, progress in reading the
+    /// response, or the end of the connection. `None` while the server works or writes.
+    pub fn waiting(&self) -> Option<Wait> {
+        let wait = |is_writing| move |since| Wait { is_writing, since };
         match *self.state() {
-            State::Idle { since } | State::Head { since } | State::Closing { since } => Some(since),
-            State::Handling { body_since, .. } => body_since,
+            State::Idle { since } | State::Head { since } | State::Closing { since } => Some(wait(false)(since)),
+            State::Handling { body_since, .. } => body_since.map(wait(false)),
+            State::Writing { blocked_since } => blocked_since.map(wait(true)),
         }
     }
 
     /// Marks the first byte of a head as received.
     pub fn received(&self) {
         let mut state = self.state();
-        if let State::Idle { since: _ } = *state {
+        // A pipelined head may arrive while the response is written.
+        if matches!(*state, State::Idle { .. }) {
             *state = State::Head { since: Instant::now() };
         }
     }
@@ -108,7 +139,7 @@ impl Phase {
         match *self.state() {
             State::Idle { since } => Some(since + IDLE_TIMEOUT),
             State::Head { since } => Some(since + HEADER_TIMEOUT),
-            State::Handling { .. } | State::Closing { .. } => None,
+            State::Handling { .. } | State::Writing { .. } | State::Closing { .. } => None,
         }
     }
 

@@ -14,6 +14,7 @@ const REQUEST: &[u8] = b"GET /path HTTP/1.1\r\nhost: x\r\n\r\n";
 /// The server's end of a connection.
 struct Server {
     drain: watch::Sender<bool>,
+
     _graceful: GracefulShutdown,
 }
 
@@ -115,6 +116,21 @@ async fn a_client_that_does_not_read_the_response_is_disconnected() {
     let mut rest = Vec::new();
     client.read_to_end(&mut rest).await.unwrap();
     assert!(rest.len() < 4096, "{} more bytes were received", rest.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_response_is_not_cut_while_its_client_reads_it() {
+    let response_bytes = 4 << 20;
+    let (mut client, _server) = connect(64 << 10, response_bytes);
+    client.write_all(REQUEST).await.unwrap();
+    let begin = Instant::now();
+    let (mut received, mut piece) = (0, vec![0; 64 << 10]);
+    while received < response_bytes {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        client.read_exact(&mut piece).await.unwrap();
+        received += piece.len();
+    }
+    assert!(begin.elapsed() > WRITE_TIMEOUT * 3);
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,11 +14,11 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep},
+    time::{Duration, Instant, Sleep},
 };
 
 use super::phase::Phase;
-use crate::limits::{LINGER_BYTES_MAX, LINGER_TIMEOUT, WRITE_TIMEOUT};
+use crate::limits::{LINGER_BYTES_MAX, LINGER_TIMEOUT, WRITE_BYTES_PER_SECOND_MIN, WRITE_TIMEOUT};
 
 /// Bytes that are discarded at once.
 const DISCARD_BYTES: usize = 4 << 10;
@@ -29,10 +29,26 @@ pub struct TimeoutStream<S> {
     phase: Arc<Phase>,
     read_timer: LazyTimer,
     write_timer: LazyTimer,
-    /// Start of the wait for the peer to read the response.
-    stalled_since: Option<Instant>,
+    /// The response that is being written, once a write has blocked.
+    slow_write: Option<SlowWrite>,
     /// Present once the write side is shut down.
     lingering: Option<Lingering>,
+}
+
+/// A response that the peer does not read at once.
+struct SlowWrite {
+    since: Instant,
+    /// Bytes that were written since then.
+    written: usize,
+}
+
+impl SlowWrite {
+    /// End of the wait: it is extended by what was written, so a slow reader gets all of a long
+    /// response.
+    fn deadline(&self) -> Instant {
+        let seconds = u64::try_from(self.written / WRITE_BYTES_PER_SECOND_MIN).unwrap_or(u64::MAX);
+        self.since + WRITE_TIMEOUT + Duration::from_secs(seconds)
+    }
 }
 
 /// The wait for the peer to close the connection.
@@ -49,19 +65,25 @@ impl<S> TimeoutStream<S> {
             phase,
             read_timer: LazyTimer::default(),
             write_timer: LazyTimer::default(),
-            stalled_since: None,
+            slow_write: None,
             lingering: None,
         }
     }
 
-    /// Handles a write that would block: an error after [`WRITE_TIMEOUT`].
-    fn poll_stalled<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
-        let since = *self.stalled_since.get_or_insert_with(Instant::now);
-        if self.write_timer.is_elapsed(since + WRITE_TIMEOUT, cx) {
-            Poll::Ready(Err(timed_out()))
-        } else {
-            Poll::Pending
+    /// Handles the outcome of a write: an error after the deadline of a slow one.
+    fn poll_written(&mut self, written: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.phase.write_blocked(written.is_pending());
+        match (&mut self.slow_write, &written) {
+            (Some(slow), Poll::Ready(Ok(bytes))) => slow.written += bytes,
+            (_, Poll::Ready(_)) => {}
+            (slow, Poll::Pending) => {
+                let slow = slow.get_or_insert_with(|| SlowWrite { since: Instant::now(), written: 0 });
+                if self.write_timer.is_elapsed(slow.deadline(), cx) {
+                    return Poll::Ready(Err(timed_out()));
+                }
+            }
         }
+        written
     }
 }
 
@@ -104,10 +126,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for TimeoutStream<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TimeoutStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match Pin::new(&mut self.stream).poll_write(cx, bytes) {
-            Poll::Ready(written) => Poll::Ready(written),
-            Poll::Pending => self.poll_stalled(cx),
-        }
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.poll_written(written, cx)
     }
 
     fn poll_write_vectored(
@@ -115,20 +135,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TimeoutStream<S> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match Pin::new(&mut self.stream).poll_write_vectored(cx, slices) {
-            Poll::Ready(written) => Poll::Ready(written),
-            Poll::Pending => self.poll_stalled(cx),
-        }
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.poll_written(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
     }
 
-    // hyper flushes after it has written a whole response, so the peer is not stalled.
+    // hyper flushes after it has written a whole response.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = ready!(Pin::new(&mut self.stream).poll_flush(cx));
-        self.stalled_since = None;
+        self.slow_write = None;
+        self.phase.written();
         Poll::Ready(flushed)
     }
 
