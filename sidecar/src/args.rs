@@ -135,36 +135,6 @@ impl From<FormatArg> for Format {
     }
 }
 
-/// Item table; the options have the names of the fields below `spec.data.items`.
-#[derive(Debug, Args)]
-pub struct ItemsArgs {
-    /// Item table: a file, or a directory of files, in the formats of the interactions.
-    #[arg(long, value_name = "FILE")]
-    pub items: Option<PathBuf>,
-    /// Format of the item table; default: by file name.
-    #[arg(long, value_enum, requires = "items")]
-    pub items_format: Option<FormatArg>,
-    /// Field delimiter of the item table if it is delimited text; default: that of its format.
-    #[arg(long, value_name = "CHARACTER", value_parser = delimiter, requires = "items")]
-    pub items_delimiter: Option<char>,
-    /// Whether the first line of the item table is a header, if it is delimited text.
-    #[arg(long, value_name = "true|false", action = clap::ArgAction::Set, default_value_t = true, requires = "items")]
-    pub items_header: bool,
-    /// Item id column of the item table, by name or by index from 0.
-    #[arg(long, value_name = "COLUMN", value_parser = column, default_value = "item_id", requires = "items")]
-    pub items_id: Column,
-    /// Title column of the item table; an empty name: none.
-    #[arg(long, value_name = "COLUMN", value_parser = column, default_value = "title", requires = "items")]
-    pub items_title: Column,
-    /// Availability column of the item table; items whose value means no are not recommended.
-    #[arg(long, value_name = "COLUMN", value_parser = column, requires = "items")]
-    pub items_available: Option<Column>,
-    /// Feature columns of the item table, such as genre,brand; cold-start items get their factors
-    /// from them.
-    #[arg(long, value_name = "COLUMNS", value_parser = column, value_delimiter = ',', requires = "items")]
-    pub items_attributes: Vec<Column>,
-}
-
 /// Data and hyperparameters; the options have the names of the fields of the resource.
 #[derive(Debug, Args)]
 pub struct DataArgs {
@@ -205,9 +175,31 @@ pub struct DataArgs {
     /// How interaction weights are transformed, after the rows of each user and item are summed.
     #[arg(long, value_enum, default_value_t = WeightingArg::None)]
     pub weighting: WeightingArg,
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "the flattened arguments are documented one by one")]
-    pub items: ItemsArgs,
+    /// Item table: a file, or a directory of files, in the formats of the interactions.
+    #[arg(long, value_name = "FILE")]
+    pub items: Option<PathBuf>,
+    /// Format of the item table; default: by file name.
+    #[arg(long, value_enum, requires = "items")]
+    pub items_format: Option<FormatArg>,
+    /// Field delimiter of the item table if it is delimited text; default: that of its format.
+    #[arg(long, value_name = "CHARACTER", value_parser = delimiter, requires = "items")]
+    pub items_delimiter: Option<char>,
+    /// Whether the first line of the item table is a header, if it is delimited text.
+    #[arg(long, value_name = "true|false", action = clap::ArgAction::Set, default_value_t = true, requires = "items")]
+    pub items_header: bool,
+    /// Item id column of the item table, by name or by index from 0.
+    #[arg(long, value_name = "COLUMN", value_parser = column, default_value = "item_id", requires = "items")]
+    pub items_id: Column,
+    /// Title column of the item table; an empty name: none.
+    #[arg(long, value_name = "COLUMN", value_parser = column, default_value = "title", requires = "items")]
+    pub items_title: Column,
+    /// Availability column of the item table; items whose value means no are not recommended.
+    #[arg(long, value_name = "COLUMN", value_parser = column, requires = "items")]
+    pub items_available: Option<Column>,
+    /// Feature columns of the item table, such as genre,brand; cold-start items get their factors
+    /// from them.
+    #[arg(long, value_name = "COLUMNS", value_parser = column, value_delimiter = ',', requires = "items")]
+    pub items_attributes: Vec<Column>,
     /// What a row means: implicit feedback (an event) or an explicit rating.
     #[arg(long, value_enum, default_value_t = SignalArg::Implicit)]
     pub signal: SignalArg,
@@ -261,6 +253,7 @@ pub struct DataArgs {
 }
 
 /// Parses a column: a number is an index.
+#[expect(clippy::unnecessary_wraps, reason = "the parser of an argument returns a result")]
 fn column(text: &str) -> Result<Column, std::convert::Infallible> {
     Ok(text.parse().map_or_else(|_| Column::Name(text.to_owned()), Column::Index))
 }

@@ -10,7 +10,7 @@ pub mod tune;
 use serde_json::json;
 use sidecar_contract::{Algorithm, Column, Columns, Csv, Format, Items, Signal, SplitKind, TrainingConfig, Weighting};
 
-use crate::args::{DataArgs, ItemsArgs, SignalArg, SplitArg, WeightingArg};
+use crate::args::{DataArgs, SignalArg, SplitArg, WeightingArg};
 
 /// Training config of the command-line arguments.
 fn training_config(args: &DataArgs) -> TrainingConfig {
@@ -31,7 +31,7 @@ fn training_config(args: &DataArgs) -> TrainingConfig {
         WeightingArg::Log => Weighting::Log,
         WeightingArg::Bm25 => Weighting::Bm25,
     };
-    config.items = items(&args.items);
+    config.items = items(args);
     config.signal = match args.signal {
         SignalArg::Implicit => Signal::Implicit,
         SignalArg::Explicit => Signal::Explicit,
@@ -49,7 +49,7 @@ fn training_config(args: &DataArgs) -> TrainingConfig {
     config
 }
 
-fn items(args: &ItemsArgs) -> Option<Items> {
+fn items(args: &DataArgs) -> Option<Items> {
     Some(Items {
         source: recommender_trainer::local_source(args.items.as_deref()?),
         format: args.items_format.map(Format::from),
@@ -109,6 +109,20 @@ mod tests {
             Command::Evaluate(args) => Ok(training_config(&args)),
             other => panic!("{other:?}"),
         }
+    }
+
+    /// A Job passes no data file, so the group of its arguments is optional.
+    #[test]
+    fn train_takes_a_file_or_a_config() {
+        let train = |arguments: &[&str]| {
+            let cli = Cli::try_parse_from([&["recmesh-sidecar", "train"], arguments].concat()).ok()?;
+            let Command::Train(args) = cli.command else { return None };
+            Some((args.data.is_some(), args.config.is_some()))
+        };
+        assert_eq!(train(&["events.csv"]), Some((true, false)));
+        assert_eq!(train(&["events.csv", "--items=items.csv", "--header=false"]), Some((true, false)));
+        assert_eq!(train(&["--config={}"]), Some((false, true)));
+        assert_eq!(train(&[]), None);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Logging: one line per event, to standard error.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::EnvFilter;
 
 use crate::args::LogFormat;
