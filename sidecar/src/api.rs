@@ -1,6 +1,7 @@
 //! The application port: routing, body limits, content types, and metrics of what was answered.
 
 pub mod body;
+pub mod content_encoding;
 pub mod error;
 pub mod form;
 pub mod json;
@@ -9,6 +10,7 @@ pub mod quote;
 pub mod request;
 pub mod request_id;
 pub mod response;
+pub mod route;
 
 use std::{
     collections::BTreeMap,
@@ -27,11 +29,13 @@ use sidecar_contract::ServingLimits;
 use crate::{
     api::{
         body::Budget,
+        content_encoding::ContentEncoding,
         error::ApiError,
         quote::quoted,
         request::{BatchRequest, RecommendRequest, SimilarRequest},
         request_id::{REQUEST_ID_HEADER, header_value, request_id},
         response::ResponseFormat,
+        route::{ALL_METHODS, ROUTES, Route, WHOLE_SERVER},
     },
     engine::{Engine, Refusal},
     metrics::Metrics,
@@ -39,15 +43,6 @@ use crate::{
 
 /// Name of the header that names the revision that answered.
 pub const REVISION_HEADER: &str = "x-model-revision";
-
-/// The routes, in the order of the OpenAPI document.
-pub const ROUTES: [(&str, &str); 5] = [
-    ("POST", "/recommend"),
-    ("POST", "/recommend:batch"),
-    ("POST", "/similar"),
-    ("GET", "/model"),
-    ("GET", "/openapi.json"),
-];
 
 /// The application port as a value: tests call [`Api::handle`] without a socket.
 #[derive(Debug)]
@@ -57,10 +52,12 @@ pub struct Api {
     budget: Budget,
 }
 
-/// The outcome of a request: a document, and the revision that answered.
-struct Answered {
-    body: Bytes,
-    revision: Option<String>,
+/// The outcome of a request.
+enum Answered {
+    /// A document, and the revision that answered.
+    Document { body: Bytes, revision: Option<String> },
+    /// The methods of a route. No header permits requests from pages of other origins.
+    Methods(&'static str),
 }
 
 /// A parsed request.
@@ -103,46 +100,62 @@ impl Api {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let begin = Instant::now();
-        let route = ROUTES.iter().find(|(_, path)| *path == request.uri().path()).map_or("other", |(_, path)| *path);
+        let route = Route::find(request.uri().path());
         let id = request_id(request.headers());
         let in_flight = self.metrics.in_flight();
         let answered = self.dispatch(route, request, &id).await;
         drop(in_flight);
         let (mut response, revision) = match answered {
-            Ok(Answered { body, revision }) => (document(body, revision.as_deref()), revision),
+            Ok(Answered::Document { body, revision }) => (document(body, revision.as_deref()), revision),
+            Ok(Answered::Methods(allow)) => (methods(allow), None),
             Err(error) => (error.into_response(&id), None),
         };
         if let Some(value) = header_value(&id) {
             response.headers_mut().insert(REQUEST_ID_HEADER, value);
         }
+        let route = route.map_or("other", |route| route.path);
         self.metrics.observe_request(route, response.status(), revision.as_deref(), begin.elapsed());
         Ok(response)
     }
 
-    async fn dispatch<B>(&self, route: &'static str, request: Request<B>, id: &RequestId) -> Result<Answered, ApiError>
+    async fn dispatch<B>(&self, route: Option<Route>, request: Request<B>, id: &RequestId) -> Result<Answered, ApiError>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let Some((method, _)) = ROUTES.iter().find(|(_, path)| *path == route) else {
+        let is_options = request.method() == Method::OPTIONS;
+        let Some(route) = route else {
+            if is_options && request.uri().path() == WHOLE_SERVER {
+                return Ok(Answered::Methods(ALL_METHODS));
+            }
             let paths: Vec<&str> = ROUTES.iter().map(|(_, path)| *path).collect();
             let detail = format!("no such path; valid paths are {}", paths.join(", "));
             return Err(ApiError::new(StatusCode::NOT_FOUND, "unknown-path", detail));
         };
-        if request.method().as_str() != *method {
-            let detail = format!("{route} takes {method}, not {}", quoted(request.method()));
+        let Route { method, path } = route;
+        if !route.takes(request.method()) {
+            let detail = format!("{path} takes {method}, not {}", quoted(request.method()));
             let mut error = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "wrong-method", detail);
-            error.allow = Some(method);
+            error.allow = Some(route.allowed());
             return Err(error);
         }
-        if request.method() == Method::GET {
-            return if route == "/model" { self.model(id) } else { Ok(Self::openapi()) };
+        match path {
+            _ if is_options => return Ok(Answered::Methods(route.allowed())),
+            "/model" => return self.model(id),
+            "/openapi.json" => return Ok(Self::openapi()),
+            _ => {}
         }
-        let content_type = content_type(&request, route)?;
+        if request.uri().query().is_some_and(|query| !query.is_empty()) {
+            let detail = format!("{path} reads no query string; send all fields in the body");
+            return Err(ApiError::new(StatusCode::BAD_REQUEST, "unexpected-query", detail));
+        }
+        let content_type = content_type(&request, path)?;
+        let encoding = ContentEncoding::of(request.headers())?;
         let body = self.budget.receive(request.into_body()).await?;
+        let body = encoding.decode(body, &self.budget)?;
         let parsed = {
             let _parsing = self.budget.parsing(body.length()).await;
-            parse(route, content_type, &body.bytes(), id, &self.engine.serving().limits)?
+            parse(path, content_type, &body.bytes(), id, &self.engine.serving().limits)?
         };
         // A question owns its text: the body's bytes return to the budget, and its own take their
         // place while it waits.
@@ -158,12 +171,12 @@ impl Api {
         let serving = self.engine.serving();
         let local = serving.local().ok_or(Refusal::NotReady)?;
         let revision = local.model().digest().revision().to_owned();
-        Ok(Answered { body: self.budget.send(response::model(local, id))?, revision: Some(revision) })
+        Ok(Answered::Document { body: self.budget.send(response::model(local, id))?, revision: Some(revision) })
     }
 
     fn openapi() -> Answered {
         static DOCUMENT: LazyLock<String> = LazyLock::new(|| openapi::document().to_string());
-        Answered { body: Bytes::from_static(DOCUMENT.as_bytes()), revision: None }
+        Answered::Document { body: Bytes::from_static(DOCUMENT.as_bytes()), revision: None }
     }
 
     /// One question, answered as a list of items.
@@ -193,7 +206,7 @@ impl Api {
         for (source, items) in rendered.sources {
             self.metrics.count_recommendations(source.as_str(), items);
         }
-        Ok(Answered { body, revision: Some(rendered.revision) })
+        Ok(Answered::Document { body, revision: Some(rendered.revision) })
     }
 }
 
@@ -247,6 +260,13 @@ fn content_type<B>(request: &Request<B>, route: &str) -> Result<ContentType, Api
             Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail))
         }
     }
+}
+
+fn methods(allow: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+    response
 }
 
 fn document(body: Bytes, revision: Option<&str>) -> Response<Full<Bytes>> {

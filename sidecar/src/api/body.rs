@@ -92,7 +92,10 @@ impl Received {
     }
 
     /// Adds a piece. It is copied, because the original shares the read buffer of its connection.
-    fn push(&mut self, piece: &[u8]) -> Result<(), Refusal> {
+    ///
+    /// # Errors
+    /// An exhausted budget.
+    pub fn push(&mut self, piece: &[u8]) -> Result<(), Refusal> {
         self.allowance.take(piece.len() + PIECE_OVERHEAD_BYTES)?;
         self.pieces.push(piece.into());
         self.length += piece.len();
@@ -127,6 +130,14 @@ impl Budget {
         let mut allowance = Allowance { budget: Arc::clone(&self.bytes), used: 0, permit: None };
         allowance.take(bytes)?;
         Ok(allowance)
+    }
+
+    /// A body without bytes.
+    ///
+    /// # Errors
+    /// An exhausted budget.
+    pub fn empty(&self) -> Result<Received, Refusal> {
+        Ok(Received { pieces: Vec::new(), length: 0, allowance: self.allow(0)? })
     }
 
     /// Waits until a body of this length may be parsed. Parsing can take many times the memory of
@@ -177,7 +188,7 @@ impl Budget {
     {
         let mut body = pin!(body);
         let begin = Instant::now();
-        let mut received = Received { pieces: Vec::new(), length: 0, allowance: self.allow(0)? };
+        let mut received = self.empty()?;
         loop {
             let deadline = begin + timeout(received.length);
             let frame = tokio::time::timeout_at(deadline, body.frame()).await.map_err(|_| too_slow())?;
@@ -208,7 +219,8 @@ fn too_slow() -> ApiError {
     ApiError::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow", detail)
 }
 
-fn too_large() -> ApiError {
+/// The error for a body that is too long.
+pub fn too_large() -> ApiError {
     let detail = format!("body: more than {BODY_BYTES_MAX} bytes; send fewer items, or several requests");
     ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail)
 }

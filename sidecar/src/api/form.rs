@@ -1,6 +1,7 @@
 //! `application/x-www-form-urlencoded`: `user_id=42&items=a,b&ratings=5,3&n=10`.
 
 use answering::{Ask, HistoryEntry, Query, RequestId, limits::ITEMS_PER_ANSWER_DEFAULT};
+use http::StatusCode;
 use percent_encoding::percent_decode;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -46,6 +47,10 @@ pub struct RecommendForm {
 /// # Errors
 /// An unknown, repeated or malformed field.
 pub fn parse(body: &[u8], id: RequestId, limits: &ServingLimits) -> Result<Ask, ApiError> {
+    if body.trim_ascii_start().starts_with(b"{") {
+        let detail = "content-type: application/x-www-form-urlencoded, but the body is JSON; send content-type: application/json";
+        return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail));
+    }
     let (mut user, mut items, mut ratings, mut n) = (None, None, None, None);
     for pair in body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
         let (name, value) = split_once(pair, b'=').unwrap_or((pair, &[]));
@@ -62,7 +67,10 @@ pub fn parse(body: &[u8], id: RequestId, limits: &ServingLimits) -> Result<Ask, 
         };
         let value = decode(value).map_err(|message| ApiError::field(&name, message))?;
         if field.replace(value).is_some() {
-            return Err(ApiError::field(&name, "present twice; lists are comma-separated in one field"));
+            return Err(ApiError::field(
+                &name,
+                "present twice; send it once, and the values of a list separated by commas",
+            ));
         }
     }
     let id_of =

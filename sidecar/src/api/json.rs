@@ -11,11 +11,20 @@ use crate::{
     limits::{ID_CHARS_MAX, JSON_STRING_BYTES_MAX},
 };
 
+/// Byte order marks.
+const UTF_8_MARK: &[u8] = b"\xef\xbb\xbf";
+const UTF_16_MARKS: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
+
 /// Parses a body that holds one JSON object.
 ///
 /// # Errors
 /// Where the text stops being JSON, or the field that is wrong and what was expected.
 pub fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
+    // RFC 8259, 8.1: a parser may ignore a byte order mark.
+    let body = body.strip_prefix(UTF_8_MARK).unwrap_or(body);
+    if UTF_16_MARKS.iter().any(|mark| body.starts_with(mark)) {
+        return Err(ApiError::field("body", "UTF-16; send UTF-8"));
+    }
     check_strings(body)?;
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let Object(parsed) = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use recommender_sidecar::{
-    api::{Api, REVISION_HEADER, ROUTES, request_id::REQUEST_ID_HEADER},
+    api::{Api, REVISION_HEADER, request_id::REQUEST_ID_HEADER, route::ROUTES},
     engine::Engine,
     loading::{self, Verification},
     metrics::Metrics,

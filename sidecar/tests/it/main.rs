@@ -6,6 +6,7 @@ mod answerers; // a second kind of answerer behind the same endpoints
 mod attacks; // clients that try to confuse, block or exhaust the server
 mod bad_requests; // rejected requests, and the generated table in the docs
 mod capacity; // a snapshot that does not fit into memory
+mod clients; // requests as clients in use send them
 mod corruption; // damaged snapshots in the store and in the pod
 mod crash; // termination during a model load
 mod follower; // when the follower swaps models, and when it must not

@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use recommender_sidecar::api::ROUTES;
+use recommender_sidecar::api::route::ROUTES;
 
 use crate::{
     model::train,
