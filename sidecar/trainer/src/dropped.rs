@@ -17,10 +17,12 @@ pub(crate) enum DropReason {
     NotJson,
     WrongType,
     EventNotListed,
+    AmbiguousComma,
+    UnknownAvailability,
 }
 
 impl DropReason {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 14] = [
         Self::EmptyUser,
         Self::EmptyItem,
         Self::IdTooLong,
@@ -33,6 +35,8 @@ impl DropReason {
         Self::NotJson,
         Self::WrongType,
         Self::EventNotListed,
+        Self::AmbiguousComma,
+        Self::UnknownAvailability,
     ];
 
     pub(crate) fn as_str(self) -> &'static str {
@@ -49,6 +53,8 @@ impl DropReason {
             Self::NotJson => "notJson",
             Self::WrongType => "wrongType",
             Self::EventNotListed => "eventNotListed",
+            Self::AmbiguousComma => "ambiguousComma",
+            Self::UnknownAvailability => "unknownAvailability",
         }
     }
 }

@@ -23,8 +23,8 @@ struct Attributes {
     values: ItemValues,
 }
 
-/// Collects the rows of the table; the last row of an id wins. Invalid rows are dropped and
-/// counted.
+/// Collects the rows of the table; the last row of an id wins. A row without a valid id is dropped
+/// and counted. A value that cannot be read counts as missing, and the rest of its row is kept.
 pub(crate) struct ItemsReader<'a> {
     described_as: &'a str,
     requests: Vec<ColumnRequest>,
@@ -33,6 +33,8 @@ pub(crate) struct ItemsReader<'a> {
     attributes: HashMap<Box<str>, Attributes>,
     read: u64,
     dropped: Dropped,
+    /// Titles, features and availabilities that cannot be read; their rows are kept.
+    unreadable: Dropped,
     id_digits: Digits,
     title_digits: Digits,
 }
@@ -74,6 +76,7 @@ impl<'a> ItemsReader<'a> {
             attributes: HashMap::new(),
             read: 0,
             dropped: Dropped::default(),
+            unreadable: Dropped::default(),
             id_digits: Digits::default(),
             title_digits: Digits::default(),
         }
@@ -95,6 +98,7 @@ impl<'a> ItemsReader<'a> {
         tracing::info!(
             rows = self.attributes.len(),
             dropped = self.dropped.described(),
+            unreadable = self.unreadable.described(),
             known,
             items = item_ids.len(),
             "items read"
@@ -131,15 +135,19 @@ impl RowSink for ItemsReader<'_> {
     fn row(&mut self, cells: &[Cell<'_>; COLUMNS_REQUESTED_MAX]) -> Result<ControlFlow<()>, RunError> {
         self.read += 1;
         let [id, title, available, attributes @ ..] = *cells;
+        let row = self.read;
+        let unreadable = &mut self.unreadable;
         let mut values = Some(Vec::new());
-        let parsed = id.id(&mut self.id_digits, DropReason::EmptyItem).and_then(|id| {
-            let title = title.text(&mut self.title_digits)?;
+        let parsed = id.id(&mut self.id_digits, DropReason::EmptyItem).map(|id| {
+            let mut count = |reason| unreadable.add(reason, row, 1);
+            let available = available.flag().map_err(&mut count).unwrap_or(true);
+            let title = title.text(&mut self.title_digits).map_err(&mut count).unwrap_or_default();
             let title: Box<str> = title.get(..title.floor_char_boundary(TITLE_BYTES_MAX)).unwrap_or_default().into();
             for (column, cell) in attributes.into_iter().enumerate() {
-                let text = cell.text(&mut self.title_digits)?;
-                values = values.take().and_then(|mut known| self.values.add(column, text, &mut known).map(|()| known));
+                let text = cell.text(&mut self.title_digits).map_err(&mut count).unwrap_or_default();
+                values = values.take().and_then(|mut known| self.values.add(column, &text, &mut known).map(|()| known));
             }
-            Ok((id, title, available.flag()?))
+            (id, title, available)
         });
         match parsed {
             Ok((id, title, available)) => {

@@ -18,6 +18,7 @@ use crate::{
     table::{
         RowSink,
         delimited::Delimited,
+        encoding::check_encoding,
         format::{Compression, MAGIC_BYTES, compression, delimiter, named},
         jsonl::Jsonl,
         parquet,
@@ -90,16 +91,18 @@ fn read_part<T: RowSink>(
             Box::new(decoder)
         }
     };
-    let delimited = |format_default| -> Result<_, RunError> {
+    let delimited = |format_default, quoting| -> Result<_, RunError> {
         let delimiter = delimiter(table_format.csv, format_default, table_format.spec_field)?;
-        Ok(Text::Delimited(Box::new(Delimited::new(described_as, table_format.csv, delimiter))))
+        Ok(Text::Delimited(Box::new(Delimited::new(described_as, table_format.csv, delimiter, quoting))))
     };
     let mut text = match named.format {
-        Format::Csv => delimited(b',')?,
-        Format::Tsv => delimited(b'\t')?,
+        Format::Csv => delimited(b',', true)?,
+        // Tab-separated text has no quotes: a quote begins a title as often as it encloses one.
+        Format::Tsv => delimited(b'\t', false)?,
         Format::Jsonl | Format::Parquet => Text::Jsonl(Box::new(Jsonl::new(described_as))),
     };
     let mut chunk = vec![0; CHUNK_BYTES];
+    let mut is_first = true;
     loop {
         let read = match reader.read(&mut chunk) {
             Ok(0) => break,
@@ -107,7 +110,11 @@ fn read_part<T: RowSink>(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(failed(error)),
         };
-        if text.feed(chunk.get(..read).unwrap_or_default(), sink)?.is_break() {
+        let read = chunk.get(..read).unwrap_or_default();
+        if std::mem::take(&mut is_first) {
+            check_encoding(read, described_as)?;
+        }
+        if text.feed(read, sink)?.is_break() {
             return Ok(ControlFlow::Break(()));
         }
         progress(sink, bytes.get());

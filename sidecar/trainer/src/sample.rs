@@ -16,7 +16,10 @@ use crate::{
     preview::read_preview,
     read::TableFormat,
     source::Source,
-    table::{COLUMNS_REQUESTED_MAX, Cell, ColumnRequest, Role, RowSink, format::format_of, header::ColumnNaming},
+    table::{
+        COLUMNS_REQUESTED_MAX, Cell, ColumnRequest, NULL_TEXT, Role, RowSink, format::format_of, header::ColumnNaming,
+        number,
+    },
     timestamp,
 };
 
@@ -214,11 +217,11 @@ impl Values {
             }
             Cell::Text(bytes) => {
                 let text = std::str::from_utf8(bytes).unwrap_or_default().trim();
-                if text.is_empty() {
+                if text.is_empty() || text == NULL_TEXT {
                     return;
                 }
                 text.hash(&mut hasher);
-                number = text.parse().unwrap_or(f64::NAN);
+                number = number::parse(text).unwrap_or(f64::NAN);
                 self.point_zero += u64::from(number.is_finite() && text.ends_with(".0"));
                 self.spaced += u64::from(text.contains(' '));
                 let is = |words: [&str; 4]| words.iter().any(|word| text.eq_ignore_ascii_case(word));

@@ -4,14 +4,17 @@
 //! of a column and nothing about formats. The conversions of a cell are defined here, so that a
 //! value means the same in every format.
 
+mod availability;
 pub(crate) mod delimited;
+pub(crate) mod encoding;
 pub(crate) mod format;
 pub(crate) mod header;
 pub(crate) mod jsonl;
+pub(crate) mod number;
 pub(crate) mod parquet;
 mod records;
 
-use std::ops::ControlFlow;
+use std::{borrow::Cow, ops::ControlFlow};
 
 use sidecar_contract::Column;
 
@@ -86,14 +89,14 @@ pub(crate) trait RowSink {
 pub(crate) struct Digits(String);
 
 impl<'a> Cell<'a> {
-    /// The cell as an id; a number is written into `digits`.
+    /// The cell as an id without white space around it; a number is written into `digits`.
     pub(crate) fn id(self, digits: &'a mut Digits, empty: DropReason) -> Result<&'a str, DropReason> {
         match self {
             Self::Null => Err(empty),
-            Self::Text(bytes) => match std::str::from_utf8(bytes).map_err(|_| DropReason::NotUtf8)? {
-                text if text.trim().is_empty() => Err(empty),
-                text if text.len() > crate::limits::ID_BYTES_MAX => Err(DropReason::IdTooLong),
-                text => Ok(text),
+            Self::Text(bytes) => match trimmed(bytes)? {
+                None => Err(empty),
+                Some(text) if text.len() > crate::limits::ID_BYTES_MAX => Err(DropReason::IdTooLong),
+                Some(text) => Ok(text),
             },
             Self::Int(number) => {
                 use std::fmt::Write as _;
@@ -115,10 +118,7 @@ impl<'a> Cell<'a> {
     pub(crate) fn number(self) -> Result<f32, DropReason> {
         let number = match self {
             Self::Null => return Err(DropReason::NotANumber),
-            Self::Text(bytes) => {
-                let text = std::str::from_utf8(bytes).map_err(|_| DropReason::NotUtf8)?;
-                text.trim().parse().map_err(|_| DropReason::NotANumber)?
-            }
+            Self::Text(bytes) => number::parse(trimmed(bytes)?.ok_or(DropReason::NotANumber)?)?,
             #[allow(
                 clippy::cast_possible_truncation,
                 reason = "a number that is too large becomes infinite and is rejected below"
@@ -134,7 +134,7 @@ impl<'a> Cell<'a> {
     pub(crate) fn micros(self) -> Result<i64, DropReason> {
         let micros = match self {
             Self::Null => None,
-            Self::Text(bytes) => timestamp::parse_micros(std::str::from_utf8(bytes).map_err(|_| DropReason::NotUtf8)?),
+            Self::Text(bytes) => trimmed(bytes)?.and_then(timestamp::parse_micros),
             Self::Int(seconds) => i64::try_from(seconds).ok().and_then(timestamp::micros_of_seconds),
             Self::Float(seconds) => timestamp::micros_of_fraction(seconds),
             Self::Micros(micros) => Some(micros),
@@ -144,28 +144,42 @@ impl<'a> Cell<'a> {
     }
 
     /// The cell as human-readable text; null is empty.
-    pub(crate) fn text(self, digits: &'a mut Digits) -> Result<&'a str, DropReason> {
+    pub(crate) fn text(self, digits: &'a mut Digits) -> Result<Cow<'a, str>, DropReason> {
         match self {
-            Self::Null => Ok(""),
-            Self::Text(bytes) => std::str::from_utf8(bytes).map(str::trim).map_err(|_| DropReason::NotUtf8),
-            Self::Int(_) => self.id(digits, DropReason::WrongType),
+            Self::Null => Ok(Cow::Borrowed("")),
+            Self::Text(bytes) => Ok(match encoding::decode(bytes) {
+                text if text.trim() == NULL_TEXT => Cow::Borrowed(""),
+                Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+                Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+            }),
+            Self::Int(_) => self.id(digits, DropReason::WrongType).map(Cow::Borrowed),
             Self::Float(_) | Self::Micros(_) | Self::Bool(_) | Self::Other => Err(DropReason::WrongType),
         }
     }
 
-    /// The cell as a boolean: `false`, `0` and `no` are false, all other values are true.
+    /// The cell as the availability of an item: a word, or a stock. Null is available.
     pub(crate) fn flag(self) -> Result<bool, DropReason> {
         match self {
             Self::Null => Ok(true),
             Self::Bool(flag) => Ok(flag),
-            Self::Int(number) => Ok(number != 0),
-            Self::Text(bytes) => {
-                let text = std::str::from_utf8(bytes).map_err(|_| DropReason::NotUtf8)?.trim();
-                Ok(!["false", "0", "no"].iter().any(|word| text.eq_ignore_ascii_case(word)))
-            }
-            Self::Float(_) | Self::Micros(_) | Self::Other => Err(DropReason::WrongType),
+            Self::Int(stock) => Ok(stock > 0),
+            Self::Float(stock) => Ok(availability::is_in_stock(stock).unwrap_or(true)),
+            Self::Text(bytes) => match trimmed(bytes)? {
+                None => Ok(true),
+                Some(text) => availability::parse(text).ok_or(DropReason::UnknownAvailability),
+            },
+            Self::Micros(_) | Self::Other => Err(DropReason::WrongType),
         }
     }
+}
+
+/// Null in text exports of MySQL, PostgreSQL and Hive.
+pub(crate) const NULL_TEXT: &str = "\\N";
+
+/// Text without white space around it; `None` for null.
+fn trimmed(bytes: &[u8]) -> Result<Option<&str>, DropReason> {
+    let text = std::str::from_utf8(bytes).map_err(|_| DropReason::NotUtf8)?.trim();
+    Ok((!text.is_empty() && text != NULL_TEXT).then_some(text))
 }
 
 #[cfg(test)]
@@ -177,6 +191,8 @@ mod tests {
         let mut digits = Digits::default();
         let mut id = |cell: Cell<'_>| cell.id(&mut digits, DropReason::EmptyUser).map(str::to_owned);
         assert_eq!(id(Cell::Text(b"42")), id(Cell::Int(42)));
+        assert_eq!(id(Cell::Text(b" a b\r")), Ok("a b".to_owned()));
+        assert_eq!(id(Cell::Text(b"\\N")), id(Cell::Null));
         assert_eq!(id(Cell::Int(-7)), Ok("-7".to_owned()));
         assert_eq!(id(Cell::Int(i128::from(u64::MAX))), Ok("18446744073709551615".to_owned()));
         assert_eq!(id(Cell::Null), Err(DropReason::EmptyUser));
@@ -192,6 +208,12 @@ mod tests {
         assert_eq!(Cell::Int(i128::MAX).micros(), Err(DropReason::BadTimestamp));
         assert_eq!(Cell::Text(b"No").flag(), Cell::Bool(false).flag());
         assert_eq!(Cell::Int(0).flag(), Ok(false));
+        assert_eq!(Cell::Float(0.0).flag(), Cell::Text(b"0.0").flag());
         assert_eq!(Cell::Null.flag(), Ok(true));
+        assert_eq!(Cell::Text(b"\\N").flag(), Ok(true));
+        assert_eq!(Cell::Text(b"perhaps").flag(), Err(DropReason::UnknownAvailability));
+        let mut digits = Digits::default();
+        assert_eq!(Cell::Text(b" Caf\xe9 ").text(&mut digits).unwrap(), "Caf\u{e9}");
+        assert_eq!(Cell::Text(b"\\N").text(&mut digits).unwrap(), "");
     }
 }

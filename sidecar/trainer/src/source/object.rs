@@ -165,7 +165,8 @@ impl ObjectSource {
     fn object(&self, part: &Part) -> Object {
         Object {
             bucket: self.bucket.clone(),
-            key: Path::from(part.name.as_str()),
+            // The key as it was listed: `Path::from` would encode `~`, `%`, `#` and others again.
+            key: Path::parse(&part.name).unwrap_or_else(|_| Path::from(part.name.as_str())),
             described_as: part.described_as.clone(),
             size_bytes: part.size_bytes,
             access: self.access.clone(),

@@ -26,8 +26,9 @@ struct Layout {
 }
 
 impl<'a> Delimited<'a> {
-    pub(crate) fn new(described_as: &'a str, csv: &'a Csv, delimiter: u8) -> Self {
-        Self { described_as, csv, cutter: RecordCutter::new(delimiter), layout: None }
+    /// Without `quoting`, quotes are ordinary characters.
+    pub(crate) fn new(described_as: &'a str, csv: &'a Csv, delimiter: u8, quoting: bool) -> Self {
+        Self { described_as, csv, cutter: RecordCutter::new(delimiter, quoting), layout: None }
     }
 
     /// Processes the next bytes of the file.

@@ -26,7 +26,7 @@ pub(crate) enum ColumnNaming {
     Named(Vec<String>),
     /// By number only; the value is the number of fields.
     Numbered(usize),
-    /// By the keys of the first object.
+    /// By the keys of the first objects.
     Keys(Vec<String>),
     /// By the names in a schema.
     Schema(Vec<String>),
@@ -96,7 +96,7 @@ impl Header<'_> {
                 )));
             }
             ColumnNaming::Named(names) => (names, "column", " (or set csv.header: false if the first line is data)"),
-            ColumnNaming::Keys(names) => (names, "key", "; the first object must have it"),
+            ColumnNaming::Keys(names) => (names, "key", "; one of the first 1,000 objects must have it"),
             ColumnNaming::Schema(names) => (names, "column", ""),
         };
         let mut found = names.iter().enumerate().filter(|(_, other)| *other == name);

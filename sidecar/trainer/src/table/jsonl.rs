@@ -15,6 +15,10 @@ use crate::{
 };
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// Objects whose keys are the columns...
+const HEAD_OBJECTS_MAX: usize = 1000;
+/// ...and the maximum length of these lines, which are in memory.
+const HEAD_BYTES_MAX: usize = 1 << 20;
 
 /// Reads one file.
 pub(crate) struct Jsonl<'a> {
@@ -22,10 +26,23 @@ pub(crate) struct Jsonl<'a> {
     /// The line so far; up to [`ROW_BYTES_MAX`] bytes.
     line: Vec<u8>,
     too_long: bool,
-    /// Keys of the requested columns; known from the first object.
+    /// Keys of the requested columns; known from the first objects.
     keys: Option<[Option<String>; COLUMNS_REQUESTED_MAX]>,
+    /// The first lines, until the keys are known.
+    head: Head,
     first_line: bool,
     values: Values,
+}
+
+/// The first lines of a file. Exporters leave out a key without a value, so one object does not
+/// show all keys.
+#[derive(Default)]
+struct Head {
+    lines: Vec<Vec<u8>>,
+    bytes: usize,
+    /// Distinct keys, in the order in which they appear.
+    keys: Vec<String>,
+    objects: usize,
 }
 
 /// The requested values of one object. Text is stored in one buffer, so that a row allocates
@@ -57,6 +74,7 @@ impl<'a> Jsonl<'a> {
             line: Vec::new(),
             too_long: false,
             keys: None,
+            head: Head::default(),
             first_line: true,
             values: Values::default(),
         }
@@ -78,7 +96,10 @@ impl<'a> Jsonl<'a> {
 
     /// Processes the end of the file.
     pub(crate) fn finish(&mut self, sink: &mut dyn RowSink) -> Result<ControlFlow<()>, RunError> {
-        self.take(sink)
+        if self.take(sink)?.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+        self.finish_head(sink)
     }
 
     fn extend(&mut self, bytes: &[u8]) {
@@ -116,10 +137,16 @@ impl<'a> Jsonl<'a> {
             )));
         }
         if self.keys.is_none() {
-            let Ok(keys) = keys_of(line) else {
-                sink.bad(DropReason::NotJson, 1);
-                return Ok(ControlFlow::Continue(()));
-            };
+            self.head.push(line);
+            return if self.head.is_full() { self.finish_head(sink) } else { Ok(ControlFlow::Continue(())) };
+        }
+        self.take_object(line, sink)
+    }
+
+    /// Resolves the columns by the keys of the first lines, then processes these lines.
+    fn finish_head(&mut self, sink: &mut dyn RowSink) -> Result<ControlFlow<()>, RunError> {
+        let Head { lines, keys, objects, .. } = std::mem::take(&mut self.head);
+        if objects > 0 {
             let header = Header { described_as: self.described_as, naming: ColumnNaming::Keys(keys) };
             sink.columns(&header.naming);
             let positions = header.positions(sink.requests())?;
@@ -127,7 +154,19 @@ impl<'a> Jsonl<'a> {
             sink.begin(self.described_as, present(&positions))?;
             self.keys = Some(positions.map(|position| names.get(position?).cloned()));
         }
-        let Some(keys) = &self.keys else { return Ok(ControlFlow::Continue(())) };
+        for line in lines {
+            if self.take_object(&line, sink)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn take_object(&mut self, line: &[u8], sink: &mut dyn RowSink) -> Result<ControlFlow<()>, RunError> {
+        let Some(keys) = &self.keys else {
+            sink.bad(DropReason::NotJson, 1);
+            return Ok(ControlFlow::Continue(()));
+        };
         self.values.text.clear();
         self.values.values = [Value::Null; COLUMNS_REQUESTED_MAX];
         let mut json = serde_json::Deserializer::from_slice(line);
@@ -148,6 +187,27 @@ impl<'a> Jsonl<'a> {
             Value::Bool(flag) => Cell::Bool(flag),
             Value::Other => Cell::Other,
         }))
+    }
+}
+
+impl Head {
+    fn push(&mut self, line: &[u8]) {
+        if let Ok(keys) = keys_of(line) {
+            self.objects += 1;
+            for key in keys {
+                if self.keys.len() < FIELDS_PER_ROW_MAX && !self.keys.contains(&key) {
+                    self.keys.push(key);
+                }
+            }
+        }
+        self.bytes += line.len();
+        self.lines.push(line.to_owned());
+    }
+
+    /// A file without objects ends at [`HEAD_BYTES_MAX`], too: its lines are then dropped one by
+    /// one.
+    fn is_full(&self) -> bool {
+        self.objects >= HEAD_OBJECTS_MAX || self.bytes >= HEAD_BYTES_MAX
     }
 }
 

@@ -64,9 +64,10 @@ pub(crate) struct RecordCutter {
 }
 
 impl RecordCutter {
-    pub(crate) fn new(delimiter: u8) -> Self {
+    /// Without `quoting`, quotes are ordinary characters.
+    pub(crate) fn new(delimiter: u8, quoting: bool) -> Self {
         Self {
-            core: ReaderBuilder::new().delimiter(delimiter).build(),
+            core: ReaderBuilder::new().delimiter(delimiter).quoting(quoting).build(),
             bytes: vec![0; ROW_BYTES_MAX],
             bytes_used: 0,
             ends: vec![0; FIELDS_PER_ROW_MAX],
@@ -165,7 +166,7 @@ mod tests {
             });
             ControlFlow::<()>::Continue(())
         };
-        let mut cutter = RecordCutter::new(b',');
+        let mut cutter = RecordCutter::new(b',', true);
         for chunk in text.chunks(size) {
             assert!(cutter.feed(chunk, &mut each).is_continue());
         }
@@ -224,7 +225,7 @@ mod tests {
             });
             ControlFlow::<()>::Continue(())
         };
-        let mut cutter = RecordCutter::new(b',');
+        let mut cutter = RecordCutter::new(b',', true);
         assert!(cutter.feed(b"u,i\n\"a\nb\nc\",1\nx,2\n\"open,1\n", &mut each).is_continue());
         for _ in 0..ROW_BYTES_MAX {
             assert!(cutter.feed(b"y,1\n", &mut each).is_continue());

@@ -84,6 +84,10 @@ fn bucket_works(url: &str, secret: &BucketSecret, keys: &str, put: &dyn Fn(&Obje
     local.config.source.url = format!("file://{}", part.display());
     assert_eq!(digest_of(&of(&format!("{url}/one.parquet"), secret.clone())), digest_of(&local));
 
+    // Characters that a URL would encode are read as they are listed.
+    put(&[("odd/~50% [a]#1.csv", csv(&grouped_visits()).into_bytes())]);
+    assert_eq!(digest_of(&of(&format!("{url}/odd/"), secret.clone())), expected);
+
     let missing = of(&format!("{url}/nothing.csv"), secret.clone()).run();
     check_message(&missing, ExitCode::NoInput, &["nothing.csv does not exist", "Check spec.data.source"]);
     let missing = of(&format!("{url}/nothing/"), secret.clone()).run();
@@ -255,6 +259,9 @@ fn web_server() {
     let mut again = of("visits%20of%20all.csv.gz");
     again.config.known_data_version = Some(result.data_version);
     assert_eq!(again.run().result.unwrap().outcome, RunOutcome::Unchanged);
+    std::fs::create_dir(root.path().join("~shop")).unwrap();
+    std::fs::copy(root.path().join("visits of all.csv.gz"), root.path().join("~shop/50%[a]#1.csv.gz")).unwrap();
+    assert_eq!(digest_of(&of("~shop/50%25%5Ba%5D%231.csv.gz")), expected);
     check_message(&of("nothing.csv").run(), ExitCode::NoInput, &["nothing.csv does not exist"]);
     check_message(&of("visits.parquet").run(), ExitCode::BadData, &["does not support range requests", "csv or jsonl"]);
     check_message(&of("directory/").run(), ExitCode::Usage, &["has no file name"]);

@@ -7,6 +7,7 @@ mod buckets;
 mod cold;
 mod commit;
 mod determinism;
+mod exports; // files as databases, spreadsheets and shops export them
 mod formats;
 mod items;
 mod msweb;

@@ -1,0 +1,138 @@
+//! Files as databases, spreadsheets and shops export them: each is read as its author means it, or
+//! fails with the command that fixes it.
+
+use std::collections::BTreeMap;
+
+use sidecar_contract::{Column, Csv, ExitCode, Items, RowCounts, Signal, Source};
+
+use crate::setup::{Setup, csv, grouped_visits};
+
+fn dropped(rows: &RowCounts) -> BTreeMap<&str, u64> {
+    rows.dropped.iter().map(|(reason, count)| (reason.as_str(), *count)).collect()
+}
+
+#[test]
+fn quotes_in_tab_separated_text_are_ordinary_characters() {
+    let visits = grouped_visits();
+    let mut text = "user_id\titem_id\treview\n".to_owned();
+    for (n, (user, item)) in visits.iter().enumerate() {
+        let review = if n % 10 == 3 { "\"Great, again" } else { "fine" };
+        text.push_str(&format!("{user}\t{item}\t{review}\n"));
+    }
+    let setup = Setup::new("a.tsv", text);
+    let (result, _) = setup.trained();
+    assert_eq!((result.rows.read, result.rows.kept), (visits.len() as u64, visits.len() as u64));
+    assert_eq!(setup.digest(), Setup::new("a.csv", csv(&visits)).digest());
+}
+
+#[test]
+fn white_space_around_ids_does_not_make_other_ids() {
+    let visits = grouped_visits();
+    let expected = Setup::new("a.csv", csv(&visits)).digest();
+    let padded: String = visits.iter().map(|(user, item)| format!("{user} , {item}\t\n")).collect();
+    assert_eq!(Setup::new("a.csv", format!("user_id,item_id\n{padded}")).digest(), expected);
+    let json: String =
+        visits.iter().map(|(user, item)| format!("{{\"user_id\":\" {user}\",\"item_id\":\"{item} \"}}\n")).collect();
+    assert_eq!(Setup::new("a.jsonl", json).digest(), expected);
+
+    let events = |event: &str| {
+        let rows: String = visits.iter().map(|(user, item)| format!("{user},{item},{event}\n")).collect();
+        let mut setup = Setup::new("a.csv", format!("user_id,item_id,event\n{rows}"));
+        setup.config.columns.event = Some(Column::Name("event".to_owned()));
+        setup.config.weights.events = [("view".to_owned(), 2.0)].into();
+        setup.digest()
+    };
+    assert_eq!(events(" view "), events("view"));
+}
+
+#[test]
+fn null_markers_of_databases_are_not_ids() {
+    let visits = grouped_visits();
+    let text = csv(&visits) + &"\\N,item00\n".repeat(100) + "user000,\\N\n";
+    let setup = Setup::new("a.csv", text);
+    let (result, _) = setup.trained();
+    assert_eq!(dropped(&result.rows), [("emptyItem", 1), ("emptyUser", 100)].into());
+    assert_eq!(setup.digest(), Setup::new("a.csv", csv(&visits)).digest());
+}
+
+#[test]
+fn utf16_is_named_with_the_command_that_converts_it() {
+    let text = csv(&grouped_visits());
+    for name in ["a.csv", "a.tsv", "a.jsonl"] {
+        let bytes: Vec<u8> = format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let message = Setup::new(name, bytes).failed(ExitCode::BadData, "DataInvalid");
+        assert!(message.contains("UTF-16") && message.contains("iconv -f UTF-16 -t UTF-8"), "{message}");
+    }
+}
+
+#[test]
+fn decimal_commas_are_read_unless_they_are_ambiguous() {
+    let visits = grouped_visits();
+    let weighted = |weight: &dyn Fn(usize) -> &'static str| {
+        let rows = visits.iter().enumerate().map(|(n, (user, item))| format!("{user};{item};{}\n", weight(n)));
+        let mut setup = Setup::new("a.csv", format!("user_id;item_id;rating\n{}", rows.collect::<String>()));
+        setup.config.csv.delimiter = Some(';');
+        setup
+    };
+    let comma = weighted(&|n| if n % 2 == 0 { "4,5" } else { "3,0" });
+    assert_eq!(comma.digest(), weighted(&|n| if n % 2 == 0 { "4.5" } else { "3.0" }).digest());
+    let (result, _) = weighted(&|n| if n == 7 { "1,234" } else { "3" }).trained();
+    assert_eq!(dropped(&result.rows), [("ambiguousComma", 1)].into());
+}
+
+#[test]
+fn keys_that_the_first_object_lacks_are_columns() {
+    let visits = grouped_visits();
+    let object = |n: usize, (user, item): &(String, String)| match n {
+        0 => format!("{{\"user_id\":\"{user}\",\"item_id\":\"{item}\"}}\n"),
+        n => format!("{{\"user_id\":\"{user}\",\"item_id\":\"{item}\",\"rating\":{}}}\n", 1 + n % 5),
+    };
+    let text: String = visits.iter().enumerate().map(|(n, visit)| object(n, visit)).collect();
+    let mut setup = Setup::new("a.jsonl", text);
+    setup.config.signal = Signal::Explicit;
+    let (result, _) = setup.trained();
+    assert_eq!(result.rows.kept, visits.len() as u64 - 1);
+    assert_eq!(dropped(&result.rows), [("notANumber", 1)].into());
+}
+
+/// Availability of items by an item table with these bytes.
+fn availability(table: &[u8], items: &[&str]) -> Vec<(Option<String>, bool)> {
+    let mut setup = Setup::new("visits.csv", csv(&grouped_visits()));
+    let path = setup.directory.path().join("items.csv");
+    std::fs::write(&path, table).unwrap();
+    setup.config.items = Some(Items {
+        source: Source { url: format!("file://{}", path.display()), described_as: String::new() },
+        format: None,
+        csv: Csv::default(),
+        id: Column::Name("item_id".to_owned()),
+        title: Some(Column::Name("title".to_owned())),
+        available: Some(Column::Name("in_stock".to_owned())),
+        attributes: Vec::new(),
+    });
+    let (_, snapshot) = setup.trained();
+    let item = |id: &&str| {
+        let item = snapshot.item_index(id).unwrap();
+        (snapshot.title(item).map(str::to_owned), snapshot.is_available(item))
+    };
+    items.iter().map(item).collect()
+}
+
+#[test]
+fn a_title_in_a_legacy_encoding_keeps_its_row() {
+    let found = availability(
+        b"item_id,title,in_stock\nitem00,Caf\xe9 chair,false\nitem01,Lamp,true\n",
+        &["item00", "item01", "item02"],
+    );
+    assert_eq!(found, [(Some("Café chair".to_owned()), false), (Some("Lamp".to_owned()), true), (None, true)]);
+}
+
+#[test]
+fn words_of_exports_are_understood_as_availability() {
+    let table = "item_id,title,in_stock\nitem00,A,f\nitem01,B,n\nitem02,C,out_of_stock\nitem03,D,0.0\nitem04,E,off\n\
+                 item05,F,In Stock\nitem06,G,\\N\nitem07,H,perhaps\nitem08,I,\n";
+    let items: Vec<String> = (0..9).map(|n| format!("item{n:02}")).collect();
+    let items: Vec<&str> = items.iter().map(String::as_str).collect();
+    let available: Vec<bool> =
+        availability(table.as_bytes(), &items).into_iter().map(|(_, available)| available).collect();
+    assert_eq!(available, [false, false, false, false, false, true, true, true, true]);
+}
