@@ -192,7 +192,7 @@ async fn item_table(path: &Path, item: &Column) -> Result<(Items, Columns)> {
         id: columns.get("id").unwrap_or(item).clone(),
         title: columns.get("title").cloned(),
         available: columns.get("available").cloned(),
-        attributes: Vec::new(),
+        attributes: columns.attributes.clone(),
     };
     Ok((table, columns))
 }

@@ -20,6 +20,14 @@ const TIMES: &str = "timestamp ts time datetime date at when created createdat e
                      day bought played";
 const TITLES: &str = "title name label heading description";
 const AVAILABLE: &str = "available availability instock stock active enabled licensed open published visible";
+const ATTRIBUTES: &str = "genre genres category categories subcategory brand type kind tag tags topic topics author authors artist \
+                          artists director publisher maker manufacturer vendor color colour style department section language \
+                          country region city cuisine material collection series season gender";
+/// Maximum number of item feature columns of the resource.
+const ATTRIBUTES_MAX: usize = 5;
+/// Maximum fraction of distinct values among the values of a feature column: of a column with the
+/// name of a feature, whose values may be combinations, and of any other.
+const DISTINCT_FRACTION_MAX: (f64, f64) = (0.9, 0.25);
 /// Endings that are removed from a name.
 const ID_ENDINGS: [&str; 8] = ["ids", "id", "key", "code", "number", "uuid", "hash", "idx"];
 /// Added to the rank of a name of which only the last word matches.
@@ -62,6 +70,8 @@ pub struct Guess {
 pub struct Columns {
     /// The columns that have a role.
     pub guesses: Vec<Guess>,
+    /// Columns of an item table whose values several items share, at most [`ATTRIBUTES_MAX`].
+    pub attributes: Vec<Column>,
     /// What the user should check.
     pub warnings: Vec<String>,
 }
@@ -137,6 +147,7 @@ impl Table {
             bail!("cannot detect the user column and the item column: {}. Set --user and --item", self.listed());
         }
         self.check_timestamps()?;
+        self.warn_of_unused_ratings();
         for role in ["user", "item"] {
             let Some(id) = self.index_of(role).and_then(|index| self.columns.get(index)) else { continue };
             if id.fraction(id.values.point_zero) > 0.5 {
@@ -173,7 +184,17 @@ impl Table {
             let index = self.columns.iter().position(is_title);
             self.assigned.extend(index.map(|index| ("title", index, "first column with several words")));
         }
-        Ok(self.finish())
+        let attributes = self.attributes();
+        Ok(Columns { attributes, ..self.finish() })
+    }
+
+    /// Columns that may be item features: first those with the name of one, then those with the
+    /// fewest distinct values.
+    fn attributes(&self) -> Vec<Column> {
+        let mut found: Vec<&Candidate> =
+            self.unassigned(Candidate::may_be_attribute).iter().filter_map(|index| self.columns.get(*index)).collect();
+        found.sort_by_key(|column| (!column.has_attribute_name(), column.values.distinct));
+        found.into_iter().take(ATTRIBUTES_MAX).map(|column| column.column.clone()).collect()
     }
 
     fn finish(self) -> Columns {
@@ -183,7 +204,7 @@ impl Table {
             let (_, index, reason) = assigned.iter().find(|(other, ..)| *other == role)?;
             Some(Guess { role, column: columns.get(*index)?.column.clone(), reason })
         };
-        Columns { guesses: roles.filter_map(guess).collect(), warnings }
+        Columns { guesses: roles.filter_map(guess).collect(), attributes: Vec::new(), warnings }
     }
 
     fn index_of(&self, role: &str) -> Option<usize> {
@@ -292,6 +313,26 @@ impl Table {
         Ok(())
     }
 
+    /// Names a column that has the name of a rating or count and cannot be one.
+    fn warn_of_unused_ratings(&mut self) {
+        if self.index_of("rating").is_some() {
+            return;
+        }
+        let is_named = |column: &Candidate| {
+            column.values.filled > 0
+                && column.name.as_deref().is_some_and(|name| rank(name, &[RATINGS, COUNTS]).is_some())
+        };
+        let warnings: Vec<String> = self.unassigned(is_named).iter().filter_map(|index| self.columns.get(*index)).map(|column| {
+            format!(
+                "{} has the name of a rating or count, but only {:.0} % of its values are numbers, so it is not used and each row \
+                 counts 1: write numbers such as 3.5, or set --rating",
+                column.column,
+                100.0 * column.fraction(column.values.numbers)
+            )
+        }).collect();
+        self.warnings.extend(warnings);
+    }
+
     fn listed(&self) -> String {
         let columns: Vec<String> = self.columns.iter().map(|candidate| candidate.column.to_string()).collect();
         format!("the columns are {}", columns.join(", "))
@@ -319,6 +360,24 @@ impl Candidate {
             && self.fraction(*spaced) < 0.3
             && self.fraction(timestamps + other_dates) < 0.5
             && !is_row_number
+    }
+
+    fn has_attribute_name(&self) -> bool {
+        self.name.as_deref().is_some_and(|name| rank(name, &[ATTRIBUTES]).is_some())
+    }
+
+    /// Whether several items share its values: not numbers, dates, flags, links or descriptions.
+    fn may_be_attribute(&self) -> bool {
+        let Values { filled, distinct, numbers, timestamps, other_dates, flags, spaced, .. } = &self.values;
+        let (named, other) = DISTINCT_FRACTION_MAX;
+        let is_named = self.has_attribute_name();
+        let distinct_max = if is_named { named } else { other } * *filled as f64;
+        let is_text = self.fraction(*numbers) < 0.5 && self.fraction(*flags) < 0.5 && self.fraction(*spaced) < 0.5;
+        2 * filled >= self.rows.saturating_sub(1)
+            && *distinct > 1
+            && *distinct as f64 <= distinct_max
+            && self.fraction(timestamps + other_dates) < 0.5
+            && (is_named || is_text)
     }
 
     fn is_scale(&self) -> bool {

@@ -7,7 +7,7 @@ use sidecar_contract::Signal;
 use super::{
     Suggestion, grouped,
     signal::value_counts,
-    sizes::{TEST_USERS_MIN, mebibytes},
+    sizes::{Sizes, TEST_USERS_MIN, mebibytes},
     wrapped,
 };
 
@@ -53,6 +53,12 @@ pub fn render(suggestion: &Suggestion) -> String {
             .titled
             .map_or(String::new(), |titled| format!("; it has titles for {} of the items", grouped(titled)));
         page.entry("item table", &format!("{path}: {}{titled}", columns.described()));
+        if !columns.attributes.is_empty() {
+            let names: Vec<String> = columns.attributes.iter().map(ToString::to_string).collect();
+            let cold = grouped(profile.cold_items.unwrap_or(0));
+            let text = format!("{}: {cold} items without interactions can be recommended by them", names.join(", "));
+            page.entry("item features", &text);
+        }
     }
     page.title("Data");
     page.entry("rows used", &format!("{} of {}", grouped(rows.kept), grouped(rows.read)));
@@ -84,6 +90,7 @@ pub fn render(suggestion: &Suggestion) -> String {
     let by_time =
         profile.measurable_by_time.map_or(String::new(), |users| format!("{} in a time split, ", grouped(users)));
     page.entry("test users", &format!("{by_time}{} in a random split", grouped(profile.measurable_at_random)));
+    page.entry("expected interval", &interval(sizes));
     page.entry("memory", &format!("model {}, training {}", mebibytes(sizes.model_bytes), mebibytes(sizes.training.0)));
     if !ratings.is_empty() {
         page.title(if explicit { "Ratings" } else { "Weights" });
@@ -95,6 +102,16 @@ pub fn render(suggestion: &Suggestion) -> String {
         page.0 += &wrapped(&warning, "  - ", "    ", WIDTH);
     }
     page.0
+}
+
+/// Precision of the evaluation, and what it means for the gate.
+fn interval(sizes: &Sizes) -> String {
+    let Some(half) = sizes.half_interval else { return "none: the gate does not apply".to_owned() };
+    let gate = match sizes.gate() {
+        Some(gate) => format!("the suggested gate of {:.0} % accepts a model as good as the baseline", 100.0 * gate),
+        None => "the default gate of 0 fits".to_owned(),
+    };
+    format!("lift ±{:.1} % with {} test users; {gate}", 100.0 * half, grouped(sizes.test_users))
 }
 
 /// Problems of the data, each with a fix.

@@ -11,7 +11,7 @@ use super::{
     columns::Columns,
     grouped,
     location::{CLAIM_PLACEHOLDER, DataLocation, shell_word},
-    sizes::{ASSUMED_CPUS, mebibytes, quantity},
+    sizes::{ASSUMED_CPUS, Sizes, mebibytes, quantity},
     wrapped,
 };
 
@@ -66,15 +66,12 @@ pub fn render(suggestion: &Suggestion) -> String {
         yaml.format(3, table.format, &table.csv, location);
         yaml.comment(3, &format!("{}.", columns.described()));
         yaml.columns(3, columns);
+        yaml.attributes(3, columns, profile.cold_items);
     }
     if let Algorithm::Als(als) = &config.algorithm {
         yaml.algorithm(als);
     }
-    if let Some((SplitKind::Random, reason)) = &sizes.split {
-        yaml.line(1, "evaluation:");
-        yaml.comment(2, &format!("Not a time split: {reason}."));
-        yaml.line(2, "split: random");
-    }
+    yaml.evaluation(sizes, explicit);
     let (request, limit) = sizes.training;
     yaml.line(1, "training:");
     if config.tuning.is_some() {
@@ -99,12 +96,9 @@ pub fn render(suggestion: &Suggestion) -> String {
         ),
     );
     yaml.line(2, "replicas: 2");
-    if let Some(memory) = sizes.serving.map(quantity) {
-        yaml.line(
-            2,
-            &format!("resources:\n      requests: {{cpu: 50m, memory: {memory}}}\n      limits: {{memory: {memory}}}"),
-        );
-    }
+    let (request, limit) = sizes.serving;
+    yaml.line(2, &format!("resources:\n      requests: {{cpu: 50m, memory: {}}}", quantity(request)));
+    yaml.line(3, &format!("limits: {{memory: {}}}", quantity(limit)));
     yaml.0
 }
 
@@ -212,6 +206,50 @@ impl Yaml {
             guesses.map(|guess| format!("{}: {}", guess.role, column_text(&guess.column))).collect();
         if !parts.is_empty() {
             self.line(depth, &format!("columns: {{{}}}", parts.join(", ")));
+        }
+    }
+
+    /// Item features, if there are any.
+    fn attributes(&mut self, depth: usize, columns: &Columns, cold_items: Option<u64>) {
+        if columns.attributes.is_empty() {
+            return;
+        }
+        let cold = grouped(cold_items.unwrap_or(0));
+        self.comment(
+            depth,
+            &format!(
+                "Columns whose values several items share. By them the {cold} items without interactions can be recommended. \
+                 Each run then fits one more model to measure this."
+            ),
+        );
+        let names: Vec<String> = columns.attributes.iter().map(column_text).collect();
+        self.line(depth, &format!("attributes: [{}]", names.join(", ")));
+    }
+
+    /// Split and gate, where they differ from the defaults.
+    fn evaluation(&mut self, sizes: &Sizes, explicit: bool) {
+        let (split, gate) = (sizes.split.as_ref(), sizes.gate());
+        if split.is_none() && gate.is_none() {
+            return;
+        }
+        self.line(1, "evaluation:");
+        if let Some((SplitKind::Random, reason)) = split {
+            self.comment(2, &format!("Not a time split: {reason}."));
+            self.line(2, "split: random");
+        }
+        if let Some(gate) = gate {
+            let baseline = if explicit { "bias baseline (rmse)" } else { "popularity baseline (ndcg)" };
+            self.comment(
+                2,
+                &format!(
+                    "With about {} test users the 95 % interval of the lift over the {baseline} is about ±{:.0} %. This gate \
+                     accepts a model that is as good as the baseline; the default 0 requires one that is certainly no worse. \
+                     Raise it when there is more data.",
+                    grouped(sizes.test_users),
+                    -100.0 * gate
+                ),
+            );
+            self.line(2, &format!("gate: {{minLiftOverBaseline: {gate}}}"));
         }
     }
 

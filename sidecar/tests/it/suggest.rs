@@ -219,6 +219,57 @@ async fn flags_override_detection_and_ambiguities_are_warnings() {
     assert!(found.columns.warnings.join("\n").contains("no supported time format"), "{:?}", found.columns.warnings);
 }
 
+/// A first day: 150 users, 160 films of which ten have no rating, with genres and stock.
+#[tokio::test(flavor = "multi_thread")]
+async fn small_data_gets_a_gate_that_fits_and_an_item_table_its_features() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut ratings = "user_id,item_id,stars,timestamp\n".to_owned();
+    for n in 0..3130_u64 {
+        let (user, item) = (n % 150, (n * 7 + n / 150) % 150);
+        writeln!(ratings, "u{user},f{item},{},{}", 1 + (user + item + n) % 5, 1_700_000_000 + n * 60).unwrap();
+    }
+    let mut films = "item_id,title,genres,studio,year,in_stock,synopsis\n".to_owned();
+    for n in 0..160_u64 {
+        let genres = ["Drama", "Comedy|Drama", "Action", "Action|Crime"][usize::try_from(n % 4).unwrap()];
+        writeln!(films, "f{n},Film {n},{genres},s{},{},{},A long story of {n}", n % 7, 1950 + n % 70, n % 9 > 0)
+            .unwrap();
+    }
+    let (ratings, films) = (write(directory.path(), "r.csv", ratings), write(directory.path(), "films.csv", films));
+    let found = suggested(&ratings, &["--items", films.to_str().unwrap()]).await;
+    assert_eq!(found.config.signal, Signal::Explicit);
+    let (items, _) = found.items.as_ref().unwrap();
+    assert_eq!(items.attributes, [name("genres"), name("studio")]);
+    assert_eq!(found.config.items.as_ref().unwrap().attributes, items.attributes);
+    // Of the ten films without ratings f150 to f159, f153 is not in stock.
+    assert_eq!(found.profile.cold_items, Some(9));
+    let (yaml, profile) = (resource::render(&found), report::render(&found));
+    for expected in [
+        "attributes: [genres, studio]",
+        "By them the 9 items without interactions",
+        "gate: {minLiftOverBaseline: -0.0",
+        "the 95 % interval of the lift",
+        "resources:\n      requests: {cpu: 50m, memory: 64Mi}\n      limits: {memory: 120Mi}",
+    ] {
+        assert!(yaml.contains(expected), "{expected} is not in {yaml}");
+    }
+    for expected in ["accepts a model as good as the", "9 items without interactions"] {
+        assert!(profile.contains(expected), "{expected} is not in {profile}");
+    }
+    assert_well_formed(&found);
+    let trained = train_to_file(&found.config, &directory.path().join("m"), &Silent, &Options::default()).await;
+    assert_eq!(trained.unwrap().trained.items, 159, "the model has the cold-start items");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rating_column_that_cannot_be_read_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = lines("user_id,item_id,stars\n", |[user, item, rating, _]| format!("{user},{item},{rating} of 5"));
+    let found = suggested(&write(directory.path(), "r.csv", text), &[]).await;
+    assert_eq!((found.config.columns.rating.clone(), found.config.signal), (None, Signal::Implicit));
+    let warnings = found.columns.warnings.join("\n");
+    assert!(warnings.contains("\"stars\" has the name of a rating or count, but only 0 % of its values"), "{warnings}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn sizes_are_extrapolated_from_a_part_of_the_rows() {
     let directory = tempfile::tempdir().unwrap();

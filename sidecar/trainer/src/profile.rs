@@ -44,6 +44,9 @@ pub struct Profile {
     pub measurable_at_random: u64,
     /// Items with a title in the item table.
     pub titled: Option<u64>,
+    /// Items of the item table without interactions that have item features; `None` without
+    /// features.
+    pub cold_items: Option<u64>,
 }
 
 /// Reads up to `rows_max` rows according to the config. Fails where a run would fail.
@@ -101,7 +104,7 @@ impl Rows<'_> {
         item_degrees.sort_unstable();
         let measurable = |split| model::measurable_users(config, &table, split);
         let id_bytes = table.user_ids.iter().chain(table.item_ids.iter()).map(|id| id.len() as u64).sum();
-        let titles = sources.read_items(stats.items(), &table)?.titles;
+        let attributes = sources.read_items(stats.items(), &table)?;
         Ok(Profile {
             rows,
             fraction_read,
@@ -112,7 +115,11 @@ impl Rows<'_> {
             times,
             measurable_by_time: times.map(|_| measurable(SplitKind::Time)).transpose()?,
             measurable_at_random: measurable(SplitKind::Random)?,
-            titled: titles.map(|titles| titles.iter().filter(|title| !title.is_empty()).count() as u64),
+            cold_items: attributes.features.is_some().then(|| attributes.cold_items() as u64),
+            titled: attributes.titles.map(|titles| {
+                let known = titles.iter().take(table.item_ids.len());
+                known.filter(|title| !title.is_empty()).count() as u64
+            }),
         })
     }
 }
