@@ -65,12 +65,12 @@ pub fn decide(
         // Without the results, a new run could repeat an existing one.
         Err(_) => training::while_runs_are_unknown(&observed.jobs),
     };
-    let serving = serving::serving(plan, &models, config).with_loads_first(observed);
+    let serving = serving::serving(plan, &models, config).with_loads_first(observed, now);
     Decision {
         progress,
         training,
         gate: serving::gated(plan, &models, &serving).map(Judged::from),
-        serving_while_queued: serving.keep_current(config).with_loads_first(observed),
+        serving_while_queued: serving.keep_current(config).with_loads_first(observed, now),
         incumbent: serving::incumbent(plan, &models, config),
         garbage: retention::retention(plan, observed, &serving, now),
         serving,

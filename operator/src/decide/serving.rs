@@ -26,8 +26,21 @@ pub struct Serving {
     /// Why the promote annotation has no effect, if it is set in vain.
     pub refused_promotion: Option<RefusedPromotion>,
     /// Pod that loads the desired revision before all others.
-    pub loads_first: Option<String>,
+    pub loads_first: Option<LoadsFirst>,
 }
+
+/// Pod that loads a revision before all others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadsFirst {
+    /// Name of the pod.
+    pub pod: String,
+    /// Second since 1970 since which a pod is to load that revision first.
+    pub since: i64,
+}
+
+/// Seconds that the other pods wait for a pod that does not answer the operator. Then the readiness
+/// of the pods decides: each serves the last good revision until it has loaded the desired one.
+const LOADS_FIRST_SECONDS_MAX: i64 = 300;
 
 /// Why a revision is desired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,9 +89,9 @@ impl Serving {
     }
 
     /// Chooses the pod that loads the desired revision first.
-    pub(super) fn with_loads_first(self, observed: &Observed) -> Self {
+    pub(super) fn with_loads_first(self, observed: &Observed, now: i64) -> Self {
         let running = observed.running_serving_pods();
-        Self { loads_first: loads_first(&self, observed.config.as_ref(), &running, &observed.reports), ..self }
+        Self { loads_first: loads_first(&self, observed.config.as_ref(), &running, &observed.reports, now), ..self }
     }
 }
 
@@ -254,21 +267,32 @@ pub(super) fn incumbent(plan: &Plan, models: &[Model<'_>], config: Option<&Servi
 
 /// The pod that loads the desired revision before all others. There is one only while the last good
 /// revision can serve instead and no pod has loaded the desired revision. The choice does not
-/// change while that pod runs.
+/// change while that pod runs. A pod that cannot be asked is not waited for without end.
 pub(super) fn loads_first(
     serving: &Serving,
     before: Option<&ServingConfig>,
     running: &[&str],
     reports: &[(String, ModelReport)],
-) -> Option<String> {
+    now: i64,
+) -> Option<LoadsFirst> {
     let desired = serving.desired.as_ref()?;
     let has_loaded =
         |report: &ModelReport| report.loaded.as_ref().is_some_and(|loaded| loaded.digest == desired.digest);
     if serving.last_good.is_none() || running.len() < 2 || reports.iter().any(|(_, report)| has_loaded(report)) {
         return None;
     }
+    let before = before.filter(|config| {
+        config.revision(RevisionRole::Desired).is_some_and(|current| current.digest == desired.digest)
+    });
+    if before.is_some_and(|config| config.loads_first.is_none()) {
+        return None; // All pods may load it already.
+    }
     let current = before.and_then(|config| config.loads_first.as_deref()).filter(|pod| running.contains(pod));
-    current.or_else(|| running.iter().min().copied()).map(str::to_owned)
+    let pod = current.or_else(|| running.iter().min().copied())?;
+    let since = before.and_then(|config| config.loads_first_since).unwrap_or(now);
+    let is_silent = !reports.iter().any(|(reporting, _)| reporting == pod);
+    let has_waited = now.saturating_sub(since) >= LOADS_FIRST_SECONDS_MAX;
+    (!(is_silent && has_waited)).then(|| LoadsFirst { pod: pod.to_owned(), since })
 }
 
 /// Whether a revision name from a user (the first ten digits, or all of them) matches a digest.

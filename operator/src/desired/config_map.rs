@@ -18,7 +18,8 @@ pub fn serving_config(plan: &Plan, serving: &Serving, store: StoreConfig) -> Ser
         namespace: plan.namespace.clone(),
         name: plan.name.clone(),
         revisions: serving.desired.iter().chain(&serving.last_good).cloned().collect(),
-        loads_first: serving.loads_first.clone(),
+        loads_first: serving.loads_first.as_ref().map(|first| first.pod.clone()),
+        loads_first_since: serving.loads_first.as_ref().map(|first| first.since),
         fallback: plan.fallback.clone(),
         store,
         limits: ServingLimits {

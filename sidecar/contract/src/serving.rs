@@ -25,6 +25,9 @@ pub struct ServingConfig {
     /// Name of the one pod that may load the desired revision. If absent, all pods load it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loads_first: Option<String>,
+    /// Second since 1970 since which one pod is to load that revision first; for the operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loads_first_since: Option<i64>,
     /// Fallback sources after the model, in order. Unknown names are ignored. Popularity is always
     /// the last source, also if it is not listed, so that an unknown user never gets an empty list.
     #[serde(default = "default_fallback")]

@@ -93,6 +93,7 @@ impl Setup {
             name: "movies".into(),
             revisions: revisions.collect(),
             loads_first: loads_first.map(str::to_owned),
+            loads_first_since: None,
             fallback: vec!["popular".into()],
             store: self.store.clone(),
             limits: ServingLimits::default(),

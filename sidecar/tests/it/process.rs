@@ -162,6 +162,7 @@ pub fn configure(directory: &Path, store: &StoreConfig, revisions: &[RevisionRef
         name: "movies".into(),
         revisions: revisions.to_vec(),
         loads_first: None,
+        loads_first_since: None,
         fallback: vec!["popular".into()],
         store: store.clone(),
         limits,

@@ -255,24 +255,40 @@ fn one_pod_loads_first_while_the_others_serve_the_last_good_revision() {
     let on = |pod: &str, content: &str| (pod.to_owned(), report(content));
     let pods = ["p-2", "p-1"];
     let old = [on("p-1", "a"), on("p-2", "a")];
-    let first = loads_first(&decided, None, &pods, &old);
-    assert_eq!(first.as_deref(), Some("p-1"));
+    let first = |before: Option<&ServingConfig>, pods: &[&str], reports: &[(String, ModelReport)], now| {
+        loads_first(&decided, before, pods, reports, now).map(|first| (first.pod, first.since))
+    };
+    let pod = |name: &str, since| Some((name.to_owned(), since));
+    assert_eq!(first(None, &pods, &old, 50), pod("p-1", 50));
+    assert_eq!(first(Some(&config_after(&[("a", GOOD)])), &pods, &old, 50), pod("p-1", 50), "a new revision");
     let mut before = config(&decided);
-    before.loads_first = Some("p-2".to_owned());
-    assert_eq!(loads_first(&decided, Some(&before), &pods, &old).as_deref(), Some("p-2"), "the choice does not change");
-    assert_eq!(
-        loads_first(&decided, Some(&before), &["p-1", "p-3"], &old).as_deref(),
-        Some("p-1"),
-        "unless that pod is gone"
-    );
-    assert_eq!(
-        loads_first(&decided, None, &pods, &[on("p-1", "b"), on("p-2", "a")]),
-        None,
-        "after one pod has loaded it, all others follow"
-    );
-    assert_eq!(loads_first(&decided, None, &["p-1"], &old), None, "a single pod");
+    (before.loads_first, before.loads_first_since) = (Some("p-2".to_owned()), Some(50));
+    assert_eq!(first(Some(&before), &pods, &old, 60), pod("p-2", 50), "the choice does not change");
+    assert_eq!(first(Some(&before), &["p-1", "p-3"], &old, 60), pod("p-1", 50), "unless that pod is gone");
+    let loaded = [on("p-1", "b"), on("p-2", "a")];
+    assert_eq!(first(Some(&before), &pods, &loaded, 60), None, "after one pod has loaded it, all others follow");
+    before.loads_first = None;
+    assert_eq!(first(Some(&before), &pods, &old, 70), None, "and are not held back again");
+    assert_eq!(first(None, &["p-1"], &old, 50), None, "a single pod");
     let only = serving_of(&plan, &results[..1], None);
-    assert_eq!(loads_first(&only, None, &pods, &[]), None, "no last good revision");
+    assert_eq!(loads_first(&only, None, &pods, &[], 50), None, "no last good revision");
+}
+
+#[test]
+fn a_pod_that_cannot_be_asked_does_not_hold_the_others_back_forever() {
+    let plan = plan_of(|_| {});
+    let decided = serving_of(&plan, &runs(&plan, &[("a", GOOD), ("b", GOOD)]), None);
+    let mut before = config(&decided);
+    (before.loads_first, before.loads_first_since) = (Some("p-1".to_owned()), Some(1000));
+    let pods = ["p-1", "p-2"];
+    let is_waiting =
+        |reports: &[(String, ModelReport)], now| loads_first(&decided, Some(&before), &pods, reports, now).is_some();
+    assert!(is_waiting(&[], 1299) && !is_waiting(&[], 1300));
+    // A pod that answers may take as long as it needs.
+    let loading = [("p-1".to_owned(), ModelReport::default())];
+    assert!(is_waiting(&loading, 9999));
+    let other = [("p-2".to_owned(), ModelReport::default())];
+    assert!(!is_waiting(&other, 1300), "the report of another pod says nothing about it");
 }
 
 #[test]

@@ -29,6 +29,7 @@ fn config(desired: Option<char>, last_good: Option<char>, loads_first: Option<&s
         name: "movies".into(),
         revisions: desired.into_iter().chain(last_good).collect(),
         loads_first: loads_first.map(str::to_owned),
+        loads_first_since: None,
         fallback: Vec::new(),
         store: StoreConfig {
             url: "s3://bucket".into(),
