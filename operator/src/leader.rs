@@ -1,5 +1,6 @@
 //! Leader election: the holder of a Lease is the leader. A process that loses the lease exits. A
-//! short overlap of two leaders is harmless, because they apply the results of pure functions and
+//! leader gives up before another candidate may acquire the lease. A short overlap, which clocks
+//! that differ can cause, is harmless, because leaders apply the results of pure functions and
 //! create objects with deterministic names.
 
 use std::time::Duration;
@@ -14,12 +15,19 @@ use kube::{
     api::{ObjectMeta, PostParams},
 };
 
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+
 use crate::names::LEASE;
 
 /// A lease that was not renewed for this long may be acquired by another candidate.
 const LEASE_SECONDS: i32 = 15;
 /// Interval of renewals, and of attempts to acquire the lease.
-const RENEW_INTERVAL: Duration = Duration::from_secs(4);
+const RENEW_INTERVAL: Duration = Duration::from_secs(3);
+/// A leader that could not renew the lease for this long gives up. The rest of [`LEASE_SECONDS`] is
+/// for clocks that differ, and for the exit of the process.
+const RENEW_DEADLINE: Duration = Duration::from_secs(10);
+/// Deadline of one attempt, so that a second one fits into [`RENEW_DEADLINE`].
+const ATTEMPT_DEADLINE: Duration = Duration::from_secs(4);
 
 /// A candidate for leadership.
 #[derive(Clone)]
@@ -38,14 +46,15 @@ impl Candidate {
     pub async fn acquire(&self) {
         let mut logged = false;
         loop {
-            match self.try_acquire().await {
-                Ok(true) => return,
-                Ok(false) if !logged => {
+            match timeout(ATTEMPT_DEADLINE, self.try_acquire()).await {
+                Ok(Ok(true)) => return,
+                Ok(Ok(false)) if !logged => {
                     tracing::info!("another operator is the leader; standing by");
                     logged = true;
                 }
-                Ok(false) => {}
-                Err(error) => tracing::warn!(%error, "cannot acquire the lease"),
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "cannot acquire the lease"),
+                Err(_) => tracing::warn!("cannot acquire the lease: the API server does not answer"),
             }
             tokio::time::sleep(RENEW_INTERVAL).await;
         }
@@ -53,20 +62,37 @@ impl Candidate {
 
     /// Renews the lease; returns when it is lost.
     pub async fn renew_until_lost(&self) {
-        let mut renewed = tokio::time::Instant::now();
+        // When the last successful renewal was sent: others count from then.
+        let mut renewed = Instant::now();
         loop {
-            tokio::time::sleep(RENEW_INTERVAL).await;
-            match self.try_acquire().await {
-                Ok(true) => renewed = tokio::time::Instant::now(),
-                Ok(false) => return,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot renew the lease");
-                    if renewed.elapsed() > Duration::from_secs(u64::try_from(LEASE_SECONDS).unwrap_or(0)) {
-                        return;
-                    }
-                }
+            let lost_at = renewed + RENEW_DEADLINE;
+            sleep_until(lost_at.min(Instant::now() + RENEW_INTERVAL)).await;
+            let sent = Instant::now();
+            match timeout_at(lost_at.min(sent + ATTEMPT_DEADLINE), self.try_acquire()).await {
+                Ok(Ok(true)) => renewed = sent,
+                Ok(Ok(false)) => return,
+                Ok(Err(error)) => tracing::warn!(%error, "cannot renew the lease"),
+                Err(_) => tracing::warn!("cannot renew the lease: the API server does not answer"),
+            }
+            if Instant::now() >= renewed + RENEW_DEADLINE {
+                return;
             }
         }
+    }
+
+    /// Releases the lease, if this process holds it, so that another candidate need not wait.
+    ///
+    /// # Errors
+    /// Fails if an API request fails.
+    pub async fn release(&self) -> Result<(), kube::Error> {
+        let Some(mut lease) = self.leases.get_opt(LEASE).await? else { return Ok(()) };
+        let Some(spec) = lease.spec.as_mut().filter(|spec| spec.holder_identity.as_deref() == Some(&self.identity))
+        else {
+            return Ok(());
+        };
+        spec.holder_identity = None;
+        spec.renew_time = Some(MicroTime(Timestamp::now()));
+        conflict_as_false(self.leases.replace(LEASE, &PostParams::default(), &lease).await).map(drop)
     }
 
     /// Acquires the lease if it is free, or renews it if this process holds it. Of two concurrent
@@ -82,8 +108,9 @@ impl Candidate {
         };
         let spec = lease.spec.take().unwrap_or_default();
         let ours = spec.holder_identity.as_deref() == Some(&self.identity);
+        let is_released = spec.holder_identity.as_deref().is_none_or(str::is_empty);
         let age = spec.renew_time.as_ref().map_or(i64::MAX, |t| now.0.as_second() - t.0.as_second());
-        if !ours && age <= i64::from(spec.lease_duration_seconds.unwrap_or(LEASE_SECONDS)) {
+        if !ours && !is_released && age <= i64::from(spec.lease_duration_seconds.unwrap_or(LEASE_SECONDS)) {
             return Ok(false);
         }
         let transitions = spec.lease_transitions.unwrap_or(0);

@@ -10,6 +10,7 @@
 //! the pure files, and fails if one of them imports a file with I/O.
 
 pub mod admin;
+pub mod api_client;
 pub mod applied;
 pub mod apply;
 pub mod args;
@@ -26,6 +27,7 @@ pub mod fair_limiter;
 pub mod finalizer;
 pub mod installation;
 pub mod leader;
+pub mod leadership;
 pub mod metrics;
 pub mod names;
 pub mod notice;

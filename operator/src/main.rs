@@ -1,33 +1,33 @@
 //! Entry point: parses arguments, sets up logging, and starts the operator.
 
-use std::{process::ExitCode, sync::Arc};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
-use kube::Client;
+use futures::FutureExt as _;
 use recommender_operator::{
-    admin,
+    admin, api_client,
     args::{Cli, Command, Settings},
     context::Context,
     controller,
     events::Recorder,
     leader::Candidate,
+    leadership,
     metrics::Metrics,
     store_root, telemetry,
 };
+use reqwest::redirect::Policy;
 use tokio::signal::unix::{SignalKind, signal};
 
-#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn main() -> ExitCode {
+/// Deadline of [`check`].
+const CHECK_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long the process waits for calls that cannot be aborted, such as the resolution of a name.
+const EXIT_DEADLINE: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
     let cli = Cli::parse();
-    let result = match telemetry::init(&cli.log) {
-        Ok(()) => match cli.command {
-            Command::Run(settings) => run(settings).await,
-            Command::Check { url } => check(&url).await,
-        },
-        Err(error) => Err(error),
-    };
-    match result {
+    match telemetry::init(&cli.log).and_then(|()| execute(cli.command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -36,52 +36,58 @@ async fn main() -> ExitCode {
     }
 }
 
+fn execute(command: Command) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let result = runtime.block_on(async {
+        match command {
+            Command::Run(settings) => run(settings).await,
+            Command::Check { url } => check(&url).await,
+        }
+    });
+    runtime.shutdown_timeout(EXIT_DEADLINE);
+    result
+}
+
 async fn run(settings: Settings) -> Result<()> {
     settings.check().map_err(anyhow::Error::msg)?;
     store_client::install_tls_provider();
     tracing::info!(?settings, "operator starting");
     let metrics = Arc::new(Metrics::new()?);
     tokio::spawn(admin::bind(settings.admin_listen, Arc::clone(&metrics)).await?);
-    let client = Client::try_default().await.context("cannot build a Kubernetes client")?;
+    let client = api_client::connect().await?;
     let mut terminate = signal(SignalKind::terminate())?;
     // The root Secret must exist before the lease is held: the store cannot start without it.
     let root = store_root::ensure(&client, &settings.namespace).await?;
     let candidate = Candidate::new(client.clone(), &settings.namespace, &settings.pod_name);
-    if settings.leader_election {
+    let candidate = settings.leader_election.then_some(candidate);
+    if let Some(candidate) = &candidate {
         tokio::select! {
             () = candidate.acquire() => tracing::info!("lease acquired; this operator is the leader"),
             _ = terminate.recv() => return Ok(()),
         }
     }
     metrics.set_leader(true);
-    let elected = settings.leader_election;
     let recorder = Recorder::new(client.clone(), settings.pod_name.clone());
-    let http = reqwest::Client::builder().no_proxy().build()?;
-    let context = Arc::new(Context::new(client, settings, root, metrics, recorder, http));
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let controller = tokio::spawn(controller::run(context, async {
-        let _ = stopped.await;
-    }));
-    let lease_lost = async {
-        if elected {
-            candidate.renew_until_lost().await;
-        } else {
-            std::future::pending::<()>().await;
-        }
+    let context = Arc::new(Context::new(client, settings, root, metrics, recorder, reports_client()?));
+    let terminated = async {
+        let _ = terminate.recv().await;
     };
-    let still_leader = tokio::select! {
-        _ = terminate.recv() => true,
-        () = lease_lost => false,
-    };
-    ensure!(still_leader, "the lease was lost: another operator may be the leader, so this process exits");
-    let _ = stop.send(());
-    controller.await?;
-    Ok(())
+    leadership::run(candidate, terminated, |stopped| async {
+        controller::run(context, stopped.map(drop)).await;
+    })
+    .await
+}
+
+/// HTTP client for the admin ports of pods. They are in the cluster: no proxy, no redirects.
+fn reports_client() -> reqwest::Result<reqwest::Client> {
+    reqwest::Client::builder().no_proxy().redirect(Policy::none()).build()
 }
 
 async fn check(url: &str) -> Result<()> {
     store_client::install_tls_provider();
-    let status = reqwest::get(url).await.with_context(|| format!("cannot reach {url}"))?.status();
+    let client = reqwest::Client::builder().timeout(CHECK_DEADLINE).build()?;
+    let response = client.get(url).send().await.with_context(|| format!("cannot reach {url}"))?;
+    let status = response.status();
     ensure!(status.is_success(), "{url} returned {status}; expected a 2xx status");
     println!("{url} returned {status}");
     Ok(())

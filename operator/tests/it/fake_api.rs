@@ -1,5 +1,5 @@
 //! API server in memory, as the service below kube's client. It records the requests, and answers
-//! chosen ones with an error.
+//! chosen ones with an error or not at all. It has lists and watches of a namespace and of all.
 //!
 //! Of server-side apply it has what the operator relies on: fields are merged, and an apply without
 //! changes keeps the resource version.
@@ -10,11 +10,14 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
+use futures::{StreamExt as _, channel::mpsc, future::pending};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Bytes;
+use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
+use hyper::body::{Bytes, Frame};
 use kube::{Client, client::Body};
+use recommender_operator::api_client::Bounds;
 use serde_json::{Value, json};
+use tower::Layer as _;
 
 /// API server in memory. Clones share the objects.
 #[derive(Clone, Default)]
@@ -26,17 +29,47 @@ struct State {
     objects: BTreeMap<String, Value>,
     /// The newest resource version.
     version: u64,
+    /// All events, in order: for watches that start at an earlier resource version.
+    events: Vec<Event>,
+    watches: Vec<Watch>,
     /// Requests that are not reads, as method and end of the path.
     writes: Vec<String>,
+    /// Reads, except watches, as method and end of the path.
+    reads: Vec<String>,
     faults: Vec<Fault>,
 }
 
-/// An answer that is an error.
+/// A change of an object.
+#[derive(Clone)]
+struct Event {
+    version: u64,
+    path: String,
+    kind: &'static str,
+    object: Value,
+}
+
+/// A watch of a collection.
+struct Watch {
+    collection: String,
+    selector: String,
+    events: mpsc::UnboundedSender<Bytes>,
+}
+
+/// A request that fails or gets no answer.
 struct Fault {
     method: Method,
     /// End of the path.
     suffix: String,
-    code: u16,
+    /// `None`: the request gets no answer.
+    code: Option<u16>,
+}
+
+/// What a request is answered with.
+enum Answer {
+    Object(Value),
+    Code(u16),
+    Watch(mpsc::UnboundedReceiver<Bytes>),
+    Nothing,
 }
 
 impl FakeApi {
@@ -47,7 +80,7 @@ impl FakeApi {
             let state = state.clone();
             async move { Ok::<_, Infallible>(state.answer(request).await) }
         });
-        Client::new(service, "default")
+        Client::new(Bounds.layer(service), "default")
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -56,7 +89,12 @@ impl FakeApi {
 
     /// Answers requests with this method and end of the path with an error from now on.
     pub fn fail(&self, method: Method, suffix: &str, code: u16) {
-        self.state().faults.push(Fault { method, suffix: suffix.to_owned(), code });
+        self.state().faults.push(Fault { method, suffix: suffix.to_owned(), code: Some(code) });
+    }
+
+    /// Does not answer requests with this method and end of the path from now on.
+    pub fn hang(&self, method: Method, suffix: &str) {
+        self.state().faults.push(Fault { method, suffix: suffix.to_owned(), code: None });
     }
 
     /// Ends all faults.
@@ -90,6 +128,11 @@ impl FakeApi {
         writes.into_iter().filter(|write| !write.contains(" events")).collect()
     }
 
+    /// The reads since the last call, without watches.
+    pub fn take_reads(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().reads)
+    }
+
     /// The recorded Events, in the order of their creation.
     pub fn events(&self) -> Vec<Value> {
         let state = self.state();
@@ -99,22 +142,46 @@ impl FakeApi {
         events
     }
 
-    async fn answer(&self, request: Request<Body>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: Request<Body>) -> Response<UnsyncBoxBody<Bytes, Infallible>> {
         let (parts, body) = request.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         let body: Value = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
         let kind = parts.headers.get(http::header::CONTENT_TYPE).map(|kind| kind.to_str().unwrap().to_owned());
         let query = parts.uri.query().unwrap_or_default();
         let answer = self.state().answer(&parts.method, parts.uri.path(), query, kind.as_deref(), body);
-        let (code, body) = answer.map_or_else(|code| (code, status(code)), |body| (200, body));
-        let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+        let (code, object) = match answer {
+            Answer::Object(object) => (200, object),
+            Answer::Code(code) => (code, status(code)),
+            Answer::Watch(events) => {
+                return Response::new(StreamBody::new(events.map(|event| Ok(Frame::data(event)))).boxed_unsync());
+            }
+            Answer::Nothing => pending().await,
+        };
+        let mut response = Response::new(Full::new(Bytes::from(object.to_string())).boxed_unsync());
         *response.status_mut() = StatusCode::from_u16(code).unwrap();
         response
     }
 }
 
 impl State {
-    fn answer(
+    fn answer(&mut self, method: &Method, path: &str, query: &str, content_type: Option<&str>, body: Value) -> Answer {
+        let named = |body: &Value| format!("{path}/{}", text(&body["metadata"]["name"]));
+        let target = if *method == Method::POST { named(&body) } else { path.to_owned() };
+        let is_watch = parameter(query, "watch") == "true";
+        if !is_watch {
+            let requests = if *method == Method::GET { &mut self.reads } else { &mut self.writes };
+            requests.push(format!("{method} {}", short(&target)));
+        }
+        if let Some(fault) = self.faults.iter().find(|f| f.method == *method && target.ends_with(&f.suffix)) {
+            return fault.code.map_or(Answer::Nothing, Answer::Code);
+        }
+        if is_watch {
+            return Answer::Watch(self.watch(path, query));
+        }
+        self.object(method, path, query, content_type, body).map_or_else(Answer::Code, Answer::Object)
+    }
+
+    fn object(
         &mut self,
         method: &Method,
         path: &str,
@@ -122,14 +189,7 @@ impl State {
         content_type: Option<&str>,
         body: Value,
     ) -> Result<Value, u16> {
-        let named = |body: &Value| format!("{path}/{}", text(&body["metadata"]["name"]));
-        let target = if *method == Method::POST { named(&body) } else { path.to_owned() };
-        if *method != Method::GET {
-            self.writes.push(format!("{method} {}", short(&target)));
-        }
-        if let Some(fault) = self.faults.iter().find(|f| f.method == *method && target.ends_with(&f.suffix)) {
-            return Err(fault.code);
-        }
+        let target = format!("{path}/{}", text(&body["metadata"]["name"]));
         match method.as_str() {
             "GET" if is_collection(path) => Ok(self.list(path, query)),
             "GET" => self.objects.get(path).cloned().ok_or(404),
@@ -145,19 +205,36 @@ impl State {
         }
     }
 
+    /// Starts a watch with the events since its resource version.
+    fn watch(&mut self, path: &str, query: &str) -> mpsc::UnboundedReceiver<Bytes> {
+        let (events, receiver) = mpsc::unbounded();
+        let watch = Watch { collection: path.to_owned(), selector: parameter(query, "labelSelector"), events };
+        let since: u64 = parameter(query, "resourceVersion").parse().unwrap_or(0);
+        for event in self.events.iter().filter(|event| event.version > since) {
+            watch.send(event);
+        }
+        self.watches.push(watch);
+        receiver
+    }
+
+    fn notify(&mut self, path: &str, kind: &'static str, object: &Value) {
+        let event = Event { version: self.version, path: path.to_owned(), kind, object: object.clone() };
+        self.watches.retain(|watch| !watch.events.is_closed());
+        for watch in &self.watches {
+            watch.send(&event);
+        }
+        self.events.push(event);
+    }
+
     fn list(&self, path: &str, query: &str) -> Value {
-        let selector = query.split('&').find_map(|part| part.strip_prefix("labelSelector=")).unwrap_or_default();
-        let selector = selector.replace("%2F", "/").replace("%3D", "=").replace("%2C", ",");
-        let is_selected = |object: &Value| {
-            selector.split(',').filter(|part| !part.is_empty()).all(|part| {
-                let (label, value) = part.split_once('=').unwrap();
-                object["metadata"]["labels"][label] == value
-            })
-        };
-        let prefix = format!("{path}/");
-        let items = self.objects.iter().filter(|(path, object)| path.starts_with(&prefix) && is_selected(object));
+        let selector = parameter(query, "labelSelector");
+        let items = self
+            .objects
+            .iter()
+            .filter(|(object_path, object)| collection_contains(path, object_path) && is_selected(&selector, object));
         let items: Vec<&Value> = items.map(|(_, object)| object).collect();
-        json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": items})
+        let version = self.version.max(1).to_string();
+        json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": version}, "items": items})
     }
 
     fn patch(&mut self, path: &str, content_type: &str, body: Value) -> Result<Value, u16> {
@@ -211,8 +288,10 @@ impl State {
         let is_gone = !meta["deletionTimestamp"].is_null() && meta["finalizers"].as_array().is_none_or(Vec::is_empty);
         if is_gone {
             self.objects.remove(path);
+            self.notify(path, "DELETED", &object);
         } else {
             self.objects.insert(path.to_owned(), object.clone());
+            self.notify(path, if before.is_some() { "MODIFIED" } else { "ADDED" }, &object);
         }
         object
     }
@@ -242,11 +321,44 @@ fn merge(object: &mut Value, patch: Value) {
     }
 }
 
-/// Whether a path ends with a plural: `/api/v1/namespaces/<namespace>/<plural>` has five parts, the
-/// path of a group six.
+impl Watch {
+    fn send(&self, event: &Event) {
+        if collection_contains(&self.collection, &event.path) && is_selected(&self.selector, &event.object) {
+            let line = format!("{}\n", json!({"type": event.kind, "object": event.object}));
+            // The watch may have been closed.
+            let _ = self.events.unbounded_send(Bytes::from(line));
+        }
+    }
+}
+
+/// Value of a parameter of a query; empty if it is absent.
+fn parameter(query: &str, name: &str) -> String {
+    let value = query.split('&').find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
+    value.unwrap_or_default().replace("%2F", "/").replace("%3D", "=").replace("%2C", ",")
+}
+
+/// Whether a label selector selects an object: each part is `label=value`, or a label that exists.
+fn is_selected(selector: &str, object: &Value) -> bool {
+    selector.split(',').filter(|part| !part.is_empty()).all(|part| match part.split_once('=') {
+        Some((label, value)) => object["metadata"]["labels"][label] == value,
+        None => !object["metadata"]["labels"][part].is_null(),
+    })
+}
+
+/// Whether a path is that of a collection: `/api/v1/<plural>` has three parts,
+/// `/api/v1/namespaces/<namespace>/<plural>` five; the path of a group has one more.
 fn is_collection(path: &str) -> bool {
     let parts = path.trim_start_matches('/').split('/').count();
-    parts == if path.starts_with("/api/") { 5 } else { 6 }
+    let group = usize::from(!path.starts_with("/api/"));
+    parts == 3 + group || parts == 5 + group
+}
+
+/// Whether an object belongs to a collection of its namespace or of all.
+fn collection_contains(collection: &str, path: &str) -> bool {
+    let Some((of_namespace, _)) = path.rsplit_once('/') else { return false };
+    let Some((prefix, rest)) = of_namespace.split_once("/namespaces/") else { return false };
+    let plural = rest.rsplit('/').next().unwrap_or_default();
+    collection == of_namespace || collection == format!("{prefix}/{plural}")
 }
 
 /// The path without group, version and namespace.

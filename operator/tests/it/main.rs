@@ -8,6 +8,7 @@ mod events;
 mod fake_api;
 mod imports;
 mod leader;
+mod leadership;
 mod pods;
 mod reconcile;
 mod refusals;
