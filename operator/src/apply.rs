@@ -45,6 +45,19 @@ pub async fn apply(
     desired: Desired,
     now: i64,
 ) -> Result<Applied, Error> {
+    let pass = Pass { context, plan, observed, now };
+    let garbage = desired.garbage.clone();
+    let turn = context.turn(&plan.namespace).await;
+    let mut applied = write(pass, desired).await?;
+    drop(turn);
+    // Other tenants' requests do not wait for the store.
+    applied.deleted_runs = garbage::delete(pass, &garbage).await?;
+    Ok(applied)
+}
+
+/// Writes to the API server.
+async fn write(pass: Pass<'_>, desired: Desired) -> Result<Applied, Error> {
+    let Pass { context, plan, .. } = pass;
     // Without `..`: a new kind of child that is not applied fails to compile.
     let Desired {
         finalizers,
@@ -52,14 +65,14 @@ pub async fn apply(
         train_secret,
         serve_secret,
         job,
+        lingering_jobs,
         network_policy,
         service,
         headless_service,
         disruption_budget,
         rollout,
-        garbage,
+        garbage: _, // It is not in the API server.
     } = desired;
-    let pass = Pass { context, plan, observed, now };
     let mut refused = Refused::default();
     if let Some(finalizers) = finalizers {
         let written =
@@ -78,13 +91,15 @@ pub async fn apply(
         refused.unless_rejected(objects::apply(pass, secret).await)?;
     }
     let job = job::apply(pass, job, may_start, &mut refused).await?;
+    for job in lingering_jobs {
+        refused.unless_rejected(delete_job(context, &plan.namespace, &job).await)?;
+    }
     for child in [network_policy, service, headless_service, disruption_budget] {
         refused.unless_rejected(objects::apply(pass, child).await)?;
     }
     let rollout = rollout::apply(pass, rollout, &mut refused).await?;
     let config_pending = refresh::request(pass, rollout.config.as_ref(), &mut refused).await?;
-    let deleted_runs = garbage::delete(pass, &garbage).await?;
-    Ok(Applied { job, rollout, config_pending, deleted_runs, refused: refused.0 })
+    Ok(Applied { job, rollout, config_pending, deleted_runs: Vec::new(), refused: refused.0 })
 }
 
 /// Writes that the API server rejected permanently.

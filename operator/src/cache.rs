@@ -8,7 +8,7 @@ use std::{
 
 use sidecar_contract::{Digest, RunResult};
 
-use crate::child_kind::ChildKind;
+use crate::{child_kind::ChildKind, store_scope::StoreKey};
 
 /// Remembered state of all Recommenders.
 #[derive(Debug, Default)]
@@ -16,9 +16,21 @@ pub struct Cache(Mutex<HashMap<String, Entry>>);
 
 #[derive(Debug, Default)]
 struct Entry {
-    runs: Option<Vec<RunResult>>,
-    swept_at: Option<i64>,
+    runs: Option<KnownRuns>,
+    /// Store that was swept last for orphans, and the second since 1970.
+    swept: Option<(StoreKey, i64)>,
     applied: BTreeMap<(ChildKind, String), AppliedVersion>,
+}
+
+/// Run results that were read from a store.
+#[derive(Clone, Debug)]
+pub struct KnownRuns {
+    /// The store.
+    pub store: StoreKey,
+    /// Finished runs.
+    pub results: Vec<RunResult>,
+    /// Second since 1970 when they were read.
+    pub read_at: i64,
 }
 
 /// A manifest that was applied, and the resource version of the object after that.
@@ -33,26 +45,34 @@ impl Cache {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The run results that were read last.
-    pub fn runs(&self, uid: &str) -> Option<Vec<RunResult>> {
-        self.entries().get(uid)?.runs.clone()
+    /// The run results that were read last from this store.
+    pub fn runs(&self, uid: &str, store: &StoreKey) -> Option<KnownRuns> {
+        self.entries().get(uid)?.runs.clone().filter(|known| known.store == *store)
     }
 
-    /// Remembers run results, for use while the store is down.
-    pub fn record_runs(&self, uid: &str, results: &[RunResult]) {
-        self.entries().entry(uid.to_owned()).or_default().runs = Some(results.to_vec());
+    /// Remembers run results, to save reads, and for use while the store is down.
+    pub fn record_runs(&self, uid: &str, known: KnownRuns) {
+        self.entries().entry(uid.to_owned()).or_default().runs = Some(known);
     }
 
-    /// Whether this process last swept a Recommender's store prefix for orphans `seconds` or more
-    /// ago, or never.
-    pub fn sweep_is_due(&self, uid: &str, now: i64, seconds: i64) -> bool {
-        let swept_at = self.entries().get(uid).and_then(|entry| entry.swept_at);
-        swept_at.is_none_or(|at| now.saturating_sub(at) >= seconds)
+    /// Forgets the run results, which have changed in the store.
+    pub fn forget_runs(&self, uid: &str) {
+        if let Some(entry) = self.entries().get_mut(uid) {
+            entry.runs = None;
+        }
+    }
+
+    /// Whether this process last swept a Recommender's prefix of this store for orphans `seconds`
+    /// or more ago, or never.
+    pub fn sweep_is_due(&self, uid: &str, store: &StoreKey, now: i64, seconds: i64) -> bool {
+        let entries = self.entries();
+        let swept = entries.get(uid).and_then(|entry| entry.swept.as_ref()).filter(|(swept, _)| swept == store);
+        swept.is_none_or(|(_, at)| now.saturating_sub(*at) >= seconds)
     }
 
     /// Records an orphan sweep.
-    pub fn record_sweep(&self, uid: &str, now: i64) {
-        self.entries().entry(uid.to_owned()).or_default().swept_at = Some(now);
+    pub fn record_sweep(&self, uid: &str, store: StoreKey, now: i64) {
+        self.entries().entry(uid.to_owned()).or_default().swept = Some((store, now));
     }
 
     /// Whether applying a manifest would change nothing: this process has applied the same one, and

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use kube::Client;
-use tokio::sync::Semaphore;
 
 use crate::{
     args::Settings,
+    bulkhead::{self, Bulkhead},
     cache::Cache,
     events::Recorder,
     installation::{Installation, StoreRoot},
     metrics::Metrics,
     slots::Slots,
+    store_gate::StoreGate,
 };
 
 /// Shared by all reconciles.
@@ -30,8 +31,10 @@ pub struct Context {
     pub slots: Slots,
     /// Remembered state by Recommender.
     pub cache: Cache,
-    /// Limits concurrent reconciles.
-    pub reconcile_permits: Semaphore,
+    /// Access to stores.
+    pub store_gate: StoreGate,
+    /// Limits the Recommenders that send requests to the API server concurrently.
+    turns: Bulkhead,
 }
 
 impl Context {
@@ -45,8 +48,32 @@ impl Context {
         http: reqwest::Client,
     ) -> Self {
         let slots = Slots::new(&settings);
-        let reconcile_permits = Semaphore::new(usize::from(settings.concurrency.max(1)));
+        // Half of the turns are for other namespaces: the API server can be slow for one, for
+        // example because of an admission webhook.
+        let concurrency = usize::from(settings.concurrency);
+        let turns = Bulkhead::new(concurrency, concurrency.div_ceil(2));
         let installation = Installation { settings, root };
-        Self { client, http, installation, metrics, recorder, slots, cache: Cache::default(), reconcile_permits }
+        Self {
+            client,
+            http,
+            installation,
+            metrics,
+            recorder,
+            slots,
+            cache: Cache::default(),
+            store_gate: StoreGate::default(),
+            turns,
+        }
+    }
+
+    /// Waits for the turn of a namespace to send requests to the API server. While it holds the
+    /// turn, a pass must not wait for anything else, such as a store or a pod.
+    pub async fn turn(&self, namespace: &str) -> Turn {
+        Turn(self.turns.enter(namespace).await)
     }
 }
+
+/// Permission to send requests to the API server, until it is dropped.
+#[must_use = "it ends when it is dropped"]
+#[derive(Debug)]
+pub struct Turn(#[expect(dead_code, reason = "its drop ends the turn")] Option<bulkhead::Entry>);

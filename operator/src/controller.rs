@@ -60,7 +60,9 @@ pub async fn run(context: Arc<Context>, stop: impl Future<Output = ()> + Send + 
     let runs = controllers.into_iter().zip(&scopes).map(|(controller, scope)| {
         let scope = scope.as_deref();
         let labelled = watcher::Config::default().labels(RECOMMENDER_LABEL);
-        let config = Config::default().concurrency(context.installation.settings.concurrency).debounce(DEBOUNCE);
+        // Passes are not limited, only their requests: a pass that waits for its store delays no
+        // other one.
+        let config = Config::default().concurrency(0).debounce(DEBOUNCE);
         controller
             .with_config(config)
             .owns(api::<Job>(&context, scope), labelled.clone())
@@ -149,8 +151,6 @@ fn owner_of(pod: &Pod) -> Option<ObjectRef<Guarded>> {
 }
 
 async fn reconcile_guarded(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {
-    // One limit for all controllers. The semaphore is never closed.
-    let _permit = context.reconcile_permits.acquire().await;
     let begin = std::time::Instant::now();
     let (namespace, name) = (guarded.namespace().unwrap_or_default(), guarded.name_any());
     let result = match &guarded.0 {

@@ -2,8 +2,14 @@
 //! store prefix is empty. IO. With `Retain`, the default, there is no finalizer, and owner
 //! references delete the children.
 
-use k8s_openapi::api::batch::v1::Job;
-use kube::{Api, ResourceExt, api::ListParams};
+use k8s_openapi::{
+    api::{batch::v1::Job, core::v1::Pod},
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
+};
+use kube::{
+    Api, ResourceExt,
+    api::{ListParams, PartialObjectMeta},
+};
 use recommender_crds::{DeletionPolicy, Recommender};
 
 use crate::{
@@ -11,9 +17,10 @@ use crate::{
     context::Context,
     error::Error,
     finalizer,
-    names::{Component, RECOMMENDER_LABEL, component_label},
+    names::{Component, Names, RECOMMENDER_LABEL, RUN_LABEL, component_label},
     observed::controlled_by,
-    store_access::{self, user_facing_message},
+    store_access::{DELETION_DEADLINE, with_store},
+    store_gate::StoreProblem,
     store_scope::StoreScope,
 };
 
@@ -25,10 +32,7 @@ pub enum Cleanup {
     /// Runs are being stopped, because a run could write to the store after the deletion.
     WaitingForRuns,
     /// The store is unreachable.
-    StoreUnreachable {
-        /// Description of the failure.
-        message: String,
-    },
+    StoreUnreachable(StoreProblem),
 }
 
 /// Condition message for a Recommender whose deletion is stuck.
@@ -54,13 +58,9 @@ pub async fn finalize(context: &Context, recommender: &Recommender) -> Result<Cl
             return Ok(Cleanup::WaitingForRuns);
         }
         let scope = StoreScope::of(recommender);
-        let emptied = match store_access::open(context, scope).await {
-            Ok(store) => store.delete_all().await.map_err(|error| user_facing_message(scope, &error)),
-            Err(problem) => Err(problem),
-        };
-        match emptied {
+        match with_store(context, scope, DELETION_DEADLINE, |store| async move { store.delete_all().await }).await {
             Ok(objects) => tracing::info!(namespace, name, objects, "deleted the store data of a Recommender"),
-            Err(message) => return Ok(Cleanup::StoreUnreachable { message }),
+            Err(problem) => return Ok(Cleanup::StoreUnreachable(problem)),
         }
     }
     let (version, finalizers) = (recommender.resource_version(), finalizer::without(recommender.finalizers()));
@@ -85,8 +85,15 @@ async fn stop_runs(context: &Context, recommender: &Recommender, namespace: &str
         }
     }
     let trainers = format!("{RECOMMENDER_LABEL}={name},{}", component_label(Component::Trainer));
-    let pods: Api<k8s_openapi::api::core::v1::Pod> = Api::namespaced(context.client.clone(), namespace);
+    let pods: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
     let pods =
         pods.list_metadata(&ListParams::default().labels(&trainers)).await.map_err(Error::api("cannot list Pods"))?;
-    Ok(found_jobs || !pods.items.is_empty())
+    // A Job may be deleted before its pods are.
+    let is_trainer = |pod: &PartialObjectMeta<Pod>| {
+        let run = pod.labels().get(RUN_LABEL).and_then(|run| run.parse().ok());
+        let job = run.map(|run| Names::new(name).job(run));
+        let is_of_job = |owner: &OwnerReference| owner.kind == "Job" && Some(&owner.name) == job.as_ref();
+        pod.owner_references().iter().any(|owner| owner.controller == Some(true) && is_of_job(owner))
+    };
+    Ok(found_jobs || pods.items.iter().any(is_trainer))
 }

@@ -14,6 +14,14 @@ pub enum Error {
         /// Cause of the failure.
         source: kube::Error,
     },
+    /// An object of another owner has the name of a child.
+    #[error("{kind} {name} exists and belongs to another owner; delete or rename it")]
+    NameConflict {
+        /// Kind of the object.
+        kind: &'static str,
+        /// Namespace and name.
+        name: String,
+    },
     /// An object lacks a field that every stored object has.
     #[error("the object has no {0}")]
     Incomplete(&'static str),
@@ -32,20 +40,27 @@ impl Error {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Api { .. } => "api",
+            Self::NameConflict { .. } => "name_conflict",
             Self::Incomplete(_) => "incomplete",
             Self::RootSecret { .. } => "root_secret",
         }
     }
 
-    /// Message for the user if the API server rejected the request permanently, so that a retry
-    /// alone would not help.
+    /// Message for the user if the API server rejected the request permanently, or if the name of a
+    /// child is in use, so that a retry alone would not help.
     pub fn rejection(&self) -> Option<String> {
         match self {
             Self::Api { action, source: kube::Error::Api(status) } if matches!(status.code, 400 | 403 | 422) => {
                 Some(format!("{action}: rejected by the API server: {}", status.message))
             }
+            Self::NameConflict { .. } => Some(self.to_string()),
             _ => None,
         }
+    }
+
+    /// Whether an object of another owner has the name of a child.
+    pub fn is_name_conflict(&self) -> bool {
+        matches!(self, Self::NameConflict { .. })
     }
 
     /// Wraps an API error with the attempted action.

@@ -46,6 +46,14 @@ impl Component {
             Self::Trainer => "trainer",
         }
     }
+
+    /// Name of the operator's container in the pods of the component.
+    pub fn container(self) -> &'static str {
+        match self {
+            Self::Serving => "sidecar",
+            Self::Trainer => "trainer",
+        }
+    }
 }
 
 /// Names of a Recommender's children.

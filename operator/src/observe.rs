@@ -6,15 +6,20 @@ mod reports;
 mod secrets;
 mod store;
 
+use std::{collections::BTreeSet, time::Duration};
+
 use k8s_openapi::{
     api::{
-        apps::v1::Deployment,
+        apps::v1::{Deployment, ReplicaSet},
         batch::v1::Job,
         core::v1::{ConfigMap, Pod},
     },
     jiff::Timestamp,
 };
-use kube::{Api, ResourceExt, api::ListParams};
+use kube::{
+    Api, ResourceExt,
+    api::{ListParams, PartialObjectMeta},
+};
 use recommender_crds::Recommender;
 use sidecar_contract::ServingConfig;
 
@@ -22,8 +27,13 @@ use crate::{
     context::Context,
     error::Error,
     names::{Names, RECOMMENDER_LABEL},
-    observed::{self, DeploymentFacts, JobFacts, Observed, PodFacts, controlled_by},
+    observed::{
+        self, Concluded, DeploymentFacts, JobFacts, Observed, PodFacts, conclude, controlled_by, controller_uid,
+    },
 };
+
+/// Interval while the pods of a run that has committed its result still run.
+const ENDING_JOB_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Reads the API server's copy of a cached Recommender, if it still exists.
 ///
@@ -33,6 +43,7 @@ pub async fn recommender(context: &Context, cached: &Recommender) -> Result<Opti
     let namespace = cached.namespace().ok_or(Error::Incomplete("namespace"))?;
     let name = cached.name_any();
     let api: Api<Recommender> = Api::namespaced(context.client.clone(), &namespace);
+    let _turn = context.turn(&namespace).await;
     api.get_opt(&name).await.map_err(Error::api(format!("cannot read Recommender {namespace}/{name}")))
 }
 
@@ -55,57 +66,85 @@ pub async fn observe(context: &Context, recommender: &Recommender, now: Timestam
         name: meta.name.as_deref().ok_or(Error::Incomplete("name"))?,
         uid: meta.uid.as_deref().ok_or(Error::Incomplete("uid"))?,
     };
-    // Jobs before run results: a Job that has finished has left its result.
-    let (jobs, pods) = futures::try_join!(jobs(context, &subject), pods(context, &subject))?;
-    let (children, deployment, config, secret_versions) = futures::try_join!(
-        children::read(context, &subject),
-        deployment(context, &subject),
-        config(context, &subject),
-        secrets::versions(context, recommender),
-    )?;
-    let reports = reports::read(context, &pods).await;
-    let runs = store::runs(context, recommender).await;
-    let mut observed = Observed {
-        jobs,
-        pods,
-        deployment,
-        config,
-        versions: children.versions,
-        name_conflicts: children.conflicts,
-        secret_versions,
-        runs,
-        snapshots: None,
-        reports,
+    let turn = context.turn(subject.namespace).await;
+    let mut observed = objects(context, recommender, &subject).await?;
+    drop(turn);
+    // Other tenants' requests do not wait for the pods and the store.
+    observed.reports = reports::read(context, &observed.pods).await;
+    // After the Jobs were listed: a Job that has finished has left its result.
+    let runs = store::runs(context, recommender, &observed.jobs, &observed.pods, now.as_second()).await;
+    observed.runs = runs.results;
+    let concluded = match &observed.runs {
+        Ok(results) => conclude(&mut observed.jobs, results, now.as_second()),
+        Err(_) => Concluded::default(),
     };
-    if observed.runs.is_ok() && observed.all_pods_report() {
+    observed.lingering_jobs = concluded.lingering;
+    observed.look_again_after = runs.retry_after.or(concluded.is_ending.then_some(ENDING_JOB_INTERVAL));
+    if runs.retry_after.is_none() && observed.all_pods_report() {
         observed.snapshots = store::snapshots(context, recommender, now.as_second()).await;
     }
     Ok(observed)
 }
 
-async fn jobs(context: &Context, subject: &Subject<'_>) -> Result<Vec<JobFacts>, Error> {
-    let api: Api<Job> = Api::namespaced(context.client.clone(), subject.namespace);
-    let jobs = api.list(&children_of(subject)).await.map_err(Error::api("cannot list Jobs"))?;
-    let owned = jobs.items.iter().filter(|job| controlled_by(job.owner_references(), subject.uid));
-    Ok(owned.filter_map(JobFacts::of).collect())
+/// Reads the objects of the API server.
+async fn objects(context: &Context, recommender: &Recommender, subject: &Subject<'_>) -> Result<Observed, Error> {
+    let (jobs, pods, replica_sets, children, deployment, config, secret_versions) = futures::try_join!(
+        jobs(context, subject),
+        pods(context, subject),
+        replica_sets(context, subject),
+        children::read(context, subject),
+        deployment(context, subject),
+        config(context, subject),
+        secrets::versions(context, recommender),
+    )?;
+    let deployment_uid = deployment.as_ref().and_then(|deployment| deployment.metadata.uid.as_deref()).unwrap_or("");
+    let replica_sets = replica_sets.iter().filter(|set| controlled_by(set.owner_references(), deployment_uid));
+    let owners: BTreeSet<&str> = jobs
+        .iter()
+        .filter_map(|job| job.metadata.uid.as_deref())
+        .chain(replica_sets.filter_map(|set| set.metadata.uid.as_deref()))
+        .collect();
+    // Any client can give a pod the labels of a Recommender.
+    let is_owned = |pod: &&Pod| owners.contains(controller_uid(pod.owner_references()));
+    Ok(Observed {
+        jobs: jobs.iter().filter_map(JobFacts::of).collect(),
+        pods: pods.iter().filter(is_owned).map(PodFacts::of).collect(),
+        deployment: deployment.as_ref().map(DeploymentFacts::of),
+        config,
+        versions: children.versions,
+        name_conflicts: children.conflicts,
+        secret_versions,
+        ..Observed::nothing()
+    })
 }
 
-async fn pods(context: &Context, subject: &Subject<'_>) -> Result<Vec<PodFacts>, Error> {
+async fn jobs(context: &Context, subject: &Subject<'_>) -> Result<Vec<Job>, Error> {
+    let api: Api<Job> = Api::namespaced(context.client.clone(), subject.namespace);
+    let mut jobs = api.list(&children_of(subject)).await.map_err(Error::api("cannot list Jobs"))?.items;
+    jobs.retain(|job| controlled_by(job.owner_references(), subject.uid));
+    Ok(jobs)
+}
+
+async fn pods(context: &Context, subject: &Subject<'_>) -> Result<Vec<Pod>, Error> {
     let api: Api<Pod> = Api::namespaced(context.client.clone(), subject.namespace);
-    let pods = api.list(&children_of(subject)).await.map_err(Error::api("cannot list Pods"))?;
-    Ok(pods.items.iter().map(PodFacts::of).collect())
+    Ok(api.list(&children_of(subject)).await.map_err(Error::api("cannot list Pods"))?.items)
+}
+
+/// The ReplicaSets between the Deployment and its pods.
+async fn replica_sets(context: &Context, subject: &Subject<'_>) -> Result<Vec<PartialObjectMeta<ReplicaSet>>, Error> {
+    let api: Api<ReplicaSet> = Api::namespaced(context.client.clone(), subject.namespace);
+    Ok(api.list_metadata(&children_of(subject)).await.map_err(Error::api("cannot list ReplicaSets"))?.items)
 }
 
 fn children_of(subject: &Subject<'_>) -> ListParams {
     ListParams::default().labels(&format!("{RECOMMENDER_LABEL}={}", subject.name))
 }
 
-async fn deployment(context: &Context, subject: &Subject<'_>) -> Result<Option<DeploymentFacts>, Error> {
+async fn deployment(context: &Context, subject: &Subject<'_>) -> Result<Option<Deployment>, Error> {
     let Subject { namespace, name, uid } = subject;
     let api: Api<Deployment> = Api::namespaced(context.client.clone(), namespace);
     let found = api.get_opt(name).await.map_err(Error::api(format!("cannot read Deployment {namespace}/{name}")))?;
-    let owned = found.filter(|deployment| controlled_by(deployment.owner_references(), uid));
-    Ok(owned.as_ref().map(DeploymentFacts::of))
+    Ok(found.filter(|deployment| controlled_by(deployment.owner_references(), uid)))
 }
 
 /// Reads the serving config in force. It records the last decision and outlives the operator, the

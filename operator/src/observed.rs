@@ -5,14 +5,14 @@ mod deployment;
 mod jobs;
 mod pods;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use sidecar_contract::{Digest, ModelReport, RunResult, ServingConfig, paths};
 
 pub use self::{
     deployment::DeploymentFacts,
-    jobs::{JobFacts, JobState, has_ended},
+    jobs::{Concluded, JobFacts, JobState, conclude, has_ended},
     pods::{PodFacts, PodProblem},
 };
 use crate::{child_kind::ChildKind, names::Component};
@@ -36,6 +36,11 @@ pub struct Observed {
     pub secret_versions: BTreeMap<String, String>,
     /// Finished runs, or why they are unknown.
     pub runs: Result<Vec<RunResult>, String>,
+    /// Jobs whose run has committed its result, but whose pods still run.
+    pub lingering_jobs: Vec<String>,
+    /// When another pass is worthwhile although nothing changes: to read a store that failed, or to
+    /// delete the Job of a run that has ended.
+    pub look_again_after: Option<Duration>,
     /// All snapshots in the store, each with the second since 1970 when it was stored; `None` if
     /// this pass does not search for orphans.
     pub snapshots: Option<Vec<(Digest, i64)>>,
@@ -55,6 +60,8 @@ impl Observed {
             name_conflicts: Vec::new(),
             secret_versions: BTreeMap::new(),
             runs: Ok(Vec::new()),
+            lingering_jobs: Vec::new(),
+            look_again_after: None,
             snapshots: None,
             reports: Vec::new(),
         }
@@ -86,10 +93,22 @@ pub fn running_serving_pods(pods: &[PodFacts]) -> impl Iterator<Item = &PodFacts
     pods.iter().filter(|pod| pod.component == Some(Component::Serving) && pod.running)
 }
 
+/// Uid of the controller of an object; empty if it has none.
+pub fn controller_uid(owners: &[OwnerReference]) -> &str {
+    owners.iter().find(|owner| owner.controller == Some(true)).map_or("", |owner| owner.uid.as_str())
+}
+
+/// Whether the run of a Job may have committed a result: the Job or its trainer container has
+/// ended.
+pub fn may_have_result(job: &JobFacts, pods: &[PodFacts]) -> bool {
+    let has_exited = |pod: &PodFacts| pod.run == Some(job.run) && pod.exit_code.is_some();
+    job.state != JobState::Running || pods.iter().any(has_exited)
+}
+
 /// Whether the Recommender with this uid controls an object. An earlier Recommender of the same
 /// name has another uid.
 pub fn controlled_by(owners: &[OwnerReference], uid: &str) -> bool {
-    owners.iter().any(|owner| owner.controller == Some(true) && owner.uid == uid)
+    !uid.is_empty() && controller_uid(owners) == uid
 }
 
 /// The serving config in a ConfigMap; `None` if there is none.

@@ -18,6 +18,7 @@ use crate::{
     requeue,
     slots::UsedSlots,
     status::{self, StatusInput},
+    store_gate::StoreProblem,
     validate::{Rejection, validate},
 };
 
@@ -44,7 +45,8 @@ pub async fn reconcile(cached: &Recommender, context: &Context) -> Result<Action
         return Ok(Action::await_change()); // It was deleted.
     };
     let outcome = match recommender.metadata.deletion_timestamp {
-        None => pass(context, recommender, now).await,
+        // Boxed because the future is large.
+        None => Box::pin(pass(context, recommender, now)).await,
         Some(_) => finalize(context, recommender).await,
     };
     if let Some(message) = outcome.as_ref().err().and_then(Error::rejection) {
@@ -87,7 +89,7 @@ async fn pass(context: &Context, recommender: &Recommender, now: Timestamp) -> R
     publish(context, recommender, &status).await?;
     let has_settled = status::has_settled(input, &status);
     Ok(Outcome {
-        next: requeue::after_pass(&decision, &applied, has_settled, settings.resync(), now.as_second()),
+        next: requeue::after_pass(&observed, &decision, &applied, has_settled, settings.resync(), now.as_second()),
         slots: UsedSlots { training: applied.job.uses_slot(), rollout: !status::has_rolled_out(input) },
         refused: applied.refused.into_iter().next(),
     })
@@ -113,10 +115,10 @@ async fn finalize(context: &Context, recommender: &Recommender) -> Result<Outcom
     let (next, training) = match deletion::finalize(context, recommender).await? {
         Cleanup::Done => (Action::await_change(), false), // Owner references delete the children.
         Cleanup::WaitingForRuns => (requeue::while_runs_stop(), true),
-        Cleanup::StoreUnreachable { message } => {
+        Cleanup::StoreUnreachable(StoreProblem { message, retry_after }) => {
             let message = deletion::stuck_deletion_message(recommender, &message);
             publish(context, recommender, &stalled(recommender, Reason::Deleting, &message)).await?;
-            (requeue::while_store_is_unreachable(), false)
+            (Action::requeue(retry_after), false)
         }
     };
     Ok(Outcome { next, slots: UsedSlots { training, rollout: false }, refused: None })

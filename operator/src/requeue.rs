@@ -7,6 +7,8 @@ use kube::runtime::controller::Action;
 use crate::{
     applied::{Applied, JobOutcome},
     decide::{Decision, TrainingDecision},
+    observed::Observed,
+    pause::jittered,
     validate::Rejection,
 };
 
@@ -17,24 +19,34 @@ const QUEUE_POLL_INTERVAL: Duration = Duration::from_mins(1);
 /// Interval while names conflict. The most common cause is a deleted Recommender of the same name
 /// whose children are still being deleted; the deletion of some kinds triggers no pass.
 const NAME_CONFLICT_INTERVAL: Duration = Duration::from_secs(10);
-/// Interval of cleanup attempts while the store of a deleted Recommender is unreachable.
-const DELETION_RETRY_INTERVAL: Duration = Duration::from_secs(30);
 
 /// After a pass that ran all steps.
-pub fn after_pass(decision: &Decision, applied: &Applied, has_settled: bool, resync: Duration, now: i64) -> Action {
-    if !has_settled {
-        return Action::requeue(SETTLING_POLL_INTERVAL);
-    }
-    if applied.job == JobOutcome::Queued {
-        return Action::requeue(jittered(QUEUE_POLL_INTERVAL));
-    }
-    let regular = jittered(resync);
-    let due = match decision.training {
-        TrainingDecision::Wait { seconds } => Some(seconds.saturating_add(1)),
-        TrainingDecision::Idle { next } => next.map(|next| u64::try_from(next.saturating_sub(now)).unwrap_or(0).max(1)),
-        TrainingDecision::Running { .. } | TrainingDecision::Replace { .. } | TrainingDecision::Start { .. } => None,
+pub fn after_pass(
+    observed: &Observed,
+    decision: &Decision,
+    applied: &Applied,
+    has_settled: bool,
+    resync: Duration,
+    now: i64,
+) -> Action {
+    let next = if !has_settled {
+        SETTLING_POLL_INTERVAL
+    } else if applied.job == JobOutcome::Queued {
+        jittered(QUEUE_POLL_INTERVAL)
+    } else {
+        let regular = jittered(resync);
+        let due = match decision.training {
+            TrainingDecision::Wait { seconds } => Some(seconds.saturating_add(1)),
+            TrainingDecision::Idle { next } => {
+                next.map(|next| u64::try_from(next.saturating_sub(now)).unwrap_or(0).max(1))
+            }
+            TrainingDecision::Running { .. } | TrainingDecision::Replace { .. } | TrainingDecision::Start { .. } => {
+                None
+            }
+        };
+        due.map_or(regular, |seconds| Duration::from_secs(seconds).min(regular))
     };
-    Action::requeue(due.map_or(regular, |seconds| Duration::from_secs(seconds).min(regular)))
+    Action::requeue(observed.look_again_after.map_or(next, |after| after.min(next)))
 }
 
 /// After a rejection. A change of the spec triggers a pass.
@@ -48,19 +60,6 @@ pub fn after_rejection(rejection: &Rejection, resync: Duration) -> Action {
 /// While the runs of a deleted Recommender stop.
 pub fn while_runs_stop() -> Action {
     Action::requeue(SETTLING_POLL_INTERVAL)
-}
-
-/// While the store of a deleted Recommender is unreachable.
-pub fn while_store_is_unreachable() -> Action {
-    Action::requeue(jittered(DELETION_RETRY_INTERVAL))
-}
-
-/// Adds up to a tenth as jitter against a thundering herd.
-fn jittered(interval: Duration) -> Duration {
-    let mut byte = [0];
-    // Without random numbers there is no jitter, which is harmless.
-    let _ = getrandom::fill(&mut byte);
-    interval + interval.mul_f64(f64::from(byte[0]) / 2560.0)
 }
 
 #[cfg(test)]
@@ -100,20 +99,12 @@ mod tests {
         ] {
             let decision = decision(training);
             assert_eq!(
-                after_pass(&decision, &Applied::default(), true, RESYNC, NOW),
+                after_pass(&Observed::nothing(), &decision, &Applied::default(), true, RESYNC, NOW),
                 seconds(expected),
                 "{decision:?}"
             );
-            let unsettled = after_pass(&decision, &Applied::default(), false, RESYNC, NOW);
+            let unsettled = after_pass(&Observed::nothing(), &decision, &Applied::default(), false, RESYNC, NOW);
             assert_eq!(unsettled, Action::requeue(SETTLING_POLL_INTERVAL));
-        }
-    }
-
-    #[test]
-    fn jitter_adds_up_to_a_tenth() {
-        for _ in 0..1000 {
-            let interval = jittered(RESYNC);
-            assert!(interval >= RESYNC && interval <= RESYNC + RESYNC / 10, "{interval:?}");
         }
     }
 }

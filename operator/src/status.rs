@@ -122,14 +122,13 @@ pub fn has_rolled_out(input: StatusInput<'_>) -> bool {
         && serving::available(input).status == Some(true)
 }
 
-/// Whether the Recommender need not be polled: the pods have reached the desired state, and the
-/// past runs are known.
+/// Whether the Recommender need not be polled: the pods have reached the desired state. A store
+/// that failed states itself when to read it again.
 pub fn has_settled(input: StatusInput<'_>, status: &RecommenderStatus) -> bool {
     let is_true = |kind| is_true(&status.conditions, kind);
     let serves = is_true(ConditionType::ModelLoaded) && is_true(ConditionType::ServingAvailable);
     let is_loading = input.plan.spec.serving.replicas > 0 && status.model.is_some() && !serves;
-    let is_known = input.observed.runs.is_ok() && !input.applied.config_pending;
-    is_known && !is_loading && !is_true(ConditionType::Reconciling)
+    !input.applied.config_pending && !is_loading && !is_true(ConditionType::Reconciling)
 }
 
 /// The status of a Recommender that cannot be reconciled, for example because its spec is invalid

@@ -3,96 +3,114 @@
 //! The operator has its own credentials for the embedded store. For a user's bucket (`spec.store`)
 //! it uses the Secret that `spec.store` names: it reads the Secret by name for each access and does
 //! not cache it. Without a Secret it uses its own identity, if the installation allows that for the
-//! bucket.
+//! bucket. Every access passes the [`store_gate`](crate::store_gate).
 
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::Api;
+use kube::{Api, ResourceExt as _};
 use recommender_crds::StoreSpec;
 use sidecar_contract::credentials::{AccessKeyId, Role};
-use store_client::{BucketSecret, Store, StoreCredentials, StoreError};
+use store_client::{Bounds, BucketSecret, Retry, Store, StoreCredentials, StoreError};
 
 use crate::{
     context::Context,
     error::chain,
+    store_gate::{StoreFailure, StoreProblem},
     store_scope::{self, StoreScope},
 };
 
-/// Timeout for a user's bucket: an unresponsive one must not delay the reconciles of other
-/// Recommenders.
-pub const USER_STORE_TIMEOUT: Duration = Duration::from_secs(15);
+/// Deadline of reading the run results of a Recommender, or the list of its snapshots. The results
+/// that were read before it are lost, so it suffices for the most that are read.
+pub const READ_DEADLINE: Duration = Duration::from_secs(10);
+/// Deadline of deletions. What was deleted before it stays deleted.
+pub const DELETION_DEADLINE: Duration = Duration::from_secs(30);
+/// Max bytes of a response: a run result, or a page of a listing, which has 1,000 keys.
+const RESPONSE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Max requests of one access: the pages of a listing and the results of all runs that are read, or
+/// the deletions within [`DELETION_DEADLINE`].
+const REQUESTS_MAX: usize = 2000;
 
-/// Opens the store with the operator's credentials.
-///
-/// # Errors
-/// Returns a message for the user if the store cannot be opened.
-pub async fn open(context: &Context, scope: StoreScope<'_>) -> Result<Store, String> {
-    let credentials = match scope.store {
-        None => {
-            let (namespace, name) = (scope.namespace.to_owned(), scope.name.to_owned());
-            let id = AccessKeyId { namespace, name, role: Role::Operator };
-            Some(StoreCredentials::derived(&context.installation.root.key, &id))
-        }
-        Some(store) => user_credentials(context, scope.namespace, store).await?,
-    };
-    Store::open(&scope.config(&context.installation), credentials.as_ref())
-        .map_err(|error| user_facing_message(scope, &error))
+/// Credentials, and the version of the Secret that they are from.
+struct Credentials {
+    credentials: Option<StoreCredentials>,
+    secret_version: Option<String>,
 }
 
-async fn user_credentials(
+/// Runs `work` on the store of a Recommender with the operator's credentials.
+///
+/// # Errors
+/// Fails if the store cannot be opened, if `work` fails or takes longer than `deadline`, or if the
+/// store failed before and is not tried again yet.
+pub async fn with_store<T, F>(
     context: &Context,
-    namespace: &str,
-    store: &StoreSpec,
-) -> Result<Option<StoreCredentials>, String> {
+    scope: StoreScope<'_>,
+    deadline: Duration,
+    work: impl FnOnce(Store) -> F,
+) -> Result<T, StoreProblem>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let (key, gate) = (scope.key(), &context.store_gate);
+    let credentials = credentials(context, scope).await.map_err(|failure| gate.record(&key, None, failure))?;
+    let Credentials { credentials, secret_version } = credentials;
+    let opened_and_used = async {
+        let bounds = Bounds { response_bytes_max: RESPONSE_BYTES_MAX, requests_max: REQUESTS_MAX };
+        let store = Store::open_bounded(&scope.config(&context.installation), credentials.as_ref(), bounds);
+        let done = match store {
+            Ok(store) => work(store).await,
+            Err(error) => Err(error),
+        };
+        done.map_err(|error| StoreFailure::of(&error, user_facing_message(scope, &error)))
+    };
+    gate.run(&key, secret_version.as_deref(), deadline, opened_and_used).await
+}
+
+async fn credentials(context: &Context, scope: StoreScope<'_>) -> Result<Credentials, StoreFailure> {
+    let Some(store) = scope.store else {
+        let (namespace, name) = (scope.namespace.to_owned(), scope.name.to_owned());
+        let id = AccessKeyId { namespace, name, role: Role::Operator };
+        let derived = StoreCredentials::derived(&context.installation.root.key, &id);
+        return Ok(Credentials { credentials: Some(derived), secret_version: None });
+    };
+    user_credentials(context, scope.namespace, store).await
+}
+
+async fn user_credentials(context: &Context, namespace: &str, store: &StoreSpec) -> Result<Credentials, StoreFailure> {
+    let rarely = |message| StoreFailure { message, retry: Retry::Rarely };
+    let soon = |message| StoreFailure { message, retry: Retry::Soon };
     // The spec may be invalid, and another scheme could name a file or a server of the cluster.
     if let Some(problem) = store_scope::problem(store) {
-        return Err(problem);
+        return Err(rarely(problem));
     }
     let Some(named) = &store.secret_ref else {
         let url = store.url.as_deref().unwrap_or_default();
         if is_allowed(url, &context.installation.settings.workload_identity_stores) {
-            return Ok(None);
+            return Ok(Credentials { credentials: None, secret_version: None });
         }
-        return Err(format!(
+        return Err(rarely(format!(
             "spec.store: {url} has no secretRef, and this installation does not allow the operator's own identity for it: \
              set spec.store.secretRef, or add the bucket to the chart value operator.workloadIdentityStores"
-        ));
+        )));
     };
     let name = named.name.as_str();
     let secrets: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
     let found = secrets.get_opt(name).await;
-    let secret = found.map_err(|error| format!("cannot read Secret {namespace}/{name}: {}", chain(&error)))?;
-    let secret =
-        secret.ok_or_else(|| format!("spec.store.secretRef: Secret {namespace}/{name} does not exist: create it"))?;
+    let secret = found.map_err(|error| soon(format!("cannot read Secret {namespace}/{name}: {}", chain(&error))))?;
+    let missing = || soon(format!("spec.store.secretRef: Secret {namespace}/{name} does not exist: create it"));
+    let secret = secret.ok_or_else(missing)?;
+    let secret_version = secret.resource_version();
     let text = |bytes: k8s_openapi::ByteString| String::from_utf8_lossy(&bytes.0).into_owned();
     let values = secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, text(value)));
-    Ok(Some(StoreCredentials::Secret(BucketSecret::new(format!("{namespace}/{name}"), values))))
+    let credentials = StoreCredentials::Secret(BucketSecret::new(format!("{namespace}/{name}"), values));
+    Ok(Credentials { credentials: Some(credentials), secret_version })
 }
 
 /// Formats an error for the status. For a user's bucket the cause is omitted: the user chooses its
 /// endpoint, and must not be able to read responses of arbitrary servers in the cluster network
 /// through the operator.
-pub fn user_facing_message(scope: StoreScope<'_>, error: &StoreError) -> String {
+fn user_facing_message(scope: StoreScope<'_>, error: &StoreError) -> String {
     if scope.store.is_some() { error.to_string() } else { chain(error) }
-}
-
-/// Applies [`USER_STORE_TIMEOUT`] to an operation on a user's bucket.
-///
-/// # Errors
-/// Returns a message for the user if the operation fails or times out.
-pub async fn with_timeout<T>(
-    scope: StoreScope<'_>,
-    work: impl Future<Output = Result<T, String>>,
-) -> Result<T, String> {
-    let Some(store) = scope.store else { return work.await };
-    tokio::time::timeout(USER_STORE_TIMEOUT, work).await.unwrap_or_else(|_| {
-        Err(format!(
-            "{} did not respond within {} s; check spec.store and the endpoint in its Secret",
-            store.url.as_deref().unwrap_or_default(),
-            USER_STORE_TIMEOUT.as_secs()
-        ))
-    })
 }
 
 /// Whether a URL is one of the allowed URLs, or below one of them.

@@ -29,6 +29,19 @@ impl<'a> StoreScope<'a> {
         }
     }
 
+    /// Identity of the store.
+    pub fn key(&self) -> StoreKey {
+        let namespace = self.namespace.to_owned();
+        match self.store {
+            None => StoreKey::Embedded { namespace, name: self.name.to_owned() },
+            Some(store) => StoreKey::Bucket {
+                namespace,
+                url: store.url.clone().unwrap_or_default(),
+                secret: store.secret_ref.as_ref().map(|secret| secret.name.clone()),
+            },
+        }
+    }
+
     /// The store config for the Recommender's pods.
     pub fn config(&self, installation: &Installation) -> StoreConfig {
         let Installation { settings, root } = installation;
@@ -43,6 +56,37 @@ impl<'a> StoreScope<'a> {
             endpoint: settings.store_url.is_none().then(|| settings.store_endpoint.clone()),
             region,
             prefix,
+        }
+    }
+}
+
+/// Identity of a store as one Recommender uses it. Recommenders of a namespace that use a bucket
+/// with the same Secret share it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum StoreKey {
+    /// The embedded store.
+    Embedded {
+        /// Namespace of the Recommender.
+        namespace: String,
+        /// Name of the Recommender.
+        name: String,
+    },
+    /// A bucket.
+    Bucket {
+        /// Namespace of the Recommenders that use it.
+        namespace: String,
+        /// URL of the bucket.
+        url: String,
+        /// Name of the Secret.
+        secret: Option<String>,
+    },
+}
+
+impl StoreKey {
+    /// Namespace of the Recommenders that use it.
+    pub fn namespace(&self) -> &str {
+        match self {
+            Self::Embedded { namespace, .. } | Self::Bucket { namespace, .. } => namespace,
         }
     }
 }

@@ -7,6 +7,7 @@ use kube::Api;
 use recommender_crds::Recommender;
 use sidecar_contract::RunId;
 use store_client::{Store, StoreError};
+use tokio::sync::Mutex;
 
 use super::Pass;
 use crate::{
@@ -14,7 +15,8 @@ use crate::{
     decide::Garbage,
     error::Error,
     names::PROMOTE_ANNOTATION,
-    store_access::{self, user_facing_message, with_timeout},
+    store_access::{DELETION_DEADLINE, with_store},
+    store_gate::StoreProblem,
     validate::Plan,
 };
 
@@ -24,25 +26,30 @@ use crate::{
 /// Fails if an API request fails.
 pub async fn delete(pass: Pass<'_>, garbage: &Garbage) -> Result<Vec<RunId>, Error> {
     let Pass { context, plan, now, .. } = pass;
-    let mut deleted = Vec::new();
     if garbage.runs.is_empty() && garbage.orphans.is_none() {
-        return Ok(deleted);
+        return Ok(Vec::new());
     }
     // The Recommender may have been pinned since this pass read it.
     if !is_current(context, plan).await? {
-        return Ok(deleted);
+        return Ok(Vec::new());
     }
     let (namespace, name, scope) = (&plan.namespace, &plan.name, plan.store_scope());
-    let outcome = with_timeout(scope, async {
-        let store = store_access::open(context, scope).await?;
-        delete_from(&store, plan, garbage, &mut deleted).await.map_err(|error| user_facing_message(scope, &error))
+    // Outlives the work, which the deadline may cut.
+    let deleted = Mutex::default();
+    let outcome = with_store(context, scope, DELETION_DEADLINE, |store| {
+        let deleted = &deleted;
+        async move { delete_from(&store, plan, garbage, deleted).await }
     });
     match outcome.await {
-        Ok(()) if garbage.orphans.is_some() => context.cache.record_sweep(&plan.uid, now),
+        Ok(()) if garbage.orphans.is_some() => context.cache.record_sweep(&plan.uid, scope.key(), now),
         Ok(()) => {}
-        Err(error) => tracing::warn!(namespace, name, error, "garbage collection deferred"),
+        Err(StoreProblem { message, .. }) => {
+            tracing::warn!(namespace, name, error = message, "garbage collection deferred");
+        }
     }
+    let deleted: Vec<RunId> = deleted.into_inner();
     if !deleted.is_empty() {
+        context.cache.forget_runs(&plan.uid);
         let (runs, revisions) = (deleted.len(), garbage.snapshots.len());
         tracing::info!(namespace, name, runs, revisions, "deleted old runs from the store");
     }
@@ -53,12 +60,12 @@ async fn delete_from(
     store: &Store,
     plan: &Plan,
     garbage: &Garbage,
-    deleted: &mut Vec<RunId>,
+    deleted: &Mutex<Vec<RunId>>,
 ) -> Result<(), StoreError> {
     let Garbage { runs, snapshots, orphans } = garbage;
     for run in runs {
         store.delete_run(run).await?;
-        deleted.push(run.clone());
+        deleted.lock().await.push(run.clone());
     }
     for digest in snapshots {
         store.delete_snapshot(digest).await?;

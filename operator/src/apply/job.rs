@@ -29,7 +29,7 @@ pub async fn apply(
         JobChange::Create { job, trigger } => {
             let (namespace, name) = (&plan.namespace, &plan.name);
             tracing::info!(namespace, name, job = job.name(), trigger = trigger.as_str(), "starting a training run");
-            let created = refused.unless_rejected(objects::create_job(context, namespace, &job).await)?;
+            let created = refused.unless_rejected(objects::create_job(pass, &job).await)?;
             Ok(created.map_or(JobOutcome::Refused, |()| JobOutcome::InProgress))
         }
     }

@@ -17,6 +17,7 @@ use crate::{
     desired::Child,
     error::Error,
     names::{CONFIG_HASH_ANNOTATION, MANAGER},
+    observed::controlled_by,
 };
 
 fn api(context: &Context, namespace: &str, kind: ChildKind) -> Api<DynamicObject> {
@@ -61,19 +62,30 @@ pub(super) async fn scale(
     unless_missing(scaled).map_err(Error::api(format!("cannot scale Deployment {namespace}/{name}")))
 }
 
-/// Creates a Job. An existing Job of the same name counts as success, because the name contains the
-/// run number.
+/// Creates a Job. An existing one of the same name counts as success if the Recommender controls
+/// it, because the name contains the run number.
 ///
 /// # Errors
-/// Fails if the API request fails.
-pub(super) async fn create_job(context: &Context, namespace: &str, job: &Child) -> Result<(), Error> {
-    let action = format!("cannot create Job {namespace}/{}", job.name());
+/// Fails if an API request fails, or if the Job of the same name belongs to another owner.
+pub(super) async fn create_job(pass: Pass<'_>, job: &Child) -> Result<(), Error> {
+    let Pass { context, plan, .. } = pass;
+    let (namespace, name) = (&plan.namespace, job.name());
+    let action = format!("cannot create Job {namespace}/{name}");
     let object: DynamicObject = serde_json::from_value(job.manifest.clone())
         .map_err(|e| Error::api(action.clone())(kube::Error::SerdeError(e)))?;
-    match api(context, namespace, job.kind).create(&PostParams::default(), &object).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
-        Err(error) => Err(Error::api(action)(error)),
+    let jobs = api(context, namespace, job.kind);
+    match jobs.create(&PostParams::default(), &object).await {
+        Ok(_) => return Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 409 => {}
+        Err(error) => return Err(Error::api(action)(error)),
+    }
+    let existing = jobs.get_metadata_opt(name).await.map_err(Error::api(action))?;
+    // One that was deleted meanwhile is created by the next pass.
+    match existing {
+        Some(existing) if !controlled_by(existing.owner_references(), &plan.uid) => {
+            Err(Error::NameConflict { kind: job.kind.as_str(), name: format!("{namespace}/{name}") })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -37,7 +37,7 @@ pub fn build(plan: &Plan, settings: &Settings) -> Child {
     volumes.push(temporary("cache", settings));
     mounts.push(mount("cache", paths::CACHE_DIR, false));
     let container = json!({
-        "name": "sidecar",
+        "name": Component::Serving.container(),
         "args": ["serve", "--listen", any_address(ports::APP), "--admin-listen", any_address(ports::ADMIN)],
         "env": [{"name": paths::POD_NAME_ENV, "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
         "ports": [

@@ -90,7 +90,7 @@ pub fn build(plan: &Plan, settings: &Settings, config: &TrainingConfig) -> Child
                 // A disruption, such as a node drain, is not a failure of the run.
                 {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
                 {"action": "FailJob", "onExitCodes": {
-                    "containerName": "trainer", "operator": "In", "values": final_codes,
+                    "containerName": Component::Trainer.container(), "operator": "In", "values": final_codes,
                 }},
             ]},
             "template": template(plan, settings, &plan.spec.training.pod, template_input(plan, settings, &names, config)),
@@ -137,7 +137,7 @@ fn template_input(plan: &Plan, settings: &Settings, names: &Names, config: &Trai
         labels: vec![(RUN_LABEL, config.run.number.to_string()), (ATTEMPT_LABEL, config.run.attempt.clone())],
         annotations: json!({}),
         container: json!({
-            "name": "trainer",
+            "name": Component::Trainer.container(),
             "args": ["train"],
             "env": env,
             "envFrom": env_from,

@@ -109,6 +109,7 @@ fn children(desired: Desired) -> Vec<Child> {
         disruption_budget,
         rollout,
         garbage: _,
+        lingering_jobs: _,
     } = desired;
     let mut children = vec![network_policy, service, headless_service, disruption_budget];
     children.extend(service_account.into_iter().chain(train_secret).chain(serve_secret));

@@ -1,41 +1,82 @@
 //! Finished runs and snapshots in the store. Run results are immutable, so each is read once and
-//! cached; the cache is used while the store is down.
+//! cached; the cache also bridges an outage of the store.
+
+use std::time::Duration;
 
 use kube::ResourceExt;
 use recommender_crds::Recommender;
 use sidecar_contract::{Digest, RunId, RunResult};
+use store_client::{Store, StoreError};
 
 use crate::{
+    cache::KnownRuns,
     context::Context,
     error::chain,
-    store_access::{self, user_facing_message, with_timeout},
+    observed::{JobFacts, PodFacts, may_have_result},
+    store_access::{READ_DEADLINE, with_store},
+    store_gate::StoreProblem,
     store_scope::StoreScope,
 };
 
 /// Maximum number of newest runs that are read; retention keeps fewer.
 const RUNS_MAX: usize = 200;
+/// Seconds after which the results are read again although no run has ended. Only someone who
+/// changes the store by hand could have changed them.
+const REREAD_SECONDS: i64 = 600;
 /// Seconds between two sweeps for orphaned snapshots, which no result references.
 const SWEEP_INTERVAL_SECONDS: i64 = 3600;
 
-/// Reads the newest results, or returns why they are unknown. If the store is unreachable, cached
-/// results are returned.
-pub async fn runs(context: &Context, recommender: &Recommender) -> Result<Vec<RunResult>, String> {
+/// What a pass knows of the finished runs.
+#[derive(Clone, Debug)]
+pub struct Runs {
+    /// The newest results, or why they are unknown.
+    pub results: Result<Vec<RunResult>, String>,
+    /// When another attempt to read them is worthwhile; `None` if they are known.
+    pub retry_after: Option<Duration>,
+}
+
+/// Reads the newest results. Cached ones are used if they are recent or if the store is down, but
+/// only if they have the result of each run that has ended: `jobs` were listed before.
+pub async fn runs(
+    context: &Context,
+    recommender: &Recommender,
+    jobs: &[JobFacts],
+    pods: &[PodFacts],
+    now: i64,
+) -> Runs {
     let (scope, uid) = (StoreScope::of(recommender), recommender.uid().unwrap_or_default());
-    match with_timeout(scope, read_runs(context, scope, &uid)).await {
-        Ok(results) => {
-            context.cache.record_runs(&uid, &results);
-            Ok(results)
+    let cached = context.cache.runs(&uid, &scope.key()).filter(|known| !is_awaited(jobs, pods, &known.results));
+    if let Some(known) = cached.as_ref().filter(|known| now.saturating_sub(known.read_at) < REREAD_SECONDS) {
+        return Runs { results: Ok(known.results.clone()), retry_after: None };
+    }
+    match read(context, recommender, now).await {
+        Ok(results) => Runs { results: Ok(results), retry_after: None },
+        Err(StoreProblem { message, retry_after }) => {
+            Runs { results: cached.map(|known| known.results).ok_or(message), retry_after: Some(retry_after) }
         }
-        Err(problem) => context.cache.runs(&uid).ok_or(problem),
     }
 }
 
-async fn read_runs(context: &Context, scope: StoreScope<'_>, uid: &str) -> Result<Vec<RunResult>, String> {
-    let store = store_access::open(context, scope).await?;
-    let mut runs: Vec<RunId> = store.list_runs().await.map_err(|error| user_facing_message(scope, &error))?;
+/// Whether a run may have committed a result that is not among these.
+fn is_awaited(jobs: &[JobFacts], pods: &[PodFacts], results: &[RunResult]) -> bool {
+    let is_known = |job: &JobFacts| results.iter().any(|result| result.run.number == job.run);
+    jobs.iter().any(|job| may_have_result(job, pods) && !is_known(job))
+}
+
+/// Reads the newest results from the store.
+async fn read(context: &Context, recommender: &Recommender, now: i64) -> Result<Vec<RunResult>, StoreProblem> {
+    let (scope, uid) = (StoreScope::of(recommender), recommender.uid().unwrap_or_default());
+    let store = scope.key();
+    let cached = context.cache.runs(&uid, &store).map(|known| known.results).unwrap_or_default();
+    let results = with_store(context, scope, READ_DEADLINE, |store| read_from(store, cached)).await?;
+    context.cache.record_runs(&uid, KnownRuns { store, results: results.clone(), read_at: now });
+    Ok(results)
+}
+
+async fn read_from(store: Store, cached: Vec<RunResult>) -> Result<Vec<RunResult>, StoreError> {
+    let mut runs: Vec<RunId> = store.list_runs().await?;
     runs.sort_by_key(|run| std::cmp::Reverse(run.number));
     runs.truncate(RUNS_MAX);
-    let cached = context.cache.runs(uid).unwrap_or_default();
     let mut results = Vec::with_capacity(runs.len());
     for run in runs {
         if let Some(result) = cached.iter().find(|result| result.run == run) {
@@ -44,9 +85,16 @@ async fn read_runs(context: &Context, scope: StoreScope<'_>, uid: &str) -> Resul
         }
         match store.get_run(&run).await {
             Ok(result) => results.push(result),
-            Err(error) if error.is_transient() => return Err(user_facing_message(scope, &error)),
             // An unreadable result must not hide the others.
-            Err(error) => tracing::warn!(run = %run, error = chain(&error), "cannot read a run result"),
+            Err(
+                error @ (StoreError::Malformed { .. }
+                | StoreError::TooLarge { .. }
+                | StoreError::NotFound { .. }
+                | StoreError::Corrupt { .. }),
+            ) => {
+                tracing::warn!(run = %run, error = chain(&error), "cannot read a run result");
+            }
+            Err(error) => return Err(error),
         }
     }
     Ok(results)
@@ -56,18 +104,14 @@ async fn read_runs(context: &Context, scope: StoreScope<'_>, uid: &str) -> Resul
 /// is due. If the store is unreachable, a later pass retries: keeping orphans longer is harmless.
 pub async fn snapshots(context: &Context, recommender: &Recommender, now: i64) -> Option<Vec<(Digest, i64)>> {
     let (scope, uid) = (StoreScope::of(recommender), recommender.uid().unwrap_or_default());
-    if !context.cache.sweep_is_due(&uid, now, SWEEP_INTERVAL_SECONDS) {
+    if !context.cache.sweep_is_due(&uid, &scope.key(), now, SWEEP_INTERVAL_SECONDS) {
         return None;
     }
-    let listed = with_timeout(scope, async {
-        let store = store_access::open(context, scope).await?;
-        store.list_snapshots().await.map_err(|error| user_facing_message(scope, &error))
-    });
-    match listed.await {
+    match with_store(context, scope, READ_DEADLINE, |store| async move { store.list_snapshots().await }).await {
         Ok(snapshots) => Some(snapshots.into_iter().map(|snapshot| (snapshot.digest, snapshot.stored_at)).collect()),
-        Err(error) => {
+        Err(StoreProblem { message, .. }) => {
             let (namespace, name) = (scope.namespace, scope.name);
-            tracing::warn!(namespace, name, error, "cannot list snapshots for garbage collection");
+            tracing::warn!(namespace, name, error = message, "cannot list snapshots for garbage collection");
             None
         }
     }

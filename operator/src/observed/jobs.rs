@@ -3,7 +3,12 @@
 use k8s_openapi::api::batch::v1::{Job, JobCondition};
 use kube::ResourceExt;
 
+use sidecar_contract::{RunOutcome, RunResult};
+
 use crate::names::{ATTEMPT_LABEL, RUN_LABEL, SPEC_HASH_LABEL};
+
+/// Seconds from the result of a run to the deletion of its Job, if its pods still run.
+pub const LINGERING_SECONDS: i64 = 60;
 
 /// State of a Job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,6 +66,39 @@ impl JobFacts {
             message: end.and_then(|c| c.message.clone()).unwrap_or_default(),
         })
     }
+}
+
+/// Running Jobs whose run has committed its result.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Concluded {
+    /// Names of those that should have ended long ago: a container that is not the operator's keeps
+    /// their pods alive.
+    pub lingering: Vec<String>,
+    /// Whether there are others.
+    pub is_ending: bool,
+}
+
+/// Ends the runs among `results` whose Jobs still run: a run is over when it commits its result.
+pub fn conclude(jobs: &mut [JobFacts], results: &[RunResult], now: i64) -> Concluded {
+    let mut concluded = Concluded::default();
+    for job in jobs.iter_mut().filter(|job| job.state == JobState::Running) {
+        let of_job = |result: &&RunResult| result.run.number == job.run && result.run.attempt == job.attempt;
+        let Some(result) = results.iter().find(of_job) else { continue };
+        job.state = match result.outcome {
+            RunOutcome::Trained { .. } | RunOutcome::Unchanged => JobState::Succeeded,
+            RunOutcome::Failed { .. } | RunOutcome::Unknown { .. } => JobState::Failed,
+        };
+        job.finished_at = result.finished_at;
+        if job.deleted {
+            continue;
+        }
+        if now.saturating_sub(result.finished_at) >= LINGERING_SECONDS {
+            concluded.lingering.push(job.name.clone());
+        } else {
+            concluded.is_ending = true;
+        }
+    }
+    concluded
 }
 
 /// Whether a Job has succeeded or failed permanently.

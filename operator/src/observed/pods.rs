@@ -49,8 +49,7 @@ impl PodFacts {
             _ => None,
         };
         let status = pod.status.as_ref();
-        let containers = status.and_then(|s| s.container_statuses.as_deref()).unwrap_or_default();
-        let container = containers.first();
+        let container = component.and_then(|component| own_container(pod, component));
         let terminated = container.and_then(|c| {
             let state =
                 |s: &Option<k8s_openapi::api::core::v1::ContainerState>| s.as_ref().and_then(|s| s.terminated.clone());
@@ -71,6 +70,12 @@ impl PodFacts {
                 .and_then(|message| serde_json::from_str(&message).ok()),
         }
     }
+}
+
+/// Status of the container that the operator named. Admission webhooks may inject others before it.
+fn own_container(pod: &Pod, component: Component) -> Option<&ContainerStatus> {
+    let containers = pod.status.as_ref()?.container_statuses.as_deref()?;
+    containers.iter().find(|container| container.name == component.container())
 }
 
 fn problem(pod: &Pod, container: Option<&ContainerStatus>) -> Option<PodProblem> {

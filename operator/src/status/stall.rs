@@ -20,5 +20,7 @@ pub(super) fn stall(input: StatusInput<'_>) -> Option<ConditionUpdate> {
 /// Reports the writes that the API server rejected.
 fn refused(applied: &Applied) -> Option<ConditionUpdate> {
     let messages: Vec<String> = applied.refused.iter().filter_map(Error::rejection).collect();
-    (!messages.is_empty()).then(|| ConditionUpdate::is(ConditionType::Stalled, Reason::Forbidden, messages.join("; ")))
+    let is_conflict = applied.refused.iter().any(Error::is_name_conflict);
+    let reason = if is_conflict { Reason::NameConflict } else { Reason::Forbidden };
+    (!messages.is_empty()).then(|| ConditionUpdate::is(ConditionType::Stalled, reason, messages.join("; ")))
 }

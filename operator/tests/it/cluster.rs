@@ -1,7 +1,7 @@
 //! A mocked cluster: the API server, the operator's context, a store in a directory, serving pods,
 //! and what other programs do: users, the trainer, the Deployment controller.
 
-use std::{path::Path, sync::Arc};
+use std::{future::pending, path::Path, sync::Arc};
 
 use clap::Parser as _;
 use kube::runtime::controller::Action;
@@ -9,6 +9,7 @@ use recommender_crds::Recommender;
 use recommender_operator::{
     args::{Cli, Command},
     context::Context,
+    controller,
     error::Error,
     events::Recorder,
     installation::StoreRoot,
@@ -19,6 +20,7 @@ use serde_json::{Value, json};
 use sidecar_contract::{Digest, KeyLayout, ServingConfig, StoreConfig, TrainingConfig, paths};
 use store_client::Store;
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 
 use crate::{fake_api::FakeApi, serving_pods::ServingPods};
 
@@ -27,7 +29,7 @@ const INSTALLATION_ID: &str = "1b2c";
 /// A mocked cluster.
 pub struct Cluster {
     pub api: FakeApi,
-    pub context: Context,
+    pub context: Arc<Context>,
     directory: TempDir,
 }
 
@@ -66,7 +68,7 @@ impl Cluster {
         let root = StoreRoot { key: vec![7; 32], installation_id: INSTALLATION_ID.to_owned() };
         let recorder = Recorder::new(api.client(), "recmesh-operator-0");
         let metrics = Arc::new(Metrics::new().unwrap());
-        let context = Context::new(api.client(), settings, root, metrics, recorder, http.build().unwrap());
+        let context = Arc::new(Context::new(api.client(), settings, root, metrics, recorder, http.build().unwrap()));
         Self { api, context, directory }
     }
 
@@ -79,15 +81,25 @@ impl Cluster {
 
     /// Creates a Recommender in the namespace shop.
     pub fn create(&self, name: &str, spec: &Value) {
+        self.create_in("shop", name, spec);
+    }
+
+    /// Creates a Recommender.
+    pub fn create_in(&self, namespace: &str, name: &str, spec: &Value) {
         let mut object = json!({
             "apiVersion": "recmesh.dev/v1alpha1", "kind": "Recommender",
-            "metadata": {"name": name, "namespace": "shop", "uid": format!("u-{name}")},
+            "metadata": {"name": name, "namespace": namespace, "uid": format!("u-{name}")},
             "spec": {"data": {"source": {"configMap": {"name": "ratings", "key": "ratings.csv"}}}},
         });
         for (field, value) in spec.as_object().unwrap() {
             object["spec"][field] = value.clone();
         }
-        self.api.put(&recommender(name), object);
+        self.api.put(&recommender(name).replace("/shop/", &format!("/{namespace}/")), object);
+    }
+
+    /// Starts the controller, which watches all namespaces. It runs until the end of the test.
+    pub fn start_controller(&self) -> JoinHandle<()> {
+        tokio::spawn(controller::run(Arc::clone(&self.context), pending()))
     }
 
     /// Changes a Recommender, as a user does.
@@ -135,36 +147,74 @@ impl Cluster {
 
     /// Commits the result of a Job as the trainer does, and completes the Job.
     pub async fn finish_run(&self, name: &str, number: u32, content: &str) {
+        self.commit_run(name, number, content, 2).await;
         let path = job(name, number);
         let mut object = self.api.get(&path);
+        object["status"] = json!({"conditions": [{"type": "Complete", "status": "True"}]});
+        self.api.put(&path, object);
+    }
+
+    /// Commits the result of a Job as the trainer does at this second since 1970.
+    pub async fn commit_run(&self, name: &str, number: u32, content: &str, finished_at: i64) {
+        let object = self.api.get(&job(name, number));
         let env = object["spec"]["template"]["spec"]["containers"][0]["env"].clone();
         let variable = env.as_array().unwrap().iter().find(|v| v["name"] == paths::TRAINING_CONFIG_ENV).unwrap();
         let config: TrainingConfig = serde_json::from_str(variable["value"].as_str().unwrap()).unwrap();
         let result = json!({
             "version": 1, "run": config.run, "configHash": config.config_hash(), "dataVersion": "v1",
             "retrainAt": config.retrain_at, "decidedAt": config.decided_at,
-            "startedAt": 1, "finishedAt": 2,
+            "startedAt": 1, "finishedAt": finished_at,
             "outcome": {
                 "kind": "trained", "digest": Digest::of(content.as_bytes()), "snapshotBytes": 9, "algorithm": "als",
                 "users": 3, "items": 4, "interactions": 5,
             },
         });
         self.store(name).create_run(&serde_json::from_value(result).unwrap()).await.unwrap();
-        object["status"] = json!({"conditions": [{"type": "Complete", "status": "True"}]});
-        self.api.put(&path, object);
     }
 
-    /// Creates a running serving pod with this address.
+    /// Creates a running serving pod with this address, and the ReplicaSet that owns it.
     pub fn create_pod(&self, name: &str, pod: &str, ip: &str) {
+        let set = format!("/apis/apps/v1/namespaces/shop/replicasets/{name}-5d8f");
         let labels = json!({"recmesh.dev/recommender": name, "app.kubernetes.io/component": "serving"});
+        let uid = self.api.get(&deployment(name))["metadata"]["uid"].clone();
+        let owners =
+            json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": name, "uid": uid, "controller": true}]);
+        let meta =
+            json!({"name": format!("{name}-5d8f"), "namespace": "shop", "labels": labels, "ownerReferences": owners});
+        self.api.put(&set, json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": meta}));
+        let uid = self.api.get(&set)["metadata"]["uid"].clone();
+        let owners = json!([{
+            "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": format!("{name}-5d8f"), "uid": uid, "controller": true,
+        }]);
         let containers = json!([{
             "name": "sidecar", "image": "", "imageID": "", "ready": true, "restartCount": 0, "state": {"running": {}},
         }]);
         self.api.put(
             &core("pods", pod),
             json!({
-                "apiVersion": "v1", "kind": "Pod", "metadata": {"name": pod, "namespace": "shop", "labels": labels},
+                "apiVersion": "v1", "kind": "Pod",
+                "metadata": {"name": pod, "namespace": "shop", "labels": labels, "ownerReferences": owners},
                 "status": {"podIP": ip, "containerStatuses": containers},
+            }),
+        );
+    }
+
+    /// Creates the trainer pod of a Job, with these container statuses.
+    pub fn create_trainer(&self, name: &str, number: u32, containers: &Value) {
+        let job_name = format!("{name}-train-{number}");
+        let labels = json!({
+            "recmesh.dev/recommender": name, "app.kubernetes.io/component": "trainer", "recmesh.dev/run": number.to_string(),
+        });
+        let uid = self.api.get(&job(name, number))["metadata"]["uid"].clone();
+        let owners =
+            json!([{"apiVersion": "batch/v1", "kind": "Job", "name": job_name, "uid": uid, "controller": true}]);
+        let pod = format!("{job_name}-x");
+        self.api.put(
+            &core("pods", &pod),
+            json!({
+                "apiVersion": "v1", "kind": "Pod",
+                "metadata": {"name": pod, "namespace": "shop", "labels": labels, "ownerReferences": owners},
+                "status": {"containerStatuses": containers},
             }),
         );
     }

@@ -54,10 +54,12 @@ async fn the_finalizer_is_removed_after_runs_have_stopped_and_the_store_is_empty
     cluster.pass("movies").await;
     cluster.finish_run("movies", 1, "a").await;
     let trainer = core("pods", "movies-train-1-x");
+    cluster.create_trainer("movies", 1, &json!([]));
+    // Any client can give a pod these labels.
     let labels = json!({"recmesh.dev/recommender": "movies", "app.kubernetes.io/component": "trainer"});
     cluster.api.put(
-        &trainer,
-        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "movies-train-1-x", "labels": labels}}),
+        &core("pods", "foreign"),
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "foreign", "labels": labels}}),
     );
     cluster.api.delete(&recommender("movies"));
     assert_eq!(cluster.pass("movies").await, ["DELETE jobs/movies-train-1"]);
