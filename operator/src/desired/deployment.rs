@@ -22,10 +22,19 @@ use crate::{
 /// Seconds from SIGTERM to SIGKILL: the drain period of the sidecar, and a margin.
 const TERMINATION_SECONDS: u32 = 30;
 
+/// Timeout of a probe in seconds. With the default, 1 s, a pod on a busy node leaves the Service
+/// although it answers.
+const PROBE_TIMEOUT_SECONDS: u32 = 5;
+
 /// Builds the Deployment.
 pub fn build(plan: &Plan, settings: &Settings) -> Child {
     let names = Names::new(&plan.name);
-    let probe = |path: &str| json!({"path": path, "port": ports::ADMIN_NAME});
+    let probe = |path: &str, period: u32, failures: u32| {
+        json!({
+            "httpGet": {"path": path, "port": ports::ADMIN_NAME},
+            "periodSeconds": period, "timeoutSeconds": PROBE_TIMEOUT_SECONDS, "failureThreshold": failures,
+        })
+    };
     let mount =
         |name: &str, path: &str, read_only: bool| json!({"name": name, "mountPath": path, "readOnly": read_only});
     let mut volumes = vec![json!({"name": "config", "configMap": {"name": names.serving_config()}})];
@@ -44,9 +53,9 @@ pub fn build(plan: &Plan, settings: &Settings) -> Child {
             {"name": ports::APP_NAME, "containerPort": ports::APP, "protocol": "TCP"},
             {"name": ports::ADMIN_NAME, "containerPort": ports::ADMIN, "protocol": "TCP"},
         ],
-        "startupProbe": {"httpGet": probe(paths::LIVEZ), "periodSeconds": 1, "failureThreshold": 30},
-        "livenessProbe": {"httpGet": probe(paths::LIVEZ), "periodSeconds": 10, "failureThreshold": 3},
-        "readinessProbe": {"httpGet": probe(paths::READYZ), "periodSeconds": 1, "failureThreshold": 2},
+        "startupProbe": probe(paths::LIVEZ, 1, 30),
+        "livenessProbe": probe(paths::LIVEZ, 10, 3),
+        "readinessProbe": probe(paths::READYZ, 1, 2),
         "volumeMounts": mounts,
     });
     let input = PodTemplateInput {

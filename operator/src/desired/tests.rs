@@ -263,7 +263,7 @@ fn an_operator_upgrade_replaces_pods_only_if_the_template_changes() {
     };
     // Another hash replaces all serving pods at the upgrade. An intended change must be listed in
     // the changelog.
-    assert_eq!(annotation(&settings()), "46eb8cd975");
+    assert_eq!(annotation(&settings()), "f5f8b9676a");
     // Settings that do not affect the pods.
     let other = Settings {
         namespace: "elsewhere".into(),

@@ -17,7 +17,7 @@ use sidecar_contract::{
 use store_client::Store;
 
 /// Generous, because it only ends tests that hang.
-pub const DEADLINE: Duration = Duration::from_mins(1);
+pub const DEADLINE: Duration = Duration::from_mins(10);
 
 /// A running sidecar; killed when dropped.
 pub struct Process {
