@@ -103,6 +103,8 @@ named_enum! {
         TrainingRunning,
         /// A run will start.
         TrainingPending,
+        /// The trainer pod cannot be created or started until someone acts.
+        TrainingBlocked,
         /// The run waits for runs of other Recommenders.
         TrainingQueued,
         /// A run failed and will be retried.

@@ -65,7 +65,7 @@ async fn write(pass: Pass<'_>, desired: Desired) -> Result<Applied, Error> {
         train_secret,
         serve_secret,
         job,
-        lingering_jobs,
+        obsolete_jobs,
         network_policy,
         service,
         headless_service,
@@ -91,7 +91,7 @@ async fn write(pass: Pass<'_>, desired: Desired) -> Result<Applied, Error> {
         refused.unless_rejected(objects::apply(pass, secret).await)?;
     }
     let job = job::apply(pass, job, may_start, &mut refused).await?;
-    for job in lingering_jobs {
+    for job in obsolete_jobs {
         refused.unless_rejected(delete_job(context, &plan.namespace, &job).await)?;
     }
     for child in [network_policy, service, headless_service, disruption_budget] {

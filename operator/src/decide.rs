@@ -4,6 +4,7 @@
 mod data_guard;
 mod due;
 mod gate;
+mod job_history;
 mod progress;
 mod retention;
 mod serving;
@@ -45,6 +46,8 @@ pub struct Decision {
     /// The current model, which a run compares its own model with if the gate limits the
     /// regression.
     pub incumbent: Option<Incumbent>,
+    /// Names of failed Jobs that are deleted.
+    pub stale_jobs: Vec<String>,
     /// What is deleted from the store.
     pub garbage: Garbage,
 }
@@ -72,6 +75,7 @@ pub fn decide(
         gate: serving::gated(plan, &models, &serving).map(Judged::from),
         serving_while_queued: serving.keep_current(config).with_loads_first(observed, now),
         incumbent: serving::incumbent(plan, &models, config),
+        stale_jobs: job_history::stale(&observed.jobs),
         garbage: retention::retention(plan, observed, &serving, now),
         serving,
     }

@@ -41,8 +41,9 @@ pub struct Desired {
     pub serve_secret: Option<Child>,
     /// What happens to the Job.
     pub job: JobChange,
-    /// Jobs that are deleted because their runs have ended, although their pods still run.
-    pub lingering_jobs: Vec<String>,
+    /// Jobs that are deleted: those whose runs have ended although their pods still run, and old
+    /// failed ones.
+    pub obsolete_jobs: Vec<String>,
     /// NetworkPolicy of the serving pods.
     pub network_policy: Child,
     /// Service for clients.
@@ -70,7 +71,7 @@ pub fn desired(plan: &Plan, decision: &Decision, observed: &Observed, installati
         train_secret: embedded.then(|| secrets::store_secret(plan, Component::Trainer, &credentials.train)),
         serve_secret: embedded.then(|| secrets::store_secret(plan, Component::Serving, &credentials.serve)),
         job: job::change(plan, decision, observed, installation),
-        lingering_jobs: observed.lingering_jobs.clone(),
+        obsolete_jobs: observed.lingering_jobs.iter().chain(&decision.stale_jobs).cloned().collect(),
         network_policy: network_policy::build(plan, &installation.settings),
         service: services::service(plan),
         headless_service: services::headless(plan),

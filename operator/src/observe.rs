@@ -1,6 +1,7 @@
 //! Reads the input of the pure steps: children, pods, run results, and the reports of the serving
 //! pods. IO.
 
+mod blockers;
 mod children;
 mod reports;
 mod secrets;
@@ -68,6 +69,7 @@ pub async fn observe(context: &Context, recommender: &Recommender, now: Timestam
     };
     let turn = context.turn(subject.namespace).await;
     let mut observed = objects(context, recommender, &subject).await?;
+    blockers::add(context, &subject, &mut observed.jobs, &mut observed.pods, now.as_second()).await?;
     drop(turn);
     // Other tenants' requests do not wait for the pods and the store.
     observed.reports = reports::read(context, &observed.pods).await;

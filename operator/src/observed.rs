@@ -3,6 +3,7 @@
 
 mod deployment;
 mod jobs;
+pub mod pod_problem;
 mod pods;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -13,7 +14,8 @@ use sidecar_contract::{Digest, ModelReport, RunResult, ServingConfig, paths};
 pub use self::{
     deployment::DeploymentFacts,
     jobs::{Concluded, JobFacts, JobState, conclude, has_ended},
-    pods::{PodFacts, PodProblem},
+    pod_problem::PodProblem,
+    pods::PodFacts,
 };
 use crate::{child_kind::ChildKind, names::Component};
 

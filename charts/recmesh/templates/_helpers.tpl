@@ -143,4 +143,8 @@ credentials that it derives, and sees in the status of a pod that a Secret of th
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+# list: only Events state why the pods of a Job are rejected, or why a volume does not mount.
+- apiGroups: [""]
+  resources: [events]
+  verbs: [list]
 {{- end }}

@@ -99,24 +99,33 @@ fn is_request_handled(plan: &Plan, history: RunHistory<'_>) -> bool {
     })
 }
 
-/// Counts failed results, and failed Jobs without a result. Because old Jobs are deleted, the count
-/// in the status is a lower bound.
+/// Counts failed results, and failed Jobs without a result. Because old ones are deleted, those
+/// that the status has counted are not counted again.
 fn failures(plan: &Plan, history: RunHistory<'_>, newest_success: u32) -> Failures {
     let attempt = &plan.hashes.attempt;
     let failed = history.results.iter().filter(|result| {
         result.run.number > newest_success && result.run.attempt == *attempt && is_failure(&result.outcome)
     });
     let without_result = failures_without_result(history, attempt, newest_success);
-    let ends: Vec<i64> =
-        failed.map(|result| result.finished_at).chain(without_result.map(|job| job.finished_at)).collect();
-    let counted = history.before.last_run.as_ref().filter(|run| {
-        run.number > newest_success
-            && run.attempt == *attempt
-            && run.outcome == StatusOutcome::Failed
-            && !ends.is_empty()
+    // Numbers and ends of the failed runs.
+    let failed: Vec<(u32, i64)> = failed
+        .map(|result| (result.run.number, result.finished_at))
+        .chain(without_result.map(|job| (job.run, job.finished_at)))
+        .collect();
+    let count_after =
+        |number: u32| u32::try_from(failed.iter().filter(|(n, _)| *n > number).count()).unwrap_or(u32::MAX);
+    let before = history.before;
+    let counted = before
+        .last_run
+        .as_ref()
+        .filter(|run| run.number > newest_success && run.attempt == *attempt && !failed.is_empty());
+    let counted = counted.map(|run| {
+        // A run that was in progress is not part of the count.
+        let is_counted = run.outcome == StatusOutcome::Failed;
+        let last_counted = if is_counted { run.number } else { run.number.saturating_sub(1) };
+        before.failures.saturating_add(count_after(last_counted))
     });
-    let count = u32::try_from(ends.len()).unwrap_or(u32::MAX);
-    Failures { count: count.max(counted.map_or(0, |_| history.before.failures)), last_end: ends.into_iter().max() }
+    Failures { count: count_after(0).max(counted.unwrap_or(0)), last_end: failed.into_iter().map(|(_, end)| end).max() }
 }
 
 fn failed_since_success(plan: &Plan, history: RunHistory<'_>, newest_success: u32) -> bool {

@@ -90,6 +90,7 @@ fn job(plan: &Plan, run: u32, state: JobState) -> JobFacts {
         finished_at: if state == JobState::Running { 0 } else { NOW },
         reason: String::new(),
         message: String::new(),
+        ..JobFacts::default()
     }
 }
 
@@ -167,6 +168,23 @@ fn a_job_that_failed_without_a_result_counts_once() {
     let jobs = [job(&plan, 1, JobState::Failed)];
     assert_eq!(decide_at(&plan, &[], &jobs, NOW), TrainingDecision::Wait { seconds: 10 });
     assert_eq!(decide_at(&plan, &[failed(&plan, 1)], &jobs, NOW), TrainingDecision::Wait { seconds: 10 });
+}
+
+#[test]
+fn failures_are_counted_on_after_their_jobs_are_deleted() {
+    let plan = plan();
+    let count = |jobs: &[JobFacts], last: u32, outcome: &str, failures: u32| {
+        let before = json!({
+            "failures": failures, "lastRun": {"number": last, "attempt": plan.hashes.attempt, "outcome": outcome},
+        });
+        let before: RecommenderStatus = serde_json::from_value(before).unwrap();
+        Progress::of(&plan, RunHistory { results: &[], jobs, before: &before }).failures.count
+    };
+    let jobs: Vec<JobFacts> = (7..10).map(|run| job(&plan, run, JobState::Failed)).collect();
+    assert_eq!(count(&jobs, 9, "Failed", 9), 9, "each is counted once");
+    assert_eq!(count(&jobs, 8, "Failed", 8), 9, "run 9 is new");
+    assert_eq!(count(&jobs, 9, "Running", 8), 9, "run 9 was in progress");
+    assert_eq!(count(&jobs, 0, "Failed", 0), 3, "the status was lost");
 }
 
 #[test]

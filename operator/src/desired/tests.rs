@@ -109,7 +109,7 @@ fn children(desired: Desired) -> Vec<Child> {
         disruption_budget,
         rollout,
         garbage: _,
-        lingering_jobs: _,
+        obsolete_jobs: _,
     } = desired;
     let mut children = vec![network_policy, service, headless_service, disruption_budget];
     children.extend(service_account.into_iter().chain(train_secret).chain(serve_secret));
@@ -354,6 +354,7 @@ fn an_outdated_job_is_deleted_once() {
             finished_at: 0,
             reason: String::new(),
             message: String::new(),
+            ..JobFacts::default()
         };
         Observed { jobs: vec![job], ..Observed::nothing() }
     };

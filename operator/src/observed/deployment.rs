@@ -20,12 +20,18 @@ pub struct DeploymentFacts {
     pub updated: i32,
     /// Whether the Deployment controller has observed the newest spec.
     pub current: bool,
+    /// Why its pods cannot be created, if the controller reports that.
+    pub problem: Option<String>,
 }
+
+/// Condition of a Deployment whose pods the API server rejects.
+const REPLICA_FAILURE: &str = "ReplicaFailure";
 
 impl DeploymentFacts {
     /// Extracts the facts from a Deployment.
     pub fn of(deployment: &Deployment) -> Self {
         let status = deployment.status.clone().unwrap_or_default();
+        let mut conditions = status.conditions.into_iter().flatten();
         Self {
             desired: deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1),
             template_hash: deployment.annotations().get(TEMPLATE_HASH_ANNOTATION).cloned().unwrap_or_default(),
@@ -33,6 +39,7 @@ impl DeploymentFacts {
             ready: status.ready_replicas.unwrap_or(0),
             updated: status.updated_replicas.unwrap_or(0),
             current: status.observed_generation == deployment.metadata.generation,
+            problem: conditions.find(|c| c.type_ == REPLICA_FAILURE && c.status == "True").and_then(|c| c.message),
         }
     }
 }

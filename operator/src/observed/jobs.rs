@@ -5,6 +5,7 @@ use kube::ResourceExt;
 
 use sidecar_contract::{RunOutcome, RunResult};
 
+use super::PodFacts;
 use crate::names::{ATTEMPT_LABEL, RUN_LABEL, SPEC_HASH_LABEL};
 
 /// Seconds from the result of a run to the deletion of its Job, if its pods still run.
@@ -27,6 +28,12 @@ pub enum JobState {
 pub struct JobFacts {
     /// Name.
     pub name: String,
+    /// Uid.
+    pub uid: String,
+    /// Second since 1970 when it was created.
+    pub created_at: i64,
+    /// Why it has no pod, if the controller reports that.
+    pub problem: Option<String>,
     /// Number of its run.
     pub run: u32,
     /// Hash of its attempt.
@@ -52,6 +59,9 @@ impl JobFacts {
         let end = end_condition(job);
         Some(Self {
             name: job.name_any(),
+            uid: job.uid().unwrap_or_default(),
+            created_at: job.creation_timestamp().map_or(0, |time| time.0.as_second()),
+            problem: None,
             run: labels.get(RUN_LABEL)?.parse().ok()?,
             attempt: labels.get(ATTEMPT_LABEL)?.clone(),
             spec_hash: labels.get(SPEC_HASH_LABEL).cloned().unwrap_or_default(),
@@ -65,6 +75,13 @@ impl JobFacts {
             reason: end.and_then(|c| c.reason.clone()).unwrap_or_default(),
             message: end.and_then(|c| c.message.clone()).unwrap_or_default(),
         })
+    }
+}
+
+impl JobFacts {
+    /// Whether it is running and none of these pods is its own.
+    pub fn is_without_pod(&self, pods: &[PodFacts]) -> bool {
+        self.state == JobState::Running && !self.deleted && !pods.iter().any(|pod| pod.run == Some(self.run))
     }
 }
 

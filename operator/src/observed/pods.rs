@@ -2,9 +2,9 @@
 
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::ResourceExt;
-use recommender_crds::Reason;
 use sidecar_contract::TerminationMessage;
 
+use super::pod_problem::{PodProblem, problem};
 use crate::names::{CONFIG_HASH_ANNOTATION, Component, RUN_LABEL};
 
 /// A pod.
@@ -12,6 +12,10 @@ use crate::names::{CONFIG_HASH_ANNOTATION, Component, RUN_LABEL};
 pub struct PodFacts {
     /// Name.
     pub name: String,
+    /// Uid.
+    pub uid: String,
+    /// Second since 1970 when it was created.
+    pub created_at: i64,
     /// IP address, once assigned.
     pub ip: Option<String>,
     /// Component that the pod belongs to.
@@ -20,6 +24,8 @@ pub struct PodFacts {
     pub run: Option<u32>,
     /// Whether its container is running.
     pub running: bool,
+    /// Whether it is being deleted.
+    pub deleted: bool,
     /// Config hash of the last requested config refresh.
     pub requested_config_hash: Option<String>,
     /// Problem that prevents it from running.
@@ -28,15 +34,6 @@ pub struct PodFacts {
     pub exit_code: Option<i32>,
     /// Termination message of a trainer container.
     pub termination_message: Option<TerminationMessage>,
-}
-
-/// Problem that prevents a pod from running.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PodProblem {
-    /// Reason for a condition.
-    pub reason: Reason,
-    /// Human-readable message.
-    pub message: String,
 }
 
 impl PodFacts {
@@ -57,13 +54,16 @@ impl PodFacts {
         });
         Self {
             name: pod.name_any(),
+            uid: pod.uid().unwrap_or_default(),
+            created_at: pod.creation_timestamp().map_or(0, |time| time.0.as_second()),
             ip: status.and_then(|s| s.pod_ip.clone()),
             component,
             run: labels.get(RUN_LABEL).and_then(|run| run.parse().ok()),
             running: pod.metadata.deletion_timestamp.is_none()
                 && container.is_some_and(|c| c.state.as_ref().is_some_and(|s| s.running.is_some())),
+            deleted: pod.metadata.deletion_timestamp.is_some(),
             requested_config_hash: pod.annotations().get(CONFIG_HASH_ANNOTATION).cloned(),
-            problem: problem(pod, container),
+            problem: problem(pod, component, container),
             exit_code: terminated.as_ref().map(|t| t.exit_code),
             termination_message: terminated
                 .and_then(|t| t.message)
@@ -72,48 +72,15 @@ impl PodFacts {
     }
 }
 
+impl PodFacts {
+    /// Whether it neither runs nor has ended, and its status does not state why.
+    pub fn is_starting(&self) -> bool {
+        !self.running && self.exit_code.is_none() && self.problem.is_none() && !self.deleted
+    }
+}
+
 /// Status of the container that the operator named. Admission webhooks may inject others before it.
 fn own_container(pod: &Pod, component: Component) -> Option<&ContainerStatus> {
     let containers = pod.status.as_ref()?.container_statuses.as_deref()?;
     containers.iter().find(|container| container.name == component.container())
-}
-
-fn problem(pod: &Pod, container: Option<&ContainerStatus>) -> Option<PodProblem> {
-    let state = container.and_then(|c| c.state.as_ref());
-    let oom_killed = container
-        .into_iter()
-        .flat_map(|c| [c.state.as_ref(), c.last_state.as_ref()])
-        .flatten()
-        .filter_map(|s| s.terminated.as_ref())
-        .any(|t| t.reason.as_deref() == Some("OOMKilled"));
-    if oom_killed {
-        return Some(PodProblem {
-            reason: Reason::OOMKilled,
-            message: "the container was OOMKilled; raise resources.limits.memory".to_owned(),
-        });
-    }
-    if let Some(waiting) = state.and_then(|s| s.waiting.as_ref()) {
-        let message = waiting.message.clone().unwrap_or_default();
-        return match waiting.reason.as_deref() {
-            // Message of kubelet: secret "x" not found, or couldn't find key k in Secret ns/x
-            Some("CreateContainerConfigError") => Some(PodProblem {
-                reason: Reason::ReferenceNotFound,
-                message: format!("{message}; create it, and training continues automatically"),
-            }),
-            Some(reason @ ("ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull")) => {
-                Some(PodProblem { reason: Reason::ReplicasUnavailable, message: format!("{reason}: {message}") })
-            }
-            _ => None,
-        };
-    }
-    let scheduled = pod.status.as_ref()?.conditions.as_ref()?.iter().find(|c| c.type_ == "PodScheduled")?;
-    if scheduled.status == "True" {
-        return None;
-    }
-    let message = scheduled.message.clone().unwrap_or_default();
-    let claim = message.contains("persistentvolumeclaim");
-    Some(PodProblem {
-        reason: if claim { Reason::ReferenceNotFound } else { Reason::TrainingPending },
-        message: format!("the pod cannot be scheduled: {message}"),
-    })
 }

@@ -15,7 +15,7 @@ const REASONS_MAX: usize = 3;
 pub(super) fn condition(input: StatusInput<'_>) -> ConditionUpdate {
     let kind = ConditionType::DataReady;
     if let Some(problem) = training::trainer_problem(input).filter(|t| t.reason == Reason::ReferenceNotFound) {
-        return ConditionUpdate::is_not(kind, problem.reason, &*problem.message);
+        return ConditionUpdate::is_not(kind, problem.reason, problem.message);
     }
     let failure = training::failure(input);
     if let Some((reason, message)) = failure.clone().filter(|(reason, _)| is_of_data(*reason)) {

@@ -10,6 +10,7 @@ use super::{StatusInput, block::block, gate, training::trained};
 use crate::{
     decide::{Choice, RefusedPromotion, result_digest},
     names::{Component, PROMOTE_ANNOTATION},
+    observed::pod_problem::{advice, field},
 };
 
 /// Number of pods that serve the desired revision in its serving mode.
@@ -86,10 +87,14 @@ pub(super) fn available(input: StatusInput<'_>) -> ConditionUpdate {
     ConditionUpdate::is_not(kind, Reason::ReplicasUnavailable, format!("{message}{problem}"))
 }
 
-/// What prevents serving pods from running.
-fn serving_problem(input: StatusInput<'_>) -> Option<&str> {
+/// What prevents serving pods from being created or from running.
+fn serving_problem(input: StatusInput<'_>) -> Option<String> {
+    let rejected = input.applied.rollout.deployment.as_ref().and_then(|deployment| deployment.problem.as_ref());
+    if let Some(message) = rejected {
+        return Some(format!("{message}; {}", advice(message, field(Some(Component::Serving)))));
+    }
     let serving = input.observed.pods.iter().filter(|pod| pod.component == Some(Component::Serving));
-    serving.filter_map(|pod| pod.problem.as_ref()).map(|problem| problem.message.as_str()).next()
+    serving.filter_map(|pod| pod.problem.as_ref()).map(|problem| problem.message.clone()).next()
 }
 
 /// The condition `Ready`: the required pods are ready, and a pod serves a model.

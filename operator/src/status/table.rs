@@ -32,6 +32,8 @@ struct Scene {
     /// Runs after which the serving config in force was written.
     served: Vec<Value>,
     ready: i32,
+    /// Message of the condition ReplicaFailure.
+    rejected: Option<&'static str>,
     queued: bool,
     job: Option<JobOutcome>,
     refused: Vec<Error>,
@@ -54,6 +56,7 @@ fn scene() -> Scene {
         reports: Vec::new(),
         served: Vec::new(),
         ready: 0,
+        rejected: None,
         queued: false,
         job: None,
         refused: Vec::new(),
@@ -190,8 +193,13 @@ impl Scene {
         let decision = decide(&plan, &observed, &self.before, timing(), NOW);
         let serving = if self.queued { &decision.serving_while_queued } else { &decision.serving };
         let replicas = plan.spec.serving.replicas;
-        let deployment =
-            DeploymentFacts { ready: self.ready, replicas, desired: replicas, ..DeploymentFacts::default() };
+        let deployment = DeploymentFacts {
+            ready: self.ready,
+            replicas,
+            desired: replicas,
+            problem: self.rejected.map(str::to_owned),
+            ..DeploymentFacts::default()
+        };
         let job = match decision.training {
             TrainingDecision::Idle { .. } | TrainingDecision::Wait { .. } => JobOutcome::None,
             _ => JobOutcome::InProgress,
@@ -382,9 +390,19 @@ fn described(condition: &str, when: &str) -> Scene {
         "a Secret or volume that the spec names does not exist" | "a referenced object is missing" => {
             scene().job(JobState::Running, Some(Reason::ReferenceNotFound))
         }
-        "the trainer pod waits for a node, or cannot be created" => {
-            scene().job(JobState::Running, Some(Reason::TrainingPending))
+        "the API server rejects the trainer pod (quota, LimitRange, PodSecurity)" => {
+            let mut scene = scene().job(JobState::Running, None);
+            scene.pods.clear();
+            scene.jobs[0].problem = Some("pods \"p\" is forbidden: exceeded quota".to_owned());
+            scene
         }
+        "the trainer pod cannot start (image, volume, crash)" => {
+            scene().job(JobState::Running, Some(Reason::TrainingBlocked))
+        }
+        "the API server rejects serving pods; the message is its sentence" => {
+            Scene { rejected: Some("pods \"p\" is forbidden: exceeded quota"), ..scene().served(trained(1, "a", 0.1)) }
+        }
+        "the trainer pod waits for a node" => scene().job(JobState::Running, Some(Reason::TrainingPending)),
         "the run waits for a training slot" | "the training of a new spec is queued" => {
             Scene { job: Some(JobOutcome::Queued), ..scene() }
         }

@@ -38,11 +38,15 @@ pub(super) fn failure(input: StatusInput<'_>) -> Option<(Reason, String)> {
     failed_run(input).or_else(|| failure_without_result(input).map(|(_, reason, message)| (reason, message)))
 }
 
-/// Problem that prevents the trainer pod from running.
-pub(super) fn trainer_problem(input: StatusInput<'_>) -> Option<&PodProblem> {
-    let TrainingDecision::Running { .. } = input.decision.training else { return None };
+/// Problem that prevents the trainer pod from being created or from running.
+pub(super) fn trainer_problem(input: StatusInput<'_>) -> Option<PodProblem> {
+    let TrainingDecision::Running { job } = &input.decision.training else { return None };
+    let without_pod = input.observed.jobs.iter().find(|known| known.name == *job)?;
+    if let Some(problem) = &without_pod.problem {
+        return Some(PodProblem { reason: Reason::TrainingBlocked, message: problem.clone() });
+    }
     let trainers = input.observed.pods.iter().filter(|pod| pod.component == Some(Component::Trainer));
-    trainers.max_by_key(|pod| pod.run).and_then(|pod| pod.problem.as_ref())
+    trainers.max_by_key(|pod| pod.run).and_then(|pod| pod.problem.clone())
 }
 
 /// The Job of the current attempt that failed without a result, if it is newer than any result.
@@ -131,8 +135,9 @@ pub(super) fn trained(input: StatusInput<'_>) -> ConditionUpdate {
     let trained = input.decision.progress.is_trained();
     // A trainer pod that waits for a node does not invalidate an existing model.
     let problem = trainer_problem(input).filter(|problem| !trained || problem.reason != Reason::TrainingPending);
-    if let Some(problem) = problem {
-        return ConditionUpdate::is_not(kind, Reason::TrainingPending, &*problem.message);
+    if let Some(PodProblem { reason, message }) = problem {
+        let reason = if reason == Reason::TrainingPending { reason } else { Reason::TrainingBlocked };
+        return ConditionUpdate::is_not(kind, reason, message);
     }
     if let Some((reason, message)) = failure(input) {
         return ConditionUpdate::is_not(kind, reason, message);
@@ -166,7 +171,7 @@ pub(super) fn trained(input: StatusInput<'_>) -> ConditionUpdate {
 /// Reports an object that the spec references and that does not exist.
 pub(super) fn missing_reference(input: StatusInput<'_>) -> Option<ConditionUpdate> {
     let problem = trainer_problem(input).filter(|problem| problem.reason == Reason::ReferenceNotFound)?;
-    Some(ConditionUpdate::is(ConditionType::Stalled, problem.reason, &*problem.message))
+    Some(ConditionUpdate::is(ConditionType::Stalled, problem.reason, problem.message))
 }
 
 /// Reports a failed run that a retry with the same inputs would repeat.

@@ -23,7 +23,7 @@ fn report(content: &str, config_hash: &Digest) -> Value {
 }
 
 /// A cluster in which one pod of shop/movies serves the first model.
-async fn rolled_out(settings: &[&str], pods: &ServingPods) -> Cluster {
+pub async fn rolled_out(settings: &[&str], pods: &ServingPods) -> Cluster {
     let cluster = Cluster::with_pods(settings, pods).await;
     cluster.create("movies", &json!({}));
     cluster.pass("movies").await;

@@ -58,20 +58,16 @@ fn failed_job(plan: &Plan, run: u32) -> JobFacts {
         finished_at: NOW,
         reason: "PodFailurePolicy".to_owned(),
         message: "message of the Job".to_owned(),
+        ..JobFacts::default()
     }
 }
 
 fn pod(run: u32) -> PodFacts {
     PodFacts {
         name: format!("movies-train-{run}-x"),
-        ip: None,
         component: Some(Component::Trainer),
         run: Some(run),
-        running: false,
-        requested_config_hash: None,
-        problem: None,
-        exit_code: None,
-        termination_message: None,
+        ..PodFacts::default()
     }
 }
 
