@@ -7,6 +7,7 @@ pub mod form;
 pub mod json;
 pub mod openapi;
 pub mod quote;
+pub mod refusal_pace;
 pub mod request;
 pub mod request_id;
 pub mod response;
@@ -30,8 +31,9 @@ use crate::{
     api::{
         body::Budget,
         content_encoding::ContentEncoding,
-        error::ApiError,
+        error::{ApiError, OVERLOADED},
         quote::quoted,
+        refusal_pace::RefusalPace,
         request::{BatchRequest, RecommendRequest, SimilarRequest},
         request_id::{REQUEST_ID_HEADER, header_value, request_id},
         response::ResponseFormat,
@@ -50,6 +52,7 @@ pub struct Api {
     engine: Arc<Engine>,
     metrics: Arc<Metrics>,
     budget: Budget,
+    refusals: RefusalPace,
 }
 
 /// The outcome of a request.
@@ -87,7 +90,7 @@ struct Rendered<T> {
 impl Api {
     /// An application port for this engine.
     pub fn new(engine: Arc<Engine>, metrics: Arc<Metrics>) -> Self {
-        Self { engine, metrics, budget: Budget::default() }
+        Self { engine, metrics, budget: Budget::default(), refusals: RefusalPace::default() }
     }
 
     /// Answers one request; every failure is a response.
@@ -108,7 +111,12 @@ impl Api {
         let (mut response, revision) = match answered {
             Ok(Answered::Document { body, revision }) => (document(body, revision.as_deref()), revision),
             Ok(Answered::Methods(allow)) => (methods(allow), None),
-            Err(error) => (error.into_response(&id), None),
+            Err(error) => {
+                if error.kind == OVERLOADED {
+                    self.refusals.wait().await;
+                }
+                (error.into_response(&id), None)
+            }
         };
         if let Some(value) = header_value(&id) {
             response.headers_mut().insert(REQUEST_ID_HEADER, value);
@@ -170,7 +178,7 @@ impl Api {
     fn model(&self, id: &RequestId) -> Result<Answered, ApiError> {
         let serving = self.engine.serving();
         let local = serving.local().ok_or(Refusal::NotReady)?;
-        let revision = local.model().digest().revision().to_owned();
+        let revision = local.revision().to_owned();
         Ok(Answered::Document { body: self.budget.send(response::model(local, id))?, revision: Some(revision) })
     }
 

@@ -1,6 +1,6 @@
 //! Start and stop order of the serving process. No other file knows it.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use answering::{Answerer, DEFAULT_VARIANT, Local};
 use anyhow::{Context, Result};
@@ -14,7 +14,7 @@ use tokio::{
 use crate::{
     admin::{Admin, Report},
     api::Api,
-    engine::Engine,
+    engine::{Engine, measure_io_delay},
     follower::{Follower, Paths},
     limits::{ADMIN_CONNECTIONS_MAX, CONNECTIONS_MAX, DRAIN_GRACE},
     loading::{self, Verification},
@@ -41,6 +41,8 @@ pub struct Settings {
     pub admin_listen: SocketAddr,
     /// Source of the model.
     pub source: ModelSource,
+    /// Maximum of a request's expected wait.
+    pub latency_budget: Duration,
 }
 
 /// A started process.
@@ -64,7 +66,8 @@ impl App {
     /// A port that is in use, or a model file that cannot serve.
     pub async fn start(settings: Settings) -> Result<Self> {
         store_client::install_tls_provider();
-        let engine = Arc::new(Engine::default());
+        let engine = Arc::new(Engine::with_latency_budget(settings.latency_budget));
+        drop(tokio::spawn(measure_io_delay(Arc::downgrade(&engine))));
         let metrics = Arc::new(Metrics::new()?);
         let report = Arc::new(Report::default());
         let (drain, draining) = watch::channel(false);

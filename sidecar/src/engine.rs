@@ -2,9 +2,10 @@
 //! wait, and every answer has a deadline.
 
 mod admission;
+mod io_delay;
 mod pool;
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use answering::{Answer, AnswerError, Answerer, Ask};
 use arc_swap::ArcSwap;
@@ -13,10 +14,13 @@ use tokio::{
     time::Instant,
 };
 
-use self::pool::Pool;
-pub use self::pool::Usage;
+use self::{
+    io_delay::IoDelay,
+    pool::{Pending, Pool},
+};
+pub use self::{io_delay::measure as measure_io_delay, pool::Usage};
 use crate::{
-    limits::{ANSWER_TIMEOUT, BATCH_SLICE, BATCHES_PER_THREAD_MAX, COMPUTE_THREADS_MAX},
+    limits::{ANSWER_TIMEOUT, BATCH_SLICE, BATCHES_PER_THREAD_MAX, COMPUTE_THREADS_MAX, LATENCY_BUDGET_DEFAULT},
     serving::Serving,
 };
 
@@ -26,6 +30,8 @@ pub struct Engine {
     serving: ArcSwap<Serving>,
     pool: Pool,
     batches: Arc<Semaphore>,
+    latency_budget: Duration,
+    io_delay: IoDelay,
 }
 
 /// Why nothing was computed.
@@ -47,20 +53,42 @@ pub enum Refusal {
 
 impl Default for Engine {
     fn default() -> Self {
-        Self::new(std::thread::available_parallelism().map_or(1, usize::from))
+        Self::with_latency_budget(LATENCY_BUDGET_DEFAULT)
     }
 }
 
 impl Engine {
+    /// An engine with a compute thread for each CPU, and this maximum of the expected wait.
+    pub fn with_latency_budget(latency_budget: Duration) -> Self {
+        Self::new(std::thread::available_parallelism().map_or(1, usize::from), latency_budget)
+    }
+
     /// An engine that serves nothing yet, with this number of compute threads
-    /// (1 to [`COMPUTE_THREADS_MAX`]).
-    pub fn new(threads: usize) -> Self {
+    /// (1 to [`COMPUTE_THREADS_MAX`]) and this maximum of the expected wait for one.
+    pub fn new(threads: usize, latency_budget: Duration) -> Self {
         let threads = threads.clamp(1, COMPUTE_THREADS_MAX);
         Self {
             serving: ArcSwap::default(),
             pool: Pool::new(threads),
             batches: Arc::new(Semaphore::new(threads * BATCHES_PER_THREAD_MAX)),
+            latency_budget,
+            io_delay: IoDelay::default(),
         }
+    }
+
+    /// Delay of the I/O threads, which [`measure_io_delay`] updates.
+    fn io_delay(&self) -> &IoDelay {
+        &self.io_delay
+    }
+
+    /// Queues a computation that must end by `end`, unless its expected wait is too long.
+    fn admit<T: Send + 'static>(
+        &self,
+        end: Instant,
+        compute: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<Pending<T>, Refusal> {
+        let tolerated = self.latency_budget.min(end.saturating_duration_since(Instant::now()));
+        self.pool.admit(self.io_delay.get(), tolerated, compute)
     }
 
     /// Utilization of the compute threads.
@@ -92,7 +120,7 @@ impl Engine {
         let end = deadline(&ask);
         let answerer = self.serving.load().answerer(&ask).cloned().ok_or(Refusal::NotReady)?;
         match answerer {
-            Answerer::Local(local) => within(end, self.pool.admit(move || finish(local.answer(&ask)))?).await,
+            Answerer::Local(local) => within(end, self.admit(end, move || finish(local.answer(&ask)))?).await,
             Answerer::Upstream(upstream) => within(end, async { Ok(upstream.answer(ask).await) }).await.map(finish),
         }
     }
@@ -123,7 +151,7 @@ impl Engine {
                 let outcome = batch.slice();
                 (batch, outcome)
             };
-            let queued = if admitted { self.pool.queue(slice) } else { self.pool.admit(slice)? };
+            let queued = if admitted { self.pool.queue(slice) } else { self.admit(end, slice)? };
             let (returned, outcome) = within(end, queued).await?;
             batch = returned;
             admitted = true;

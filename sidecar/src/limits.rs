@@ -68,32 +68,29 @@ pub const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 /// ...and the maximum number of bytes: the rest of a body that was refused.
 pub const LINGER_BYTES_MAX: usize = BODY_BYTES_MAX;
 
-/// Maximum length of the compute queue, whatever the wait; requests beyond it get 503.
-pub const ANSWERS_QUEUED_MAX: usize = 512;
+/// Default of the latency budget: a request whose expected wait for a compute thread exceeds it
+/// gets
+/// 503. Below it a burst is worth queueing; above it a client is better served by another pod.
+pub const LATENCY_BUDGET_DEFAULT: Duration = Duration::from_millis(LATENCY_BUDGET_MS_DEFAULT);
+/// The same in milliseconds.
+pub const LATENCY_BUDGET_MS_DEFAULT: u64 = 100;
+/// Interval at which the delay of the I/O threads is measured, which is the wait of requests that
+/// were accepted and not yet read.
+pub const IO_DELAY_INTERVAL: Duration = Duration::from_millis(10);
+/// Maximum length of the compute queue, whatever the wait; requests beyond it get 503. Each
+/// connection has one request in it, except for the slices of batches.
+pub const ANSWERS_QUEUED_MAX: usize = 2 * CONNECTIONS_MAX;
+/// Minimum interval between two refusals: clients that repeat a refused request at once must not
+/// take the CPU time of those that are served.
+pub const REFUSAL_INTERVAL: Duration = Duration::from_millis(2);
+/// Maximum delay of a refusal.
+pub const REFUSAL_DELAY_MAX: Duration = Duration::from_secs(1);
 /// Maximum number of compute threads; the default is the number of CPUs that the container may use.
 pub const COMPUTE_THREADS_MAX: usize = 64;
 /// Maximum number of concurrent batches per compute thread.
 pub const BATCHES_PER_THREAD_MAX: usize = 4;
 /// Time slice of a batch, after which it goes to the end of the compute queue.
 pub const BATCH_SLICE: Duration = Duration::from_millis(1);
-/// Utilization (arrival rate divided by the capacity of the compute threads) up to which a burst
-/// may queue.
-pub const UTILIZATION_LOW: f64 = 0.9;
-/// Utilization above which no more is queued than keeps the threads busy.
-pub const UTILIZATION_HIGH: f64 = 1.1;
-/// Time constant of the arrival rate.
-pub const ARRIVAL_WINDOW: Duration = Duration::from_millis(300);
-/// Time constant of the smoothed utilization...
-pub const UTILIZATION_SMOOTHING: Duration = Duration::from_secs(1);
-/// ...and the maximum of each sample, so that the effect of a burst of one second fades within
-/// another second.
-pub const UTILIZATION_SAMPLE_MAX: f64 = 3.0;
-/// Depth of a burst that may queue, in computations of mean length...
-pub const BURST_COMPUTATIONS: f64 = 10.0;
-/// ...or in time, whichever is longer.
-pub const BURST_DELAY_MIN: Duration = Duration::from_millis(10);
-/// Tolerated wait under overload if a computation is shorter than it.
-pub const EXCESS_DELAY_MIN: Duration = Duration::from_millis(1);
 /// Maximum wait for a compute thread, whatever wait was expected.
 pub const QUEUE_DELAY_MAX: Duration = Duration::from_secs(2);
 /// Timeout from the request body to the computed response.

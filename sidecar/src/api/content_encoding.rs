@@ -1,4 +1,5 @@
-//! Compressed bodies: what `content-encoding` may be, and decompression within the limits of a body.
+//! Compressed bodies: what `content-encoding` may be, and decompression within the limits of a
+//! body.
 
 use std::io::Read as _;
 
@@ -61,11 +62,11 @@ impl ContentEncoding {
 
 fn gunzip(body: &Received, budget: &Budget) -> Result<Received, ApiError> {
     let compressed = body.bytes();
-    let mut decoder = MultiGzDecoder::new(&*compressed);
+    let mut gzip = MultiGzDecoder::new(&*compressed);
     let mut decoded = budget.empty()?;
     let mut piece = vec![0; PIECE_BYTES];
     loop {
-        let length = decoder
+        let length = gzip
             .read(&mut piece)
             .map_err(|error| ApiError::field("body", format!("not gzip, which content-encoding states: {error}")))?;
         if length == 0 {

@@ -11,6 +11,9 @@ use crate::{
     limits::{REQUEST_SHARE_BYTES, RETRY_AFTER_SECONDS},
 };
 
+/// Kind of the error of a request that was refused because of load.
+pub const OVERLOADED: &str = "overloaded";
+
 /// An error response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
@@ -76,7 +79,7 @@ impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         let (status, kind) = match refusal {
             Refusal::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "not-ready"),
-            Refusal::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+            Refusal::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, OVERLOADED),
             Refusal::TooSlow => (StatusCode::SERVICE_UNAVAILABLE, "too-slow"),
             Refusal::Failed => return Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", refusal.to_string()),
         };

@@ -30,7 +30,13 @@ pub async fn run(args: ServeArgs) -> Result<()> {
     crate::open_files::raise_limit();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let app = App::start(Settings { listen: args.listen, admin_listen: args.admin_listen, source }).await?;
+    let settings = Settings {
+        listen: args.listen,
+        admin_listen: args.admin_listen,
+        source,
+        latency_budget: Duration::from_millis(args.latency_budget_ms),
+    };
+    let app = App::start(settings).await?;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

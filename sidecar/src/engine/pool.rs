@@ -94,7 +94,7 @@ impl<T> Future for Pending<T> {
 impl Pool {
     /// Starts the threads.
     pub fn new(threads: usize) -> Self {
-        let admission = Admission::new(threads, Instant::now());
+        let admission = Admission::new(threads);
         let state = State { queue: VecDeque::new(), admission, computed: Duration::ZERO, closed: false };
         let shared = Arc::new(Shared { state: Mutex::new(state), work_available: Condvar::new() });
         for number in 0..threads {
@@ -113,17 +113,19 @@ impl Pool {
         Usage { threads: self.threads, queued: state.queue.len(), computed: state.computed }
     }
 
-    /// Queues a computation if its wait is expected to be short enough.
+    /// Queues a computation for a request that was read after `read_after`, unless its expected
+    /// wait exceeds `tolerated`.
     pub fn admit<T: Send + 'static>(
         &self,
+        read_after: Duration,
+        tolerated: Duration,
         compute: impl FnOnce() -> T + Send + 'static,
     ) -> Result<Pending<T>, Refusal> {
-        let now = Instant::now();
         let mut state = self.shared.lock();
-        if !state.admission.admits(now) {
+        if !state.admission.admits(read_after, tolerated) {
             return Err(Refusal::Overloaded);
         }
-        let pending = state.push(now, compute);
+        let pending = state.push(Instant::now(), compute);
         drop(state);
         self.shared.work_available.notify_one();
         Ok(pending)
@@ -196,14 +198,21 @@ fn work(shared: &Shared) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::ANSWERS_QUEUED_MAX;
+    use crate::limits::{ANSWERS_QUEUED_MAX, LATENCY_BUDGET_DEFAULT};
+
+    fn admit<T: Send + 'static>(
+        pool: &Pool,
+        compute: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<Pending<T>, Refusal> {
+        pool.admit(Duration::ZERO, LATENCY_BUDGET_DEFAULT, compute)
+    }
 
     #[tokio::test]
     async fn a_panic_fails_one_computation_and_the_thread_continues() {
         let pool = Pool::new(1);
-        let broken: Result<(), Refusal> = pool.admit(|| panic!("for the test")).unwrap().await;
+        let broken: Result<(), Refusal> = admit(&pool, || panic!("for the test")).unwrap().await;
         assert_eq!(broken, Err(Refusal::Failed));
-        assert_eq!(pool.admit(|| 7).unwrap().await, Ok(7));
+        assert_eq!(admit(&pool, || 7).unwrap().await, Ok(7));
     }
 
     #[tokio::test]
@@ -228,14 +237,14 @@ mod tests {
     async fn cancelled_computations_are_skipped_and_excess_ones_are_refused() {
         let pool = Pool::new(1);
         let (release, blocked) = std::sync::mpsc::channel::<()>();
-        let first = pool.admit(move || blocked.recv()).unwrap();
+        let first = admit(&pool, move || blocked.recv()).unwrap();
         let (sender, receiver) = std::sync::mpsc::channel();
-        drop(pool.admit(move || sender.send(())).unwrap());
+        drop(admit(&pool, move || sender.send(())).unwrap());
         let mut admitted = Vec::new();
         // No computation has finished yet, so the expected wait is unknown and only the queue
         // length is bounded.
         let refused = loop {
-            match pool.admit(|| ()) {
+            match admit(&pool, || ()) {
                 Ok(pending) => admitted.push(pending),
                 Err(refusal) => break refusal,
             }

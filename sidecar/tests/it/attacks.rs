@@ -225,7 +225,8 @@ async fn hostile_connections_stay_within_the_memory_reserve() {
             let sent = stream.write(&rest[..rest.len().min(16 << 10)]).unwrap_or_default();
             *rest = &rest[sent..];
         }
-        assert_eq!(recommend(process.port, 3).0, 200);
+        // Others are answered, or refused while the attackers' requests are computed.
+        assert!([200, 503].contains(&recommend(process.port, 3).0));
     }
     let grown = memory(&process, "VmHWM:") - before;
     assert!(grown < HEADROOM_RESERVE_BYTES, "{} KiB", grown >> 10);

@@ -14,6 +14,9 @@ use crate::{
     sockets::{read_all, status},
 };
 
+/// Method, path, content type, body, expected status, and what the error contains.
+type Case<'a> = (&'a str, &'a str, &'a str, &'a [u8], u16, &'a str);
+
 fn gzip(text: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(text).unwrap();
@@ -65,7 +68,7 @@ async fn variants_of_a_request_work_or_name_the_fix() {
     let server = server().await;
     let user: &[u8] = br#"{"user": "user6"}"#;
     let marked = [b"\xef\xbb\xbf", user].concat();
-    let cases: [(&str, &str, &str, &[u8], u16, &str); 10] = [
+    let cases: [Case<'_>; 10] = [
         ("POST", "/recommend%3Abatch", JSON, br#"{"requests": [{"user": "user6"}]}"#, 200, ""),
         ("POST", "/recommend", JSON, &marked, 200, ""),
         ("POST", "/recommend?", JSON, user, 200, ""),
