@@ -7,12 +7,13 @@ use std::{
     time::Duration,
 };
 
+use answering::POPULARITY;
 use http::StatusCode;
 use prometheus::{
     Counter, Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder, core::Collector,
 };
-use sidecar_contract::{LoadedModel, RevisionRef};
+use sidecar_contract::{LoadedModel, RevisionRef, ServingMode};
 
 use crate::engine::Usage;
 
@@ -165,7 +166,7 @@ impl Metrics {
     pub fn observe_request(&self, route: &str, code: StatusCode, revision: Option<&str>, took: Duration) {
         let known = self.known_revisions.read().unwrap_or_else(PoisonError::into_inner);
         let revision = match revision {
-            Some(revision) if known.contains(revision) => revision,
+            Some(revision) if known.contains(revision) || revision == POPULARITY => revision,
             Some(_) => RETIRED_REVISION,
             None => NO_REVISION,
         };
@@ -186,7 +187,8 @@ impl Metrics {
 
     /// Updates the metrics of the serving model after a swap.
     pub fn set_model(&self, loaded: &LoadedModel) {
-        let revision = loaded.digest.revision();
+        let is_personalized = loaded.serving_mode == ServingMode::Personalized;
+        let revision = if is_personalized { loaded.digest.revision() } else { POPULARITY };
         let mut known = self.known_revisions.write().unwrap_or_else(PoisonError::into_inner);
         known.insert(revision.to_owned());
         self.model_info.reset();
@@ -194,12 +196,19 @@ impl Metrics {
         self.loaded_at.with_label_values(&[revision]).set(loaded.loaded_at);
         self.users.with_label_values(&[revision]).set(i64::try_from(loaded.users).unwrap_or(i64::MAX));
         self.items.with_label_values(&[revision]).set(i64::try_from(loaded.items).unwrap_or(i64::MAX));
+        if is_personalized {
+            for gauge in [&self.loaded_at, &self.users, &self.items] {
+                // The only error is that there is no such series.
+                let _ = gauge.remove_label_values(&[POPULARITY]);
+            }
+        }
     }
 
     /// Sets the metrics of the serving config's revisions, and removes the series of all other
     /// revisions.
     pub fn set_revisions(&self, revisions: &[RevisionRef], serving: Option<&str>) {
-        for revision in revisions {
+        // A model of which only the popularity ranking serves has no series of its own.
+        for revision in revisions.iter().filter(|revision| revision.serving_mode == ServingMode::Personalized) {
             let name = revision.digest.revision();
             self.trained_at.with_label_values(&[name]).set(revision.trained_at);
             let Some(metrics) = &revision.metrics else { continue };
@@ -217,8 +226,9 @@ impl Metrics {
         }
         let mut labels = self.known_revisions.write().unwrap_or_else(PoisonError::into_inner);
         *labels = revisions.iter().map(|r| r.digest.revision()).chain(serving).map(str::to_owned).collect();
-        let is_known =
-            |revision: &str| [NO_REVISION, RETIRED_REVISION].contains(&revision) || labels.contains(revision);
+        let is_known = |revision: &str| {
+            [NO_REVISION, RETIRED_REVISION, POPULARITY].contains(&revision) || labels.contains(revision)
+        };
         remove_stale(&self.requests, &is_known, |labels| self.requests.remove(labels));
         for gauge in [&self.trained_at, &self.loaded_at, &self.users, &self.items] {
             remove_stale(gauge, &is_known, |labels| gauge.remove(labels));

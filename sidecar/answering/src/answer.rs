@@ -15,10 +15,14 @@ pub struct Answer {
     pub degraded: bool,
 }
 
+/// Name in place of a revision where only the popularity ranking answered: the model of the revision
+/// may not serve.
+pub const POPULARITY: &str = "popularity";
+
 /// A model that took part in an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// First ten digits of the revision's digest.
+    /// First ten digits of the revision's digest, or [`POPULARITY`].
     pub revision: String,
     /// Variant that the user was assigned to.
     pub variant: String,

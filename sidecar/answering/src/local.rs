@@ -19,7 +19,7 @@ use self::{
     resolve::Resolved,
 };
 use crate::{
-    answer::{Answer, Contribution, Explanation, Item, Part},
+    answer::{Answer, Contribution, Explanation, Item, POPULARITY, Part},
     ask::Ask,
     error::AnswerError,
 };
@@ -55,6 +55,11 @@ impl Local {
         self.mode
     }
 
+    /// What answers: the revision, or its popularity ranking only.
+    pub fn revision(&self) -> &str {
+        if self.mode.is_personalized() { self.model.digest().revision() } else { POPULARITY }
+    }
+
     /// Answers a question. Items that the user interacted with in training, the history's items,
     /// excluded items and unavailable ones are left out. Ids that the model does not have are
     /// ignored. An unknown user without a history gets popular items.
@@ -77,7 +82,7 @@ impl Local {
             .filter_map(|(candidate, parts)| self.item(candidate, parts.as_ref()));
         Ok(Answer {
             request_id: ask.request_id.clone(),
-            parts: vec![Part { revision: self.model.digest().revision().to_owned(), variant: self.variant.clone() }],
+            parts: vec![Part { revision: self.revision().to_owned(), variant: self.variant.clone() }],
             items: items.collect(),
             degraded: false,
         })

@@ -130,6 +130,7 @@ fn popular_items_are_for_users_without_a_vector_and_never_repeat_an_item() {
     let ask = Ask { n: 3, ..Ask::new(RequestId::new(), user("user0")) };
     let only = local(ServingMode::PopularityOnly).answer(&ask).unwrap();
     assert_eq!(rows(&only), of(Source::Popular, &[1, 5, 2]));
+    assert_eq!(only.parts[0].revision, "popularity", "the model that may not serve is not named");
     let history = vec![HistoryEntry { item: "item3".to_owned(), rating: None }];
     let folded = answer(Query::Recommend { user: None, history }, 7, Filter::default());
     assert_eq!(folded.items.len(), 5, "every available item but the history's");

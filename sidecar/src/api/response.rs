@@ -44,7 +44,7 @@ pub struct FormRecommendations<'a> {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "ModelName")]
 struct ModelName<'a> {
-    /// First ten digits of the revision's digest.
+    /// First ten digits of the revision's digest, or popularity: no model may serve yet.
     revision: &'a str,
     /// Variant that the user was assigned to.
     variant: &'a str,

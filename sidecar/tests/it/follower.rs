@@ -301,6 +301,28 @@ async fn a_revision_may_serve_popularity_only_and_personalized_later() {
     assert_eq!(setup.report.get().loaded.unwrap().serving_mode, ServingMode::Personalized);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_name_no_model_of_which_only_popularity_serves() {
+    let mut setup = setup();
+    let first = setup.put(3).await;
+    let (_, _, mut follower, metrics) = follower_and_metrics(setup.directory.path());
+    let text = || String::from_utf8(metrics.encode(None).unwrap()).unwrap();
+    setup.serving_mode = ServingMode::PopularityOnly.into();
+    setup.configure(&[&first], None);
+    follower.step().await;
+    metrics.observe_request("recommend", http::StatusCode::OK, Some("popularity"), Duration::from_millis(1));
+    let popular = text();
+    assert!(popular.contains("recommender_model_users{revision=\"popularity\"}"), "{popular}");
+    assert!(popular.contains("code=\"200\",revision=\"popularity\",route=\"recommend\""), "{popular}");
+    assert!(!popular.contains(first.0.revision()), "{popular}");
+    setup.serving_mode = ServingMode::Personalized.into();
+    setup.configure(&[&first], None);
+    follower.step().await;
+    let personalized = text();
+    assert!(personalized.contains(&format!("recommender_model_users{{revision=\"{}\"}}", first.0.revision())));
+    assert!(!personalized.contains("recommender_model_users{revision=\"popularity\"}"), "{personalized}");
+}
+
 /// Times of the attempts of a follower that cannot load `revisions`, over two minutes, in
 /// milliseconds since the first.
 async fn attempts(setup: &Setup, revisions: &[&(Digest, u64)]) -> Vec<u64> {
