@@ -13,6 +13,8 @@ pub struct Applied {
     pub rollout: AppliedRollout,
     /// Whether a pod has not applied the serving config yet.
     pub config_pending: bool,
+    /// Resource version of the Recommender, if its finalizers were written.
+    pub resource_version: Option<String>,
     /// Runs whose results were deleted from the store.
     pub deleted_runs: Vec<RunId>,
     /// Writes that the API server rejected permanently. They did not stop the others.

@@ -71,13 +71,15 @@ async fn write(pass: Pass<'_>, desired: Desired) -> Result<Applied, Error> {
         headless_service,
         disruption_budget,
         rollout,
+        pruned,
         garbage: _, // It is not in the API server.
     } = desired;
     let mut refused = Refused::default();
+    let mut resource_version = None;
     if let Some(finalizers) = finalizers {
         let written =
             set_finalizers(context, &plan.namespace, &plan.name, plan.resource_version.as_deref(), &finalizers).await;
-        refused.unless_rejected(written)?;
+        resource_version = refused.unless_rejected(written)?.flatten();
     }
     if let Some(service_account) = service_account {
         refused.unless_rejected(objects::apply(pass, service_account).await)?;
@@ -99,7 +101,10 @@ async fn write(pass: Pass<'_>, desired: Desired) -> Result<Applied, Error> {
     }
     let rollout = rollout::apply(pass, rollout, &mut refused).await?;
     let config_pending = refresh::request(pass, rollout.config.as_ref(), &mut refused).await?;
-    Ok(Applied { job, rollout, config_pending, deleted_runs: Vec::new(), refused: refused.0 })
+    for (kind, name) in pruned {
+        refused.unless_rejected(objects::delete(pass, kind, &name).await)?;
+    }
+    Ok(Applied { job, rollout, config_pending, resource_version, deleted_runs: Vec::new(), refused: refused.0 })
 }
 
 /// Writes that the API server rejected permanently.

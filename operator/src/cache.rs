@@ -20,6 +20,8 @@ struct Entry {
     /// Store that was swept last for orphans, and the second since 1970.
     swept: Option<(StoreKey, i64)>,
     applied: BTreeMap<(ChildKind, String), AppliedVersion>,
+    /// Consecutive passes that failed.
+    failures: u32,
 }
 
 /// Run results that were read from a store.
@@ -73,6 +75,18 @@ impl Cache {
     /// Records an orphan sweep.
     pub fn record_sweep(&self, uid: &str, store: StoreKey, now: i64) {
         self.entries().entry(uid.to_owned()).or_default().swept = Some((store, now));
+    }
+
+    /// Records whether a pass failed.
+    pub fn record_pass(&self, uid: &str, has_failed: bool) {
+        let mut entries = self.entries();
+        let entry = entries.entry(uid.to_owned()).or_default();
+        entry.failures = if has_failed { entry.failures.saturating_add(1) } else { 0 };
+    }
+
+    /// Number of consecutive passes that failed.
+    pub fn failures(&self, uid: &str) -> u32 {
+        self.entries().get(uid).map_or(0, |entry| entry.failures)
     }
 
     /// Whether applying a manifest would change nothing: this process has applied the same one, and

@@ -31,12 +31,11 @@ use crate::{
     names::{Component, RECOMMENDER_LABEL, component_label},
     observed::has_ended,
     reconcile::reconcile,
+    requeue,
 };
 
 /// Changes within this interval trigger one reconcile.
 const DEBOUNCE: Duration = Duration::from_millis(200);
-/// Delay before a failed reconcile is retried.
-const ERROR_RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 type Guarded = DeserializeGuard<Recommender>;
 
@@ -163,6 +162,7 @@ async fn reconcile_guarded(guarded: Arc<Guarded>, context: Arc<Context>) -> Resu
             Ok(Action::await_change())
         }
     };
+    context.cache.record_pass(&guarded.uid().unwrap_or_default(), result.is_err());
     context.metrics.observe_reconcile(result.as_ref().err().map(Error::reason), begin.elapsed());
     if let Err(error) = &result {
         tracing::warn!(namespace, name, reason = error.reason(), error = chain(error), "reconcile failed");
@@ -170,6 +170,7 @@ async fn reconcile_guarded(guarded: Arc<Guarded>, context: Arc<Context>) -> Resu
     result
 }
 
-fn error_policy(_object: Arc<Guarded>, _error: &Error, _context: Arc<Context>) -> Action {
-    Action::requeue(ERROR_RETRY_INTERVAL)
+#[expect(clippy::needless_pass_by_value, reason = "the signature of the controller")]
+fn error_policy(object: Arc<Guarded>, error: &Error, context: Arc<Context>) -> Action {
+    requeue::after_error(error, context.cache.failures(&object.uid().unwrap_or_default()))
 }

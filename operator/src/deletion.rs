@@ -3,7 +3,10 @@
 //! references delete the children.
 
 use k8s_openapi::{
-    api::{batch::v1::Job, core::v1::Pod},
+    api::{
+        batch::v1::Job,
+        core::v1::{Namespace, ObjectReference, Pod, Secret},
+    },
     apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
 use kube::{
@@ -18,6 +21,7 @@ use crate::{
     error::Error,
     finalizer,
     names::{Component, Names, RECOMMENDER_LABEL, RUN_LABEL, component_label},
+    notice::Notice,
     observed::controlled_by,
     store_access::{DELETION_DEADLINE, with_store},
     store_gate::StoreProblem,
@@ -60,6 +64,9 @@ pub async fn finalize(context: &Context, recommender: &Recommender) -> Result<Cl
         let scope = StoreScope::of(recommender);
         match with_store(context, scope, DELETION_DEADLINE, |store| async move { store.delete_all().await }).await {
             Ok(objects) => tracing::info!(namespace, name, objects, "deleted the store data of a Recommender"),
+            Err(_) if is_abandoned(context, recommender, &namespace).await? => {
+                report_remaining_data(context, recommender, &namespace, &name).await;
+            }
             Err(problem) => return Ok(Cleanup::StoreUnreachable(problem)),
         }
     }
@@ -67,7 +74,43 @@ pub async fn finalize(context: &Context, recommender: &Recommender) -> Result<Cl
     match apply::set_finalizers(context, &namespace, &name, version.as_deref(), &finalizers).await {
         // It has been deleted in the meantime.
         Err(Error::Api { source: kube::Error::Api(status), .. }) if status.code == 404 => Ok(Cleanup::Done),
-        written => written.map(|()| Cleanup::Done),
+        written => written.map(|_| Cleanup::Done),
+    }
+}
+
+/// Whether the store can never be emptied: the namespace is being deleted, and the Secret of the
+/// bucket has been deleted with it.
+async fn is_abandoned(context: &Context, recommender: &Recommender, namespace: &str) -> Result<bool, Error> {
+    let store = recommender.spec.store.as_ref();
+    let Some(secret) = store.and_then(|store| store.secret_ref.as_ref()) else { return Ok(false) };
+    let secrets: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
+    let action = format!("cannot read the metadata of Secret {namespace}/{}", secret.name);
+    if secrets.get_metadata_opt(&secret.name).await.map_err(Error::api(action))?.is_some() {
+        return Ok(false);
+    }
+    let namespaces: Api<Namespace> = Api::all(context.client.clone());
+    let action = format!("cannot read Namespace {namespace}");
+    let found = namespaces.get_metadata_opt(namespace).await.map_err(Error::api(action))?;
+    Ok(found.is_some_and(|found| found.metadata.deletion_timestamp.is_some()))
+}
+
+/// Records an Event that the data remains. It concerns the Namespace, because nothing can be
+/// created in one that is being deleted.
+async fn report_remaining_data(context: &Context, recommender: &Recommender, namespace: &str, name: &str) {
+    let url = recommender.spec.store.as_ref().and_then(|store| store.url.clone()).unwrap_or_default();
+    let text = format!(
+        "the models of Recommender {namespace}/{name} remain in {url}: its Secret was deleted with the namespace, before the models"
+    );
+    tracing::warn!(namespace, name, url, "a deleted Recommender leaves its data in its bucket");
+    let about = ObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some("Namespace".to_owned()),
+        name: Some(namespace.to_owned()),
+        ..ObjectReference::default()
+    };
+    let notice = Notice { is_warning: true, reason: "DataRemains".to_owned(), text };
+    if let Err(error) = context.recorder.record(&about, &notice).await {
+        tracing::warn!(namespace, name, %error, "cannot write an Event");
     }
 }
 

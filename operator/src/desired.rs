@@ -8,6 +8,7 @@ mod disruption_budget;
 mod job;
 mod network_policy;
 mod pod;
+mod pruned;
 mod rollout;
 mod secrets;
 mod service_account;
@@ -20,6 +21,7 @@ pub use self::{
     rollout::{DeploymentChange, Release, Rollout},
 };
 use crate::{
+    child_kind::ChildKind,
     decide::{Decision, Garbage},
     finalizer,
     installation::Installation,
@@ -55,6 +57,8 @@ pub struct Desired {
     /// Serving config and Deployment; `None` while they cannot be decided, because the store is
     /// down and there is no config in force.
     pub rollout: Option<Rollout>,
+    /// Children that exist, but are not needed any more.
+    pub pruned: Vec<(ChildKind, String)>,
     /// What is deleted from the store.
     pub garbage: Garbage,
 }
@@ -65,18 +69,24 @@ pub fn desired(plan: &Plan, decision: &Decision, observed: &Observed, installati
     // A user's bucket is accessed with the user's own Secret, or with the identity of the pods.
     let embedded = plan.spec.store.is_none();
     let is_decided = observed.runs.is_ok() || observed.config.is_some();
+    let service_account = service_account::build(plan);
+    let train_secret = embedded.then(|| secrets::store_secret(plan, Component::Trainer, &credentials.train));
+    let serve_secret = embedded.then(|| secrets::store_secret(plan, Component::Serving, &credentials.serve));
+    let rollout = is_decided.then(|| rollout::build(plan, decision, observed, installation));
+    let kept = [&service_account, &train_secret, &serve_secret].into_iter().flatten();
     Desired {
+        pruned: pruned::pruned(plan, observed, rollout.as_ref(), kept),
         finalizers: finalizer::change(&plan.finalizers, plan.spec.deletion_policy),
-        service_account: service_account::build(plan),
-        train_secret: embedded.then(|| secrets::store_secret(plan, Component::Trainer, &credentials.train)),
-        serve_secret: embedded.then(|| secrets::store_secret(plan, Component::Serving, &credentials.serve)),
+        service_account,
+        train_secret,
+        serve_secret,
         job: job::change(plan, decision, observed, installation),
         obsolete_jobs: observed.lingering_jobs.iter().chain(&decision.stale_jobs).cloned().collect(),
         network_policy: network_policy::build(plan, &installation.settings),
         service: services::service(plan),
         headless_service: services::headless(plan),
         disruption_budget: disruption_budget::build(plan),
-        rollout: is_decided.then(|| rollout::build(plan, decision, observed, installation)),
+        rollout,
         garbage: decision.garbage.clone(),
     }
 }

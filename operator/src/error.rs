@@ -14,6 +14,12 @@ pub enum Error {
         /// Cause of the failure.
         source: kube::Error,
     },
+    /// The Recommender changed while the pass was running.
+    #[error("{name} changed meanwhile; the next pass starts from its current state")]
+    Changed {
+        /// Namespace and name.
+        name: String,
+    },
     /// An object of another owner has the name of a child.
     #[error("{kind} {name} exists and belongs to another owner; delete or rename it")]
     NameConflict {
@@ -40,6 +46,7 @@ impl Error {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Api { .. } => "api",
+            Self::Changed { .. } => "changed",
             Self::NameConflict { .. } => "name_conflict",
             Self::Incomplete(_) => "incomplete",
             Self::RootSecret { .. } => "root_secret",

@@ -1,10 +1,13 @@
 //! A reconcile: one pass of the steps, independent of what triggered it.
 
+use std::borrow::Cow;
+
 use k8s_openapi::jiff::Timestamp;
 use kube::{ResourceExt, runtime::controller::Action};
 use recommender_crds::{Reason, Recommender, RecommenderStatus};
 
 use crate::{
+    applied::Applied,
     apply::apply,
     context::Context,
     decide::decide,
@@ -86,13 +89,21 @@ async fn pass(context: &Context, recommender: &Recommender, now: Timestamp) -> R
     };
     let status = status::compute(input, now);
     // publish (client required)
-    publish(context, recommender, &status).await?;
+    publish(context, &as_written(recommender, &applied), &status).await?;
     let has_settled = status::has_settled(input, &status);
     Ok(Outcome {
         next: requeue::after_pass(&observed, &decision, &applied, has_settled, settings.resync(), now.as_second()),
         slots: UsedSlots { training: applied.job.uses_slot(), rollout: !status::has_rolled_out(input) },
         refused: applied.refused.into_iter().next(),
     })
+}
+
+/// The Recommender after its finalizers were written.
+fn as_written<'a>(recommender: &'a Recommender, applied: &Applied) -> Cow<'a, Recommender> {
+    let Some(version) = &applied.resource_version else { return Cow::Borrowed(recommender) };
+    let mut written = recommender.clone();
+    written.metadata.resource_version = Some(version.clone());
+    Cow::Owned(written)
 }
 
 /// Reports a rejection. The mistake of a user is data for the status, not an error to retry.

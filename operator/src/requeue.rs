@@ -7,8 +7,9 @@ use kube::runtime::controller::Action;
 use crate::{
     applied::{Applied, JobOutcome},
     decide::{Decision, TrainingDecision},
+    error::Error,
     observed::Observed,
-    pause::jittered,
+    pause::{Pauses, jittered},
     validate::Rejection,
 };
 
@@ -19,6 +20,13 @@ const QUEUE_POLL_INTERVAL: Duration = Duration::from_mins(1);
 /// Interval while names conflict. The most common cause is a deleted Recommender of the same name
 /// whose children are still being deleted; the deletion of some kinds triggers no pass.
 const NAME_CONFLICT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Interval after the Recommender changed during a pass.
+const CHANGED_INTERVAL: Duration = Duration::from_secs(1);
+/// Pauses after passes that failed, for example because the API server did not answer.
+const ERROR_PAUSES: Pauses = Pauses { first: Duration::from_secs(2), max: Duration::from_mins(1) };
+/// Pauses after passes in which the API server rejected a write, which only a user can change.
+const REFUSED_PAUSES: Pauses = Pauses { first: Duration::from_secs(5), max: Duration::from_mins(2) };
 
 /// After a pass that ran all steps.
 pub fn after_pass(
@@ -47,6 +55,15 @@ pub fn after_pass(
         due.map_or(regular, |seconds| Duration::from_secs(seconds).min(regular))
     };
     Action::requeue(observed.look_again_after.map_or(next, |after| after.min(next)))
+}
+
+/// After a pass that failed; `failures` counts consecutive ones.
+pub fn after_error(error: &Error, failures: u32) -> Action {
+    Action::requeue(match error {
+        Error::Changed { .. } => CHANGED_INTERVAL,
+        refused if refused.rejection().is_some() => REFUSED_PAUSES.after(failures),
+        _ => ERROR_PAUSES.after(failures),
+    })
 }
 
 /// After a rejection. A change of the spec triggers a pass.

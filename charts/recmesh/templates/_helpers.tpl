@@ -100,7 +100,7 @@ capabilities: {drop: [ALL]}
 {{- end }}
 
 {{- /* Complete rights of the operator in the namespaces of Recommenders. Kubernetes' garbage collection deletes the children
-of a Recommender, so the operator deletes only Jobs (a run that is replaced). It reads Secrets only by name: it applies the store
+of a Recommender, so the operator deletes only Jobs (a run that is replaced) and credentials that are not needed any more. It reads Secrets only by name: it applies the store
 credentials that it derives, and sees in the status of a pod that a Secret of the user is missing. */ -}}
 {{- define "recmesh.operatorRules" -}}
 - apiGroups: [recmesh.dev]
@@ -129,7 +129,12 @@ credentials that it derives, and sees in the status of a pod that a Secret of th
   verbs: [get, list, watch, create, patch]
 - apiGroups: [""]
   resources: [serviceaccounts, secrets]
-  verbs: [get, create, patch]
+  # delete: those that are not needed any more; admissionPolicy rejects all that no Recommender controls.
+  verbs: [get, create, patch, delete]
+# Whether the namespace of a Recommender is being deleted.
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [get]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [get, create, patch]

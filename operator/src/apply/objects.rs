@@ -4,7 +4,7 @@
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
     core::DynamicObject,
 };
 use recommender_crds::Recommender;
@@ -38,11 +38,16 @@ pub(super) async fn apply(pass: Pass<'_>, child: Child) -> Result<Option<Dynamic
     }
     let (namespace, name) = (&plan.namespace, child.name());
     let object = api(context, namespace, child.kind)
-        .patch(name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&child.manifest))
+        .patch(name, &apply_params(), &Patch::Apply(&child.manifest))
         .await
         .map_err(Error::api(format!("cannot apply {} {namespace}/{name}", child.kind.as_str())))?;
     context.cache.record_applied(&plan.uid, key, hash, object.resource_version().unwrap_or_default());
     Ok(Some(object))
+}
+
+/// One field manager, and an error instead of a silently dropped field.
+fn apply_params() -> PatchParams {
+    PatchParams::apply(MANAGER).force().validation_strict()
 }
 
 /// Scales the Deployment without changing its pod template, for use while the rollout of a new
@@ -89,6 +94,33 @@ pub(super) async fn create_job(pass: Pass<'_>, job: &Child) -> Result<(), Error>
     }
 }
 
+/// Deletes a child that is not desired any more, if it has not changed since it was observed.
+///
+/// # Errors
+/// Fails if the API request fails. An object that is missing or has changed is not an error.
+pub(super) async fn delete(pass: Pass<'_>, kind: ChildKind, name: &str) -> Result<(), Error> {
+    let Pass { context, plan, observed, .. } = pass;
+    let Some(version) = observed.versions.get(&(kind, name.to_owned())) else { return Ok(()) };
+    let preconditions = Preconditions { resource_version: Some(version.clone()), uid: None };
+    let params = DeleteParams::background().preconditions(preconditions);
+    match api(context, &plan.namespace, kind).delete(name, &params).await {
+        Ok(_) => {
+            tracing::info!(
+                namespace = plan.namespace,
+                kind = kind.as_str(),
+                name,
+                "deleted a child that is not needed"
+            );
+            Ok(())
+        }
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+        Err(error) => {
+            let action = format!("cannot delete {} {}/{name}", kind.as_str(), plan.namespace);
+            Err(Error::api(action)(error))
+        }
+    }
+}
+
 /// Deletes a Job in the foreground. It exists until its pods are deleted, so that a run that may
 /// still commit keeps its number.
 ///
@@ -111,8 +143,8 @@ pub(super) async fn refresh_config(context: &Context, namespace: &str, pod: &str
     unless_missing(annotated).map(drop).map_err(Error::api(format!("cannot annotate Pod {namespace}/{pod}")))
 }
 
-/// Replaces the finalizers of a Recommender. With the resource version, the API server refuses a
-/// list that was computed from a stale copy.
+/// Replaces the finalizers of a Recommender, and returns its new resource version. With the
+/// resource version, the API server refuses a list that was computed from a stale copy.
 ///
 /// # Errors
 /// Fails if the API request fails, also if the Recommender does not exist any more.
@@ -122,11 +154,12 @@ pub async fn set_finalizers(
     name: &str,
     resource_version: Option<&str>,
     finalizers: &[String],
-) -> Result<(), Error> {
+) -> Result<Option<String>, Error> {
     let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": resource_version}});
     let api: Api<Recommender> = Api::namespaced(context.client.clone(), namespace);
     let patched = api.patch_metadata(name, &PatchParams::default(), &Patch::Merge(&patch)).await;
-    patched.map(drop).map_err(Error::api(format!("cannot write the finalizers of {namespace}/{name}")))
+    let patched = patched.map_err(Error::api(format!("cannot write the finalizers of {namespace}/{name}")))?;
+    Ok(patched.metadata.resource_version)
 }
 
 /// `None` if the object does not exist.

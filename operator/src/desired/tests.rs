@@ -110,6 +110,7 @@ fn children(desired: Desired) -> Vec<Child> {
         rollout,
         garbage: _,
         obsolete_jobs: _,
+        pruned: _,
     } = desired;
     let mut children = vec![network_policy, service, headless_service, disruption_budget];
     children.extend(service_account.into_iter().chain(train_secret).chain(serve_secret));

@@ -170,11 +170,11 @@ fn the_name_of_a_child_that_is_not_needed_may_belong_to_another_object() {
         validate(&recommender, &observed).is_ok()
     };
     let own = "{data: {source: {url: 's3://x/y.csv'}}}";
-    let named = "{data: {source: {url: 's3://x/y.csv'}}, training: {serviceAccountName: movies}, serving: {serviceAccountName: movies}, \
+    let both = "{data: {source: {url: 's3://x/y.csv'}}, training: {serviceAccountName: movies}, serving: {serviceAccountName: movies}, \
                  store: {url: 's3://models/', secretRef: {name: models}}}";
     for kind in [ChildKind::ServiceAccount, ChildKind::Secret] {
         assert!(!names(own, kind), "{kind:?}");
-        assert!(names(named, kind), "{kind:?}");
+        assert!(names(both, kind), "{kind:?}");
     }
-    assert!(!names(named, ChildKind::Service));
+    assert!(!names(both, ChildKind::Service));
 }

@@ -32,7 +32,7 @@ async fn without_a_finalizer_nothing_is_cleaned_up() {
 async fn the_finalizer_is_set_before_a_run_and_removed_with_the_policy() {
     let cluster = Cluster::with_movies(&json!({"deletionPolicy": "Delete"}));
     let writes = cluster.pass("movies").await;
-    assert_eq!(writes[0], FINALIZERS);
+    assert_eq!((writes[0].as_str(), writes.last().unwrap().as_str()), (FINALIZERS, "PATCH recommenders/movies/status"));
     assert!(writes.contains(&"POST jobs/movies-train-1".to_owned()), "in the same pass: {writes:?}");
     assert_eq!(finalizers(&cluster), json!(["recmesh.dev/store-cleanup"]));
     cluster.edit("movies", |movies| movies["spec"]["deletionPolicy"] = json!("Retain"));
@@ -108,4 +108,46 @@ async fn a_store_url_of_another_scheme_is_never_opened() {
     let (_, reason, message) = cluster.condition("movies", "Stalled");
     assert_eq!(reason, "Deleting");
     assert!(message.contains("expected s3://bucket"), "{message}");
+}
+
+/// A deleted Recommender whose bucket has a Secret that does not exist.
+async fn deleted_without_secret() -> Cluster {
+    let store = json!({"url": "s3://models", "secretRef": {"name": "models-s3"}});
+    let cluster = Cluster::with_movies(&json!({"deletionPolicy": "Delete", "store": store}));
+    cluster.pass("movies").await;
+    cluster.api.delete(&recommender("movies"));
+    cluster.pass("movies").await;
+    cluster
+}
+
+#[tokio::test]
+async fn in_a_namespace_that_is_deleted_the_finalizer_does_not_wait_for_a_deleted_secret() {
+    let namespace = "/api/v1/namespaces/shop";
+    let cluster = deleted_without_secret().await;
+    cluster.api.put(namespace, json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}));
+    cluster.pass("movies").await;
+    assert_eq!(finalizers(&cluster), json!(["recmesh.dev/store-cleanup"]), "the Secret may be created again");
+    cluster.edit("movies", |_| {});
+    let mut object = cluster.api.get(namespace);
+    object["metadata"]["finalizers"] = json!(["kubernetes"]);
+    cluster.api.put(namespace, object);
+    cluster.api.delete(namespace);
+    assert_eq!(cluster.pass("movies").await, [FINALIZERS]);
+    assert!(cluster.api.get(&recommender("movies")).is_null());
+    let events = cluster.api.events();
+    let event = events.iter().find(|event| event["reason"] == "DataRemains").unwrap();
+    assert_eq!((&event["regarding"]["kind"], &event["regarding"]["name"]), (&json!("Namespace"), &json!("shop")));
+    let note = event["note"].as_str().unwrap();
+    assert!(note.contains("shop/movies remain in s3://models"), "{note}");
+}
+
+#[tokio::test]
+async fn in_a_namespace_that_is_deleted_the_finalizer_waits_while_the_secret_exists() {
+    let cluster = deleted_without_secret().await;
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "models-s3"}});
+    cluster.api.put(&core("secrets", "models-s3"), secret);
+    let meta = json!({"name": "shop", "deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["kubernetes"]});
+    cluster.api.put("/api/v1/namespaces/shop", json!({"apiVersion": "v1", "kind": "Namespace", "metadata": meta}));
+    cluster.pass("movies").await;
+    assert_eq!(finalizers(&cluster), json!(["recmesh.dev/store-cleanup"]));
 }

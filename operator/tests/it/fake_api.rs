@@ -199,7 +199,7 @@ impl State {
                 self.check_version(path, &body)?;
                 Ok(self.store(path, body))
             }
-            "PATCH" => self.patch(path, content_type.unwrap_or_default(), body),
+            "PATCH" => self.patch(path, query, content_type.unwrap_or_default(), body),
             "DELETE" => self.delete(path).ok_or(404),
             _ => Err(405),
         }
@@ -237,9 +237,11 @@ impl State {
         json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": version}, "items": items})
     }
 
-    fn patch(&mut self, path: &str, content_type: &str, body: Value) -> Result<Value, u16> {
+    fn patch(&mut self, path: &str, query: &str, content_type: &str, body: Value) -> Result<Value, u16> {
         match content_type {
             "application/apply-patch+yaml" => {
+                // Otherwise a field that the API server does not know is dropped silently.
+                assert_eq!(parameter(query, "fieldValidation"), "Strict", "{path}");
                 let mut object = self.objects.get(path).cloned().unwrap_or_else(|| json!({}));
                 merge(&mut object, body);
                 Ok(self.store(path, object))
@@ -253,7 +255,15 @@ impl State {
             "application/json-patch+json" => {
                 let path = path.strip_suffix("/status").ok_or(405_u16)?;
                 let mut object = self.objects.get(path).cloned().ok_or(404_u16)?;
-                object["status"] = body[0]["value"].clone();
+                for operation in body.as_array().unwrap() {
+                    let (pointer, value) = (operation["path"].as_str().unwrap(), &operation["value"]);
+                    match operation["op"].as_str().unwrap() {
+                        "test" if object.pointer(pointer) != Some(value) => return Err(422),
+                        "test" => {}
+                        "add" => object[pointer.trim_start_matches('/')] = value.clone(),
+                        other => panic!("{other} is not mocked"),
+                    }
+                }
                 Ok(self.store(path, object))
             }
             _ => Err(415),
@@ -375,7 +385,11 @@ fn status(code: u16) -> Value {
     };
     json!({
         "apiVersion": "v1", "kind": "Status", "status": "Failure", "code": code, "reason": reason,
-        "message": format!("scripted answer {code}"),
+        "message": match code {
+            // As the API server reports a failed test of a JSON patch.
+            422 => "testing value /metadata/resourceVersion failed".to_owned(),
+            code => format!("scripted answer {code}"),
+        },
     })
 }
 

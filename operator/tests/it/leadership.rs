@@ -70,7 +70,7 @@ async fn a_lost_lease_ends_the_process_and_aborts_the_passes() {
         HOUR,
         leadership::run(Some(a), pending(), |_| async move {
             let _passes = passes;
-            pending().await
+            pending::<()>().await;
         }),
     );
     assert!(lost.await.unwrap().unwrap_err().to_string().contains("the lease was lost"));

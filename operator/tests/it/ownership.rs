@@ -11,16 +11,16 @@ use crate::{
 };
 
 /// Status of a container.
-fn container(name: &str, state: Value) -> Value {
+fn container(name: &str, state: &Value) -> Value {
     json!({"name": name, "image": "", "imageID": "", "ready": true, "restartCount": 0, "state": state})
 }
 
 fn running(name: &str) -> Value {
-    container(name, json!({"running": {}}))
+    container(name, &json!({"running": {}}))
 }
 
 fn terminated(name: &str, code: i32, reason: &str) -> Value {
-    container(name, json!({"terminated": {"exitCode": code, "reason": reason}}))
+    container(name, &json!({"terminated": {"exitCode": code, "reason": reason}}))
 }
 
 #[tokio::test]
@@ -44,7 +44,7 @@ async fn pods_of_other_owners_are_not_those_of_the_recommender() {
             json!({
                 "apiVersion": "v1", "kind": "Pod",
                 "metadata": {"name": "foreign", "namespace": "shop", "labels": labels, "ownerReferences": owners},
-                "status": {"podIP": "10.0.0.9", "containerStatuses": [container("sidecar", waiting.clone())]},
+                "status": {"podIP": "10.0.0.9", "containerStatuses": [container("sidecar", &waiting)]},
             }),
         );
         cluster.edit("movies", |movies| movies["spec"]["serving"] = json!({"replicas": 2}));

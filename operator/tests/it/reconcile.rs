@@ -1,6 +1,8 @@
 //! Passes of a Recommender: what is written, in which order, and what the status reports.
 
 use http::Method;
+use recommender_crds::{Recommender, RecommenderStatus};
+use recommender_operator::publish::publish;
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, core, deployment, job, recommender};
@@ -211,4 +213,19 @@ async fn a_status_of_a_recommender_that_was_deleted_meanwhile_is_dropped() {
     cluster.api.fail(Method::PATCH, "/recommenders/movies/status", 404);
     cluster.edit("movies", |movies| movies["spec"]["suspend"] = json!(true));
     assert_eq!(cluster.pass("movies").await, [STATUS]);
+}
+
+#[tokio::test]
+async fn a_status_that_was_computed_from_a_stale_copy_is_not_written() {
+    let cluster = serving().await;
+    let stale: Recommender = serde_json::from_value(cluster.api.get(&recommender("movies"))).unwrap();
+    cluster.edit("movies", |movies| movies["metadata"]["labels"] = json!({"a": "b"}));
+    let before = cluster.api.get(&recommender("movies"));
+    let status = RecommenderStatus { replicas: 7, ..stale.status.clone().unwrap() };
+    let error = publish(&cluster.context, &stale, &status).await.unwrap_err();
+    assert_eq!((error.reason(), error.rejection()), ("changed", None));
+    assert_eq!(cluster.api.get(&recommender("movies")), before);
+    let current: Recommender = serde_json::from_value(before).unwrap();
+    publish(&cluster.context, &current, &status).await.unwrap();
+    assert_eq!(cluster.api.get(&recommender("movies"))["status"]["replicas"], 7);
 }
