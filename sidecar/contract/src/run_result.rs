@@ -70,6 +70,10 @@ pub struct RowCounts {
     pub dropped: std::collections::BTreeMap<String, u64>,
     /// Kept rows that were merged into an earlier row of the same (user, item) pair.
     pub merged: u64,
+    /// Rows with a value that is read in another form than it is written, by form (a closed set,
+    /// sorted): `paddedId`, `timeWithoutZone`, …. They are not dropped.
+    #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub reinterpreted: std::collections::BTreeMap<String, u64>,
 }
 
 /// Termination message of the pod. It saves a read of the store; the run result in the store is

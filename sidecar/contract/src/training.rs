@@ -55,8 +55,8 @@ pub struct TrainingConfig {
     pub warm_start: Option<WarmStartConfig>,
     /// Store of snapshots and results.
     pub store: StoreConfig,
-    /// Hash of the inputs, as the operator computes it. A trainer that computes another one does not
-    /// know an input, because it ignores unknown fields; it refuses the run.
+    /// Hash of the inputs, as the operator computes it. A trainer that computes another one does
+    /// not know an input, because it ignores unknown fields; it refuses the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_hash: Option<Digest>,
     /// Data version of the newest model with this config. If the source still has it, the trainer
@@ -128,7 +128,8 @@ pub struct Items {
     /// Column of the title.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<Column>,
-    /// Column that is `false`, `0` or `no` for items that must not be recommended.
+    /// Column with the availability: a word such as `false` or `out_of_stock`, or a stock. Items
+    /// that are not available are not recommended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub available: Option<Column>,
     /// Item feature columns; the factors of cold-start items are computed from them.
@@ -201,8 +202,8 @@ pub struct Columns {
     /// every row counts 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rating: Option<Column>,
-    /// Unix time in seconds (fractions allowed) or RFC 3339. If absent: the column `timestamp` if
-    /// the header has it.
+    /// A number since 1970 in seconds, milliseconds, microseconds or nanoseconds, or a date. If
+    /// absent: the column `timestamp` if the header has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<Column>,
     /// Event type; requires [`WeightsConfig::events`].

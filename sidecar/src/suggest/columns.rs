@@ -288,27 +288,19 @@ impl Table {
     fn check_timestamps(&mut self) -> Result<()> {
         let Some(time) = self.index_of("timestamp").and_then(|index| self.columns.get(index)) else { return Ok(()) };
         let (column, values) = (&time.column, &time.values);
-        let warning = if time.fraction(values.millis) >= TYPE_FRACTION_MIN {
-            format!(
-                "{column} is probably in milliseconds and is read as seconds: harmless, because only the order of timestamps matters"
-            )
-        } else if time.fraction(values.timestamps + values.numbers - values.finer) >= TYPE_FRACTION_MIN {
+        if time.fraction(values.timestamps + values.numbers) >= TYPE_FRACTION_MIN {
             return Ok(());
-        } else {
-            let problem = if values.finer > values.filled / 2 {
-                "is in microseconds or nanoseconds"
-            } else {
-                "has no supported time format"
-            };
-            let fix = "write seconds since 1970 or RFC 3339 (2024-05-01T10:00:00Z)";
-            // A column of this name is the timestamp even if the resource names none.
-            if time.name.as_deref() == Some("timestamp") {
-                bail!("{column} {problem}, so every row would be dropped: {fix}, or rename the column");
-            }
-            let column = column.clone();
-            self.assigned.retain(|(role, ..)| *role != "timestamp");
-            format!("{column} is ignored as the timestamp, because it {problem}: {fix}, to hold out the newest rows")
-        };
+        }
+        let problem = "has no supported time format";
+        let fix = "write RFC 3339 (2024-05-01T10:00:00Z) or seconds since 1970";
+        // A column of this name is the timestamp even if the resource names none.
+        if time.name.as_deref() == Some("timestamp") {
+            bail!("{column} {problem}, so every row would be dropped: {fix}, or rename the column");
+        }
+        let column = column.clone();
+        self.assigned.retain(|(role, ..)| *role != "timestamp");
+        let warning =
+            format!("{column} is ignored as the timestamp, because it {problem}: {fix}, to hold out the newest rows");
         self.warnings.push(warning);
         Ok(())
     }
@@ -392,8 +384,8 @@ impl Candidate {
     }
 
     fn may_be_timestamp(&self) -> bool {
-        let Values { timestamps, seconds, millis, .. } = &self.values;
-        self.fraction(*timestamps + *seconds) >= TYPE_FRACTION_MIN || self.fraction(*millis) >= TYPE_FRACTION_MIN
+        let Values { timestamps, seconds, millis, finer, .. } = &self.values;
+        [*timestamps + *seconds, *millis, *finer].into_iter().any(|times| self.fraction(times) >= TYPE_FRACTION_MIN)
     }
 }
 

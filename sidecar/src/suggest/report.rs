@@ -26,9 +26,6 @@ const ITEMS_MIN: u64 = 10;
 const DROPPED_FRACTION: f64 = 0.01;
 const MOST_ACTIVE_FRACTION: f64 = 0.1;
 const ONE_ITEM_FRACTION: f64 = 0.5;
-/// The year 2200, in microseconds since 1970. Later times are milliseconds that were read as
-/// seconds.
-const FAR_FUTURE_MICROS: i64 = 7_258_118_400_000_000;
 
 /// Renders the profile.
 pub fn render(suggestion: &Suggestion) -> String {
@@ -67,6 +64,11 @@ pub fn render(suggestion: &Suggestion) -> String {
             rows.dropped.iter().map(|(reason, count)| format!("{} {reason}", grouped(*count))).collect();
         page.entry("rows dropped", &format!("{} (docs/data.md explains the reasons)", reasons.join(", ")));
     }
+    if !rows.reinterpreted.is_empty() {
+        let forms: Vec<String> =
+            rows.reinterpreted.iter().map(|(form, count)| format!("{} {form}", grouped(*count))).collect();
+        page.entry("reinterpreted", &format!("{} (docs/data.md explains the forms)", forms.join(", ")));
+    }
     page.entry("users, items", &format!("{}, {}", grouped(users), grouped(items)));
     let possible = users as f64 * items as f64;
     page.entry("pairs", &format!("{}, {} % of all user-item pairs", grouped(pairs), percent(pairs as f64, possible)));
@@ -84,7 +86,7 @@ pub fn render(suggestion: &Suggestion) -> String {
     let single_percent = percent(single as f64, users as f64);
     page.entry("with one item", &format!("{} users ({single_percent} %), who cannot be test users", grouped(single)));
     if let Some((oldest, newest)) = profile.times {
-        let day = |micros| recommender_trainer::day(if micros > FAR_FUTURE_MICROS { micros / 1000 } else { micros });
+        let day = recommender_trainer::day;
         page.entry("times", &format!("{} to {}", day(oldest), day(newest)));
     }
     let by_time =

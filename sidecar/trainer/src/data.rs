@@ -15,6 +15,7 @@ use crate::{
     preview::read_preview,
     progress::{Event, Progress, Step},
     read::{TableFormat, read_all},
+    reinterpreted::Reinterpretation,
     source::{Source, Stat},
     weights,
 };
@@ -115,9 +116,14 @@ impl<'a> Sources<'a> {
             read: raw.counts.read,
             kept: raw.counts.kept,
             dropped: &raw.dropped.described(),
+            reinterpreted: &raw.reinterpreted.described(),
         });
         progress.event(&Event::Step(Step::Intern));
-        weights::apply_time_decay(&mut raw, &self.config.weights)?;
+        let far_ahead = weights::apply_time_decay(&mut raw, &self.config.weights)?;
+        if far_ahead > 0 {
+            counts.reinterpreted.insert(Reinterpretation::FarAhead.as_str().to_owned(), far_ahead);
+            progress.event(&Event::FarAhead { rows: far_ahead });
+        }
         let interactions = merge(raw, self.config.signal);
         counts.merged = interactions.duplicates;
         progress.event(&Event::Interned {

@@ -10,7 +10,11 @@ use crate::{
     failure::{FailureReason, RunError},
     interner::Interner,
     limits::{DROPPED_FRACTION_MAX, Limits},
+    reinterpreted::{Reinterpretation, Reinterpreted},
+    row_forms,
     table::{COLUMNS_REQUESTED_MAX, Cell, ColumnRequest, Digits, Role, RowSink},
+    time_units::TimeUnits,
+    timestamp::Time,
 };
 
 /// Columns that are used if the table has them and the resource names no others.
@@ -35,6 +39,7 @@ pub(crate) struct RawInteractions {
     /// Rows read, kept and dropped.
     pub(crate) counts: RowCounts,
     pub(crate) dropped: Dropped,
+    pub(crate) reinterpreted: Reinterpreted,
 }
 
 /// Collects rows as interactions.
@@ -51,6 +56,8 @@ pub(crate) struct InteractionReader<'a> {
     times: Vec<i64>,
     read: u64,
     dropped: Dropped,
+    reinterpreted: Reinterpreted,
+    time_units: TimeUnits,
     user_digits: Digits,
     item_digits: Digits,
     event_digits: Digits,
@@ -61,7 +68,7 @@ struct Parsed<'a> {
     user: &'a str,
     item: &'a str,
     weight: f32,
-    time: Option<i64>,
+    time: Option<Time>,
 }
 
 impl<'a> InteractionReader<'a> {
@@ -91,6 +98,8 @@ impl<'a> InteractionReader<'a> {
             times: Vec::new(),
             read: 0,
             dropped: Dropped::default(),
+            reinterpreted: Reinterpreted::default(),
+            time_units: TimeUnits::default(),
             user_digits: Digits::default(),
             item_digits: Digits::default(),
             event_digits: Digits::default(),
@@ -116,7 +125,7 @@ impl<'a> InteractionReader<'a> {
             return Err(too_many("rows", interactions_max));
         }
         self.rows.push(RawRow { user, item, weight: parsed.weight });
-        self.times.extend(parsed.time);
+        self.times.extend(parsed.time.map(|time| time.micros));
         Ok(())
     }
 
@@ -149,8 +158,8 @@ impl<'a> InteractionReader<'a> {
                 self.read
             )));
         }
-        let counts =
-            RowCounts { read: self.read, kept: self.rows.len() as u64, dropped: self.dropped.by_name(), merged: 0 };
+        self.time_units.check(source)?;
+        let counts = self.counts();
         Ok(RawInteractions {
             users: self.users,
             items: self.items,
@@ -158,12 +167,19 @@ impl<'a> InteractionReader<'a> {
             times: timed.then_some(self.times),
             counts,
             dropped: self.dropped,
+            reinterpreted: self.reinterpreted,
         })
     }
 
     /// Counts for a run that fails during the read.
     pub(crate) fn counts(&self) -> RowCounts {
-        RowCounts { read: self.read, kept: self.rows.len() as u64, dropped: self.dropped.by_name(), merged: 0 }
+        RowCounts {
+            read: self.read,
+            kept: self.rows.len() as u64,
+            dropped: self.dropped.by_name(),
+            merged: 0,
+            reinterpreted: self.reinterpreted.by_name(),
+        }
     }
 }
 
@@ -195,7 +211,14 @@ impl RowSink for InteractionReader<'_> {
             (std::mem::take(&mut self.user_digits), std::mem::take(&mut self.item_digits));
         let event_weight = |event: Cell<'_>, rating| self.events.weight(event, &mut self.event_digits, rating);
         let kept = match parse(*cells, present, &mut user_digits, &mut item_digits, event_weight) {
-            Ok(parsed) => self.keep(&parsed),
+            Ok(parsed) => {
+                let [user, item, rating, ..] = *cells;
+                row_forms::count(&mut self.reinterpreted, [user, item], rating, parsed.time);
+                if let Some(time) = parsed.time {
+                    self.time_units.add(time, self.read);
+                }
+                self.keep(&parsed)
+            }
             Err(reason) => {
                 self.dropped.add(reason, self.read, 1);
                 Ok(())
@@ -203,6 +226,10 @@ impl RowSink for InteractionReader<'_> {
         };
         (self.user_digits, self.item_digits) = (user_digits, item_digits);
         kept.map(ControlFlow::Continue)
+    }
+
+    fn reinterpreted(&mut self, what: Reinterpretation) {
+        self.reinterpreted.add(what);
     }
 
     fn bad(&mut self, reason: DropReason, rows: u64) {
@@ -224,5 +251,5 @@ fn parse<'a>(
     let item = item.id(item_digits, DropReason::EmptyItem)?;
     let rating = if rated { rating.number()? } else { 1.0 };
     let weight = if has_event { event_weight(event, rating)? } else { rating };
-    Ok(Parsed { user, item, weight, time: timed.then(|| time.micros()).transpose()? })
+    Ok(Parsed { user, item, weight, time: timed.then(|| time.time()).transpose()? })
 }

@@ -30,11 +30,14 @@ mod preview;
 mod profile;
 pub mod progress;
 mod read;
+mod reinterpreted;
+mod row_forms;
 mod run;
 mod sample;
 mod source;
 mod table;
 mod termination_message;
+mod time_units;
 mod timestamp;
 mod weights;
 

@@ -34,7 +34,7 @@ struct Entry {
 /// Merges duplicates. Weights are added. The newest rating is kept; ratings that are equally new or
 /// have no time are averaged. The newest time is kept.
 pub(crate) fn merge(raw: RawInteractions, signal: Signal) -> InteractionTable {
-    let RawInteractions { users, items, rows, times, counts: _, dropped: _ } = raw;
+    let RawInteractions { users, items, rows, times, counts: _, dropped: _, reinterpreted: _ } = raw;
     let (users, items) = (users.sort(), items.sort());
     let (by_user, starts) = group_by_user(rows, times.as_deref(), &users.number_of, &items.number_of);
     let mut table = InteractionTable {
@@ -140,7 +140,7 @@ mod tests {
     use sidecar_contract::RowCounts;
 
     use super::*;
-    use crate::{dropped::Dropped, interner::Interner};
+    use crate::{dropped::Dropped, interner::Interner, reinterpreted::Reinterpreted};
 
     /// A row of a file.
     type Row = (String, String, i8, i64);
@@ -162,6 +162,7 @@ mod tests {
             times: timed.then(|| rows.iter().map(|row| row.3).collect()),
             counts: RowCounts::default(),
             dropped: Dropped::default(),
+            reinterpreted: Reinterpreted::default(),
         }
     }
 

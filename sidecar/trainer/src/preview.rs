@@ -7,6 +7,7 @@ use crate::{
     failure::RunError,
     limits::CHUNK_BYTES,
     read::{TableFormat, read_all},
+    reinterpreted::Reinterpretation,
     source::{Source, Stat},
     table::{COLUMNS_REQUESTED_MAX, Cell, ColumnRequest, RowSink, header::ColumnNaming},
 };
@@ -62,6 +63,10 @@ impl<T: RowSink> RowSink for RowLimit<'_, T> {
         }
         self.rows_left -= 1;
         self.sink.row(cells)
+    }
+
+    fn reinterpreted(&mut self, what: Reinterpretation) {
+        self.sink.reinterpreted(what);
     }
 
     fn bad(&mut self, reason: DropReason, rows: u64) {

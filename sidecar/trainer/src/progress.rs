@@ -79,6 +79,13 @@ pub enum Event<'a> {
         kept: u64,
         /// Counts by reason and the first row of each, as text; empty if no rows were dropped.
         dropped: &'a str,
+        /// Counts of values that are read in another form than they are written, as text.
+        reinterpreted: &'a str,
+    },
+    /// A few rows are far ahead of all others, which have next to no weight with the half-life.
+    FarAhead {
+        /// Number of these rows.
+        rows: u64,
     },
     /// Duplicates were merged.
     Interned {
@@ -129,6 +136,9 @@ pub struct Lines {
     last_rows_line: Mutex<Option<Instant>>,
 }
 
+/// Warning about [`Event::FarAhead`].
+const FAR_AHEAD: &str = "the newest rows are far ahead of all others, which have next to no weight with spec.data.halfLife: check their times";
+
 const ROWS_LINE_EVERY: Duration = Duration::from_secs(5);
 
 impl Lines {
@@ -151,7 +161,10 @@ impl Progress for Lines {
                     tracing::info!(read, kept, dropped, bytes, bytes_total, "reading");
                 }
             }
-            Event::RowsDone { read, kept, dropped } => tracing::info!(read, kept, dropped, "read"),
+            Event::RowsDone { read, kept, dropped, reinterpreted } => {
+                tracing::info!(read, kept, dropped, reinterpreted, "read");
+            }
+            Event::FarAhead { rows } => tracing::warn!(rows, "{FAR_AHEAD}"),
             Event::Interned { users, items, interactions } => {
                 tracing::info!(users, items, interactions, "interned");
             }
@@ -229,10 +242,14 @@ impl Progress for Bar {
                 self.bar.set_position(*bytes);
                 self.bar.set_message(format!("{kept} rows kept, {dropped} dropped"));
             }
-            Event::RowsDone { read, kept, dropped } => {
+            Event::RowsDone { read, kept, dropped, reinterpreted } => {
                 let dropped = if dropped.is_empty() { "none" } else { dropped };
                 self.bar.println(format!("{read} rows read, {kept} kept; dropped: {dropped}"));
+                if !reinterpreted.is_empty() {
+                    self.bar.println(format!("read in another form than written: {reinterpreted}"));
+                }
             }
+            Event::FarAhead { rows } => self.bar.println(format!("warning: {rows} rows: {FAR_AHEAD}")),
             Event::Interned { users, items, interactions } => {
                 self.bar.println(format!("{users} users, {items} items, {interactions} interactions"));
             }

@@ -20,7 +20,7 @@ use crate::{
         COLUMNS_REQUESTED_MAX, Cell, ColumnRequest, NULL_TEXT, Role, RowSink, format::format_of, header::ColumnNaming,
         number,
     },
-    timestamp,
+    timestamp::Time,
 };
 
 /// Maximum number of sampled rows.
@@ -79,9 +79,9 @@ pub struct Values {
     pub seconds: u64,
     /// Numbers that may be milliseconds since 1970.
     pub millis: u64,
-    /// Numbers that may be micro- or nanoseconds since 1970; the trainer supports neither.
+    /// Numbers that may be micro- or nanoseconds since 1970.
     pub finer: u64,
-    /// Timestamps that the trainer can parse: RFC 3339, or a timestamp type.
+    /// Timestamps other than numbers that the trainer can parse.
     pub timestamps: u64,
     /// Dates in a form that the trainer cannot parse.
     pub other_dates: u64,
@@ -227,7 +227,7 @@ impl Values {
                 let is = |words: [&str; 4]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
                 self.flags += u64::from(is(["true", "false", "yes", "no"]) || text == "0" || text == "1");
                 if !number.is_finite() {
-                    let is_timestamp = timestamp::parse_micros(text).is_some();
+                    let is_timestamp = Time::parse(text).is_some();
                     self.timestamps += u64::from(is_timestamp);
                     self.other_dates += u64::from(!is_timestamp && may_be_date(text));
                 }

@@ -18,7 +18,10 @@ use std::{borrow::Cow, ops::ControlFlow};
 
 use sidecar_contract::Column;
 
-use crate::{dropped::DropReason, failure::RunError, limits::ATTRIBUTE_COLUMNS_MAX, timestamp};
+use crate::{
+    dropped::DropReason, failure::RunError, limits::ATTRIBUTE_COLUMNS_MAX, reinterpreted::Reinterpretation,
+    timestamp::Time,
+};
 
 /// Maximum number of columns that a sink requests from one table.
 pub(crate) const COLUMNS_REQUESTED_MAX: usize = 3 + ATTRIBUTE_COLUMNS_MAX;
@@ -30,7 +33,7 @@ pub(crate) enum Role {
     Id,
     /// A number.
     Number,
-    /// Seconds since 1970, RFC 3339, or a timestamp type.
+    /// A number of units since 1970, text of a date, or a timestamp type.
     Time,
     /// Human-readable text.
     Text,
@@ -79,6 +82,8 @@ pub(crate) trait RowSink {
     fn begin(&mut self, file: &str, present: [bool; COLUMNS_REQUESTED_MAX]) -> Result<(), RunError>;
     /// Receives a row; cells of missing columns are null. A break ends the read early.
     fn row(&mut self, cells: &[Cell<'_>; COLUMNS_REQUESTED_MAX]) -> Result<ControlFlow<()>, RunError>;
+    /// Receives that a part of the next row is read in another form than it is written.
+    fn reinterpreted(&mut self, _: Reinterpretation) {}
     /// Receives text that cannot be decoded as a row; `rows` is the number of rows that it stands
     /// for.
     fn bad(&mut self, reason: DropReason, rows: u64);
@@ -130,17 +135,17 @@ impl<'a> Cell<'a> {
         if number.is_finite() { Ok(number) } else { Err(DropReason::NotFinite) }
     }
 
-    /// The cell as microseconds since 1970.
-    pub(crate) fn micros(self) -> Result<i64, DropReason> {
-        let micros = match self {
+    /// The cell as a point in time.
+    pub(crate) fn time(self) -> Result<Time, DropReason> {
+        let time = match self {
             Self::Null => None,
-            Self::Text(bytes) => trimmed(bytes)?.and_then(timestamp::parse_micros),
-            Self::Int(seconds) => i64::try_from(seconds).ok().and_then(timestamp::micros_of_seconds),
-            Self::Float(seconds) => timestamp::micros_of_fraction(seconds),
-            Self::Micros(micros) => Some(micros),
+            Self::Text(bytes) => trimmed(bytes)?.and_then(Time::parse),
+            Self::Int(number) => Time::whole(number),
+            Self::Float(number) => Time::fraction(number),
+            Self::Micros(micros) => Some(Time::exact(micros)),
             Self::Bool(_) | Self::Other => return Err(DropReason::WrongType),
         };
-        micros.ok_or(DropReason::BadTimestamp)
+        time.ok_or(DropReason::BadTimestamp)
     }
 
     /// The cell as human-readable text; null is empty.
@@ -203,9 +208,12 @@ mod tests {
         assert_eq!(Cell::Float(1e300).number(), Err(DropReason::NotFinite));
         assert_eq!(Cell::Float(f64::NAN).number(), Err(DropReason::NotFinite));
         assert_eq!(Cell::Bool(true).number(), Err(DropReason::WrongType));
-        assert_eq!(Cell::Text(b"1970-01-01T00:00:01Z").micros(), Cell::Int(1).micros());
-        assert_eq!(Cell::Float(1.5).micros(), Ok(1_500_000));
-        assert_eq!(Cell::Int(i128::MAX).micros(), Err(DropReason::BadTimestamp));
+        let micros = |cell: Cell<'_>| cell.time().map(|time| time.micros);
+        assert_eq!(micros(Cell::Text(b"1970-01-01T00:00:01Z")), micros(Cell::Int(1)));
+        assert_eq!(micros(Cell::Text(b"1700000000000")), micros(Cell::Float(1_700_000_000.0)));
+        assert_eq!(micros(Cell::Text(b"2023-11-14")), micros(Cell::Micros(1_699_920_000_000_000)));
+        assert_eq!(micros(Cell::Float(1.5)), Ok(1_500_000));
+        assert_eq!(micros(Cell::Int(i128::MAX)), Err(DropReason::BadTimestamp));
         assert_eq!(Cell::Text(b"No").flag(), Cell::Bool(false).flag());
         assert_eq!(Cell::Int(0).flag(), Ok(false));
         assert_eq!(Cell::Float(0.0).flag(), Cell::Text(b"0.0").flag());

@@ -1,65 +1,221 @@
-//! The two forms of a timestamp, converted to microseconds since 1970.
+//! Timestamps in any of their forms, converted to microseconds since 1970.
 
-const MICROS_PER_SECOND: f64 = 1e6;
-/// Maximum number of seconds whose microseconds fit into 64 bits.
-const SECONDS_ABS_MAX: f64 = 9.0e12;
-const WHOLE_SECONDS_ABS_MAX: u64 = 9_000_000_000_000;
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 
-/// Seconds since 1970 (fraction allowed) or RFC 3339; `None` for anything else.
-pub(crate) fn parse_micros(text: &str) -> Option<i64> {
-    let text = text.trim();
-    // Integer seconds are the common case and must be exact.
-    if let Ok(seconds) = text.parse::<i64>() {
-        return micros_of_seconds(seconds);
+/// A point in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Time {
+    /// Microseconds since 1970.
+    pub(crate) micros: i64,
+    pub(crate) form: TimeForm,
+}
+
+/// How a timestamp is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TimeForm {
+    /// With a time zone, or as a type of its own.
+    Exact,
+    /// A date, or a date and time; read as UTC.
+    WithoutZone,
+    /// A number of units since 1970.
+    Number(TimeUnit),
+    /// A number so small that it is close to 1970 in any unit, such as 0 or -1 for an unknown time.
+    NearZero,
+}
+
+/// Unit of a number, recognized by its magnitude.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TimeUnit {
+    Seconds,
+    Millis,
+    Micros,
+    Nanos,
+}
+
+/// Smallest numbers that are read as milliseconds, microseconds and nanoseconds: these are in 1973,
+/// and as the next larger unit beyond the year 5000.
+const MILLIS_MIN: f64 = 1e11;
+const MICROS_MIN: f64 = 1e14;
+const NANOS_MIN: f64 = 1e17;
+/// End of the range of nanoseconds.
+const NUMBER_END: f64 = 1e20;
+/// Numbers below are close to 1970 in any unit.
+const NEAR_ZERO: f64 = 1e6;
+
+impl TimeUnit {
+    pub(crate) const ALL: [Self; 4] = [Self::Seconds, Self::Millis, Self::Micros, Self::Nanos];
+
+    /// Plural name in messages.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Seconds => "seconds",
+            Self::Millis => "milliseconds",
+            Self::Micros => "microseconds",
+            Self::Nanos => "nanoseconds",
+        }
     }
-    if let Ok(seconds) = text.parse::<f64>() {
-        return micros_of_fraction(seconds);
+
+    /// `None` beyond the range of nanoseconds, and for a number that is not finite.
+    fn of(number: f64) -> Option<Self> {
+        match number.abs() {
+            size if size < MILLIS_MIN => Some(Self::Seconds),
+            size if size < MICROS_MIN => Some(Self::Millis),
+            size if size < NANOS_MIN => Some(Self::Micros),
+            size if size < NUMBER_END => Some(Self::Nanos),
+            _ => None,
+        }
     }
-    text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_microsecond)
+}
+
+impl Time {
+    /// A timestamp type.
+    pub(crate) fn exact(micros: i64) -> Self {
+        Self { micros, form: TimeForm::Exact }
+    }
+
+    /// A whole number of units since 1970; `None` if it is out of range.
+    pub(crate) fn whole(number: i128) -> Option<Self> {
+        let unit = TimeUnit::of(number as f64)?;
+        let micros = match unit {
+            TimeUnit::Seconds => number * 1_000_000,
+            TimeUnit::Millis => number * 1000,
+            TimeUnit::Micros => number,
+            TimeUnit::Nanos => number.div_euclid(1000),
+        };
+        Some(Self { micros: i64::try_from(micros).ok()?, form: number_form(number as f64, unit) })
+    }
+
+    /// A number of units since 1970, with a fraction; `None` if it is out of range.
+    pub(crate) fn fraction(number: f64) -> Option<Self> {
+        let unit = TimeUnit::of(number)?;
+        let micros = match unit {
+            TimeUnit::Seconds => number * 1e6,
+            TimeUnit::Millis => number * 1e3,
+            TimeUnit::Micros => number,
+            TimeUnit::Nanos => number / 1e3,
+        };
+        #[allow(clippy::cast_possible_truncation, reason = "the unit bounds the number")]
+        Some(Self { micros: micros.round() as i64, form: number_form(number, unit) })
+    }
+
+    /// A number, RFC 3339 and its common variations, a date and time, or a date; `None` for
+    /// anything else.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        // Integers are the common case and must be exact.
+        if let Ok(number) = text.parse::<i128>() {
+            return Self::whole(number);
+        }
+        if let Ok(number) = text.parse::<f64>() {
+            return Self::fraction(number);
+        }
+        let exact = |time: Timestamp| Self::exact(time.as_microsecond());
+        if let Some(time) = text.strip_suffix("UTC").or_else(|| text.strip_suffix("GMT")) {
+            return without_zone(time).map(exact);
+        }
+        if let Ok(time) = text.parse::<Timestamp>() {
+            return Some(exact(time));
+        }
+        if let Some((time, offset)) = split_offset(text) {
+            return format!("{time}{offset}").parse().ok().map(exact);
+        }
+        without_zone(text).map(|time| Self { form: TimeForm::WithoutZone, ..exact(time) })
+    }
+}
+
+fn number_form(number: f64, unit: TimeUnit) -> TimeForm {
+    if number.abs() < NEAR_ZERO { TimeForm::NearZero } else { TimeForm::Number(unit) }
+}
+
+/// A date and time, or a date, in UTC.
+fn without_zone(text: &str) -> Option<Timestamp> {
+    let time: DateTime = text.trim_end().parse().ok()?;
+    time.to_zoned(TimeZone::UTC).ok().map(|time| time.timestamp())
+}
+
+/// Splits `+0100` or `+01` off a time, which RFC 3339 writes `+01:00`.
+fn split_offset(text: &str) -> Option<(&str, String)> {
+    let sign = text.rfind(['+', '-'])?;
+    let (time, offset) = text.split_at_checked(sign)?;
+    let digits = offset.get(1..)?;
+    // A date has a dash, too, but no colon before it.
+    if !time.contains(':') || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let minutes = match digits.len() {
+        2 => "00",
+        4 => digits.get(2..)?,
+        _ => return None,
+    };
+    Some((time.trim_end(), format!("{}:{minutes}", offset.get(..3)?)))
 }
 
 /// The date of a timestamp, as `2000-12-31`; empty if it is outside the calendar's range.
 pub fn day(micros: i64) -> String {
-    jiff::Timestamp::from_microsecond(micros)
-        .map(|time| time.to_zoned(jiff::tz::TimeZone::UTC).date().to_string())
-        .unwrap_or_default()
-}
-
-/// Microseconds of integer seconds since 1970; `None` if out of range.
-pub(crate) fn micros_of_seconds(seconds: i64) -> Option<i64> {
-    (seconds.unsigned_abs() <= WHOLE_SECONDS_ABS_MAX).then(|| seconds * 1_000_000)
-}
-
-/// Microseconds of fractional seconds since 1970; `None` if out of range.
-pub(crate) fn micros_of_fraction(seconds: f64) -> Option<i64> {
-    #[allow(clippy::cast_possible_truncation, reason = "the range was checked")]
-    (seconds.abs() <= SECONDS_ABS_MAX).then(|| (seconds * MICROS_PER_SECOND).round() as i64)
+    Timestamp::from_microsecond(micros).map(|time| time.to_zoned(TimeZone::UTC).date().to_string()).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const NOON: i64 = 978_300_760_000_000;
+
     #[test]
-    fn both_forms_parse_to_the_same_microseconds() {
+    fn every_form_of_a_time_has_one_meaning() {
+        for text in [
+            "978300760",
+            " 978300760.0 ",
+            "9.7830076e8",
+            "978300760000",
+            "978300760000000",
+            "978300760000000000",
+            "978300760000.0",
+            "2000-12-31T22:12:40Z",
+            "2000-12-31 22:12:40Z",
+            "2000-12-31 22:12:40 UTC",
+            "2000-12-31 22:12:40 GMT",
+            "2000-12-31 22:12:40+00:00",
+            "2000-12-31 22:12:40+0000",
+            "2000-12-31 22:12:40 +0000",
+            "2000-12-31T22:12:40+00",
+            "2000-12-31T23:12:40+0100",
+            "2000-12-31T17:42:40-04:30",
+            "2000-12-31T17:42:40-0430",
+            "2000-12-31 22:12:40",
+            "2000-12-31T22:12:40.000",
+        ] {
+            assert_eq!(Time::parse(text).map(|time| time.micros), Some(NOON), "{text:?}");
+        }
         for (text, micros) in [
             ("0", Some(0)),
-            (" 978300760 ", Some(978_300_760_000_000)),
-            ("978300760.25", Some(978_300_760_250_000)),
             ("-1.5", Some(-1_500_000)),
-            ("9.783e8", Some(978_300_000_000_000)),
-            ("2000-12-31T22:12:40Z", Some(978_300_760_000_000)),
-            ("2000-12-31 22:12:40Z", Some(978_300_760_000_000)),
-            ("2000-12-31T23:12:40.5+01:00", Some(978_300_760_500_000)),
+            ("978300760.25", Some(NOON + 250_000)),
+            ("2000-12-31T23:12:40.5+01:00", Some(NOON + 500_000)),
+            ("2000-12-31", Some(978_220_800_000_000)),
+            ("2000-12-31 22:12", Some(978_300_720_000_000)),
             ("", None),
-            ("2000-12-31", None),
             ("yesterday", None),
+            ("31/12/2000", None),
+            ("2000-13-31", None),
             ("NaN", None),
             ("inf", None),
             ("1e300", None),
-            ("9223372036854775807", None),
+            ("100000000000000000000", None),
         ] {
-            assert_eq!(parse_micros(text), micros, "{text:?}");
+            assert_eq!(Time::parse(text).map(|time| time.micros), micros, "{text:?}");
         }
+    }
+
+    #[test]
+    fn units_are_recognized_and_zone_less_times_are_marked() {
+        let form = |text: &str| Time::parse(text).unwrap().form;
+        assert_eq!(form("978300760"), TimeForm::Number(TimeUnit::Seconds));
+        assert_eq!(form("978300760000"), TimeForm::Number(TimeUnit::Millis));
+        assert_eq!(form("978300760000000"), TimeForm::Number(TimeUnit::Micros));
+        assert_eq!(form("978300760000000000"), TimeForm::Number(TimeUnit::Nanos));
+        assert_eq!(form("-1"), TimeForm::NearZero);
+        assert_eq!(form("2000-12-31"), TimeForm::WithoutZone);
+        assert_eq!(form("2000-12-31 00:00:00 UTC"), TimeForm::Exact);
     }
 }

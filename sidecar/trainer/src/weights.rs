@@ -11,6 +11,8 @@
 //! Therefore, the held-out set does not leak into training: neither its weights nor its times
 //! affect the training part. No step changes a sign: a like stays a like.
 
+use std::{cmp::Reverse, collections::BinaryHeap};
+
 use factorization::{FittedWeighting, Interactions, weighting::map_magnitude};
 use sidecar_contract::{Weighting, WeightsConfig};
 
@@ -21,9 +23,16 @@ use crate::{failure::RunError, interactions::RawInteractions, merge::Interaction
 const HALF_LIVES_MAX: f64 = 126.0;
 const MICROS_PER_SECOND: f64 = 1e6;
 
+/// Distance in half-lives from which the newest rows are far ahead: all others have less than a
+/// thousandth of their weight.
+const FAR_AHEAD_HALF_LIVES: f64 = 10.0;
+/// Fraction of the rows, at least one, whose times may be wrong.
+const FAR_AHEAD_FRACTION_MAX: f64 = 0.01;
+
 /// Halves the weight of every row with each half-life of its age, counted from the newest row.
-pub(crate) fn apply_time_decay(raw: &mut RawInteractions, weights: &WeightsConfig) -> Result<(), RunError> {
-    let Some(half_life) = half_life_micros(weights) else { return Ok(()) };
+/// Returns the number of rows that are far ahead of all others.
+pub(crate) fn apply_time_decay(raw: &mut RawInteractions, weights: &WeightsConfig) -> Result<u64, RunError> {
+    let Some(half_life) = half_life_micros(weights) else { return Ok(0) };
     let Some(times) = &raw.times else {
         return Err(RunError::bad_data(
             "spec.data.halfLife requires timestamps, but the data has none: set spec.data.columns.timestamp, or remove halfLife",
@@ -33,7 +42,28 @@ pub(crate) fn apply_time_decay(raw: &mut RawInteractions, weights: &WeightsConfi
     for (row, time) in raw.rows.iter_mut().zip(times) {
         row.weight = map_magnitude(row.weight, |weight| weight / decay_divisor(newest, *time, half_life));
     }
-    Ok(())
+    Ok(rows_far_ahead(times, half_life))
+}
+
+/// Number of rows that are far ahead of the other rows, if they are few.
+fn rows_far_ahead(times: &[i64], half_life: f64) -> u64 {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a fraction of a length")]
+    let few = (times.len() as f64 * FAR_AHEAD_FRACTION_MAX).max(1.0) as usize;
+    // The newest rows and the next one.
+    let mut newest = BinaryHeap::with_capacity(few + 2);
+    for time in times {
+        newest.push(Reverse(*time));
+        if newest.len() > few + 1 {
+            newest.pop();
+        }
+    }
+    let newest_first: Vec<i64> = newest.into_sorted_vec().into_iter().map(|Reverse(time)| time).collect();
+    let is_gap = |pair: &[i64]| match pair {
+        [newer, older] => newer.saturating_sub(*older) as f64 > FAR_AHEAD_HALF_LIVES * half_life,
+        _ => false,
+    };
+    let gap = newest_first.windows(2).take(few).position(is_gap);
+    gap.map_or(0, |before| before as u64 + 1)
 }
 
 /// Weighting that is fitted to the training part of a split, and applied to this part and to
@@ -111,6 +141,20 @@ mod tests {
             times: Some(times.to_vec()),
             duplicates: 0,
         }
+    }
+
+    #[test]
+    fn a_few_rows_far_ahead_of_the_others_are_counted() {
+        let days = |days: &[i64]| days.iter().map(|day| day * DAY).collect::<Vec<_>>();
+        let count = |times: &[i64]| rows_far_ahead(&days(times), 30.0 * DAY as f64);
+        assert_eq!(count(&[5000, 1, 2, 3]), 1);
+        assert_eq!(count(&[303, 1, 2, 3]), 0);
+        assert_eq!(count(&[304, 1, 2, 3]), 1);
+        // Half of the rows are no mistake.
+        assert_eq!(count(&[5000, 5001, 2, 3]), 0);
+        let many: Vec<i64> = (0..1000).chain([9000, 9001]).collect();
+        assert_eq!(count(&many), 2);
+        assert_eq!(count(&[]), 0);
     }
 
     #[test]

@@ -92,7 +92,7 @@ impl Reader {
     async fn profile(&self, config: &TrainingConfig, signal: Signal) -> bool {
         let rows = read_rows(config, ROWS_MAX, &Silent, &Options::default()).await;
         let Some(profile) = check(rows).and_then(|rows| check(rows.profile(signal))) else { return false };
-        let RowCounts { read, kept, dropped, merged } = &profile.rows;
+        let RowCounts { read, kept, dropped, merged, reinterpreted: _ } = &profile.rows;
         assert_eq!(*read, kept + dropped.values().sum::<u64>(), "{:?}", profile.rows);
         assert_eq!(profile.user_degrees.iter().map(|degree| u64::from(*degree)).sum::<u64>(), kept - merged);
         assert_eq!(profile.item_degrees.iter().map(|degree| u64::from(*degree)).sum::<u64>(), kept - merged);

@@ -9,7 +9,7 @@ use super::{
     header::{ColumnNaming, Header, Positions, present},
     records::{Record, RecordCutter, Row},
 };
-use crate::{dropped::DropReason, failure::RunError, limits::ROW_BYTES_MAX};
+use crate::{dropped::DropReason, failure::RunError, limits::ROW_BYTES_MAX, reinterpreted::Reinterpretation};
 
 /// Reads one file.
 pub(crate) struct Delimited<'a> {
@@ -96,6 +96,9 @@ fn take(
         // An unclosed quote spans many lines; each of them counts as a row.
         sink.bad(DropReason::WrongFieldCount, record.lines());
         return Ok(ControlFlow::Continue(()));
+    }
+    if record.lines() > 1 {
+        sink.reinterpreted(Reinterpretation::SeveralLines);
     }
     let mut cells = [Cell::Null; COLUMNS_REQUESTED_MAX];
     for (cell, position) in cells.iter_mut().zip(layout.positions) {

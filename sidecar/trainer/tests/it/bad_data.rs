@@ -98,7 +98,7 @@ fn invalid_rows_are_dropped_and_counted_and_valid_rows_are_kept() {
     );
     text.extend_from_slice(b"\xc3\x28,i1,1,1\n");
     let (result, _) = Setup::new("ratings.csv", text).trained();
-    let RowCounts { read, kept, dropped, merged } = result.rows;
+    let RowCounts { read, kept, dropped, merged, reinterpreted: _ } = result.rows;
     assert_eq!((read, kept, merged), (33, 20, 0));
     let expected = [
         ("badTimestamp", 1),

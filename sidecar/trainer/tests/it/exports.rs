@@ -136,3 +136,64 @@ fn words_of_exports_are_understood_as_availability() {
         availability(table.as_bytes(), &items).into_iter().map(|(_, available)| available).collect();
     assert_eq!(available, [false, false, false, false, false, true, true, true, true]);
 }
+
+/// The visits with a time each, in a file with these times.
+fn timed(time: impl Fn(i64) -> String) -> Setup {
+    let visits = grouped_visits();
+    let row = |(n, (user, item)): (i64, &(String, String))| {
+        format!("{user},{item},{}\n", time(1_700_000_000 + 86_400 * (n * 7 % 90)))
+    };
+    let rows: String = (0..).zip(&visits).map(row).collect();
+    let mut setup = Setup::new("a.csv", format!("user_id,item_id,timestamp\n{rows}"));
+    setup.config.weights.half_life_seconds = Some(30 * 86_400);
+    setup
+}
+
+fn calendar(seconds: i64, format: &str) -> String {
+    jiff::Timestamp::from_second(seconds).unwrap().strftime(format).to_string()
+}
+
+#[test]
+fn every_form_of_a_time_gives_the_same_model() {
+    let expected = timed(|seconds| seconds.to_string()).digest();
+    for (form, time) in [
+        ("milliseconds", (&|s: i64| (s * 1000).to_string()) as &dyn Fn(i64) -> String),
+        ("microseconds", &|s| (s * 1_000_000).to_string()),
+        ("nanoseconds", &|s| (s * 1_000_000_000).to_string()),
+        ("timeWithoutZone", &|s| calendar(s, "%Y-%m-%d %H:%M:%S")),
+        ("", &|s| calendar(s, "%Y-%m-%d %H:%M:%S UTC")),
+        ("", &|s| calendar(s, "%Y-%m-%dT%H:%M:%S+0000")),
+    ] {
+        let setup = timed(time);
+        assert_eq!(setup.digest(), expected, "{form}");
+        let (result, _) = setup.trained();
+        let rows = result.rows.kept;
+        let reinterpreted = (!form.is_empty()).then(|| (form.to_owned(), rows));
+        assert_eq!(result.rows.reinterpreted, reinterpreted.into_iter().collect(), "{form}");
+    }
+}
+
+#[test]
+fn a_mixture_of_time_units_is_refused() {
+    let setup = timed(|seconds| if seconds % 7 == 0 { seconds * 1000 } else { seconds }.to_string());
+    let message = setup.failed(ExitCode::BadData, "DataInvalid");
+    assert!(message.contains("more than one unit") && message.contains("in milliseconds (first: row "), "{message}");
+}
+
+#[test]
+fn a_row_far_ahead_of_the_others_is_reported() {
+    let first = std::cell::Cell::new(true);
+    let (result, _) = timed(|seconds| (seconds + if first.take() { 86_400 * 5000 } else { 0 }).to_string()).trained();
+    assert_eq!(result.rows.reinterpreted, [("farAhead".to_owned(), 1)].into());
+}
+
+#[test]
+fn rows_that_are_read_in_another_form_are_counted() {
+    let text = "user_id;item_id;rating\n a;7.0;4,5\nb;8;\"3,0\"\nb;\"9\n\";1\nc;9;2\n";
+    let mut setup = Setup::new("a.csv", text);
+    setup.config.csv.delimiter = Some(';');
+    let (result, _) = setup.trained();
+    let expected = [("decimalComma", 2), ("floatId", 1), ("paddedId", 2), ("severalLines", 1)];
+    assert_eq!(result.rows.reinterpreted, expected.map(|(form, count)| (form.to_owned(), count)).into());
+    assert_eq!((result.rows.read, result.rows.kept), (4, 4));
+}
