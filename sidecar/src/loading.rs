@@ -12,7 +12,7 @@ use crate::{clock::unix_seconds, limits::WARM_UP_ANSWERS};
 /// How a file proves that it holds the expected revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verification<'a> {
-    /// The revision is whatever the file holds.
+    /// The revision is whatever the file holds; the checksum in it is verified.
     Any,
     /// All bytes are hashed and compared with this digest.
     Hash(&'a Digest),
@@ -28,7 +28,7 @@ pub enum Verification<'a> {
 pub fn open(path: &Path, verification: Verification<'_>) -> Result<Arc<Model>, ModelError> {
     let snapshot = Snapshot::open(path)?;
     let digest = match verification {
-        Verification::Any => snapshot.digest(),
+        Verification::Any => snapshot.checked_digest()?,
         Verification::Verified(digest) => digest.clone(),
         Verification::Hash(expected) => {
             let found = snapshot.digest();

@@ -26,6 +26,7 @@
 //! | `item_titles.bytes`   | U8   | bytes            | titles in row order, like ids; optional    |
 //! | `item_titles.offsets` | U64  | items + 1        | equal if there is no title; optional       |
 //! | `item_available`      | U8   | items            | 0: never recommend; optional               |
+//! | `checksum`            | U8   | 32               | SHA-256 of all bytes before it; optional   |
 //!
 //! Every tensor starts at a multiple of 64 bytes. The standard allows no gaps, so `_pad.<name>`
 //! tensors of fewer than 64 zero bytes fill them.

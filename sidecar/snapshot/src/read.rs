@@ -126,6 +126,28 @@ impl Snapshot {
         if found == *expected { Ok(()) } else { Err(SnapshotError::WrongDigest { expected: expected.clone(), found }) }
     }
 
+    /// Computes the SHA-256 of all bytes, and verifies the checksum in the file. A file of an older
+    /// release has no checksum.
+    ///
+    /// # Errors
+    /// A file whose bytes changed after it was written.
+    pub fn checked_digest(&self) -> Result<Digest, SnapshotError> {
+        let bytes = self.buffer.bytes();
+        let mut hash = Sha256::new();
+        let mut rest = bytes;
+        if let Some(range) = self.ranges.get(Tensor::Checksum) {
+            let (before, after) = bytes.split_at_checked(range.start).unwrap_or((bytes, &[]));
+            hash.update(before);
+            if Some(hash.clone().finalize().as_slice()) != bytes.get(range.clone()) {
+                let problem = "differs from the bytes before it: the file changed after it was written; copy it again, or train again";
+                return Err(SnapshotError::corrupt(Tensor::Checksum.spec().name, problem));
+            }
+            rest = after;
+        }
+        hash.update(rest);
+        Ok(Digest::from_hash(hash.finalize().into()))
+    }
+
     /// Computes the SHA-256 of all bytes.
     pub fn digest(&self) -> Digest {
         Digest::from_hash(Sha256::digest(self.buffer.bytes()).into())

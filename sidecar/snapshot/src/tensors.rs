@@ -3,6 +3,9 @@
 
 use crate::{capability::Capability, container::Dtype, error::SnapshotError, metadata::Metadata};
 
+/// Length of a SHA-256.
+const SHA_256_BYTES: u64 = 32;
+
 /// Length of a dimension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Length {
@@ -16,6 +19,8 @@ pub(crate) enum Length {
     Bytes,
     /// Number of items with a rank; only the file has it.
     UpToItems,
+    /// Length of a SHA-256.
+    Sha256,
 }
 
 impl Length {
@@ -29,6 +34,7 @@ impl Length {
             Self::ItemsPlusOne => Some(metadata.items + 1),
             Self::Factors => Some(metadata.factors),
             Self::Interactions => Some(metadata.interactions),
+            Self::Sha256 => Some(SHA_256_BYTES),
             Self::Bytes | Self::UpToItems => None,
         }
     }
@@ -108,6 +114,7 @@ tensors! {
     TitleBytes    "item_titles.bytes"   U8  [Bytes]            OPTIONAL     "titles in row order, like ids"
     TitleOffsets  "item_titles.offsets" U64 [ItemsPlusOne]     WITH_TITLES  "equal if there is no title"
     Available     "item_available"      U8  [Items]            OPTIONAL     "0: never recommend"
+    Checksum      "checksum"            U8  [Sha256]           OPTIONAL     "SHA-256 of all bytes before it"
 }
 
 const ALWAYS: Presence = Presence::Always;
@@ -159,6 +166,7 @@ mod tests {
                 Length::Interactions => "interactions",
                 Length::Bytes => "bytes",
                 Length::UpToItems => "up to items",
+                Length::Sha256 => "32",
             });
             let suffix = match presence {
                 Presence::Always => String::new(),

@@ -55,6 +55,8 @@ enum Numbers<'a> {
     F32(&'a [f32]),
     Matrix32(ArrayView2<'a, f32>),
     Matrix64(ArrayView2<'a, f64>),
+    /// SHA-256 of what was written before.
+    Checksum,
 }
 
 impl<'a> Numbers<'a> {
@@ -80,12 +82,13 @@ impl<'a> Numbers<'a> {
             Tensor::TitleBytes => Self::U8(parts.titles?.bytes()),
             Tensor::TitleOffsets => Self::U64(parts.titles?.offsets()),
             Tensor::Available => Self::Bool(parts.available?),
+            Tensor::Checksum => Self::Checksum,
         })
     }
 
     fn dtype(&self) -> Dtype {
         match self {
-            Self::U8(_) | Self::Bool(_) => Dtype::U8,
+            Self::U8(_) | Self::Bool(_) | Self::Checksum => Dtype::U8,
             Self::U32(_) | Self::SortedRows(_) => Dtype::U32,
             Self::U64(_) => Dtype::U64,
             Self::F32(_) | Self::Matrix32(_) => Dtype::F32,
@@ -103,6 +106,7 @@ impl<'a> Numbers<'a> {
             Self::F32(numbers) => vec![numbers.len()],
             Self::Matrix32(matrix) => matrix.shape().to_vec(),
             Self::Matrix64(matrix) => matrix.shape().to_vec(),
+            Self::Checksum => vec![Sha256::output_size()],
         }
     }
 
@@ -116,6 +120,10 @@ impl<'a> Numbers<'a> {
             Self::F32(numbers) => numbers.iter().try_for_each(|n| out.put(&n.to_le_bytes())),
             Self::Matrix32(matrix) => matrix.iter().try_for_each(|n| out.put(&n.to_le_bytes())),
             Self::Matrix64(matrix) => matrix.iter().try_for_each(|n| out.put(&n.to_le_bytes())),
+            Self::Checksum => {
+                let checksum = out.checksum()?;
+                out.put(&checksum)
+            }
         }
     }
 }
@@ -166,6 +174,12 @@ impl<W: Write> HashingWriter<W> {
         self.out.write_all(&self.buffer)?;
         self.buffer.clear();
         Ok(())
+    }
+
+    /// SHA-256 of what was written so far.
+    fn checksum(&mut self) -> io::Result<[u8; 32]> {
+        self.flush()?;
+        Ok(self.hash.clone().finalize().into())
     }
 
     fn finish(mut self) -> io::Result<Written> {

@@ -49,6 +49,25 @@ fn flipped_bytes_are_detected_by_the_digest_and_safe_without_it() {
 }
 
 #[test]
+fn flipped_bytes_are_detected_by_the_checksum_in_the_file() {
+    let (bytes, written) = Model::full().with_biases().write();
+    let digest = |bytes: &[u8]| Snapshot::from_bytes(bytes).and_then(|snapshot| snapshot.checked_digest());
+    assert_eq!(digest(&bytes).unwrap(), written.digest);
+    // Without the name the checksum is an unknown tensor, as in a file of an older release.
+    let name = bytes.windows(10).position(|window| window == b"\"checksum\"").unwrap() + 1..;
+    let name = name.start..name.start + 8;
+    let mut older = bytes.clone();
+    older[name.start] = b'C';
+    assert_eq!(digest(&older).unwrap(), Digest::of(&older));
+    // The padding after the checksum has 32 bytes.
+    for position in (0..bytes.len() - 32).filter(|position| !name.contains(position)) {
+        let mut bad = bytes.clone();
+        bad[position] ^= 1 << (position % 8);
+        assert!(digest(&bad).is_err(), "byte {position}");
+    }
+}
+
+#[test]
 fn truncated_files_are_rejected_without_the_digest() {
     let (bytes, written) = Model::full().with_biases().write();
     for length in 0..bytes.len() {
