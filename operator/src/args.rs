@@ -22,16 +22,39 @@ pub struct Cli {
 
 /// Subcommands.
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "parsed once")]
 pub enum Command {
     /// Reconcile Recommenders.
     Run(Settings),
+    /// Print the report of a run as HTML: `kubectl exec deploy/recmesh-operator -- recmesh-operator
+    /// report shop/movies`. It needs no serving pod.
+    Report(ReportArgs),
     /// Succeed if a URL returns a 2xx status; used by `helm test` because the image has no shell.
     Check {
         /// URL to request.
         #[arg(long)]
         url: String,
     },
+}
+
+/// Arguments of `report`.
+#[derive(Args, Clone, Debug)]
+pub struct ReportArgs {
+    /// Namespace and name of the Recommender: shop/movies.
+    #[arg(value_name = "NAMESPACE/NAME", value_parser = namespace_and_name)]
+    pub recommender: (String, String),
+    /// Number of the run; default: the newest one with a result.
+    #[arg(long)]
+    pub run: Option<u32>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flattened arguments are documented one by one")]
+    pub settings: Settings,
+}
+
+/// Parses `shop/movies`.
+fn namespace_and_name(text: &str) -> Result<(String, String), String> {
+    let parts = text.split_once('/').filter(|(namespace, name)| !namespace.is_empty() && !name.is_empty());
+    let (namespace, name) = parts.ok_or("expected a namespace and a name, such as shop/movies")?;
+    Ok((namespace.to_owned(), name.to_owned()))
 }
 
 /// Command-line settings of the operator.
@@ -143,7 +166,7 @@ mod tests {
         let cli = Cli::try_parse_from(required.iter().chain(arguments)).map_err(|error| error.to_string())?;
         match cli.command {
             Command::Run(settings) => settings.check().map(|()| settings),
-            Command::Check { .. } => Err("not run".to_owned()),
+            Command::Report(_) | Command::Check { .. } => Err("not run".to_owned()),
         }
     }
 

@@ -14,7 +14,7 @@ use recommender_crds::RecommenderStatus;
 use sidecar_contract::Incumbent;
 
 pub use self::{
-    data_guard::{DataFault, unintended},
+    data_guard::{DataFault, INTENDED_REASON},
     due::Trigger,
     gate::{Judged, result_digest},
     progress::{Failures, ModelRun, Progress},

@@ -37,6 +37,7 @@ pub mod observed;
 pub mod pause;
 pub mod publish;
 pub mod reconcile;
+pub mod report;
 pub mod requeue;
 pub mod schedule;
 pub mod slots;

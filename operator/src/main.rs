@@ -7,14 +7,14 @@ use clap::Parser;
 use futures::FutureExt as _;
 use recommender_operator::{
     admin, api_client,
-    args::{Cli, Command, Settings},
+    args::{Cli, Command, ReportArgs, Settings},
     context::Context,
     controller,
     events::Recorder,
     leader::Candidate,
     leadership,
     metrics::Metrics,
-    store_root, telemetry,
+    report, store_root, telemetry,
 };
 use reqwest::redirect::Policy;
 use tokio::signal::unix::{SignalKind, signal};
@@ -41,6 +41,7 @@ fn execute(command: Command) -> Result<()> {
     let result = runtime.block_on(async {
         match command {
             Command::Run(settings) => run(settings).await,
+            Command::Report(arguments) => print_report(arguments).await,
             Command::Check { url } => check(&url).await,
         }
     });
@@ -81,6 +82,17 @@ async fn run(settings: Settings) -> Result<()> {
 /// HTTP client for the admin ports of pods. They are in the cluster: no proxy, no redirects.
 fn reports_client() -> reqwest::Result<reqwest::Client> {
     reqwest::Client::builder().no_proxy().redirect(Policy::none()).build()
+}
+
+async fn print_report(arguments: ReportArgs) -> Result<()> {
+    store_client::install_tls_provider();
+    let ReportArgs { recommender: (namespace, name), run, settings } = arguments;
+    let client = api_client::connect().await?;
+    let root = store_root::ensure(&client, &settings.namespace).await?;
+    let recorder = Recorder::new(client.clone(), settings.pod_name.clone());
+    let context = Context::new(client, settings, root, Arc::new(Metrics::new()?), recorder, reports_client()?);
+    print!("{}", report::render(&context, &namespace, &name, run).await?);
+    Ok(())
 }
 
 async fn check(url: &str) -> Result<()> {

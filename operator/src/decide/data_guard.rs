@@ -6,7 +6,7 @@ use sidecar_contract::{RowCounts, RunOutcome, RunResult};
 use crate::validate::Plan;
 
 /// Reason of dropped rows that the spec excludes on purpose.
-const INTENDED_REASON: &str = "eventNotListed";
+pub const INTENDED_REASON: &str = "eventNotListed";
 
 /// Why the model of a run may not serve: its rows are not those that the spec expects.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,7 +60,7 @@ pub(super) fn data_fault(plan: &Plan, result: &RunResult, serving: Option<&RunRe
 
 /// Rows that were dropped, and rows that were read, without those that the spec excludes on
 /// purpose.
-pub fn unintended(rows: &RowCounts) -> (u64, u64) {
+fn unintended(rows: &RowCounts) -> (u64, u64) {
     let intended = rows.dropped.get(INTENDED_REASON).copied().unwrap_or(0);
     (rows.dropped.values().sum::<u64>().saturating_sub(intended), rows.read.saturating_sub(intended))
 }

@@ -12,7 +12,9 @@ use prometheus::{
     core::{Collector, Desc},
     proto::MetricFamily,
 };
-use recommender_crds::{RecommenderStatus, RunOutcome, ServingMode};
+use recommender_crds::{RecommenderStatus, Rows, RunOutcome, ServingMode};
+
+use crate::decide::INTENDED_REASON;
 
 /// Namespace and name.
 pub type Key = (String, String);
@@ -37,6 +39,9 @@ struct ResourceMetrics {
     outcome: Option<RunOutcome>,
     failures: u32,
     next_run_at: Option<i64>,
+    /// Rows of the last run that were read, kept, and dropped although the spec does not exclude
+    /// them.
+    rows: Option<[(&'static str, u64); 3]>,
     /// Serving pods that exist, are ready, have loaded the model.
     replicas: [(&'static str, i32); 3],
 }
@@ -68,6 +73,7 @@ impl ResourceMetrics {
             model,
             outcome: status.last_run.as_ref().map(|run| run.outcome),
             failures: status.failures,
+            rows: status.last_run.as_ref().and_then(|run| run.rows.as_ref()).filter(|rows| rows.read > 0).map(rows),
             next_run_at: status.next_run_time.as_ref().map(|time| time.0.as_second()),
             replicas: [
                 ("existing", status.replicas),
@@ -76,6 +82,12 @@ impl ResourceMetrics {
             ],
         }
     }
+}
+
+fn rows(rows: &Rows) -> [(&'static str, u64); 3] {
+    let intended = rows.dropped.get(INTENDED_REASON).copied().unwrap_or(0);
+    let dropped = rows.dropped.values().sum::<u64>().saturating_sub(intended);
+    [("read", rows.read.saturating_sub(intended)), ("kept", rows.kept), ("dropped", dropped)]
 }
 
 impl Resources {
@@ -125,6 +137,7 @@ struct Gauges {
     last_run: IntGaugeVec,
     failures: IntGaugeVec,
     next_run_at: IntGaugeVec,
+    rows: IntGaugeVec,
     replicas: IntGaugeVec,
 }
 
@@ -160,6 +173,11 @@ impl Gauges {
                 "Time when the next run is due, if known.",
                 &[],
             )?,
+            rows: gauge(
+                "recommender_resource_last_run_rows",
+                "Rows of the last run: read, kept, dropped. Rows of events without a weight do not count.",
+                &["state"],
+            )?,
             replicas: gauge(
                 "recommender_resource_replicas",
                 "Serving pods by state: existing, ready, loaded.",
@@ -168,9 +186,9 @@ impl Gauges {
         })
     }
 
-    fn all(&self) -> [&IntGaugeVec; 7] {
-        let Self { conditions, info, checked_at, last_run, failures, next_run_at, replicas } = self;
-        [conditions, info, checked_at, last_run, failures, next_run_at, replicas]
+    fn all(&self) -> [&IntGaugeVec; 8] {
+        let Self { conditions, info, checked_at, last_run, failures, next_run_at, rows, replicas } = self;
+        [conditions, info, checked_at, last_run, failures, next_run_at, rows, replicas]
     }
 
     fn fill(&self, namespace: &str, name: &str, metrics: &ResourceMetrics) {
@@ -189,6 +207,10 @@ impl Gauges {
         self.failures.with_label_values(&[namespace, name]).set(i64::from(metrics.failures));
         if let Some(at) = metrics.next_run_at {
             self.next_run_at.with_label_values(&[namespace, name]).set(at);
+        }
+        for (state, count) in metrics.rows.into_iter().flatten() {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.rows.with_label_values(&[namespace, name, state]).set(count);
         }
         for (state, count) in metrics.replicas {
             self.replicas.with_label_values(&[namespace, name, state]).set(i64::from(count));
@@ -240,7 +262,7 @@ conditions:
 - {{type: DataReady, status: Unknown, reason: DataUnknown, message: '', lastTransitionTime: '1970-01-01T00:00:00Z'}}
 failures: 3
 readyReplicas: 2
-lastRun: {{outcome: Failed}}
+lastRun: {{outcome: Failed, rows: {{read: 100, kept: 60, dropped: {{eventNotListed: 10, notANumber: 30}}}}}}
 "
             )),
         );
@@ -252,6 +274,9 @@ lastRun: {{outcome: Failed}}
             ("recommender_resource_info{algorithm=\"als\",name=\"movies\",namespace=\"shop\",revision=\"aa\"}", 1),
             ("recommender_resource_run_failures{name=\"movies\",namespace=\"shop\"}", 3),
             ("recommender_resource_last_run_info{name=\"movies\",namespace=\"shop\",outcome=\"Failed\"}", 1),
+            ("recommender_resource_last_run_rows{name=\"movies\",namespace=\"shop\",state=\"read\"}", 90),
+            ("recommender_resource_last_run_rows{name=\"movies\",namespace=\"shop\",state=\"kept\"}", 60),
+            ("recommender_resource_last_run_rows{name=\"movies\",namespace=\"shop\",state=\"dropped\"}", 30),
             ("recommender_resource_replicas{name=\"movies\",namespace=\"shop\",state=\"ready\"}", 2),
             (CHECKED, 1000),
         ] {

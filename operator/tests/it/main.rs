@@ -16,6 +16,7 @@ mod pods;
 mod pruning;
 mod reconcile;
 mod refusals;
+mod report;
 mod retention;
 mod secrets;
 mod serving_pods;
