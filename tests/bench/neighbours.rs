@@ -93,7 +93,7 @@ metadata: {{name: {name}}}
 spec:
   data: {{source: {{configMap: {{name: visits, key: visits.csv}}}}}}
   algorithm: {{als: {{factors: 4, iterations: 1}}}}
-  evaluation: {{gate: {{minLift: -1}}}}
+  evaluation: {{gate: {{minLiftOverBaseline: -1}}}}
 "
     ))?;
     until(began, || Ok(quiet.condition(name, "Ready").is_some_and(|(status, ..)| status == "True"))).await?;

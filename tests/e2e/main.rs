@@ -10,3 +10,4 @@ mod kstatus; // status as computed by deployment tools
 mod metrics; // series and dashboard queries in Prometheus
 mod recommender_lifecycle; // train, serve, change, delete
 mod revisions; // gate, pin, promotion, history
+mod tenants; // quotas and ServiceAccounts
