@@ -17,6 +17,7 @@ mod data;
 mod dropped;
 mod events;
 mod failure;
+mod gzip;
 mod interactions;
 mod interner;
 mod item_features;

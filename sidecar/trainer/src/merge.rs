@@ -19,7 +19,8 @@ pub(crate) struct InteractionTable {
     pub(crate) weights: Vec<f32>,
     /// Newest time of the merged rows.
     pub(crate) times: Option<Vec<i64>>,
-    /// Number of rows that were merged into an earlier one.
+    /// Number of rows that were merged into an earlier one, or into nothing: rows whose weights
+    /// cancel.
     pub(crate) duplicates: u64,
 }
 
@@ -31,7 +32,8 @@ struct Entry {
     time: i64,
 }
 
-/// Merges duplicates. Weights are added. The newest rating is kept; ratings that are equally new or
+/// Merges duplicates. Weights are added; a pair whose weights cancel is no interaction, because a
+/// weight of zero would be a dislike. The newest rating is kept; ratings that are equally new or
 /// have no time are averaged. The newest time is kept.
 pub(crate) fn merge(raw: RawInteractions, signal: Signal) -> InteractionTable {
     let RawInteractions { users, items, rows, times, counts: _, dropped: _, reinterpreted: _ } = raw;
@@ -60,7 +62,12 @@ pub(crate) fn merge(raw: RawInteractions, signal: Signal) -> InteractionTable {
         }
         table.offsets.push(table.items.len() as u64);
     }
-    table
+    if table.has_unused() { table.without_unused() } else { table }
+}
+
+/// Whether the weights of several rows add up to nothing.
+fn cancel(same: &[Entry], weight: f32) -> bool {
+    weight == 0.0 && same.iter().any(|entry| entry.weight != 0.0)
 }
 
 impl InteractionTable {
@@ -73,17 +80,63 @@ impl InteractionTable {
         (0_u32..).zip(counts).flat_map(|(user, count)| std::iter::repeat_n(user, count))
     }
 
+    /// Whether a user or an item has no interaction left.
+    fn has_unused(&self) -> bool {
+        self.offsets.windows(2).any(|bounds| matches!(bounds, [start, end] if start == end))
+            || self.used_items().contains(&false)
+    }
+
+    fn used_items(&self) -> Vec<bool> {
+        let mut used = vec![false; self.item_ids.len()];
+        for item in &self.items {
+            if let Some(used) = used.get_mut(*item as usize) {
+                *used = true;
+            }
+        }
+        used
+    }
+
+    /// Removes users and items without interactions; the others keep their order.
+    fn without_unused(mut self) -> Self {
+        let used = self.used_items();
+        let mut next = 0;
+        let number_of: Vec<u32> = used
+            .iter()
+            .map(|used| {
+                let number = next;
+                next += u32::from(*used);
+                number
+            })
+            .collect();
+        for item in &mut self.items {
+            *item = number_of.get(*item as usize).copied().unwrap_or_default();
+        }
+        let of_used = |ids: &StringTable, used: &dyn Fn(usize) -> bool| -> StringTable {
+            ids.iter().enumerate().filter(|(index, _)| used(*index)).map(|(_, id)| id).collect()
+        };
+        self.item_ids = of_used(&self.item_ids, &|item| used.get(item).copied().unwrap_or_default());
+        let has_rows = |user: usize| self.offsets.get(user) != self.offsets.get(user + 1);
+        self.user_ids = of_used(&self.user_ids, &has_rows);
+        self.offsets.dedup();
+        self
+    }
+
     fn push(&mut self, same: &[Entry], signal: Signal) {
         let Some(first) = same.first() else { return };
         let newest = same.iter().map(|entry| entry.time).max();
-        self.items.push(first.item);
-        self.weights.push(match signal {
+        let weight = match signal {
             Signal::Implicit => sum(same),
             Signal::Explicit => {
                 let ratings = same.iter().filter(|entry| Some(entry.time) == newest).map(|entry| entry.weight);
                 mean_rating(&mut ratings.collect::<Vec<_>>()).unwrap_or(first.weight)
             }
-        });
+        };
+        if signal == Signal::Implicit && cancel(same, weight) {
+            self.duplicates += same.len() as u64;
+            return;
+        }
+        self.items.push(first.item);
+        self.weights.push(weight);
         if let Some(times) = &mut self.times {
             times.extend(newest);
         }
@@ -134,7 +187,7 @@ fn group_by_user(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use proptest::prelude::*;
     use sidecar_contract::RowCounts;
@@ -169,26 +222,50 @@ mod tests {
     proptest! {
         #[test]
         fn merged_pairs_equal_a_sorted_map(
-            rows in prop::collection::vec(("[a-d]{1,2}", "[a-c]{1,2}", any::<i8>(), 0_i64..50), 0..60),
+            rows in prop::collection::vec(("[a-d]{1,2}", "[a-c]{1,2}", -2..=2_i8, 0_i64..50), 0..60),
             timed in any::<bool>(),
         ) {
-            let mut expected: BTreeMap<(&str, &str), (f32, i64)> = BTreeMap::new();
+            let mut expected: BTreeMap<(&str, &str), (f32, i64, bool)> = BTreeMap::new();
             for (user, item, weight, time) in &rows {
                 // Sums of small integers are exact in any order.
-                let entry = expected.entry((user, item)).or_insert((0.0, i64::MIN));
-                *entry = (entry.0 + f32::from(*weight), entry.1.max(*time));
+                let entry = expected.entry((user, item)).or_insert((0.0, i64::MIN, false));
+                *entry = (entry.0 + f32::from(*weight), entry.1.max(*time), entry.2 || *weight != 0);
             }
+            expected.retain(|_, (weight, _, any)| *weight != 0.0 || !*any);
             let table = merge(raw(&rows, timed), Signal::Implicit);
             let pairs = table.users().zip(&table.items).map(|(user, item)| {
                 (table.user_ids.get(user as usize).unwrap(), table.item_ids.get(*item as usize).unwrap())
             });
             prop_assert_eq!(pairs.collect::<Vec<_>>(), expected.keys().copied().collect::<Vec<_>>());
-            prop_assert_eq!(&table.weights, &expected.values().map(|(weight, _)| *weight).collect::<Vec<_>>());
-            let times = timed.then(|| expected.values().map(|(_, time)| *time).collect::<Vec<_>>());
+            prop_assert_eq!(&table.weights, &expected.values().map(|(weight, ..)| *weight).collect::<Vec<_>>());
+            let times = timed.then(|| expected.values().map(|(_, time, _)| *time).collect::<Vec<_>>());
             prop_assert_eq!(&table.times, &times);
             prop_assert_eq!(table.duplicates, (rows.len() - expected.len()) as u64);
             prop_assert_eq!(table.offsets.len(), table.user_ids.len() + 1);
+            let users: BTreeSet<&str> = expected.keys().map(|(user, _)| *user).collect();
+            let items: BTreeSet<&str> = expected.keys().map(|(_, item)| *item).collect();
+            prop_assert_eq!(table.user_ids.iter().collect::<Vec<_>>(), users.into_iter().collect::<Vec<_>>());
+            prop_assert_eq!(table.item_ids.iter().collect::<Vec<_>>(), items.into_iter().collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn weights_that_cancel_are_no_interaction() {
+        let row = |user: &str, item: &str, weight| (user.to_owned(), item.to_owned(), weight, 0);
+        let rows = [
+            row("a", "x", 1),
+            row("a", "y", 1),
+            row("a", "y", -1),
+            row("b", "z", 2),
+            row("b", "z", -2),
+            row("c", "x", 0),
+        ];
+        let table = merge(raw(&rows, true), Signal::Implicit);
+        let ids = |table: &StringTable| table.iter().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!((ids(&table.user_ids), ids(&table.item_ids)), (vec!["a".into(), "c".into()], vec!["x".into()]));
+        assert_eq!((table.weights, table.items, table.duplicates), (vec![1.0, 0.0], vec![0, 0], 4));
+        // A rating of zero is a rating.
+        assert_eq!(merge(raw(&rows, true), Signal::Explicit).weights.len(), 4);
     }
 
     #[test]

@@ -8,11 +8,11 @@ use std::{
     rc::Rc,
 };
 
-use flate2::read::MultiGzDecoder;
 use sidecar_contract::{Csv, Format};
 
 use crate::{
     failure::RunError,
+    gzip,
     limits::{CHUNK_BYTES, ZSTD_WINDOW_LOG_MAX},
     source::{Part, Source, Stat},
     table::{
@@ -84,7 +84,7 @@ fn read_part<T: RowSink>(
     let raw = io::Cursor::new(first).chain(raw);
     let mut reader: Box<dyn Read> = match compression {
         Compression::None => Box::new(raw),
-        Compression::Gzip => Box::new(MultiGzDecoder::new(raw)),
+        Compression::Gzip => Box::new(gzip::Members::new(raw)),
         Compression::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::new(raw).map_err(failed)?;
             decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(failed)?;

@@ -246,6 +246,7 @@ impl Values {
                 micros.hash(&mut hasher);
                 self.timestamps += 1;
             }
+            Cell::Uuid(uuid) => uuid.hash(&mut hasher),
             Cell::Bool(flag) => {
                 flag.hash(&mut hasher);
                 self.flags += 1;

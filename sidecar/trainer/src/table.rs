@@ -67,6 +67,8 @@ pub(crate) enum Cell<'a> {
     /// Microseconds since 1970.
     Micros(i64),
     Bool(bool),
+    /// A UUID type; text that is a UUID stays text.
+    Uuid(u128),
     /// A list, an object, or another value that no role accepts.
     Other,
 }
@@ -113,6 +115,10 @@ impl<'a> Cell<'a> {
                 };
                 Ok(&digits.0)
             }
+            Self::Uuid(uuid) => {
+                digits.0 = uuid_text(uuid);
+                Ok(&digits.0)
+            }
             // A floating-point number is not an id: 9007199254740993.0 is rounded to
             // 9007199254740992.
             Self::Float(_) | Self::Micros(_) | Self::Bool(_) | Self::Other => Err(DropReason::WrongType),
@@ -130,7 +136,7 @@ impl<'a> Cell<'a> {
             )]
             Self::Float(number) => number as f32,
             Self::Int(number) => number as f32,
-            Self::Micros(_) | Self::Bool(_) | Self::Other => return Err(DropReason::WrongType),
+            Self::Micros(_) | Self::Bool(_) | Self::Uuid(_) | Self::Other => return Err(DropReason::WrongType),
         };
         if number.is_finite() { Ok(number) } else { Err(DropReason::NotFinite) }
     }
@@ -143,7 +149,7 @@ impl<'a> Cell<'a> {
             Self::Int(number) => Time::whole(number),
             Self::Float(number) => Time::fraction(number),
             Self::Micros(micros) => Some(Time::exact(micros)),
-            Self::Bool(_) | Self::Other => return Err(DropReason::WrongType),
+            Self::Bool(_) | Self::Uuid(_) | Self::Other => return Err(DropReason::WrongType),
         };
         time.ok_or(DropReason::BadTimestamp)
     }
@@ -157,7 +163,7 @@ impl<'a> Cell<'a> {
                 Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
                 Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
             }),
-            Self::Int(_) => self.id(digits, DropReason::WrongType).map(Cow::Borrowed),
+            Self::Int(_) | Self::Uuid(_) => self.id(digits, DropReason::WrongType).map(Cow::Borrowed),
             Self::Float(_) | Self::Micros(_) | Self::Bool(_) | Self::Other => Err(DropReason::WrongType),
         }
     }
@@ -173,9 +179,15 @@ impl<'a> Cell<'a> {
                 None => Ok(true),
                 Some(text) => availability::parse(text).ok_or(DropReason::UnknownAvailability),
             },
-            Self::Micros(_) | Self::Other => Err(DropReason::WrongType),
+            Self::Micros(_) | Self::Uuid(_) | Self::Other => Err(DropReason::WrongType),
         }
     }
+}
+
+/// The text of a UUID, as other formats contain it.
+fn uuid_text(uuid: u128) -> String {
+    let part = |shift: u32, digits: u32| (uuid >> shift) & ((1 << (4 * digits)) - 1);
+    format!("{:08x}-{:04x}-{:04x}-{:04x}-{:012x}", part(96, 8), part(80, 4), part(64, 4), part(48, 4), part(0, 12))
 }
 
 /// Null in text exports of MySQL, PostgreSQL and Hive.
@@ -202,6 +214,9 @@ mod tests {
         assert_eq!(id(Cell::Int(i128::from(u64::MAX))), Ok("18446744073709551615".to_owned()));
         assert_eq!(id(Cell::Null), Err(DropReason::EmptyUser));
         assert_eq!(id(Cell::Float(42.0)), Err(DropReason::WrongType));
+        // RFC 9562, appendix A.6.
+        let uuid = 0x017F_22E2_79B0_7CC3_98C4_DC0C_0C07_398F;
+        assert_eq!(id(Cell::Uuid(uuid)), id(Cell::Text(b"017f22e2-79b0-7cc3-98c4-dc0c0c07398f")));
         assert_eq!(id(Cell::Text(b"\xff")), Err(DropReason::NotUtf8));
         assert_eq!(Cell::Text(b" 4.5 ").number(), Cell::Float(4.5).number());
         assert_eq!(Cell::Int(3).number(), Ok(3.0));

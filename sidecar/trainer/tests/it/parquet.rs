@@ -78,7 +78,7 @@ fn check_invalid_types(directory: &Path) {
         ("time-bool", &["column \"timestamp\" is BOOLEAN", "expects a timestamp"]),
         ("user-bool", &["column \"user_id\" is BOOLEAN"]),
         ("user-decimal-2", &["column \"user_id\" is", "(Decimal"]),
-        ("user-float", &["column \"user_id\" is DOUBLE", "text or an integer", "spec.data.columns.user"]),
+        ("user-float", &["column \"user_id\" is DOUBLE", "text, a UUID or an integer", "spec.data.columns.user"]),
         ("user-list", &["column \"user_id\" is nested"]),
         ("user-missing", &["no column \"user_id\"", "\"item_id\"", "spec.data.columns.user"]),
         ("user-struct", &["column \"user_id\" is nested"]),

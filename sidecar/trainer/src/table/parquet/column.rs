@@ -19,6 +19,8 @@ const DECIMAL_BYTES_MAX: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ColumnType {
     Text,
+    /// 16 bytes, which are written as text with dashes.
+    Uuid,
     Signed,
     Unsigned,
     Float,
@@ -38,6 +40,7 @@ impl ColumnType {
         let annotated = match info.logical_type_ref() {
             Some(logical) => match logical {
                 LogicalType::String | LogicalType::Enum | LogicalType::Json => Some(Self::Text),
+                LogicalType::Uuid => Some(Self::Uuid),
                 LogicalType::Decimal(decimal) => Some(Self::Decimal(u32::try_from(decimal.scale).ok()?)),
                 LogicalType::Date => Some(Self::Date),
                 LogicalType::Timestamp(timestamp) => Some(Self::Timestamp(match timestamp.unit {
@@ -80,7 +83,7 @@ impl ColumnType {
 
     pub(super) fn fits(self, role: Role) -> bool {
         match role {
-            Role::Id => matches!(self, Self::Text | Self::Signed | Self::Unsigned | Self::Decimal(0)),
+            Role::Id => matches!(self, Self::Text | Self::Uuid | Self::Signed | Self::Unsigned | Self::Decimal(0)),
             Role::Number => matches!(self, Self::Text | Self::Signed | Self::Unsigned | Self::Float | Self::Decimal(_)),
             Role::Time => {
                 matches!(
@@ -96,7 +99,7 @@ impl ColumnType {
 
     pub(super) fn expected(role: Role) -> &'static str {
         match role {
-            Role::Id => "text or an integer",
+            Role::Id => "text, a UUID or an integer",
             Role::Number => "a number",
             Role::Time => "a timestamp, a date, or seconds since 1970",
             Role::Text => "text",
@@ -272,6 +275,7 @@ impl ToCell for FixedLenByteArray {
 fn bytes(data: &[u8], column_type: ColumnType) -> Cell<'_> {
     match column_type {
         ColumnType::Text => Cell::Text(data),
+        ColumnType::Uuid => data.try_into().map_or(Cell::Other, |bytes| Cell::Uuid(u128::from_be_bytes(bytes))),
         // Big-endian two's complement.
         ColumnType::Decimal(_) if (1..=DECIMAL_BYTES_MAX).contains(&data.len()) => {
             let negative = data.first().is_some_and(|byte| *byte >= 0x80);
@@ -288,5 +292,24 @@ fn whole<'a>(number: i128, column_type: ColumnType) -> Cell<'a> {
             Cell::Float(number as f64 / 10_f64.powi(i32::try_from(scale).unwrap_or(i32::MAX)))
         }
         _ => Cell::Int(number),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use parquet::schema::parser::parse_message_type;
+
+    use super::*;
+
+    #[test]
+    fn a_uuid_is_an_id() {
+        let schema = parse_message_type("message m { required fixed_len_byte_array(16) u (UUID); }").unwrap();
+        let field = Arc::clone(&schema.get_fields()[0]);
+        let column_type = ColumnType::of(&field).unwrap();
+        assert!(column_type.fits(Role::Id) && !column_type.fits(Role::Number));
+        assert_eq!(bytes(&[0xff; 16], column_type), Cell::Uuid(u128::MAX));
+        assert_eq!(bytes(&[0xff; 4], column_type), Cell::Other);
     }
 }
