@@ -21,6 +21,20 @@ pub struct Applied {
     pub refused: Vec<Error>,
 }
 
+impl Applied {
+    /// Whether no run is in progress or due, and nothing was refused, deleted or left for later.
+    /// Changes of children are reported by watches.
+    pub fn is_quiet(&self) -> bool {
+        let Self { job, rollout, config_pending, resource_version, deleted_runs, refused } = self;
+        *job == JobOutcome::None
+            && !rollout.queued
+            && !config_pending
+            && resource_version.is_none()
+            && deleted_runs.is_empty()
+            && refused.is_empty()
+    }
+}
+
 /// Serving config and Deployment as the API server returned them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AppliedRollout {

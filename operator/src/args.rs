@@ -92,7 +92,7 @@ pub struct Settings {
     #[arg(long, default_value_t = any_address(ADMIN))]
     pub admin_listen: SocketAddr,
     /// Resync interval in seconds.
-    #[arg(long, default_value_t = 300, value_parser = RangedU64ValueParser::<u64>::new().range(1..=SECONDS_MAX))]
+    #[arg(long, default_value_t = 600, value_parser = RangedU64ValueParser::<u64>::new().range(1..=SECONDS_MAX))]
     pub resync_seconds: u64,
     /// Delay in seconds before a failed run is retried; doubles with each failure.
     #[arg(long, default_value_t = 30, value_parser = RangedU64ValueParser::<u64>::new().range(1..=SECONDS_MAX))]
@@ -112,8 +112,8 @@ pub struct Settings {
     /// Default interval in seconds between checks for changed data; 0 disables the checks.
     #[arg(long, default_value_t = 3600, value_parser = RangedU64ValueParser::<u64>::new().range(..=SECONDS_MAX))]
     pub data_check_seconds: u64,
-    /// User, group and fsGroup of the pods of Recommenders: `true` sets 65532; `false` leaves them to
-    /// the cluster, as OpenShift requires.
+    /// User, group and fsGroup of the pods of Recommenders: `true` sets 65532; `false` leaves them
+    /// to the cluster, as OpenShift requires.
     #[arg(long, default_value_t = true, action = ArgAction::Set)]
     pub fixed_user_ids: bool,
     /// Annotates serving pods with `prometheus.io/scrape`.

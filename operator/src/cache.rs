@@ -8,7 +8,9 @@ use std::{
 
 use sidecar_contract::{Digest, RunResult};
 
-use crate::{child_kind::ChildKind, store_scope::StoreKey};
+use tokio::time::Instant;
+
+use crate::{child_kind::ChildKind, rest::Rest, store_scope::StoreKey};
 
 /// Remembered state of all Recommenders.
 #[derive(Debug, Default)]
@@ -22,6 +24,9 @@ struct Entry {
     applied: BTreeMap<(ChildKind, String), AppliedVersion>,
     /// Consecutive passes that failed.
     failures: u32,
+    rest: Option<Resting>,
+    /// Consecutive passes that changed nothing and did not find the Recommender settled.
+    polls: u32,
 }
 
 /// Run results that were read from a store.
@@ -33,6 +38,17 @@ pub struct KnownRuns {
     pub results: Vec<RunResult>,
     /// Second since 1970 when they were read.
     pub read_at: i64,
+}
+
+/// A Recommender at rest.
+#[derive(Clone, Debug)]
+pub struct Resting {
+    /// What the last pass was based on.
+    pub rest: Rest,
+    /// When the last pass was.
+    pub passed_at: Instant,
+    /// When the Recommender was last read from the API server.
+    pub checked_at: Instant,
 }
 
 /// A manifest that was applied, and the resource version of the object after that.
@@ -82,6 +98,33 @@ impl Cache {
         let mut entries = self.entries();
         let entry = entries.entry(uid.to_owned()).or_default();
         entry.failures = if has_failed { entry.failures.saturating_add(1) } else { 0 };
+    }
+
+    /// What is known of a Recommender at rest.
+    pub fn resting(&self, uid: &str) -> Option<Resting> {
+        self.entries().get(uid)?.rest.clone()
+    }
+
+    /// Records whether a Recommender is at rest after a pass.
+    pub fn record_rest(&self, uid: &str, rest: Option<Rest>) {
+        let now = Instant::now();
+        let resting = rest.map(|rest| Resting { rest, passed_at: now, checked_at: now });
+        self.entries().entry(uid.to_owned()).or_default().rest = resting;
+    }
+
+    /// Records that the API server's copy of a Recommender at rest has not changed.
+    pub fn record_check(&self, uid: &str) {
+        if let Some(resting) = self.entries().get_mut(uid).and_then(|entry| entry.rest.as_mut()) {
+            resting.checked_at = Instant::now();
+        }
+    }
+
+    /// Counts the passes that only wait for pods; returns their number so far.
+    pub fn count_poll(&self, uid: &str, is_poll: bool) -> u32 {
+        let mut entries = self.entries();
+        let entry = entries.entry(uid.to_owned()).or_default();
+        entry.polls = if is_poll { entry.polls.saturating_add(1) } else { 0 };
+        entry.polls
     }
 
     /// Number of consecutive passes that failed.

@@ -13,6 +13,7 @@ use crate::{
     metrics::Metrics,
     slots::Slots,
     store_gate::StoreGate,
+    versions::Versions,
 };
 
 /// Shared by all reconciles.
@@ -31,6 +32,8 @@ pub struct Context {
     pub slots: Slots,
     /// Remembered state by Recommender.
     pub cache: Cache,
+    /// Versions of the objects of all Recommenders, as watches report them.
+    pub versions: Versions,
     /// Access to stores.
     pub store_gate: StoreGate,
     /// Limits the Recommenders that send requests to the API server concurrently.
@@ -61,6 +64,7 @@ impl Context {
             recorder,
             slots,
             cache: Cache::default(),
+            versions: Versions::default(),
             store_gate: StoreGate::default(),
             turns,
         }

@@ -1,37 +1,45 @@
 //! Triggers reconciles: watches Recommenders and their children, limits concurrency, requeues after
 //! errors.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
-
-use futures::{FutureExt, Stream, StreamExt, future::join_all, stream};
-use k8s_openapi::api::{
-    apps::v1::Deployment,
-    batch::v1::Job,
-    core::v1::{ConfigMap, Pod, Service},
+use std::{
+    collections::BTreeSet,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::Arc,
+    time::Duration,
 };
+
+use futures::{
+    FutureExt, Stream, StreamExt,
+    future::join_all,
+    stream::{self, BoxStream},
+};
+use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use k8s_openapi::jiff::Timestamp;
 use kube::{
     Api, Resource, ResourceExt,
     api::ListParams,
-    core::{DeserializeGuard, NamespaceResourceScope},
+    core::{ApiResource, DeserializeGuard, NamespaceResourceScope},
     runtime::{
-        Controller,
+        Controller, PredicateConfig, WatchStreamExt as _,
         controller::{Action, Config},
-        reflector::{ObjectRef, Store},
-        watcher,
+        reflector::{self, ObjectRef, Store},
+        watcher::{self, watcher},
     },
 };
 use recommender_crds::Recommender;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::{
+    child_kind::ChildKind,
     context::Context,
     error::{Error, chain},
     fair_limiter::{RecommenderKey, training_slot_seconds},
     names::{Component, RECOMMENDER_LABEL, component_label},
     observed::has_ended,
     reconcile::reconcile,
-    requeue,
+    requeue, rest,
+    store_scope::StoreScope,
+    versions::{Meta, Source},
 };
 
 /// Changes within this interval trigger one reconcile.
@@ -44,11 +52,10 @@ pub async fn run(context: Arc<Context>, stop: impl Future<Output = ()> + Send + 
     let named = &context.installation.settings.watch_namespaces;
     let scopes: Vec<Option<String>> =
         if named.is_empty() { vec![None] } else { named.iter().cloned().map(Some).collect() };
-    let controllers: Vec<_> = scopes
-        .iter()
-        .map(|scope| Controller::new(api::<Guarded>(&context, scope.as_deref()), watcher::Config::default()))
-        .collect();
-    let stores: Vec<_> = controllers.iter().map(Controller::store).collect();
+    let (controllers, stores): (Vec<_>, Vec<_>) =
+        scopes.iter().map(|scope| recommenders(&context, scope.as_deref())).unzip();
+    // Before the first pass: a footprint is known only if all watches have listed.
+    let children: Vec<_> = scopes.iter().map(|scope| children(&context, scope.as_deref())).collect();
     if let Err(error) = count_running(&context, &scopes).await {
         tracing::warn!(
             error = chain(&error),
@@ -56,19 +63,14 @@ pub async fn run(context: Arc<Context>, stop: impl Future<Output = ()> + Send + 
         );
     }
     let stop = stop.shared();
-    let runs = controllers.into_iter().zip(&scopes).map(|(controller, scope)| {
+    let runs = controllers.into_iter().zip(children).zip(&scopes).map(|((controller, children), scope)| {
         let scope = scope.as_deref();
-        let labelled = watcher::Config::default().labels(RECOMMENDER_LABEL);
         // Passes are not limited, only their requests: a pass that waits for its store delays no
         // other one.
         let config = Config::default().concurrency(0).debounce(DEBOUNCE);
         controller
             .with_config(config)
-            .owns(api::<Job>(&context, scope), labelled.clone())
-            .owns(api::<Deployment>(&context, scope), labelled.clone())
-            .owns(api::<ConfigMap>(&context, scope), labelled.clone())
-            .owns(api::<Service>(&context, scope), labelled.clone())
-            .watches(api::<Pod>(&context, scope), labelled, |pod| owner_of(&pod))
+            .reconcile_on(children)
             .reconcile_on(granted_slots(&context, scope))
             .graceful_shutdown_on(stop.clone())
             .run(reconcile_guarded, error_policy, Arc::clone(&context))
@@ -81,6 +83,59 @@ pub async fn run(context: Arc<Context>, stop: impl Future<Output = ()> + Send + 
             })
     });
     join_all(runs).await;
+}
+
+/// The watch of Recommenders, which triggers a pass if more than the status has changed.
+fn recommenders(context: &Context, scope: Option<&str>) -> (Controller<Guarded>, Store<Guarded>) {
+    let (reader, writer) = reflector::store();
+    let changed = watcher(api::<Guarded>(context, scope), watcher::Config::default())
+        .default_backoff()
+        .reflect(writer)
+        .applied_objects()
+        // Here, so that the failure of one watch delays no other.
+        .filter_map(|object| std::future::ready(logged(object, "Recommender").map(Ok)))
+        .predicate_filter(|guarded: &Guarded| Some(trigger(guarded)), PredicateConfig::default());
+    (Controller::for_stream(changed, reader.clone()), reader)
+}
+
+/// Hash of what triggers a pass when it changes.
+fn trigger(guarded: &Guarded) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    match &guarded.0 {
+        Ok(recommender) => rest::facts(recommender).as_str().hash(&mut hasher),
+        Err(_) => guarded.resource_version().hash(&mut hasher),
+    }
+    hasher.finish()
+}
+
+/// The Recommenders whose children or pods change. Only metadata is watched, and Secrets are not:
+/// the right to list them would be the right to read all Secrets.
+fn children(context: &Arc<Context>, scope: Option<&str>) -> BoxStream<'static, ObjectRef<Guarded>> {
+    let kinds = ChildKind::ALL.into_iter().filter(|kind| *kind != ChildKind::Secret).map(ChildKind::api_resource);
+    let watches = kinds.chain([ApiResource::erase::<Pod>(&())]).map(|resource| {
+        let source = Source { kind: resource.kind.clone(), namespace: scope.map(str::to_owned) };
+        context.versions.add_watch(&source);
+        let client = context.client.clone();
+        let api: Api<Meta> = match scope {
+            Some(namespace) => Api::namespaced_with(client, namespace, &resource),
+            None => Api::all_with(client, &resource),
+        };
+        let context = Arc::clone(context);
+        watcher(api, watcher::Config::default().labels(RECOMMENDER_LABEL))
+            .default_backoff()
+            .flat_map(move |event| {
+                let event = logged(event, &source.kind);
+                stream::iter(event.map(|event| context.versions.apply(&source, &event)).unwrap_or_default())
+            })
+            .boxed()
+    });
+    let changed = stream::select_all(watches);
+    changed.map(|(namespace, name)| ObjectRef::new(&name).within(&namespace)).boxed()
+}
+
+/// What a watch delivered; a failure is logged. The watch starts again after a pause.
+fn logged<T>(delivered: watcher::Result<T>, kind: &str) -> Option<T> {
+    delivered.inspect_err(|error| tracing::warn!(kind, error = chain(error), "a watch failed")).ok()
 }
 
 /// API of one namespace, or of all.
@@ -142,11 +197,10 @@ fn drop_deleted(context: &Context, stores: &[Store<Guarded>]) {
     let names: BTreeSet<(String, String)> =
         existing.iter().map(|object| (object.namespace().unwrap_or_default(), object.name_any())).collect();
     context.metrics.retain(&names);
-}
-
-fn owner_of(pod: &Pod) -> Option<ObjectRef<Guarded>> {
-    let name = pod.labels().get(RECOMMENDER_LABEL)?;
-    Some(ObjectRef::new(name).within(&pod.namespace()?))
+    context.store_gate.retain(|| {
+        let recommenders = existing.iter().filter_map(|object| object.0.as_ref().ok());
+        recommenders.map(|recommender| StoreScope::of(recommender).key()).collect()
+    });
 }
 
 async fn reconcile_guarded(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {

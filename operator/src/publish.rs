@@ -13,18 +13,18 @@ use crate::{context::Context, error::Error, names::MANAGER, notice::notices};
 /// Where an object has its resource version. The API server quotes it if the test fails.
 const VERSION_POINTER: &str = "/metadata/resourceVersion";
 
-/// Publishes a status. An unchanged status is not written.
+/// Publishes a status, and returns whether it was written. An unchanged status is not.
 ///
 /// # Errors
 /// Fails if the API request fails, or if the Recommender changed since it was read. A failure to
 /// write an Event is only logged, because the status contains the same information.
-pub async fn publish(context: &Context, recommender: &Recommender, status: &RecommenderStatus) -> Result<(), Error> {
+pub async fn publish(context: &Context, recommender: &Recommender, status: &RecommenderStatus) -> Result<bool, Error> {
     let namespace = recommender.metadata.namespace.clone().ok_or(Error::Incomplete("namespace"))?;
     let name = recommender.metadata.name.clone().ok_or(Error::Incomplete("name"))?;
     context.metrics.set_status(&namespace, &name, status);
     let before = recommender.status.clone().unwrap_or_default();
     if before == *status {
-        return Ok(());
+        return Ok(false);
     }
     let _turn = context.turn(&namespace).await;
     let api: Api<Recommender> = Api::namespaced(context.client.clone(), &namespace);
@@ -42,7 +42,7 @@ pub async fn publish(context: &Context, recommender: &Recommender, status: &Reco
     match api.patch_status(&name, &params, &patch).await {
         Ok(_) => {}
         // The Recommender was deleted in the meantime.
-        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(false),
         Err(kube::Error::Api(status)) if is_stale(&status) => {
             return Err(Error::Changed { name: format!("{namespace}/{name}") });
         }
@@ -53,7 +53,7 @@ pub async fn publish(context: &Context, recommender: &Recommender, status: &Reco
             tracing::warn!(namespace, name, %error, "cannot write an Event");
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Whether the object had another resource version than the patch.

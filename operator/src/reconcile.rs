@@ -9,8 +9,9 @@ use recommender_crds::{Reason, Recommender, RecommenderStatus};
 use crate::{
     applied::Applied,
     apply::apply,
+    cache::Resting,
     context::Context,
-    decide::decide,
+    decide::{TrainingDecision, decide},
     deletion::{self, Cleanup},
     desired::desired,
     error::Error,
@@ -19,10 +20,12 @@ use crate::{
     observed::Observed,
     publish::publish,
     requeue,
+    rest::{self, FULL_PASS_INTERVAL, Rest},
     slots::UsedSlots,
     status::{self, StatusInput},
     store_gate::StoreProblem,
     validate::{Rejection, validate},
+    versions::Footprint,
 };
 
 /// What a pass leaves behind.
@@ -33,20 +36,37 @@ struct Outcome {
     slots: UsedSlots,
     /// A write that the API server rejected permanently. The status reports it.
     refused: Option<Error>,
+    /// Whether there was nothing to do, and until when; `None` if there was.
+    quiet: Option<Quiet>,
 }
 
-/// Reconciles a Recommender. The cached object only identifies it. All decisions are based on the
-/// API server's copy, so that nothing is created, promoted or deleted because of a stale cache.
+/// There is nothing to do until something changes.
+#[derive(Clone, Copy, Debug)]
+struct Quiet {
+    /// Second since 1970 when a run is due.
+    due_at: Option<i64>,
+}
+
+/// Reconciles a Recommender. The cached object only identifies it, and states whether anything has
+/// changed. All decisions are based on the API server's copy, so that nothing is created, promoted
+/// or deleted because of a stale cache.
 ///
 /// # Errors
 /// Fails if an API request fails; the caller retries. Slots stay as they are until then.
 pub async fn reconcile(cached: &Recommender, context: &Context) -> Result<Action, Error> {
     let now = Timestamp::now();
+    if let Some(next) = while_at_rest(context, cached, now.as_second()).await? {
+        return Ok(next);
+    }
+    // Before the pass reads anything: whatever changes later differs from it.
+    let footprint = footprint(context, cached);
     let Some(recommender) = &observe::recommender(context, cached).await? else {
         let uid = cached.uid().unwrap_or_default();
         context.slots.settle(&uid, UsedSlots::default(), now.as_second());
         return Ok(Action::await_change()); // It was deleted.
     };
+    let uid = recommender.uid().unwrap_or_default();
+    context.cache.record_rest(&uid, None);
     let outcome = match recommender.metadata.deletion_timestamp {
         // Boxed because the future is large.
         None => Box::pin(pass(context, recommender, now)).await,
@@ -56,9 +76,39 @@ pub async fn reconcile(cached: &Recommender, context: &Context) -> Result<Action
         // Retried like every error, but also reported, because usually only the user can fix it.
         publish(context, recommender, &stalled(recommender, Reason::Forbidden, &message)).await?;
     }
-    let Outcome { next, slots, refused } = outcome?;
-    context.slots.settle(&recommender.uid().unwrap_or_default(), slots, now.as_second());
+    let Outcome { next, slots, refused, quiet } = outcome?;
+    context.slots.settle(&uid, slots, now.as_second());
+    if let (Some(Quiet { due_at }), Some(footprint)) = (quiet, footprint) {
+        context.cache.record_rest(&uid, Some(Rest { footprint, facts: rest::facts(recommender), due_at }));
+    }
     refused.map_or(Ok(next), Err)
+}
+
+/// When the next pass of a Recommender at rest runs; `None` if it must run now. The API server's
+/// copy is read once in each resync interval, in case a watch has missed a change.
+async fn while_at_rest(context: &Context, cached: &Recommender, now: i64) -> Result<Option<Action>, Error> {
+    let (uid, resync) = (cached.uid().unwrap_or_default(), context.installation.settings.resync());
+    let (Some(resting), Some(footprint)) = (context.cache.resting(&uid), footprint(context, cached)) else {
+        return Ok(None);
+    };
+    let Resting { rest, passed_at, checked_at } = resting;
+    let holds = |recommender: &Recommender| rest.holds(&footprint, &rest::facts(recommender), now);
+    if !holds(cached) || passed_at.elapsed() >= FULL_PASS_INTERVAL {
+        return Ok(None);
+    }
+    let mut until_check = resync.saturating_sub(checked_at.elapsed());
+    if until_check.is_zero() {
+        if !observe::recommender(context, cached).await?.is_some_and(|found| holds(&found)) {
+            return Ok(None);
+        }
+        context.cache.record_check(&uid);
+        until_check = resync;
+    }
+    Ok(Some(requeue::while_at_rest(rest.due_at, until_check, now)))
+}
+
+fn footprint(context: &Context, cached: &Recommender) -> Option<Footprint> {
+    context.versions.footprint(&cached.namespace()?, &cached.name_any())
 }
 
 /// Runs each step once.
@@ -89,10 +139,24 @@ async fn pass(context: &Context, recommender: &Recommender, now: Timestamp) -> R
     };
     let status = status::compute(input, now);
     // publish (client required)
-    publish(context, &as_written(recommender, &applied), &status).await?;
+    let has_published = publish(context, &as_written(recommender, &applied), &status).await?;
     let has_settled = status::has_settled(input, &status);
+    let polls = context.cache.count_poll(&plan.uid, !has_settled && !has_published);
+    let is_quiet = !has_published && has_settled && applied.is_quiet() && observed.look_again_after.is_none();
+    let quiet = match decision.training {
+        TrainingDecision::Idle { next } if is_quiet => Some(Quiet { due_at: next }),
+        _ => None,
+    };
     Ok(Outcome {
-        next: requeue::after_pass(&observed, &decision, &applied, has_settled, settings.resync(), now.as_second()),
+        quiet,
+        next: requeue::after_pass(
+            &observed,
+            &decision,
+            &applied,
+            (!has_settled).then_some(polls),
+            settings.resync(),
+            now.as_second(),
+        ),
         slots: UsedSlots { training: applied.job.uses_slot(), rollout: !status::has_rolled_out(input) },
         refused: applied.refused.into_iter().next(),
     })
@@ -118,6 +182,7 @@ async fn reject(
         next: requeue::after_rejection(rejection, context.installation.settings.resync()),
         slots: UsedSlots { training: observed.is_training(), rollout: false },
         refused: None,
+        quiet: None,
     })
 }
 
@@ -132,7 +197,7 @@ async fn finalize(context: &Context, recommender: &Recommender) -> Result<Outcom
             (Action::requeue(retry_after), false)
         }
     };
-    Ok(Outcome { next, slots: UsedSlots { training, rollout: false }, refused: None })
+    Ok(Outcome { next, slots: UsedSlots { training, rollout: false }, refused: None, quiet: None })
 }
 
 /// The status of a Recommender that cannot be reconciled, with the reason.

@@ -15,6 +15,10 @@ use crate::{
 
 /// Interval while pods start or load a model, and while runs stop.
 const SETTLING_POLL_INTERVAL: Duration = Duration::from_secs(2);
+/// Number of polls at that interval; then it doubles, up to the maximum.
+const SETTLING_POLLS: u32 = 30;
+/// Longest interval while pods start or load a model.
+const SETTLING_POLL_INTERVAL_MAX: Duration = Duration::from_mins(1);
 /// Interval while training is queued. A grant triggers a pass; this interval covers a missed grant.
 const QUEUE_POLL_INTERVAL: Duration = Duration::from_mins(1);
 /// Interval while names conflict. The most common cause is a deleted Recommender of the same name
@@ -28,17 +32,18 @@ const ERROR_PAUSES: Pauses = Pauses { first: Duration::from_secs(2), max: Durati
 /// Pauses after passes in which the API server rejected a write, which only a user can change.
 const REFUSED_PAUSES: Pauses = Pauses { first: Duration::from_secs(5), max: Duration::from_mins(2) };
 
-/// After a pass that ran all steps.
+/// After a pass that ran all steps. `polls` counts the passes since the last change if the
+/// Recommender has not settled.
 pub fn after_pass(
     observed: &Observed,
     decision: &Decision,
     applied: &Applied,
-    has_settled: bool,
+    polls: Option<u32>,
     resync: Duration,
     now: i64,
 ) -> Action {
-    let next = if !has_settled {
-        SETTLING_POLL_INTERVAL
+    let next = if let Some(polls) = polls {
+        settling_interval(polls)
     } else if applied.job == JobOutcome::Queued {
         jittered(QUEUE_POLL_INTERVAL)
     } else {
@@ -55,6 +60,20 @@ pub fn after_pass(
         due.map_or(regular, |seconds| Duration::from_secs(seconds).min(regular))
     };
     Action::requeue(observed.look_again_after.map_or(next, |after| after.min(next)))
+}
+
+/// Pods that load a model report it without a change that a watch could see. Those that have not
+/// after a minute are asked less and less often.
+fn settling_interval(polls: u32) -> Duration {
+    let Some(more) = polls.checked_sub(SETTLING_POLLS).filter(|more| *more > 0) else { return SETTLING_POLL_INTERVAL };
+    Pauses { first: SETTLING_POLL_INTERVAL, max: SETTLING_POLL_INTERVAL_MAX }.after(more.saturating_add(1))
+}
+
+/// While a Recommender is at rest: until it is read again, or a run is due.
+pub fn while_at_rest(due_at: Option<i64>, until_check: Duration, now: i64) -> Action {
+    let due = due_at.map(|due_at| Duration::from_secs(u64::try_from(due_at.saturating_sub(now)).unwrap_or(0)));
+    let next = due.map_or(until_check, |due| due.min(until_check));
+    Action::requeue(jittered(next).max(CHANGED_INTERVAL))
 }
 
 /// After a pass that failed; `failures` counts consecutive ones.
@@ -116,12 +135,27 @@ mod tests {
         ] {
             let decision = decision(training);
             assert_eq!(
-                after_pass(&Observed::nothing(), &decision, &Applied::default(), true, RESYNC, NOW),
+                after_pass(&Observed::nothing(), &decision, &Applied::default(), None, RESYNC, NOW),
                 seconds(expected),
                 "{decision:?}"
             );
-            let unsettled = after_pass(&Observed::nothing(), &decision, &Applied::default(), false, RESYNC, NOW);
+            let unsettled = after_pass(&Observed::nothing(), &decision, &Applied::default(), Some(30), RESYNC, NOW);
             assert_eq!(unsettled, Action::requeue(SETTLING_POLL_INTERVAL));
+        }
+    }
+
+    #[test]
+    fn pods_that_do_not_settle_are_polled_less_and_less_often() {
+        assert_eq!(settling_interval(0), SETTLING_POLL_INTERVAL);
+        assert_eq!(settling_interval(SETTLING_POLLS), SETTLING_POLL_INTERVAL);
+        // Pauses are shortened by up to a half.
+        assert!(settling_interval(SETTLING_POLLS + 3) >= 4 * SETTLING_POLL_INTERVAL);
+        for polls in [SETTLING_POLLS + 10, u32::MAX] {
+            let interval = settling_interval(polls);
+            assert!(
+                interval >= SETTLING_POLL_INTERVAL_MAX / 2 && interval <= SETTLING_POLL_INTERVAL_MAX,
+                "{interval:?}"
+            );
         }
     }
 }

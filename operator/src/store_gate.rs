@@ -7,7 +7,7 @@
 //! Secret closes the circuit.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -165,8 +165,12 @@ impl StoreGate {
     }
 
     /// Forgets the stores that no Recommender uses.
-    pub fn retain(&self, is_used: &dyn Fn(&StoreKey) -> bool) {
-        self.circuits().retain(|store, _| is_used(store));
+    pub fn retain(&self, used: impl FnOnce() -> HashSet<StoreKey>) {
+        let mut circuits = self.circuits();
+        if !circuits.is_empty() {
+            let used = used();
+            circuits.retain(|store, _| used.contains(store));
+        }
     }
 
     fn circuits(&self) -> MutexGuard<'_, HashMap<StoreKey, Circuit>> {
@@ -272,5 +276,15 @@ mod tests {
         assert!(fail(&gate, "1", Retry::Rarely).await.retry_after >= Duration::from_mins(15));
         assert!(gate.run(&bucket("a", 1), Some("1"), DEADLINE, ready(Ok(()))).await.is_err());
         assert_eq!(gate.run(&bucket("a", 1), Some("2"), DEADLINE, ready(Ok(()))).await, Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn unused_stores_are_forgotten() {
+        let gate = StoreGate::default();
+        gate.record(&bucket("a", 1), None, failure(Retry::Soon));
+        gate.record(&bucket("a", 2), None, failure(Retry::Soon));
+        gate.retain(|| HashSet::from([bucket("a", 2)]));
+        assert_eq!(gate.run(&bucket("a", 1), None, DEADLINE, ready(Ok(()))).await, Ok(()));
+        assert!(gate.run(&bucket("a", 2), None, DEADLINE, ready(Ok(()))).await.is_err());
     }
 }

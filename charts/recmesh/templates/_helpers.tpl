@@ -128,6 +128,9 @@ credentials that it derives, and sees in the status of a pod that a Secret of th
   resources: [configmaps, services]
   verbs: [get, list, watch, create, patch]
 - apiGroups: [""]
+  resources: [serviceaccounts]
+  verbs: [list, watch]
+- apiGroups: [""]
   resources: [serviceaccounts, secrets]
   # delete: those that are not needed any more; admissionPolicy rejects all that no Recommender controls.
   verbs: [get, create, patch, delete]
@@ -137,10 +140,10 @@ credentials that it derives, and sees in the status of a pod that a Secret of th
   verbs: [get]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
-  verbs: [get, create, patch]
+  verbs: [get, list, watch, create, patch]
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
-  verbs: [get, create, patch]
+  verbs: [get, list, watch, create, patch]
 # patch: the annotation that makes the kubelet refresh the serving config; admissionPolicy rejects all other changes.
 - apiGroups: [""]
   resources: [pods]

@@ -97,9 +97,9 @@ impl Cluster {
         self.api.put(&recommender(name).replace("/shop/", &format!("/{namespace}/")), object);
     }
 
-    /// Starts the controller, which watches all namespaces. It runs until the end of the test.
-    pub fn start_controller(&self) -> JoinHandle<()> {
-        tokio::spawn(controller::run(Arc::clone(&self.context), pending()))
+    /// Starts the controller, which watches all namespaces. It runs until the result is dropped.
+    pub fn start_controller(&self) -> RunningController {
+        RunningController(tokio::spawn(controller::run(Arc::clone(&self.context), pending())))
     }
 
     /// Changes a Recommender, as a user does.
@@ -250,6 +250,15 @@ impl Cluster {
     /// Directory of the store.
     pub fn store_directory(&self) -> &Path {
         self.directory.path()
+    }
+}
+
+/// A controller that runs.
+pub struct RunningController(JoinHandle<()>);
+
+impl Drop for RunningController {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

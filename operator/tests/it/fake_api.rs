@@ -29,6 +29,8 @@ struct State {
     objects: BTreeMap<String, Value>,
     /// The newest resource version.
     version: u64,
+    /// Whether watches deliver nothing.
+    is_silent: bool,
     /// All events, in order: for watches that start at an earlier resource version.
     events: Vec<Event>,
     watches: Vec<Watch>,
@@ -95,6 +97,11 @@ impl FakeApi {
     /// Does not answer requests with this method and end of the path from now on.
     pub fn hang(&self, method: Method, suffix: &str) {
         self.state().faults.push(Fault { method, suffix: suffix.to_owned(), code: None });
+    }
+
+    /// Sets whether watches miss the changes from now on.
+    pub fn silence(&self, is_silent: bool) {
+        self.state().is_silent = is_silent;
     }
 
     /// Ends all faults.
@@ -219,6 +226,9 @@ impl State {
 
     fn notify(&mut self, path: &str, kind: &'static str, object: &Value) {
         let event = Event { version: self.version, path: path.to_owned(), kind, object: object.clone() };
+        if self.is_silent {
+            return;
+        }
         self.watches.retain(|watch| !watch.events.is_closed());
         for watch in &self.watches {
             watch.send(&event);

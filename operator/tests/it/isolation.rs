@@ -113,7 +113,7 @@ async fn buckets_that_misbehave_delay_no_recommender_of_another_namespace() {
             let spec = json!({"store": {"url": format!("s3://bucket-{number}"), "secretRef": {"name": "models-s3"}}});
             cluster.create_in("slow", &format!("slow-{number}"), &spec);
         }
-        let controller = cluster.start_controller();
+        let _controller = cluster.start_controller();
         // The slots of namespace slow are in use.
         store.requests.wait_for(|requests| *requests >= 4).await.unwrap();
         cluster.create("movies", &json!({}));
@@ -122,7 +122,6 @@ async fn buckets_that_misbehave_delay_no_recommender_of_another_namespace() {
         let config = core("configmaps", "movies-serving");
         let serves = || cluster.api.get(&config)["data"].to_string().contains("\\\"desired\\\"");
         until(&format!("{misbehaviour:?}: the model serves"), serves).await;
-        controller.abort();
     }
 }
 

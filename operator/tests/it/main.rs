@@ -17,6 +17,7 @@ mod pruning;
 mod reconcile;
 mod refusals;
 mod report;
+mod rest;
 mod retention;
 mod secrets;
 mod serving_pods;
