@@ -2,6 +2,7 @@
 
 mod connection_limit;
 mod head;
+mod head_lines;
 mod phase;
 mod request_body;
 mod timeout_stream;
@@ -12,7 +13,11 @@ use answering::RequestId;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::Full;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    body::{Body as _, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -108,11 +113,11 @@ where
     let service = service_fn({
         let phase = Arc::clone(&phase);
         move |request: Request<Incoming>| {
-            let handling = phase.start_handling();
+            let handling = phase.start_handling(request.body().size_hint().exact());
             let request = request.map(|body| RequestBody::new(body, Arc::clone(&phase)));
             let (handler, draining) = (handler.clone(), draining.clone());
             async move {
-                let (Ok(mut response), is_malformed) = match head::check(&request) {
+                let (Ok(mut response), is_malformed) = match head::check(&request, handling.line_ends) {
                     Ok(()) => (handler(request).await, false),
                     Err(error) => (Ok(error.into_response(&RequestId::new())), true),
                 };

@@ -101,12 +101,13 @@ mod tests {
         let first = limiter.acquire().unwrap();
         tokio::time::advance(Duration::from_secs(1)).await;
         let second = limiter.acquire().unwrap();
-        let handling = first.phase.start_handling();
+        let handling = first.phase.start_handling(Some(0));
         let _third = limiter.acquire().unwrap();
         second.evicted().await;
         let _fourth = limiter.acquire().unwrap(); // Evicts the third.
         drop(second); // Evicted already, so this must not release another connection's slot.
-        let all: Vec<_> = limiter.lock().open.values().map(|connection| connection.phase.start_handling()).collect();
+        let all: Vec<_> =
+            limiter.lock().open.values().map(|connection| connection.phase.start_handling(Some(0))).collect();
         assert_eq!(all.len(), 2);
         assert!(limiter.acquire().is_none());
         drop(handling);
@@ -118,13 +119,13 @@ mod tests {
     async fn a_response_is_cut_only_if_no_other_connection_waits() {
         let limiter = Arc::new(ConnectionLimiter::new(2));
         let slow_reader = limiter.acquire().unwrap();
-        drop(slow_reader.phase.start_handling());
+        drop(slow_reader.phase.start_handling(Some(0)));
         slow_reader.phase.write_blocked(true);
         tokio::time::advance(Duration::from_secs(1)).await;
         let idle = limiter.acquire().unwrap();
         let newer = limiter.acquire().unwrap();
         idle.evicted().await;
-        let _handling = newer.phase.start_handling();
+        let _handling = newer.phase.start_handling(Some(0));
         // A client that reads is not evicted, and one that does not is.
         slow_reader.phase.write_blocked(false);
         assert!(limiter.acquire().is_none());

@@ -3,14 +3,21 @@
 
 use http::{Request, StatusCode, Version, header};
 
+use super::head_lines::LineEnds;
 use crate::api::error::ApiError;
 
 /// Checks a head.
 ///
 /// # Errors
-/// A head with no or several `host` headers, or another transfer coding than
+/// A head with bare line feeds, no or several `host` headers, or another transfer coding than
 /// `chunked`.
-pub fn check<B>(request: &Request<B>) -> Result<(), ApiError> {
+pub fn check<B>(request: &Request<B>, line_ends: Option<LineEnds>) -> Result<(), ApiError> {
+    let malformed = |detail| Err(ApiError::new(StatusCode::BAD_REQUEST, "invalid-head", detail));
+    match line_ends {
+        Some(LineEnds::Crlf) => {}
+        Some(LineEnds::BareLf) => return malformed("head: a line ends with a line feed alone; end lines with CRLF"),
+        None => return malformed("head: sent with the end of a chunked body; wait for the response to that request"),
+    }
     let headers = request.headers();
     let hosts = headers.get_all(header::HOST).iter().count();
     // RFC 9112, 3.2. HTTP/1.0 does not know the header.
@@ -32,10 +39,18 @@ pub fn check<B>(request: &Request<B>) -> Result<(), ApiError> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn line_ends_must_be_known_and_crlf() {
+        let request = || Request::get("/").header(header::HOST, "x").body(()).unwrap();
+        assert!(check(&request(), Some(LineEnds::Crlf)).is_ok());
+        assert!(check(&request(), Some(LineEnds::BareLf)).is_err());
+        assert!(check(&request(), None).is_err());
+    }
+
     fn status(version: Version, headers: &[(&str, &str)]) -> u16 {
         let request = Request::get("/").version(version);
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-        check(&request.body(()).unwrap()).map_or_else(|error| error.status.as_u16(), |()| 200)
+        check(&request.body(()).unwrap(), Some(LineEnds::Crlf)).map_or_else(|error| error.status.as_u16(), |()| 200)
     }
 
     #[test]

@@ -4,11 +4,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
+use super::head_lines::LineEnds;
 use crate::limits::{HEADER_TIMEOUT, IDLE_TIMEOUT};
 
 /// Current phase of a connection.
 #[derive(Debug)]
-pub struct Phase(Mutex<State>);
+pub struct Phase(Mutex<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    state: State,
+    /// How the lines of the head end that was received last, until its request is handled.
+    line_ends: Option<LineEnds>,
+}
 
 #[derive(Clone, Copy, Debug)]
 enum State {
@@ -22,6 +30,8 @@ enum State {
         body_since: Option<Instant>,
         /// Whether the body was read to its end.
         body_ended: bool,
+        /// Bytes of the body that have not arrived; `None` for a chunked body.
+        body_bytes: Option<u64>,
     },
     /// The response is being written.
     Writing {
@@ -30,6 +40,17 @@ enum State {
     },
     /// The last response was sent; the rest of the client's bytes is discarded.
     Closing { since: Instant },
+}
+
+/// What the next bytes of the client are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// A part of a head.
+    Head,
+    /// This number of bytes of a body, and then a head.
+    Body(u64),
+    /// A part of a chunked body, whose end the stream does not know.
+    Chunks,
 }
 
 /// A wait for the client. The smallest is the first to be evicted: the longest, but a response is
@@ -42,18 +63,23 @@ pub struct Wait {
 
 /// Guard of a request that is being handled; dropping it starts the response.
 #[derive(Debug)]
-pub struct Handling(Arc<Phase>);
+pub struct Handling {
+    phase: Arc<Phase>,
+    /// How the lines of the request's head end. `None` if the head arrived in one piece with the
+    /// end of a chunked body.
+    pub line_ends: Option<LineEnds>,
+}
 
 impl Handling {
     /// Whether a part of the body was not read. The next request cannot be found after it.
     pub fn has_unread_body(&self) -> bool {
-        matches!(*self.0.state(), State::Handling { body_ended: false, .. })
+        matches!(self.phase.lock().state, State::Handling { body_ended: false, .. })
     }
 }
 
 impl Drop for Handling {
     fn drop(&mut self) {
-        *self.0.state() = State::Writing { blocked_since: None };
+        self.phase.lock().state = State::Writing { blocked_since: None };
     }
 }
 
@@ -61,46 +87,69 @@ impl Phase {
     /// The phase of a new connection. The head timeout starts at once, because the first request
     /// must follow at once.
     pub fn new() -> Self {
-        Self(Mutex::new(State::Head { since: Instant::now() }))
+        Self(Mutex::new(Inner { state: State::Head { since: Instant::now() }, line_ends: None }))
     }
 
-    /// Marks the request head as complete.
-    pub fn start_handling(self: &Arc<Self>) -> Handling {
-        *self.state() = State::Handling { body_since: None, body_ended: false };
-        Handling(Arc::clone(self))
+    /// Marks the request head as complete. `body_bytes` is the length of its body, unless it is
+    /// chunked.
+    pub fn start_handling(self: &Arc<Self>, body_bytes: Option<u64>) -> Handling {
+        let mut inner = self.lock();
+        inner.state = State::Handling { body_since: None, body_ended: false, body_bytes };
+        Handling { phase: Arc::clone(self), line_ends: inner.line_ends.take() }
+    }
+
+    /// What the next bytes of the client are.
+    pub fn expected(&self) -> Expected {
+        match self.lock().state {
+            State::Handling { body_bytes: Some(bytes), .. } => Expected::Body(bytes),
+            State::Handling { body_bytes: None, .. } => Expected::Chunks,
+            State::Idle { .. } | State::Head { .. } | State::Writing { .. } | State::Closing { .. } => Expected::Head,
+        }
+    }
+
+    /// Marks this number of bytes of a body as received.
+    pub fn received_body(&self, bytes: usize) {
+        if let State::Handling { body_bytes: Some(left), .. } = &mut self.lock().state {
+            *left = left.saturating_sub(bytes as u64);
+        }
+    }
+
+    /// Marks all of a head as received.
+    pub fn received_head(&self, line_ends: LineEnds) {
+        self.lock().line_ends = Some(line_ends);
     }
 
     /// Marks the body as incomplete: its next bytes have not arrived.
     pub fn wait_for_body(&self) {
-        if let State::Handling { body_since, body_ended: false } = &mut *self.state() {
+        if let State::Handling { body_since, body_ended: false, .. } = &mut self.lock().state {
             body_since.get_or_insert_with(Instant::now);
         }
     }
 
     /// Marks the body as read to its end.
     pub fn body_ended(&self) {
-        if let State::Handling { body_since, body_ended } = &mut *self.state() {
+        if let State::Handling { body_since, body_ended, .. } = &mut self.lock().state {
             (*body_since, *body_ended) = (None, true);
         }
     }
 
     /// Marks the body as no longer waited for, whether it ended or not.
     pub fn body_dropped(&self) {
-        if let State::Handling { body_since, .. } = &mut *self.state() {
+        if let State::Handling { body_since, .. } = &mut self.lock().state {
             *body_since = None;
         }
     }
 
     /// Marks the client as reading or not reading the response.
     pub fn write_blocked(&self, is_blocked: bool) {
-        if let State::Writing { blocked_since } = &mut *self.state() {
+        if let State::Writing { blocked_since } = &mut self.lock().state {
             *blocked_since = is_blocked.then(|| blocked_since.unwrap_or_else(Instant::now));
         }
     }
 
     /// Marks the response as written, and so the connection as idle.
     pub fn written(&self) {
-        let mut state = self.state();
+        let state = &mut self.lock().state;
         if matches!(*state, State::Writing { .. }) {
             *state = State::Idle { since: Instant::now() };
         }
@@ -108,7 +157,7 @@ impl Phase {
 
     /// Marks the last response as sent.
     pub fn start_closing(&self) {
-        let mut state = self.state();
+        let state = &mut self.lock().state;
         if !matches!(*state, State::Closing { .. }) {
             *state = State::Closing { since: Instant::now() };
         }
@@ -118,7 +167,7 @@ impl Phase {
     /// response, or the end of the connection. `None` while the server works or writes.
     pub fn waiting(&self) -> Option<Wait> {
         let wait = |is_writing| move |since| Wait { is_writing, since };
-        match *self.state() {
+        match self.lock().state {
             State::Idle { since } | State::Head { since } | State::Closing { since } => Some(wait(false)(since)),
             State::Handling { body_since, .. } => body_since.map(wait(false)),
             State::Writing { blocked_since } => blocked_since.map(wait(true)),
@@ -127,7 +176,7 @@ impl Phase {
 
     /// Marks the first byte of a head as received.
     pub fn received(&self) {
-        let mut state = self.state();
+        let state = &mut self.lock().state;
         // A pipelined head may arrive while the response is written.
         if matches!(*state, State::Idle { .. }) {
             *state = State::Head { since: Instant::now() };
@@ -136,14 +185,14 @@ impl Phase {
 
     /// End of the wait for a head. The handler bounds the wait for a body.
     pub fn deadline(&self) -> Option<Instant> {
-        match *self.state() {
+        match self.lock().state {
             State::Idle { since } => Some(since + IDLE_TIMEOUT),
             State::Head { since } => Some(since + HEADER_TIMEOUT),
             State::Handling { .. } | State::Writing { .. } | State::Closing { .. } => None,
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,12 +1,12 @@
-//! A stream that fails when a phase of its connection times out: waiting for a request, reading its
-//! head, or writing a response. The times to read a body and to compute the response are the
+//! A stream that checks the heads that pass it, and fails when a phase of its connection times out:
+//! waiting for a request, reading its head, or writing a response. The times to read a body and to compute the response are the
 //! handler's responsibility. At its end the stream lingers: if the server closed a socket with
 //! unread bytes, the kernel would reset the connection, and the client could lose the response.
 
 use std::{
     future::Future as _,
     io,
-    mem::MaybeUninit,
+    mem::{self, MaybeUninit},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -17,9 +17,14 @@ use tokio::{
     time::{Duration, Instant, Sleep},
 };
 
-use super::phase::Phase;
+use super::{
+    head_lines::HeadLines,
+    phase::{Expected, Phase},
+};
 use crate::limits::{LINGER_BYTES_MAX, LINGER_TIMEOUT, WRITE_BYTES_PER_SECOND_MIN, WRITE_TIMEOUT};
 
+/// How a chunked body ends: with the end of the last chunk or trailer, and an empty line.
+const END_OF_CHUNKS: [u8; 4] = *b"\r\n\r\n";
 /// Bytes that are discarded at once.
 const DISCARD_BYTES: usize = 4 << 10;
 
@@ -33,6 +38,14 @@ pub struct TimeoutStream<S> {
     slow_write: Option<SlowWrite>,
     /// Present once the write side is shut down.
     lingering: Option<Lingering>,
+    head: HeadLines,
+    /// The last bytes of a chunked body, after which no head was received yet.
+    chunks_tail: Option<[u8; 4]>,
+    /// Whether a part of the current head was passed on with the end of a chunked body.
+    is_head_incomplete: bool,
+    /// Bytes that were received and are not yet due: they belong to the body after the head that
+    /// was passed on last, or to the next head.
+    held: Vec<u8>,
 }
 
 /// A response that the peer does not read at once.
@@ -67,6 +80,10 @@ impl<S> TimeoutStream<S> {
             write_timer: LazyTimer::default(),
             slow_write: None,
             lingering: None,
+            head: HeadLines::default(),
+            chunks_tail: None,
+            is_head_incomplete: false,
+            held: Vec::new(),
         }
     }
 
@@ -109,17 +126,65 @@ fn timed_out() -> io::Error {
 impl<S: AsyncRead + Unpin> AsyncRead for TimeoutStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        match Pin::new(&mut self.stream).poll_read(cx, buffer) {
-            Poll::Ready(read) => {
-                if buffer.filled().len() > before {
-                    self.phase.received();
+        if self.held.is_empty() {
+            match Pin::new(&mut self.stream).poll_read(cx, buffer) {
+                Poll::Ready(read) => read?,
+                Poll::Pending => {
+                    return match self.phase.deadline() {
+                        Some(deadline) if self.read_timer.is_elapsed(deadline, cx) => Poll::Ready(Err(timed_out())),
+                        Some(_) | None => Poll::Pending,
+                    };
                 }
-                Poll::Ready(read)
             }
-            Poll::Pending => match self.phase.deadline() {
-                Some(deadline) if self.read_timer.is_elapsed(deadline, cx) => Poll::Ready(Err(timed_out())),
-                Some(_) | None => Poll::Pending,
-            },
+        } else {
+            let held = mem::take(&mut self.held);
+            let (due, rest) = held.split_at(held.len().min(buffer.remaining()));
+            buffer.put_slice(due);
+            self.held = rest.to_vec();
+        }
+        let received = buffer.filled().get(before..).unwrap_or_default();
+        if received.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        self.phase.received();
+        let due = self.due(received);
+        let (_, early) = received.split_at(due.min(received.len()));
+        if !early.is_empty() {
+            let early = [early, &self.held].concat();
+            self.held = early;
+            buffer.set_filled(before + due);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S> TimeoutStream<S> {
+    /// Number of the received bytes that belong to what is read now: a head, which is checked, or a
+    /// body. The others are held back, so that no head passes unchecked.
+    fn due(&mut self, received: &[u8]) -> usize {
+        match self.phase.expected() {
+            Expected::Head => {
+                self.is_head_incomplete |= self.chunks_tail.take().is_some_and(|tail| tail != END_OF_CHUNKS);
+                let Some((length, line_ends)) = self.head.scan(received) else { return received.len() };
+                if !mem::take(&mut self.is_head_incomplete) {
+                    self.phase.received_head(line_ends);
+                }
+                length
+            }
+            Expected::Body(left) => {
+                let due = usize::try_from(left).unwrap_or(usize::MAX).min(received.len());
+                self.phase.received_body(due);
+                due
+            }
+            Expected::Chunks => {
+                let mut tail = self.chunks_tail.unwrap_or_default();
+                for byte in received.iter().skip(received.len().saturating_sub(tail.len())) {
+                    tail.rotate_left(1);
+                    tail[3] = *byte;
+                }
+                self.chunks_tail = Some(tail);
+                received.len()
+            }
         }
     }
 }

@@ -165,6 +165,9 @@ async fn heads_that_a_proxy_may_read_differently_are_refused() {
         ("a transfer coding before chunked", recommend_request("transfer-encoding: gzip, chunked\r\n"), 501),
         ("a space before the colon", recommend_request("x-a : b\r\n"), 400),
         ("a folded header", recommend_request("x-a: b\r\n c\r\n"), 400),
+        ("a line feed alone after the request line", whole.replacen("\r\n", "\n", 1), 400),
+        ("a line feed alone after a header", whole.replace("x\r\ncontent-type", "x\ncontent-type"), 400),
+        ("a head that ends with line feeds", whole.replace("\r\n\r\n", "\n\n"), 400),
         ("a carriage return in a value", recommend_request("x-a: b\rc\r\n"), 400),
     ];
     for (what, bytes, expected) in cases {
@@ -174,6 +177,30 @@ async fn heads_that_a_proxy_may_read_differently_are_refused() {
         let answer = read_all(&mut stream);
         assert_eq!(status(&answer), expected, "{what}: {answer}");
         assert!(!answer.contains("smuggled"), "{what}: {answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_arrives_with_a_chunked_body_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let process = serving(directory.path()).await;
+    let (head, body) = recommend_request("").split_once("\r\n\r\n").map(|(h, b)| (h.to_owned(), b.to_owned())).unwrap();
+    let head = head.replace(&format!("content-length: {}", body.len()), "transfer-encoding: chunked");
+    let chunked = format!("{head}\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    let next = recommend_request("x-request-id: next\r\n");
+    // After the response, the next request is answered.
+    let mut reader = BufReader::new(send(&process, chunked.as_bytes()).0);
+    assert_eq!(read_response(&mut reader).unwrap().status, 200);
+    reader.get_mut().write_all(next.as_bytes()).unwrap();
+    assert_eq!(read_response(&mut reader).unwrap().request_id, "next");
+    // In one piece with the body, its head cannot be checked: whole or in part.
+    for cut in [next.len(), 1, 20, 40] {
+        let (early, late) = next.split_at(cut);
+        let mut reader = BufReader::new(send(&process, (chunked.clone() + early).as_bytes()).0);
+        assert_eq!(read_response(&mut reader).unwrap().status, 200);
+        reader.get_mut().write_all(late.as_bytes()).unwrap();
+        let refused = read_response(&mut reader).unwrap();
+        assert_eq!((refused.status, refused.closes), (400, true), "{cut} bytes");
     }
 }
 
