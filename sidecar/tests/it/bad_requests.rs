@@ -15,9 +15,9 @@ Requests that the serving port rejects, with the errors. Each error is a problem
 word below. A response with status 503 has a `Retry-After` header. A test generates this table from real responses.
 
 Invalid HTTP (a head that is malformed, longer than 16 KiB or of more than 100 headers) gets status 400 or 431 without a
-document, because there is no request yet. Lines end with CRLF and `Host` is required exactly once (400); `chunked` is the only
-transfer coding (501). A response to a request whose body was not read to its end closes the connection. A body must arrive within 5 seconds
-and one more for each 16 KiB of it (408).
+document, because there is no request yet. Lines end with CRLF and `Host` is required exactly once (400); `chunked` is the
+only transfer coding (501). A response to a request whose body was not read to its end closes the connection. A body must
+arrive within 5 seconds and one more for each 16 KiB of it (408).
 
 | request | status | type | detail |
 |---|---|---|---|
