@@ -135,6 +135,6 @@ fn check<T>(read: Result<T, RunError>) -> Option<T> {
     match read {
         Ok(read) => Some(read),
         Err(RunError::Permanent { .. }) => None,
-        Err(RunError::Transient { message }) => unreachable!("a table caused an error that is retried: {message}"),
+        Err(RunError::Transient { message, .. }) => unreachable!("a table caused an error that is retried: {message}"),
     }
 }
