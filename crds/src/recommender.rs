@@ -59,6 +59,12 @@ use crate::{
         description = "The model's metric and its lift over the baseline"
     ),
     printcolumn(
+        name = "Run",
+        type_ = "string",
+        json_path = ".status.lastRun.outcome",
+        description = "Outcome of the last run, or Running"
+    ),
+    printcolumn(
         name = "Replicas",
         type_ = "integer",
         json_path = ".status.readyReplicas",

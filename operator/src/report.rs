@@ -1,6 +1,6 @@
-//! The report of a run, for when no serving pod can show it: a first run that failed leaves no model
-//! and no pod. A command prints it, so that it needs the right to execute commands in the operator's
-//! pod; its port would show the reports of all tenants to everybody. IO.
+//! The report of a run, for when no serving pod can show it: a first run that failed leaves no
+//! model and no pod. A command prints it, so that it needs the right to execute commands in the
+//! operator's pod; its port would show the reports of all tenants to everybody. IO.
 
 use anyhow::{Context as _, Result, ensure};
 use kube::Api;

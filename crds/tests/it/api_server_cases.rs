@@ -134,7 +134,7 @@ fn the_server_stores_defaults_and_an_unobserved_generation(api: &ApiServer) {
     let header = api.kubectl(&["get", "rcmd", "defaults", "-o", "wide"]).unwrap();
     let columns: Vec<&str> = header.lines().next().unwrap().split_whitespace().collect();
     let expected =
-        ["NAME", "READY", "REASON", "REVISION", "ALGORITHM", "METRIC", "REPLICAS", "AGE", "MESSAGE", "URL"];
+        ["NAME", "READY", "REASON", "REVISION", "ALGORITHM", "METRIC", "RUN", "REPLICAS", "AGE", "MESSAGE", "URL"];
     assert_eq!(columns, expected);
 }
 

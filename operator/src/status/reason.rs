@@ -5,7 +5,7 @@ use recommender_crds::{ConditionType, Reason, condition::find};
 
 /// Conditions that report a problem of a Recommender that serves, the most urgent first, with the
 /// status that does.
-const PROBLEMS: [(ConditionType, &str); 10] = [
+const PROBLEMS: [(ConditionType, &str); 11] = [
     (ConditionType::Stalled, "True"),
     (ConditionType::CapacityInsufficient, "True"),
     (ConditionType::RolledBack, "True"),
@@ -15,6 +15,7 @@ const PROBLEMS: [(ConditionType, &str); 10] = [
     (ConditionType::DataReady, "False"),
     (ConditionType::QualityGatePassed, "False"),
     (ConditionType::ServingAvailable, "False"),
+    (ConditionType::ModelLoaded, "False"),
     (ConditionType::Suspended, "True"),
 ];
 /// Reasons of a condition that is as it should be meanwhile.

@@ -512,6 +512,7 @@ fn the_reason_of_the_table_is_what_needs_attention_first() {
         (run_failed("DataInvalid"), "DataInvalid"),
         (serving().run(failed(2, "DataInvalid")), "DataInvalid"),
         (serving().run(trained(2, "b", -0.1)), "GateFailed"),
+        (serving().run(trained(2, "b", 0.1)), "Loading"),
         (serving().spec(&json!({"model": {"revision": "0123456789"}})), "RevisionNotFound"),
         (serving().spec(&json!({"suspend": true})), "SuspendedByUser"),
         (serving().spec(&json!({"serving": {"replicas": 6}})).was_ready(1), "ReplicasUnavailable"),

@@ -22,3 +22,4 @@ mod retention;
 mod secrets;
 mod serving_pods;
 mod slots;
+mod watch;

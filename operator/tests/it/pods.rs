@@ -12,7 +12,7 @@ use crate::{
 const REFRESH: &str = "PATCH pods/movies-a";
 
 /// A pod that has loaded the model with this content and applied a config.
-fn report(content: &str, config_hash: &Digest) -> Value {
+pub fn report(content: &str, config_hash: &Digest) -> Value {
     json!({
         "loaded": {
             "digest": Digest::of(content.as_bytes()), "algorithm": "als", "users": 3, "items": 4, "factors": 8,
