@@ -20,8 +20,8 @@ use tokio::time::timeout;
 use tower::{BoxError, Layer, Service};
 
 /// Deadline of a request, until its response is complete. It leaves time for an admission webhook,
-/// whose deadline is 10 s by default.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+/// whose deadline is 30 s at most, so that the API server names it.
+pub const DEADLINE: Duration = Duration::from_secs(35);
 /// Max bytes of a response. The largest one is a page of 500 objects.
 pub const RESPONSE_BYTES_MAX: usize = 32 * 1024 * 1024;
 
@@ -124,7 +124,7 @@ mod tests {
     async fn a_request_without_an_answer_ends_at_its_deadline() {
         let begin = tokio::time::Instant::now();
         let error = list_error(&config_maps(pending)).await;
-        assert!(error.contains("did not answer within 20 s"), "{error}");
+        assert!(error.contains("did not answer within 35 s"), "{error}");
         assert_eq!(begin.elapsed().as_secs(), DEADLINE.as_secs());
         // An answer that begins, and does not go on.
         let stalled = || async { Response::new(StreamBody::new(stream::pending()).boxed_unsync()) };

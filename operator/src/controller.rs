@@ -90,6 +90,8 @@ fn recommenders(context: &Context, scope: Option<&str>) -> (Controller<Guarded>,
     let (reader, writer) = reflector::store();
     let changed = watcher(api::<Guarded>(context, scope), watcher::Config::default())
         .default_backoff()
+        // The largest part of the metadata, which nothing reads.
+        .modify(|guarded| guarded.meta_mut().managed_fields = None)
         .reflect(writer)
         .applied_objects()
         // Here, so that the failure of one watch delays no other.

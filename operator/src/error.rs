@@ -1,7 +1,11 @@
 //! Failures of a pass. A mistake in a spec, or a store that is down, is not an error but data for
 //! the status. Pure.
 
+use kube::core::Status;
 use thiserror::Error;
+
+/// How the API server reports an admission webhook that does not respond.
+const WEBHOOK_FAILURE: &str = "failed calling webhook";
 
 /// Failure of a reconcile step.
 #[derive(Debug, Error)]
@@ -57,7 +61,7 @@ impl Error {
     /// child is in use, so that a retry alone would not help.
     pub fn rejection(&self) -> Option<String> {
         match self {
-            Self::Api { action, source: kube::Error::Api(status) } if matches!(status.code, 400 | 403 | 422) => {
+            Self::Api { action, source: kube::Error::Api(status) } if is_rejection(status) => {
                 Some(format!("{action}: rejected by the API server: {}", status.message))
             }
             Self::NameConflict { .. } => Some(self.to_string()),
@@ -75,6 +79,12 @@ impl Error {
         let action = action.into();
         move |source| Self::Api { action, source }
     }
+}
+
+/// Whether the API server would give the same answer again. That includes an admission webhook that
+/// does not respond: it concerns one kind of object, and only its owner can fix it.
+fn is_rejection(status: &Status) -> bool {
+    matches!(status.code, 400 | 403 | 422) || (status.code == 500 && status.message.contains(WEBHOOK_FAILURE))
 }
 
 /// The error and its chain of causes in one line, for logs and messages.
@@ -95,7 +105,7 @@ mod tests {
     #[test]
     fn only_permanent_status_codes_are_rejections() {
         let rejection = |code: u16| {
-            let status = kube::core::Status::failure("no", "").with_code(code);
+            let status = Status::failure("no", "").with_code(code);
             Error::api("cannot apply Deployment shop/movies")(kube::Error::Api(Box::new(status))).rejection()
         };
         for code in [400, 403, 422] {
@@ -107,5 +117,8 @@ mod tests {
             assert_eq!(rejection(code), None, "{code}");
         }
         assert_eq!(Error::Incomplete("name").rejection(), None);
+        let message = "Internal error occurred: failed calling webhook \"check.example.com\": connection refused";
+        let unanswered = kube::Error::Api(Box::new(Status::failure(message, "InternalError").with_code(500)));
+        assert!(Error::api("cannot create Job")(unanswered).rejection().unwrap().contains("check.example.com"));
     }
 }

@@ -25,6 +25,7 @@ use recommender_crds::Recommender;
 use sidecar_contract::ServingConfig;
 
 use crate::{
+    child_kind::ChildKind,
     context::Context,
     error::Error,
     names::{Names, RECOMMENDER_LABEL},
@@ -90,15 +91,26 @@ pub async fn observe(context: &Context, recommender: &Recommender, now: Timestam
 
 /// Reads the objects of the API server.
 async fn objects(context: &Context, recommender: &Recommender, subject: &Subject<'_>) -> Result<Observed, Error> {
-    let (jobs, pods, replica_sets, children, deployment, config, secret_versions) = futures::try_join!(
+    let (jobs, pods, replica_sets, mut children, deployment, config_map, secret_versions) = futures::try_join!(
         jobs(context, subject),
         pods(context, subject),
         replica_sets(context, subject),
         children::read(context, subject),
         deployment(context, subject),
-        config(context, subject),
+        config_map(context, subject),
         secrets::versions(context, recommender),
     )?;
+    let found = [
+        (ChildKind::Deployment, deployment.as_ref().map(|deployment| &deployment.metadata)),
+        (ChildKind::ConfigMap, config_map.as_ref().map(|map| &map.metadata)),
+    ];
+    for (kind, metadata) in found {
+        if let Some(metadata) = metadata {
+            children.add(kind, metadata, subject.uid);
+        }
+    }
+    let deployment = deployment.filter(|deployment| controlled_by(deployment.owner_references(), subject.uid));
+    let config_map = config_map.filter(|map| controlled_by(map.owner_references(), subject.uid));
     let deployment_uid = deployment.as_ref().and_then(|deployment| deployment.metadata.uid.as_deref()).unwrap_or("");
     let replica_sets = replica_sets.iter().filter(|set| controlled_by(set.owner_references(), deployment_uid));
     let owners: BTreeSet<&str> = jobs
@@ -112,7 +124,7 @@ async fn objects(context: &Context, recommender: &Recommender, subject: &Subject
         jobs: jobs.iter().filter_map(JobFacts::of).collect(),
         pods: pods.iter().filter(is_owned).map(PodFacts::of).collect(),
         deployment: deployment.as_ref().map(DeploymentFacts::of),
-        config,
+        config: config_map.and_then(|map| config_in(&map, subject)),
         versions: children.versions,
         name_conflicts: children.conflicts,
         secret_versions,
@@ -142,24 +154,28 @@ fn children_of(subject: &Subject<'_>) -> ListParams {
     ListParams::default().labels(&format!("{RECOMMENDER_LABEL}={}", subject.name))
 }
 
+/// The Deployment with the name of the Recommender's, whoever owns it.
 async fn deployment(context: &Context, subject: &Subject<'_>) -> Result<Option<Deployment>, Error> {
-    let Subject { namespace, name, uid } = subject;
+    let Subject { namespace, name, .. } = subject;
     let api: Api<Deployment> = Api::namespaced(context.client.clone(), namespace);
-    let found = api.get_opt(name).await.map_err(Error::api(format!("cannot read Deployment {namespace}/{name}")))?;
-    Ok(found.filter(|deployment| controlled_by(deployment.owner_references(), uid)))
+    api.get_opt(name).await.map_err(Error::api(format!("cannot read Deployment {namespace}/{name}")))
 }
 
-/// Reads the serving config in force. It records the last decision and outlives the operator, the
-/// status and the store.
-async fn config(context: &Context, subject: &Subject<'_>) -> Result<Option<ServingConfig>, Error> {
-    let Subject { namespace, name, uid } = subject;
+/// The ConfigMap with the name of the Recommender's, whoever owns it.
+async fn config_map(context: &Context, subject: &Subject<'_>) -> Result<Option<ConfigMap>, Error> {
+    let Subject { namespace, name, .. } = subject;
     let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), namespace);
     let map = Names::new(*name).serving_config();
-    let found = api.get_opt(&map).await.map_err(Error::api(format!("cannot read ConfigMap {namespace}/{map}")))?;
-    let Some(found) = found.filter(|map| controlled_by(map.owner_references(), uid)) else { return Ok(None) };
-    Ok(observed::serving_config(&found).unwrap_or_else(|error| {
+    api.get_opt(&map).await.map_err(Error::api(format!("cannot read ConfigMap {namespace}/{map}")))
+}
+
+/// The serving config in force. It records the last decision and outlives the operator, the status
+/// and the store.
+fn config_in(map: &ConfigMap, subject: &Subject<'_>) -> Option<ServingConfig> {
+    observed::serving_config(map).unwrap_or_else(|error| {
         // The decision is made again.
+        let Subject { namespace, name, .. } = subject;
         tracing::warn!(namespace, name, %error, "cannot parse the serving config; it is replaced");
         None
-    }))
+    })
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use futures::future::try_join_all;
-use kube::{Api, ResourceExt, api::PartialObjectMeta, core::DynamicObject};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::{Api, core::DynamicObject};
 
 use super::Subject;
 use crate::{child_kind::ChildKind, context::Context, error::Error, names::Names, observed::controlled_by};
@@ -17,26 +18,36 @@ pub struct Children {
     pub conflicts: Vec<(ChildKind, String)>,
 }
 
-/// Reads the metadata of all objects with the names of the children.
+impl Children {
+    /// Adds an object that exists.
+    pub fn add(&mut self, kind: ChildKind, metadata: &ObjectMeta, uid: &str) {
+        let child = (kind, metadata.name.clone().unwrap_or_default());
+        if controlled_by(metadata.owner_references.as_deref().unwrap_or_default(), uid) {
+            self.versions.insert(child, metadata.resource_version.clone().unwrap_or_default());
+        } else {
+            self.conflicts.push(child);
+        }
+    }
+}
+
+/// Reads the metadata of all objects with the names of the children, except those that are read as
+/// a whole.
 ///
 /// # Errors
 /// Fails if an API request fails.
 pub async fn read(context: &Context, subject: &Subject<'_>) -> Result<Children, Error> {
     let Subject { namespace, name, uid } = subject;
-    let reads = ChildKind::children(&Names::new(*name)).into_iter().map(|(kind, name)| async move {
+    let children = ChildKind::children(&Names::new(*name)).into_iter();
+    let by_metadata = children.filter(|(kind, _)| !matches!(kind, ChildKind::ConfigMap | ChildKind::Deployment));
+    let reads = by_metadata.map(|(kind, name)| async move {
         let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), namespace, &kind.api_resource());
         let action = format!("cannot read {} {namespace}/{name}", kind.as_str());
-        let found: Option<PartialObjectMeta<DynamicObject>> =
-            api.get_metadata_opt(&name).await.map_err(Error::api(action))?;
-        Ok::<_, Error>(found.map(|object| (kind, name, object)))
+        let found = api.get_metadata_opt(&name).await.map_err(Error::api(action))?;
+        Ok::<_, Error>(found.map(|object| (kind, object)))
     });
     let mut children = Children::default();
-    for (kind, name, object) in try_join_all(reads).await?.into_iter().flatten() {
-        if controlled_by(object.owner_references(), uid) {
-            children.versions.insert((kind, name), object.resource_version().unwrap_or_default());
-        } else {
-            children.conflicts.push((kind, name));
-        }
+    for (kind, object) in try_join_all(reads).await?.into_iter().flatten() {
+        children.add(kind, &object.metadata, uid);
     }
     Ok(children)
 }

@@ -39,6 +39,8 @@ struct State {
     /// Reads, except watches, as method and end of the path.
     reads: Vec<String>,
     faults: Vec<Fault>,
+    /// Number of requests that get no answer.
+    hanging: usize,
 }
 
 /// A change of an object.
@@ -64,12 +66,15 @@ struct Fault {
     suffix: String,
     /// `None`: the request gets no answer.
     code: Option<u16>,
+    /// Message of the answer; a default one if it is empty.
+    message: String,
 }
 
 /// What a request is answered with.
 enum Answer {
     Object(Value),
     Code(u16),
+    Failure(u16, String),
     Watch(mpsc::UnboundedReceiver<Bytes>),
     Nothing,
 }
@@ -91,12 +96,23 @@ impl FakeApi {
 
     /// Answers requests with this method and end of the path with an error from now on.
     pub fn fail(&self, method: Method, suffix: &str, code: u16) {
-        self.state().faults.push(Fault { method, suffix: suffix.to_owned(), code: Some(code) });
+        self.fail_with(method, suffix, code, "");
+    }
+
+    /// [`Self::fail`] with this message.
+    pub fn fail_with(&self, method: Method, suffix: &str, code: u16, message: &str) {
+        let (suffix, message) = (suffix.to_owned(), message.to_owned());
+        self.state().faults.push(Fault { method, suffix, code: Some(code), message });
     }
 
     /// Does not answer requests with this method and end of the path from now on.
     pub fn hang(&self, method: Method, suffix: &str) {
-        self.state().faults.push(Fault { method, suffix: suffix.to_owned(), code: None });
+        self.state().faults.push(Fault { method, suffix: suffix.to_owned(), code: None, message: String::new() });
+    }
+
+    /// Number of requests that got no answer.
+    pub fn hanging(&self) -> usize {
+        self.state().hanging
     }
 
     /// Sets whether watches miss the changes from now on.
@@ -159,6 +175,11 @@ impl FakeApi {
         let (code, object) = match answer {
             Answer::Object(object) => (200, object),
             Answer::Code(code) => (code, status(code)),
+            Answer::Failure(code, message) => {
+                let mut status = status(code);
+                status["message"] = json!(message);
+                (code, status)
+            }
             Answer::Watch(events) => {
                 return Response::new(StreamBody::new(events.map(|event| Ok(Frame::data(event)))).boxed_unsync());
             }
@@ -180,7 +201,13 @@ impl State {
             requests.push(format!("{method} {}", short(&target)));
         }
         if let Some(fault) = self.faults.iter().find(|f| f.method == *method && target.ends_with(&f.suffix)) {
-            return fault.code.map_or(Answer::Nothing, Answer::Code);
+            let answer = match (fault.code, fault.message.as_str()) {
+                (None, _) => Answer::Nothing,
+                (Some(code), "") => Answer::Code(code),
+                (Some(code), message) => Answer::Failure(code, message.to_owned()),
+            };
+            self.hanging += usize::from(matches!(answer, Answer::Nothing));
+            return answer;
         }
         if is_watch {
             return Answer::Watch(self.watch(path, query));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::Method;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -176,4 +177,18 @@ async fn no_run_starts_while_the_result_of_the_last_one_cannot_be_read() {
     let writes = cluster.pass("movies").await;
     assert!(!writes.iter().any(|write| write.contains("jobs")), "{writes:?}");
     assert_eq!(cluster.reason("movies", "Trained"), "StoreUnreachable");
+}
+
+#[tokio::test]
+async fn requests_of_one_namespace_without_an_answer_delay_no_other() {
+    let cluster = Cluster::new();
+    // As with an admission webhook that does not respond for one namespace.
+    cluster.api.hang(Method::PATCH, "-stuck");
+    for number in 0..SLOW {
+        cluster.create_in("slow", &format!("slow-{number}-stuck"), &json!({}));
+    }
+    let _controller = cluster.start_controller();
+    until("the turns of namespace slow are in use", || cluster.api.hanging() >= 2).await;
+    cluster.create("movies", &json!({}));
+    until("the run starts", || !cluster.api.get(&job("movies", 1)).is_null()).await;
 }

@@ -82,3 +82,18 @@ async fn a_refused_read_is_reported() {
     assert_eq!((writes, error.as_str()), (vec!["PATCH recommenders/movies/status".to_owned()], "cannot list Jobs"));
     assert_eq!(cluster.reason("movies", "Stalled"), "Forbidden");
 }
+
+#[tokio::test]
+async fn a_webhook_that_does_not_respond_for_jobs_does_not_stop_serving() {
+    let cluster = Cluster::with_movies(&json!({}));
+    cluster.pass("movies").await;
+    cluster.finish_run("movies", 1, "a").await;
+    cluster.edit("movies", |movies| movies["spec"]["training"] = json!({"seed": 7}));
+    let message = "Internal error occurred: failed calling webhook \"jobs.example.com\": context deadline exceeded";
+    cluster.api.fail_with(Method::POST, "/jobs/movies-train-2", 500, message);
+    failing_pass(&cluster).await;
+    assert!(!cluster.api.get(&deployment("movies")).is_null());
+    let (_, reason, stalled) = cluster.condition("movies", "Stalled");
+    assert_eq!(reason, "Forbidden");
+    assert!(stalled.ends_with(message), "{stalled}");
+}

@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 use crate::{
     cluster::{Cluster, RunningController, core, deployment, job, recommender},
     fake_api::FakeApi,
+    reconcile::serving,
 };
 
 /// The goal: 2,000 Recommenders at rest cost at most 5 requests a second, of which the renewal of
@@ -122,4 +123,14 @@ async fn a_lost_secret_is_repaired_when_a_pod_changes() {
 
 fn replicas(api: &FakeApi) -> Value {
     api.get(&deployment("movies"))["spec"]["replicas"].clone()
+}
+
+#[tokio::test]
+async fn a_pass_reads_each_object_once() {
+    let cluster = serving().await;
+    cluster.api.take_reads();
+    cluster.pass("movies").await;
+    let reads = cluster.api.take_reads();
+    let distinct: std::collections::BTreeSet<&String> = reads.iter().collect();
+    assert_eq!((reads.len(), distinct.len()), (13, 13), "{reads:?}");
 }
