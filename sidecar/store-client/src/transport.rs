@@ -26,7 +26,7 @@ enum ProxyChoice {
     /// Those of the environment variables.
     Environment,
     /// The one that the Secret names.
-    Url(Proxy),
+    Url(Box<Proxy>),
 }
 
 impl Transport {
@@ -51,7 +51,7 @@ impl Transport {
         };
         let proxy = match secret.get(PROXY_URL) {
             None => ProxyChoice::Environment,
-            Some(url) => ProxyChoice::Url(Proxy::all(url).map_err(|_| no_proxy_url(secret))?),
+            Some(url) => ProxyChoice::Url(Box::new(Proxy::all(url).map_err(|_| no_proxy_url(secret))?)),
         };
         Ok(Self { certificates, proxy })
     }
@@ -62,7 +62,7 @@ impl Transport {
         match &self.proxy {
             ProxyChoice::None => builder.no_proxy(),
             ProxyChoice::Environment => builder,
-            ProxyChoice::Url(proxy) => builder.proxy(proxy.clone()),
+            ProxyChoice::Url(proxy) => builder.proxy(Proxy::clone(proxy)),
         }
     }
 }
