@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     fn metrics(low: f64, incumbent: Option<f64>) -> Metrics {
-        let digest = crate::Digest::of(b"a");
+        let digest = Digest::of(b"a");
         let interval = |low: f64| json!({"estimate": low + 0.1, "low": low, "high": low + 0.2});
         serde_json::from_value(json!({
             "metric": "ndcg", "k": 10, "testUsers": 100, "model": {}, "baseline": {}, "lift": interval(low),
