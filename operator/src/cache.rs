@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use sidecar_contract::{Digest, RunResult};
@@ -49,6 +50,8 @@ pub struct Resting {
     pub passed_at: Instant,
     /// When the Recommender was last read from the API server.
     pub checked_at: Instant,
+    /// When the store is tried again, if it failed.
+    pub store_retry_at: Option<Instant>,
 }
 
 /// A manifest that was applied, and the resource version of the object after that.
@@ -105,10 +108,11 @@ impl Cache {
         self.entries().get(uid)?.rest.clone()
     }
 
-    /// Records whether a Recommender is at rest after a pass.
-    pub fn record_rest(&self, uid: &str, rest: Option<Rest>) {
+    /// Records whether a Recommender is at rest after a pass, and when its store is tried again.
+    pub fn record_rest(&self, uid: &str, rest: Option<Rest>, store_retry_after: Option<Duration>) {
         let now = Instant::now();
-        let resting = rest.map(|rest| Resting { rest, passed_at: now, checked_at: now });
+        let store_retry_at = store_retry_after.map(|after| now + after);
+        let resting = rest.map(|rest| Resting { rest, passed_at: now, checked_at: now, store_retry_at });
         self.entries().entry(uid.to_owned()).or_default().rest = resting;
     }
 
@@ -116,6 +120,13 @@ impl Cache {
     pub fn record_check(&self, uid: &str) {
         if let Some(resting) = self.entries().get_mut(uid).and_then(|entry| entry.rest.as_mut()) {
             resting.checked_at = Instant::now();
+        }
+    }
+
+    /// Records when the store of a Recommender at rest is tried again.
+    pub fn record_store_retry(&self, uid: &str, after: Duration) {
+        if let Some(resting) = self.entries().get_mut(uid).and_then(|entry| entry.rest.as_mut()) {
+            resting.store_retry_at = Some(Instant::now() + after);
         }
     }
 

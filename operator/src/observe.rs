@@ -7,6 +7,8 @@ mod reports;
 mod secrets;
 mod store;
 
+pub use self::store::probe as probe_store;
+
 use std::{collections::BTreeSet, time::Duration};
 
 use k8s_openapi::{
@@ -77,6 +79,7 @@ pub async fn observe(context: &Context, recommender: &Recommender, now: Timestam
     // After the Jobs were listed: a Job that has finished has left its result.
     let runs = store::runs(context, recommender, &observed.jobs, &observed.pods, now.as_second()).await;
     observed.runs = runs.results;
+    observed.store_is_down = runs.retry_after.is_some();
     let concluded = match &observed.runs {
         Ok(results) => conclude(&mut observed.jobs, results, now.as_second()),
         Err(_) => Concluded::default(),

@@ -40,6 +40,8 @@ pub struct Observed {
     pub runs: Result<Vec<RunResult>, String>,
     /// Jobs whose run has committed its result, but whose pods still run.
     pub lingering_jobs: Vec<String>,
+    /// Whether the store failed.
+    pub store_is_down: bool,
     /// When another pass is worthwhile although nothing changes: to read a store that failed, or to
     /// delete the Job of a run that has ended.
     pub look_again_after: Option<Duration>,
@@ -63,6 +65,7 @@ impl Observed {
             secret_versions: BTreeMap::new(),
             runs: Ok(Vec::new()),
             lingering_jobs: Vec::new(),
+            store_is_down: false,
             look_again_after: None,
             snapshots: None,
             reports: Vec::new(),

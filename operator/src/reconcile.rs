@@ -1,10 +1,12 @@
 //! A reconcile: one pass of the steps, independent of what triggered it.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::{ResourceExt, runtime::controller::Action};
 use recommender_crds::{Reason, Recommender, RecommenderStatus};
+
+use tokio::time::Instant;
 
 use crate::{
     applied::Applied,
@@ -45,6 +47,8 @@ struct Outcome {
 struct Quiet {
     /// Second since 1970 when a run is due.
     due_at: Option<i64>,
+    /// When the store is tried again, if it failed.
+    store_retry_after: Option<Duration>,
 }
 
 /// Reconciles a Recommender. The cached object only identifies it, and states whether anything has
@@ -66,7 +70,7 @@ pub async fn reconcile(cached: &Recommender, context: &Context) -> Result<Action
         return Ok(Action::await_change()); // It was deleted.
     };
     let uid = recommender.uid().unwrap_or_default();
-    context.cache.record_rest(&uid, None);
+    context.cache.record_rest(&uid, None, None);
     let outcome = match recommender.metadata.deletion_timestamp {
         // Boxed because the future is large.
         None => Box::pin(pass(context, recommender, now)).await,
@@ -78,8 +82,9 @@ pub async fn reconcile(cached: &Recommender, context: &Context) -> Result<Action
     }
     let Outcome { next, slots, refused, quiet } = outcome?;
     context.slots.settle(&uid, slots, now.as_second());
-    if let (Some(Quiet { due_at }), Some(footprint)) = (quiet, footprint) {
-        context.cache.record_rest(&uid, Some(Rest { footprint, facts: rest::facts(recommender), due_at }));
+    if let (Some(Quiet { due_at, store_retry_after }), Some(footprint)) = (quiet, footprint) {
+        let rest = Rest { footprint, facts: rest::facts(recommender), due_at };
+        context.cache.record_rest(&uid, Some(rest), store_retry_after);
     }
     refused.map_or(Ok(next), Err)
 }
@@ -91,7 +96,7 @@ async fn while_at_rest(context: &Context, cached: &Recommender, now: i64) -> Res
     let (Some(resting), Some(footprint)) = (context.cache.resting(&uid), footprint(context, cached)) else {
         return Ok(None);
     };
-    let Resting { rest, passed_at, checked_at } = resting;
+    let Resting { rest, passed_at, checked_at, store_retry_at } = resting;
     let holds = |recommender: &Recommender| rest.holds(&footprint, &rest::facts(recommender), now);
     if !holds(cached) || passed_at.elapsed() >= FULL_PASS_INTERVAL {
         return Ok(None);
@@ -104,7 +109,18 @@ async fn while_at_rest(context: &Context, cached: &Recommender, now: i64) -> Res
         context.cache.record_check(&uid);
         until_check = resync;
     }
-    Ok(Some(requeue::while_at_rest(rest.due_at, until_check, now)))
+    let mut next = until_check;
+    if let Some(retry_at) = store_retry_at {
+        let mut retry_after = retry_at.saturating_duration_since(Instant::now());
+        if retry_after.is_zero() {
+            // A pass, which reads everything, runs only when the store is back.
+            let Err(problem) = observe::probe_store(context, cached, now).await else { return Ok(None) };
+            context.cache.record_store_retry(&uid, problem.retry_after);
+            retry_after = problem.retry_after;
+        }
+        next = next.min(retry_after);
+    }
+    Ok(Some(requeue::while_at_rest(rest.due_at, next, now)))
 }
 
 fn footprint(context: &Context, cached: &Recommender) -> Option<Footprint> {
@@ -142,9 +158,14 @@ async fn pass(context: &Context, recommender: &Recommender, now: Timestamp) -> R
     let has_published = publish(context, &as_written(recommender, &applied), &status).await?;
     let has_settled = status::has_settled(input, &status);
     let polls = context.cache.count_poll(&plan.uid, !has_settled && !has_published);
-    let is_quiet = !has_published && has_settled && applied.is_quiet() && observed.look_again_after.is_none();
+    let is_quiet = !has_published
+        && has_settled
+        && applied.is_quiet()
+        && (observed.store_is_down || observed.look_again_after.is_none());
     let quiet = match decision.training {
-        TrainingDecision::Idle { next } if is_quiet => Some(Quiet { due_at: next }),
+        TrainingDecision::Idle { next } if is_quiet => {
+            Some(Quiet { due_at: next, store_retry_after: observed.look_again_after })
+        }
         _ => None,
     };
     Ok(Outcome {

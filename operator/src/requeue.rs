@@ -69,7 +69,7 @@ fn settling_interval(polls: u32) -> Duration {
     Pauses { first: SETTLING_POLL_INTERVAL, max: SETTLING_POLL_INTERVAL_MAX }.after(more.saturating_add(1))
 }
 
-/// While a Recommender is at rest: until it is read again, or a run is due.
+/// While a Recommender is at rest: until it is read again, its store is tried, or a run is due.
 pub fn while_at_rest(due_at: Option<i64>, until_check: Duration, now: i64) -> Action {
     let due = due_at.map(|due_at| Duration::from_secs(u64::try_from(due_at.saturating_sub(now)).unwrap_or(0)));
     let next = due.map_or(until_check, |due| due.min(until_check));

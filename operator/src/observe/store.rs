@@ -57,6 +57,14 @@ pub async fn runs(
     }
 }
 
+/// Reads the newest results, to find out whether a store that failed is back.
+///
+/// # Errors
+/// Fails if it is not, and states when to try again.
+pub async fn probe(context: &Context, recommender: &Recommender, now: i64) -> Result<(), StoreProblem> {
+    read(context, recommender, now).await.map(drop)
+}
+
 /// Whether a run may have committed a result that is not among these.
 fn is_awaited(jobs: &[JobFacts], pods: &[PodFacts], results: &[RunResult]) -> bool {
     let is_known = |job: &JobFacts| results.iter().any(|result| result.run.number == job.run);

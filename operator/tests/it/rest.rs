@@ -134,3 +134,25 @@ async fn a_pass_reads_each_object_once() {
     let distinct: std::collections::BTreeSet<&String> = reads.iter().collect();
     assert_eq!((reads.len(), distinct.len()), (13, 13), "{reads:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_down_costs_no_passes_until_it_is_back() {
+    let (cluster, _controller) = at_rest(&["movies"]).await;
+    let (store, moved) = (cluster.store_directory().join("1b2c"), cluster.store_directory().join("moved"));
+    std::fs::rename(&store, &moved).unwrap();
+    std::fs::write(&store, "not a directory").unwrap();
+    // As after a restart: the results are not known.
+    cluster.context.cache.retain(&|_| false);
+    cluster.edit("movies", |movies| movies["metadata"]["annotations"] = json!({"example.com/a": "b"}));
+    until("the outage is reported", || cluster.condition("movies", "Trained").0 == "Unknown").await;
+    sleep(Duration::from_hours(1)).await;
+    cluster.api.take_reads();
+    cluster.api.take_writes();
+    sleep(Duration::from_hours(1)).await;
+    let reads = cluster.api.take_reads();
+    assert!(reads.iter().all(|read| read == "GET recommenders/movies"), "{reads:?}");
+    assert_eq!(cluster.api.take_writes(), [""; 0]);
+    std::fs::remove_file(&store).unwrap();
+    std::fs::rename(&moved, &store).unwrap();
+    until("the store is back", || cluster.condition("movies", "Trained").0 == "True").await;
+}
