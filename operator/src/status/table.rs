@@ -533,6 +533,29 @@ fn a_model_that_misses_the_gate_shows_its_metric_and_revision() {
 }
 
 #[test]
+fn a_failed_gate_states_what_was_measured_what_helps_and_the_command() {
+    let message = |scene: Scene| {
+        let conditions = scene.status().conditions;
+        find(&conditions, ConditionType::QualityGatePassed).unwrap().message.clone()
+    };
+    let first = message(gate_failed());
+    let measured = format!(
+        "revision {} (run 1): ndcg@10 0.300, +0.0 % compared with the popularity baseline",
+        Digest::of(b"a").revision()
+    );
+    assert!(first.starts_with(&measured), "{first}");
+    assert!(first.contains("95 % interval -10.0 % to +10.0 % (100 test users)"), "{first}");
+    assert!(first.contains("training.tuning: {} searches for better parameters"), "{first}");
+    let command = r#"kubectl -n shop patch recommender movies --type merge -p '{"spec":{"evaluation":{"gate":{"minLiftOverBaseline":-0.1}}}}'"#;
+    assert!(first.ends_with(command), "{first}");
+    let tuned = message(gate_failed().spec(&json!({"training": {"tuning": {}}})));
+    assert!(!tuned.contains("training.tuning") && tuned.contains("more data narrows the interval"), "{tuned}");
+    let ratings = json!({"data": {"signal": "explicit"}, "training": {"tuning": {}}});
+    let ratings = message(gate_failed().spec(&ratings));
+    assert!(ratings.contains("algorithm.als.sampling: {}"), "{ratings}");
+}
+
+#[test]
 fn the_history_lists_a_revision_once() {
     let status = scene().run(trained(1, "a", 0.1)).run(trained(2, "b", 0.1)).run(trained(3, "a", 0.1)).status();
     let listed: Vec<u32> = status.history.iter().map(|entry| entry.run).collect();
