@@ -45,6 +45,9 @@ use crate::{
 /// Changes within this interval trigger one reconcile.
 const DEBOUNCE: Duration = Duration::from_millis(200);
 
+/// Jobs in a page of a list; each has about 10 KiB.
+const JOBS_PER_PAGE: u32 = 250;
+
 type Guarded = DeserializeGuard<Recommender>;
 
 /// Runs until `stop` resolves: one controller for the whole cluster, or one per watched namespace.
@@ -174,11 +177,8 @@ fn granted_slots(context: &Context, scope: Option<&str>) -> impl Stream<Item = O
 /// # Errors
 /// Fails if the API request fails.
 async fn count_running(context: &Context, scopes: &[Option<String>]) -> Result<(), Error> {
-    let trainers =
-        ListParams::default().labels(&format!("{RECOMMENDER_LABEL},{}", component_label(Component::Trainer)));
     for scope in scopes {
-        let jobs = api::<Job>(context, scope.as_deref()).list(&trainers).await;
-        for job in jobs.map_err(Error::api("cannot list Jobs"))?.items.iter().filter(|job| !has_ended(job)) {
+        for job in trainers(context, scope.as_deref()).await?.iter().filter(|job| !has_ended(job)) {
             let owner = job.owner_references().iter().find(|owner| owner.controller == Some(true));
             let (Some(owner), Some(namespace)) = (owner, job.namespace()) else { continue };
             let key = RecommenderKey { uid: owner.uid.clone(), namespace, name: owner.name.clone() };
@@ -188,6 +188,21 @@ async fn count_running(context: &Context, scopes: &[Option<String>]) -> Result<(
         }
     }
     Ok(())
+}
+
+/// All training Jobs, read in pages.
+async fn trainers(context: &Context, scope: Option<&str>) -> Result<Vec<Job>, Error> {
+    let labels = format!("{RECOMMENDER_LABEL},{}", component_label(Component::Trainer));
+    let mut page = ListParams::default().labels(&labels).limit(JOBS_PER_PAGE);
+    let mut trainers = Vec::new();
+    loop {
+        let jobs = api::<Job>(context, scope).list(&page).await.map_err(Error::api("cannot list Jobs"))?;
+        trainers.extend(jobs.items);
+        match jobs.metadata.continue_.filter(|next| !next.is_empty()) {
+            Some(next) => page = page.continue_token(&next),
+            None => return Ok(trainers),
+        }
+    }
 }
 
 /// Drops cached state, slots and metric series of deleted Recommenders.
