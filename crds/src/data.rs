@@ -185,8 +185,8 @@ pub struct Columns {
     /// column `rating` if the header has it, else 1 per row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rating: Option<Column>,
-    /// Column of the timestamp, in seconds since 1970 or RFC 3339. Absent: the column `timestamp`
-    /// if the header has it.
+    /// Column of the timestamp: a date and time, or s, ms, µs or ns since 1970. Absent: the column
+    /// `timestamp` if the header has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<Column>,
     /// Column of the event type; requires eventWeights. Absent: only the rating determines the

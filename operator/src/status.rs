@@ -20,7 +20,7 @@ use crate::{
     applied::{Applied, JobOutcome},
     decide::{Choice, Decision, TrainingDecision},
     names::selector_text,
-    observed::{JobFacts, Observed},
+    observed::{JobFacts, Observed, PodFacts},
     validate::Plan,
 };
 
@@ -128,9 +128,11 @@ pub fn has_settled(input: StatusInput<'_>, status: &RecommenderStatus) -> bool {
     let is_true = |kind| is_true(&status.conditions, kind);
     let serves = is_true(ConditionType::ModelLoaded) && is_true(ConditionType::ServingAvailable);
     let is_loading = input.plan.spec.serving.replicas > 0 && status.model.is_some() && !serves;
-    // The cause is looked up some seconds after the Job was created.
-    let is_without_pod = |job: &JobFacts| job.problem.is_none() && job.is_without_pod(&input.observed.pods);
-    let is_starting = input.observed.jobs.iter().any(is_without_pod);
+    // What keeps a Job without a pod, or a pod, from starting is looked up some seconds after its
+    // creation. No watched object may change until then.
+    let Observed { jobs, pods, .. } = input.observed;
+    let is_without_pod = |job: &JobFacts| job.problem.is_none() && job.is_without_pod(pods);
+    let is_starting = jobs.iter().any(is_without_pod) || pods.iter().any(PodFacts::is_starting);
     !input.applied.config_pending && !is_starting && !is_loading && !is_true(ConditionType::Reconciling)
 }
 

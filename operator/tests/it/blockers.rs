@@ -1,6 +1,9 @@
 //! What keeps pods from being created or started reaches the status: in the words of the API server
 //! and with the field to set.
 
+use std::time::Duration;
+
+use kube::runtime::controller::Action;
 use serde_json::{Value, json};
 
 use crate::{
@@ -34,6 +37,21 @@ async fn a_job_whose_pods_are_rejected_states_the_quota() {
         assert!(message.starts_with(QUOTA), "{message}");
         assert!(message.contains("set training.resources (requests and limits)"), "{message}");
     }
+}
+
+#[tokio::test]
+async fn a_trainer_pod_that_starts_is_looked_at_again_soon() {
+    // A model of this spec serves, so that nothing else requires a poll.
+    let pods = ServingPods::default();
+    let cluster = rolled_out(&[], &pods).await;
+    cluster.edit("movies", |movies| movies["metadata"]["annotations"] = json!({"recmesh.dev/retrain-at": "now"}));
+    cluster.pass("movies").await;
+    let starting = json!([{
+        "name": "trainer", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+        "state": {"waiting": {"reason": "ContainerCreating"}},
+    }]);
+    cluster.create_trainer("movies", 2, &starting);
+    assert_eq!(cluster.reconcile("movies").await.unwrap(), Action::requeue(Duration::from_secs(2)));
 }
 
 #[tokio::test]

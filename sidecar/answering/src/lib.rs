@@ -20,7 +20,7 @@ pub mod limits;
 mod local;
 mod request_id;
 
-pub use answer::{POPULARITY, Answer, Contribution, Explanation, Item, Part, Source};
+pub use answer::{Answer, Contribution, Explanation, Item, POPULARITY, Part, Source};
 pub use answerer::{Answerer, Upstream, UpstreamAnswer};
 pub use ask::{Ask, Filter, HistoryEntry, Query};
 pub use error::AnswerError;
