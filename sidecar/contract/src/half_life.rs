@@ -11,18 +11,18 @@ pub enum HalfLifeError {
     /// It is zero.
     #[error("expected more than 0, such as 30d")]
     Zero,
-    /// It is longer than [`SECONDS_MAX`].
+    /// It is longer than 99,999 days.
     #[error("expected at most 99999d")]
     TooLong,
 }
 
 /// Longest half-life: 99,999 days. The CRD schema limits each number to 5 digits.
-pub const SECONDS_MAX: u64 = 99_999 * 24 * 3600;
+const SECONDS_MAX: u64 = 99_999 * 24 * 3600;
 
 /// Parses a half-life and returns it in seconds.
 ///
 /// # Errors
-/// The text is not a duration in days and hours, or its length is 0 or above [`SECONDS_MAX`].
+/// The text is not a duration in days and hours, or its length is 0 or above 99,999 days.
 pub fn parse_half_life(text: &str) -> Result<u64, HalfLifeError> {
     match parse_duration(text, DAYS_AND_HOURS)? {
         0 => Err(HalfLifeError::Zero),

@@ -70,7 +70,7 @@ pub struct Guess {
 pub struct Columns {
     /// The columns that have a role.
     pub guesses: Vec<Guess>,
-    /// Columns of an item table whose values several items share, at most [`ATTRIBUTES_MAX`].
+    /// Columns of an item table whose values several items share, at most `ATTRIBUTES_MAX`.
     pub attributes: Vec<Column>,
     /// What the user should check.
     pub warnings: Vec<String>,
