@@ -36,8 +36,8 @@ pub struct Decision {
     pub progress: Progress,
     /// Whether to train.
     pub training: TrainingDecision,
-    /// Verdict of gate and data guards on the pinned model, or else on the newest one; `None` without
-    /// a model.
+    /// Verdict of gate and data guards on the pinned model, or else on the newest one; `None`
+    /// without a model.
     pub gate: Option<Judged>,
     /// The revisions that should serve.
     pub serving: Serving,

@@ -15,8 +15,8 @@ pub struct Answer {
     pub degraded: bool,
 }
 
-/// Name in place of a revision where only the popularity ranking answered: the model of the revision
-/// may not serve.
+/// Name in place of a revision where only the popularity ranking answered: the model of the
+/// revision may not serve.
 pub const POPULARITY: &str = "popularity";
 
 /// A model that took part in an answer.

@@ -21,8 +21,8 @@ pub fn any_address(port: u16) -> SocketAddr {
     (Ipv6Addr::UNSPECIFIED, port).into()
 }
 
-/// The addresses that a listener tries in order. A node without IPv6 has no `[::]`, which stands for
-/// all addresses; there it is replaced by that of IPv4.
+/// The addresses that a listener tries in order. A node without IPv6 has no `[::]`, which stands
+/// for all addresses; there it is replaced by that of IPv4.
 pub fn listen_candidates(address: SocketAddr) -> Vec<SocketAddr> {
     let mut candidates = vec![address];
     if address.ip() == Ipv6Addr::UNSPECIFIED {

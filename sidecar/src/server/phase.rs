@@ -163,8 +163,8 @@ impl Phase {
         }
     }
 
-    /// The wait for the client: for a request, the rest of its head or body, progress in reading the
-    /// response, or the end of the connection. `None` while the server works or writes.
+    /// The wait for the client: for a request, the rest of its head or body, progress in reading
+    /// the response, or the end of the connection. `None` while the server works or writes.
     pub fn waiting(&self) -> Option<Wait> {
         let wait = |is_writing| move |since| Wait { is_writing, since };
         match self.lock().state {

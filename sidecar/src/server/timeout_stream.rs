@@ -1,7 +1,8 @@
 //! A stream that checks the heads that pass it, and fails when a phase of its connection times out:
-//! waiting for a request, reading its head, or writing a response. The times to read a body and to compute the response are the
-//! handler's responsibility. At its end the stream lingers: if the server closed a socket with
-//! unread bytes, the kernel would reset the connection, and the client could lose the response.
+//! waiting for a request, reading its head, or writing a response. The times to read a body and to
+//! compute the response are the handler's responsibility. At its end the stream lingers: if the
+//! server closed a socket with unread bytes, the kernel would reset the connection, and the client
+//! could lose the response.
 
 use std::{
     future::Future as _,

@@ -30,7 +30,7 @@ enum ProxyChoice {
 }
 
 impl Transport {
-    /// What credentials say about the transport. An access key is one of the embedded store.
+    /// The transport for these credentials. An access key is one of the embedded store.
     ///
     /// # Errors
     /// Names the Secret, the key and the expected value.

@@ -27,7 +27,8 @@ pub(crate) fn check_encoding(first: &[u8], described_as: &str) -> Result<(), Run
     )))
 }
 
-/// Text for people. Bytes that are not UTF-8 are read as Windows-1252, which includes Latin-1.
+/// Text that is only shown. Bytes that are not UTF-8 are read as Windows-1252, which includes
+/// Latin-1.
 pub(crate) fn decode(bytes: &[u8]) -> Cow<'_, str> {
     let legacy = |byte: &u8| match usize::from(*byte).checked_sub(0x80) {
         Some(index) => WINDOWS_1252.get(index).copied().unwrap_or(char::from(*byte)),
