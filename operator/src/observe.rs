@@ -38,6 +38,8 @@ use crate::{
 
 /// Interval while the pods of a run that has committed its result still run.
 const ENDING_JOB_INTERVAL: Duration = Duration::from_secs(30);
+/// Label that the Deployment controller gives to pods.
+const POD_TEMPLATE_HASH_LABEL: &str = "pod-template-hash";
 
 /// Reads the API server's copy of a cached Recommender, if it still exists.
 ///
@@ -115,14 +117,17 @@ async fn objects(context: &Context, recommender: &Recommender, subject: &Subject
     let deployment = deployment.filter(|deployment| controlled_by(deployment.owner_references(), subject.uid));
     let config_map = config_map.filter(|map| controlled_by(map.owner_references(), subject.uid));
     let deployment_uid = deployment.as_ref().and_then(|deployment| deployment.metadata.uid.as_deref()).unwrap_or("");
-    let replica_sets = replica_sets.iter().filter(|set| controlled_by(set.owner_references(), deployment_uid));
+    let own_sets = replica_sets.iter().flatten().filter(|set| controlled_by(set.owner_references(), deployment_uid));
     let owners: BTreeSet<&str> = jobs
         .iter()
         .filter_map(|job| job.metadata.uid.as_deref())
-        .chain(replica_sets.filter_map(|set| set.metadata.uid.as_deref()))
+        .chain(own_sets.filter_map(|set| set.metadata.uid.as_deref()))
         .collect();
+    let is_of_named_set = |pod: &Pod| {
+        replica_sets.is_none() && deployment.as_ref().is_some_and(|deployment| is_named_after(pod, deployment))
+    };
     // Any client can give a pod the labels of a Recommender.
-    let is_owned = |pod: &&Pod| owners.contains(controller_uid(pod.owner_references()));
+    let is_owned = |pod: &&Pod| owners.contains(controller_uid(pod.owner_references())) || is_of_named_set(pod);
     Ok(Observed {
         jobs: jobs.iter().filter_map(JobFacts::of).collect(),
         pods: pods.iter().filter(is_owned).map(PodFacts::of).collect(),
@@ -147,10 +152,28 @@ async fn pods(context: &Context, subject: &Subject<'_>) -> Result<Vec<Pod>, Erro
     Ok(api.list(&children_of(subject)).await.map_err(Error::api("cannot list Pods"))?.items)
 }
 
-/// The ReplicaSets between the Deployment and its pods.
-async fn replica_sets(context: &Context, subject: &Subject<'_>) -> Result<Vec<PartialObjectMeta<ReplicaSet>>, Error> {
+/// The ReplicaSets between the Deployment and its pods; `None` if the rights of an older chart do
+/// not include them.
+async fn replica_sets(
+    context: &Context,
+    subject: &Subject<'_>,
+) -> Result<Option<Vec<PartialObjectMeta<ReplicaSet>>>, Error> {
     let api: Api<ReplicaSet> = Api::namespaced(context.client.clone(), subject.namespace);
-    Ok(api.list_metadata(&children_of(subject)).await.map_err(Error::api("cannot list ReplicaSets"))?.items)
+    match api.list_metadata(&children_of(subject)).await {
+        Ok(list) => Ok(Some(list.items)),
+        Err(kube::Error::Api(status)) if status.code == 403 => Ok(None),
+        Err(error) => Err(Error::api("cannot list ReplicaSets")(error)),
+    }
+}
+
+/// Whether the ReplicaSet that controls a pod has the name that the Deployment controller gives to
+/// those of a Deployment: `<deployment>-<hash of the pod template>`.
+fn is_named_after(pod: &Pod, deployment: &Deployment) -> bool {
+    let Some(hash) = pod.labels().get(POD_TEMPLATE_HASH_LABEL) else { return false };
+    let name = format!("{}-{hash}", deployment.name_any());
+    pod.owner_references()
+        .iter()
+        .any(|owner| owner.controller == Some(true) && owner.kind == "ReplicaSet" && owner.name == name)
 }
 
 fn children_of(subject: &Subject<'_>) -> ListParams {

@@ -175,7 +175,9 @@ impl Cluster {
     /// Creates a running serving pod with this address, and the ReplicaSet that owns it.
     pub fn create_pod(&self, name: &str, pod: &str, ip: &str) {
         let set = format!("/apis/apps/v1/namespaces/shop/replicasets/{name}-5d8f");
-        let labels = json!({"recmesh.dev/recommender": name, "app.kubernetes.io/component": "serving"});
+        let labels = json!({
+            "recmesh.dev/recommender": name, "app.kubernetes.io/component": "serving", "pod-template-hash": "5d8f",
+        });
         let uid = self.api.get(&deployment(name))["metadata"]["uid"].clone();
         let owners =
             json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": name, "uid": uid, "controller": true}]);

@@ -1,5 +1,6 @@
 //! Serving pods: config refreshes, and the end of a rollout.
 
+use http::Method;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sidecar_contract::{Digest, RevisionRole};
@@ -50,6 +51,22 @@ async fn a_pod_that_serves_the_model_makes_the_recommender_ready() {
     let cluster = rolled_out(&[], &ServingPods::default()).await;
     assert_eq!(cluster.reason("movies", "Ready"), "Serving");
     assert_eq!(cluster.pass("movies").await, [""; 0]);
+}
+
+#[tokio::test]
+async fn pods_are_recognized_with_the_rights_of_an_older_chart() {
+    let pods = ServingPods::default();
+    let cluster = rolled_out(&[], &pods).await;
+    cluster.api.fail(Method::GET, "/replicasets", 403);
+    cluster.pass("movies").await;
+    assert_eq!(cluster.reason("movies", "Ready"), "Serving");
+    // A pod with the labels of the Recommender, but of another ReplicaSet, is none of its pods.
+    let path = core("pods", "movies-a");
+    let mut pod = cluster.api.get(&path);
+    pod["metadata"]["ownerReferences"][0]["name"] = json!("other-5d8f");
+    cluster.api.put(&path, pod);
+    cluster.pass("movies").await;
+    assert_eq!(cluster.reason("movies", "ModelLoaded"), "PodsUnreachable");
 }
 
 #[tokio::test]
