@@ -9,7 +9,7 @@ mod store;
 
 pub use self::store::probe as probe_store;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use k8s_openapi::{
     api::{
@@ -31,15 +31,11 @@ use crate::{
     context::Context,
     error::Error,
     names::{Names, RECOMMENDER_LABEL},
-    observed::{
-        self, Concluded, DeploymentFacts, JobFacts, Observed, PodFacts, conclude, controlled_by, controller_uid,
-    },
+    observed::{self, Concluded, DeploymentFacts, JobFacts, Observed, PodFacts, conclude, controlled_by, own_pods},
 };
 
 /// Interval while the pods of a run that has committed its result still run.
 const ENDING_JOB_INTERVAL: Duration = Duration::from_secs(30);
-/// Label that the Deployment controller gives to pods.
-const POD_TEMPLATE_HASH_LABEL: &str = "pod-template-hash";
 
 /// Reads the API server's copy of a cached Recommender, if it still exists.
 ///
@@ -116,21 +112,10 @@ async fn objects(context: &Context, recommender: &Recommender, subject: &Subject
     }
     let deployment = deployment.filter(|deployment| controlled_by(deployment.owner_references(), subject.uid));
     let config_map = config_map.filter(|map| controlled_by(map.owner_references(), subject.uid));
-    let deployment_uid = deployment.as_ref().and_then(|deployment| deployment.metadata.uid.as_deref()).unwrap_or("");
-    let own_sets = replica_sets.iter().flatten().filter(|set| controlled_by(set.owner_references(), deployment_uid));
-    let owners: BTreeSet<&str> = jobs
-        .iter()
-        .filter_map(|job| job.metadata.uid.as_deref())
-        .chain(own_sets.filter_map(|set| set.metadata.uid.as_deref()))
-        .collect();
-    let is_of_named_set = |pod: &Pod| {
-        replica_sets.is_none() && deployment.as_ref().is_some_and(|deployment| is_named_after(pod, deployment))
-    };
-    // Any client can give a pod the labels of a Recommender.
-    let is_owned = |pod: &&Pod| owners.contains(controller_uid(pod.owner_references())) || is_of_named_set(pod);
+    let pods = own_pods(&pods, &jobs, deployment.as_ref(), replica_sets.as_deref());
     Ok(Observed {
         jobs: jobs.iter().filter_map(JobFacts::of).collect(),
-        pods: pods.iter().filter(is_owned).map(PodFacts::of).collect(),
+        pods: pods.into_iter().map(PodFacts::of).collect(),
         deployment: deployment.as_ref().map(DeploymentFacts::of),
         config: config_map.and_then(|map| config_in(&map, subject)),
         versions: children.versions,
@@ -164,16 +149,6 @@ async fn replica_sets(
         Err(kube::Error::Api(status)) if status.code == 403 => Ok(None),
         Err(error) => Err(Error::api("cannot list ReplicaSets")(error)),
     }
-}
-
-/// Whether the ReplicaSet that controls a pod has the name that the Deployment controller gives to
-/// those of a Deployment: `<deployment>-<hash of the pod template>`.
-fn is_named_after(pod: &Pod, deployment: &Deployment) -> bool {
-    let Some(hash) = pod.labels().get(POD_TEMPLATE_HASH_LABEL) else { return false };
-    let name = format!("{}-{hash}", deployment.name_any());
-    pod.owner_references()
-        .iter()
-        .any(|owner| owner.controller == Some(true) && owner.kind == "ReplicaSet" && owner.name == name)
 }
 
 fn children_of(subject: &Subject<'_>) -> ListParams {

@@ -3,6 +3,7 @@
 
 mod deployment;
 mod jobs;
+mod ownership;
 pub mod pod_problem;
 mod pods;
 
@@ -14,6 +15,7 @@ use sidecar_contract::{Digest, ModelReport, RunResult, ServingConfig, paths};
 pub use self::{
     deployment::DeploymentFacts,
     jobs::{Concluded, JobFacts, JobState, conclude, has_ended},
+    ownership::own_pods,
     pod_problem::PodProblem,
     pods::PodFacts,
 };
