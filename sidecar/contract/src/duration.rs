@@ -1,56 +1,43 @@
 //! Durations such as `90s`, `1h30m` or `30d`: whole numbers, each with a unit.
 
+/// Units that a field accepts.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Units {
+    /// Letter and seconds of each unit.
+    seconds: &'static [(char, u64)],
+    /// What a valid text is.
+    expected: &'static str,
+}
+
+const DAY: (char, u64) = ('d', 24 * 3600);
+const HOUR: (char, u64) = ('h', 3600);
+const MINUTE: (char, u64) = ('m', 60);
+const SECOND: (char, u64) = ('s', 1);
+
 /// Units of the durations of a spec.
-pub const HOURS_TO_SECONDS: &[Unit] = &[HOUR, MINUTE, SECOND];
+pub const HOURS_TO_SECONDS: &Units = &Units {
+    seconds: &[HOUR, MINUTE, SECOND],
+    expected: "expected whole numbers with h, m or s, such as 90s, 15m or 1h30m",
+};
 
 /// Units of a half-life.
-pub const DAYS_AND_HOURS: &[Unit] = &[DAY, HOUR];
-
-const DAY: Unit = Unit { letter: 'd', seconds: 24 * 3600 };
-const HOUR: Unit = Unit { letter: 'h', seconds: 3600 };
-const MINUTE: Unit = Unit { letter: 'm', seconds: 60 };
-const SECOND: Unit = Unit { letter: 's', seconds: 1 };
-
-/// A unit of time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unit {
-    letter: char,
-    seconds: u64,
-}
+pub const DAYS_AND_HOURS: &Units =
+    &Units { seconds: &[DAY, HOUR], expected: "expected whole numbers with d or h, such as 30d, 12h or 1d12h" };
 
 /// The text is not a valid duration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DurationError {
-    units: &'static [Unit],
-}
-
-impl std::fmt::Display for DurationError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("expected whole numbers with ")?;
-        for (index, unit) in self.units.iter().enumerate() {
-            let separator = match index {
-                0 => "",
-                _ if index + 1 == self.units.len() => " or ",
-                _ => ", ",
-            };
-            write!(f, "{separator}{}", unit.letter)?;
-        }
-        let example = if self.units.contains(&DAY) { "30d, 12h or 1d12h" } else { "90s, 15m or 1h30m" };
-        write!(f, ", such as {example}")
-    }
-}
-
-impl std::error::Error for DurationError {}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.expected)]
+pub struct DurationError(&'static Units);
 
 /// Parses a duration into seconds: one or more whole numbers, each with one of `units`.
 ///
 /// # Errors
 /// The text has another form, or its seconds do not fit into 64 bits.
-pub fn parse_duration(text: &str, units: &'static [Unit]) -> Result<u64, DurationError> {
-    seconds(text, units).ok_or(DurationError { units })
+pub fn parse_duration(text: &str, units: &'static Units) -> Result<u64, DurationError> {
+    seconds(text, units.seconds).ok_or(DurationError(units))
 }
 
-fn seconds(text: &str, units: &[Unit]) -> Option<u64> {
+fn seconds(text: &str, units: &[(char, u64)]) -> Option<u64> {
     if text.is_empty() {
         return None;
     }
@@ -60,8 +47,8 @@ fn seconds(text: &str, units: &[Unit]) -> Option<u64> {
         let number: u64 = number.parse().ok()?;
         let mut letters = tail.chars();
         let letter = letters.next()?;
-        let unit = units.iter().find(|unit| unit.letter == letter)?;
-        sum = number.checked_mul(unit.seconds)?.checked_add(sum)?;
+        let (_, unit) = units.iter().find(|(known, _)| *known == letter)?;
+        sum = number.checked_mul(*unit)?.checked_add(sum)?;
         rest = letters.as_str();
     }
     Some(sum)
