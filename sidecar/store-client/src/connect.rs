@@ -14,7 +14,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use url::Url;
 
 use crate::{
-    Bounds, BucketSecret, Scheme, StoreCredentials, StoreError, bounds::Connector, limits, transport::Transport,
+    Bounds, BucketSecret, Scheme, StoreCredentials, StoreError, http_client::Connector, limits, transport::Transport,
 };
 
 /// Opened bucket or directory.

@@ -4,7 +4,7 @@ use std::{error::Error, path::PathBuf};
 
 use object_store::client::{HttpError, HttpErrorKind};
 
-use crate::bounds::Exceeded;
+use crate::http_client::Exceeded;
 
 type Source = Box<dyn Error + Send + Sync>;
 

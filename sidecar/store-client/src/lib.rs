@@ -6,10 +6,10 @@
 //! times are limited. [`connect`] is the lower layer; it also opens other buckets, such as the data
 //! source of a Recommender.
 
-mod bounds;
 mod connect;
 mod credentials;
 mod error;
+mod http_client;
 mod limits;
 mod runs;
 mod secret;
@@ -22,11 +22,11 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _, path::Path};
 use sidecar_contract::{KeyLayout, StoreConfig};
 
-pub use bounds::Bounds;
 use connect::connect_bounded;
 pub use connect::{Location, connect, install_tls_provider};
 pub use credentials::StoreCredentials;
 pub use error::{Rejection, Retry, StoreError};
+pub use http_client::Bounds;
 use limits::{CONCURRENT_DELETIONS_MAX, DELETION_ROUNDS_MAX};
 pub use limits::{LISTED_KEYS_MAX, RUN_RESULT_BYTES_MAX};
 pub use runs::Creation;

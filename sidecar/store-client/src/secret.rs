@@ -74,9 +74,12 @@ impl Scheme {
                 &["AZURE_STORAGE_ACCOUNT_NAME", "AZURE_SKIP_SIGNATURE"],
             ],
             // A web server may need only to be reached.
-            Self::Http => {
-                &[&["HTTP_USERNAME", "HTTP_PASSWORD"], &["HTTP_BEARER_TOKEN"], &["CA_CERTIFICATES"], &["PROXY_URL"]]
-            }
+            Self::Http => &[
+                &["HTTP_USERNAME", "HTTP_PASSWORD"],
+                &["HTTP_BEARER_TOKEN"],
+                &[transport::CA_CERTIFICATES],
+                &[transport::PROXY_URL],
+            ],
         }
     }
 }

@@ -6,9 +6,9 @@ use reqwest::{Certificate, Client, ClientBuilder, Proxy};
 use crate::{BucketSecret, StoreCredentials, StoreError};
 
 /// Certificates in PEM that are trusted in addition to those of the system.
-const CA_CERTIFICATES: &str = "CA_CERTIFICATES";
+pub(crate) const CA_CERTIFICATES: &str = "CA_CERTIFICATES";
 /// Proxy of all requests: `http://proxy.example.com:3128`.
-const PROXY_URL: &str = "PROXY_URL";
+pub(crate) const PROXY_URL: &str = "PROXY_URL";
 /// Keys of a Secret that every scheme allows.
 pub(crate) const KEYS: [&str; 2] = [CA_CERTIFICATES, PROXY_URL];
 
