@@ -379,17 +379,23 @@ fn the_finalizer_follows_the_deletion_policy() {
     }
 }
 
-/// Resources of the serving container.
-fn serving_resources(resources: &str) -> Value {
-    let plan = plan_of(&format!(
+/// A plan with these settings of the pods.
+fn plan_with_pods(training: &str, serving: &str) -> Plan {
+    plan_of(&format!(
         "apiVersion: recmesh.dev/v1alpha1
 kind: Recommender
 metadata: {{name: movies, namespace: shop, uid: u-1, generation: 1}}
 spec:
   data: {{source: {{url: 's3://shop/ratings.csv'}}}}
-  serving: {{{resources}}}
+  training: {{{training}}}
+  serving: {{{serving}}}
 "
-    ));
+    ))
+}
+
+/// Resources of the serving container.
+fn serving_resources(resources: &str) -> Value {
+    let plan = plan_with_pods("", resources);
     deployment::build(&plan, &settings()).manifest["spec"]["template"]["spec"]["containers"][0]["resources"].clone()
 }
 
@@ -412,16 +418,7 @@ fn resources_that_the_user_does_not_mention_keep_their_default_request() {
 #[test]
 fn named_service_accounts_replace_the_own_one() {
     let named = |training: &str, serving: &str| {
-        let plan = plan_of(&format!(
-            "apiVersion: recmesh.dev/v1alpha1
-kind: Recommender
-metadata: {{name: movies, namespace: shop, uid: u-1, generation: 1}}
-spec:
-  data: {{source: {{url: 's3://shop/ratings.csv'}}}}
-  training: {{{training}}}
-  serving: {{{serving}}}
-"
-        ));
+        let plan = plan_with_pods(training, serving);
         desired_for(&plan, &Observed::nothing()).service_account.is_some()
     };
     let name = "serviceAccountName: movies";
