@@ -25,6 +25,9 @@ duration() {
     if [ "$1" -lt 60 ]; then echo "$1 s"; else echo "$(($1 / 60)) min $(($1 % 60)) s"; fi
 }
 
+# free_gib: free space of the file system of the working directory, where the builds go.
+free_gib() { df --output=avail --block-size=1G . | tail -n 1 | tr -d ' '; }
+
 progress() {
     local text=$1 expected=$2 record since took
     shift 2
@@ -33,8 +36,8 @@ progress() {
     # A step that was renamed or moved has no record.
     if [ "$(sed -n 1p "$record" 2>/dev/null)" = "$text" ]; then expected=$(sed -n 2p "$record"); fi
     since=$SECONDS
-    printf '\n=== [%d/%d] %s (expected: %s; elapsed: %s)\n' "$progress_number" "$progress_total" "$text" \
-        "$(duration "$expected")" "$(duration $((SECONDS - progress_began)))"
+    printf '\n=== [%d/%d] %s (expected: %s; elapsed: %s; free disk space: %s GiB)\n' "$progress_number" "$progress_total" \
+        "$text" "$(duration "$expected")" "$(duration $((SECONDS - progress_began)))" "$(free_gib)"
     progress_heartbeat "$since" "$expected" &
     progress_heartbeat_pid=$!
     disown "$progress_heartbeat_pid"
