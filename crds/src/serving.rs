@@ -25,7 +25,7 @@ pub struct ServingSpec {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub allow_from: Vec<NetworkPolicyPeer>,
-    /// Limits of one request.
+    /// Limits of requests.
     pub limits: ServingLimits,
     /// Settings of the serving pods.
     #[serde(flatten)]
@@ -57,10 +57,19 @@ pub struct ServingLimits {
     /// Maximum number of requests in a batch, 1 to 1000. Default: 100.
     #[schemars(range(min = 1, max = 1000))]
     pub requests_per_batch_max: u32,
+    /// Latency budget, 1 to 2000 ms: a pod answers 503 with Retry-After to a request that would
+    /// wait longer for a compute thread. Default: 100.
+    #[schemars(range(min = 1, max = 2000))]
+    pub latency_budget_milliseconds: u32,
 }
 
 impl Default for ServingLimits {
     fn default() -> Self {
-        Self { items_per_answer_max: 1000, history_per_request_max: 1000, requests_per_batch_max: 100 }
+        Self {
+            items_per_answer_max: 1000,
+            history_per_request_max: 1000,
+            requests_per_batch_max: 100,
+            latency_budget_milliseconds: 100,
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Start and stop order of the serving process. No other file knows it.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use answering::{Answerer, DEFAULT_VARIANT, Local};
 use anyhow::{Context, Result};
@@ -26,8 +26,8 @@ use crate::{
 /// Source of the model.
 #[derive(Clone, Debug)]
 pub enum ModelSource {
-    /// One file, loaded at start.
-    File(PathBuf),
+    /// One file, loaded at start, and the limits of serving it.
+    File(PathBuf, ServingLimits),
     /// The mounted serving config.
     Follow(Paths),
 }
@@ -41,8 +41,6 @@ pub struct Settings {
     pub admin_listen: SocketAddr,
     /// Source of the model.
     pub source: ModelSource,
-    /// Maximum of a request's expected wait.
-    pub latency_budget: Duration,
 }
 
 /// A started process.
@@ -66,7 +64,7 @@ impl App {
     /// A port that is in use, or a model file that cannot serve.
     pub async fn start(settings: Settings) -> Result<Self> {
         store_client::install_tls_provider();
-        let engine = Arc::new(Engine::with_latency_budget(settings.latency_budget));
+        let engine = Arc::new(Engine::default());
         drop(tokio::spawn(measure_io_delay(Arc::downgrade(&engine))));
         let metrics = Arc::new(Metrics::new()?);
         let report = Arc::new(Report::default());
@@ -75,12 +73,12 @@ impl App {
         let (stop_admin, admin_stopped) = watch::channel(false);
         let mut serving = JoinSet::new();
         match settings.source {
-            ModelSource::File(path) => {
+            ModelSource::File(path, limits) => {
                 let model = loading::open(&path, Verification::Any)?;
                 let local = Arc::new(Local::new(model, DEFAULT_VARIANT, ServingMode::Personalized));
                 metrics.set_model(&describe(&local));
                 report.update(|report| report.loaded = Some(describe(&local)));
-                engine.publish(Serving::of(Answerer::Local(local), ServingLimits::default()));
+                engine.publish(Serving::of(Answerer::Local(local), limits));
             }
             ModelSource::Follow(paths) => {
                 let follower = Follower::new(paths, Arc::clone(&engine), Arc::clone(&metrics), Arc::clone(&report));

@@ -3,9 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use sidecar_contract::{Column, Format, parse_half_life, paths};
-
-use crate::limits::LATENCY_BUDGET_MS_DEFAULT;
+use sidecar_contract::{Column, Format, ServingLimits, parse_half_life, paths};
 
 /// Trains and serves recommendation models: the data plane of Recmesh.
 #[derive(Debug, Parser)]
@@ -391,9 +389,10 @@ pub struct ServeArgs {
     /// Poll interval of the serving config, in milliseconds.
     #[arg(long, default_value_t = crate::limits::CONFIG_POLL_MS_DEFAULT, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     pub config_poll_ms: u64,
-    /// Latency budget in milliseconds: a request whose expected wait exceeds it gets 503.
-    #[arg(long, default_value_t = LATENCY_BUDGET_MS_DEFAULT, value_parser = clap::value_parser!(u64).range(1..=10_000))]
-    pub latency_budget_ms: u64,
+    /// Latency budget in milliseconds: a request whose expected wait exceeds it gets 503. Without a
+    /// model file the serving config states it.
+    #[arg(long, requires = "model", default_value_t = ServingLimits::default().latency_budget_milliseconds, value_parser = clap::value_parser!(u32).range(1..=2000))]
+    pub latency_budget_ms: u32,
     /// Name of this pod.
     #[arg(long, env = paths::POD_NAME_ENV, hide = true)]
     pub pod_name: Option<String>,

@@ -5,10 +5,11 @@ mod admission;
 mod io_delay;
 mod pool;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc};
 
 use answering::{Answer, AnswerError, Answerer, Ask};
 use arc_swap::ArcSwap;
+use sidecar_contract::ServingLimits;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
@@ -20,7 +21,7 @@ use self::{
 };
 pub use self::{io_delay::measure as measure_io_delay, pool::Usage};
 use crate::{
-    limits::{ANSWER_TIMEOUT, BATCH_SLICE, BATCHES_PER_THREAD_MAX, COMPUTE_THREADS_MAX, LATENCY_BUDGET_DEFAULT},
+    limits::{ANSWER_TIMEOUT, BATCH_SLICE, BATCHES_PER_THREAD_MAX, COMPUTE_THREADS_MAX},
     serving::Serving,
 };
 
@@ -30,7 +31,6 @@ pub struct Engine {
     serving: ArcSwap<Serving>,
     pool: Pool,
     batches: Arc<Semaphore>,
-    latency_budget: Duration,
     io_delay: IoDelay,
 }
 
@@ -53,25 +53,19 @@ pub enum Refusal {
 
 impl Default for Engine {
     fn default() -> Self {
-        Self::with_latency_budget(LATENCY_BUDGET_DEFAULT)
+        Self::new(std::thread::available_parallelism().map_or(1, usize::from))
     }
 }
 
 impl Engine {
-    /// An engine with a compute thread for each CPU, and this maximum of the expected wait.
-    pub fn with_latency_budget(latency_budget: Duration) -> Self {
-        Self::new(std::thread::available_parallelism().map_or(1, usize::from), latency_budget)
-    }
-
     /// An engine that serves nothing yet, with this number of compute threads
-    /// (1 to [`COMPUTE_THREADS_MAX`]) and this maximum of the expected wait for one.
-    pub fn new(threads: usize, latency_budget: Duration) -> Self {
+    /// (1 to [`COMPUTE_THREADS_MAX`]).
+    pub fn new(threads: usize) -> Self {
         let threads = threads.clamp(1, COMPUTE_THREADS_MAX);
         Self {
             serving: ArcSwap::default(),
             pool: Pool::new(threads),
             batches: Arc::new(Semaphore::new(threads * BATCHES_PER_THREAD_MAX)),
-            latency_budget,
             io_delay: IoDelay::default(),
         }
     }
@@ -81,13 +75,15 @@ impl Engine {
         &self.io_delay
     }
 
-    /// Queues a computation that must end by `end`, unless its expected wait is too long.
+    /// Queues a computation that must end by `end`, unless its expected wait exceeds the latency
+    /// budget of these limits.
     fn admit<T: Send + 'static>(
         &self,
+        limits: &ServingLimits,
         end: Instant,
         compute: impl FnOnce() -> T + Send + 'static,
     ) -> Result<Pending<T>, Refusal> {
-        let tolerated = self.latency_budget.min(end.saturating_duration_since(Instant::now()));
+        let tolerated = limits.latency_budget().min(end.saturating_duration_since(Instant::now()));
         self.pool.admit(self.io_delay.get(), tolerated, compute)
     }
 
@@ -118,9 +114,11 @@ impl Engine {
         finish: impl FnOnce(Result<Answer, AnswerError>) -> T + Send + 'static,
     ) -> Result<T, Refusal> {
         let end = deadline(&ask);
-        let answerer = self.serving.load().answerer(&ask).cloned().ok_or(Refusal::NotReady)?;
-        match answerer {
-            Answerer::Local(local) => within(end, self.admit(end, move || finish(local.answer(&ask)))?).await,
+        let serving = self.serving();
+        match serving.answerer(&ask).cloned().ok_or(Refusal::NotReady)? {
+            Answerer::Local(local) => {
+                within(end, self.admit(&serving.limits, end, move || finish(local.answer(&ask)))?).await
+            }
             Answerer::Upstream(upstream) => within(end, async { Ok(upstream.answer(ask).await) }).await.map(finish),
         }
     }
@@ -140,6 +138,7 @@ impl Engine {
         E: Send + 'static,
     {
         let serving = self.serving();
+        let limits = serving.limits.clone();
         let permit = Arc::clone(&self.batches).try_acquire_owned().map_err(|_| Refusal::Overloaded)?;
         let end = asks.iter().map(deadline).min().unwrap_or_else(|| Instant::now() + ANSWER_TIMEOUT);
         let mut batch =
@@ -151,7 +150,7 @@ impl Engine {
                 let outcome = batch.slice();
                 (batch, outcome)
             };
-            let queued = if admitted { self.pool.queue(slice) } else { self.admit(end, slice)? };
+            let queued = if admitted { self.pool.queue(slice) } else { self.admit(&limits, end, slice)? };
             let (returned, outcome) = within(end, queued).await?;
             batch = returned;
             admitted = true;
@@ -221,4 +220,32 @@ fn deadline(ask: &Ask) -> Instant {
 
 async fn within<T>(end: Instant, answer: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
     tokio::time::timeout_at(end, answer).await.unwrap_or(Err(Refusal::TooSlow))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, time::Duration};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_limits_state_the_longest_expected_wait() {
+        let engine = Engine::new(1);
+        let end = Instant::now() + Duration::from_hours(1);
+        let budget = |latency_budget_milliseconds| ServingLimits { latency_budget_milliseconds, ..Default::default() };
+        let (short, long) = (budget(1), budget(u32::MAX));
+        // The mean of computations is then at least 20 ms.
+        let sleep = || std::thread::sleep(Duration::from_millis(20));
+        engine.admit(&short, end, sleep).unwrap().await.unwrap();
+        let (finish, running) = mpsc::channel::<()>();
+        let first = engine.admit(&short, end, move || running.recv().unwrap()).unwrap();
+        // Whether or not the thread has dequeued the first one, the second one waits for it.
+        let second = engine.admit(&long, end, || ()).unwrap();
+        assert_eq!(engine.admit(&short, end, || ()).err(), Some(Refusal::Overloaded));
+        let third = engine.admit(&long, end, || ()).unwrap();
+        finish.send(()).unwrap();
+        for answer in [first, second, third] {
+            answer.await.unwrap();
+        }
+    }
 }

@@ -68,12 +68,6 @@ pub const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 /// ...and the maximum number of bytes: the rest of a body that was refused.
 pub const LINGER_BYTES_MAX: usize = BODY_BYTES_MAX;
 
-/// Default of the latency budget: a request whose expected wait for a compute thread exceeds it
-/// gets
-/// 503. Below it a burst is worth queueing; above it a client is better served by another pod.
-pub const LATENCY_BUDGET_DEFAULT: Duration = Duration::from_millis(LATENCY_BUDGET_MS_DEFAULT);
-/// The same in milliseconds.
-pub const LATENCY_BUDGET_MS_DEFAULT: u64 = 100;
 /// Interval at which the delay of the I/O threads is measured, which is the wait of requests that
 /// were accepted and not yet read.
 pub const IO_DELAY_INTERVAL: Duration = Duration::from_millis(10);
@@ -91,7 +85,8 @@ pub const COMPUTE_THREADS_MAX: usize = 64;
 pub const BATCHES_PER_THREAD_MAX: usize = 4;
 /// Time slice of a batch, after which it goes to the end of the compute queue.
 pub const BATCH_SLICE: Duration = Duration::from_millis(1);
-/// Maximum wait for a compute thread, whatever wait was expected.
+/// Maximum wait for a compute thread, whatever wait was expected; also the maximum of the latency
+/// budget.
 pub const QUEUE_DELAY_MAX: Duration = Duration::from_secs(2);
 /// Timeout from the request body to the computed response.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);

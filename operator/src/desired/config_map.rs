@@ -26,6 +26,7 @@ pub fn serving_config(plan: &Plan, serving: &Serving, store: StoreConfig) -> Ser
             items_per_answer_max: limits.items_per_answer_max,
             history_per_request_max: limits.history_per_request_max,
             requests_per_batch_max: limits.requests_per_batch_max,
+            latency_budget_milliseconds: limits.latency_budget_milliseconds,
         },
         gate: Some(plan.gate()),
     }

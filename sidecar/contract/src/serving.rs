@@ -1,5 +1,7 @@
 //! Configuration of the serving pods; rendered by the operator into a ConfigMap.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -131,11 +133,25 @@ pub struct ServingLimits {
     pub history_per_request_max: u32,
     /// Max requests in a batch.
     pub requests_per_batch_max: u32,
+    /// Max expected wait of a request, in milliseconds; 503 beyond it.
+    pub latency_budget_milliseconds: u32,
 }
 
 impl Default for ServingLimits {
     fn default() -> Self {
-        Self { items_per_answer_max: 1000, history_per_request_max: 1000, requests_per_batch_max: 100 }
+        Self {
+            items_per_answer_max: 1000,
+            history_per_request_max: 1000,
+            requests_per_batch_max: 100,
+            latency_budget_milliseconds: 100,
+        }
+    }
+}
+
+impl ServingLimits {
+    /// Maximum of a request's expected wait.
+    pub fn latency_budget(&self) -> Duration {
+        Duration::from_millis(self.latency_budget_milliseconds.into())
     }
 }
 

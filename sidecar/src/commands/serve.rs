@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use sidecar_contract::paths;
+use sidecar_contract::{ServingLimits, paths};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
@@ -18,7 +18,10 @@ use crate::{
 /// A port that is in use, or a model file that cannot be loaded.
 pub async fn run(args: ServeArgs) -> Result<()> {
     let source = match args.model {
-        Some(path) => ModelSource::File(path),
+        Some(path) => {
+            let latency_budget_milliseconds = args.latency_budget_ms;
+            ModelSource::File(path, ServingLimits { latency_budget_milliseconds, ..ServingLimits::default() })
+        }
         None => ModelSource::Follow(Paths {
             config_file: args.config_dir.join(paths::SERVING_CONFIG_FILE),
             credentials_dir: args.credentials_dir,
@@ -30,12 +33,7 @@ pub async fn run(args: ServeArgs) -> Result<()> {
     crate::open_files::raise_limit();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let settings = Settings {
-        listen: args.listen,
-        admin_listen: args.admin_listen,
-        source,
-        latency_budget: Duration::from_millis(args.latency_budget_ms),
-    };
+    let settings = Settings { listen: args.listen, admin_listen: args.admin_listen, source };
     let app = App::start(settings).await?;
     tokio::select! {
         _ = terminate.recv() => {}

@@ -198,13 +198,15 @@ fn work(shared: &Shared) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{ANSWERS_QUEUED_MAX, LATENCY_BUDGET_DEFAULT};
+    use crate::limits::ANSWERS_QUEUED_MAX;
+
+    const LATENCY_BUDGET: Duration = Duration::from_millis(100);
 
     fn admit<T: Send + 'static>(
         pool: &Pool,
         compute: impl FnOnce() -> T + Send + 'static,
     ) -> Result<Pending<T>, Refusal> {
-        pool.admit(Duration::ZERO, LATENCY_BUDGET_DEFAULT, compute)
+        pool.admit(Duration::ZERO, LATENCY_BUDGET, compute)
     }
 
     #[tokio::test]

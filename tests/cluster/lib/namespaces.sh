@@ -46,7 +46,8 @@ set_up_mounts() { # set_up_mounts STATE NAME TOOLS: runs inside the new mount na
 make_veth() {
     local index
     for index in $(seq 1 250); do
-        if ip -4 -o addr show | grep -q " 10\.21[345]\.$index\." || ip -4 route show | grep -q "^10\.21[345]\.$index\."; then
+        if ip -4 -o addr show | grep -q " 10\.21[34]\.$index\." || ip -4 route show | grep -q "^10\.21[34]\.$index\." ||
+            ip -4 route show | grep -qF "$(service_prefix "$index").0/20"; then
             continue
         fi
         if ip link add "rcm$index" type veth peer name eth0 netns "$namespace" 2>/dev/null; then
@@ -54,7 +55,13 @@ make_veth() {
             return
         fi
     done
-    fail "no free network: 10.213.1.0/24 to 10.213.250.0/24 are all in use; remove a cluster with tests/cluster/cluster down --name NAME"
+    fail "no free network: each N of 10.213.N.0/24, 10.214.N.0/24 and its range of Services is in use; remove a cluster with tests/cluster/cluster down --name NAME"
+}
+
+# Services have 4,094 addresses, because the benchmarks create a Service for each of 2,000 Recommenders:
+# 16 clusters share the second byte.
+service_prefix() { # service_prefix INDEX: the first three bytes
+    echo "10.$((216 + $1 / 16)).$(($1 % 16 * 16))"
 }
 
 read_network() {
@@ -64,9 +71,9 @@ read_network() {
     host_address=10.213.$index.1
     node_address=10.213.$index.2
     pod_range=10.214.$index.0/24
-    service_range=10.215.$index.0/24
-    api_service_address=10.215.$index.1
-    dns_address=10.215.$index.10
+    service_range=$(service_prefix "$index").0/20
+    api_service_address=$(service_prefix "$index").1
+    dns_address=$(service_prefix "$index").10
 }
 
 # `ip netns exec` would mount a new /sys without cgroups; kubelet needs the real one.

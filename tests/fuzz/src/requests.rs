@@ -14,8 +14,12 @@ use recommender_sidecar::{
 use sidecar_contract::ServingLimits;
 
 /// Lower than the defaults, so that short inputs reach them.
-const LIMITS: ServingLimits =
-    ServingLimits { items_per_answer_max: 1000, history_per_request_max: 20, requests_per_batch_max: 5 };
+const LIMITS: ServingLimits = ServingLimits {
+    items_per_answer_max: 1000,
+    history_per_request_max: 20,
+    requests_per_batch_max: 5,
+    latency_budget_milliseconds: 100,
+};
 /// Maximum length of an error's detail, in bytes. Inputs are longer: no error repeats one.
 const DETAIL_BYTES_MAX: usize = 2048;
 
