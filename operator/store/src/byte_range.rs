@@ -7,6 +7,59 @@ use s3s::{S3Error, S3Result, dto::Range, s3_error};
 
 use crate::disk::FileStat;
 
+/// The greatest position that the protocol library accepts.
+const POSITION_MAX: u64 = i64::MAX as u64;
+
+/// Rewrites or removes a `Range` header that the protocol library would refuse: the unit is
+/// case-insensitive, positions may be of any length, and a server may ignore several ranges, other
+/// units and invalid ranges (section 14.2). A header that the signature covers stays as it is,
+/// because another value would not match the signature.
+pub fn normalize(headers: &mut HeaderMap) {
+    if !headers.contains_key(header::RANGE) || is_signed(headers, header::RANGE.as_str()) {
+        return;
+    }
+    let mut values = headers.get_all(header::RANGE).iter();
+    let range = match (values.next(), values.next()) {
+        (Some(value), None) => value.to_str().ok().and_then(canonical),
+        _ => None,
+    };
+    match range.and_then(|range| HeaderValue::try_from(range).ok()) {
+        Some(range) => drop(headers.insert(header::RANGE, range)),
+        None => drop(headers.remove(header::RANGE)),
+    }
+}
+
+/// One valid range of bytes, as the protocol library reads it.
+fn canonical(range: &str) -> Option<String> {
+    let (unit, range) = range.split_once('=')?;
+    let (first, last) = range.trim().split_once('-')?;
+    if !unit.trim().eq_ignore_ascii_case("bytes") {
+        return None;
+    }
+    match (position(first)?, position(last)?) {
+        (None, None) => None,
+        (None, Some(length)) => Some(format!("bytes=-{length}")),
+        (Some(first), None) => Some(format!("bytes={first}-")),
+        (Some(first), Some(last)) => (first <= last).then(|| format!("bytes={first}-{last}")),
+    }
+}
+
+/// Outer `None`: not a number; inner `None`: no number. A greater number than [`POSITION_MAX`] is
+/// beyond the end of every object, as that one is.
+fn position(digits: &str) -> Option<Option<u64>> {
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    Some((!digits.is_empty()).then(|| digits.parse().unwrap_or(POSITION_MAX).min(POSITION_MAX)))
+}
+
+/// Whether the request's signature (version 4) covers this header.
+fn is_signed(headers: &HeaderMap, name: &str) -> bool {
+    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let signed = authorization.split_once("SignedHeaders=").map_or("", |(_, rest)| rest);
+    signed.split([',', ' ']).next().unwrap_or_default().split(';').any(|signed| signed.eq_ignore_ascii_case(name))
+}
+
 /// Bytes of a response with status 206; `None` for the whole object.
 pub fn resolve(range: Option<Range>, headers: &HeaderMap, stat: &FileStat) -> S3Result<Option<ops::Range<u64>>> {
     let Some(range) = range.filter(|_| applies(headers, stat)) else { return Ok(None) };

@@ -12,6 +12,7 @@ use sidecar_contract::store::EMBEDDED_REGION;
 
 use crate::{
     body::{BodyEnd, RequestBody, ResponseBody},
+    byte_range,
     metrics::Metrics,
     request_record::RequestRecord,
 };
@@ -42,7 +43,8 @@ impl Front {
         let began = Instant::now();
         let in_flight = self.metrics.begin_request();
         let record = RequestRecord::default();
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        byte_range::normalize(&mut head.headers);
         let (body, body_end) = RequestBody::new(body);
         let response = match check_signature_method(&head.headers) {
             Ok(()) => {

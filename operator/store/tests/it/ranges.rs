@@ -59,6 +59,28 @@ fn ranges_follow_the_http_standard() {
         assert_eq!(response.status, 416, "{object} {range}: {response:?}");
         assert_eq!(header(&response, "content-range"), Some(content_range), "{object} {range}");
     }
+    // A unit is case-insensitive, and positions may exceed every integer type.
+    for (range, status) in [
+        ("Bytes=2-4", 206),
+        ("BYTES=8-", 206),
+        ("bytes=8-99999999999999999999999", 206),
+        ("bytes=-99999999999999999999999", 206),
+        ("bytes=99999999999999999999999-", 416),
+    ] {
+        let response = get(&mut connection, "ten", &format!("range: {range}\r\n"));
+        assert_eq!(response.status, status, "{range}: {response:?}");
+    }
+    // What a server may ignore gets the whole object.
+    for range in
+        ["bytes=0-0,2-3", "items=0-1", "bytes=4-2", "bytes=", "bytes=-", "bytes=a-b", "bytes", "bytes=0-1x", ""]
+    {
+        let response = get(&mut connection, "ten", &format!("range: {range}\r\n"));
+        assert_eq!((response.status, response.body.as_str()), (200, "0123456789"), "{range}: {response:?}");
+        assert_eq!(header(&response, "content-range"), None, "{range}");
+    }
+    let twice = get(&mut connection, "ten", "range: bytes=0-1\r\nrange: bytes=2-3\r\n");
+    assert_eq!((twice.status, twice.body.as_str()), (200, "0123456789"), "{twice:?}");
+
     // A suffix of an empty object is satisfiable, but has no bytes that Content-Range could state.
     let response = get(&mut connection, "empty", "range: bytes=-5\r\n");
     assert_eq!((response.status, header(&response, "content-range")), (200, None));
