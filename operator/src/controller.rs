@@ -40,6 +40,7 @@ use crate::{
     requeue, rest,
     store_scope::StoreScope,
     versions::{Meta, Source},
+    watch_pauses::with_pauses,
 };
 
 /// Changes within this interval trigger one reconcile.
@@ -91,8 +92,7 @@ pub async fn run(context: Arc<Context>, stop: impl Future<Output = ()> + Send + 
 /// The watch of Recommenders, which triggers a pass if more than the status has changed.
 fn recommenders(context: &Context, scope: Option<&str>) -> (Controller<Guarded>, Store<Guarded>) {
     let (reader, writer) = reflector::store();
-    let changed = watcher(api::<Guarded>(context, scope), watcher::Config::default())
-        .default_backoff()
+    let changed = with_pauses(watcher(api::<Guarded>(context, scope), watcher::Config::default()))
         // The largest part of the metadata, which nothing reads.
         .modify(|guarded| guarded.meta_mut().managed_fields = None)
         .reflect(writer)
@@ -126,8 +126,7 @@ fn children(context: &Arc<Context>, scope: Option<&str>) -> BoxStream<'static, O
             None => Api::all_with(client, &resource),
         };
         let context = Arc::clone(context);
-        watcher(api, watcher::Config::default().labels(RECOMMENDER_LABEL))
-            .default_backoff()
+        with_pauses(watcher(api, watcher::Config::default().labels(RECOMMENDER_LABEL)))
             .flat_map(move |event| {
                 let event = logged(event, &source.kind);
                 stream::iter(event.map(|event| context.versions.apply(&source, &event)).unwrap_or_default())

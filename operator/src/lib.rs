@@ -50,3 +50,4 @@ pub mod store_scope;
 pub mod telemetry;
 pub mod validate;
 pub mod versions;
+mod watch_pauses;

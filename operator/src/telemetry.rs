@@ -4,12 +4,15 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
+/// The failures of a watch, which the operator logs itself.
+const QUIET: &str = "kube_runtime::watcher=error";
+
 /// Sets up logging; `filter` is a level such as `info`, or tracing directives.
 ///
 /// # Errors
 /// Fails if the filter cannot be parsed.
 pub fn init(filter: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter)?;
+    let filter = EnvFilter::try_new(format!("{QUIET},{filter}"))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
         builder.with_target(false).init();

@@ -36,21 +36,21 @@ fn canonical(range: &str) -> Option<String> {
     if !unit.trim().eq_ignore_ascii_case("bytes") {
         return None;
     }
-    match (position(first)?, position(last)?) {
-        (None, None) => None,
-        (None, Some(length)) => Some(format!("bytes=-{length}")),
-        (Some(first), None) => Some(format!("bytes={first}-")),
-        (Some(first), Some(last)) => (first <= last).then(|| format!("bytes={first}-{last}")),
+    match (first, last) {
+        ("", length) => position(length).map(|length| format!("bytes=-{length}")),
+        (first, "") => position(first).map(|first| format!("bytes={first}-")),
+        (first, last) => {
+            let (first, last) = (position(first)?, position(last)?);
+            (first <= last).then(|| format!("bytes={first}-{last}"))
+        }
     }
 }
 
-/// Outer `None`: not a number; inner `None`: no number. A greater number than [`POSITION_MAX`] is
-/// beyond the end of every object, as that one is.
-fn position(digits: &str) -> Option<Option<u64>> {
-    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    Some((!digits.is_empty()).then(|| digits.parse().unwrap_or(POSITION_MAX).min(POSITION_MAX)))
+/// A number of one or more digits. One above [`POSITION_MAX`] is beyond the end of every object, as
+/// that one is.
+fn position(digits: &str) -> Option<u64> {
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| digits.parse().unwrap_or(POSITION_MAX).min(POSITION_MAX))
 }
 
 /// Whether the request's signature (version 4) covers this header.
