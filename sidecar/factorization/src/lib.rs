@@ -214,6 +214,6 @@ pub use rating_solver::{RatingRow, RatingSolver};
 pub use ratings::RatingScale;
 pub use row_solver::{RowSolver, SolveError};
 pub use scorer::Scorer;
-pub use top_k::{Scored, similar_items, top_k, top_k_each};
+pub use top_k::{Addends, Catalogue, CodeParts, Codes, CodesChecked, CodesError, ItemCodes, ScanCounts, Scored};
 pub use warm_start::WarmStart;
 pub use weighting::{FittedWeighting, Weighting};

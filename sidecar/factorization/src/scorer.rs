@@ -9,7 +9,7 @@ use crate::{
     params::ValidParams,
     ratings::{RatingScale, mean_rating},
     row_solver::{SolveError, check_entries},
-    top_k::{Scored, top_k_each},
+    top_k::{Catalogue, Codes, Scored},
 };
 
 /// Borrowed parts of a model, checked for consistency. It is cheap to make.
@@ -19,6 +19,7 @@ pub struct Scorer<'a> {
     pub(crate) item_factors: ArrayView2<'a, f32>,
     pub(crate) fold_in: Box<dyn FoldIn + 'a>,
     pub(crate) ratings: Option<Ratings<'a>>,
+    codes: Option<Codes<'a>>,
 }
 
 impl<'a> Scorer<'a> {
@@ -48,7 +49,7 @@ impl<'a> Scorer<'a> {
             }
         }
         let fold_in = params.fold_in(Parts { items: item_factors, gram, degrees, ratings })?;
-        Ok(Self { user_factors, item_factors, fold_in, ratings })
+        Ok(Self { user_factors, item_factors, fold_in, ratings, codes: None })
     }
 
     /// The same scorer, where the last items are cold-start items, whose factors come from their
@@ -58,6 +59,22 @@ impl<'a> Scorer<'a> {
     pub fn with_cold_items(mut self, items: usize) -> Self {
         self.fold_in.exclude_cold_items(items);
         self
+    }
+
+    /// The same scorer with the codes of its items, which make lists faster and change nothing else.
+    ///
+    /// # Panics
+    /// If the size of the codes is not that of the items.
+    #[must_use]
+    pub fn with_codes(mut self, codes: Option<Codes<'a>>) -> Self {
+        self.codes = codes;
+        self
+    }
+
+    /// The items to search.
+    fn catalogue(&self) -> Catalogue<'a> {
+        let biases = self.ratings.map(|ratings| ratings.items);
+        Catalogue::new(self.item_factors).with_biases(biases).with_codes(self.codes)
     }
 
     /// The scale of a model of ratings.
@@ -127,16 +144,35 @@ impl<'a> Scorer<'a> {
         keep: impl Fn(usize, u32) -> bool,
     ) -> Vec<Vec<Scored>> {
         let queries: Vec<&[f32]> = vectors.iter().map(|vector| vector.factors.as_slice()).collect();
-        let biases = self.ratings.map(|ratings| ratings.items);
-        let mut lists = top_k_each(&queries, self.item_factors, biases, n, keep);
-        if let Some(scale) = self.scale() {
-            for (list, vector) in lists.iter_mut().zip(vectors) {
-                for scored in list {
-                    scored.score = scale.clip(scale.mean + vector.bias + scored.score);
-                }
-            }
+        let mut lists = self.catalogue().best_for_each(&queries, n, keep);
+        for (list, vector) in lists.iter_mut().zip(vectors) {
+            self.predict(list, vector);
         }
         lists
+    }
+
+    /// [`Self::best`] of some items only, ascending and each once.
+    ///
+    /// # Panics
+    /// If an item is out of range.
+    pub fn best_of(&self, items: &[u32], vector: &UserVector, n: usize, keep: impl Fn(u32) -> bool) -> Vec<Scored> {
+        let mut list = self.catalogue().best_of(items, &vector.factors, n, keep);
+        self.predict(&mut list, vector);
+        list
+    }
+
+    /// The `n` items most similar to `item` by cosine, excluding itself; see [`Catalogue::similar`].
+    pub fn similar(&self, item: u32, n: usize, keep: impl Fn(u32) -> bool) -> Vec<Scored> {
+        self.catalogue().similar(item, n, keep)
+    }
+
+    /// Turns the scores of a model of ratings into predicted ratings.
+    fn predict(&self, list: &mut [Scored], vector: &UserVector) {
+        if let Some(scale) = self.scale() {
+            for scored in list {
+                scored.score = scale.clip(scale.mean + vector.bias + scored.score);
+            }
+        }
     }
 
     /// The predicted rating of an item, clipped to the scale; `None` for a model that only ranks,

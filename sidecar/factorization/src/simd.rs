@@ -19,7 +19,8 @@ pub(crate) trait Kernel {
 pub(crate) fn run<K: Kernel>(kernel: K) -> K::Output {
     #[cfg(target_arch = "x86_64")]
     {
-        if is_x86_feature_detected!("avx512f")
+        if !cfg!(feature = "avx2-only")
+            && is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma")
@@ -33,6 +34,38 @@ pub(crate) fn run<K: Kernel>(kernel: K) -> K::Output {
         }
     }
     kernel.run()
+}
+
+/// Instructions for products of small integers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Integers {
+    /// Any processor.
+    Scalar,
+    /// AVX2 and FMA.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// AVX-512 with F, BW, VL and VNNI.
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vnni,
+}
+
+/// The widest integer instructions of this processor.
+pub(crate) fn integers() -> Integers {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if !cfg!(feature = "avx2-only")
+            && is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512vnni")
+        {
+            return Integers::Avx512Vnni;
+        }
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            return Integers::Avx2;
+        }
+    }
+    Integers::Scalar
 }
 
 /// Prefetches the cache line in which the referenced value starts. It has no other effect.

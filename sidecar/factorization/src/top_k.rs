@@ -1,181 +1,202 @@
-//! The best items for a query: a full scan with a bounded heap. Higher scores come first, equal
-//! scores are ordered by index.
+//! The best items for a query, exactly: the items, their order and the bits of their scores are
+//! those of a scan of every item in single precision. Higher scores come first, equal scores are
+//! ordered by index.
+//!
+//! - `flat`: that scan. A small catalogue is searched so.
+//! - `cascade`: the scan by `codes` of four bits a factor, which are stored with the items. A proven
+//!   upper bound (`bound`) leaves few items to score in single precision, and few blocks to read.
+//! - `score`: inner products (with biases and addends) and cosines.
+//! - Internal: `best` (the bounded list), `encode` (makes codes), `bfloat` (their numbers), `kernel`
+//!   (vector instructions).
 
-use std::{cmp::Ordering, collections::BinaryHeap};
+mod best;
+mod bfloat;
+mod bound;
+mod cascade;
+mod codes;
+mod encode;
+mod flat;
+mod kernel;
+mod score;
+#[cfg(test)]
+mod tests;
 
-use ndarray::ArrayView2;
+use ndarray::{ArrayView2, CowArray, Ix2};
 
+pub use self::{
+    cascade::ScanCounts,
+    codes::{BLOCK_ITEMS, BOUNDS, CodeParts, Codes, CodesChecked, CodesError, block_bytes, blocks},
+    encode::ItemCodes,
+    score::Addends,
+};
+use self::{cascade::Search, score::Scoring};
 use crate::lanes::dots;
+
+/// Maximum number of factors of a catalogue that is scanned flat although it has codes.
+const FLAT_FACTORS_MAX: usize = 64 * 1024;
 
 /// An item and its score.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scored {
     /// Row of the item factors.
     pub item: u32,
-    /// ⟨query, item⟩, or a cosine similarity.
+    /// ⟨query, item⟩ plus bias and addend, or a cosine similarity.
     pub score: f32,
 }
 
-impl Scored {
-    /// Orders better items first.
-    fn rank(&self, other: &Self) -> Ordering {
-        other.score.total_cmp(&self.score).then(self.item.cmp(&other.item))
+/// Whether a flat scan of the items is as fast as one by codes.
+pub(crate) fn is_small(items: usize, factors: usize) -> bool {
+    items.saturating_mul(factors) <= FLAT_FACTORS_MAX
+}
+
+/// Items to search.
+#[derive(Clone, Debug)]
+pub struct Catalogue<'a> {
+    /// items × factors, in standard layout.
+    factors: CowArray<'a, f32, Ix2>,
+    biases: Option<&'a [f32]>,
+    addends: Option<Addends<'a>>,
+    codes: Option<Codes<'a>>,
+}
+
+impl<'a> Catalogue<'a> {
+    /// Items (items × factors).
+    pub fn new(item_factors: ArrayView2<'a, f32>) -> Self {
+        let factors = match item_factors.to_slice() {
+            Some(_) => CowArray::from(item_factors),
+            None => CowArray::from(item_factors.as_standard_layout().into_owned()),
+        };
+        Self { factors, biases: None, addends: None, codes: None }
     }
-}
 
-/// Heap order: the maximum is the worst kept item.
-#[derive(Clone, Copy)]
-struct WorstFirst(Scored);
-
-impl PartialEq for WorstFirst {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
+    /// The same items with biases, which are added to inner products.
+    ///
+    /// # Panics
+    /// If the number of biases is not that of items.
+    #[must_use]
+    pub fn with_biases(self, biases: Option<&'a [f32]>) -> Self {
+        assert!(biases.is_none_or(|biases| biases.len() == self.factors.nrows()), "one bias per item");
+        Self { biases, ..self }
     }
-}
 
-impl Eq for WorstFirst {}
-
-impl PartialOrd for WorstFirst {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
+    /// The same items with addends, which are added to inner products after biases.
+    ///
+    /// # Panics
+    /// If the number of addends is not that of items, or the number of maxima not that of blocks.
+    #[must_use]
+    pub fn with_addends(self, addends: Addends<'a>) -> Self {
+        let items = self.factors.nrows();
+        assert_eq!((addends.values.len(), addends.block_max.len()), (items, blocks(items)), "one addend per item");
+        Self { addends: Some(addends), ..self }
     }
-}
 
-impl Ord for WorstFirst {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.0.rank(&other.0)
+    /// The same items with their codes, which were checked against these factors and biases. They
+    /// make a search faster and change nothing else.
+    ///
+    /// # Panics
+    /// If the size of the codes is not that of the items.
+    #[must_use]
+    pub fn with_codes(self, codes: Option<Codes<'a>>) -> Self {
+        assert!(codes.is_none_or(|codes| codes.dim() == self.factors.dim()), "one code per factor");
+        Self { codes, ..self }
     }
-}
 
-/// Maximum number of items whose scores are computed before they are pushed to a heap.
-const BLOCK_ITEMS: usize = 256;
-/// Maximum number of factors per block; they stay in a core's private cache for all queries.
-const BLOCK_FACTORS: usize = 32 * 1024;
+    /// The `n` best items by inner product with `query` (factors), among those that `keep` accepts;
+    /// fewer if it accepts fewer. Items whose score is NaN are never included.
+    ///
+    /// # Panics
+    /// If the length of `query` is not the number of factors.
+    pub fn best(&self, query: &[f32], n: usize, keep: impl Fn(u32) -> bool) -> Vec<Scored> {
+        self.best_for_each(&[query], n, |_, item| keep(item)).pop().unwrap_or_default()
+    }
 
-/// The `n` best rows of `item_factors` (items × factors) by inner product with `query` (factors),
-/// among those that `keep` accepts; fewer if it accepts fewer. Items whose score is NaN are never
-/// included.
-///
-/// # Panics
-/// If the length of `query` is not the number of factors.
-pub fn top_k(query: &[f32], item_factors: ArrayView2<'_, f32>, n: usize, keep: impl Fn(u32) -> bool) -> Vec<Scored> {
-    scan(&[query], item_factors, n, |_, item| keep(item), |_, _, _| {}).pop().unwrap_or_default()
-}
+    /// [`Self::best`] for several queries, with equal results but faster; `keep` also gets the
+    /// index of the query.
+    ///
+    /// # Panics
+    /// As [`Self::best`].
+    pub fn best_for_each(&self, queries: &[&[f32]], n: usize, keep: impl Fn(usize, u32) -> bool) -> Vec<Vec<Scored>> {
+        self.counted(queries, n, keep).into_iter().map(|(list, _)| list).collect()
+    }
 
-/// [`top_k`] for several queries, which share one scan of the items, with the same bits; `keep`
-/// also gets the index of the query. With `biases` (items) each item's bias is added to its inner
-/// product.
-///
-/// # Panics
-/// As [`top_k`], or if the number of biases is not that of items.
-pub fn top_k_each(
-    queries: &[&[f32]],
-    item_factors: ArrayView2<'_, f32>,
-    biases: Option<&[f32]>,
-    n: usize,
-    keep: impl Fn(usize, u32) -> bool,
-) -> Vec<Vec<Scored>> {
-    let Some(biases) = biases else { return scan(queries, item_factors, n, keep, |_, _, _| {}) };
-    assert_eq!(biases.len(), item_factors.nrows(), "one bias per item");
-    scan(queries, item_factors, n, keep, |start, _, scores| {
-        for (score, bias) in scores.iter_mut().zip(&biases[start..]) {
-            *score += bias;
+    /// [`Self::best_for_each`], with what each search read. A flat scan scores every item.
+    ///
+    /// # Panics
+    /// As [`Self::best`].
+    pub fn counted(
+        &self,
+        queries: &[&[f32]],
+        n: usize,
+        keep: impl Fn(usize, u32) -> bool,
+    ) -> Vec<(Vec<Scored>, ScanCounts)> {
+        let scoring = Scoring::Product { biases: self.biases, addends: self.addends };
+        self.search(queries, n, keep, scoring)
+    }
+
+    /// The `n` best of some items, ascending and each once. It reads nothing else, so it is faster
+    /// than [`Self::best`] with few items.
+    ///
+    /// # Panics
+    /// As [`Self::best`], or if an item is out of range.
+    pub fn best_of(&self, items: &[u32], query: &[f32], n: usize, keep: impl Fn(u32) -> bool) -> Vec<Scored> {
+        let rows = self.rows(&[query]);
+        let scoring = Scoring::Product { biases: self.biases, addends: self.addends };
+        let mut best = best::Best::new(n, items.len());
+        for &item in items {
+            let row = &rows[item as usize * query.len()..][..query.len()];
+            let mut product = [0.0];
+            dots(query, row, &mut product);
+            best.push(item, scoring.score(product[0], item as usize, || row), &keep);
         }
-    })
-}
-
-/// The `n` items most similar to `item` by cosine, excluding itself; none if `item` is out of
-/// range. The similarity to an item whose factors are all 0 is 0.
-pub fn similar_items(
-    item: u32,
-    item_factors: ArrayView2<'_, f32>,
-    n: usize,
-    keep: impl Fn(u32) -> bool,
-) -> Vec<Scored> {
-    if item as usize >= item_factors.nrows() {
-        return Vec::new();
+        best.into_list()
     }
-    let query = item_factors.row(item as usize).to_vec();
-    let length = norm(&query);
-    let cosines = |_: usize, rows: &[f32], scores: &mut [f32]| {
-        for (score, row) in scores.iter_mut().zip(rows.chunks_exact(query.len().max(1))) {
-            let lengths = length * norm(row);
-            *score = if lengths > 0.0 { *score / lengths } else { 0.0 };
+
+    /// The `n` items most similar to `item` by cosine, excluding itself; none if `item` is out of
+    /// range. The similarity to an item whose factors are all 0 is 0.
+    pub fn similar(&self, item: u32, n: usize, keep: impl Fn(u32) -> bool) -> Vec<Scored> {
+        if item as usize >= self.factors.nrows() {
+            return Vec::new();
         }
-    };
-    scan(&[&query], item_factors, n, |_, other| other != item && keep(other), cosines).pop().unwrap_or_default()
+        let query = self.factors.row(item as usize).to_vec();
+        let scoring = Scoring::Cosine { query_length: norm(&query) };
+        let lists = self.search(&[&query], n, |_, other| other != item && keep(other), scoring);
+        lists.into_iter().next().map(|(list, _)| list).unwrap_or_default()
+    }
+
+    fn search(
+        &self,
+        queries: &[&[f32]],
+        n: usize,
+        keep: impl Fn(usize, u32) -> bool,
+        scoring: Scoring<'_>,
+    ) -> Vec<(Vec<Scored>, ScanCounts)> {
+        let (items, factors) = self.factors.dim();
+        let rows = self.rows(queries);
+        let codes = self.codes.filter(|_| !is_small(items, factors));
+        if let Some(codes) = codes {
+            let searches = queries.iter().map(|query| Search::new(query, scoring, n, items));
+            // Models whose products are near the limits of single precision are refused at load, so
+            // a query that is too long for the bounds is an extreme history.
+            if let Some(searches) = searches.collect() {
+                return cascade::scan(searches, &codes, rows, keep);
+            }
+        }
+        let lists = flat::scan(queries, rows, items, n, keep, scoring);
+        lists.into_iter().map(|list| (list, ScanCounts { scored: items, coded: 0 })).collect()
+    }
+
+    /// The factors, one row after the other. Checks the lengths of the queries.
+    fn rows(&self, queries: &[&[f32]]) -> &[f32] {
+        for query in queries {
+            assert_eq!(query.len(), self.factors.ncols(), "one query entry per factor");
+        }
+        self.factors.as_slice().unwrap_or_default()
+    }
 }
 
+/// ‖row‖ in single precision.
 fn norm(row: &[f32]) -> f32 {
     let mut square = [0.0];
     dots(row, row, &mut square);
     square[0].sqrt()
-}
-
-/// The best items so far, at most `n`.
-struct TopK {
-    n: usize,
-    heap: BinaryHeap<WorstFirst>,
-    /// Minimum kept score once there are `n` items; a new score must exceed it.
-    threshold: f32,
-}
-
-impl TopK {
-    fn new(n: usize, items: usize) -> Self {
-        Self { n, heap: BinaryHeap::with_capacity(n.min(items) + 1), threshold: f32::INFINITY }
-    }
-
-    /// Pushes the scores of the items starting at `start`; items must be pushed in ascending order.
-    fn push(&mut self, start: u32, scores: &[f32], keep: impl Fn(u32) -> bool) {
-        for (item, &score) in (start..).zip(scores) {
-            // Indexes ascend, so a later equal score ranks lower. Comparisons with NaN are false.
-            if score > self.threshold || (self.heap.len() < self.n && !score.is_nan()) {
-                if !keep(item) {
-                    continue;
-                }
-                // Adding 0 turns −0 into 0, so that only the index orders them.
-                self.heap.push(WorstFirst(Scored { item, score: score + 0.0 }));
-                if self.heap.len() > self.n {
-                    self.heap.pop();
-                }
-                if self.heap.len() == self.n {
-                    self.threshold = self.heap.peek().map_or(f32::INFINITY, |worst| worst.0.score);
-                }
-            }
-        }
-    }
-
-    fn into_list(self) -> Vec<Scored> {
-        self.heap.into_sorted_vec().into_iter().map(|kept| kept.0).collect()
-    }
-}
-
-/// Scans all items block by block, each block for all queries. `adjust` gets the first item of a
-/// block, its rows and their inner products with a query.
-#[expect(clippy::cast_possible_truncation, reason = "items ≤ INDEX_MAX")]
-fn scan(
-    queries: &[&[f32]],
-    item_factors: ArrayView2<'_, f32>,
-    n: usize,
-    keep: impl Fn(usize, u32) -> bool,
-    adjust: impl Fn(usize, &[f32], &mut [f32]),
-) -> Vec<Vec<Scored>> {
-    let (items, factors) = item_factors.dim();
-    for query in queries {
-        assert_eq!(query.len(), factors, "one query entry per factor");
-    }
-    let contiguous = item_factors.as_standard_layout();
-    let rows = contiguous.as_slice().unwrap_or_default();
-    let block = (BLOCK_FACTORS / factors.max(1)).clamp(1, BLOCK_ITEMS);
-    let mut scores = [0.0; BLOCK_ITEMS];
-    let mut lists: Vec<TopK> = queries.iter().map(|_| TopK::new(n, items)).collect();
-    for (rows, start) in rows.chunks(block * factors.max(1)).zip((0..items).step_by(block)) {
-        let scores = &mut scores[..block.min(items - start)];
-        for (index, (query, list)) in queries.iter().zip(&mut lists).enumerate() {
-            dots(query, rows, scores);
-            adjust(start, rows, scores);
-            list.push(start as u32, scores, |item| keep(index, item));
-        }
-    }
-    lists.into_iter().map(TopK::into_list).collect()
 }

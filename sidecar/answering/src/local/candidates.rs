@@ -1,6 +1,6 @@
 //! Candidate generation: each source lists its best rows that pass the filter.
 
-use factorization::{Scored, similar_items};
+use factorization::Scored;
 use sidecar_contract::ServingMode;
 
 use super::{resolve::Resolved, target::Target};
@@ -53,8 +53,7 @@ fn personalized(
 }
 
 fn similar(resolved: &Resolved<'_>, item: u32) -> Vec<Candidate> {
-    let factors = resolved.model.snapshot().item_factors();
-    let best = similar_items(item, factors, resolved.n, |row| resolved.filter.passes(row));
+    let best = resolved.scorer.similar(item, resolved.n, |row| resolved.filter.passes(row));
     candidates(best, Source::Similar)
 }
 

@@ -1,6 +1,6 @@
-//! Top-k by a bounded heap, compared with a full sort.
+//! The best items of a catalogue, compared with a full sort.
 
-use factorization::{similar_items, top_k, top_k_each};
+use factorization::Catalogue;
 use ndarray::Array2;
 use proptest::prelude::*;
 
@@ -22,7 +22,7 @@ proptest! {
         all.sort_by(|x, y| y.1.partial_cmp(&x.1).unwrap().then(x.0.cmp(&y.0)));
         all.truncate(n);
         let best: Vec<(u32, f32)> =
-            top_k(&query, factors.view(), n, |item| !excluded.contains(&item)).iter().map(|s| (s.item, s.score)).collect();
+            Catalogue::new(factors.view()).best(&query, n, |item| !excluded.contains(&item)).iter().map(|s| (s.item, s.score)).collect();
         // +0.0 and −0.0 are equal here but different in the total order.
         let zero = |list: Vec<(u32, f32)>| list.into_iter().map(|(i, s)| (i, s + 0.0)).collect::<Vec<_>>();
         prop_assert_eq!(zero(best), zero(all));
@@ -38,28 +38,30 @@ fn batched_lists_equal_single_ones() {
     let queries: Vec<Vec<f32>> = (0..5).map(|q| (0..factors).map(|j| value(j + 13, q)).collect()).collect();
     let queries: Vec<&[f32]> = queries.iter().map(Vec::as_slice).collect();
     let odd_and_even = |query: usize, item: u32| (item as usize + query).is_multiple_of(2);
-    let batch = top_k_each(&queries, rows.view(), None, 30, odd_and_even);
+    let catalogue = Catalogue::new(rows.view());
+    let batch = catalogue.best_for_each(&queries, 30, odd_and_even);
     assert_eq!(batch.len(), queries.len());
     for (index, (list, query)) in batch.iter().zip(&queries).enumerate() {
-        assert_eq!(*list, top_k(query, rows.view(), 30, |item| odd_and_even(index, item)));
+        assert_eq!(*list, catalogue.best(query, 30, |item| odd_and_even(index, item)));
         assert_eq!(list.len(), 30);
     }
-    assert!(top_k_each(&[], rows.view(), None, 3, |_, _| true).is_empty());
+    assert!(catalogue.best_for_each(&[], 3, |_, _| true).is_empty());
 }
 
 #[test]
 fn items_with_nan_scores_are_never_recommended() {
     let factors = Array2::from_shape_vec((4, 1), vec![f32::NAN, -1.0, f32::NAN, 2.0]).unwrap();
-    let best = top_k(&[1.0], factors.view(), 4, |_| true);
+    let best = Catalogue::new(factors.view()).best(&[1.0], 4, |_| true);
     assert_eq!(best.iter().map(|scored| scored.item).collect::<Vec<_>>(), vec![3, 1]);
 }
 
 #[test]
 fn the_most_similar_item_is_a_multiple() {
     let factors = Array2::from_shape_vec((4, 2), vec![1.0, 2.0, 3.0, 6.0, 2.0, -1.0, 0.0, 0.0]).unwrap();
-    let similar = similar_items(0, factors.view(), 3, |_| true);
+    let catalogue = Catalogue::new(factors.view());
+    let similar = catalogue.similar(0, 3, |_| true);
     assert_eq!(similar.iter().map(|s| s.item).collect::<Vec<_>>(), vec![1, 2, 3]);
     assert!((similar[0].score - 1.0).abs() < 1e-6);
     assert!(similar[1].score.abs() < 1e-6 && similar[2].score.abs() < 1e-6);
-    assert!(similar_items(9, factors.view(), 3, |_| true).is_empty());
+    assert!(catalogue.similar(9, 3, |_| true).is_empty());
 }

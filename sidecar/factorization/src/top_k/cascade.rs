@@ -1,0 +1,139 @@
+//! The scan by codes: blocks by descending norm, an upper bound for each item of a block, and the
+//! score in single precision for those that may enter the list.
+
+use super::{
+    Scored,
+    best::Best,
+    bound::QueryCode,
+    codes::{BLOCK_ITEMS, Codes},
+    kernel::{Input, survivors},
+    score::Scoring,
+};
+use crate::{
+    lanes::dots,
+    simd::{self, Integers},
+};
+
+/// Blocks that all queries scan one after the other while they are in a core's private cache.
+const BLOCKS_PER_ROUND: usize = 64;
+/// Items whose factors are requested from memory before the first of them is scored.
+const PENDING: usize = 16;
+
+/// A query in a scan.
+pub(super) struct Search<'a> {
+    query: &'a [f32],
+    code: QueryCode,
+    scoring: Scoring<'a>,
+    best: Best,
+    /// Items to score.
+    pending: Vec<u32>,
+    /// Whether no further block can reach the list.
+    is_done: bool,
+    /// Items that were scored.
+    scored: usize,
+    /// Blocks whose codes were read.
+    scanned: usize,
+}
+
+/// How much of the catalogue a scan read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ScanCounts {
+    /// Items whose score was computed in single precision.
+    pub scored: usize,
+    /// Items whose codes were read.
+    pub coded: usize,
+}
+
+impl<'a> Search<'a> {
+    /// `None` if bounds in single precision do not hold for the query.
+    pub(super) fn new(query: &'a [f32], scoring: Scoring<'a>, n: usize, items: usize) -> Option<Self> {
+        let best = Best::new(n, items);
+        let pending = Vec::with_capacity(PENDING + BLOCK_ITEMS);
+        let code = QueryCode::new(query)?;
+        Some(Self { query, code, scoring, best, pending, is_done: n == 0, scored: 0, scanned: 0 })
+    }
+
+    /// Scans a block.
+    #[inline(always)]
+    fn scan(&mut self, index: usize, codes: &Codes<'_>, rows: &[f32], integers: Integers, keep: &impl Fn(u32) -> bool) {
+        let bound = codes.bound(index);
+        let product_min = self.scoring.product_min(self.best.threshold(), index, &bound);
+        if !self.code.reaches(&bound, product_min) {
+            self.is_done = self.scoring.ends_at_the_first_block_below();
+            return;
+        }
+        self.scanned += 1;
+        let block = codes.block(index);
+        let padded: [u32; BLOCK_ITEMS];
+        let scales = if let Some(scales) = block.scales.first_chunk() {
+            scales
+        } else {
+            padded = std::array::from_fn(|item| block.scales.get(item).copied().unwrap_or(0));
+            &padded
+        };
+        let slack = self.code.slack(&bound);
+        let input = Input { query: &self.code, codes: block.codes, scales, slack, product_min };
+        let mut found = survivors(input, integers);
+        let factors = self.query.len();
+        while found != 0 {
+            let at = found.trailing_zeros() as usize;
+            found &= found - 1;
+            // Bits of items that pad the block.
+            let Some(&item) = block.order.get(at) else { break };
+            for line in rows[item as usize * factors..][..factors].chunks(LINE_FACTORS) {
+                simd::prefetch(line);
+            }
+            self.pending.push(item);
+        }
+        if self.pending.len() >= PENDING || self.best.threshold() == f32::NEG_INFINITY {
+            self.score(rows, keep);
+        }
+    }
+
+    /// Scores the pending items.
+    fn score(&mut self, rows: &[f32], keep: &impl Fn(u32) -> bool) {
+        let factors = self.query.len();
+        self.scored += self.pending.len();
+        for item in self.pending.drain(..) {
+            let row = &rows[item as usize * factors..][..factors];
+            let mut product = [0.0];
+            dots(self.query, row, &mut product);
+            self.best.push(item, self.scoring.score(product[0], item as usize, || row), keep);
+        }
+    }
+}
+
+/// Factors in a cache line.
+const LINE_FACTORS: usize = 16;
+
+/// Runs searches over the items (in rows of factors), and returns their lists and what they read.
+pub(super) fn scan(
+    mut searches: Vec<Search<'_>>,
+    codes: &Codes<'_>,
+    rows: &[f32],
+    keep: impl Fn(usize, u32) -> bool,
+) -> Vec<(Vec<Scored>, ScanCounts)> {
+    let integers = simd::integers();
+    let blocks = codes.blocks();
+    for start in (0..blocks).step_by(BLOCKS_PER_ROUND) {
+        let mut is_done = true;
+        for (index, search) in searches.iter_mut().enumerate() {
+            for block in start..(start + BLOCKS_PER_ROUND).min(blocks) {
+                if search.is_done {
+                    break;
+                }
+                search.scan(block, codes, rows, integers, &|item| keep(index, item));
+            }
+            is_done &= search.is_done;
+        }
+        if is_done {
+            break;
+        }
+    }
+    let lists = searches.into_iter().enumerate().map(|(index, mut search)| {
+        search.score(rows, &|item| keep(index, item));
+        let counts = ScanCounts { scored: search.scored, coded: search.scanned * BLOCK_ITEMS };
+        (search.best.into_list(), counts)
+    });
+    lists.collect()
+}
