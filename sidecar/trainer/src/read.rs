@@ -22,6 +22,7 @@ use crate::{
         format::{Compression, MAGIC_BYTES, compression, delimiter, named},
         jsonl::Jsonl,
         parquet,
+        records::Quotes,
     },
 };
 
@@ -91,14 +92,15 @@ fn read_part<T: RowSink>(
             Box::new(decoder)
         }
     };
-    let delimited = |format_default, quoting| -> Result<_, RunError> {
+    let delimited = |format_default, quotes| -> Result<_, RunError> {
         let delimiter = delimiter(table_format.csv, format_default, table_format.spec_field)?;
-        Ok(Text::Delimited(Box::new(Delimited::new(described_as, table_format.csv, delimiter, quoting))))
+        Ok(Text::Delimited(Box::new(Delimited::new(described_as, table_format.csv, delimiter, quotes))))
     };
     let mut text = match named.format {
-        Format::Csv => delimited(b',', true)?,
-        // Tab-separated text has no quotes: a quote begins a title as often as it encloses one.
-        Format::Tsv => delimited(b'\t', false)?,
+        Format::Csv => delimited(b',', Quotes::Enclosing(None))?,
+        // Tab-separated text has no quotes: a quote begins a title as often as it encloses one. R
+        // and some others enclose the names in the header, too.
+        Format::Tsv => delimited(b'\t', Quotes::AsInFirstRecord)?,
         Format::Jsonl | Format::Parquet => Text::Jsonl(Box::new(Jsonl::new(described_as))),
     };
     let mut chunk = vec![0; CHUNK_BYTES];

@@ -16,6 +16,8 @@ pub(crate) enum Reinterpretation {
     /// A record of delimited text spans several lines, because a quoted field contains a line
     /// break.
     SeveralLines,
+    /// A backslash escape of a quote, a delimiter, a line break or another character.
+    BackslashEscape,
     /// A time without a zone is read as UTC.
     TimeWithoutZone,
     Milliseconds,
@@ -27,11 +29,12 @@ pub(crate) enum Reinterpretation {
 }
 
 impl Reinterpretation {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::PaddedId,
         Self::FloatId,
         Self::DecimalComma,
         Self::SeveralLines,
+        Self::BackslashEscape,
         Self::TimeWithoutZone,
         Self::Milliseconds,
         Self::Microseconds,
@@ -46,6 +49,7 @@ impl Reinterpretation {
             Self::FloatId => "floatId",
             Self::DecimalComma => "decimalComma",
             Self::SeveralLines => "severalLines",
+            Self::BackslashEscape => "backslashEscape",
             Self::TimeWithoutZone => "timeWithoutZone",
             Self::Milliseconds => "milliseconds",
             Self::Microseconds => "microseconds",

@@ -5,6 +5,7 @@
 //! value means the same in every format.
 
 mod availability;
+mod backslash;
 pub(crate) mod delimited;
 pub(crate) mod encoding;
 pub(crate) mod format;
@@ -12,7 +13,8 @@ pub(crate) mod header;
 pub(crate) mod jsonl;
 pub(crate) mod number;
 pub(crate) mod parquet;
-mod records;
+mod quote_escape;
+pub(crate) mod records;
 
 use std::{borrow::Cow, ops::ControlFlow};
 

@@ -5,17 +5,27 @@ use std::ops::ControlFlow;
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
+use super::quote_escape::{self, QuoteEscape};
 use crate::limits::{FIELDS_PER_ROW_MAX, ROW_BYTES_MAX};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-/// `csv_core` skips the byte order mark only if it arrives in one chunk with the bytes after it.
-const FIRST_CHUNK_BYTES_MIN: usize = 4;
+/// `csv_core` skips the byte order mark only if it arrives in one chunk with the bytes after it. A
+/// [`separator_line`] fits as well.
+const FIRST_CHUNK_BYTES_MIN: usize = 10;
+/// Bytes at the start of a file whose records decide how quotes are escaped. They are read twice.
+const DECIDING_BYTES: usize = 1 << 20;
 
 /// One record.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Record<'a> {
     bytes: &'a [u8],
     ends: &'a [usize],
+    /// Whether quotes are ordinary characters.
+    pub(crate) is_unquoted: bool,
+    /// Whether a quoted field has a backslash escape.
+    pub(crate) has_escape: bool,
+    /// What stands between the fields.
+    pub(crate) delimiter: u8,
 }
 
 impl<'a> Record<'a> {
@@ -37,8 +47,13 @@ impl<'a> Record<'a> {
 
     /// Number of lines that the record spans: a quoted field may contain line breaks.
     pub(crate) fn lines(self) -> u64 {
-        self.bytes.split(|byte| *byte == b'\n').count() as u64
+        lines(self.bytes)
     }
+}
+
+/// Number of lines of a text.
+pub(crate) fn lines(text: &[u8]) -> u64 {
+    text.split(|byte| *byte == b'\n').count() as u64
 }
 
 /// A record, or a placeholder for a record that exceeds the limits.
@@ -48,10 +63,53 @@ pub(crate) enum Row<'a> {
     TooLong { lines: u64 },
 }
 
+/// The delimiter that a first line `sep=;` states, and the text after it. Excel reads such a line,
+/// and exports for it have one.
+fn separator_line(head: &[u8]) -> Option<(u8, &[u8])> {
+    let text = head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head);
+    let (name, rest) = text.split_at_checked(4)?;
+    let (separator, rest) = rest.split_first().filter(|_| name.eq_ignore_ascii_case(b"sep="))?;
+    let rest = rest.strip_prefix(b"\r\n").or_else(|| rest.strip_prefix(b"\n")).or_else(|| rest.strip_prefix(b"\r"))?;
+    (separator.is_ascii() && !matches!(separator, b'"' | b'\r' | b'\n')).then_some((*separator, rest))
+}
+
+/// How quotes are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Quotes {
+    /// As ordinary characters, unless they enclose every field of the first record.
+    AsInFirstRecord,
+    /// As ordinary characters.
+    Ordinary,
+    /// They enclose fields; `None`: no record has shown an escape yet, and [`QuoteEscape::Doubled`]
+    /// is assumed. The first [`DECIDING_BYTES`] decide for all records; if they show none, the
+    /// first record that does decides for itself and those after it.
+    Enclosing(Option<QuoteEscape>),
+}
+
+impl Quotes {
+    fn reader(self, delimiter: u8) -> Reader {
+        let mut reader = ReaderBuilder::new();
+        reader.delimiter(delimiter).quoting(matches!(self, Self::Enclosing(_)));
+        reader.escape((self == Self::Enclosing(Some(QuoteEscape::Backslash))).then_some(b'\\'));
+        reader.build()
+    }
+
+    /// Whether a record has to be known as it is written.
+    fn need_raw(self) -> bool {
+        !matches!(self, Self::Ordinary | Self::Enclosing(Some(QuoteEscape::Doubled)))
+    }
+}
+
 /// Splits text into records. Memory is bounded by [`ROW_BYTES_MAX`] and [`FIELDS_PER_ROW_MAX`] for
 /// any input.
 pub(crate) struct RecordCutter {
     core: Reader,
+    delimiter: u8,
+    /// Whether a [`separator_line`] sets the delimiter.
+    follows_separator_line: bool,
+    quotes: Quotes,
+    /// The current record as it is written, if [`Quotes::need_raw`].
+    raw: Vec<u8>,
     bytes: Vec<u8>,
     bytes_used: usize,
     ends: Vec<usize>,
@@ -64,10 +122,14 @@ pub(crate) struct RecordCutter {
 }
 
 impl RecordCutter {
-    /// Without `quoting`, quotes are ordinary characters.
-    pub(crate) fn new(delimiter: u8, quoting: bool) -> Self {
+    /// `is_default`: the delimiter is the format's, not the resource's.
+    pub(crate) fn new(delimiter: u8, is_default: bool, quotes: Quotes) -> Self {
         Self {
-            core: ReaderBuilder::new().delimiter(delimiter).quoting(quoting).build(),
+            core: quotes.reader(delimiter),
+            delimiter,
+            follows_separator_line: is_default,
+            quotes,
+            raw: Vec::new(),
             bytes: vec![0; ROW_BYTES_MAX],
             bytes_used: 0,
             ends: vec![0; FIELDS_PER_ROW_MAX],
@@ -82,20 +144,38 @@ impl RecordCutter {
     pub(crate) fn feed<B>(&mut self, chunk: &[u8], each: &mut impl FnMut(Row<'_>) -> ControlFlow<B>) -> ControlFlow<B> {
         let Some(mut head) = self.head.take() else { return self.cut(chunk, each) };
         head.extend_from_slice(chunk);
-        if head.len() < FIRST_CHUNK_BYTES_MIN {
+        if head.len() < if self.quotes.need_raw() { DECIDING_BYTES } else { FIRST_CHUNK_BYTES_MIN } {
             self.head = Some(head);
             return ControlFlow::Continue(());
         }
-        self.cut(&head, each)
+        self.cut_head(&head, false, each)
     }
 
     /// Processes the end of the file and passes on the last record if no line break ends it.
     pub(crate) fn finish<B>(&mut self, each: &mut impl FnMut(Row<'_>) -> ControlFlow<B>) -> ControlFlow<B> {
         if let Some(head) = self.head.take().filter(|head| head != BYTE_ORDER_MARK) {
-            self.cut(&head, each)?;
+            self.cut_head(&head, true, each)?;
         }
         while self.step(&[], each)?.is_some() {}
         ControlFlow::Continue(())
+    }
+
+    /// Cuts the beginning of the file, without a [`separator_line`].
+    fn cut_head<B>(
+        &mut self,
+        head: &[u8],
+        is_whole: bool,
+        each: &mut impl FnMut(Row<'_>) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        let (separator, rest) = separator_line(head).map_or((None, head), |(separator, rest)| (Some(separator), rest));
+        if let Some(separator) = separator.filter(|_| self.follows_separator_line) {
+            self.delimiter = separator;
+        }
+        if self.quotes.need_raw() {
+            self.quotes = quotes_of(rest, is_whole, self.delimiter, self.quotes);
+        }
+        self.core = self.quotes.reader(self.delimiter);
+        self.cut(rest, each)
     }
 
     fn cut<B>(&mut self, mut input: &[u8], each: &mut impl FnMut(Row<'_>) -> ControlFlow<B>) -> ControlFlow<B> {
@@ -119,15 +199,27 @@ impl RecordCutter {
         let (result, consumed, bytes_written, ends_written) = self.core.read_record(input, bytes, ends);
         self.bytes_used += bytes_written;
         self.ends_used += ends_written;
+        if self.quotes.need_raw() && !self.too_long {
+            self.extend_raw(input.get(..consumed).unwrap_or_default());
+        }
         match result {
             ReadRecordResult::InputEmpty => {}
             ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => {
+                if self.revise_quotes() {
+                    self.cut_again(each)?;
+                    return ControlFlow::Continue(Some(consumed));
+                }
                 // The rest of the record overwrites the buffer and is discarded.
                 self.too_long = true;
+                self.raw.clear();
                 self.bytes_used = 0;
                 self.ends_used = 0;
             }
             ReadRecordResult::Record => {
+                if self.revise_quotes() {
+                    self.cut_again(each)?;
+                    return ControlFlow::Continue(Some(consumed));
+                }
                 let line = self.core.line();
                 let row = if self.too_long {
                     Row::TooLong { lines: line.saturating_sub(self.start_line).max(1) }
@@ -135,9 +227,13 @@ impl RecordCutter {
                     Row::Record(Record {
                         bytes: self.bytes.get(..self.bytes_used).unwrap_or_default(),
                         ends: self.ends.get(..self.ends_used).unwrap_or_default(),
+                        is_unquoted: self.quotes == Quotes::Ordinary,
+                        has_escape: self.has_escape(),
+                        delimiter: self.delimiter,
                     })
                 };
                 each(row)?;
+                self.raw.clear();
                 self.bytes_used = 0;
                 self.ends_used = 0;
                 self.too_long = false;
@@ -147,6 +243,65 @@ impl RecordCutter {
         }
         ControlFlow::Continue(Some(consumed))
     }
+
+    /// Line breaks before a record are not part of it.
+    fn extend_raw(&mut self, bytes: &[u8]) {
+        let breaks =
+            if self.raw.is_empty() { bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count() } else { 0 };
+        self.raw.extend_from_slice(bytes.get(breaks..).unwrap_or_default());
+    }
+
+    /// Decides on quotes by the current record; returns whether it has to be cut again.
+    fn revise_quotes(&mut self) -> bool {
+        let bytes = self.bytes.get(..self.bytes_used).unwrap_or_default();
+        match self.quotes {
+            Quotes::AsInFirstRecord => {
+                let ends = self.ends.get(..self.ends_used).unwrap_or_default();
+                let record = Record { bytes, ends, is_unquoted: true, has_escape: false, delimiter: self.delimiter };
+                let is_enclosed = |field: &[u8]| matches!(field.trim_ascii(), [b'"', .., b'"']);
+                let are_enclosed = record.len() > 0 && record.fields().all(is_enclosed);
+                self.quotes = if are_enclosed { Quotes::Enclosing(None) } else { Quotes::Ordinary };
+                are_enclosed
+            }
+            Quotes::Enclosing(None) if self.raw.contains(&b'\\') || bytes.contains(&b'"') => {
+                let shown = quote_escape::shown_by(&self.raw, self.delimiter);
+                self.quotes = Quotes::Enclosing(shown);
+                shown == Some(QuoteEscape::Backslash)
+            }
+            Quotes::Ordinary | Quotes::Enclosing(_) => false,
+        }
+    }
+
+    /// Cuts the current record again, as the revised quotes require. It may then end earlier, or
+    /// with the text that follows.
+    fn cut_again<B>(&mut self, each: &mut impl FnMut(Row<'_>) -> ControlFlow<B>) -> ControlFlow<B> {
+        self.core = self.quotes.reader(self.delimiter);
+        (self.bytes_used, self.ends_used, self.start_line) = (0, 0, 1);
+        let raw = std::mem::take(&mut self.raw);
+        self.cut(&raw, each)
+    }
+
+    fn has_escape(&self) -> bool {
+        self.quotes == Quotes::Enclosing(Some(QuoteEscape::Backslash))
+            && self.raw.windows(2).any(|pair| matches!(pair, [b'\\', b'"' | b'\\']))
+    }
+}
+
+/// Quotes as the records of a text show them; `is_whole`: the text does not end within a record.
+fn quotes_of(text: &[u8], is_whole: bool, delimiter: u8, quotes: Quotes) -> Quotes {
+    let mut cutter = RecordCutter { head: None, ..RecordCutter::new(delimiter, false, quotes) };
+    let mut ignored = |_: Row<'_>| ControlFlow::<()>::Continue(());
+    for part in text.chunks(ROW_BYTES_MAX) {
+        // It never breaks.
+        let _: ControlFlow<()> = cutter.cut(part, &mut ignored);
+        if !matches!(cutter.quotes, Quotes::AsInFirstRecord | Quotes::Enclosing(None)) {
+            return cutter.quotes;
+        }
+    }
+    if is_whole {
+        let _: ControlFlow<()> = cutter.finish(&mut ignored);
+    }
+    cutter.quotes
 }
 
 #[cfg(test)]
@@ -166,7 +321,7 @@ mod tests {
             });
             ControlFlow::<()>::Continue(())
         };
-        let mut cutter = RecordCutter::new(b',', true);
+        let mut cutter = RecordCutter::new(b',', true, Quotes::Enclosing(None));
         for chunk in text.chunks(size) {
             assert!(cutter.feed(chunk, &mut each).is_continue());
         }
@@ -199,6 +354,41 @@ mod tests {
         check(b"\xef\xbb\xbf\xef\xbb\xbfu,i\n", &[&["\u{feff}u", "i"]]);
         check(b"x", &[&["x"]]);
         check(b"x,\n,", &[&["x", ""], &["", ""]]);
+        check(b"sep=;\r\nu;i\r\na;1\r\n", rows);
+        check(b"\xef\xbb\xbfSEP=\t\nu\ti\na\t1\n", rows);
+        check(b"sep=,i\na,1\n", &[&["sep=", "i"], &["a", "1"]]);
+    }
+
+    #[test]
+    fn quotes_are_escaped_as_the_first_record_shows_that_has_an_escape() {
+        check(
+            b"u,i\n\"C:\\\\\",1\na,\"12\\\"\"\nb,\"say \\\"hi\\\", he\nsaid \\\\\"\n",
+            &[&["u", "i"], &["C:\\", "1"], &["a", "12\""], &["b", "say \"hi\", he\nsaid \\"]],
+        );
+        check(b"\"say \"\"hi\"\"\",1\n\"x\\\"\",y\",2\n", &[&["say \"hi\"", "1"], &["x\\\",y", "2"]]);
+    }
+
+    #[test]
+    fn an_escape_that_swallowed_lines_gives_them_back() {
+        let rows = "b,2\n".repeat(ROW_BYTES_MAX);
+        // The second text shows its escape after the bytes that decide.
+        for before in [1, DECIDING_BYTES] {
+            let text = format!("{}\"12\\\"\",1\n{rows}\"c\",3\n", "u,i\n".repeat(before));
+            let found = records(text.as_bytes(), 1 << 16);
+            assert_eq!(found.len(), before + 2 + ROW_BYTES_MAX);
+            assert_eq!(found[before], Some(vec!["12\"".to_owned(), "1".to_owned()]));
+            assert_eq!(found[before + 1], Some(vec!["b".to_owned(), "2".to_owned()]));
+        }
+    }
+
+    #[test]
+    fn blank_lines_before_a_record_are_not_kept() {
+        let mut cutter = RecordCutter::new(b',', true, Quotes::Enclosing(None));
+        let mut each = |_: Row<'_>| ControlFlow::<()>::Continue(());
+        for _ in 0..100 {
+            assert!(cutter.feed(&vec![b'\n'; ROW_BYTES_MAX], &mut each).is_continue());
+        }
+        assert!(cutter.raw.capacity() < ROW_BYTES_MAX);
     }
 
     #[test]
@@ -225,7 +415,7 @@ mod tests {
             });
             ControlFlow::<()>::Continue(())
         };
-        let mut cutter = RecordCutter::new(b',', true);
+        let mut cutter = RecordCutter::new(b',', true, Quotes::Enclosing(None));
         assert!(cutter.feed(b"u,i\n\"a\nb\nc\",1\nx,2\n\"open,1\n", &mut each).is_continue());
         for _ in 0..ROW_BYTES_MAX {
             assert!(cutter.feed(b"y,1\n", &mut each).is_continue());

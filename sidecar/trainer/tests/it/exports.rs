@@ -95,6 +95,75 @@ fn keys_that_the_first_object_lacks_are_columns() {
     assert_eq!(dropped(&result.rows), [("notANumber", 1)].into());
 }
 
+/// A table of visits whose first 60 ids contain these characters, by the functions that write an id
+/// and a row; its reinterpreted rows, if it has the same model as the same ids in JSON.
+fn reinterpreted(
+    special: &str,
+    name: &str,
+    header: &str,
+    row: impl Fn(&str, &str) -> String,
+    change: impl Fn(&mut Setup),
+) -> BTreeMap<String, u64> {
+    let item = |item: &str| format!("{item}{special}");
+    let visits: Vec<(String, String)> = grouped_visits().iter().map(|(user, id)| (user.clone(), item(id))).collect();
+    let json =
+        |(user, item): &(String, String)| serde_json::json!({"user_id": user, "item_id": item}).to_string() + "\n";
+    let expected = Setup::new("a.jsonl", visits.iter().map(json).collect::<String>());
+    let rows: String = visits.iter().map(|(user, item)| row(user, item)).collect();
+    let mut setup = Setup::new(name, format!("{header}{rows}"));
+    change(&mut setup);
+    assert_eq!(setup.digest(), expected.digest(), "{name} {special:?}");
+    setup.trained().0.rows.reinterpreted
+}
+
+#[test]
+fn backslash_escapes_of_databases_are_read() {
+    let rows = grouped_visits().len() as u64;
+    let escaped: BTreeMap<String, u64> = [("backslashEscape".to_owned(), rows)].into();
+    let header = "user_id\titem_id\tnote\n";
+    // PostgreSQL's COPY and `mysql --batch` write \t and \n; MySQL's INTO OUTFILE writes a
+    // backslash before the tab or the line break itself.
+    let copy = |text: &str| text.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n");
+    let outfile = |text: &str| text.replace('\\', "\\\\").replace('\t', "\\\t").replace('\n', "\\\n");
+    for special in ["\\", "a\tb", "a\nb", "\\N", "a\\tb"] {
+        let row = |user: &str, item: &str| format!("{user}\t{}\t\\N\n", copy(item));
+        assert_eq!(reinterpreted(special, "a.tsv", header, row, |_| ()), escaped, "{special:?}");
+        let row = |user: &str, item: &str| format!("{user}\t{}\t\\N\n", outfile(item));
+        let lines = special.contains('\n').then(|| ("severalLines".to_owned(), rows));
+        let expected = escaped.clone().into_iter().chain(lines).collect();
+        assert_eq!(reinterpreted(special, "a.tsv", header, row, |_| ()), expected, "{special:?}");
+    }
+    // Without escapes, a backslash is an ordinary character.
+    for special in ["\\dir", "\\"] {
+        let row = |user: &str, item: &str| format!("{user}\t{item}\tx\n");
+        let found = reinterpreted(special, "a.tsv", header, row, |_| ());
+        assert_eq!(found, BTreeMap::new(), "{special:?}");
+    }
+    // Redshift's UNLOAD with ESCAPE, and Snowflake without an enclosing character.
+    let row = |user: &str, item: &str| format!("{user}|{}|x\n", item.replace('|', "\\|"));
+    let bars = |setup: &mut Setup| setup.config.csv.delimiter = Some('|');
+    assert_eq!(reinterpreted("|", "a.csv", "user_id|item_id|note\n", row, bars), escaped);
+}
+
+#[test]
+fn quotes_that_a_backslash_escapes_are_read() {
+    let rows = grouped_visits().len() as u64;
+    let escaped: BTreeMap<String, u64> = [("backslashEscape".to_owned(), rows)].into();
+    let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+    for special in ["\"x\"", "12\"", ", \"x\", y", "\\\""] {
+        let row = |user: &str, item: &str| format!("{user},{},1\n", quoted(item));
+        assert_eq!(reinterpreted(special, "a.csv", "user_id,item_id,rating\n", row, |_| ()), escaped, "{special:?}");
+    }
+    for special in ["\"x\"", "\\\"x", "\\"] {
+        let row = |user: &str, item: &str| format!("{user},\"{}\",1\n", item.replace('"', "\"\""));
+        let found = reinterpreted(special, "a.csv", "user_id,item_id,rating\n", row, |_| ());
+        assert_eq!(found, BTreeMap::new(), "{special:?}");
+    }
+    // R's write.table encloses the header and the text in quotes, also with tabs between them.
+    let row = |user: &str, item: &str| format!("{}\t{}\t1\n", quoted(user), quoted(item));
+    assert_eq!(reinterpreted("\"x\"", "a.tsv", "\"user_id\"\t\"item_id\"\t\"rating\"\n", row, |_| ()), escaped);
+}
+
 /// Availability of items by an item table with these bytes.
 fn availability(table: &[u8], items: &[&str]) -> Vec<(Option<String>, bool)> {
     let mut setup = Setup::new("visits.csv", csv(&grouped_visits()));
@@ -196,4 +265,26 @@ fn rows_that_are_read_in_another_form_are_counted() {
     let expected = [("decimalComma", 2), ("floatId", 1), ("paddedId", 2), ("severalLines", 1)];
     assert_eq!(result.rows.reinterpreted, expected.map(|(form, count)| (form.to_owned(), count)).into());
     assert_eq!((result.rows.read, result.rows.kept), (4, 4));
+}
+
+#[test]
+fn headers_of_spreadsheets_and_of_r_are_understood() {
+    let visits = grouped_visits();
+    let expected = Setup::new("a.csv", csv(&visits)).digest();
+    let table = |header: &str, row: &dyn Fn(usize, &str, &str) -> String| {
+        let rows = visits.iter().enumerate().map(|(n, (user, item))| row(n, user, item));
+        format!("{header}{}", rows.collect::<String>())
+    };
+    for text in [
+        // The line in which Excel looks for the separator.
+        table("sep=;\r\nuser_id;item_id\r\n", &|_, user, item| format!("{user};{item}\r\n")),
+        // A delimiter at the end of each row.
+        table("user_id,item_id\n", &|_, user, item| format!("{user},{item},\n")),
+        table("user_id,item_id,\n", &|_, user, item| format!("{user},{item},\n")),
+        // Row numbers: pandas leaves their name empty, and R leaves it out.
+        table(",user_id,item_id\n", &|n, user, item| format!("{n},{user},{item}\n")),
+        table("\"user_id\",\"item_id\"\n", &|n, user, item| format!("\"{n}\",\"{user}\",\"{item}\"\n")),
+    ] {
+        assert_eq!(Setup::new("a.csv", &text).digest(), expected, "{}", &text[..60]);
+    }
 }
