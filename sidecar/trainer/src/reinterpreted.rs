@@ -18,6 +18,8 @@ pub(crate) enum Reinterpretation {
     SeveralLines,
     /// A backslash escape of a quote, a delimiter, a line break or another character.
     BackslashEscape,
+    /// An optional key that the first objects lack is not used.
+    LateKey,
     /// A time without a zone is read as UTC.
     TimeWithoutZone,
     Milliseconds,
@@ -29,12 +31,13 @@ pub(crate) enum Reinterpretation {
 }
 
 impl Reinterpretation {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::PaddedId,
         Self::FloatId,
         Self::DecimalComma,
         Self::SeveralLines,
         Self::BackslashEscape,
+        Self::LateKey,
         Self::TimeWithoutZone,
         Self::Milliseconds,
         Self::Microseconds,
@@ -50,6 +53,7 @@ impl Reinterpretation {
             Self::DecimalComma => "decimalComma",
             Self::SeveralLines => "severalLines",
             Self::BackslashEscape => "backslashEscape",
+            Self::LateKey => "lateKey",
             Self::TimeWithoutZone => "timeWithoutZone",
             Self::Milliseconds => "milliseconds",
             Self::Microseconds => "microseconds",

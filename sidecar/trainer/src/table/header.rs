@@ -96,7 +96,7 @@ impl Header<'_> {
                 )));
             }
             ColumnNaming::Named(names) => (names, "column", " (or set csv.header: false if the first line is data)"),
-            ColumnNaming::Keys(names) => (names, "key", "; one of the first 1,000 objects must have it"),
+            ColumnNaming::Keys(names) => (names, "key", ""),
             ColumnNaming::Schema(names) => (names, "column", ""),
         };
         let mut found = names.iter().enumerate().filter(|(_, other)| *other == name);

@@ -1,24 +1,59 @@
-//! JSON Lines (one object per line) as rows of cells.
+//! JSON Lines (one object per line) as rows of cells. The column `a.b` is the key `a.b`, or the key
+//! `b` of the object `a`.
 
 use std::{fmt, ops::ControlFlow};
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use sidecar_contract::Column;
+
 use super::{
-    COLUMNS_REQUESTED_MAX, Cell, RowSink,
-    header::{ColumnNaming, Header, present},
+    COLUMNS_REQUESTED_MAX, Cell, ColumnRequest, RowSink,
+    header::{ColumnNaming, Header},
 };
 use crate::{
     dropped::DropReason,
     failure::RunError,
     limits::{FIELDS_PER_ROW_MAX, ROW_BYTES_MAX},
+    reinterpreted::Reinterpretation,
 };
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-/// Objects whose keys are the columns...
+/// Objects whose keys decide which optional columns the file has...
 const HEAD_OBJECTS_MAX: usize = 1000;
 /// ...and the maximum length of these lines, which are in memory.
 const HEAD_BYTES_MAX: usize = 1 << 20;
+
+/// Visits everything but an object, and ignores it.
+macro_rules! ignore_scalars {
+    () => {
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+        fn visit_unit<E>(self) -> Result<(), E> {
+            Ok(())
+        }
+        fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+            Ok(())
+        }
+        fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+            Ok(())
+        }
+        fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+            Ok(())
+        }
+        fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+            Ok(())
+        }
+        fn visit_str<E>(self, _: &str) -> Result<(), E> {
+            Ok(())
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(())
+        }
+    };
+}
 
 /// Reads one file.
 pub(crate) struct Jsonl<'a> {
@@ -26,8 +61,8 @@ pub(crate) struct Jsonl<'a> {
     /// The line so far; up to [`ROW_BYTES_MAX`] bytes.
     line: Vec<u8>,
     too_long: bool,
-    /// Keys of the requested columns; known from the first objects.
-    keys: Option<[Option<String>; COLUMNS_REQUESTED_MAX]>,
+    /// Known after the first objects.
+    keys: Option<Keys>,
     /// The first lines, until the keys are known.
     head: Head,
     first_line: bool,
@@ -40,9 +75,49 @@ pub(crate) struct Jsonl<'a> {
 struct Head {
     lines: Vec<Vec<u8>>,
     bytes: usize,
-    /// Distinct keys, in the order in which they appear.
-    keys: Vec<String>,
+    keys: ObjectKeys,
     objects: usize,
+}
+
+/// Keys of the requested columns.
+struct Keys {
+    /// Key of each column, also if no object had it yet: a sparse key may come late.
+    names: [Option<String>; COLUMNS_REQUESTED_MAX],
+    /// Whether the column is used. An optional column is not if the first objects lack it: they
+    /// would be dropped.
+    used: [bool; COLUMNS_REQUESTED_MAX],
+    /// Whether an object had the key.
+    seen: [bool; COLUMNS_REQUESTED_MAX],
+    /// Keys of the first objects, for messages.
+    first: Vec<String>,
+}
+
+impl Keys {
+    fn new(first: Vec<String>, requests: &[ColumnRequest]) -> Self {
+        let mut keys = Self {
+            names: Default::default(),
+            used: [false; COLUMNS_REQUESTED_MAX],
+            seen: [false; COLUMNS_REQUESTED_MAX],
+            first,
+        };
+        for ((name, used), request) in keys.names.iter_mut().zip(&mut keys.used).zip(requests) {
+            *name = match (&request.column, request.default_name) {
+                (Some(Column::Name(name)), _) => Some(name.clone()),
+                (None, Some(name)) => Some(name.to_owned()),
+                (Some(Column::Index(_)) | None, _) => None,
+            };
+            *used = request.column.is_some() || name.as_ref().is_some_and(|name| keys.first.contains(name));
+        }
+        keys
+    }
+
+    /// Fails if no object has the key of a column that the resource names.
+    fn check(self, described_as: &str, requests: &[ColumnRequest]) -> Result<(), RunError> {
+        let missing = |(request, seen): &(&ColumnRequest, bool)| request.column.is_some() && !seen;
+        let Some((request, _)) = requests.iter().zip(self.seen).find(missing) else { return Ok(()) };
+        let header = Header { described_as, naming: ColumnNaming::Keys(self.first) };
+        header.positions(std::slice::from_ref(request)).map(|_| ())
+    }
 }
 
 /// The requested values of one object. Text is stored in one buffer, so that a row allocates
@@ -99,7 +174,13 @@ impl<'a> Jsonl<'a> {
         if self.take(sink)?.is_break() {
             return Ok(ControlFlow::Break(()));
         }
-        self.finish_head(sink)
+        if self.keys.is_none() && self.finish_head(sink)?.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+        match self.keys.take() {
+            Some(keys) => keys.check(self.described_as, sink.requests()).map(ControlFlow::Continue),
+            None => Ok(ControlFlow::Continue(())),
+        }
     }
 
     fn extend(&mut self, bytes: &[u8]) {
@@ -132,7 +213,8 @@ impl<'a> Jsonl<'a> {
         }
         if first && line.trim_ascii_start().starts_with(b"[") {
             return Err(RunError::bad_data(format!(
-                "{} is a JSON array: expected one object per line, for example {{\"user_id\": \"a\", \"item_id\": 1}}",
+                "{} is a JSON array: expected one object per line, for example {{\"user_id\": \"a\", \"item_id\": 1}}. \
+                 Convert it, for example with: jq -c '.[]' old.json > new.jsonl",
                 self.described_as
             )));
         }
@@ -146,13 +228,26 @@ impl<'a> Jsonl<'a> {
     /// Resolves the columns by the keys of the first lines, then processes these lines.
     fn finish_head(&mut self, sink: &mut dyn RowSink) -> Result<ControlFlow<()>, RunError> {
         let Head { lines, keys, objects, .. } = std::mem::take(&mut self.head);
+        if objects == 0 && lines.first().is_some_and(|line| line.trim_ascii() == b"{") {
+            return Err(RunError::bad_data(format!(
+                "{} has JSON objects of several lines: expected one object per line. Convert it, for example with: jq -c . \
+                 old.json > new.jsonl",
+                self.described_as
+            )));
+        }
         if objects > 0 {
-            let header = Header { described_as: self.described_as, naming: ColumnNaming::Keys(keys) };
-            sink.columns(&header.naming);
-            let positions = header.positions(sink.requests())?;
-            let ColumnNaming::Keys(names) = header.naming else { return Ok(ControlFlow::Continue(())) };
-            sink.begin(self.described_as, present(&positions))?;
-            self.keys = Some(positions.map(|position| names.get(position?).cloned()));
+            let naming = ColumnNaming::Keys(keys.into_names());
+            sink.columns(&naming);
+            if let Some(numbered) =
+                sink.requests().iter().find(|request| matches!(request.column, Some(Column::Index(_))))
+            {
+                let header = Header { described_as: self.described_as, naming };
+                return header.positions(std::slice::from_ref(numbered)).map(|_| ControlFlow::Continue(()));
+            }
+            let ColumnNaming::Keys(first) = naming else { return Ok(ControlFlow::Continue(())) };
+            let keys = Keys::new(first, sink.requests());
+            sink.begin(self.described_as, keys.used)?;
+            self.keys = Some(keys);
         }
         for line in lines {
             if self.take_object(&line, sink)?.is_break() {
@@ -163,14 +258,15 @@ impl<'a> Jsonl<'a> {
     }
 
     fn take_object(&mut self, line: &[u8], sink: &mut dyn RowSink) -> Result<ControlFlow<()>, RunError> {
-        let Some(keys) = &self.keys else {
+        let Some(keys) = &mut self.keys else {
             sink.bad(DropReason::NotJson, 1);
             return Ok(ControlFlow::Continue(()));
         };
         self.values.text.clear();
         self.values.values = [Value::Null; COLUMNS_REQUESTED_MAX];
         let mut json = serde_json::Deserializer::from_slice(line);
-        let read = Object { keys, values: &mut self.values }.deserialize(&mut json).and_then(|()| json.end());
+        let object = Object { keys, values: &mut self.values, path: "" };
+        let read = json.deserialize_map(object).and_then(|()| json.end());
         if read.is_err() {
             // Invalid UTF-8 fails only inside a requested value; any other error means invalid
             // JSON.
@@ -178,7 +274,14 @@ impl<'a> Jsonl<'a> {
             sink.bad(reason, 1);
             return Ok(ControlFlow::Continue(()));
         }
-        let Values { text, values } = &self.values;
+        let Values { text, values } = &mut self.values;
+        let mut has_late_key = false;
+        for (value, _) in values.iter_mut().zip(keys.used).filter(|(_, used)| !used) {
+            has_late_key |= !matches!(std::mem::take(value), Value::Null);
+        }
+        if has_late_key {
+            sink.reinterpreted(Reinterpretation::LateKey);
+        }
         sink.row(&values.map(|value| match value {
             Value::Null => Cell::Null,
             Value::Text { start, end } => Cell::Text(text.get(start..end).unwrap_or_default()),
@@ -194,11 +297,7 @@ impl Head {
     fn push(&mut self, line: &[u8]) {
         if let Ok(keys) = keys_of(line) {
             self.objects += 1;
-            for key in keys {
-                if self.keys.len() < FIELDS_PER_ROW_MAX && !self.keys.contains(&key) {
-                    self.keys.push(key);
-                }
-            }
+            self.keys.extend(keys);
         }
         self.bytes += line.len();
         self.lines.push(line.to_owned());
@@ -211,85 +310,156 @@ impl Head {
     }
 }
 
-/// The distinct keys of an object.
-fn keys_of(line: &[u8]) -> Result<Vec<String>, serde_json::Error> {
-    struct Keys;
-    impl<'de> Visitor<'de> for Keys {
-        type Value = Vec<String>;
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<String>, A::Error> {
-            let mut keys: Vec<String> = Vec::new();
-            while let Some((key, IgnoredAny)) = map.next_entry::<String, IgnoredAny>()? {
-                if keys.len() < FIELDS_PER_ROW_MAX && !keys.contains(&key) {
-                    keys.push(key);
-                }
-            }
-            Ok(keys)
+/// Distinct keys, in the order in which they appear.
+#[derive(Default)]
+struct ObjectKeys {
+    keys: Vec<String>,
+    /// Keys of inner objects, as paths.
+    inner: Vec<String>,
+}
+
+impl ObjectKeys {
+    fn push(list: &mut Vec<String>, key: String) {
+        if list.len() < FIELDS_PER_ROW_MAX && !list.contains(&key) {
+            list.push(key);
         }
     }
+
+    fn extend(&mut self, other: Self) {
+        other.keys.into_iter().for_each(|key| Self::push(&mut self.keys, key));
+        other.inner.into_iter().for_each(|key| Self::push(&mut self.inner, key));
+    }
+
+    /// Keys of inner objects come last.
+    fn into_names(self) -> Vec<String> {
+        self.keys.into_iter().chain(self.inner).take(FIELDS_PER_ROW_MAX).collect()
+    }
+}
+
+/// The keys of an object. Its inner keys are omitted if a value is not UTF-8: such a value is an
+/// error only where it is requested.
+fn keys_of(line: &[u8]) -> Result<ObjectKeys, serde_json::Error> {
+    collect_keys(line, true).or_else(|_| collect_keys(line, false))
+}
+
+fn collect_keys(line: &[u8], has_inner: bool) -> Result<ObjectKeys, serde_json::Error> {
+    let mut found = ObjectKeys::default();
     let mut json = serde_json::Deserializer::from_slice(line);
-    let keys = json.deserialize_map(Keys)?;
+    json.deserialize_map(CollectKeys { found: &mut found, has_inner, path: "" })?;
     json.end()?;
-    Ok(keys)
+    Ok(found)
+}
+
+/// Collects the keys of an object; `path` is that of the object with a dot, or empty.
+struct CollectKeys<'a> {
+    found: &'a mut ObjectKeys,
+    has_inner: bool,
+    path: &'a str,
+}
+
+impl<'de> DeserializeSeed<'de> for CollectKeys<'_> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for CollectKeys<'_> {
+    type Value = ();
+    ignore_scalars!();
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key::<String>()? {
+            if self.has_inner {
+                let path = format!("{}{key}.", self.path);
+                map.next_value_seed(CollectKeys { found: self.found, has_inner: true, path: &path })?;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+            let list = if self.path.is_empty() { &mut self.found.keys } else { &mut self.found.inner };
+            ObjectKeys::push(list, format!("{}{key}", self.path));
+        }
+        Ok(())
+    }
 }
 
 /// Deserializes the requested values of an object. The last value of a duplicate key wins.
 struct Object<'a> {
-    keys: &'a [Option<String>; COLUMNS_REQUESTED_MAX],
+    keys: &'a mut Keys,
     values: &'a mut Values,
+    /// Path of the object with a dot; empty for the outermost one.
+    path: &'a str,
 }
 
 impl<'de> DeserializeSeed<'de> for Object<'_> {
     type Value = ();
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
+        deserializer.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for Object<'_> {
     type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
+    ignore_scalars!();
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(slots) = map.next_key_seed(Key { keys: self.keys })? {
-            if slots.iter().any(|slot| *slot) {
-                let value = map.next_value_seed(Scalar { text: &mut self.values.text })?;
-                // A key may be requested twice, for example as id and as title.
-                for (slot, _) in self.values.values.iter_mut().zip(slots).filter(|(_, requested)| *requested) {
-                    *slot = value;
+        while let Some(requested) = map.next_key_seed(Key { names: &self.keys.names, path: self.path })? {
+            match requested {
+                Requested::Value(slots) => {
+                    let value = map.next_value_seed(Scalar { text: &mut self.values.text })?;
+                    // A key may be requested twice, for example as id and as title.
+                    let slots = slots.into_iter().zip(&mut self.values.values).zip(&mut self.keys.seen);
+                    for ((_, slot), seen) in slots.filter(|((requested, _), _)| *requested) {
+                        (*slot, *seen) = (value, true);
+                    }
                 }
-            } else {
-                map.next_value::<IgnoredAny>()?;
+                Requested::Inside(path) => {
+                    map.next_value_seed(Object { keys: self.keys, values: self.values, path: &path })?;
+                }
+                Requested::Nothing => {
+                    map.next_value::<IgnoredAny>()?;
+                }
             }
         }
         Ok(())
     }
 }
 
-/// Deserializes a key to flags of the requested columns that it names.
+/// What is requested of a key.
+enum Requested {
+    /// Its value, for these columns.
+    Value([bool; COLUMNS_REQUESTED_MAX]),
+    /// A value inside its object; the path of that, with a dot.
+    Inside(String),
+    Nothing,
+}
+
+/// Deserializes a key to what is requested of it.
 struct Key<'a> {
-    keys: &'a [Option<String>; COLUMNS_REQUESTED_MAX],
+    names: &'a [Option<String>; COLUMNS_REQUESTED_MAX],
+    path: &'a str,
 }
 
 impl<'de> DeserializeSeed<'de> for Key<'_> {
-    type Value = [bool; COLUMNS_REQUESTED_MAX];
+    type Value = Requested;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
 
 impl Visitor<'_> for Key<'_> {
-    type Value = [bool; COLUMNS_REQUESTED_MAX];
+    type Value = Requested;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a key")
     }
     fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
-        Ok(std::array::from_fn(|slot| self.keys.get(slot).is_some_and(|requested| requested.as_deref() == Some(key))))
+        // What follows the key in the path of each requested value.
+        let rests = self.names.each_ref().map(|name| name.as_deref()?.strip_prefix(self.path)?.strip_prefix(key));
+        Ok(if rests.contains(&Some("")) {
+            Requested::Value(rests.map(|rest| rest == Some("")))
+        } else if rests.iter().flatten().any(|rest| rest.starts_with('.')) {
+            Requested::Inside(format!("{}{key}.", self.path))
+        } else {
+            Requested::Nothing
+        })
     }
 }
 

@@ -95,6 +95,42 @@ fn keys_that_the_first_object_lacks_are_columns() {
     assert_eq!(dropped(&result.rows), [("notANumber", 1)].into());
 }
 
+#[test]
+fn a_key_that_comes_late_is_used_if_it_is_named_and_else_reported() {
+    let visits = grouped_visits();
+    let object = |n: usize, (user, item): &(String, String)| match n {
+        0..1500 => format!("{{\"user_id\":\"{user}\",\"item_id\":\"{item}\"}}\n"),
+        n => format!("{{\"user_id\":\"{user}\",\"item_id\":\"{item}\",\"rating\":{}}}\n", 1 + n % 5),
+    };
+    let text: String = visits.iter().enumerate().map(|(n, visit)| object(n, visit)).collect();
+    let mut setup = Setup::new("a.jsonl", text);
+    let (result, _) = setup.trained();
+    let late = visits.len() as u64 - 1500;
+    assert_eq!(result.rows.kept, visits.len() as u64);
+    assert_eq!(result.rows.reinterpreted, [("lateKey".to_owned(), late)].into());
+    setup.config.columns.rating = Some(Column::Name("rating".to_owned()));
+    setup.config.run.number = 2;
+    let finished = setup.run();
+    assert_eq!(dropped(&finished.result.unwrap().rows), [("notANumber", 1500)].into());
+}
+
+#[test]
+fn keys_of_inner_objects_are_columns() {
+    let visits = grouped_visits();
+    let object = |(user, item): &(String, String)| {
+        format!(
+            "{{\"type\":\"track\",\"userId\":\"{user}\",\"properties\":{{\"n\":[1],\"product\":{{\"id\":\"{item}\"}}}}}}\n"
+        )
+    };
+    let mut setup = Setup::new("a.jsonl", visits.iter().map(object).collect::<String>());
+    setup.config.columns.user = Column::Name("userId".to_owned());
+    let message = setup.failed(ExitCode::BadData, "DataInvalid");
+    assert!(message.contains("\"type\", \"userId\", \"properties\", \"properties.n\""), "{message}");
+    setup.config.run.number = 2;
+    setup.config.columns.item = Column::Name("properties.product.id".to_owned());
+    assert_eq!(setup.digest(), Setup::new("a.csv", csv(&visits)).digest());
+}
+
 /// A table of visits whose first 60 ids contain these characters, by the functions that write an id
 /// and a row; its reinterpreted rows, if it has the same model as the same ids in JSON.
 fn reinterpreted(
@@ -287,4 +323,13 @@ fn headers_of_spreadsheets_and_of_r_are_understood() {
     ] {
         assert_eq!(Setup::new("a.csv", &text).digest(), expected, "{}", &text[..60]);
     }
+}
+
+#[test]
+fn json_of_several_lines_is_named_with_the_command_that_converts_it() {
+    let object = "{\n  \"user_id\": \"a\",\n  \"item_id\": 1\n}\n";
+    let message = Setup::new("a.json", object.repeat(3)).failed(ExitCode::BadData, "DataInvalid");
+    assert!(message.contains("several lines") && message.contains("jq -c . old.json > new.jsonl"), "{message}");
+    let message = Setup::new("a.json", format!("[\n{object}]\n")).failed(ExitCode::BadData, "DataInvalid");
+    assert!(message.contains("jq -c '.[]' old.json > new.jsonl"), "{message}");
 }
