@@ -11,6 +11,8 @@ pub(crate) enum Reinterpretation {
     /// An id such as `7.0` is another id than `7`: a column of integers was probably written as
     /// floating-point numbers.
     FloatId,
+    /// An id that is a word for a missing value, such as `NULL`, is an id like any other.
+    NullWord,
     /// A decimal comma.
     DecimalComma,
     /// A record of delimited text spans several lines, because a quoted field contains a line
@@ -25,15 +27,18 @@ pub(crate) enum Reinterpretation {
     Milliseconds,
     Microseconds,
     Nanoseconds,
+    /// A number has the digits of a date, and is read as that.
+    DateNumber,
     /// With a half-life: the newest rows are so far ahead of all others that these have next to no
     /// weight.
     FarAhead,
 }
 
 impl Reinterpretation {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 13] = [
         Self::PaddedId,
         Self::FloatId,
+        Self::NullWord,
         Self::DecimalComma,
         Self::SeveralLines,
         Self::BackslashEscape,
@@ -42,6 +47,7 @@ impl Reinterpretation {
         Self::Milliseconds,
         Self::Microseconds,
         Self::Nanoseconds,
+        Self::DateNumber,
         Self::FarAhead,
     ];
 
@@ -50,6 +56,7 @@ impl Reinterpretation {
         match self {
             Self::PaddedId => "paddedId",
             Self::FloatId => "floatId",
+            Self::NullWord => "nullWord",
             Self::DecimalComma => "decimalComma",
             Self::SeveralLines => "severalLines",
             Self::BackslashEscape => "backslashEscape",
@@ -58,6 +65,7 @@ impl Reinterpretation {
             Self::Milliseconds => "milliseconds",
             Self::Microseconds => "microseconds",
             Self::Nanoseconds => "nanoseconds",
+            Self::DateNumber => "dateNumber",
             Self::FarAhead => "farAhead",
         }
     }

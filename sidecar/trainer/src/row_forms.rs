@@ -6,6 +6,9 @@ use crate::{
     timestamp::{Time, TimeForm, TimeUnit},
 };
 
+/// Words that may be a missing id.
+const NULL_WORDS: [&str; 5] = ["null", "none", "nan", "nil", "undefined"];
+
 /// Counts the forms of a row that is used.
 pub(crate) fn count(found: &mut Reinterpreted, ids: [Cell<'_>; 2], rating: Cell<'_>, time: Option<Time>) {
     let ids = ids.map(|id| text(id).unwrap_or_default());
@@ -15,6 +18,9 @@ pub(crate) fn count(found: &mut Reinterpreted, ids: [Cell<'_>; 2], rating: Cell<
     if ids.iter().any(|id| is_float_id(id.trim())) {
         found.add(Reinterpretation::FloatId);
     }
+    if ids.iter().any(|id| is_null_word(id.trim())) {
+        found.add(Reinterpretation::NullWord);
+    }
     if text(rating).is_some_and(|rating| rating.contains(',')) {
         found.add(Reinterpretation::DecimalComma);
     }
@@ -23,6 +29,7 @@ pub(crate) fn count(found: &mut Reinterpreted, ids: [Cell<'_>; 2], rating: Cell<
         Some(TimeForm::Number(TimeUnit::Millis)) => found.add(Reinterpretation::Milliseconds),
         Some(TimeForm::Number(TimeUnit::Micros)) => found.add(Reinterpretation::Microseconds),
         Some(TimeForm::Number(TimeUnit::Nanos)) => found.add(Reinterpretation::Nanoseconds),
+        Some(TimeForm::Number(TimeUnit::Calendar)) => found.add(Reinterpretation::DateNumber),
         Some(TimeForm::Exact | TimeForm::NearZero | TimeForm::Number(TimeUnit::Seconds)) | None => {}
     }
 }
@@ -33,6 +40,11 @@ fn text(cell: Cell<'_>) -> Option<&str> {
         Cell::Text(bytes) => std::str::from_utf8(bytes).ok(),
         _ => None,
     }
+}
+
+/// A missing value as programs write it: `NULL` by `mysql --batch`, `None` and `nan` by Python.
+fn is_null_word(id: &str) -> bool {
+    NULL_WORDS.iter().any(|word| id.eq_ignore_ascii_case(word))
 }
 
 /// `7.0`.
@@ -52,10 +64,11 @@ mod tests {
         assert_eq!(found.described(), "");
         count(&mut found, [text(" a "), text("b ")], text("4,5"), Time::parse("2000-12-31"));
         count(&mut found, [text("7.0"), text("x.0")], text("4"), Time::parse("978300760000"));
+        count(&mut found, [text("NULL"), text("none of these")], Cell::Null, Time::parse("20240501"));
         found.add(Reinterpretation::SeveralLines);
         assert_eq!(
             found.described(),
-            "1 decimalComma, 1 floatId, 1 milliseconds, 1 paddedId, 1 severalLines, 1 timeWithoutZone"
+            "1 dateNumber, 1 decimalComma, 1 floatId, 1 milliseconds, 1 nullWord, 1 paddedId, 1 severalLines, 1 timeWithoutZone"
         );
     }
 }

@@ -107,10 +107,12 @@ impl Source {
 
 /// Whether a file below a prefix or directory is data: it is not empty, and no segment of its path
 /// is marked as hidden. Spark and Hive mark auxiliary files this way. `path` is relative. A
-/// partition (`_day=1`) is data.
+/// partition (`_day=1`) is data; the list of files that Redshift writes (`manifest`,
+/// `visits_manifest`) is not.
 fn is_data(path: &str, size_bytes: u64) -> bool {
     let hidden = |part: &str| part.starts_with('.') || (part.starts_with('_') && !part.contains('='));
-    size_bytes > 0 && !path.split('/').any(hidden)
+    let is_manifest = path.rsplit(['/', '_', '.']).next() == Some("manifest");
+    size_bytes > 0 && !is_manifest && !path.split('/').any(hidden)
 }
 
 /// Rejects a path that belongs to a table that must not be read file by file.
@@ -135,8 +137,8 @@ fn too_many_files(described_as: &str) -> RunError {
 
 fn no_files(described_as: &str) -> RunError {
     not_found(format!(
-        "there is no data below {described_as}: empty files are ignored, and so are paths with a segment that starts with _ or \
-         a dot"
+        "there is no data below {described_as}: empty files and manifests are ignored, and so are paths with a segment that starts \
+         with _ or a dot"
     ))
 }
 
@@ -160,6 +162,8 @@ mod tests {
             "_metadata",
             "day=1/_committed_1",
             "a/.b/c.csv",
+            "manifest",
+            "2024/visits_manifest",
         ] {
             assert!(!is_data(name, 1), "{name}");
         }

@@ -30,7 +30,14 @@ pub(crate) enum TimeUnit {
     Millis,
     Micros,
     Nanos,
+    /// Not a number of units, but the digits of a date, or of a date and time.
+    Calendar,
 }
+
+/// Numbers with the digits of a date (`20240501`) and of a date and time (`20240501103000`). As
+/// seconds and milliseconds they would be in August 1970, and beyond the year 2500.
+const DATES: std::ops::Range<i128> = 19_000_101..22_000_000;
+const DATE_TIMES: std::ops::Range<i128> = 19_000_101_000_000..22_000_000_000_000;
 
 /// Smallest numbers that are read as milliseconds, microseconds and nanoseconds: these are in 1973,
 /// and as the next larger unit beyond the year 5000.
@@ -43,7 +50,7 @@ const NUMBER_END: f64 = 1e20;
 const NEAR_ZERO: f64 = 1e6;
 
 impl TimeUnit {
-    pub(crate) const ALL: [Self; 4] = [Self::Seconds, Self::Millis, Self::Micros, Self::Nanos];
+    pub(crate) const ALL: [Self; 5] = [Self::Seconds, Self::Millis, Self::Micros, Self::Nanos, Self::Calendar];
 
     /// Plural name in messages.
     pub(crate) fn as_str(self) -> &'static str {
@@ -52,6 +59,7 @@ impl TimeUnit {
             Self::Millis => "milliseconds",
             Self::Micros => "microseconds",
             Self::Nanos => "nanoseconds",
+            Self::Calendar => "digits of a date",
         }
     }
 
@@ -75,24 +83,31 @@ impl Time {
 
     /// A whole number of units since 1970; `None` if it is out of range.
     pub(crate) fn whole(number: i128) -> Option<Self> {
+        if let Some(micros) = calendar(number) {
+            return Some(Self { micros, form: TimeForm::Number(TimeUnit::Calendar) });
+        }
         let unit = TimeUnit::of(number as f64)?;
         let micros = match unit {
             TimeUnit::Seconds => number * 1_000_000,
             TimeUnit::Millis => number * 1000,
             TimeUnit::Micros => number,
-            TimeUnit::Nanos => number.div_euclid(1000),
+            TimeUnit::Nanos | TimeUnit::Calendar => number.div_euclid(1000),
         };
         Some(Self { micros: i64::try_from(micros).ok()?, form: number_form(number as f64, unit) })
     }
 
     /// A number of units since 1970, with a fraction; `None` if it is out of range.
     pub(crate) fn fraction(number: f64) -> Option<Self> {
+        #[allow(clippy::cast_possible_truncation, reason = "a date is small")]
+        if let Some(micros) = Some(number as i128).filter(|_| number.fract() == 0.0).and_then(calendar) {
+            return Some(Self { micros, form: TimeForm::Number(TimeUnit::Calendar) });
+        }
         let unit = TimeUnit::of(number)?;
         let micros = match unit {
             TimeUnit::Seconds => number * 1e6,
             TimeUnit::Millis => number * 1e3,
             TimeUnit::Micros => number,
-            TimeUnit::Nanos => number / 1e3,
+            TimeUnit::Nanos | TimeUnit::Calendar => number / 1e3,
         };
         #[allow(clippy::cast_possible_truncation, reason = "the unit bounds the number")]
         Some(Self { micros: micros.round() as i64, form: number_form(number, unit) })
@@ -125,6 +140,22 @@ impl Time {
 
 fn number_form(number: f64, unit: TimeUnit) -> TimeForm {
     if number.abs() < NEAR_ZERO { TimeForm::NearZero } else { TimeForm::Number(unit) }
+}
+
+/// The time in UTC whose digits a number has.
+fn calendar(number: i128) -> Option<i64> {
+    let (date, time) = if DATES.contains(&number) {
+        (number, 0)
+    } else if DATE_TIMES.contains(&number) {
+        (number / 1_000_000, number % 1_000_000)
+    } else {
+        return None;
+    };
+    let part = |number: i128, divisor: i128, modulus: i128| i8::try_from(number / divisor % modulus).ok();
+    let (year, month, day) = (i16::try_from(date / 10_000).ok()?, part(date, 100, 100)?, part(date, 1, 100)?);
+    let (hour, minute, second) = (part(time, 10_000, 100)?, part(time, 100, 100)?, part(time, 1, 100)?);
+    let time = DateTime::new(year, month, day, hour, minute, second, 0).ok()?;
+    Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp().as_microsecond())
 }
 
 /// A date and time, or a date, in UTC.

@@ -22,6 +22,17 @@ const UNSUPPORTED: [(&[u8], &str); 3] = [(b"PK\x03\x04", "zip"), (b"\xfd7zXZ\x00
 /// File extensions of unsupported compressions.
 const UNSUPPORTED_EXTENSIONS: [&str; 6] = ["bz2", "xz", "zip", "lz4", "7z", "lzo"];
 
+/// Unsupported formats by file extension, with the export to read instead.
+const UNSUPPORTED_FORMATS: [(&[&str], &str); 4] = [
+    (&["xlsx", "xls", "xlsm", "ods", "numbers"], "a spreadsheet: save it as CSV UTF-8"),
+    (&["avro", "orc", "feather", "arrow"], "in a format that is not supported: convert it to Parquet"),
+    (&["sqlite", "sqlite3", "db"], "a database: export the table as CSV"),
+    (
+        &["pkl", "pickle", "npy", "npz", "h5", "hdf5", "rds", "rdata", "sav", "mat"],
+        "a file of one program: export it as CSV or Parquet",
+    ),
+];
+
 /// Format and compression according to a file's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Named {
@@ -42,11 +53,17 @@ pub(crate) fn named(format: Option<Format>, name: &str, described_as: &str) -> R
         }
         _ => (name, Compression::None),
     };
-    let guessed = match split(&stem).as_ref().map(|(_, ending)| ending.as_str()) {
-        Some("tsv" | "tab") => Format::Tsv,
+    let ending = split(&stem).map(|(_, ending)| ending).unwrap_or_default();
+    if format.is_none()
+        && let Some((_, what)) = UNSUPPORTED_FORMATS.iter().find(|(endings, _)| endings.contains(&ending.as_str()))
+    {
+        return Err(RunError::bad_data(format!("{described_as} is {what}, and read that")));
+    }
+    let guessed = match ending.as_str() {
+        "tsv" | "tab" => Format::Tsv,
         // Spark writes JSON Lines with the extension .json.
-        Some("jsonl" | "ndjson" | "json") => Format::Jsonl,
-        Some("parquet" | "parq" | "pq") => Format::Parquet,
+        "jsonl" | "ndjson" | "json" => Format::Jsonl,
+        "parquet" | "parq" | "pq" => Format::Parquet,
         _ => Format::Csv,
     };
     let format = format.unwrap_or(guessed);
@@ -148,6 +165,9 @@ mod tests {
         assert_eq!(check("part-0000.snappy.parquet", None), Ok((Format::Parquet, Plain)));
         assert!(check("x.csv.bz2", None).unwrap_err().contains("use gzip (.gz) or zstd (.zst)"));
         assert!(check("x.parquet.gz", None).unwrap_err().contains("Parquet inside gzip"));
+        assert!(check("Orders.xlsx", None).unwrap_err().contains("a spreadsheet: save it as CSV UTF-8"));
+        assert!(check("part-0.avro", None).unwrap_err().contains("convert it to Parquet"));
+        assert_eq!(check("visits.db", Some(Format::Csv)), Ok((Format::Csv, Plain)));
     }
 
     #[test]

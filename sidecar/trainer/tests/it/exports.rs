@@ -304,6 +304,24 @@ fn rows_that_are_read_in_another_form_are_counted() {
 }
 
 #[test]
+fn numbers_with_the_digits_of_a_date_are_dates() {
+    let expected = timed(|seconds| calendar(seconds - seconds % 86_400, "%Y-%m-%d")).digest();
+    for format in ["%Y%m%d", "%Y%m%d000000", "%Y%m%d.0"] {
+        let setup = timed(|seconds| calendar(seconds, format));
+        assert_eq!(setup.digest(), expected, "{format}");
+        let (result, _) = setup.trained();
+        assert_eq!(result.rows.reinterpreted, [("dateNumber".to_owned(), result.rows.kept)].into());
+    }
+}
+
+#[test]
+fn words_for_a_missing_value_are_reported() {
+    let text = csv(&grouped_visits()) + "NULL,item00\nnan,item00\nuser000,None\n";
+    let (result, _) = Setup::new("a.csv", text).trained();
+    assert_eq!(result.rows.reinterpreted, [("nullWord".to_owned(), 3)].into());
+}
+
+#[test]
 fn headers_of_spreadsheets_and_of_r_are_understood() {
     let visits = grouped_visits();
     let expected = Setup::new("a.csv", csv(&visits)).digest();
