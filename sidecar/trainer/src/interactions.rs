@@ -225,6 +225,8 @@ impl RowSink for InteractionReader<'_> {
             }
         };
         (self.user_digits, self.item_digits) = (user_digits, item_digits);
+        // A row that exceeds a limit is neither kept nor dropped: it ends the read.
+        self.read -= u64::from(kept.is_err());
         kept.map(ControlFlow::Continue)
     }
 

@@ -170,6 +170,73 @@ fn compressed_text_gives_the_same_snapshot() {
     }
 }
 
+/// How the columns of a table are found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum ColumnForm {
+    DefaultNames,
+    Names,
+    Numbers,
+    NumbersWithoutHeader,
+}
+
+/// The visits in a text format, and the configuration that it needs.
+fn written(visits: &[(String, String)], format: Format, form: ColumnForm) -> (String, impl Fn(&mut TrainingConfig)) {
+    let columns = match (form, format) {
+        (ColumnForm::DefaultNames, _) => [Column::Name("user_id".to_owned()), Column::Name("item_id".to_owned())],
+        (ColumnForm::Names, Format::Jsonl) => ["visit.by", "visit.of"].map(|name| Column::Name(name.to_owned())),
+        (ColumnForm::Names, _) => ["Käufer", "the item"].map(|name| Column::Name(name.to_owned())),
+        (ColumnForm::Numbers | ColumnForm::NumbersWithoutHeader, _) => [Column::Index(1), Column::Index(2)],
+    };
+    let separator = if format == Format::Tsv { '\t' } else { ',' };
+    let name = |column: &Column| match column {
+        Column::Name(name) => name.clone(),
+        Column::Index(_) => "n".to_owned(),
+    };
+    let [user, item] = columns.each_ref().map(name);
+    let mut text = String::new();
+    if format != Format::Jsonl && form != ColumnForm::NumbersWithoutHeader {
+        text.push_str(&format!("note{separator}{user}{separator}{item}\n"));
+    }
+    for (by, of) in visits {
+        text.push_str(&match (format, form) {
+            (Format::Jsonl, ColumnForm::Names) => format!("{{\"visit\":{{\"by\":\"{by}\",\"of\":\"{of}\"}}}}\n"),
+            (Format::Jsonl, _) => format!("{{\"{user}\":\"{by}\",\"{item}\":\"{of}\"}}\n"),
+            _ => format!("x{separator}{by}{separator}{of}\n"),
+        });
+    }
+    let change = move |config: &mut TrainingConfig| {
+        [config.columns.user, config.columns.item] = columns.clone();
+        config.csv.header = form != ColumnForm::NumbersWithoutHeader;
+    };
+    (text, change)
+}
+
+#[test]
+fn every_format_compression_and_column_form_gives_one_model_from_command_line_and_job() {
+    use ColumnForm::{DefaultNames, Names, Numbers, NumbersWithoutHeader};
+    let (expected, visits) = (expected(), grouped_visits());
+    for (format, name, forms) in [
+        (Format::Csv, "a.csv", &[DefaultNames, Names, Numbers, NumbersWithoutHeader][..]),
+        (Format::Tsv, "a.tsv", &[DefaultNames, Names, Numbers, NumbersWithoutHeader]),
+        (Format::Jsonl, "a.jsonl", &[DefaultNames, Names]),
+    ] {
+        for form in forms {
+            let (text, change) = written(&visits, format, *form);
+            let (half, rest) = text.as_bytes().split_at(text.len() / 2);
+            for (ending, content) in [
+                ("", text.as_bytes().to_vec()),
+                (".gz", gzip(text.as_bytes())),
+                (".gz", [gzip(half), gzip(rest), vec![0; 512]].concat()),
+                (".zst", zstd(text.as_bytes())),
+                (".zst", [zstd(half), zstd(rest)].concat()),
+            ] {
+                // `Setup::digest` compares the two.
+                assert_eq!(digest(&format!("{name}{ending}"), content, &change), expected, "{name}{ending} {form:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn damaged_and_unsupported_compression_fails() {
     let table = csv(&grouped_visits());

@@ -12,8 +12,10 @@ mod formats;
 mod items;
 mod msweb;
 mod parquet;
+mod python;
 mod quality;
 mod ratings;
+mod readers; // generated files, as Python reads them
 mod rows;
 mod servers;
 mod setup;

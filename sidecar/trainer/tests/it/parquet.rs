@@ -3,20 +3,14 @@
 use std::{
     fmt::Write as _,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use sidecar_contract::{Column, Digest, ExitCode, TrainingConfig};
 
-use crate::setup::{Numbers, Setup, grouped_visits};
-
-/// Python with pyarrow, in a virtual environment below target/.
-fn python() -> PathBuf {
-    python_venv::python(
-        &Path::new(env!("CARGO_TARGET_TMPDIR")).join("pyarrow-venv"),
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/requirements.txt"),
-    )
-}
+use crate::{
+    python::python,
+    setup::{Numbers, Setup, grouped_visits},
+};
 
 fn digest_of(setup: &Setup) -> Digest {
     let (result, _) = setup.trained();
@@ -56,17 +50,28 @@ fn all_pyarrow_encodings_and_types_give_the_same_snapshot() {
     let expected = digest_of(&plain);
     let directory = plain.directory.path().join("parquet");
     std::fs::create_dir(&directory).unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parquet.py");
-    let output = Command::new(python()).arg(script).arg(plain.source()).arg(&directory).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    python("parquet.py", &[plain.source().as_os_str(), directory.as_os_str()]);
     let same = files(&directory.join("same"));
     assert!(same.len() > 50, "{}", same.len());
     for file in same {
         assert_eq!(digest_of(&of(&file)), expected, "{}", file.display());
     }
+    check_column_numbers(&directory.join("same"), &expected);
     check_invalid_types(&directory.join("bad"));
     check_nulls(&directory.join("nulls.parquet"));
     check_damaged_files(&directory.join("same/snappy-dictionary-v1.0.parquet"));
+}
+
+/// Columns by number, for each compression.
+fn check_column_numbers(directory: &Path, expected: &Digest) {
+    for compression in ["none", "snappy", "gzip", "brotli", "lz4", "zstd"] {
+        let mut setup = of(&directory.join(format!("{compression}-plain-v2.0.parquet")));
+        setup.config.columns.user = Column::Index(1);
+        setup.config.columns.item = Column::Index(3);
+        setup.config.columns.rating = Some(Column::Index(4));
+        setup.config.columns.timestamp = Some(Column::Index(5));
+        assert_eq!(digest_of(&setup), *expected, "{compression}");
+    }
 }
 
 fn check_invalid_types(directory: &Path) {

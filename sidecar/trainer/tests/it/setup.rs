@@ -45,7 +45,9 @@ impl Setup {
 
     pub fn run(&self) -> Finished {
         let run = async { recommender_trainer::run(&self.config, &self.store(), &Silent, &self.options).await };
-        runtime().block_on(run)
+        let finished = runtime().block_on(run);
+        finished.result.as_ref().inspect(|result| check_counts(result));
+        finished
     }
 
     /// Runs and expects a model.
@@ -115,6 +117,16 @@ impl Setup {
         found.sort();
         found
     }
+}
+
+/// In every run, a row is used, merged into another one, or dropped for a reason.
+fn check_counts(result: &RunResult) {
+    let rows = &result.rows;
+    assert_eq!(rows.read, rows.kept + rows.dropped.values().sum::<u64>(), "{rows:?}");
+    if let RunOutcome::Trained { interactions, .. } = &result.outcome {
+        assert_eq!(*interactions, rows.kept - rows.merged, "{rows:?}");
+    }
+    assert!(rows.reinterpreted.values().all(|count| *count <= rows.read), "{rows:?}");
 }
 
 pub fn runtime() -> tokio::runtime::Runtime {
