@@ -6,7 +6,8 @@ use crate::random::{below, word};
 /// Relative improvement of the model over the baseline, with a 95 % confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Lift {
-    /// mean(model) / mean(baseline) − 1; for errors 1 − rmse(model) / rmse(baseline).
+    /// mean(model) / mean(baseline) − 1; for errors 1 − rmse(model) / rmse(baseline). From
+    /// −[`LIFT_MAX`] to [`LIFT_MAX`].
     pub estimate: f64,
     /// 2.5 % quantile of the resamples.
     pub low: f64,
@@ -14,22 +15,23 @@ pub struct Lift {
     pub high: f64,
 }
 
+/// Largest magnitude of a resample's lift. A resample whose baseline is 0 has no finite lift; it
+/// counts as this bound, because leaving it out would bias the interval.
+pub const LIFT_MAX: f64 = 1000.0;
 /// Random stream of the resamples.
 const STREAM: u64 = 0x626f_6f74_7374_7261;
 
 /// The lift of mean scores per user; higher scores are better. Draws users with replacement
-/// `resamples` times. `None` if lengths differ, there are no users, or the baseline's mean is 0
-/// (the lift is then undefined).
+/// `resamples` times; every resample counts. `None` if lengths differ, there are no users, or the
+/// baseline's mean is 0 (the lift is then undefined).
 pub fn bootstrap_lift(model: &[f64], baseline: &[f64], seed: u64, resamples: usize) -> Option<Lift> {
-    bootstrap(model, baseline, seed, resamples, |model, baseline| (baseline > 0.0).then(|| model / baseline - 1.0))
+    bootstrap(model, baseline, seed, resamples, |model, baseline| model / baseline - 1.0)
 }
 
 /// The relative reduction of the root mean squared error, from each user's sum of squared errors;
 /// both slices are sums over the same ratings. Resampling and `None` are as in [`bootstrap_lift`].
 pub fn bootstrap_reduction(model: &[f64], baseline: &[f64], seed: u64, resamples: usize) -> Option<Lift> {
-    bootstrap(model, baseline, seed, resamples, |model, baseline| {
-        (baseline > 0.0).then(|| 1.0 - (model / baseline).sqrt())
-    })
+    bootstrap(model, baseline, seed, resamples, |model, baseline| 1.0 - (model / baseline).sqrt())
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a quantile of a length")]
@@ -38,27 +40,31 @@ fn bootstrap(
     baseline: &[f64],
     seed: u64,
     resamples: usize,
-    ratio: impl Fn(f64, f64) -> Option<f64>,
+    lift: impl Fn(f64, f64) -> f64,
 ) -> Option<Lift> {
     let n = model.len();
-    if n == 0 || n != baseline.len() || resamples == 0 {
+    let (model_sum, baseline_sum) = (model.iter().sum(), baseline.iter().sum::<f64>());
+    if n == 0 || n != baseline.len() || resamples == 0 || baseline_sum <= 0.0 {
         return None;
     }
-    let estimate = ratio(model.iter().sum(), baseline.iter().sum())?;
+    let bounded = |model: f64, baseline: f64| {
+        let both_are_zero = model <= 0.0 && baseline <= 0.0;
+        if both_are_zero { 0.0 } else { lift(model, baseline).clamp(-LIFT_MAX, LIFT_MAX) }
+    };
     let mut lifts: Vec<f64> = (0..resamples)
-        .filter_map(|resample| {
+        .map(|resample| {
             let (mut m, mut b) = (0.0, 0.0);
             for draw in 0..n {
                 let user = below(word(seed, STREAM, (resample * n + draw) as u64), n);
                 m += model[user];
                 b += baseline[user];
             }
-            ratio(m, b)
+            bounded(m, b)
         })
         .collect();
     lifts.sort_unstable_by(f64::total_cmp);
     let quantile = |q: f64| lifts.get(((lifts.len() as f64 - 1.0) * q).round() as usize).copied();
-    Some(Lift { estimate, low: quantile(0.025)?, high: quantile(0.975)? })
+    Some(Lift { estimate: bounded(model_sum, baseline_sum), low: quantile(0.025)?, high: quantile(0.975)? })
 }
 
 #[cfg(test)]
@@ -91,6 +97,23 @@ mod tests {
         assert_eq!(bootstrap_lift(&[1.0], &[0.0], 1, 10), None);
         assert_eq!(bootstrap_lift(&[], &[], 1, 10), None);
         assert_eq!(bootstrap_lift(&[1.0], &[1.0, 2.0], 1, 10), None);
+    }
+
+    #[test]
+    fn resamples_without_a_hit_of_the_baseline_count() {
+        // One user in 50 has a hit of the baseline: (49/50)^50 = 36 % of the resamples have none,
+        // so the upper quantile is the bound. A model that is 0 in them is equal to the baseline.
+        let mut baseline = vec![0.0; 50];
+        baseline[0] = 1.0;
+        let lift = bootstrap_lift(&[1.0; 50], &baseline, 3, 1000).unwrap();
+        let is = |x: f64, expected: f64| (x - expected).abs() < 1e-12;
+        assert!(is(lift.estimate, 49.0) && is(lift.high, LIFT_MAX), "{lift:?}");
+        let worse: Vec<f64> = baseline.iter().map(|hit| 0.5 * hit).collect();
+        let lift = bootstrap_lift(&worse, &baseline, 3, 1000).unwrap();
+        assert!(is(lift.estimate, -0.5) && is(lift.low, -0.5) && is(lift.high, 0.0), "{lift:?}");
+        // The same for errors: a baseline without an error cannot be improved.
+        let lift = bootstrap_reduction(&[1.0; 50], &baseline, 3, 1000).unwrap();
+        assert!(is(lift.low, -LIFT_MAX), "{lift:?}");
     }
 
     #[test]

@@ -126,7 +126,8 @@
 //!   [`explanation`] (contributions to a score; internal: `influence`), [`attributes`] (cold-start
 //!   items); internal: `recommend` (lists of a model in memory).
 //! - Evaluation: [`ranking`] (metrics), [`mod@popularity`] and [`biases`] (baselines),
-//!   [`bootstrap`] (confidence intervals), [`mod@objective`].
+//!   [`bootstrap`] (confidence intervals), [`paired`] (comparison of parameters),
+//!   [`mod@objective`].
 //! - Linear algebra: [`mod@gram`]; internal: `aligned` (aligned matrices), `tile` and `cholesky`
 //!   (f64 register tiles), `symmetric_eigen` (eigenvectors), `givens` and `rotate` (rotations),
 //!   `subspace` (singular values), `blocks` (products of sparse matrices), `lanes` (f32 inner
@@ -166,6 +167,7 @@ pub mod memory;
 pub mod model;
 pub mod objective;
 mod pair_solver;
+pub mod paired;
 mod pairs;
 pub mod params;
 pub mod popularity;
@@ -191,7 +193,7 @@ pub mod weighting;
 
 pub use attributes::AttributeMap;
 pub use biases::Biases;
-pub use bootstrap::{Lift, bootstrap_lift, bootstrap_reduction};
+pub use bootstrap::{LIFT_MAX, Lift, bootstrap_lift, bootstrap_reduction};
 pub use default_regularization::default_regularization;
 pub use degrees::Degrees;
 pub use explanation::Explanation;
@@ -204,11 +206,12 @@ pub use interactions::{CellWeights, Entry, Interactions, InteractionsError};
 pub use memory::FitSize;
 pub use model::{Model, RatingBiases};
 pub use objective::objective;
+pub use paired::PairedDifference;
 pub use params::{
     AlsParams, AlsSolver, BprParams, ExplicitAlsParams, ParamsError, SvdParams, ValidAlsParams, ValidBprParams,
     ValidExplicitAlsParams, ValidParams, ValidSvdParams, ValueMeaning,
 };
-pub use popularity::popularity;
+pub use popularity::{popularity, recent_popularity};
 pub use ranking::{RankingMetrics, UserScores, evaluate_ranking, gini, ndcg_at_k, recall_at_k, rmse};
 pub use rating_solver::{RatingRow, RatingSolver};
 pub use ratings::RatingScale;
