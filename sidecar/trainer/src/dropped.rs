@@ -39,6 +39,30 @@ impl DropReason {
         Self::UnknownAvailability,
     ];
 
+    /// What to do about rows that are dropped for this reason; empty if that depends on the column.
+    pub(crate) fn advice(self) -> &'static str {
+        match self {
+            Self::BadTimestamp => {
+                ". Write times as RFC 3339 (2024-05-01T10:00:00Z) or as numbers since 1970: of 5/1/2024, day and month are not \
+                 known"
+            }
+            Self::WrongFieldCount => ". Enclose fields that contain the delimiter or a line break in quotes",
+            Self::NotANumber | Self::AmbiguousComma => {
+                ". Write ratings with a decimal point and without separators of thousands"
+            }
+            Self::NotJson => ". Write one JSON object per line",
+            Self::NotUtf8 => ". Convert the text to UTF-8",
+            Self::EmptyUser
+            | Self::EmptyItem
+            | Self::IdTooLong
+            | Self::NotFinite
+            | Self::RowTooLong
+            | Self::WrongType
+            | Self::EventNotListed
+            | Self::UnknownAvailability => "",
+        }
+    }
+
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::EmptyUser => "emptyUser",
@@ -86,6 +110,12 @@ impl Dropped {
 
     pub(crate) fn total(&self) -> u64 {
         self.counts.iter().sum()
+    }
+
+    /// What to do about the reason of most rows.
+    pub(crate) fn advice(&self) -> &'static str {
+        let most = self.entries().max_by_key(|(_, count, _)| *count);
+        most.map_or("", |(reason, ..)| reason.advice())
     }
 
     /// Counts by name, for the run result.

@@ -135,7 +135,11 @@ impl<'a> InteractionReader<'a> {
         let Some([_, _, _, timed, ..]) = self.present else {
             return Err(RunError::bad_data(match self.read {
                 0 => format!("{source} is empty: expected a header and one or more rows"),
-                read => format!("no row of {source} can be used: {read} read, dropped {}", self.dropped.described()),
+                read => format!(
+                    "no row of {source} can be used: {read} read, dropped {}{}",
+                    self.dropped.described(),
+                    self.dropped.advice()
+                ),
             }));
         };
         let intended = self.dropped.intended();
@@ -146,16 +150,18 @@ impl<'a> InteractionReader<'a> {
         }
         if self.rows.is_empty() {
             return Err(RunError::bad_data(format!(
-                "no row of {source} can be used: {} read, dropped {described}. Check spec.data.columns{}",
+                "no row of {source} can be used: {} read, dropped {described}. Check spec.data.columns{}{}",
                 self.read,
-                if intended > 0 { " and spec.data.eventWeights" } else { "" }
+                if intended > 0 { " and spec.data.eventWeights" } else { "" },
+                self.dropped.advice()
             )));
         }
         if dropped as f64 > DROPPED_FRACTION_MAX * read as f64 {
             return Err(RunError::bad_data(format!(
                 "more than half of the rows of {source} cannot be used: {} read, dropped {described}. Check spec.data.columns \
-                 and csv.delimiter, or clean the data",
-                self.read
+                 and csv.delimiter, or clean the data{}",
+                self.read,
+                self.dropped.advice()
             )));
         }
         self.time_units.check(source)?;

@@ -13,6 +13,8 @@ pub(crate) enum Reinterpretation {
     FloatId,
     /// An id that is a word for a missing value, such as `NULL`, is an id like any other.
     NullWord,
+    /// Quotes around an id are a part of it.
+    QuotedId,
     /// A decimal comma.
     DecimalComma,
     /// A record of delimited text spans several lines, because a quoted field contains a line
@@ -35,10 +37,11 @@ pub(crate) enum Reinterpretation {
 }
 
 impl Reinterpretation {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::PaddedId,
         Self::FloatId,
         Self::NullWord,
+        Self::QuotedId,
         Self::DecimalComma,
         Self::SeveralLines,
         Self::BackslashEscape,
@@ -57,6 +60,7 @@ impl Reinterpretation {
             Self::PaddedId => "paddedId",
             Self::FloatId => "floatId",
             Self::NullWord => "nullWord",
+            Self::QuotedId => "quotedId",
             Self::DecimalComma => "decimalComma",
             Self::SeveralLines => "severalLines",
             Self::BackslashEscape => "backslashEscape",

@@ -18,6 +18,9 @@ pub(crate) fn count(found: &mut Reinterpreted, ids: [Cell<'_>; 2], rating: Cell<
     if ids.iter().any(|id| is_float_id(id.trim())) {
         found.add(Reinterpretation::FloatId);
     }
+    if ids.iter().any(|id| is_quoted(id.trim())) {
+        found.add(Reinterpretation::QuotedId);
+    }
     if ids.iter().any(|id| is_null_word(id.trim())) {
         found.add(Reinterpretation::NullWord);
     }
@@ -42,6 +45,11 @@ fn text(cell: Cell<'_>) -> Option<&str> {
     }
 }
 
+/// `'a'`, and `"a"` in text where quotes are ordinary characters.
+fn is_quoted(id: &str) -> bool {
+    matches!(id.as_bytes(), [b'\'', .., b'\''] | [b'"', .., b'"'])
+}
+
 /// A missing value as programs write it: `NULL` by `mysql --batch`, `None` and `nan` by Python.
 fn is_null_word(id: &str) -> bool {
     NULL_WORDS.iter().any(|word| id.eq_ignore_ascii_case(word))
@@ -64,11 +72,12 @@ mod tests {
         assert_eq!(found.described(), "");
         count(&mut found, [text(" a "), text("b ")], text("4,5"), Time::parse("2000-12-31"));
         count(&mut found, [text("7.0"), text("x.0")], text("4"), Time::parse("978300760000"));
+        count(&mut found, [text("'a'"), text("'")], Cell::Null, None);
         count(&mut found, [text("NULL"), text("none of these")], Cell::Null, Time::parse("20240501"));
         found.add(Reinterpretation::SeveralLines);
         assert_eq!(
             found.described(),
-            "1 dateNumber, 1 decimalComma, 1 floatId, 1 milliseconds, 1 nullWord, 1 paddedId, 1 severalLines, 1 timeWithoutZone"
+            "1 dateNumber, 1 decimalComma, 1 floatId, 1 milliseconds, 1 nullWord, 1 paddedId, 1 quotedId, 1 severalLines, 1 timeWithoutZone"
         );
     }
 }

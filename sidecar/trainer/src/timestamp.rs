@@ -138,6 +138,20 @@ impl Time {
     }
 }
 
+/// A date that has slashes, or dots after the day and the month, with dashes.
+fn with_dashes(text: &str) -> Option<String> {
+    let end = text.find([' ', 'T']).unwrap_or(text.len());
+    let (date, time) = text.split_at_checked(end)?;
+    let parts = |separator: char| -> Option<[&str; 3]> { date.split(separator).collect::<Vec<_>>().try_into().ok() };
+    let (year, month, day) = match (parts('/'), parts('.')) {
+        (Some([year, month, day]), _) => (year, month, day),
+        (None, Some([day, month, year])) => (year, month, day),
+        (None, None) => return None,
+    };
+    // Spreadsheets omit zeros, and seconds.
+    (year.len() == 4).then(|| format!("{year}-{month:0>2}-{day:0>2}{time}"))
+}
+
 fn number_form(number: f64, unit: TimeUnit) -> TimeForm {
     if number.abs() < NEAR_ZERO { TimeForm::NearZero } else { TimeForm::Number(unit) }
 }
@@ -158,9 +172,14 @@ fn calendar(number: i128) -> Option<i64> {
     Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp().as_microsecond())
 }
 
-/// A date and time, or a date, in UTC.
+/// A date and time, or a date, in UTC: `2024-05-01`, and also `2024/05/01` and `01.05.2024`. Of
+/// `5/1/2024`, day and month are not known.
 fn without_zone(text: &str) -> Option<Timestamp> {
-    let time: DateTime = text.trim_end().parse().ok()?;
+    let text = text.trim_end();
+    let time: DateTime = match text.parse() {
+        Ok(time) => time,
+        Err(_) => with_dashes(text)?.parse().ok()?,
+    };
     time.to_zoned(TimeZone::UTC).ok().map(|time| time.timestamp())
 }
 

@@ -23,9 +23,10 @@ const UNSUPPORTED: [(&[u8], &str); 3] = [(b"PK\x03\x04", "zip"), (b"\xfd7zXZ\x00
 const UNSUPPORTED_EXTENSIONS: [&str; 6] = ["bz2", "xz", "zip", "lz4", "7z", "lzo"];
 
 /// Unsupported formats by file extension, with the export to read instead.
-const UNSUPPORTED_FORMATS: [(&[&str], &str); 4] = [
+const UNSUPPORTED_FORMATS: [(&[&str], &str); 5] = [
     (&["xlsx", "xls", "xlsm", "ods", "numbers"], "a spreadsheet: save it as CSV UTF-8"),
     (&["avro", "orc", "feather", "arrow"], "in a format that is not supported: convert it to Parquet"),
+    (&["tar", "tgz"], "an archive: extract its files"),
     (&["sqlite", "sqlite3", "db"], "a database: export the table as CSV"),
     (
         &["pkl", "pickle", "npy", "npz", "h5", "hdf5", "rds", "rdata", "sav", "mat"],
@@ -167,6 +168,7 @@ mod tests {
         assert!(check("x.parquet.gz", None).unwrap_err().contains("Parquet inside gzip"));
         assert!(check("Orders.xlsx", None).unwrap_err().contains("a spreadsheet: save it as CSV UTF-8"));
         assert!(check("part-0.avro", None).unwrap_err().contains("convert it to Parquet"));
+        assert!(check("visits.tar.gz", None).unwrap_err().contains("an archive: extract its files"));
         assert_eq!(check("visits.db", Some(Format::Csv)), Ok((Format::Csv, Plain)));
     }
 

@@ -112,12 +112,24 @@ impl Header<'_> {
                     names.len()
                 )))
             }
-            (None, _) => Err(RunError::bad_data(format!(
-                "{table} has no {what} {name:?}; its {what}s are {}. Set {spec_field} to one of them{hint}",
-                listed(names)
-            ))),
+            (None, _) => Err(match separator(names) {
+                Some(separator) if matches!(self.naming, ColumnNaming::Named(_)) => RunError::bad_data(format!(
+                    "{table} has no column {name:?}; its only column is {}. Set csv.delimiter to {separator:?}",
+                    listed(names)
+                )),
+                _ => RunError::bad_data(format!(
+                    "{table} has no {what} {name:?}; its {what}s are {}. Set {spec_field} to one of them{hint}",
+                    listed(names)
+                )),
+            }),
         }
     }
+}
+
+/// What probably separates the columns, if the header is one name that contains it.
+fn separator(names: &[String]) -> Option<char> {
+    let [name] = names else { return None };
+    [';', '\t', '|', ','].into_iter().find(|separator| name.contains(*separator))
 }
 
 /// Whether a first line may be a row. A message must not quote a row: user ids must not appear in a

@@ -266,6 +266,8 @@ fn every_form_of_a_time_gives_the_same_model() {
         ("microseconds", &|s| (s * 1_000_000).to_string()),
         ("nanoseconds", &|s| (s * 1_000_000_000).to_string()),
         ("timeWithoutZone", &|s| calendar(s, "%Y-%m-%d %H:%M:%S")),
+        ("timeWithoutZone", &|s| calendar(s, "%Y/%m/%d %H:%M:%S")),
+        ("timeWithoutZone", &|s| calendar(s, "%d.%m.%Y %H:%M:%S")),
         ("", &|s| calendar(s, "%Y-%m-%d %H:%M:%S UTC")),
         ("", &|s| calendar(s, "%Y-%m-%dT%H:%M:%S+0000")),
     ] {
@@ -316,9 +318,21 @@ fn numbers_with_the_digits_of_a_date_are_dates() {
 
 #[test]
 fn words_for_a_missing_value_are_reported() {
-    let text = csv(&grouped_visits()) + "NULL,item00\nnan,item00\nuser000,None\n";
+    let text = csv(&grouped_visits()) + "NULL,item00\nnan,item00\nuser000,None\n'user000',item00\n";
     let (result, _) = Setup::new("a.csv", text).trained();
-    assert_eq!(result.rows.reinterpreted, [("nullWord".to_owned(), 3)].into());
+    assert_eq!(result.rows.reinterpreted, [("nullWord".to_owned(), 3), ("quotedId".to_owned(), 1)].into());
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_named_with_what_to_change() {
+    let failed = |text: &str, words: &str| {
+        let message = Setup::new("a.csv", text).failed(ExitCode::BadData, "DataInvalid");
+        assert!(message.contains(words), "{message}");
+    };
+    failed("user_id,item_id,timestamp\na,1,5/13/2024 10:00\n", "RFC 3339 (2024-05-01T10:00:00Z)");
+    failed("user_id,item_id,rating\na,1,\"1,234\"\n", "without separators of thousands");
+    failed("user_id,item_id\na,b,1,2\n", "Enclose fields that contain the delimiter");
+    failed("user_id;item_id\na;1\n", "Set csv.delimiter to ';'");
 }
 
 #[test]
