@@ -143,11 +143,7 @@ fn with_dashes(text: &str) -> Option<String> {
     let end = text.find([' ', 'T']).unwrap_or(text.len());
     let (date, time) = text.split_at_checked(end)?;
     let parts = |separator: char| -> Option<[&str; 3]> { date.split(separator).collect::<Vec<_>>().try_into().ok() };
-    let (year, month, day) = match (parts('/'), parts('.')) {
-        (Some([year, month, day]), _) => (year, month, day),
-        (None, Some([day, month, year])) => (year, month, day),
-        (None, None) => return None,
-    };
+    let [year, month, day] = parts('/').or_else(|| parts('.').map(|[day, month, year]| [year, month, day]))?;
     // Spreadsheets omit zeros, and seconds.
     (year.len() == 4).then(|| format!("{year}-{month:0>2}-{day:0>2}{time}"))
 }
