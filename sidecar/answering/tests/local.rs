@@ -54,6 +54,7 @@ fn local(mode: ServingMode) -> Local {
         seen: Seen { offsets: &[0, 2, 2], items: &SEEN, weights: None },
         titles: Some(&titles),
         available: Some(&available),
+        item_codes: None,
     };
     write(&parts, &mut bytes).unwrap();
     let snapshot = Snapshot::from_bytes(&bytes).unwrap();

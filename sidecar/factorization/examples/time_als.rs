@@ -55,6 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let test = Interactions::from_entries(users, items, test)?;
         let started = Instant::now();
         let scores = pool.install(|| {
+            let model = model.searchable();
             evaluate_ranking(&test, K, |users| {
                 let lists = model.recommend_each(users, K, |user| train.row(user as usize).0);
                 lists.into_iter().map(|list| list.into_iter().map(|scored| scored.item).collect()).collect()

@@ -215,6 +215,7 @@ pub use popularity::{popularity, recent_popularity};
 pub use ranking::{RankingMetrics, UserScores, evaluate_ranking, gini, ndcg_at_k, recall_at_k, rmse};
 pub use rating_solver::{RatingRow, RatingSolver};
 pub use ratings::RatingScale;
+pub use recommend::SearchableModel;
 pub use row_solver::{RowSolver, SolveError};
 pub use scorer::Scorer;
 pub use top_k::{Addends, Catalogue, CodeParts, Codes, CodesChecked, CodesError, ItemCodes, ScanCounts, Scored};

@@ -4,8 +4,13 @@ use ndarray::ArrayView1;
 use rayon::prelude::*;
 
 use crate::{
-    degrees::Degrees, fold_in::UserVector, interactions::Interactions, model::Model, row_solver::SolveError,
-    scorer::Scorer, top_k::Scored,
+    degrees::Degrees,
+    fold_in::UserVector,
+    interactions::Interactions,
+    model::Model,
+    row_solver::SolveError,
+    scorer::Scorer,
+    top_k::{ItemCodes, Scored},
 };
 
 impl Model {
@@ -50,14 +55,30 @@ impl Model {
 
     /// The `n` best items for a stored user, excluding `exclude` (ascending).
     pub fn recommend(&self, user: u32, n: usize, exclude: &[u32]) -> Vec<Scored> {
-        self.recommend_each(&[user], n, |_| exclude).pop().unwrap_or_default()
+        self.searchable().recommend_each(&[user], n, |_| exclude).pop().unwrap_or_default()
     }
 
-    /// [`Self::recommend`] for several users, with equal results but faster. `exclude` returns the
-    /// excluded items of a user (ascending). The list of a user who is not stored is empty.
+    /// The model with codes of its items, for many lists. They are made on the ambient rayon pool.
+    pub fn searchable(&self) -> SearchableModel<'_> {
+        let biases = self.ratings.as_ref().map(|ratings| ratings.items.as_slice());
+        SearchableModel { model: self, codes: ItemCodes::new(self.item_factors.view(), biases) }
+    }
+}
+
+/// A model with codes of its items.
+#[derive(Clone, Debug)]
+pub struct SearchableModel<'a> {
+    model: &'a Model,
+    codes: Option<ItemCodes>,
+}
+
+impl SearchableModel<'_> {
+    /// [`Model::recommend`] for several users. `exclude` returns the excluded items of a user
+    /// (ascending). The list of a user who is not stored is empty.
     pub fn recommend_each<'a>(&self, users: &[u32], n: usize, exclude: impl Fn(u32) -> &'a [u32]) -> Vec<Vec<Scored>> {
         let mut lists = vec![Vec::new(); users.len()];
-        let Ok(scorer) = self.scorer() else { return lists };
+        let Ok(scorer) = self.model.scorer() else { return lists };
+        let scorer = scorer.with_codes(self.codes.as_ref().map(ItemCodes::codes));
         let stored = |(index, user): (usize, &u32)| Some((scorer.stored(*user)?, (index, exclude(*user))));
         let (vectors, queries): (Vec<_>, Vec<_>) = users.iter().enumerate().filter_map(stored).unzip();
         let keep = |query: usize, item: u32| queries[query].1.binary_search(&item).is_err();

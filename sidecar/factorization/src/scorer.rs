@@ -67,6 +67,7 @@ impl<'a> Scorer<'a> {
     /// If the size of the codes is not that of the items.
     #[must_use]
     pub fn with_codes(mut self, codes: Option<Codes<'a>>) -> Self {
+        assert!(codes.is_none_or(|codes| codes.dim() == self.item_factors.dim()), "one code per factor");
         self.codes = codes;
         self
     }
@@ -164,6 +165,14 @@ impl<'a> Scorer<'a> {
     /// The `n` items most similar to `item` by cosine, excluding itself; see [`Catalogue::similar`].
     pub fn similar(&self, item: u32, n: usize, keep: impl Fn(u32) -> bool) -> Vec<Scored> {
         self.catalogue().similar(item, n, keep)
+    }
+
+    /// [`Self::similar`] of some items only, ascending and each once.
+    ///
+    /// # Panics
+    /// If an item of `items` is out of range.
+    pub fn similar_of(&self, items: &[u32], item: u32, n: usize, keep: impl Fn(u32) -> bool) -> Vec<Scored> {
+        self.catalogue().similar_of(items, item, n, keep)
     }
 
     /// Turns the scores of a model of ratings into predicted ratings.

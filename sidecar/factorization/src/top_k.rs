@@ -139,8 +139,44 @@ impl<'a> Catalogue<'a> {
     /// # Panics
     /// As [`Self::best`], or if an item is out of range.
     pub fn best_of(&self, items: &[u32], query: &[f32], n: usize, keep: impl Fn(u32) -> bool) -> Vec<Scored> {
-        let rows = self.rows(&[query]);
         let scoring = Scoring::Product { biases: self.biases, addends: self.addends };
+        self.search_of(items, query, n, keep, scoring)
+    }
+
+    /// The `n` items most similar to `item` by cosine, excluding itself; none if `item` is out of
+    /// range. The similarity to an item whose factors are all 0 is 0.
+    pub fn similar(&self, item: u32, n: usize, keep: impl Fn(u32) -> bool) -> Vec<Scored> {
+        let Some((query, scoring)) = self.similarity(item) else { return Vec::new() };
+        let lists = self.search(&[&query], n, |_, other| other != item && keep(other), scoring);
+        lists.into_iter().next().map(|(list, _)| list).unwrap_or_default()
+    }
+
+    /// [`Self::similar`] of some items only, ascending and each once; see [`Self::best_of`].
+    ///
+    /// # Panics
+    /// If an item of `items` is out of range.
+    pub fn similar_of(&self, items: &[u32], item: u32, n: usize, keep: impl Fn(u32) -> bool) -> Vec<Scored> {
+        let Some((query, scoring)) = self.similarity(item) else { return Vec::new() };
+        self.search_of(items, &query, n, |other| other != item && keep(other), scoring)
+    }
+
+    /// The query and the scores of items similar to `item`; `None` if it is out of range.
+    fn similarity(&self, item: u32) -> Option<(Vec<f32>, Scoring<'static>)> {
+        let item = item as usize;
+        let query = (item < self.factors.nrows()).then(|| self.factors.row(item).to_vec())?;
+        let query_length = norm(&query);
+        Some((query, Scoring::Cosine { query_length }))
+    }
+
+    fn search_of(
+        &self,
+        items: &[u32],
+        query: &[f32],
+        n: usize,
+        keep: impl Fn(u32) -> bool,
+        scoring: Scoring<'_>,
+    ) -> Vec<Scored> {
+        let rows = self.rows(&[query]);
         let mut best = best::Best::new(n, items.len());
         for &item in items {
             let row = &rows[item as usize * query.len()..][..query.len()];
@@ -149,18 +185,6 @@ impl<'a> Catalogue<'a> {
             best.push(item, scoring.score(product[0], item as usize, || row), &keep);
         }
         best.into_list()
-    }
-
-    /// The `n` items most similar to `item` by cosine, excluding itself; none if `item` is out of
-    /// range. The similarity to an item whose factors are all 0 is 0.
-    pub fn similar(&self, item: u32, n: usize, keep: impl Fn(u32) -> bool) -> Vec<Scored> {
-        if item as usize >= self.factors.nrows() {
-            return Vec::new();
-        }
-        let query = self.factors.row(item as usize).to_vec();
-        let scoring = Scoring::Cosine { query_length: norm(&query) };
-        let lists = self.search(&[&query], n, |_, other| other != item && keep(other), scoring);
-        lists.into_iter().next().map(|(list, _)| list).unwrap_or_default()
     }
 
     fn search(

@@ -25,6 +25,7 @@ pub(crate) enum Dtype {
     U8,
     U32,
     U64,
+    BF16,
     F32,
     F64,
 }
@@ -33,6 +34,7 @@ impl Dtype {
     fn size_bytes(self) -> usize {
         match self {
             Self::U8 => 1,
+            Self::BF16 => 2,
             Self::U32 | Self::F32 => 4,
             Self::U64 | Self::F64 => 8,
         }

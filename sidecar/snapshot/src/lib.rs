@@ -26,7 +26,14 @@
 //! | `item_titles.bytes`   | U8   | bytes            | titles in row order, like ids; optional    |
 //! | `item_titles.offsets` | U64  | items + 1        | equal if there is no title; optional       |
 //! | `item_available`      | U8   | items            | 0: never recommend; optional               |
+//! | `item_codes.order`    | U32  | items            | items by descending norm; optional         |
+//! | `item_codes.codes`    | U8   | bytes            | four bits a factor; optional               |
+//! | `item_codes.scales`   | BF16 | items, 2         | residual bound and scale; optional         |
+//! | `item_codes.bounds`   | F32  | blocks, 3        | norms and bias of a block; optional        |
 //! | `checksum`            | U8   | 32               | SHA-256 of all bytes before it; optional   |
+//!
+//! The codes belong to the crate `factorization`, which documents their layout and checks that they
+//! match the factors. They make lists faster and change nothing else, so a reader may ignore them.
 //!
 //! Every tensor starts at a multiple of 64 bytes. The standard allows no gaps, so `_pad.<name>`
 //! tensors of fewer than 64 zero bytes fill them.
@@ -51,7 +58,7 @@ mod write;
 pub use capability::Capability;
 pub use error::SnapshotError;
 pub use metadata::{Metadata, Scale};
-pub use parts::{Biases, ModelParts, Seen};
+pub use parts::{Biases, ItemCodes, ModelParts, Seen};
 pub use read::Snapshot;
 pub use strings::StringTable;
 pub use write::{Written, write};

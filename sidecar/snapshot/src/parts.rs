@@ -31,6 +31,22 @@ pub struct ModelParts<'a> {
     pub titles: Option<&'a StringTable>,
     /// Whether each item may be recommended.
     pub available: Option<&'a [bool]>,
+    /// Codes of the item factors for faster lists, if the catalogue is large.
+    pub item_codes: Option<ItemCodes<'a>>,
+}
+
+/// Quantized item factors in the order and layout of the crate `factorization`, which checks that
+/// they belong to the factors.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ItemCodes<'a> {
+    /// Items by descending norm.
+    pub order: &'a [u32],
+    /// Codes of four bits in blocks.
+    pub codes: &'a [u8],
+    /// Two bfloat16 for each item: the bound of its residual in the low half, its scale.
+    pub scales: &'a [u32],
+    /// Maximum norm, minimum norm and maximum bias of each block.
+    pub bounds: &'a [f32],
 }
 
 /// Biases that are added to the dot product of the factors, in units of the rating.

@@ -13,6 +13,7 @@ use crate::{
     container::{Container, Dtype},
     error::SnapshotError,
     metadata::{Metadata, Scale},
+    parts::ItemCodes,
     strings::string_at,
     tensors::{Spec, Tensor},
 };
@@ -90,7 +91,7 @@ impl Snapshot {
             match spec.dtype {
                 Dtype::F32 => check::finite_f32(spec.name, self.optional(tensor).unwrap_or_default())?,
                 Dtype::F64 => check::finite_f64(spec.name, self.optional(tensor).unwrap_or_default())?,
-                Dtype::U8 | Dtype::U32 | Dtype::U64 => {}
+                Dtype::U8 | Dtype::U32 | Dtype::U64 | Dtype::BF16 => {}
             }
         }
         check::below("popular_items", self.popular(), *items)?;
@@ -225,6 +226,18 @@ impl Snapshot {
     }
 
     /// Items that the user interacted with, ascending; empty for an unknown row.
+    /// Codes of the item factors, if the file has them. Only their types and shapes are validated:
+    /// whether they belong to the factors is known to the crate that computes with them.
+    pub fn item_codes(&self) -> Option<ItemCodes<'_>> {
+        Some(ItemCodes {
+            order: self.optional(Tensor::CodeOrder)?,
+            codes: self.optional(Tensor::Codes)?,
+            // Two halves in one number.
+            scales: self.optional::<u32>(Tensor::CodeScales)?,
+            bounds: self.optional(Tensor::CodeBounds)?,
+        })
+    }
+
     pub fn seen(&self, user: u32) -> &[u32] {
         self.seen_range(user).and_then(|range| self.numbers(Tensor::SeenItems).get(range)).unwrap_or_default()
     }

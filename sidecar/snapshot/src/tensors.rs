@@ -19,6 +19,12 @@ pub(crate) enum Length {
     Bytes,
     /// Number of items with a rank; only the file has it.
     UpToItems,
+    /// Number of blocks of item codes; only the file has it.
+    Blocks,
+    /// A scale and a residual.
+    Two,
+    /// Bounds of a block of item codes.
+    Three,
     /// Length of a SHA-256.
     Sha256,
 }
@@ -35,7 +41,9 @@ impl Length {
             Self::Factors => Some(metadata.factors),
             Self::Interactions => Some(metadata.interactions),
             Self::Sha256 => Some(SHA_256_BYTES),
-            Self::Bytes | Self::UpToItems => None,
+            Self::Two => Some(2),
+            Self::Three => Some(3),
+            Self::Bytes | Self::UpToItems | Self::Blocks => None,
         }
     }
 }
@@ -114,12 +122,17 @@ tensors! {
     TitleBytes    "item_titles.bytes"   U8  [Bytes]            OPTIONAL     "titles in row order, like ids"
     TitleOffsets  "item_titles.offsets" U64 [ItemsPlusOne]     WITH_TITLES  "equal if there is no title"
     Available     "item_available"      U8  [Items]            OPTIONAL     "0: never recommend"
+    CodeOrder     "item_codes.order"    U32 [Items]            OPTIONAL     "items by descending norm"
+    Codes         "item_codes.codes"    U8  [Bytes]            WITH_CODES   "four bits a factor"
+    CodeScales    "item_codes.scales"   BF16 [Items, Two]      WITH_CODES   "residual bound and scale"
+    CodeBounds    "item_codes.bounds"   F32 [Blocks, Three]    WITH_CODES   "norms and bias of a block"
     Checksum      "checksum"            U8  [Sha256]           OPTIONAL     "SHA-256 of all bytes before it"
 }
 
 const ALWAYS: Presence = Presence::Always;
 const OPTIONAL: Presence = Presence::Optional;
 const WITH_RATINGS: Presence = Presence::With(Capability::Ratings);
+const WITH_CODES: Presence = Presence::Beside(Tensor::CodeOrder);
 const WITH_TITLES: Presence = Presence::Beside(Tensor::TitleBytes);
 
 impl Tensor {
@@ -166,6 +179,9 @@ mod tests {
                 Length::Interactions => "interactions",
                 Length::Bytes => "bytes",
                 Length::UpToItems => "up to items",
+                Length::Blocks => "blocks",
+                Length::Two => "2",
+                Length::Three => "3",
                 Length::Sha256 => "32",
             });
             let suffix = match presence {

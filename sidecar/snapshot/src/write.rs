@@ -52,7 +52,11 @@ enum Numbers<'a> {
     /// Rows in the order of their ids; sorted when they are written.
     SortedRows(&'a StringTable),
     U64(&'a [u64]),
+    /// Two bfloat16 in each number.
+    Bf16Pairs(&'a [u32]),
     F32(&'a [f32]),
+    /// Rows of three.
+    F32Triples(&'a [f32]),
     Matrix32(ArrayView2<'a, f32>),
     Matrix64(ArrayView2<'a, f64>),
     /// SHA-256 of what was written before.
@@ -82,6 +86,10 @@ impl<'a> Numbers<'a> {
             Tensor::TitleBytes => Self::U8(parts.titles?.bytes()),
             Tensor::TitleOffsets => Self::U64(parts.titles?.offsets()),
             Tensor::Available => Self::Bool(parts.available?),
+            Tensor::CodeOrder => Self::U32(parts.item_codes?.order),
+            Tensor::Codes => Self::U8(parts.item_codes?.codes),
+            Tensor::CodeScales => Self::Bf16Pairs(parts.item_codes?.scales),
+            Tensor::CodeBounds => Self::F32Triples(parts.item_codes?.bounds),
             Tensor::Checksum => Self::Checksum,
         })
     }
@@ -91,7 +99,8 @@ impl<'a> Numbers<'a> {
             Self::U8(_) | Self::Bool(_) | Self::Checksum => Dtype::U8,
             Self::U32(_) | Self::SortedRows(_) => Dtype::U32,
             Self::U64(_) => Dtype::U64,
-            Self::F32(_) | Self::Matrix32(_) => Dtype::F32,
+            Self::Bf16Pairs(_) => Dtype::BF16,
+            Self::F32(_) | Self::F32Triples(_) | Self::Matrix32(_) => Dtype::F32,
             Self::Matrix64(_) => Dtype::F64,
         }
     }
@@ -103,7 +112,9 @@ impl<'a> Numbers<'a> {
             Self::U32(numbers) => vec![numbers.len()],
             Self::SortedRows(ids) => vec![ids.len()],
             Self::U64(numbers) => vec![numbers.len()],
+            Self::Bf16Pairs(pairs) => vec![pairs.len(), 2],
             Self::F32(numbers) => vec![numbers.len()],
+            Self::F32Triples(numbers) => vec![numbers.len() / 3, 3],
             Self::Matrix32(matrix) => matrix.shape().to_vec(),
             Self::Matrix64(matrix) => matrix.shape().to_vec(),
             Self::Checksum => vec![Sha256::output_size()],
@@ -114,10 +125,12 @@ impl<'a> Numbers<'a> {
         match self {
             Self::U8(bytes) => out.put(bytes),
             Self::Bool(flags) => flags.iter().try_for_each(|flag| out.put(&[u8::from(*flag)])),
-            Self::U32(numbers) => numbers.iter().try_for_each(|n| out.put(&n.to_le_bytes())),
+            Self::U32(numbers) | Self::Bf16Pairs(numbers) => numbers.iter().try_for_each(|n| out.put(&n.to_le_bytes())),
             Self::SortedRows(ids) => sorted_rows(ids).iter().try_for_each(|n| out.put(&n.to_le_bytes())),
             Self::U64(numbers) => numbers.iter().try_for_each(|n| out.put(&n.to_le_bytes())),
-            Self::F32(numbers) => numbers.iter().try_for_each(|n| out.put(&n.to_le_bytes())),
+            Self::F32(numbers) | Self::F32Triples(numbers) => {
+                numbers.iter().try_for_each(|n| out.put(&n.to_le_bytes()))
+            }
             Self::Matrix32(matrix) => matrix.iter().try_for_each(|n| out.put(&n.to_le_bytes())),
             Self::Matrix64(matrix) => matrix.iter().try_for_each(|n| out.put(&n.to_le_bytes())),
             Self::Checksum => {

@@ -14,9 +14,10 @@ mod warm;
 use std::{borrow::Cow, io::BufWriter, num::NonZeroUsize, ops::ControlFlow, path::Path};
 
 use factorization::{
-    Entry, Fit as _, FitError, Interactions, IterationReport, Model, RatingScale, ValidParams, WarmStart, popularity,
+    CodeParts, Entry, Fit as _, FitError, Interactions, IterationReport, Model, RatingScale, ValidParams, WarmStart,
+    popularity,
 };
-use model_snapshot::{Biases, Metadata, ModelParts, Scale, Seen, Snapshot, StringTable};
+use model_snapshot::{Biases, ItemCodes, Metadata, ModelParts, Scale, Seen, Snapshot, StringTable};
 use sidecar_contract::{Algorithm, Metrics, RunOutcome, Signal, TrainingConfig, Trial};
 
 use crate::{
@@ -341,4 +342,10 @@ fn verify(file: &Path, written: &Written) -> Result<(), RunError> {
 
 fn cannot_write(file: &Path, error: &dyn std::error::Error) -> RunError {
     RunError::transient(format!("cannot write the snapshot to {}: {}", file.display(), chain(error)))
+    let item_biases = ratings.map(|ratings| ratings.items.as_slice());
+    let codes = factorization::ItemCodes::new(model.item_factors.view(), item_biases);
 }
+        item_codes: codes.as_ref().map(|codes| {
+            let CodeParts { order, codes, scales, bounds } = codes.parts();
+            ItemCodes { order, codes, scales, bounds }
+        }),

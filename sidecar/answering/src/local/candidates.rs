@@ -48,12 +48,20 @@ fn personalized(
     };
     // An empty vector gives all items the same score, or that of their biases: no personal order.
     let Some(vector) = vector.filter(|vector| !vector.is_empty()) else { return Ok(Vec::new()) };
-    let best = scorer.best(&vector, resolved.n, |row| resolved.filter.passes(row));
+    let passes = |row| resolved.filter.passes(row);
+    let best = match resolved.filter.allowed() {
+        Some(rows) => scorer.best_of(rows, &vector, resolved.n, passes),
+        None => scorer.best(&vector, resolved.n, passes),
+    };
     Ok(candidates(best, source))
 }
 
 fn similar(resolved: &Resolved<'_>, item: u32) -> Vec<Candidate> {
-    let best = resolved.scorer.similar(item, resolved.n, |row| resolved.filter.passes(row));
+    let (scorer, passes) = (&resolved.scorer, |row| resolved.filter.passes(row));
+    let best = match resolved.filter.allowed() {
+        Some(rows) => scorer.similar_of(rows, item, resolved.n, passes),
+        None => scorer.similar(item, resolved.n, passes),
+    };
     candidates(best, Source::Similar)
 }
 

@@ -38,6 +38,12 @@ impl<'a> RowFilter<'a> {
         }
     }
 
+    /// The rows that the filter is limited to, ascending and each once; `None`: every row. Those of
+    /// them that do not [pass](Self::passes) may not be in the answer either.
+    pub fn allowed(&self) -> Option<&[u32]> {
+        self.allowed.as_deref()
+    }
+
     /// Whether a row may be in the answer.
     pub fn passes(&self, row: u32) -> bool {
         self.excluded.binary_search(&row).is_err()

@@ -1,8 +1,11 @@
 //! A loaded revision: a snapshot with checked parameters. Immutable.
 
 use algorithms::{AlgorithmError, valid_params};
-use factorization::{Degrees, GramForm, GramView, RatingScale, Scorer, SolveError, ValidParams};
-use model_snapshot::{Snapshot, SnapshotError};
+use factorization::{
+    CodeParts, Codes, CodesChecked, CodesError, Degrees, GramForm, GramView, RatingScale, Scorer, SolveError,
+    ValidParams,
+};
+use model_snapshot::{ItemCodes, Snapshot, SnapshotError};
 use ndarray::{ArrayView1, ArrayView2};
 use sidecar_contract::Digest;
 
@@ -30,6 +33,9 @@ pub enum ModelError {
         /// Length of the longest item vector.
         item: f64,
     },
+    /// Codes that would hide items from lists.
+    #[error("the snapshot's codes of items do not belong to its factors; train again")]
+    Codes(#[from] CodesError),
     /// Parts that do not belong to the algorithm.
     #[error("the snapshot does not fit its algorithm")]
     Parts(#[from] SolveError),
@@ -48,6 +54,8 @@ pub struct Model {
     snapshot: Snapshot,
     params: ValidParams,
     gram_form: GramForm,
+    /// `None` without codes.
+    codes: Option<CodesChecked>,
     loaded_at: i64,
 }
 
@@ -60,7 +68,10 @@ impl Model {
         check_products(&snapshot.user_factors(), &snapshot.item_factors())?;
         let params = valid_params(&snapshot.metadata().algorithm, snapshot.metadata().signal)?;
         let gram_form = GramForm::of(snapshot.gram());
-        let model = Self { digest, snapshot, params, gram_form, loaded_at };
+        let biases = snapshot.ratings().map(|(_, _, items)| items);
+        let check = |parts| Codes::check(parts, snapshot.item_factors(), biases);
+        let codes = code_parts(&snapshot).map(check).transpose()?;
+        let model = Self { digest, snapshot, params, gram_form, codes, loaded_at };
         model.try_scorer()?;
         Ok(model)
     }
@@ -97,8 +108,15 @@ impl Model {
         let cold = usize::try_from(snapshot.metadata().cold_items).unwrap_or(usize::MAX);
         let degrees =
             Degrees { item_counts: snapshot.item_counts(), mean_degree_weight: snapshot.metadata().mean_degree_weight };
-        Ok(Scorer::new(parts, degrees, ratings, &self.params)?.with_cold_items(cold))
+        let codes = code_parts(snapshot).zip(self.codes).and_then(|(parts, checked)| Codes::new(parts, checked));
+        Ok(Scorer::new(parts, degrees, ratings, &self.params)?.with_cold_items(cold).with_codes(codes))
     }
+}
+
+/// The codes of a snapshot; `None` in one of an older release or of a small catalogue.
+fn code_parts(snapshot: &Snapshot) -> Option<CodeParts<'_>> {
+    let ItemCodes { order, codes, scales, bounds } = snapshot.item_codes()?;
+    Some(CodeParts { order, codes, scales, bounds })
 }
 
 /// Checks that scores (products of a user and an item) and similarities (of two items) are finite.

@@ -164,7 +164,7 @@ impl<'a> Codes<'a> {
     }
 
     /// Number of items and of factors.
-    pub(super) fn dim(&self) -> (usize, usize) {
+    pub(crate) fn dim(&self) -> (usize, usize) {
         (self.parts.order.len(), self.factors)
     }
 

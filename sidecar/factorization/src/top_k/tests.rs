@@ -182,6 +182,8 @@ fn a_large_catalogue_is_never_scanned_flat() {
     }
     let similar = without_flat_scans(|| catalogue.similar(4321, 20, |item| item % 2 == 0));
     assert_eq!(bits(&similar), bits(&flat.similar(4321, 20, |item| item % 2 == 0)));
+    let similar_of = without_flat_scans(|| catalogue.similar_of(&[3, 5, 4321, 4999], 4321, 20, |item| item != 5));
+    assert_eq!(bits(&similar_of), bits(&flat.similar(4321, 20, |item| item == 3 || item == 4999)));
     let some: Vec<u32> = (0..5000).step_by(17).collect();
     let best_of = without_flat_scans(|| catalogue.best_of(&some, queries[0], 5, |item| item != 17));
     assert_eq!(bits(&best_of), bits(&flat.best(queries[0], 5, |item| item.is_multiple_of(17) && item != 17)));

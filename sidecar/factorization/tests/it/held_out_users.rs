@@ -62,7 +62,7 @@ fn check(name: &str, stars: bool, fit: impl Fn(&Interactions) -> Model) {
         each.sum::<f64>() / users.len() as f64
     };
     let of = |model: &Model| {
-        let lists = model.recommend_each(&users, K, seen_items).into_iter();
+        let lists = model.searchable().recommend_each(&users, K, seen_items).into_iter();
         ndcg(lists.map(|list| list.into_iter().map(|scored| scored.item).collect()).collect())
     };
     let (_, popular) = popularity(&known);

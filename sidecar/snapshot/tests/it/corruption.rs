@@ -20,6 +20,7 @@ fn call_all_accessors(snapshot: &Snapshot) -> usize {
         sum += snapshot.item_id(item).map_or(0, |id| snapshot.item_index(id).unwrap() as usize);
         sum += snapshot.title(item).map_or(0, str::len) + usize::from(snapshot.is_available(item));
     }
+    sum += snapshot.item_codes().map_or(0, |codes| codes.order.len() + codes.scales.len() + codes.bounds.len());
     sum += snapshot.ratings().map_or(0, |(_, users, items)| users.len() + items.len());
     sum + snapshot.popular().iter().map(|item| snapshot.item_id(*item).unwrap().len()).sum::<usize>()
 }
@@ -35,7 +36,7 @@ fn check(bytes: &[u8], digest: &Digest, what: &str) {
 
 #[test]
 fn flipped_bytes_are_detected_by_the_digest_and_safe_without_it() {
-    let (bytes, written) = Model::full().with_biases().write();
+    let (bytes, written) = Model::full().with_biases().with_codes().write();
     assert!(bytes.len() > 1000, "the model is too small to test 1000 positions");
     for position in 0..bytes.len() {
         let mut bad = bytes.clone();
@@ -50,7 +51,7 @@ fn flipped_bytes_are_detected_by_the_digest_and_safe_without_it() {
 
 #[test]
 fn flipped_bytes_are_detected_by_the_checksum_in_the_file() {
-    let (bytes, written) = Model::full().with_biases().write();
+    let (bytes, written) = Model::full().with_biases().with_codes().write();
     let digest = |bytes: &[u8]| Snapshot::from_bytes(bytes).and_then(|snapshot| snapshot.checked_digest());
     assert_eq!(digest(&bytes).unwrap(), written.digest);
     // Without the name the checksum is an unknown tensor, as in a file of an older release.
@@ -69,7 +70,7 @@ fn flipped_bytes_are_detected_by_the_checksum_in_the_file() {
 
 #[test]
 fn truncated_files_are_rejected_without_the_digest() {
-    let (bytes, written) = Model::full().with_biases().write();
+    let (bytes, written) = Model::full().with_biases().with_codes().write();
     for length in 0..bytes.len() {
         let error = Snapshot::from_bytes(&bytes[..length]).expect_err("a truncated file must not open");
         assert!(matches!(error, SnapshotError::NotASnapshot(_)), "{length}: {error}");
@@ -208,7 +209,7 @@ fn inconsistent_metadata_is_rejected() {
 
 #[test]
 fn tensors_without_what_they_belong_to_are_rejected() {
-    let (bytes, _) = Model::full().with_biases().write();
+    let (bytes, _) = Model::full().with_biases().with_codes().write();
     let without_ratings = edit_metadata(&bytes, |metadata| {
         metadata.as_object_mut().unwrap().retain(|key, _| key != "ratings" && key != "capabilities");
     });

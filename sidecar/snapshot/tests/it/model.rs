@@ -1,6 +1,8 @@
 //! An owned model for tests.
 
-use model_snapshot::{Biases, Metadata, ModelParts, Scale, Seen, SnapshotError, StringTable, Written, write};
+use model_snapshot::{
+    Biases, ItemCodes, Metadata, ModelParts, Scale, Seen, SnapshotError, StringTable, Written, write,
+};
 use ndarray::Array2;
 use sidecar_contract::{Algorithm, AlsConfig, Signal};
 
@@ -19,7 +21,11 @@ pub struct Model {
     pub weights: Option<Vec<f32>>,
     pub titles: Option<Vec<String>>,
     pub available: Option<Vec<bool>>,
+    pub codes: Option<Codes>,
 }
+
+/// Codes of items: order, codes, scales, bounds.
+pub type Codes = (Vec<u32>, Vec<u8>, Vec<u32>, Vec<f32>);
 
 impl Model {
     /// Model without optional parts. All numbers are distinct, so that swapped tensors, rows or
@@ -50,6 +56,7 @@ impl Model {
             weights: None,
             titles: None,
             available: None,
+            codes: None,
             user_ids,
             item_ids,
             seen,
@@ -73,6 +80,16 @@ impl Model {
         self.metadata.ratings = Some(Scale { mean: 3.1, deviation: 1.2, low: 0.5, high: 5.0 });
         let numbers = |n: usize, from: f32| (0..n).map(|i| from + i as f32 / 7.0).collect();
         self.biases = Some((numbers(self.user_ids.len(), -0.3), numbers(self.item_ids.len(), 0.1)));
+        self
+    }
+
+    /// Adds codes with distinct numbers.
+    pub fn with_codes(mut self) -> Self {
+        let items = u32::try_from(self.item_ids.len()).unwrap();
+        let blocks = self.item_ids.len().div_ceil(64);
+        let codes = (0..blocks * 128).map(|i| u8::try_from(i % 251).unwrap()).collect();
+        let bounds = (0..blocks * 3).map(|i| i as f32 + 0.5).collect();
+        self.codes = Some(((0..items).rev().collect(), codes, (0..items).map(|i| i * 65_537 + 3).collect(), bounds));
         self
     }
 
@@ -104,6 +121,12 @@ impl Model {
                 seen: Seen { offsets: &offsets, items: &items, weights: self.weights.as_deref() },
                 titles: titles.as_ref(),
                 available: self.available.as_deref(),
+                item_codes: self.codes.as_ref().map(|(order, codes, scales, bounds)| ItemCodes {
+                    order,
+                    codes,
+                    scales,
+                    bounds,
+                }),
             },
             &mut bytes,
         )?;

@@ -21,6 +21,9 @@ fn check(model: &Model, snapshot: &Snapshot) {
     });
     assert_eq!(biases, model.biases);
     assert_eq!(snapshot.item_counts(), model.item_counts);
+    let codes = snapshot.item_codes();
+    let codes = codes.map(|c| (c.order.to_vec(), c.codes.to_vec(), c.scales.to_vec(), c.bounds.to_vec()));
+    assert_eq!(codes, model.codes);
     assert_eq!(snapshot.popular(), model.popular_items);
     assert_eq!((snapshot.users(), snapshot.items()), (model.user_ids.len(), model.item_ids.len()));
     let mut start = 0;
@@ -112,6 +115,20 @@ fn bytes_do_not_depend_on_the_memory_order() {
 
 #[test]
 fn the_safetensors_crate_reads_snapshots() {
+#[test]
+fn models_round_trip_with_codes_and_keep_their_bytes_without_them() {
+    let model = Model::full().with_codes();
+    let (bytes, _) = model.write();
+    check(&model, &Snapshot::from_bytes(&bytes).unwrap());
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let scales = tensors.tensor("item_codes.scales").unwrap();
+    assert_eq!((scales.dtype(), scales.shape()), (Dtype::BF16, [11, 2].as_slice()));
+    assert_eq!(tensors.tensor("item_codes.bounds").unwrap().shape(), [1, 3]);
+    // A reader that does not know codes gives the same lists, so no capability is listed.
+    assert!(!String::from_utf8_lossy(&bytes).contains("capabilities"));
+    assert_eq!(Model { codes: None, ..model }.write(), Model::full().write());
+}
+
     let model = Model::full();
     let (bytes, _) = model.write();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();

@@ -63,11 +63,11 @@ pub(super) fn measure(
     let k = config.evaluation.k as usize;
     let Ok(scorer) = model.scorer() else { return Ok(None) };
     let by_features = evaluate_ranking(&test, k, |users| {
-        let user_vectors: Vec<_> = users.iter().filter_map(|user| scorer.stored(*user)).collect();
-        let lists = scorer.best_for_each(&user_vectors, k, |_, item| is_excluded_item(item));
-        lists.into_iter().map(|list| list.into_iter().map(|scored| scored.item).collect()).collect()
-    });
     let items: Vec<u32> = (0..).zip(&excluded).filter(|(_, excluded)| **excluded).map(|(item, _)| item).collect();
+        let user_vectors: Vec<_> = users.iter().filter_map(|user| scorer.stored(*user)).collect();
+        let list = |vector| scorer.best_of(&items, vector, k, |_| true).into_iter().map(|scored| scored.item).collect();
+        user_vectors.iter().map(list).collect()
+    });
     let random_order =
         evaluate_ranking(&test, k, |users| users.iter().map(|user| shuffled(&items, *user, config.seed)).collect());
     Ok(by_features.ndcg().zip(random_order.ndcg()).map(|(ndcg, baseline)| ColdItems {

@@ -16,6 +16,7 @@ pub(super) struct RankingEvaluation(RankingMetrics, Vec<u64>);
 
 impl RankingEvaluation {
     pub(super) fn model(model: &Model, history: &Interactions, test: &Interactions, k: usize) -> Self {
+        let model = model.searchable();
         Self::of(history, test, k, |users| {
             let lists = model.recommend_each(users, k, |user| history.row(user as usize).0);
             lists.into_iter().map(|list| list.into_iter().map(|scored| scored.item).collect()).collect()
