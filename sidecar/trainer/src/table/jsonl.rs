@@ -24,37 +24,6 @@ const HEAD_OBJECTS_MAX: usize = 1000;
 /// ...and the maximum length of these lines, which are in memory.
 const HEAD_BYTES_MAX: usize = 1 << 20;
 
-/// Visits everything but an object, and ignores it.
-macro_rules! ignore_scalars {
-    () => {
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-        fn visit_unit<E>(self) -> Result<(), E> {
-            Ok(())
-        }
-        fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-            Ok(())
-        }
-        fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-            Ok(())
-        }
-        fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-            Ok(())
-        }
-        fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-            Ok(())
-        }
-        fn visit_str<E>(self, _: &str) -> Result<(), E> {
-            Ok(())
-        }
-        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-            while list.next_element::<IgnoredAny>()?.is_some() {}
-            Ok(())
-        }
-    };
-}
-
 /// Reads one file.
 pub(crate) struct Jsonl<'a> {
     described_as: &'a str,
@@ -366,17 +335,42 @@ impl<'de> DeserializeSeed<'de> for CollectKeys<'_> {
 
 impl<'de> Visitor<'de> for CollectKeys<'_> {
     type Value = ();
-    ignore_scalars!();
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(())
+    }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(key) = map.next_key::<String>()? {
+            let path = format!("{}{key}", self.path);
+            let inner_path = format!("{path}.");
+            let list = if self.path.is_empty() { &mut self.found.keys } else { &mut self.found.inner };
+            ObjectKeys::push(list, path);
             if self.has_inner {
-                let path = format!("{}{key}.", self.path);
-                map.next_value_seed(CollectKeys { found: self.found, has_inner: true, path: &path })?;
+                map.next_value_seed(CollectKeys { found: self.found, has_inner: true, path: &inner_path })?;
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
-            let list = if self.path.is_empty() { &mut self.found.keys } else { &mut self.found.inner };
-            ObjectKeys::push(list, format!("{}{key}", self.path));
         }
         Ok(())
     }
@@ -390,33 +384,26 @@ struct Object<'a> {
     path: &'a str,
 }
 
-impl<'de> DeserializeSeed<'de> for Object<'_> {
-    type Value = ();
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
 impl<'de> Visitor<'de> for Object<'_> {
     type Value = ();
-    ignore_scalars!();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(requested) = map.next_key_seed(Key { names: &self.keys.names, path: self.path })? {
-            match requested {
-                Requested::Value(slots) => {
-                    let value = map.next_value_seed(Scalar { text: &mut self.values.text })?;
-                    // A key may be requested twice, for example as id and as title.
-                    let slots = slots.into_iter().zip(&mut self.values.values).zip(&mut self.keys.seen);
-                    for ((_, slot), seen) in slots.filter(|((requested, _), _)| *requested) {
-                        (*slot, *seen) = (value, true);
-                    }
-                }
-                Requested::Inside(path) => {
-                    map.next_value_seed(Object { keys: self.keys, values: self.values, path: &path })?;
-                }
-                Requested::Nothing => {
-                    map.next_value::<IgnoredAny>()?;
-                }
+            let Some(Requested { slots, inner_path }) = requested else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            let path = inner_path.as_deref().unwrap_or_default();
+            let object = Object { keys: self.keys, values: self.values, path };
+            let value = map.next_value_seed(Requestable { object, has_inner: inner_path.is_some() })?;
+            // A key may be requested twice, for example as id and as title.
+            let slots = slots.into_iter().zip(&mut self.values.values).zip(&mut self.keys.seen);
+            for ((_, slot), seen) in slots.filter(|((requested, _), _)| *requested) {
+                (*slot, *seen) = (value, true);
             }
         }
         Ok(())
@@ -424,58 +411,56 @@ impl<'de> Visitor<'de> for Object<'_> {
 }
 
 /// What is requested of a key.
-enum Requested {
-    /// Its value, for these columns.
-    Value([bool; COLUMNS_REQUESTED_MAX]),
-    /// A value inside its object; the path of that, with a dot.
-    Inside(String),
-    Nothing,
+struct Requested {
+    /// The columns that are its value.
+    slots: [bool; COLUMNS_REQUESTED_MAX],
+    /// Path of its object with a dot, if values inside that are requested.
+    inner_path: Option<String>,
 }
 
-/// Deserializes a key to what is requested of it.
+/// Deserializes a key to what is requested of it; `None`: nothing.
 struct Key<'a> {
     names: &'a [Option<String>; COLUMNS_REQUESTED_MAX],
     path: &'a str,
 }
 
 impl<'de> DeserializeSeed<'de> for Key<'_> {
-    type Value = Requested;
+    type Value = Option<Requested>;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
 
 impl Visitor<'_> for Key<'_> {
-    type Value = Requested;
+    type Value = Option<Requested>;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a key")
     }
     fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
         // What follows the key in the path of each requested value.
         let rests = self.names.each_ref().map(|name| name.as_deref()?.strip_prefix(self.path)?.strip_prefix(key));
-        Ok(if rests.contains(&Some("")) {
-            Requested::Value(rests.map(|rest| rest == Some("")))
-        } else if rests.iter().flatten().any(|rest| rest.starts_with('.')) {
-            Requested::Inside(format!("{}{key}.", self.path))
-        } else {
-            Requested::Nothing
-        })
+        let slots = rests.map(|rest| rest == Some(""));
+        let has_inner = rests.iter().flatten().any(|rest| rest.starts_with('.'));
+        let inner_path = has_inner.then(|| format!("{}{key}.", self.path));
+        Ok((has_inner || slots.contains(&true)).then_some(Requested { slots, inner_path }))
     }
 }
 
-/// Deserializes one value; text is appended to `text`.
-struct Scalar<'a> {
-    text: &'a mut Vec<u8>,
+/// Deserializes one value. Text is appended to the text of the values, and an object is searched if
+/// values inside it are requested.
+struct Requestable<'a> {
+    object: Object<'a>,
+    has_inner: bool,
 }
 
-impl<'de> DeserializeSeed<'de> for Scalar<'_> {
+impl<'de> DeserializeSeed<'de> for Requestable<'_> {
     type Value = Value;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Scalar<'_> {
+impl<'de> Visitor<'de> for Requestable<'_> {
     type Value = Value;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a value")
@@ -498,16 +483,21 @@ impl<'de> Visitor<'de> for Scalar<'_> {
         Ok(Value::Float(number))
     }
     fn visit_str<E>(self, text: &str) -> Result<Value, E> {
-        let start = self.text.len();
-        self.text.extend_from_slice(text.as_bytes());
-        Ok(Value::Text { start, end: self.text.len() })
+        let all = &mut self.object.values.text;
+        let start = all.len();
+        all.extend_from_slice(text.as_bytes());
+        Ok(Value::Text { start, end: all.len() })
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
         while list.next_element::<IgnoredAny>()?.is_some() {}
         Ok(Value::Other)
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        if self.has_inner {
+            self.object.visit_map(map)?;
+        } else {
+            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        }
         Ok(Value::Other)
     }
 }

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use recommender_trainer::sample;
 use sidecar_contract::{Column, Csv, ExitCode, Items, RowCounts, Signal, Source};
 
-use crate::setup::{Setup, csv, grouped_visits};
+use crate::setup::{Setup, csv, grouped_visits, runtime};
 
 fn dropped(rows: &RowCounts) -> BTreeMap<&str, u64> {
     rows.dropped.iter().map(|(reason, count)| (reason.as_str(), *count)).collect()
@@ -129,6 +130,13 @@ fn keys_of_inner_objects_are_columns() {
     setup.config.run.number = 2;
     setup.config.columns.item = Column::Name("properties.product.id".to_owned());
     assert_eq!(setup.digest(), Setup::new("a.csv", csv(&visits)).digest());
+    // `suggest` samples an object and what is inside it.
+    let csv = Csv::default();
+    let sampled = sample(&setup.config.source, None, &csv, "spec.data", 100, true);
+    let sampled = runtime().block_on(sampled).unwrap();
+    let names = ["type", "userId", "properties", "properties.n", "properties.product", "properties.product.id"];
+    assert_eq!(sampled.names.unwrap(), names);
+    assert_eq!(sampled.columns.iter().map(|column| column.filled).collect::<Vec<_>>(), [100, 100, 0, 0, 0, 100]);
 }
 
 /// A table of visits whose first 60 ids contain these characters, by the functions that write an id
