@@ -78,7 +78,7 @@ impl Admin {
                 text(StatusCode::SERVICE_UNAVAILABLE, "no model yet\n")
             }
             paths::READYZ => text(StatusCode::OK, "ready\n"),
-            paths::METRICS => match self.metrics.encode(Some(self.engine.usage())) {
+            paths::METRICS => match self.metrics.encode(Some((self.engine.usage(), self.engine.cache_usage()))) {
                 Ok(body) => respond(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", body.into()),
                 Err(error) => {
                     tracing::error!(%error, "metrics cannot be encoded");

@@ -14,6 +14,7 @@ use tokio::{
 use crate::{
     admin::{Admin, Report},
     api::Api,
+    cpus::available_cpus,
     engine::{Engine, measure_io_delay},
     follower::{Follower, Paths},
     limits::{ADMIN_CONNECTIONS_MAX, CONNECTIONS_MAX, DRAIN_GRACE},
@@ -41,6 +42,8 @@ pub struct Settings {
     pub admin_listen: SocketAddr,
     /// Source of the model.
     pub source: ModelSource,
+    /// Size of the cache of lists; 0 turns it off.
+    pub cache_bytes: usize,
 }
 
 /// A started process.
@@ -64,8 +67,8 @@ impl App {
     /// A port that is in use, or a model file that cannot serve.
     pub async fn start(settings: Settings) -> Result<Self> {
         store_client::install_tls_provider();
-        let engine = Arc::new(Engine::default());
-        drop(tokio::spawn(measure_io_delay(Arc::downgrade(&engine))));
+        let engine = Arc::new(Engine::new(available_cpus(), settings.cache_bytes));
+        measure_io_delay(&Arc::downgrade(&engine));
         let metrics = Arc::new(Metrics::new()?);
         let report = Arc::new(Report::default());
         let (drain, draining) = watch::channel(false);

@@ -5,6 +5,8 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sidecar_contract::{Column, Format, ServingLimits, parse_half_life, paths};
 
+use crate::limits::{CACHE_MIB_DEFAULT, CACHE_MIB_MAX};
+
 /// Trains and serves recommendation models: the data plane of Recmesh.
 #[derive(Debug, Parser)]
 #[command(name = "recmesh-sidecar", version, about, propagate_version = true)]
@@ -279,6 +281,12 @@ fn finite(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|number: &f64| number.is_finite()).ok_or_else(|| "expected a finite number".to_owned())
 }
 
+/// Parses a size of the cache.
+fn cache_mib(text: &str) -> Result<usize, String> {
+    let expected = || format!("expected a whole number of MiB from 0 to {CACHE_MIB_MAX}");
+    text.parse().ok().filter(|mib| *mib <= CACHE_MIB_MAX).ok_or_else(expected)
+}
+
 /// Arguments of `train`.
 #[derive(Debug, Args)]
 // A Job passes no file: its config contains the source.
@@ -393,6 +401,10 @@ pub struct ServeArgs {
     /// model file the serving config states it.
     #[arg(long, requires = "model", default_value_t = ServingLimits::default().latency_budget_milliseconds, value_parser = clap::value_parser!(u32).range(1..=2000))]
     pub latency_budget_ms: u32,
+    /// Memory for lists of known users, in MiB, which are kept until the next model; 0: none is
+    /// kept.
+    #[arg(long, default_value_t = CACHE_MIB_DEFAULT, value_parser = cache_mib)]
+    pub cache_mib: usize,
     /// Name of this pod.
     #[arg(long, env = paths::POD_NAME_ENV, hide = true)]
     pub pod_name: Option<String>,

@@ -2,12 +2,22 @@
 //! wait, and every answer has a deadline.
 
 mod admission;
+mod inline_admission;
 mod io_delay;
+mod pace;
 mod pool;
 
-use std::{future::Future, sync::Arc};
+use std::{
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
-use answering::{Answer, AnswerError, Answerer, Ask};
+use answering::{Answer, AnswerError, Answerer, Ask, ListCache, Local, Lookups};
 use arc_swap::ArcSwap;
 use sidecar_contract::ServingLimits;
 use tokio::{
@@ -16,13 +26,18 @@ use tokio::{
 };
 
 use self::{
+    inline_admission::InlineAdmission,
     io_delay::IoDelay,
+    pace::Pace,
     pool::{Pending, Pool},
 };
 pub use self::{io_delay::measure as measure_io_delay, pool::Usage};
 use crate::{
-    limits::{ANSWER_TIMEOUT, BATCH_SLICE, BATCHES_PER_THREAD_MAX, COMPUTE_THREADS_MAX},
-    serving::Serving,
+    cpus::available_cpus,
+    limits::{
+        ANSWER_TIMEOUT, BATCH_SLICE, BATCHES_PER_THREAD_MAX, CACHE_BYTES_DEFAULT, COMPUTE_THREADS_MAX, INLINE_TIME_MAX,
+    },
+    serving::{Serving, Variant},
 };
 
 /// What serves, behind one pointer, and the threads that compute.
@@ -32,6 +47,23 @@ pub struct Engine {
     pool: Pool,
     batches: Arc<Semaphore>,
     io_delay: IoDelay,
+    inline_admission: InlineAdmission,
+    pace: Arc<Pace>,
+    /// Microseconds that the I/O threads computed.
+    inline_micros: AtomicU64,
+    cache_bytes: usize,
+    lookups: Arc<Lookups>,
+}
+
+/// Usage of the cache of lists.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheUsage {
+    /// Lists that were found so far.
+    pub hits: u64,
+    /// Lists that were looked up and not found so far.
+    pub misses: u64,
+    /// Memory of the lists that are kept now.
+    pub bytes: u64,
 }
 
 /// Why nothing was computed.
@@ -53,20 +85,26 @@ pub enum Refusal {
 
 impl Default for Engine {
     fn default() -> Self {
-        Self::new(std::thread::available_parallelism().map_or(1, usize::from))
+        Self::new(available_cpus(), CACHE_BYTES_DEFAULT)
     }
 }
 
 impl Engine {
     /// An engine that serves nothing yet, with this number of compute threads
-    /// (1 to [`COMPUTE_THREADS_MAX`]).
-    pub fn new(threads: usize) -> Self {
+    /// (1 to [`COMPUTE_THREADS_MAX`]), and a cache of this size; 0 turns it off.
+    pub fn new(threads: usize, cache_bytes: usize) -> Self {
+        let begin = Instant::now();
         let threads = threads.clamp(1, COMPUTE_THREADS_MAX);
         Self {
             serving: ArcSwap::default(),
             pool: Pool::new(threads),
             batches: Arc::new(Semaphore::new(threads * BATCHES_PER_THREAD_MAX)),
-            io_delay: IoDelay::default(),
+            io_delay: IoDelay::new(begin),
+            inline_admission: InlineAdmission::new(begin),
+            pace: Arc::default(),
+            inline_micros: AtomicU64::new(0),
+            cache_bytes,
+            lookups: Arc::default(),
         }
     }
 
@@ -83,13 +121,42 @@ impl Engine {
         end: Instant,
         compute: impl FnOnce() -> T + Send + 'static,
     ) -> Result<Pending<T>, Refusal> {
-        let tolerated = limits.latency_budget().min(end.saturating_duration_since(Instant::now()));
-        self.pool.admit(self.io_delay.get(), tolerated, compute)
+        let now = Instant::now();
+        let tolerated = limits.latency_budget().min(end.saturating_duration_since(now));
+        self.pool.admit(self.io_delay.get(now), tolerated, compute)
     }
 
-    /// Utilization of the compute threads.
+    /// Computes on this thread, unless the request has waited too long until it was read.
+    fn compute_inline<T>(
+        &self,
+        limits: &ServingLimits,
+        end: Instant,
+        compute: impl FnOnce() -> T,
+    ) -> Result<T, Refusal> {
+        let begin = Instant::now();
+        let tolerated = limits.latency_budget().min(end.saturating_duration_since(begin));
+        if !self.inline_admission.admits(begin, self.io_delay.get(begin), tolerated) {
+            return Err(Refusal::Overloaded);
+        }
+        // As on a compute thread: the response to a computation that panics is 500.
+        let computed = catch_unwind(AssertUnwindSafe(compute)).map_err(|_| Refusal::Failed);
+        self.inline_micros.fetch_add(micros(begin.elapsed()), Ordering::Relaxed);
+        computed
+    }
+
+    /// Utilization of the compute threads, with the computations of the I/O threads.
     pub fn usage(&self) -> Usage {
-        self.pool.usage()
+        let usage = self.pool.usage();
+        let inline = Duration::from_micros(self.inline_micros.load(Ordering::Relaxed));
+        Usage { computed: usage.computed + inline, ..usage }
+    }
+
+    /// Usage of the cache of lists.
+    pub fn cache_usage(&self) -> CacheUsage {
+        let serving = self.serving.load();
+        let locals = serving.variants.iter().filter_map(|variant| variant.answerer.local());
+        let bytes = locals.map(|local| local.cached_bytes()).sum();
+        CacheUsage { hits: self.lookups.hits(), misses: self.lookups.misses(), bytes }
     }
 
     /// What serves now.
@@ -99,12 +166,22 @@ impl Engine {
 
     /// Swaps in what serves from now on. Requests in flight keep what they began with. Not for
     /// concurrent callers: one task decides what serves.
+    ///
+    /// Each generation begins with an empty cache, so no list of an earlier one is in an answer.
     pub fn publish(&self, serving: Serving) {
         let generation = self.serving.load().generation + 1;
-        self.serving.store(Arc::new(Serving { generation, ..serving }));
+        let bytes = self.cache_bytes / serving.variants.len().max(1);
+        let with_cache = |local: &Local| Arc::new(local.with_cache(ListCache::new(bytes, Arc::clone(&self.lookups))));
+        let variants = serving.variants.into_iter().map(|Variant { name, answerer }| match answerer {
+            Answerer::Local(local) => Variant { name, answerer: Answerer::Local(with_cache(&local)) },
+            Answerer::Upstream(upstream) => Variant { name, answerer: Answerer::Upstream(upstream) },
+        });
+        let variants = variants.collect();
+        self.serving.store(Arc::new(Serving { generation, variants, ..serving }));
     }
 
-    /// Answers a question and passes the outcome to `finish`, on the thread that computed it.
+    /// Answers a question and passes the outcome to `finish`, on the thread that computed it: this
+    /// one if the list is in the cache or the computation is short, else a compute thread.
     ///
     /// # Errors
     /// No model, an expected wait that is too long, or a passed deadline.
@@ -117,7 +194,22 @@ impl Engine {
         let serving = self.serving();
         match serving.answerer(&ask).cloned().ok_or(Refusal::NotReady)? {
             Answerer::Local(local) => {
-                within(end, self.admit(&serving.limits, end, move || finish(local.answer(&ask)))?).await
+                if let Some(answer) = local.recall(&ask) {
+                    return self.compute_inline(&serving.limits, end, || finish(Ok(answer)));
+                }
+                let work = local.work(&ask);
+                let is_short = self.pace.estimate(work).is_some_and(|expected| expected <= INLINE_TIME_MAX);
+                let pace = Arc::clone(&self.pace);
+                let compute = move || {
+                    let begin = Instant::now();
+                    let finished = finish(local.compute(&ask));
+                    pace.record(work, begin.elapsed());
+                    finished
+                };
+                if is_short {
+                    return self.compute_inline(&serving.limits, end, compute);
+                }
+                within(end, self.admit(&serving.limits, end, compute)?).await
             }
             Answerer::Upstream(upstream) => within(end, async { Ok(upstream.answer(ask).await) }).await.map(finish),
         }
@@ -218,6 +310,10 @@ fn deadline(ask: &Ask) -> Instant {
     ask.deadline.map_or(latest, |deadline| latest.min(Instant::from_std(deadline)))
 }
 
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
 async fn within<T>(end: Instant, answer: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
     tokio::time::timeout_at(end, answer).await.unwrap_or(Err(Refusal::TooSlow))
 }
@@ -230,7 +326,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_limits_state_the_longest_expected_wait() {
-        let engine = Engine::new(1);
+        let engine = Engine::new(1, 0);
         let end = Instant::now() + Duration::from_hours(1);
         let budget = |latency_budget_milliseconds| ServingLimits { latency_budget_milliseconds, ..Default::default() };
         let (short, long) = (budget(1), budget(u32::MAX));
@@ -247,5 +343,18 @@ mod tests {
         for answer in [first, second, third] {
             answer.await.unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn inline_computations_have_the_outcomes_of_those_in_the_pool_and_count_as_used_time() {
+        let engine = Engine::new(1, 0);
+        let end = Instant::now() + Duration::from_hours(1);
+        let limits = ServingLimits::default();
+        let sleep = || std::thread::sleep(Duration::from_millis(2));
+        assert_eq!(engine.compute_inline(&limits, end, sleep), Ok(()));
+        assert!(engine.usage().computed >= Duration::from_millis(2));
+        let broken: Result<(), Refusal> = engine.compute_inline(&limits, end, || panic!("for the test"));
+        assert_eq!(broken, Err(Refusal::Failed));
+        assert_eq!(engine.compute_inline(&limits, end, || 7), Ok(7));
     }
 }

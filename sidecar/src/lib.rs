@@ -16,6 +16,7 @@ pub mod app;
 pub mod args;
 pub mod clock;
 pub mod commands;
+pub mod cpus;
 pub mod engine;
 pub mod follower;
 pub mod headroom;

@@ -71,6 +71,12 @@ pub const LINGER_BYTES_MAX: usize = BODY_BYTES_MAX;
 /// Interval at which the delay of the I/O threads is measured, which is the wait of requests that
 /// were accepted and not yet read.
 pub const IO_DELAY_INTERVAL: Duration = Duration::from_millis(10);
+/// Number of tasks that measure it in turns. Delays up to as many intervals have an error of one
+/// interval; the default latency budget is not longer.
+pub const IO_DELAY_PROBES: usize = 10;
+/// Maximum expected time of an answer that the I/O thread computes itself. It is near what handing
+/// the question to a compute thread and the answer back costs; other connections wait meanwhile.
+pub const INLINE_TIME_MAX: Duration = Duration::from_micros(50);
 /// Maximum length of the compute queue, whatever the wait; requests beyond it get 503. Each
 /// connection has one request in it, except for the slices of batches.
 pub const ANSWERS_QUEUED_MAX: usize = 2 * CONNECTIONS_MAX;
@@ -79,6 +85,12 @@ pub const ANSWERS_QUEUED_MAX: usize = 2 * CONNECTIONS_MAX;
 pub const REFUSAL_INTERVAL: Duration = Duration::from_millis(2);
 /// Maximum delay of a refusal.
 pub const REFUSAL_DELAY_MAX: Duration = Duration::from_secs(1);
+/// Default size of the cache of lists, in mebibytes: the lists of ten items of 37,000 users.
+pub const CACHE_MIB_DEFAULT: usize = 8;
+/// The same in bytes.
+pub const CACHE_BYTES_DEFAULT: usize = CACHE_MIB_DEFAULT << 20;
+/// Maximum size of the cache of lists, in mebibytes.
+pub const CACHE_MIB_MAX: usize = 4096;
 /// Maximum number of compute threads; the default is the number of CPUs that the container may use.
 pub const COMPUTE_THREADS_MAX: usize = 64;
 /// Maximum number of concurrent batches per compute thread.

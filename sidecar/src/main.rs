@@ -6,12 +6,10 @@ use clap::Parser;
 use recommender_sidecar::{
     args::{Cli, Command},
     commands,
+    cpus::available_cpus,
     limits::EXIT_TIMEOUT,
     telemetry,
 };
-
-/// Threads that serve HTTP; computations run on the engine's compute threads.
-const HTTP_THREADS: usize = 2;
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
@@ -27,7 +25,8 @@ fn run(cli: Cli) -> anyhow::Result<sidecar_contract::ExitCode> {
     // `suggest` prints a human-readable profile to standard error, without log lines in between.
     let prints_profile = matches!(cli.command, Command::Suggest(_)) && cli.log == "info";
     telemetry::init(if prints_profile { "warn" } else { &cli.log }, cli.log_format())?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(HTTP_THREADS).enable_all().build()?;
+    // An I/O thread for each CPU: it also computes short answers.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(available_cpus()).enable_all().build()?;
     let done = runtime.block_on(async {
         match cli.command {
             Command::Train(args) => commands::train::run(args).await,

@@ -15,7 +15,7 @@ use prometheus::{
 };
 use sidecar_contract::{LoadedModel, RevisionRef, ServingMode};
 
-use crate::engine::Usage;
+use crate::engine::{CacheUsage, Usage};
 
 /// Buckets in seconds: a local response takes well below a millisecond, an overloaded one about a
 /// second.
@@ -39,6 +39,8 @@ pub struct Metrics {
     compute_seconds: Counter,
     compute_threads: IntGauge,
     compute_queued: IntGauge,
+    cache_lookups: IntCounterVec,
+    cache_bytes: IntGauge,
     recommendations: IntCounterVec,
     load_failures: IntCounterVec,
     model_info: IntGaugeVec,
@@ -104,6 +106,7 @@ impl Metrics {
         };
         let compute_threads = plain("recommender_compute_threads", "Compute threads.")?;
         let compute_queued = plain("recommender_compute_queued", "Computations that wait for a compute thread.")?;
+        let cache_bytes = plain("recommender_cache_bytes", "Memory of the lists in the cache, in bytes.")?;
         let build = gauge("recommender_build_info", "Version of the sidecar.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Ok(Self {
@@ -111,6 +114,11 @@ impl Metrics {
                 "recommender_http_requests_total",
                 "Requests by route, status code and serving revision.",
                 &["route", "code", "revision"],
+            )?,
+            cache_lookups: counter(
+                "recommender_cache_lookups_total",
+                "Lists of known users that were looked up in the cache, by result.",
+                &["result"],
             )?,
             recommendations: counter("recommender_recommendations_total", "Recommended items by source.", &["source"])?,
             load_failures: counter(
@@ -153,6 +161,7 @@ impl Metrics {
             compute_seconds,
             compute_threads,
             compute_queued,
+            cache_bytes,
         })
     }
 
@@ -238,16 +247,22 @@ impl Metrics {
         }
     }
 
-    /// Encodes all metrics in the text format, including the usage of the compute threads.
+    /// Encodes all metrics in the text format, including the usage of the compute threads and of
+    /// the cache.
     ///
     /// # Errors
     /// A metric that cannot be encoded.
-    pub fn encode(&self, usage: Option<Usage>) -> Result<Vec<u8>, prometheus::Error> {
-        if let Some(Usage { threads, queued, computed }) = usage {
+    pub fn encode(&self, usage: Option<(Usage, CacheUsage)>) -> Result<Vec<u8>, prometheus::Error> {
+        if let Some((Usage { threads, queued, computed }, CacheUsage { hits, misses, bytes })) = usage {
             // Concurrent scrapes may read the usage in one order and update the counter in another.
             self.compute_seconds.inc_by((computed.as_secs_f64() - self.compute_seconds.get()).max(0.0));
             self.compute_threads.set(i64::try_from(threads).unwrap_or(i64::MAX));
             self.compute_queued.set(i64::try_from(queued).unwrap_or(i64::MAX));
+            for (result, lookups) in [("hit", hits), ("miss", misses)] {
+                let counter = self.cache_lookups.with_label_values(&[result]);
+                counter.inc_by(lookups.saturating_sub(counter.get()));
+            }
+            self.cache_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         }
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;

@@ -19,12 +19,13 @@ mod error;
 pub mod limits;
 mod local;
 mod request_id;
+mod work;
 
 pub use answer::{Answer, Contribution, Explanation, Item, POPULARITY, Part, Source};
 pub use answerer::{Answerer, Upstream, UpstreamAnswer};
 pub use ask::{Ask, Filter, HistoryEntry, Query};
 pub use error::AnswerError;
-pub use local::{Local, Model, ModelError};
+pub use local::{ListCache, Local, Lookups, Model, ModelError};
 pub use request_id::RequestId;
 
 /// Variant of a Recommender that serves one revision to all users.

@@ -3,6 +3,7 @@
 mod candidates;
 mod explain;
 mod filter;
+mod list_cache;
 mod model;
 mod rerank;
 mod resolve;
@@ -12,11 +13,15 @@ use std::sync::Arc;
 
 use sidecar_contract::ServingMode;
 
-pub use self::model::{Model, ModelError};
 use self::{
     candidates::Candidate,
     explain::{Parts, explain},
+    list_cache::ListKey,
     resolve::Resolved,
+};
+pub use self::{
+    list_cache::{ListCache, Lookups},
+    model::{Model, ModelError},
 };
 use crate::{
     answer::{Answer, Contribution, Explanation, Item, POPULARITY, Part},
@@ -31,18 +36,30 @@ pub struct Local {
     model: Arc<Model>,
     variant: String,
     mode: ServingMode,
+    lists: Option<Arc<ListCache>>,
 }
 
 impl Local {
-    /// A revision that answers as this variant.
+    /// A revision that answers as this variant, without a cache.
     pub fn new(model: Arc<Model>, variant: &str, mode: ServingMode) -> Self {
-        Self { model, variant: variant.to_owned(), mode }
+        Self { model, variant: variant.to_owned(), mode, lists: None }
     }
 
-    /// The same revision and variant in another mode.
+    /// The same revision and variant in another mode, without a cache.
     #[must_use]
     pub fn with_mode(&self, mode: ServingMode) -> Self {
-        Self { mode, ..self.clone() }
+        Self { mode, lists: None, ..self.clone() }
+    }
+
+    /// The same revision, variant and mode with a cache that is empty.
+    #[must_use]
+    pub fn with_cache(&self, lists: Option<ListCache>) -> Self {
+        Self { lists: lists.map(Arc::new), ..self.clone() }
+    }
+
+    /// Memory of the cached lists, in bytes.
+    pub fn cached_bytes(&self) -> u64 {
+        self.lists.as_ref().map_or(0, |lists| lists.bytes())
     }
 
     /// The model.
@@ -67,25 +84,44 @@ impl Local {
     /// # Errors
     /// A history that cannot be folded in or overflows, or an unknown item to be similar to.
     pub fn answer(&self, ask: &Ask) -> Result<Answer, AnswerError> {
+        self.recall(ask).map_or_else(|| self.compute(ask), Ok)
+    }
+
+    /// The answer to a question whose list is in the cache.
+    pub fn recall(&self, ask: &Ask) -> Option<Answer> {
+        let lists = self.lists.as_ref()?;
+        let list = lists.get(&ListKey::of(&self.model, ask)?)?;
+        Some(self.document(ask, list.iter().filter_map(|candidate| self.item(candidate, None))))
+    }
+
+    /// Answers a question as [`Self::answer`], without a look into the cache.
+    ///
+    /// # Errors
+    /// Those of [`Self::answer`].
+    pub fn compute(&self, ask: &Ask) -> Result<Answer, AnswerError> {
         let resolved = Resolved::new(&self.model, ask)?;
         let candidates = candidates::generate(&resolved, self.mode)?;
         let ranked = rerank::rerank(candidates);
         if ranked.iter().any(|candidate| !candidate.score.is_finite()) {
             return Err(AnswerError::Overflow);
         }
-        let mut parts = if ask.explain { explain(&resolved, &ranked)? } else { Vec::new() };
+        let ranked = ranked.get(..resolved.n.min(ranked.len())).unwrap_or_default();
+        if let Some((lists, key)) = self.lists.as_ref().zip(ListKey::of(&self.model, ask)) {
+            lists.insert(key, ranked);
+        }
+        let mut parts = if ask.explain { explain(&resolved, ranked)? } else { Vec::new() };
         parts.resize(ranked.len(), None);
-        let items = ranked
-            .iter()
-            .zip(&parts)
-            .take(resolved.n)
-            .filter_map(|(candidate, parts)| self.item(candidate, parts.as_ref()));
-        Ok(Answer {
+        let items = ranked.iter().zip(&parts).filter_map(|(candidate, parts)| self.item(candidate, parts.as_ref()));
+        Ok(self.document(ask, items))
+    }
+
+    fn document(&self, ask: &Ask, items: impl Iterator<Item = Item>) -> Answer {
+        Answer {
             request_id: ask.request_id.clone(),
             parts: vec![Part { revision: self.revision().to_owned(), variant: self.variant.clone() }],
             items: items.collect(),
             degraded: false,
-        })
+        }
     }
 
     /// The candidate with ids in place of rows.

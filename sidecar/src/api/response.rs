@@ -184,6 +184,11 @@ pub struct Problem<'a> {
     pub request_id: &'a str,
 }
 
+/// Usual length of a list without its items, in bytes...
+const DOCUMENT_BYTES: usize = 256;
+/// ...and of an item, so that the buffer of a usual list is allocated once.
+const ITEM_BYTES: usize = 96;
+
 /// A list of items as a document.
 pub fn recommendations(answer: &Answer, format: ResponseFormat) -> Vec<u8> {
     let request_id = answer.request_id.as_str();
@@ -192,7 +197,12 @@ pub fn recommendations(answer: &Answer, format: ResponseFormat) -> Vec<u8> {
             recommendations: answer.items.iter().map(|item| item.id.as_str()).collect(),
             request_id,
         }),
-        ResponseFormat::Json => json_bytes(&json_recommendations(answer)),
+        ResponseFormat::Json => {
+            let mut document = Vec::with_capacity(DOCUMENT_BYTES + answer.items.len() * ITEM_BYTES);
+            serde_json::to_writer(&mut document, &json_recommendations(answer))
+                .expect("text and finite numbers serialize");
+            document
+        }
     }
 }
 

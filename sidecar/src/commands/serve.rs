@@ -33,7 +33,8 @@ pub async fn run(args: ServeArgs) -> Result<()> {
     crate::open_files::raise_limit();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let settings = Settings { listen: args.listen, admin_listen: args.admin_listen, source };
+    let cache_bytes = args.cache_mib << 20;
+    let settings = Settings { listen: args.listen, admin_listen: args.admin_listen, source, cache_bytes };
     let app = App::start(settings).await?;
     tokio::select! {
         _ = terminate.recv() => {}

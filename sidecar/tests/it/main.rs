@@ -12,6 +12,7 @@ mod crash; // termination during a model load
 mod follower; // when the follower swaps models, and when it must not
 mod http; // endpoints, responses, errors
 mod lifecycle; // the process: swap under load, limits, metrics text, SIGTERM
+mod list_cache; // equal answers with and without the cache
 mod model; // a small model to serve
 mod newer_operator; // training configs of a newer operator
 mod openapi; // schemathesis against the OpenAPI document
