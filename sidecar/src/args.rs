@@ -434,4 +434,10 @@ pub struct RecommendArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+    /// Write the items of all users to a file, with columns user, rank, item, score and revision.
+    #[arg(long, requires = "output", conflicts_with_all = ["user", "history", "ratings", "explain", "json"])]
+    pub all: bool,
+    /// File of --all; its extension is the format: .parquet, .jsonl or .csv.
+    #[arg(long, value_name = "FILE", requires = "all")]
+    pub output: Option<PathBuf>,
 }

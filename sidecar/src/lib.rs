@@ -21,6 +21,7 @@ pub mod engine;
 pub mod follower;
 pub mod headroom;
 pub mod limits;
+pub mod list_file;
 pub mod loading;
 pub mod metrics;
 pub mod open_files;

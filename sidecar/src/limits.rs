@@ -85,6 +85,9 @@ pub const ANSWERS_QUEUED_MAX: usize = 2 * CONNECTIONS_MAX;
 pub const REFUSAL_INTERVAL: Duration = Duration::from_millis(2);
 /// Maximum delay of a refusal.
 pub const REFUSAL_DELAY_MAX: Duration = Duration::from_secs(1);
+/// Maximum number of rows that `recommend --all` has in memory: with their ids about 10 MiB, twice
+/// for a Parquet file.
+pub const LIST_ROWS_PER_CHUNK: usize = 1 << 16;
 /// Default size of the cache of lists, in mebibytes: the lists of ten items of 37,000 users.
 pub const CACHE_MIB_DEFAULT: usize = 8;
 /// The same in bytes.

@@ -1,5 +1,7 @@
 //! `recmesh-sidecar recommend`: the answer of a model file on the terminal.
 
+mod all;
+
 use std::sync::Arc;
 
 use answering::{
@@ -15,12 +17,15 @@ use crate::{
     loading::{self, Verification},
 };
 
-/// Prints items for a user or a history.
+/// Prints items for a user or a history, or writes those of all users to a file.
 ///
 /// # Errors
-/// A model file that cannot serve, or neither user nor history.
+/// A model file that cannot serve, neither user nor history, or a file that cannot be written.
 pub fn run(args: RecommendArgs) -> Result<()> {
-    ensure!(args.user.is_some() || !args.history.is_empty(), "give --user, or --history, or both");
+    if let Some(output) = &args.output {
+        return all::run(&args.model, args.n, output);
+    }
+    ensure!(args.user.is_some() || !args.history.is_empty(), "give --user, or --history, or both; or --all");
     ensure!(
         !args.explain || args.n <= EXPLAINED_ITEMS_MAX,
         "-n {}: --explain is limited to {EXPLAINED_ITEMS_MAX} items",

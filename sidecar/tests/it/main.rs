@@ -20,6 +20,7 @@ mod privacy; // no user ids in logs and metrics
 mod process; // the real binary
 mod python; // the public safetensors package and numpy
 mod ratings; // a model of explicit ratings: its scores, and ratings in requests
+mod recommend_all; // the lists of all users in a file
 mod reports; // the run report
 mod sockets; // hostile and broken clients
 mod suggest; // resources for data files
