@@ -88,6 +88,24 @@ pub const REFUSAL_DELAY_MAX: Duration = Duration::from_secs(1);
 /// Maximum number of rows that `recommend --all` has in memory: with their ids about 10 MiB, twice
 /// for a Parquet file.
 pub const LIST_ROWS_PER_CHUNK: usize = 1 << 16;
+/// Maximum number of HTTP/2 connections of a listener, each of which carries many requests. With
+/// what its window and its streams may occupy, they need at most 48 MiB.
+pub const HTTP2_CONNECTIONS_MAX: usize = 256;
+/// Maximum number of concurrent streams of a connection.
+pub const HTTP2_STREAMS_MAX: u32 = 100;
+/// Bytes of bodies that a client may send before the server has read them, for a stream and for a
+/// connection: the minimum of the protocol.
+pub const HTTP2_WINDOW_BYTES: u32 = 65_535;
+/// Maximum size of a frame, in bytes: the minimum of the protocol.
+pub const HTTP2_FRAME_BYTES_MAX: u32 = 16_384;
+/// Maximum size of the write buffer of a stream, in bytes.
+pub const HTTP2_SEND_BYTES_MAX: usize = 64 << 10;
+/// Maximum number of streams that a client resets before the server has accepted them, or that the
+/// server resets because of errors of the client. Beyond it the connection is closed.
+pub const HTTP2_RESETS_MAX: usize = 50;
+/// Interval at which the streams of a connection are checked for timeouts.
+pub const HTTP2_CHECK_INTERVAL: Duration = Duration::from_secs(5);
+
 /// Default size of the cache of lists, in mebibytes: the lists of ten items of 37,000 users.
 pub const CACHE_MIB_DEFAULT: usize = 8;
 /// The same in bytes.

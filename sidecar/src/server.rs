@@ -1,10 +1,13 @@
-//! An HTTP/1.1 listener with a connection limit and graceful shutdown. Both ports use it.
+//! A listener for HTTP/1.1 and HTTP/2 with a connection limit and graceful shutdown. Both ports use it.
 
 mod connection_limit;
 mod head;
 mod head_lines;
+mod http2;
 mod phase;
+mod protocol;
 mod request_body;
+mod streams;
 mod timeout_stream;
 
 use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
@@ -20,21 +23,25 @@ use hyper::{
 };
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
+    server::graceful::{GracefulShutdown, Watcher},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
-    sync::watch,
+    sync::{Semaphore, watch},
+    time::Instant,
 };
 
 pub use self::request_body::RequestBody;
 use self::{
     connection_limit::{ConnectionLimiter, ConnectionSlot},
+    phase::Phase,
+    protocol::{Protocol, Replay, detect},
     timeout_stream::TimeoutStream,
 };
 use crate::limits::{
-    CONNECTION_BUFFER_BYTES_MAX, DRAIN_TIMEOUT, HEADER_BYTES_MAX, HEADER_TIMEOUT, HEADERS_MAX, IDLE_TIMEOUT,
+    CONNECTION_BUFFER_BYTES_MAX, DRAIN_TIMEOUT, HEADER_BYTES_MAX, HEADER_TIMEOUT, HEADERS_MAX, HTTP2_CONNECTIONS_MAX,
+    IDLE_TIMEOUT,
 };
 
 /// Delay after a failed accept, for example without free file descriptors.
@@ -65,6 +72,7 @@ where
 {
     let limiter = Arc::new(ConnectionLimiter::new(connections_max));
     let graceful = GracefulShutdown::new();
+    let http2_slots = Arc::new(Semaphore::new(HTTP2_CONNECTIONS_MAX));
     loop {
         let stream = tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -83,8 +91,15 @@ where
         let _ = stream.set_nodelay(true);
         match limiter.acquire() {
             Some(slot) => {
-                let connection = serve_connection(stream, slot, &graceful, signals.draining.clone(), handler.clone());
-                drop(tokio::spawn(connection));
+                let (signals, http2_slots) = (signals.clone(), Arc::clone(&http2_slots));
+                drop(tokio::spawn(serve_connection(
+                    stream,
+                    slot,
+                    http2_slots,
+                    graceful.watcher(),
+                    signals,
+                    handler.clone(),
+                )));
             }
             None => reject(stream),
         }
@@ -96,20 +111,62 @@ where
     }
 }
 
-/// Serves one connection until it closes.
-fn serve_connection<S, H, F>(
+/// Serves one connection until it closes or is evicted.
+async fn serve_connection<S, H, F>(
     stream: S,
     slot: ConnectionSlot,
-    graceful: &GracefulShutdown,
-    draining: watch::Receiver<bool>,
+    http2_slots: Arc<Semaphore>,
+    watcher: Watcher,
+    mut signals: ShutdownSignals,
     handler: H,
-) -> impl Future<Output = ()> + use<S, H, F>
-where
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Fn(Request<RequestBody>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
 {
     let phase = Arc::clone(&slot.phase);
+    let first_head_end = phase.deadline().unwrap_or_else(Instant::now);
+    let serving = async {
+        let (protocol, stream) = tokio::select! {
+            detected = tokio::time::timeout_at(first_head_end, detect(stream)) => match detected {
+                Ok(Ok(detected)) => detected,
+                // The client sent nothing, or a part of the HTTP/2 preface.
+                Ok(Err(_)) | Err(_) => return,
+            },
+            () = wait_until_true(&mut signals.stopped) => return,
+        };
+        match protocol {
+            Protocol::Http1 => serve_http1(stream, phase, watcher, signals.draining, handler).await,
+            Protocol::Http2 => {
+                let Ok(_slot) = http2_slots.try_acquire() else {
+                    tracing::debug!("connection closed: the limit of HTTP/2 connections is reached");
+                    return;
+                };
+                http2::serve(stream, phase, signals, handler).await;
+                // The shutdown waits for connections that hold a watcher.
+                drop(watcher);
+            }
+        }
+    };
+    tokio::select! {
+        () = serving => {}
+        () = slot.evicted() => {}
+    }
+    drop(slot);
+}
+
+/// Serves an HTTP/1 connection until it closes.
+async fn serve_http1<S, H, F>(
+    stream: Replay<S>,
+    phase: Arc<Phase>,
+    watcher: Watcher,
+    draining: watch::Receiver<bool>,
+    handler: H,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Fn(Request<RequestBody>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
+{
     let service = service_fn({
         let phase = Arc::clone(&phase);
         move |request: Request<Incoming>| {
@@ -144,15 +201,8 @@ where
         // A client that shuts down its write side after a request still gets the response.
         .half_close(true)
         .serve_connection(TokioIo::new(TimeoutStream::new(stream, phase)), service);
-    let connection = graceful.watch(connection);
-    async move {
-        tokio::select! {
-            ended = connection => if let Err(error) = ended {
-                tracing::debug!(%error, "connection closed early");
-            },
-            () = slot.evicted() => {}
-        }
-        drop(slot);
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(%error, "connection closed early");
     }
 }
 

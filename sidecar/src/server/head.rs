@@ -35,6 +35,26 @@ pub fn check<B>(request: &Request<B>, line_ends: Option<LineEnds>) -> Result<(),
     Ok(())
 }
 
+/// Checks the head of a request over HTTP/2, whose framing leaves less to be misread.
+///
+/// # Errors
+/// No authority, or another one in a `host` header.
+pub fn check_http2<B>(request: &Request<B>) -> Result<(), ApiError> {
+    let authority = request.uri().authority().map(http::uri::Authority::as_str);
+    let mut hosts = request.headers().get_all(header::HOST).iter().map(header::HeaderValue::as_bytes);
+    // RFC 9113, 8.3.1: the pseudo-header replaces `host`, and both must be equal.
+    let named = [authority.map(str::as_bytes), hosts.next()];
+    let are_equal = match named {
+        [Some(authority), Some(host)] => authority.eq_ignore_ascii_case(host),
+        [one, other] => one.or(other).is_some(),
+    };
+    if are_equal && hosts.next().is_none() {
+        return Ok(());
+    }
+    let detail = "host: name the host once, as :authority or as host, or equal in both";
+    Err(ApiError::new(StatusCode::BAD_REQUEST, "invalid-host", detail))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,6 +80,20 @@ mod tests {
         assert_eq!(status(Version::HTTP_11, &[("host", "x"), ("host", "x")]), 400);
         assert_eq!(status(Version::HTTP_10, &[]), 200);
         assert_eq!(status(Version::HTTP_10, &[("host", "x"), ("host", "y")]), 400);
+    }
+
+    #[test]
+    fn over_http2_the_authority_is_the_host() {
+        let status = |uri: &str, hosts: &[&str]| {
+            let request = hosts.iter().fold(Request::get(uri), |request, host| request.header(header::HOST, *host));
+            check_http2(&request.body(()).unwrap()).map_or_else(|error| error.status.as_u16(), |()| 200)
+        };
+        assert_eq!(status("http://x:80/recommend", &[]), 200);
+        assert_eq!(status("http://x:80/recommend", &["X:80"]), 200);
+        assert_eq!(status("/recommend", &["x"]), 200);
+        assert_eq!(status("/recommend", &[]), 400);
+        assert_eq!(status("http://x/recommend", &["y"]), 400);
+        assert_eq!(status("http://x/recommend", &["x", "x"]), 400);
     }
 
     #[test]

@@ -1,20 +1,26 @@
 //! Timeouts of connections, with a paused clock that advances when all tasks wait.
 
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper_util::rt::TokioExecutor;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex},
+    task::JoinHandle,
     time::Instant,
 };
 
 use super::*;
-use crate::limits::{IDLE_TIMEOUT, LINGER_BYTES_MAX, LINGER_TIMEOUT, WRITE_TIMEOUT};
+use crate::limits::{
+    HTTP2_CHECK_INTERVAL, HTTP2_WINDOW_BYTES, IDLE_TIMEOUT, LINGER_BYTES_MAX, LINGER_TIMEOUT,
+    WRITE_BYTES_PER_SECOND_MIN, WRITE_TIMEOUT,
+};
 
 const REQUEST: &[u8] = b"GET /path HTTP/1.1\r\nhost: x\r\n\r\n";
 
 /// The server's end of a connection.
 struct Server {
     drain: watch::Sender<bool>,
-
+    _stop: watch::Sender<bool>,
     _graceful: GracefulShutdown,
 }
 
@@ -23,6 +29,8 @@ struct Server {
 fn connect(pipe_bytes: usize, padding_bytes: usize) -> (DuplexStream, Server) {
     let (client, server) = duplex(pipe_bytes);
     let (drain, draining) = watch::channel(false);
+    let (stop, stopped) = watch::channel(false);
+    let signals = ShutdownSignals { draining, stopped };
     let slot = Arc::new(ConnectionLimiter::new(1)).acquire().unwrap();
     let handler = move |request: Request<RequestBody>| async move {
         let mut body = request.uri().path().as_bytes().to_vec();
@@ -30,8 +38,9 @@ fn connect(pipe_bytes: usize, padding_bytes: usize) -> (DuplexStream, Server) {
         Ok(Response::new(Full::new(Bytes::from(body))))
     };
     let graceful = GracefulShutdown::new();
-    tokio::spawn(serve_connection(server, slot, &graceful, draining, handler));
-    (client, Server { drain, _graceful: graceful })
+    let http2_slots = Arc::new(Semaphore::new(1));
+    tokio::spawn(serve_connection(server, slot, http2_slots, graceful.watcher(), signals, handler));
+    (client, Server { drain, _stop: stop, _graceful: graceful })
 }
 
 async fn read_response(client: &mut DuplexStream) -> String {
@@ -181,6 +190,83 @@ async fn what_a_client_sends_after_a_refusal_is_discarded_within_bounds() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert!(begin.elapsed() < LINGER_TIMEOUT * 2, "{:?}", begin.elapsed());
+}
+
+/// An HTTP/2 client of a public library.
+async fn http2_client(client: DuplexStream) -> (SendRequest<Full<Bytes>>, JoinHandle<Result<(), hyper::Error>>) {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder.initial_stream_window_size(HTTP2_WINDOW_BYTES).initial_connection_window_size(HTTP2_WINDOW_BYTES);
+    let (sender, connection) = builder.handshake(TokioIo::new(client)).await.unwrap();
+    (sender, tokio::spawn(connection))
+}
+
+fn http2_request(number: usize) -> Request<Full<Bytes>> {
+    Request::get(format!("http://x/{number}")).body(Full::default()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn concurrent_http2_requests_are_answered_and_draining_ends_the_connection() {
+    let (client, server) = connect(1 << 16, 0);
+    let (mut sender, connection) = http2_client(client).await;
+    let responses: Vec<_> = (0..300).map(|number| sender.send_request(http2_request(number))).collect();
+    for (number, response) in responses.into_iter().enumerate() {
+        let response = response.await.unwrap();
+        assert_eq!((response.status().as_u16(), response.version()), (200, http::Version::HTTP_2));
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, format!("/{number}"));
+    }
+    server.drain.send_replace(true);
+    connection.await.unwrap().unwrap();
+    assert!(sender.send_request(http2_request(0)).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_http2_connection_closes_after_the_idle_timeout() {
+    let (client, _server) = connect(1 << 16, 0);
+    let (mut sender, connection) = http2_client(client).await;
+    sender.send_request(http2_request(1)).await.unwrap().into_body().collect().await.unwrap();
+    let begin = Instant::now();
+    let _ = connection.await.unwrap();
+    let closed = begin.elapsed();
+    assert!(closed >= IDLE_TIMEOUT && closed <= IDLE_TIMEOUT + 2 * HTTP2_CHECK_INTERVAL, "{closed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http2_client_that_does_not_read_a_response_is_disconnected() {
+    let response_bytes = 1 << 20;
+    let (client, _server) = connect(1 << 16, response_bytes);
+    let (mut sender, connection) = http2_client(client).await;
+    // The body is neither read nor dropped, so the window of its stream stays closed.
+    let _unread = sender.send_request(http2_request(1)).await.unwrap();
+    let begin = Instant::now();
+    let _ = connection.await.unwrap();
+    let limit =
+        WRITE_TIMEOUT + Duration::from_secs(u64::try_from(response_bytes / WRITE_BYTES_PER_SECOND_MIN).unwrap());
+    let closed = begin.elapsed();
+    assert!(closed + HTTP2_CHECK_INTERVAL >= limit && closed <= limit + 2 * HTTP2_CHECK_INTERVAL, "{closed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_sends_a_part_of_the_preface_has_the_timeout_of_a_head() {
+    let (mut client, _server) = connect(1024, 0);
+    client.write_all(b"PRI * HT").await.unwrap();
+    assert_near(closed_after(&mut client).await, HEADER_TIMEOUT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn http2_headers_and_connections_are_limited() {
+    let (client, _server) = connect(1 << 16, 0);
+    let (mut sender, _connection) = http2_client(client).await;
+    let mut request = http2_request(1);
+    for number in 0..20 {
+        let name = http::HeaderName::try_from(format!("x-{number}")).unwrap();
+        request.headers_mut().insert(name, HeaderValue::try_from("a".repeat(1024)).unwrap());
+    }
+    // RFC 6585: 431.
+    let refused = sender.send_request(request).await;
+    assert!(refused.is_err() || refused.is_ok_and(|response| response.status().as_u16() == 431));
+    let next = sender.send_request(http2_request(2)).await;
+    assert_eq!(next.unwrap().status().as_u16(), 200);
 }
 
 #[tokio::test]

@@ -1,0 +1,85 @@
+//! A connection that speaks HTTP/2. Its limits are its own: one connection carries many requests.
+
+use std::{convert::Infallible, future::Future, pin::pin, sync::Arc};
+
+use answering::RequestId;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::{body::Incoming, server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
+
+use super::{ShutdownSignals, head, phase::Phase, request_body::RequestBody, streams::Streams, wait_until_true};
+use crate::limits::{
+    HEADER_BYTES_MAX, HTTP2_CHECK_INTERVAL, HTTP2_FRAME_BYTES_MAX, HTTP2_RESETS_MAX, HTTP2_SEND_BYTES_MAX,
+    HTTP2_STREAMS_MAX, HTTP2_WINDOW_BYTES,
+};
+
+/// Serves one connection until it closes, or its streams are overdue.
+pub async fn serve<S, H, F>(stream: S, phase: Arc<Phase>, mut signals: ShutdownSignals, handler: H)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Fn(Request<RequestBody>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
+{
+    let streams = Streams::new(phase);
+    let service = service_fn({
+        let streams = Arc::clone(&streams);
+        move |request: Request<Incoming>| {
+            let stream = streams.begin();
+            // A stream that waits for its body does not make its connection wait: others may be
+            // active. The handler bounds the wait.
+            let request = request.map(|body| RequestBody::new(body, Arc::new(Phase::new())));
+            let handler = handler.clone();
+            async move {
+                let Ok(response) = match head::check_http2(&request) {
+                    Ok(()) => handler(request).await,
+                    Err(error) => Ok(error.into_response(&RequestId::new())),
+                };
+                let (head, body) = response.into_parts();
+                let Ok(body) = body.collect().await;
+                Ok::<_, Infallible>(Response::from_parts(head, Full::new(stream.sending(body.to_bytes()))))
+            }
+        }
+    });
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .max_concurrent_streams(HTTP2_STREAMS_MAX)
+        .max_header_list_size(u32::try_from(HEADER_BYTES_MAX).unwrap_or(u32::MAX))
+        .initial_stream_window_size(HTTP2_WINDOW_BYTES)
+        .initial_connection_window_size(HTTP2_WINDOW_BYTES)
+        .max_frame_size(HTTP2_FRAME_BYTES_MAX)
+        .max_send_buf_size(HTTP2_SEND_BYTES_MAX)
+        .max_pending_accept_reset_streams(HTTP2_RESETS_MAX)
+        .max_local_error_reset_streams(HTTP2_RESETS_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let mut checks = tokio::time::interval(HTTP2_CHECK_INTERVAL);
+    let mut is_ending = false;
+    loop {
+        tokio::select! {
+            ended = &mut connection => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "connection closed early");
+                }
+                return;
+            }
+            // The client opens a new connection, to another pod; active streams end on this one.
+            () = wait_until_true(&mut signals.draining), if !is_ending => {
+                is_ending = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = wait_until_true(&mut signals.stopped), if !is_ending => {
+                is_ending = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            _ = checks.tick() => if streams.is_overdue(Instant::now()) {
+                tracing::debug!("connection closed: it was idle, or its client does not read a response");
+                return;
+            }
+        }
+    }
+}
