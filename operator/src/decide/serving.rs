@@ -4,7 +4,8 @@
 
 use recommender_crds::Promotion;
 use sidecar_contract::{
-    Digest, Incumbent, Metrics, ModelReport, RevisionRef, RevisionRole, RunOutcome, ServingConfig, ServingMode,
+    Digest, Incumbent, IncumbentSnapshot, Metrics, ModelReport, RevisionRef, RevisionRole, RunOutcome, ServingConfig,
+    ServingMode,
 };
 
 use super::{Judged, Model};
@@ -259,10 +260,14 @@ pub(super) fn incumbent(plan: &Plan, models: &[Model<'_>], config: Option<&Servi
     if current.serving_mode != ServingMode::Personalized {
         return None;
     }
-    let RunOutcome::Trained { digest, parameters, .. } = &find(models, &current.digest)?.result.outcome else {
+    let RunOutcome::Trained { digest, parameters, snapshot_bytes, newest_row_micros, .. } =
+        &find(models, &current.digest)?.result.outcome
+    else {
         return None;
     };
-    Some(Incumbent { digest: digest.clone(), algorithm: parameters.clone()? })
+    let snapshot =
+        newest_row_micros.map(|micros| IncumbentSnapshot { bytes: *snapshot_bytes, newest_row_micros: micros });
+    Some(Incumbent { digest: digest.clone(), algorithm: parameters.clone()?, snapshot })
 }
 
 /// The pod that loads the desired revision before all others. There is one only while the last good
@@ -327,8 +332,13 @@ fn revision(model: &Model<'_>, serving_mode: impl Into<sidecar_contract::Open<Se
         serving_mode,
         weight: 100,
         trained_at: model.result.finished_at,
-        // The metrics by user activity and of cold-start items are only for the run report. Where
-        // only popularity serves, the metrics are not those of what serves.
-        metrics: metrics.clone().map(|metrics| Metrics { by_activity: Vec::new(), cold_items: None, ..metrics }),
+        // Recent popularity, and the metrics by user activity and of cold-start items, are only for
+        // the run report.
+        metrics: metrics.map(|metrics| Metrics {
+            recent_baseline: None,
+            by_activity: Vec::new(),
+            cold_items: None,
+            ..metrics
+        }),
     })
 }

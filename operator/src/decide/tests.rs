@@ -13,7 +13,7 @@ use crate::{
     observed::{JobFacts, JobState},
     validate::{self, Plan},
 };
-use sidecar_contract::{Digest, GateVerdict, RunResult, ServingConfig};
+use sidecar_contract::{Digest, GateVerdict, Incumbent, RunResult, ServingConfig};
 
 mod data_guard;
 mod due;
@@ -104,6 +104,10 @@ fn training_of(plan: &Plan, history: RunHistory<'_>, timing: TrainingTiming, now
 
 fn serving_of(plan: &Plan, results: &[RunResult], config: Option<&ServingConfig>) -> Serving {
     serving::serving(plan, &models(plan, results, serving::personalizing_digest(config)), config)
+}
+
+fn incumbent_of(plan: &Plan, results: &[RunResult], config: &ServingConfig) -> Option<Incumbent> {
+    serving::incumbent(plan, &models(plan, results, serving::personalizing_digest(Some(config))), Some(config))
 }
 
 /// Verdict of the gate on the model of a run.

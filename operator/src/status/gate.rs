@@ -1,8 +1,10 @@
 //! The condition of the quality gate: what was measured, what would help, and the one command that
 //! accepts the model.
 
+use std::fmt::Write as _;
+
 use recommender_crds::{ConditionType, Reason, Signal, condition::ConditionUpdate};
-use sidecar_contract::{Algorithm, GateVerdict, Metrics, patch_command};
+use sidecar_contract::{Algorithm, GateVerdict, Interval, Metrics, patch_command};
 
 use super::{StatusInput, percent};
 use crate::{
@@ -56,15 +58,30 @@ fn measured(judged: &Judged) -> String {
         return named(judged);
     };
     let value = metric(metrics).map(|value| format!("{value}, ")).unwrap_or_default();
-    format!(
-        "{}: {value}{} compared with the {}, 95 % interval {} to {} ({} test users)",
+    let mut text = format!(
+        "{}: {value}{} compared with the {}, 95 % interval {} ({} test users)",
         named(judged),
         percent(lift.estimate),
         baseline(metrics),
-        percent(lift.low),
-        percent(lift.high),
+        interval(lift),
         metrics.test_users
-    )
+    );
+    if let Some(lift) = metrics.recent_baseline.as_ref().and_then(|recent| recent.lift) {
+        let _ = write!(text, "; {} compared with recent popularity, {}", percent(lift.estimate), interval(lift));
+    }
+    if let Some(comparison) = &metrics.incumbent {
+        let lift = comparison.lift;
+        let reference = comparison.reference_description();
+        let _ = write!(text, "; {} compared with {reference}, {}", percent(lift.estimate), interval(lift));
+        if let Some(users) = comparison.test_users {
+            let _ = write!(text, " ({users} test users)");
+        }
+    }
+    text
+}
+
+fn interval(lift: Interval) -> String {
+    format!("{} to {}", percent(lift.low), percent(lift.high))
 }
 
 /// The metric of the gate and its value: `ndcg@10 0.214`.
@@ -86,7 +103,7 @@ pub(super) fn failed(input: StatusInput<'_>, judged: &Judged) -> String {
             format!("the lower bound must reach evaluation.gate.minLiftOverBaseline ({})", percent(required))
         }
         GateVerdict::Regressed { low, allowed } => format!(
-            "compared with the serving model the lower bound is {}, and evaluation.gate.maxRegression allows {}",
+            "compared with the serving revision the lower bound is {}, and evaluation.gate.maxRegression allows {}",
             percent(low),
             percent(-allowed)
         ),
@@ -118,5 +135,47 @@ fn advice(plan: &Plan, judged: &Judged) -> &'static str {
         }
         _ if is_too_uncertain => "The estimate reaches it: more data narrows the interval",
         _ => "More data, item attributes or another signal may improve it",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use sidecar_contract::Digest;
+
+    use super::*;
+
+    #[test]
+    fn the_message_names_what_was_compared() {
+        let lift = |estimate: f64| json!({"estimate": estimate, "low": estimate - 0.1, "high": estimate + 0.1});
+        let measured_with = |reference: &str| {
+            let metrics = serde_json::from_value(json!({
+                "metric": "ndcg", "k": 10, "testUsers": 100, "model": {"ndcg": 0.3}, "baseline": {"ndcg": 0.2},
+                "lift": lift(0.5), "recentBaseline": {"since": 1, "measurement": {}, "lift": lift(0.2)},
+                "incumbent": {
+                    "digest": Digest::of(b"a"), "reference": reference, "testUsers": 40, "lift": lift(0.05),
+                },
+            }));
+            measured(&Judged {
+                digest: Digest::of(b"b"),
+                run: 2,
+                metrics: Some(metrics.unwrap()),
+                verdict: GateVerdict::Unknown,
+                data_fault: None,
+            })
+        };
+        let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
+        let expected = |reference: &str| {
+            format!(
+                "revision {} (run 2): ndcg@10 0.300, +50.0 % compared with the popularity baseline, 95 % interval +40.0 % to \
+                 +60.0 % (100 test users); +20.0 % compared with recent popularity, +10.0 % to +30.0 %; +5.0 % compared with \
+                 {reference}, -5.0 % to +15.0 % (40 test users)",
+                b.revision()
+            )
+        };
+        let revision = format!("the serving revision {} on rows that are newer than its own", a.revision());
+        assert_eq!(measured_with("revision"), expected(&revision));
+        let parameters = format!("the parameters of the serving revision {}, fitted to the same rows", a.revision());
+        assert_eq!(measured_with("parameters"), expected(&parameters));
     }
 }

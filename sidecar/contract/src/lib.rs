@@ -42,7 +42,9 @@ pub use gate::{Gate, GateVerdict, patch_command};
 pub use half_life::{HalfLifeError, parse_half_life};
 pub use hash::{Digest, canonical_json};
 pub use keys::{KeyLayout, RunId};
-pub use metrics::{ActivityGroup, ColdItems, Comparison, Interval, Measurement, Metrics};
+pub use metrics::{
+    ActivityGroup, ColdItems, Comparison, ComparisonReference, Interval, Measurement, Metrics, RecentBaseline,
+};
 pub use model_report::{LoadFailure, LoadedModel, ModelReport};
 pub use open::Open;
 pub use reading::{ReadError, Reading, read};
@@ -52,6 +54,6 @@ pub use serving::{RevisionRef, RevisionRole, ServingConfig, ServingLimits, Servi
 pub use signal::Signal;
 pub use store::StoreConfig;
 pub use training::{
-    Column, Columns, Csv, EvaluationConfig, Format, Incumbent, Items, Source, SplitKind, TrainingConfig, TuningConfig,
-    WarmStartConfig, Weighting, WeightsConfig,
+    Column, Columns, Csv, EvaluationConfig, Format, Incumbent, IncumbentSnapshot, Items, Source, SplitKind,
+    TrainingConfig, TuningConfig, WarmStartConfig, Weighting, WeightsConfig,
 };

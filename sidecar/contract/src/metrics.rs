@@ -26,6 +26,10 @@ pub struct Metrics {
     /// there are no test users.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lift: Option<Interval>,
+    /// What was popular in the newest part of the training set; absent unless the split is by time
+    /// and the data is implicit, and in results of older versions. The gate does not use it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recent_baseline: Option<RecentBaseline>,
     /// Comparison with the model that served when the run began; absent if it was not requested or
     /// no model served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -45,6 +49,25 @@ impl Metrics {
     pub(crate) fn unknown_split(&self) -> Option<&str> {
         self.split.as_ref().and_then(Open::unknown)
     }
+
+    /// Word of a comparison that this build does not know.
+    pub(crate) fn unknown_comparison(&self) -> Option<&str> {
+        self.incumbent.as_ref().and_then(|comparison| comparison.reference.unknown())
+    }
+}
+
+/// Baseline of recent popularity: items ranked by how many users chose them in the newest part of
+/// the training set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RecentBaseline {
+    /// Begin of that part: Unix time in seconds.
+    pub since: i64,
+    /// Metrics of its lists.
+    pub measurement: Measurement,
+    /// Relative improvement of the model over it, computed as [`Metrics::lift`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lift: Option<Interval>,
 }
 
 /// Evaluation of cold-start factors. Items are excluded from a separate fit, their factors are
@@ -63,15 +86,49 @@ pub struct ColdItems {
     pub baseline: f64,
 }
 
-/// Comparison with the parameters of an earlier model, fitted on the same training set and
-/// evaluated on the same users.
+/// Comparison with an earlier model on the same users and their same held-out rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Comparison {
     /// Digest of the earlier model's snapshot.
     pub digest: Digest,
+    /// What the new model was compared with; results of older versions are comparisons of
+    /// parameters.
+    #[serde(default, skip_serializing_if = "Open::is_default")]
+    pub reference: Open<ComparisonReference>,
+    /// Number of users of this comparison; absent in results of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_users: Option<u64>,
     /// Relative lift over the earlier model, computed as [`Metrics::lift`].
     pub lift: Interval,
+}
+
+/// What a new model was compared with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ComparisonReference {
+    /// The earlier model's parameters, fitted to the training set of the new model.
+    #[default]
+    Parameters,
+    /// The earlier model itself, with the training rows folded in. Both models are fitted to rows
+    /// that are older than the held-out ones.
+    Revision,
+}
+
+impl Comparison {
+    /// Human-readable description of what the new model was compared with.
+    pub fn reference_description(&self) -> String {
+        let revision = self.digest.revision();
+        match &self.reference {
+            Open::Known(ComparisonReference::Revision) => {
+                format!("the serving revision {revision} on rows that are newer than its own")
+            }
+            Open::Known(ComparisonReference::Parameters) => {
+                format!("the parameters of the serving revision {revision}, fitted to the same rows")
+            }
+            Open::Unknown(word) => format!("the serving revision {revision} ({word})"),
+        }
+    }
 }
 
 /// Means over the test users; errors over all held-out ratings of these users. Metrics that do not

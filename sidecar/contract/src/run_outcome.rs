@@ -28,6 +28,10 @@ pub enum RunOutcome {
         items: u64,
         /// Interactions after merging duplicates.
         interactions: u64,
+        /// Time of the newest row in Unix microseconds; absent without times, and in results of
+        /// older versions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        newest_row_micros: Option<i64>,
         /// Evaluation metrics; absent if the held-out set would be empty.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         metrics: Option<Metrics>,

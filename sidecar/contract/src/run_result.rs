@@ -51,6 +51,7 @@ impl RunResult {
         if let RunOutcome::Trained { parameters, metrics, trials, .. } = &self.outcome {
             unknown.add("outcome.parameters", parameters.as_ref().and_then(Algorithm::unknown));
             unknown.add("outcome.metrics.split", metrics.as_ref().and_then(Metrics::unknown_split));
+            unknown.add("outcome.metrics.incumbent.reference", metrics.as_ref().and_then(Metrics::unknown_comparison));
             let trial = trials.iter().find_map(|trial| trial.parameters.unknown());
             unknown.add("outcome.trials", trial);
         }

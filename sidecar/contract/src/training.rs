@@ -87,8 +87,8 @@ pub struct WarmStartConfig {
     pub iterations: u32,
 }
 
-/// Serving model that a run compares its result with. Its parameters are refitted on the training
-/// set of the new model.
+/// Serving model that a run compares its result with: the model itself if the split is by time and
+/// held-out rows are newer than those of the model, else its parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Incumbent {
@@ -96,6 +96,21 @@ pub struct Incumbent {
     pub digest: Digest,
     /// Algorithm with its parameters.
     pub algorithm: Algorithm,
+    /// Its snapshot; absent if the time of its newest row is not known. Its parameters are compared
+    /// then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<IncumbentSnapshot>,
+}
+
+/// Snapshot of an incumbent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IncumbentSnapshot {
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Time of the newest row of its data in Unix microseconds: the model itself is compared on
+    /// newer rows only.
+    pub newest_row_micros: i64,
 }
 
 /// Location of a table. A ConfigMap or PersistentVolumeClaim is a `file://` URL below

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 use sidecar_contract::{
-    Algorithm, ColdItems, Gate, GateVerdict, Metrics, RunOutcome, RunResult, ServingConfig, Trial, patch_command,
+    Algorithm, ColdItems, Gate, GateVerdict, Interval, Measurement, Metrics, RecentBaseline, RunOutcome, RunResult,
+    ServingConfig, Trial, patch_command,
 };
 
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
     text::{count, escaped, percent, time},
 };
 
-/// Maximum number of drop reasons that are listed.
+/// Maximum number of drop reasons, and of forms of reinterpreted rows, that are listed.
 const REASONS_MAX: usize = 30;
 
 const STYLE: &str = "\
@@ -79,7 +80,7 @@ pub fn render(result: &RunResult, subject: Option<Subject<'_>>) -> String {
             if let Some(parameters) = parameters {
                 section(&mut body, "Parameters", &named(parameters));
             }
-            tuning(&mut body, trials);
+            tuning(&mut body, trials, parameters.as_ref());
         }
         RunOutcome::Unchanged | RunOutcome::Failed { .. } | RunOutcome::Unknown { .. } => rows(&mut body, result),
     }
@@ -145,7 +146,7 @@ fn gate(body: &mut String, result: &RunResult, subject: Option<Subject<'_>>) {
         percent(gate.min_lift_over_baseline)
     );
     if let Some(allowed) = gate.max_regression {
-        let _ = write!(required, "; maxRegression {:.1} % compared with the serving model", 100.0 * allowed);
+        let _ = write!(required, "; maxRegression {:.1} % compared with the serving revision", 100.0 * allowed);
     }
     let (class, verdict) = match gate.verdict(metrics.as_ref()) {
         GateVerdict::Passed { low } => ("good", format!("Passed: the lower bound is {}.", percent(low))),
@@ -155,7 +156,7 @@ fn gate(body: &mut String, result: &RunResult, subject: Option<Subject<'_>>) {
         GateVerdict::Regressed { low, allowed } => (
             "bad",
             format!(
-                "Not passed: compared with the serving model the lower bound is {}, {} is allowed.",
+                "Not passed: compared with the serving revision the lower bound is {}, {} is allowed.",
                 percent(low),
                 percent(-allowed)
             ),
@@ -205,41 +206,25 @@ fn quality(body: &mut String, metrics: Option<&Metrics>) {
         );
         body.push_str(&plot::interval(&title, lift.low, lift.estimate, lift.high));
     }
-    body.push_str(
-        "<div class=\"scroll\"><table><tr><th>Metric</th><th class=\"n\">Model</th><th class=\"n\">Baseline</th></tr>",
-    );
-    let k = metrics.k;
-    let both = [
-        (format!("NDCG@{k}"), metrics.model.ndcg, metrics.baseline.ndcg),
-        (format!("recall@{k}"), metrics.model.recall, metrics.baseline.recall),
-        (format!("precision@{k}"), metrics.model.precision, metrics.baseline.precision),
-        (format!("MAP@{k}"), metrics.model.map, metrics.baseline.map),
-        (format!("MRR@{k}"), metrics.model.mrr, metrics.baseline.mrr),
-        (format!("coverage@{k}"), metrics.model.coverage, metrics.baseline.coverage),
-        (format!("Gini@{k} of item exposure, lower is more even"), metrics.model.gini, metrics.baseline.gini),
-        ("RMSE, lower is better".to_owned(), metrics.model.rmse, metrics.baseline.rmse),
-        ("MAE, lower is better".to_owned(), metrics.model.mae, metrics.baseline.mae),
-    ];
-    let shown = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| format!("{value:.4}"));
-    for (name, model, baseline) in both.into_iter().filter(|(_, model, baseline)| model.or(*baseline).is_some()) {
+    measurements(body, metrics);
+    if let Some(RecentBaseline { since, measurement: _, lift }) = &metrics.recent_baseline {
+        let lift = lift.map(|lift| format!(": the model is {}", compared(lift))).unwrap_or_default();
         let _ = write!(
             body,
-            "<tr><td>{name}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
-            shown(model),
-            shown(baseline)
+            "<p>Recent popularity ranks items by the users who chose them since {}, the newest rows of the training set{lift}. The gate does not use it.</p>",
+            time(*since)
         );
     }
-    body.push_str("</table></div>");
     if let Some(comparison) = &metrics.incumbent {
+        let users = comparison.test_users.map(|users| format!(", {} test users", count(users))).unwrap_or_default();
         let _ = write!(
             body,
-            "<p>Compared with the serving revision {}: {} (95 % interval {} to {}).</p>",
-            comparison.digest.revision(),
-            percent(comparison.lift.estimate),
-            percent(comparison.lift.low),
-            percent(comparison.lift.high)
+            "<p>Compared with {}: {}{users}.</p>",
+            escaped(&comparison.reference_description()),
+            compared(comparison.lift)
         );
     }
+    let k = metrics.k;
     if let Some(ColdItems { items, users, ndcg, baseline }) = &metrics.cold_items {
         let _ = write!(
             body,
@@ -249,6 +234,48 @@ fn quality(body: &mut String, metrics: Option<&Metrics>) {
         );
     }
     by_activity(body, metrics);
+}
+
+/// A lift with its interval.
+fn compared(Interval { estimate, low, high }: Interval) -> String {
+    format!("{} (95 % interval {} to {})", percent(estimate), percent(low), percent(high))
+}
+
+/// The table of the metrics of the model and of the baselines.
+fn measurements(body: &mut String, metrics: &Metrics) {
+    let recent = metrics.recent_baseline.as_ref().map(|recent| &recent.measurement);
+    let columns: Vec<(&str, &Measurement)> = [("Model", &metrics.model), ("Baseline", &metrics.baseline)]
+        .into_iter()
+        .chain(recent.map(|recent| ("Recent popularity", recent)))
+        .collect();
+    body.push_str("<div class=\"scroll\"><table><tr><th>Metric</th>");
+    for (name, _) in &columns {
+        let _ = write!(body, "<th class=\"n\">{name}</th>");
+    }
+    body.push_str("</tr>");
+    let k = metrics.k;
+    let row = |body: &mut String, name: &str, value: fn(&Measurement) -> Option<f64>| {
+        let values: Vec<Option<f64>> = columns.iter().map(|(_, measurement)| value(measurement)).collect();
+        if values.iter().all(Option::is_none) {
+            return;
+        }
+        let _ = write!(body, "<tr><td>{name}</td>");
+        for value in values {
+            let shown = value.map_or_else(|| "–".to_owned(), |value| format!("{value:.4}"));
+            let _ = write!(body, "<td class=\"n\">{shown}</td>");
+        }
+        body.push_str("</tr>");
+    };
+    row(body, &format!("NDCG@{k}"), |of| of.ndcg);
+    row(body, &format!("recall@{k}"), |of| of.recall);
+    row(body, &format!("precision@{k}"), |of| of.precision);
+    row(body, &format!("MAP@{k}"), |of| of.map);
+    row(body, &format!("MRR@{k}"), |of| of.mrr);
+    row(body, &format!("coverage@{k}"), |of| of.coverage);
+    row(body, &format!("Gini@{k} of item exposure, lower is more even"), |of| of.gini);
+    row(body, "RMSE, lower is better", |of| of.rmse);
+    row(body, "MAE, lower is better", |of| of.mae);
+    body.push_str("</table></div>");
 }
 
 fn by_activity(body: &mut String, metrics: &Metrics) {
@@ -293,13 +320,19 @@ fn fit(body: &mut String, objective: &[f64]) {
     );
 }
 
-/// The tuning trials.
-fn tuning(body: &mut String, trials: &[Trial]) {
+/// The tuning trials, and which parameters the run used.
+fn tuning(body: &mut String, trials: &[Trial], used: Option<&Algorithm>) {
     let Some(longest) = trials.iter().map(|trial| trial.iterations_run).max() else { return };
     let _ = write!(
         body,
-        "<h2>Tuning trials</h2><p class=\"soft\">{} sets of parameters, best first, compared on a validation set that is separate from the held-out set. Only the best sets ran all {longest} iterations.</p>",
-        trials.len()
+        "<h2>Tuning trials</h2><p class=\"soft\">{} sets of parameters, best first, compared on a validation set that is separate from the held-out set. Only the best sets ran all {longest} iterations.{}</p>",
+        trials.len(),
+        match (trials.first(), used) {
+            (Some(best), Some(used)) if best.parameters != *used => {
+                " The first one is better than the given parameters by at most one standard error, so the given ones are used."
+            }
+            _ => "",
+        }
     );
     let dots: Vec<Dot> = trials.iter().filter_map(dot).collect();
     body.push_str(&plot::dots("metric by regularization of each trial", "regularization", &dots));
@@ -340,7 +373,10 @@ fn rows(body: &mut String, result: &RunResult) {
     ];
     let dropped = rows.dropped.iter().take(REASONS_MAX);
     bars.extend(dropped.map(|(reason, number)| (format!("dropped: {reason}"), *number, with_percent(*number))));
-    let _ = write!(body, "<h2>Data rows</h2>{}", plot::horizontal_bars("rows read, kept, merged and dropped", &bars));
+    let reinterpreted = rows.reinterpreted.iter().take(REASONS_MAX);
+    bars.extend(reinterpreted.map(|(form, number)| (format!("reinterpreted: {form}"), *number, with_percent(*number))));
+    let title = "rows read, kept, merged, dropped and reinterpreted";
+    let _ = write!(body, "<h2>Data rows</h2>{}", plot::horizontal_bars(title, &bars));
 }
 
 fn section(body: &mut String, title: &str, rows: &[(impl AsRef<str>, String)]) {

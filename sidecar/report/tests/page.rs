@@ -13,7 +13,8 @@ fn result(outcome: &Value) -> RunResult {
     serde_json::from_value(json!({
         "version": 1, "run": {"number": 12, "attempt": "0123456789"}, "configHash": DIGEST, "dataVersion": "v<1>",
         "startedAt": 1_764_000_000, "finishedAt": 1_764_000_059, "outcome": outcome,
-        "rows": {"read": 1_000_000, "kept": 990_000, "merged": 123, "dropped": {"emptyUser": 9000, "<script>": 1000}},
+        "rows": {"read": 1_000_000, "kept": 990_000, "merged": 123, "dropped": {"emptyUser": 9000, "<script>": 1000},
+            "reinterpreted": {"paddedId": 500_000}},
     }))
     .unwrap()
 }
@@ -78,6 +79,8 @@ fn trained_run_shows_its_numbers() {
         "1\u{202f}000\u{202f}000",
         "990\u{202f}000 (99.0 %)",
         "dropped: emptyUser",
+        "reinterpreted: paddedId",
+        "500\u{202f}000 (50.0 %)",
         "e3b0c44298",
         "6.584 %",
         "Quality on the held-out set",
@@ -85,12 +88,47 @@ fn trained_run_shows_its_numbers() {
         "4 iterations, from 9.5 to 3.9",
         "3 sets of parameters, best first",
         "ran all 15 iterations",
+        "better than the given parameters by at most one standard error",
         "0.4694",
         "failed",
     ] {
         assert!(page.contains(shown), "{shown} is not in the page");
     }
     assert_eq!(page.matches("<svg").count(), 5);
+}
+
+#[test]
+fn recent_popularity_and_the_reference_of_a_comparison_are_shown() {
+    let metrics = |reference: &str| {
+        json!({
+            "metric": "ndcg", "k": 10, "split": "time", "testUsers": 4321, "model": {"ndcg": 0.5172},
+            "baseline": {"ndcg": 0.3911}, "lift": {"estimate": 0.322, "low": 0.281, "high": 0.364},
+            "recentBaseline": {
+                "since": 1_764_000_000, "measurement": {"ndcg": 0.4444}, "lift": {"estimate": 0.164, "low": 0.12, "high": 0.21},
+            },
+            "incumbent": {
+                "digest": DIGEST, "reference": reference, "testUsers": 1234,
+                "lift": {"estimate": 0.011, "low": -0.015, "high": 0.04},
+            },
+        })
+    };
+    let page = run_report::render(&measured(metrics("revision")), None);
+    assert_well_formed(&page);
+    for shown in [
+        "<th class=\"n\">Recent popularity</th>",
+        "<td class=\"n\">0.4444</td>",
+        "since 2025-11-24 16:00 UTC",
+        "the model is +16.4 % (95 % interval +12.0 % to +21.0 %)",
+        "Compared with the serving revision e3b0c44298 on rows that are newer than its own: +1.1 %",
+        "1\u{202f}234 test users",
+    ] {
+        assert!(page.contains(shown), "{shown} is not in the page");
+    }
+    let parameters = "Compared with the parameters of the serving revision e3b0c44298, fitted to the same rows: +1.1 %";
+    assert!(run_report::render(&measured(metrics("parameters")), None).contains(parameters));
+    // A word of a newer trainer.
+    let page = run_report::render(&measured(metrics("<b>")), None);
+    assert!(page.contains("the serving revision e3b0c44298 (&lt;b&gt;)"));
 }
 
 fn subject(min_lift_over_baseline: f64) -> Subject<'static> {

@@ -2,11 +2,15 @@
 
 mod check;
 mod cold;
+mod evaluator;
+mod incumbent;
 mod measure;
 mod memory;
+mod parts;
 mod ranked;
 mod rated;
 mod resolve_defaults;
+mod revision;
 mod split;
 mod tune;
 mod warm;
@@ -27,10 +31,12 @@ use crate::{
     progress::{Event, Progress, Step},
     weights::SplitWeighting,
 };
+use revision::ServingRevision;
+use tune::Tuning;
 use warm::WarmStartModel;
 
 pub(crate) use check::check;
-pub(crate) use measure::measurable_users;
+pub(crate) use measure::{compares_with_revision, measurable_users};
 pub use memory::forecast as memory_forecast;
 pub use model_snapshot::Written;
 
@@ -47,6 +53,8 @@ pub struct Trained {
     pub interactions: u64,
     /// The fitted algorithm: the config's, or the best that tuning found.
     pub algorithm: Algorithm,
+    /// Time of the newest row in Unix microseconds; `None` without times.
+    pub newest_row_micros: Option<i64>,
     /// Metrics on the held-out set; `None` if nothing could be held out.
     pub metrics: Option<Metrics>,
     /// The objective after each iteration of the refit.
@@ -58,7 +66,8 @@ pub struct Trained {
 impl Trained {
     /// The outcome for the run's result.
     pub fn outcome(self) -> RunOutcome {
-        let Self { written, users, items, interactions, algorithm, metrics, objective, trials } = self;
+        let Self { written, users, items, interactions, algorithm, newest_row_micros, metrics, objective, trials } =
+            self;
         RunOutcome::Trained {
             digest: written.digest,
             snapshot_bytes: written.bytes,
@@ -67,6 +76,7 @@ impl Trained {
             users,
             items,
             interactions,
+            newest_row_micros,
             metrics,
             objective,
             trials,
@@ -74,14 +84,23 @@ impl Trained {
     }
 }
 
+/// Models of earlier runs.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct EarlierModels<'a> {
+    /// The model of the config's warm start.
+    pub(crate) warm_start: Option<&'a Snapshot>,
+    /// The config's incumbent.
+    pub(crate) incumbent: Option<&'a Snapshot>,
+}
+
 /// Result of tuning, with metrics on data that neither the search nor the fit used.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tuned {
-    /// The best parameters.
+    /// The given parameters, or better ones.
     pub algorithm: Algorithm,
     /// The trials, best first.
     pub trials: Vec<Trial>,
-    /// Metrics of the best parameters.
+    /// Metrics of these parameters.
     pub metrics: Option<Metrics>,
 }
 
@@ -93,16 +112,18 @@ pub(crate) fn train(
     progress: &dyn Progress,
     threads: Option<NonZeroUsize>,
     file: &Path,
-    warm_start: Option<&Snapshot>,
+    earlier: EarlierModels<'_>,
 ) -> Result<Trained, RunError> {
     in_pool(threads, || {
-        let (config, params) = prepare(config, &data.interactions, data.attributes.cold_items())?;
+        let given = config;
+        let (config, params) = prepare(given, &data.interactions, data.attributes.cold_items())?;
         let config = config.as_ref();
         // Validated first, so that an invalid warm start fails before hours of computation.
-        let warm_start = WarmStartModel::new(config, warm_start, &data.interactions)?;
+        let warm_start = WarmStartModel::new(config, earlier.warm_start, &data.interactions)?;
         let (config, params, trials) = tuned(config, params, &data.interactions, progress)?;
+        let cold_config = if matches!(config, Cow::Owned(_)) { config.as_ref() } else { given };
+        let metrics = measured((config.as_ref(), &params), cold_config, data, earlier.incumbent, progress)?;
         let config = config.as_ref();
-        let metrics = measured(config, &params, data, progress)?;
         progress.event(&Event::Step(Step::Refit));
         let all = interactions(&data.interactions, |_| true)?;
         let all = SplitWeighting::fit(&config.weights, &data.interactions, &all, |_| true).transform(all);
@@ -123,6 +144,7 @@ pub(crate) fn train(
             items: (table.item_ids.len() + cold_items) as u64,
             interactions: table.items.len() as u64,
             algorithm: config.algorithm.clone(),
+            newest_row_micros: table.times.as_ref().and_then(|times| times.iter().copied().max()),
             metrics,
             objective,
             trials,
@@ -130,15 +152,19 @@ pub(crate) fn train(
     })
 }
 
-/// Evaluates the fit, and the factors that are derived from item features.
+/// Evaluates the fit of a config with all parameters set, and of `cold_config` the factors that are
+/// derived from item features: the parameters that it does not set are those of the cold-start fit.
 fn measured(
-    config: &TrainingConfig,
-    params: &ValidParams,
+    (config, params): (&TrainingConfig, &ValidParams),
+    cold_config: &TrainingConfig,
     data: &Data,
+    incumbent: Option<&Snapshot>,
     progress: &dyn Progress,
 ) -> Result<Option<Metrics>, RunError> {
-    let Some(metrics) = measure::measure(config, params, &data.interactions, progress)? else { return Ok(None) };
-    Ok(Some(Metrics { cold_items: cold::measure(config, params, data, progress)?, ..metrics }))
+    let table = &data.interactions;
+    let serving = incumbent.and_then(|snapshot| ServingRevision::new(snapshot, config.signal, &table.item_ids));
+    let Some(metrics) = measure::measure(config, params, table, serving.as_ref(), progress)? else { return Ok(None) };
+    Ok(Some(Metrics { cold_items: cold::measure(cold_config, data, progress)?, ..metrics }))
 }
 
 /// The config with the parameters that tuning finds; without tuning, the unchanged config.
@@ -148,15 +174,18 @@ fn tuned<'a>(
     interactions: &InteractionTable,
     progress: &dyn Progress,
 ) -> Result<(Cow<'a, TrainingConfig>, ValidParams, Vec<Trial>), RunError> {
-    let trials = tune::tune(config, interactions, progress)?;
-    let best = trials.first().filter(|best| best.value.is_some());
-    let Some(best) = best else { return Ok((Cow::Borrowed(config), params, trials)) };
-    let config = TrainingConfig { algorithm: best.parameters.clone(), ..config.clone() };
+    let Some(Tuning { algorithm, trials }) = tune::tune(config, interactions, progress)? else {
+        return Ok((Cow::Borrowed(config), params, Vec::new()));
+    };
+    if algorithm == config.algorithm {
+        return Ok((Cow::Borrowed(config), params, trials));
+    }
+    let config = TrainingConfig { algorithm, ..config.clone() };
     let params = check(&config)?;
     Ok((Cow::Owned(config), params, trials))
 }
 
-/// Tunes and evaluates the best parameters.
+/// Tunes, and evaluates the parameters that it returns.
 pub(crate) fn tune(
     config: &TrainingConfig,
     interactions: &InteractionTable,
@@ -165,9 +194,9 @@ pub(crate) fn tune(
 ) -> Result<Tuned, RunError> {
     in_pool(threads, || {
         let (config, params) = prepare(config, interactions, 0)?;
-        let (best, params, trials) = tuned(&config, params, interactions, progress)?;
-        let metrics = measure::measure(&best, &params, interactions, progress)?;
-        Ok(Tuned { algorithm: best.algorithm.clone(), trials, metrics })
+        let (found, params, trials) = tuned(&config, params, interactions, progress)?;
+        let metrics = measure::measure(&found, &params, interactions, None, progress)?;
+        Ok(Tuned { algorithm: found.algorithm.clone(), trials, metrics })
     })
 }
 
@@ -179,8 +208,8 @@ pub(crate) fn measure(
     threads: Option<NonZeroUsize>,
 ) -> Result<Option<Metrics>, RunError> {
     in_pool(threads, || {
-        let (config, params) = prepare(config, &data.interactions, 0)?;
-        measured(&config, &params, data, progress)
+        let (prepared, params) = prepare(config, &data.interactions, 0)?;
+        measured((&prepared, &params), config, data, None, progress)
     })
 }
 
@@ -315,6 +344,8 @@ fn write(
     let weights = all.values();
     #[allow(clippy::float_cmp, reason = "exactly 1 is the weight of a row without a rating")]
     let weighted = weights.iter().any(|weight| *weight != 1.0);
+    let item_biases = ratings.map(|ratings| ratings.items.as_slice());
+    let codes = factorization::ItemCodes::new(model.item_factors.view(), item_biases);
     let parts = ModelParts {
         metadata: &metadata,
         user_ids: &table.user_ids,
@@ -328,6 +359,10 @@ fn write(
         seen: Seen { offsets: &table.offsets, items: &table.items, weights: weighted.then_some(weights) },
         titles: attributes.titles.as_ref(),
         available: attributes.available.as_deref(),
+        item_codes: codes.as_ref().map(|codes| {
+            let CodeParts { order, codes, scales, bounds } = codes.parts();
+            ItemCodes { order, codes, scales, bounds }
+        }),
     };
     let out = std::fs::File::create(file).map_err(|error| cannot_write(file, &error))?;
     model_snapshot::write(&parts, BufWriter::new(out)).map_err(|error| cannot_write(file, &error))
@@ -342,10 +377,4 @@ fn verify(file: &Path, written: &Written) -> Result<(), RunError> {
 
 fn cannot_write(file: &Path, error: &dyn std::error::Error) -> RunError {
     RunError::transient(format!("cannot write the snapshot to {}: {}", file.display(), chain(error)))
-    let item_biases = ratings.map(|ratings| ratings.items.as_slice());
-    let codes = factorization::ItemCodes::new(model.item_factors.view(), item_biases);
 }
-        item_codes: codes.as_ref().map(|codes| {
-            let CodeParts { order, codes, scales, bounds } = codes.parts();
-            ItemCodes { order, codes, scales, bounds }
-        }),

@@ -5,14 +5,14 @@ use std::path::Path;
 
 use model_snapshot::Snapshot;
 use sidecar_contract::{
-    Algorithm, AlsConfig, ColdItems, Columns, Csv, EvaluationConfig, Metrics, RowCounts, RunId, Signal, Source,
-    StoreConfig, TrainingConfig, WeightsConfig, keys::FINGERPRINT_DIGITS,
+    Algorithm, AlsConfig, ColdItems, Columns, Csv, EvaluationConfig, Interval, Metrics, RecentBaseline, RowCounts,
+    RunId, Signal, Source, StoreConfig, TrainingConfig, WeightsConfig, keys::FINGERPRINT_DIGITS,
 };
 
 use crate::{
     data::{Data, Sources},
     failure::{FailureReason, RunError, chain},
-    model::{self, Trained, Tuned},
+    model::{self, EarlierModels, Trained, Tuned},
     options::Options,
     progress::{Event, Progress, Step},
 };
@@ -78,7 +78,8 @@ pub async fn train_to_file(
     let file = tempfile::NamedTempFile::new_in(directory).map_err(cannot_write)?;
     let start = options.warm_start.as_deref().map(open).transpose()?;
     let trained = tokio::task::block_in_place(|| {
-        model::train(config, &data, progress, options.threads, file.path(), start.as_ref())
+        let earlier = EarlierModels { warm_start: start.as_ref(), incumbent: None };
+        model::train(config, &data, progress, options.threads, file.path(), earlier)
     })?;
     progress.event(&Event::Step(Step::PutResult));
     file.as_file().sync_all().map_err(cannot_write)?;
@@ -130,8 +131,19 @@ async fn read(
 /// Human-readable metrics in one line: `ndcg@10 0.4321 (baseline 0.3210), recall@10 …, lift +34.6 %
 /// [+33.0 %, +36.1 %], 1234 test users`.
 pub fn describe_metrics(metrics: &Metrics) -> String {
-    let Metrics { metric: _, k, split, test_users, model, baseline, lift, incumbent: _, by_activity: _, cold_items } =
-        metrics;
+    let Metrics {
+        metric: _,
+        k,
+        split,
+        test_users,
+        model,
+        baseline,
+        lift,
+        recent_baseline,
+        incumbent: _,
+        by_activity: _,
+        cold_items,
+    } = metrics;
     let mut parts = Vec::new();
     // The metric of the gate comes first: error metrics exist for ratings only.
     for (name, model, baseline) in [
@@ -144,12 +156,16 @@ pub fn describe_metrics(metrics: &Metrics) -> String {
             parts.push(format!("{name} {model:.4} (baseline {baseline:.4})"));
         }
     }
+    let lifted = |lift: &Interval| {
+        format!("{:+.1} % [{:+.1} %, {:+.1} %]", 100.0 * lift.estimate, 100.0 * lift.low, 100.0 * lift.high)
+    };
     parts.push(match lift {
-        Some(lift) => {
-            format!("lift {:+.1} % [{:+.1} %, {:+.1} %]", 100.0 * lift.estimate, 100.0 * lift.low, 100.0 * lift.high)
-        }
+        Some(lift) => format!("lift {}", lifted(lift)),
         None => "no lift (too few test users, or a baseline of zero)".to_owned(),
     });
+    if let Some(RecentBaseline { lift: Some(lift), .. }) = recent_baseline {
+        parts.push(format!("lift over recent popularity {}", lifted(lift)));
+    }
     let on = split.as_ref().map_or_else(String::new, |split| format!(" on {}", split.description()));
     parts.push(format!("{test_users} test users{on}"));
     if let Some(ColdItems { items, users: _, ndcg, baseline }) = cold_items {

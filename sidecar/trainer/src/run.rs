@@ -4,15 +4,17 @@
 //! commits the run. A process that dies before leaves at most an unreferenced snapshot, and the
 //! same run may be retried.
 
+use model_snapshot::Snapshot;
 use sidecar_contract::{
-    ExitCode, RowCounts, RunOutcome, RunResult, TerminationMessage, TrainingConfig, run_result::RUN_RESULT_VERSION,
+    ExitCode, Incumbent, RowCounts, RunOutcome, RunResult, TerminationMessage, TrainingConfig,
+    run_result::RUN_RESULT_VERSION,
 };
 use store_client::{Creation, Store, StoreError};
 
 use crate::{
-    data::Sources,
+    data::{Data, Sources},
     failure::{FailureReason, RetryReason, RunError, chain},
-    model,
+    model::{self, EarlierModels},
     options::Options,
     progress::{Event, Progress, Step},
 };
@@ -92,9 +94,19 @@ async fn train(
     }
     let data = sources.read(&stats, options.limits, progress, &mut so_far.rows).await?;
     let file = temporary_file(options)?;
-    let trained =
-        tokio::task::block_in_place(|| model::train(config, &data, progress, options.threads, file.path(), None))?;
-    drop(data);
+    let incumbent = fetch_incumbent(config, store, &data).await;
+    let trained = tokio::task::block_in_place(|| {
+        let incumbent = incumbent.as_ref().map(|(snapshot, _)| snapshot);
+        model::train(
+            config,
+            &data,
+            progress,
+            options.threads,
+            file.path(),
+            EarlierModels { warm_start: None, incumbent },
+        )
+    })?;
+    drop((data, incumbent));
     progress.event(&Event::Step(Step::PutSnapshot));
     match store.put_snapshot(file.path(), &trained.written.digest).await {
         // The name is the content's digest: an existing object has the same content.
@@ -121,6 +133,32 @@ fn check_inputs_known(config: &TrainingConfig) -> Result<(), RunError> {
         )),
         _ => Ok(()),
     }
+}
+
+/// The snapshot of the incumbent and the directory that it is mapped from. `None` if the run does
+/// not need it, or if it cannot be fetched: the parameters are compared then.
+async fn fetch_incumbent(config: &TrainingConfig, store: &Store, data: &Data) -> Option<(Snapshot, tempfile::TempDir)> {
+    if !model::compares_with_revision(config, &data.interactions) {
+        return None;
+    }
+    let Incumbent { digest, snapshot, .. } = config.incumbent.as_ref()?;
+    let fetched = async {
+        let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let path = directory.path().join(digest.as_str());
+        let bytes_max = snapshot.as_ref().map_or(0, |snapshot| snapshot.bytes);
+        store.fetch_snapshot_to(digest, &path, bytes_max).await.map_err(|error| chain(&error))?;
+        let snapshot = Snapshot::open(&path).map_err(|error| chain(&error))?;
+        Ok::<_, String>((snapshot, directory))
+    };
+    let fetched = fetched.await;
+    if let Err(error) = &fetched {
+        tracing::warn!(
+            revision = digest.revision(),
+            error,
+            "the serving model cannot be read: its parameters are compared, fitted to the same rows"
+        );
+    }
+    fetched.ok()
 }
 
 fn temporary_file(options: &Options) -> Result<tempfile::NamedTempFile, RunError> {

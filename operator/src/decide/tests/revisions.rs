@@ -3,9 +3,11 @@
 
 use recommender_crds::{ModelSpec, Promotion};
 use serde_json::json;
-use sidecar_contract::{Digest, GateVerdict, ModelReport, RevisionRole, RunResult, ServingConfig, ServingMode};
+use sidecar_contract::{
+    Digest, GateVerdict, IncumbentSnapshot, ModelReport, RevisionRole, RunResult, ServingConfig, ServingMode,
+};
 
-use super::{gate, plan_of, serving_of, trained};
+use super::{gate, incumbent_of, plan_of, serving_of, trained};
 use crate::{
     decide::{Choice, RefusedPromotion, Serving, serving::loads_first},
     names::PROMOTE_ANNOTATION,
@@ -239,6 +241,22 @@ fn a_regression_fails_the_gate() {
     assert_eq!(gate(&plan, &trained(&plan, 1, "a", GOOD)), GateVerdict::Passed { low: 0.1 }, "no model served before");
     let free = plan_of(|_| {});
     assert_eq!(gate(&free, &compared(-0.9)), GateVerdict::Passed { low: 0.1 }, "maxRegression is not set");
+}
+
+#[test]
+fn a_run_is_given_the_snapshot_of_the_model_that_serves() {
+    let plan = plan_of(|r| r.spec.evaluation.gate.max_regression = Some(0.02));
+    let mut value = serde_json::to_value(trained(&plan, 1, "a", GOOD)).unwrap();
+    value["outcome"]["parameters"] = json!({"als": {}});
+    let incumbent = |value: &serde_json::Value| {
+        let results = [serde_json::from_value::<RunResult>(value.clone()).unwrap()];
+        incumbent_of(&plan, &results, &config_after(&[("a", GOOD)])).unwrap()
+    };
+    // A result of an older version.
+    assert_eq!(incumbent(&value).snapshot, None);
+    value["outcome"]["newestRowMicros"] = json!(7_000_000);
+    let expected = IncumbentSnapshot { bytes: 9, newest_row_micros: 7_000_000 };
+    assert_eq!((incumbent(&value).digest, incumbent(&value).snapshot), (digest("a"), Some(expected)));
 }
 
 #[test]

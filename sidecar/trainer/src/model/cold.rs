@@ -1,10 +1,10 @@
 //! Cold-start items: factors from item features, and an evaluation of such factors on items with
 //! interactions.
 
-use factorization::{AttributeMap, Interactions, Model, ValidParams, evaluate_ranking, random::word};
+use factorization::{AttributeMap, Interactions, Model, evaluate_ranking, random::word};
 use sidecar_contract::{ColdItems, TrainingConfig};
 
-use super::{fit, interactions, likes};
+use super::{check, fit, interactions, likes, resolve_defaults::resolved};
 use crate::{
     data::Data,
     failure::RunError,
@@ -31,10 +31,10 @@ pub(super) fn append(model: &mut Model, attributes: &ItemAttributes, seed: u64) 
 }
 
 /// Excludes some items from a separate fit, derives their factors from features, and ranks them for
-/// the users who interacted with them.
+/// the users who interacted with them. Parameters that the config does not set are derived from the
+/// rows of that fit.
 pub(super) fn measure(
     config: &TrainingConfig,
-    params: &ValidParams,
     data: &Data,
     progress: &dyn Progress,
 ) -> Result<Option<ColdItems>, RunError> {
@@ -52,8 +52,9 @@ pub(super) fn measure(
         return Ok(None);
     }
     let training = SplitWeighting::fit(&config.weights, table, &training, is_train).transform(training);
+    let params = check(resolved(config, Some(&training))?.as_ref())?;
     progress.event(&Event::Step(Step::Fit));
-    let (mut model, _) = fit(&training, params, config.seed, None, progress)?;
+    let (mut model, _) = fit(&training, &params, config.seed, None, progress)?;
     progress.event(&Event::Step(Step::Measure));
     let Some(map) = AttributeMap::of_items(&model, &features.seen, |item| !is_excluded(item), config.seed) else {
         return Ok(None);
@@ -62,8 +63,8 @@ pub(super) fn measure(
     let test = likes(&test, model.ratings.as_ref().map(|ratings| &ratings.scale)).into_owned();
     let k = config.evaluation.k as usize;
     let Ok(scorer) = model.scorer() else { return Ok(None) };
-    let by_features = evaluate_ranking(&test, k, |users| {
     let items: Vec<u32> = (0..).zip(&excluded).filter(|(_, excluded)| **excluded).map(|(item, _)| item).collect();
+    let by_features = evaluate_ranking(&test, k, |users| {
         let user_vectors: Vec<_> = users.iter().filter_map(|user| scorer.stored(*user)).collect();
         let list = |vector| scorer.best_of(&items, vector, k, |_| true).into_iter().map(|scored| scored.item).collect();
         user_vectors.iter().map(list).collect()

@@ -38,7 +38,8 @@ impl RankingEvaluation {
         Self::of(history, test, k, |users| users.iter().map(list).collect())
     }
 
-    fn of(
+    /// `lists(users)` returns the ranked items of each of these users, without the user's history.
+    pub(super) fn of(
         history: &Interactions,
         test: &Interactions,
         k: usize,
@@ -80,10 +81,14 @@ impl RankingEvaluation {
         self.0.users.len()
     }
 
+    /// NDCG of each user.
+    pub(super) fn ndcgs(&self) -> Vec<f64> {
+        self.0.users.iter().map(|user| user.ndcg).collect()
+    }
+
     /// Lift of the mean NDCG over a reference.
     pub(super) fn lift(&self, reference: &Self, seed: u64) -> Option<Lift> {
-        let ndcgs = |scores: &RankingMetrics| scores.users.iter().map(|user| user.ndcg).collect::<Vec<_>>();
-        bootstrap_lift(&ndcgs(&self.0), &ndcgs(&reference.0), seed, BOOTSTRAP_RESAMPLES)
+        bootstrap_lift(&self.ndcgs(), &reference.ndcgs(), seed, BOOTSTRAP_RESAMPLES)
     }
 
     pub(super) fn measurement(&self) -> Measurement {

@@ -52,10 +52,25 @@ impl RatingEvaluation {
         Some(Self { errors, lists })
     }
 
-    /// Root mean squared error only; `None` for a model that predicts no ratings, or without
-    /// held-out ratings.
-    pub(super) fn rmse(model: &Model, test: &Interactions) -> Option<f64> {
-        rmse(&errors_of(model, test)?)
+    /// Evaluation of predicted ratings and of lists that are not a model's of this run: `predict`
+    /// returns a user's ratings of the given items, `lists` is as in [`RankingEvaluation::of`].
+    pub(super) fn of(
+        bias_baseline: &BiasBaseline,
+        history: &Interactions,
+        test: &Interactions,
+        k: usize,
+        predict: impl Fn(u32, &[u32]) -> Option<Vec<f32>> + Sync,
+        lists: impl Fn(&[u32]) -> Vec<Vec<u32>> + Sync,
+    ) -> Self {
+        let likes = bias_baseline.0.scale.likes(test);
+        Self { errors: errors(test, predict), lists: RankingEvaluation::of(history, &likes, k, lists) }
+    }
+
+    /// Root mean squared error, and each user's sum of squared errors; `None` for a model that
+    /// predicts no ratings, or without held-out ratings.
+    pub(super) fn rmse(model: &Model, test: &Interactions) -> Option<(f64, Vec<f64>)> {
+        let errors = errors_of(model, test)?;
+        Some((rmse(&errors)?, errors.iter().map(|user| user.squares).collect()))
     }
 
     /// The bias baseline gives the same list to all users.

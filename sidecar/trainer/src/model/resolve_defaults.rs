@@ -3,30 +3,44 @@
 use std::borrow::Cow;
 
 use algorithms::definition;
+use factorization::Interactions;
 use sidecar_contract::{TrainingConfig, canonical_json};
 
-use super::interactions;
+use super::{
+    interactions,
+    split::{Subset, is_in, split},
+};
 use crate::{failure::RunError, merge::InteractionTable, weights::SplitWeighting};
 
-/// The config with all parameters set. Those that the data decides are derived from all rows; the
-/// fit that is evaluated uses the same values.
+/// The config with all parameters set. Those that the data decides are derived from the training
+/// part alone, so that no held-out row affects what is measured; the refit on all rows uses the
+/// same values. If nothing can be held out, all rows are the training part.
 pub(super) fn resolve_defaults<'a>(
     config: &'a TrainingConfig,
     table: &InteractionTable,
 ) -> Result<Cow<'a, TrainingConfig>, RunError> {
-    let definition = definition(&config.algorithm)?;
-    let data = if definition.needs_data(config.signal) {
-        let all = interactions(table, |_| true)?;
-        Some(SplitWeighting::fit(&config.weights, table, &all, |_| true).transform(all))
-    } else {
-        None
-    };
-    let Some(algorithm) = definition.resolved(config.signal, data.as_ref()) else {
-        return Ok(Cow::Borrowed(config));
-    };
+    if !definition(&config.algorithm)?.needs_data(config.signal) {
+        return resolved(config, None);
+    }
+    let subsets = split(config, table, None)?;
+    let is_train = |position: usize| subsets.as_ref().is_none_or(|subsets| is_in(subsets, position, Subset::Train));
+    let training = interactions(table, is_train)?;
+    let training = SplitWeighting::fit(&config.weights, table, &training, is_train).transform(training);
+    let config = resolved(config, Some(&training))?;
     tracing::info!(
-        algorithm = canonical_json(&algorithm),
+        algorithm = canonical_json(&config.algorithm),
         "a parameter that spec.algorithm does not set is chosen from the data"
     );
-    Ok(Cow::Owned(TrainingConfig { algorithm, ..config.clone() }))
+    Ok(config)
+}
+
+/// The config with all parameters set, from the weighted rows of a training part.
+pub(super) fn resolved<'a>(
+    config: &'a TrainingConfig,
+    training: Option<&Interactions>,
+) -> Result<Cow<'a, TrainingConfig>, RunError> {
+    Ok(match definition(&config.algorithm)?.resolved(config.signal, training) {
+        None => Cow::Borrowed(config),
+        Some(algorithm) => Cow::Owned(TrainingConfig { algorithm, ..config.clone() }),
+    })
 }

@@ -64,8 +64,26 @@ pub(super) fn split(
         SplitKind::UserHoldout => builder.hold_out_users(config.evaluation.holdout),
     }
     let subsets = builder.subsets;
-    let is_useful = subsets.contains(&Subset::Test) && subsets.contains(&Subset::Train);
-    Ok(is_useful.then_some(subsets))
+    Ok(is_useful(&subsets).then_some(subsets))
+}
+
+/// A split at a time: later interactions are held out. `None` without times, or if one subset is
+/// empty.
+pub(super) fn split_after(table: &InteractionTable, micros: i64) -> Option<Vec<Subset>> {
+    let times = table.times.as_ref()?;
+    let subset = |time: &i64| if *time > micros { Subset::Test } else { Subset::Train };
+    let subsets: Vec<Subset> = times.iter().map(subset).collect();
+    is_useful(&subsets).then_some(subsets)
+}
+
+/// Whether every held-out interaction is later than this time; false without times.
+pub(super) fn is_newer_than(table: &InteractionTable, subsets: &[Subset], micros: i64) -> bool {
+    let Some(times) = &table.times else { return false };
+    subsets.iter().zip(times).all(|(subset, time)| *subset != Subset::Test || *time > micros)
+}
+
+fn is_useful(subsets: &[Subset]) -> bool {
+    subsets.contains(&Subset::Test) && subsets.contains(&Subset::Train)
 }
 
 /// Whether the interaction is in this subset.

@@ -3,20 +3,23 @@
 //! split of the training part. The held-out set of the run is not used.
 //!
 //! Each algorithm defines its search space ([`algorithms::Search`]). The search also tries fewer
-//! iterations than configured, which are often better for lists.
+//! iterations than configured, which are often better for lists. The given parameters are replaced
+//! only by others that are better by more than one standard error of the paired difference over the
+//! same users ([`factorization::paired`]).
 
 use std::time::{Duration, Instant};
 
 use algorithms::{AlgorithmError, DataShape, definition};
 use factorization::{
-    Interactions,
+    Interactions, PairedDifference,
     random::{uniform, word},
 };
 use sidecar_contract::{Algorithm, Signal, TrainingConfig, Trial};
 
 use super::{
     check,
-    measure::{Evaluator, Parts},
+    evaluator::{Evaluator, Value},
+    parts::Parts,
     split::split,
 };
 use crate::{
@@ -32,25 +35,54 @@ const EVAL_USERS_MAX: f64 = 5000.0;
 const REDUCTION: usize = 3;
 /// Divisors of the number of iterations, per round.
 const ROUNDS: [u32; 3] = [4, 2, 1];
-/// All trials, best first, each with its best number of iterations. Empty without tuning, or if
-/// nothing can be held out for a comparison.
+
+/// Result of a search.
+pub(super) struct Tuning {
+    /// The given parameters, or those that replace them.
+    pub(super) algorithm: Algorithm,
+    /// All trials, best first, each with its best number of iterations.
+    pub(super) trials: Vec<Trial>,
+}
+
+/// A trial, and its value by user.
+struct Attempt {
+    trial: Trial,
+    /// Empty before the first fit that succeeds.
+    by_user: Vec<f64>,
+}
+
+impl Attempt {
+    fn new(parameters: Algorithm) -> Self {
+        Self { trial: Trial { parameters, iterations_run: 0, value: None }, by_user: Vec::new() }
+    }
+
+    /// Whether these values are better by more than one standard error; any is better than none.
+    fn is_surpassed_by(&self, by_user: &[f64]) -> bool {
+        match self.trial.value {
+            None => !by_user.is_empty(),
+            Some(_) => PairedDifference::new(by_user, &self.by_user).is_some_and(|difference| difference.is_higher()),
+        }
+    }
+}
+
+/// Searches for parameters; `None` without tuning, or if nothing can be held out for a comparison.
 pub(super) fn tune(
     config: &TrainingConfig,
     table: &InteractionTable,
     progress: &dyn Progress,
-) -> Result<Vec<Trial>, RunError> {
-    let Some(tuning) = &config.tuning else { return Ok(Vec::new()) };
+) -> Result<Option<Tuning>, RunError> {
+    let Some(tuning) = &config.tuning else { return Ok(None) };
     progress.event(&Event::Step(Step::Tune));
     let deadline = Instant::now().checked_add(Duration::from_secs(tuning.budget_seconds));
     let Some(parts) = validation_parts(config, table)? else {
         tracing::warn!(
             "too few rows to hold out a validation set: tuning is skipped and spec.algorithm is used unchanged; add more rows"
         );
-        return Ok(Vec::new());
+        return Ok(None);
     };
     let parts = sample_eval_users(parts, config.seed);
     let evaluator = Evaluator::new(config, &parts);
-    let value = |parameters: &Algorithm| -> Result<Option<f64>, RunError> {
+    let value = |parameters: &Algorithm| -> Result<Option<Value>, RunError> {
         let params = check(&TrainingConfig { algorithm: parameters.clone(), ..config.clone() })?;
         match parts.fit(&params, config, &Silent) {
             Ok(model) => Ok(evaluator.value(&model)),
@@ -67,44 +99,64 @@ pub(super) fn tune(
         items: training.items() as f64,
     };
     let is_time_left = || deadline.is_none_or(|deadline| Instant::now() < deadline);
-    let run_trial = |trial: &mut Trial, divisor: u32| -> Result<(), RunError> {
-        let iterations = definition(&config.algorithm)?.iterations().div_ceil(divisor);
-        if trial.iterations_run != iterations && is_time_left() {
-            let parameters = definition(&trial.parameters)?.with_iterations(iterations);
-            let value = value(&parameters)?;
-            trial.iterations_run = iterations;
-            if cost(value, config.signal) < cost(trial.value, config.signal) {
-                (trial.parameters, trial.value) = (parameters, value);
-            }
-            progress.event(&Event::Trial(trial));
+    let run = |attempt: &mut Attempt, iterations: u32, rule: Rule| -> Result<(), RunError> {
+        if !is_time_left() {
+            return Ok(());
         }
+        let parameters = definition(&attempt.trial.parameters)?.with_iterations(iterations);
+        let value = value(&parameters)?;
+        attempt.trial.iterations_run = attempt.trial.iterations_run.max(iterations);
+        if let Some(Value { metric, by_user }) = value
+            && match rule {
+                Rule::Better => cost(Some(metric), config.signal) < cost(attempt.trial.value, config.signal),
+                Rule::ByOneStandardError => attempt.is_surpassed_by(&by_user),
+            }
+        {
+            attempt.trial.parameters = parameters;
+            attempt.trial.value = Some(metric);
+            attempt.by_user = by_user;
+        }
+        progress.event(&Event::Trial(&attempt.trial));
         Ok(())
     };
-    let untried = |parameters| Trial { parameters, iterations_run: 0, value: None };
-    // The configured parameters run first and in full, so that the search never returns worse ones.
-    let mut given = untried(config.algorithm.clone());
-    for divisor in ROUNDS.into_iter().rev() {
-        run_trial(&mut given, divisor)?;
+    let longest = definition(&config.algorithm)?.iterations();
+    let mut iterations = ROUNDS.map(|divisor| longest.div_ceil(divisor)).to_vec();
+    iterations.dedup();
+    // The given parameters run first and in full, so that the search never returns worse ones.
+    let mut given = Attempt::new(config.algorithm.clone());
+    for iterations in iterations.iter().rev() {
+        run(&mut given, *iterations, Rule::ByOneStandardError)?;
     }
     let draws = draws(&config.algorithm, config.signal, shape, tuning.trials, config.seed)?;
-    let mut trials: Vec<Trial> = draws.into_iter().map(untried).collect();
-    let mut remaining = trials.len();
-    for divisor in ROUNDS {
-        for trial in trials.iter_mut().take(remaining) {
-            run_trial(trial, divisor)?;
+    let mut attempts: Vec<Attempt> = draws.into_iter().map(Attempt::new).collect();
+    let mut remaining = attempts.len();
+    for iterations in iterations {
+        for attempt in attempts.iter_mut().take(remaining) {
+            run(attempt, iterations, Rule::Better)?;
         }
-        sort(&mut trials, config.signal);
+        sort(&mut attempts, config.signal);
         remaining = remaining.div_ceil(REDUCTION);
     }
-    trials.insert(0, given);
-    sort(&mut trials, config.signal);
+    let best = attempts.first().filter(|best| given.is_surpassed_by(&best.by_user));
+    let algorithm = best.unwrap_or(&given).trial.parameters.clone();
+    attempts.insert(0, given);
+    sort(&mut attempts, config.signal);
     if !is_time_left() {
         tracing::warn!(
             budget_seconds = tuning.budget_seconds,
             "spec.training.tuning.budget is exhausted, and some trials may not have been fitted: raise it, or lower the trials"
         );
     }
-    Ok(trials)
+    Ok(Some(Tuning { algorithm, trials: attempts.into_iter().map(|attempt| attempt.trial).collect() }))
+}
+
+/// When the parameters of a new fit replace those of the trial.
+#[derive(Clone, Copy)]
+enum Rule {
+    /// If they are better.
+    Better,
+    /// If they are better by more than one standard error.
+    ByOneStandardError,
 }
 
 /// A split of the run's training part; `None` if no useful split exists.
@@ -143,8 +195,8 @@ fn draws(
 }
 
 /// Sorts best first and failed trials last. Ties stay in the order of the draws.
-fn sort(trials: &mut [Trial], signal: Signal) {
-    trials.sort_by(|a, b| cost(a.value, signal).total_cmp(&cost(b.value, signal)));
+fn sort(attempts: &mut [Attempt], signal: Signal) {
+    attempts.sort_by(|a, b| cost(a.trial.value, signal).total_cmp(&cost(b.trial.value, signal)));
 }
 
 /// Lower is better.
@@ -177,12 +229,29 @@ mod tests {
 
     #[test]
     fn trials_are_sorted_by_ndcg_or_error_with_failed_ones_last() {
-        let trial = |value| Trial { parameters: given(), iterations_run: 15, value };
-        let mut trials = vec![trial(Some(0.3)), trial(None), trial(Some(0.5)), trial(Some(0.4))];
-        sort(&mut trials, Signal::Implicit);
-        assert_eq!(trials, [trial(Some(0.5)), trial(Some(0.4)), trial(Some(0.3)), trial(None)]);
-        sort(&mut trials, Signal::Explicit);
-        assert_eq!(trials, [trial(Some(0.3)), trial(Some(0.4)), trial(Some(0.5)), trial(None)]);
+        let mut attempts: Vec<Attempt> = [Some(0.3), None, Some(0.5), Some(0.4)].map(attempt).into();
+        let values = |attempts: &[Attempt]| attempts.iter().map(|attempt| attempt.trial.value).collect::<Vec<_>>();
+        sort(&mut attempts, Signal::Implicit);
+        assert_eq!(values(&attempts), [Some(0.5), Some(0.4), Some(0.3), None]);
+        sort(&mut attempts, Signal::Explicit);
+        assert_eq!(values(&attempts), [Some(0.3), Some(0.4), Some(0.5), None]);
+    }
+
+    fn attempt(value: Option<f64>) -> Attempt {
+        let mut attempt = Attempt::new(given());
+        attempt.trial.value = value;
+        attempt
+    }
+
+    #[test]
+    fn parameters_are_replaced_by_those_that_are_better_by_more_than_one_standard_error() {
+        // Differences of 0.1 and 0: mean and standard error are 0.05.
+        let given = Attempt { by_user: vec![0.5, 0.25], ..attempt(Some(0.375)) };
+        assert!(!given.is_surpassed_by(&[0.6, 0.25]));
+        assert!(given.is_surpassed_by(&[0.6, 0.26]));
+        assert!(!given.is_surpassed_by(&[0.5, 0.25]) && !given.is_surpassed_by(&[]));
+        // Parameters that cannot be fitted are replaced by any that can.
+        assert!(attempt(None).is_surpassed_by(&[0.0, 0.0]) && !attempt(None).is_surpassed_by(&[]));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod commit;
 mod determinism;
 mod exports; // files as databases, spreadsheets and shops export them
 mod formats;
+mod incumbent;
 mod items;
 mod msweb;
 mod parquet;

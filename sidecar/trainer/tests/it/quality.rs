@@ -1,7 +1,7 @@
 //! Evaluation: the model learns the groups, which popularity cannot represent.
 
 use recommender_trainer::{describe_metrics, evaluate, progress::Silent, train_to_file};
-use sidecar_contract::{Algorithm, AlsConfig, Digest, Incumbent, RunOutcome};
+use sidecar_contract::{Algorithm, AlsConfig, Digest, Incumbent, RunOutcome, SplitKind};
 
 use crate::setup::{Setup, csv, grouped_visits, runtime};
 
@@ -39,7 +39,10 @@ fn timestamps_select_the_time_split() {
         text.push_str(&format!("{user},{item},{}\n", 1_500_000_000 + (at * 7919) % 10_007));
     }
     let metrics = |text: &str| {
-        let (result, _) = Setup::new("visits.csv", text).trained();
+        let mut setup = Setup::new("visits.csv", text);
+        // The data decides no parameter.
+        setup.config.algorithm = Algorithm::Als(small_als());
+        let (result, _) = setup.trained();
         match result.outcome {
             RunOutcome::Trained { metrics: Some(metrics), digest, .. } => (metrics, digest),
             other => panic!("{other:?}"),
@@ -48,8 +51,73 @@ fn timestamps_select_the_time_split() {
     let (by_time, digest) = metrics(&text);
     let (by_hash, same_model) = metrics(&csv(&grouped_visits()));
     assert_ne!(by_time, by_hash);
-    assert_eq!(digest, same_model, "the split does not affect the refit on all rows");
+    assert_eq!(digest, same_model, "the split does not affect the refit on all rows with given parameters");
     assert!(by_time.model.ndcg > by_time.baseline.ndcg);
+}
+
+/// Parameters that are all given.
+fn small_als() -> AlsConfig {
+    AlsConfig { factors: 8, iterations: 3, regularization: Some(0.05), ..AlsConfig::WIRE_DEFAULT }
+}
+
+#[test]
+fn held_out_rows_do_not_affect_automatic_parameters() {
+    // Nine tenths of the rows are old and have weight 1; the newest tenth is held out.
+    let pairs = grouped_visits();
+    let old = pairs.len() * 9 / 10;
+    let regularization = |held_out_weight: f64| {
+        let mut text = "user_id,item_id,rating,timestamp\n".to_owned();
+        for (at, (user, item)) in pairs.iter().enumerate() {
+            let (weight, time) = if (at * 7919) % pairs.len() < old { (1.0, 0) } else { (held_out_weight, 1 + at) };
+            text.push_str(&format!("{user},{item},{weight},{}\n", 1_500_000_000 + time));
+        }
+        let (result, snapshot) = Setup::new("visits.csv", text).trained();
+        let RunOutcome::Trained { parameters: Some(Algorithm::Als(als)), .. } = &result.outcome else {
+            panic!("{result:?}")
+        };
+        assert_eq!(snapshot.metadata().algorithm, Algorithm::Als(als.clone()));
+        als.regularization.unwrap()
+    };
+    assert_eq!(regularization(1.0).to_bits(), regularization(100.0).to_bits());
+}
+
+/// Visits of 100 users, a row per minute: each user visits seven items that are popular with all,
+/// then three that only became popular at the end.
+fn drifting_visits() -> String {
+    let mut text = "user_id,item_id,timestamp\n".to_owned();
+    for minute in 0..1000 {
+        let (round, user) = (minute / 100, minute % 100);
+        let item = match round {
+            0..7 => format!("old{round}"),
+            // Nine of ten users visit the new items in an order of their own.
+            _ if user % 10 == 0 => format!("rare{round}"),
+            _ => format!("new{}", (round + user) % 3),
+        };
+        text.push_str(&format!("user{user:02},{item},{}\n", 1_500_000_000 + 60 * minute));
+    }
+    text
+}
+
+#[test]
+fn split_by_time_has_a_baseline_of_recent_popularity() {
+    let setup = Setup::new("visits.csv", drifting_visits());
+    let measured = |setup: &Setup| {
+        let metrics = runtime().block_on(async { evaluate(&setup.config, &Silent, &setup.options).await });
+        metrics.unwrap().unwrap()
+    };
+    let metrics = measured(&setup);
+    let recent = metrics.recent_baseline.clone().unwrap();
+    // 1,000 rows: 100 are held out, and the newest 90 of the others are recent.
+    assert_eq!(recent.since, 1_500_000_000 + 60 * (1000 - 100 - 90));
+    // The held-out items are recent ones; all users know the items of old, of which all-time
+    // popularity has more.
+    assert!(recent.measurement.ndcg >= metrics.baseline.ndcg, "{metrics:?}");
+    let expected = metrics.model.ndcg.unwrap() / recent.measurement.ndcg.unwrap() - 1.0;
+    assert!((recent.lift.unwrap().estimate - expected).abs() < 1e-9, "{recent:?}");
+    assert!(describe_metrics(&metrics).contains("lift over recent popularity"), "{}", describe_metrics(&metrics));
+    let mut random = Setup::new("visits.csv", drifting_visits());
+    random.config.evaluation.split = Some(SplitKind::Random);
+    assert_eq!(measured(&random).recent_baseline, None);
 }
 
 #[test]
@@ -77,7 +145,8 @@ fn new_model_is_compared_with_the_incumbent() {
     };
     let reference = measured(&setup);
     let digest = Digest::of(b"incumbent");
-    setup.config.incumbent = Some(Incumbent { digest: digest.clone(), algorithm: setup.config.algorithm.clone() });
+    setup.config.incumbent =
+        Some(Incumbent { digest: digest.clone(), algorithm: setup.config.algorithm.clone(), snapshot: None });
     let same = measured(&setup).incumbent.unwrap();
     assert_eq!(same.digest, digest);
     assert!(same.lift.estimate == 0.0 && same.lift.low == 0.0 && same.lift.high == 0.0, "{same:?}");

@@ -27,7 +27,10 @@ fn given_value(trials: &[Trial]) -> f64 {
 
 #[test]
 fn tuning_improves_on_the_given_parameters_and_trains_with_the_best() {
-    let setup = tuned("visits.csv", &csv(&grouped_visits()), Signal::Implicit, 9);
+    let mut setup = tuned("visits.csv", &csv(&grouped_visits()), Signal::Implicit, 9);
+    // Too few iterations for a small weight of what users did not visit.
+    let worse = AlsConfig { iterations: 1, unobserved_weight: 0.001, degree_exponent: 0.5, ..bad() };
+    setup.config.algorithm = Algorithm::Als(worse);
     let (result, snapshot) = setup.trained();
     let RunOutcome::Trained { digest, parameters: Some(found), metrics: Some(metrics), trials, .. } = &result.outcome
     else {
@@ -45,6 +48,19 @@ fn tuning_improves_on_the_given_parameters_and_trains_with_the_best() {
         panic!("{result:?}")
     };
     assert_eq!((digest, Some(metrics)), (expected, expected_metrics.as_ref()));
+}
+
+#[test]
+fn parameters_that_are_better_by_less_than_one_standard_error_do_not_replace_the_given_ones() {
+    // Lists do not depend on the length of the factors, so a strong regularization is hardly worse.
+    let setup = tuned("visits.csv", &csv(&grouped_visits()), Signal::Implicit, 9);
+    let (result, _) = setup.trained();
+    let RunOutcome::Trained { parameters: Some(Algorithm::Als(used)), trials, .. } = &result.outcome else {
+        panic!("{result:?}")
+    };
+    let (best, given) = (trials[0].value.unwrap(), given_value(trials));
+    assert!(given < best && best < 1.1 * given, "{best} {given}");
+    assert_eq!(*used, AlsConfig { iterations: used.iterations, ..bad() });
 }
 
 #[test]

@@ -1,0 +1,121 @@
+//! The revision that serves, in terms of the users and items of a run's data.
+
+use algorithms::valid_params;
+use factorization::{
+    Degrees, GramForm, GramView, Interactions, RatingScale, Scorer, SolveError, UserVector, ValidParams,
+};
+use model_snapshot::{Snapshot, StringTable};
+use sidecar_contract::Signal;
+
+/// Item of a run's data for an item of the revision that the data does not have: no held-out row
+/// has it.
+const NOT_IN_DATA: u32 = u32::MAX;
+
+/// A revision whose users are folded in from the run's rows.
+pub(super) struct ServingRevision<'a> {
+    snapshot: &'a Snapshot,
+    params: ValidParams,
+    gram_form: GramForm,
+    /// Row in the revision of each item in the data.
+    rows: Vec<Option<u32>>,
+    /// Item in the data of each row in the revision.
+    items: Vec<u32>,
+}
+
+impl<'a> ServingRevision<'a> {
+    /// Matches the revision with the data by item ids; `None` if it is of another signal, or if
+    /// this build cannot evaluate it.
+    pub(super) fn new(snapshot: &'a Snapshot, signal: Signal, item_ids: &StringTable) -> Option<Self> {
+        if snapshot.metadata().signal != signal {
+            return None;
+        }
+        let params = valid_params(&snapshot.metadata().algorithm, signal).ok()?;
+        let rows: Vec<Option<u32>> = item_ids.iter().map(|id| snapshot.item_index(id)).collect();
+        let mut items = vec![NOT_IN_DATA; snapshot.items()];
+        for (item, row) in (0_u32..).zip(&rows) {
+            if let Some(entry) = row.and_then(|row| items.get_mut(row as usize)) {
+                *entry = item;
+            }
+        }
+        let revision = Self { snapshot, params, gram_form: GramForm::of(snapshot.gram()), rows, items };
+        let is_valid = revision.scorer().is_ok();
+        is_valid.then_some(revision)
+    }
+
+    /// Ranked items of each user without the user's history, as serving answers: popular items if
+    /// the history carries no preference.
+    pub(super) fn lists(&self, users: &[u32], history: &Interactions, k: usize) -> Vec<Vec<u32>> {
+        let mut lists = vec![Vec::new(); users.len()];
+        let Ok(scorer) = self.scorer() else { return lists };
+        let histories: Vec<(Vec<u32>, Vec<f32>)> = users.iter().map(|user| self.history(*user, history)).collect();
+        let vectors: Vec<Option<UserVector>> = histories.iter().map(|history| vector(&scorer, history)).collect();
+        let (indexes, known): (Vec<usize>, Vec<UserVector>) =
+            vectors.into_iter().enumerate().filter_map(|(index, vector)| Some((index, vector?))).unzip();
+        let is_new = |index: Option<&usize>, row: u32| {
+            index.and_then(|index| histories.get(*index)).is_none_or(|(rows, _)| rows.binary_search(&row).is_err())
+        };
+        let best = scorer.best_for_each(&known, k, |query, row| is_new(indexes.get(query), row));
+        for (index, best) in indexes.iter().zip(best) {
+            if let Some(list) = lists.get_mut(*index) {
+                *list = best.into_iter().map(|scored| scored.item).collect();
+            }
+        }
+        for (index, list) in lists.iter_mut().enumerate() {
+            if list.is_empty() {
+                let popular = self.snapshot.popular().iter().copied();
+                *list = popular.filter(|row| is_new(Some(&index), *row)).take(k).collect();
+            }
+            for item in list {
+                *item = self.items.get(*item as usize).copied().unwrap_or(NOT_IN_DATA);
+            }
+        }
+        lists
+    }
+
+    /// Predicted ratings of these items by the user; of an item that the revision does not have,
+    /// the mean plus the user's bias. `None` for a revision that only ranks.
+    pub(super) fn ratings(&self, user: u32, items: &[u32], history: &Interactions) -> Option<Vec<f32>> {
+        let scorer = self.scorer().ok()?;
+        let scale = *scorer.scale()?;
+        let vector = vector(&scorer, &self.history(user, history));
+        let unknown = scale.clip(scale.mean + vector.as_ref().map_or(0.0, |vector| vector.bias));
+        let vector = vector.unwrap_or_else(|| UserVector { factors: vec![0.0; self.snapshot.factors()], bias: 0.0 });
+        let rating = |item: &u32| {
+            let row = self.rows.get(*item as usize).copied().flatten();
+            row.and_then(|row| scorer.rating(&vector, row)).unwrap_or(unknown)
+        };
+        Some(items.iter().map(rating).collect())
+    }
+
+    /// The user's history in rows of the revision, ascending; items that it does not have are left
+    /// out.
+    fn history(&self, user: u32, history: &Interactions) -> (Vec<u32>, Vec<f32>) {
+        let (items, values) = history.row(user as usize);
+        let row = |(item, value): (&u32, &f32)| Some((self.rows.get(*item as usize).copied().flatten()?, *value));
+        let mut rows: Vec<(u32, f32)> = items.iter().zip(values).filter_map(row).collect();
+        rows.sort_unstable_by_key(|(row, _)| *row);
+        rows.into_iter().unzip()
+    }
+
+    fn scorer(&self) -> Result<Scorer<'_>, SolveError> {
+        let snapshot = self.snapshot;
+        let ratings = snapshot.ratings().map(|(scale, users, items)| {
+            let model_snapshot::Scale { mean, deviation, low, high } = scale;
+            (RatingScale { mean, deviation, low, high }, users, items)
+        });
+        let parts =
+            (snapshot.user_factors(), snapshot.item_factors(), GramView::with_form(snapshot.gram(), self.gram_form));
+        let degrees =
+            Degrees { item_counts: snapshot.item_counts(), mean_degree_weight: snapshot.metadata().mean_degree_weight };
+        let cold = usize::try_from(snapshot.metadata().cold_items).unwrap_or(usize::MAX);
+        Ok(Scorer::new(parts, degrees, ratings, &self.params)?.with_cold_items(cold))
+    }
+}
+
+/// The folded-in user; `None` if the history carries no preference, or cannot be folded in.
+fn vector(scorer: &Scorer<'_>, (rows, values): &(Vec<u32>, Vec<f32>)) -> Option<UserVector> {
+    if rows.is_empty() {
+        return None;
+    }
+    scorer.fold_in(rows, values).ok().filter(|vector| !vector.is_empty())
+}
