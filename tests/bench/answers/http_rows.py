@@ -1,0 +1,297 @@
+"""The rows of the serving path: answers per second and CPU time beside a bare server, latency at a
+constant rate, memory, and the time from start to the first answer.
+
+Both servers run all the time and get the same load in turns, from one generator on the same CPUs.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import http_results
+
+HERE = Path(__file__).resolve().parent
+OURS, BARE = 18080, 18081
+CONNECTIONS = 32
+THREADS = len(os.sched_getaffinity(0))
+ITEMS = 10
+HISTORY = 50
+SEED = 1
+# A rate is sustained if nothing fails and the p99 is at most this.
+SUSTAINED_P99_MS = 10.0
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+def csv_of(train: Path, out: Path) -> None:
+    """Converts lines `user item item …` to CSV."""
+    with out.open("w") as file:
+        file.write("user_id,item_id\n")
+        for line in train.read_text().splitlines():
+            user, *items = line.split()
+            file.writelines(f"{user},{item}\n" for item in items)
+
+
+class Case:
+    """A trained model, and requests for it."""
+
+    def __init__(self, name: str, csv: Path, work: Path):
+        self.model = work / f"{name}.safetensors"
+        subprocess.run(
+            [os.environ["RECMESH_SIDECAR"], "--log", "warn", "train", csv, "--factors", "64", "--output", self.model],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        pairs = [line.split(",")[:2] for line in csv.read_text().splitlines()[1:]]
+        users, self.items = (sorted({pair[column] for pair in pairs}) for column in (0, 1))
+        shuffled = random.Random(SEED)
+        shuffled.shuffle(users)
+        self.users = self.write(work / f"{name}.users", [{"user": user, "n": ITEMS} for user in users])
+        histories = (shuffled.sample(self.items, min(HISTORY, len(self.items))) for _ in range(10_000))
+        rows = [{"history": [{"item": item} for item in history], "n": ITEMS} for history in histories]
+        self.histories = self.write(work / f"{name}.histories", rows)
+
+    @staticmethod
+    def write(file: Path, bodies: list[dict]) -> Path:
+        """Writes a file of bodies, one per line."""
+        file.write_text("".join(json.dumps(body, separators=(",", ":")) + "\n" for body in bodies))
+        return file
+
+
+def post(port: int, body: str) -> bytes:
+    """Sends one request, and returns the body of the response."""
+    url, headers = f"http://127.0.0.1:{port}/recommend", {"content-type": "application/json"}
+    with urllib.request.urlopen(urllib.request.Request(url, body.encode(), headers), timeout=5) as response:
+        return response.read()
+
+
+@contextlib.contextmanager
+def running(command: list[str], port: int, body: str) -> Iterator[int]:
+    """Runs a server until the end of the block; waits until it answers. Yields its process id."""
+    server = subprocess.Popen(list(map(str, command)))
+    try:
+        for _ in range(1000):
+            with contextlib.suppress(OSError):
+                post(port, body)
+                break
+            if server.poll() is not None:
+                sys.exit(f"{command[0]} ended with {server.returncode}")
+            time.sleep(0.01)
+        yield server.pid
+    finally:
+        server.kill()
+        server.wait()
+
+
+def sidecar(case: Case, *options: str) -> list[str]:
+    """The command that serves a case."""
+    command = [os.environ["RECMESH_SIDECAR"], "--log", "warn", "serve", "--model", str(case.model)]
+    return [*command, "--listen", f"127.0.0.1:{OURS}", "--admin-listen", "127.0.0.1:0", *options]
+
+
+def bare(runtime: str, body_bytes: int) -> list[str]:
+    """The command of the bare server."""
+    return [os.environ["BARE_SERVER"], f"127.0.0.1:{BARE}", runtime, str(THREADS), str(body_bytes)]
+
+
+def cpu_seconds(process: int) -> float:
+    """User and system time of a process."""
+    fields = Path(f"/proc/{process}/stat").read_text().rsplit(") ", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
+
+
+def wrk(port: int, process: int, bodies: Path, seconds: float) -> dict[str, float]:
+    """Loads a server; returns answers per second, and CPU time of the server per answer."""
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:.0f}s", "-s", HERE / "http_users.lua", f"http://127.0.0.1:{port}"]
+    before = cpu_seconds(process)
+    printed = subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, "BODIES": str(bodies)}
+    ).stdout
+    spent = cpu_seconds(process) - before
+    counted = json.loads(printed.splitlines()[-1])
+    if counted["failed"]:
+        sys.exit(f"{counted['failed']} of {counted['answers']} requests failed: {printed}")
+    return {
+        "answers_per_s": counted["answers"] / counted["seconds"],
+        "cpu_us_per_answer": spent / counted["answers"] * 1e6,
+        "p50_ms": counted["p50_us"] / 1e3,
+        "p99_ms": counted["p99_us"] / 1e3,
+    }
+
+
+def medians(runs: list[dict[str, float]]) -> dict[str, float]:
+    """The median of each figure."""
+    return {figure: round(statistics.median(run[figure] for run in runs), 3) for figure in runs[0]}
+
+
+def throughput(name: str, setting: str, case: Case, bodies: Path, options: argparse.Namespace, *flags: str) -> None:
+    """Compares answers per second with those of the bare server in alternating runs."""
+    lines = bodies.read_text().splitlines()
+    with running(sidecar(case, *flags), OURS, lines[0]) as ours:
+        length = round(statistics.mean(len(post(OURS, line)) for line in lines[:200]))
+        # The faster runtime of the bare server counts.
+        rates = {}
+        for runtime in ("shared", "per-thread"):
+            with running(bare(runtime, length), BARE, lines[0]) as peer:
+                rates[runtime] = wrk(BARE, peer, bodies, options.seconds)["answers_per_s"]
+        runtime = max(rates, key=rates.__getitem__)
+        with running(bare(runtime, length), BARE, lines[0]) as peer:
+            wrk(OURS, ours, bodies, options.warm_up)
+            pairs = []
+            for _ in range(options.pairs):
+                pairs.append((wrk(OURS, ours, bodies, options.seconds), wrk(BARE, peer, bodies, options.seconds)))
+    ratios = [a["answers_per_s"] / b["answers_per_s"] for a, b in pairs]
+    more = [a["cpu_us_per_answer"] - b["cpu_us_per_answer"] for a, b in pairs]
+    http_results.add({
+        "name": name,
+        "setting": f"{setting}; {CONNECTIONS} connections, responses of {length} bytes",
+        "ours": medians([a for a, _ in pairs]),
+        "peer": medians([b for _, b in pairs]),
+        "peer_name": f"bare hyper server, {runtime} runtime",
+        "ratio": {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)},
+        "more_cpu_us_per_answer": round(statistics.median(more), 3),
+        "pairs": len(pairs),
+        "command": f"tests/bench/answers/http … {name}",
+    })  # fmt: skip
+
+
+def attack(bodies: Path, rate: int, seconds: float, work: Path) -> dict:
+    """Sends requests at a constant rate; the report has all of them."""
+    targets = work / "targets"
+    if not targets.exists():
+        http = f"POST http://127.0.0.1:{OURS}/recommend\nContent-Type: application/json\n"
+        bodies_directory = work / "bodies"
+        bodies_directory.mkdir()
+        with targets.open("w") as file:
+            for index, body in enumerate(bodies.read_text().splitlines()):
+                (bodies_directory / str(index)).write_text(body)
+                file.write(f"{http}@{bodies_directory}/{index}\n\n")
+    vegeta = os.environ["VEGETA"]
+    load = [vegeta, "attack", f"-rate={rate}", f"-duration={seconds}s", f"-targets={targets}", "-connections=1000"]
+    results = subprocess.run(load, check=True, stdout=subprocess.PIPE).stdout
+    report = subprocess.run([vegeta, "report", "-type=json"], check=True, input=results, stdout=subprocess.PIPE).stdout
+    return json.loads(report)
+
+
+def is_sustained(report: dict) -> bool:
+    """Whether nothing failed and the p99 is low."""
+    return report["success"] == 1.0 and report["latencies"]["99th"] / 1e6 <= SUSTAINED_P99_MS
+
+
+def cold_p99(case: Case, options: argparse.Namespace, work: Path) -> None:
+    """Latency at half of the highest sustained rate."""
+    with running(sidecar(case, "--cache-mib", "0"), OURS, case.users.read_text().splitlines()[0]):
+        low, high = 50, 100
+        while is_sustained(attack(case.users, high, options.seconds, work)):
+            low, high = high, 2 * high
+        while high - low > max(20, low // 20):
+            middle = (low + high) // 2
+            if is_sustained(attack(case.users, middle, options.seconds, work)):
+                low = middle
+            else:
+                high = middle
+        report = attack(case.users, low // 2, 60, work)
+    latencies = report["latencies"]
+    http_results.add({
+        "name": "http_cold_p99_ms",
+        "setting": "gowalla, 64 factors, cache off; 60 s at half of the highest constant rate with no error and p99 ≤ 10 ms",
+        "ours": {
+            "p99_ms": round(latencies["99th"] / 1e6, 3),
+            "p50_ms": round(latencies["50th"] / 1e6, 3),
+            "max_ms": round(latencies["max"] / 1e6, 3),
+            "requests_per_s": low // 2,
+            "failed": 1.0 - report["success"],
+        },
+        "peer": "–",
+        "peer_name": "no peer",
+        "command": "tests/bench/answers/http … http_cold_p99_ms",
+    })  # fmt: skip
+
+
+def anonymous_memory(case: Case, options: argparse.Namespace) -> None:
+    """Anonymous memory after 100,000 requests with a full cache."""
+    with running(sidecar(case), OURS, case.users.read_text().splitlines()[0]) as ours:
+        answered = 0.0
+        while answered < 100_000:
+            answered += wrk(OURS, ours, case.users, options.seconds)["answers_per_s"] * options.seconds
+        status = Path(f"/proc/{ours}/status").read_text()
+    [kibibytes] = [int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon:")]
+    http_results.add({
+        "name": "rss_above_model_mib",
+        "setting": "gowalla, 64 factors, default cache, after 100,000 requests of all users; RssAnon of the process",
+        "ours": {"mib": round(kibibytes / 1024, 2), "answers": round(answered)},
+        "peer": "–",
+        "peer_name": "no peer",
+        "command": "tests/bench/answers/http … rss_above_model_mib",
+    })  # fmt: skip
+
+
+def start_ready(case: Case, options: argparse.Namespace) -> None:
+    """Time from the start of the process to its first answer."""
+    body = case.users.read_text().splitlines()[0]
+    times = []
+    for _ in range(options.pairs + 1):
+        begin = time.perf_counter()
+        with running(sidecar(case), OURS, body):
+            times.append((time.perf_counter() - begin) * 1e3)
+    http_results.add({
+        "name": "start_ready_ms",
+        "setting": f"gowalla, 64 factors, a file of {case.model.stat().st_size >> 20} MiB with --model, which verifies its checksum",
+        "ours": {"ms": round(statistics.median(times[1:]), 1)},
+        "peer": "–",
+        "peer_name": "no peer",
+        "command": "tests/bench/answers/http … start_ready_ms",
+    })  # fmt: skip
+
+
+def main() -> None:
+    """Measures the rows that are named, or all."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--gowalla", type=Path, required=True)
+    parser.add_argument("--msweb", type=Path, required=True)
+    parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=4)
+    parser.add_argument("--warm-up", type=float, default=4, help="enough for all users once")
+    parser.add_argument("rows", nargs="*")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        work = Path(directory)
+        csv_of(options.gowalla, work / "gowalla.csv")
+        gowalla, msweb = Case("gowalla", work / "gowalla.csv", work), Case("msweb", options.msweb, work)
+        off = ("--cache-mib", "0")
+        factors = "64 factors, known users in seeded order"
+        rows: dict[str, Callable[[], None]] = {
+            "http_msweb_cold": lambda: throughput(
+                "http_msweb_cold", f"shipped visits, {factors}, cache off", msweb, msweb.users, options, *off
+            ),
+            "http_cold": lambda: throughput(
+                "http_cold", f"gowalla, {factors}, cache off", gowalla, gowalla.users, options, *off
+            ),
+            "http_warm": lambda: throughput(
+                "http_warm", f"gowalla, {factors}, default cache", gowalla, gowalla.users, options
+            ),
+            "http_foldin": lambda: throughput(
+                "http_foldin", f"gowalla, 64 factors, histories of {HISTORY} random items", gowalla, gowalla.histories,
+                options,
+            ),
+            "http_cold_p99_ms": lambda: cold_p99(gowalla, options, work),
+            "rss_above_model_mib": lambda: anonymous_memory(gowalla, options),
+            "start_ready_ms": lambda: start_ready(gowalla, options),
+        }  # fmt: skip
+        if unknown := set(options.rows) - set(rows):
+            sys.exit(f"unknown rows {sorted(unknown)}; valid are {list(rows)}")
+        for name in options.rows or rows:
+            rows[name]()
+
+
+if __name__ == "__main__":
+    main()
