@@ -90,7 +90,7 @@ pub struct Follower {
 impl Follower {
     /// A follower that has read nothing yet.
     pub fn new(paths: Paths, engine: Arc<Engine>, metrics: Arc<Metrics>, report: Arc<Report>) -> Self {
-        let cache = Cache::new(paths.cache_dir.clone());
+        let cache = Cache::new(&paths.cache_dir);
         Self {
             crashes: cache.crashes(),
             config_file: ConfigFile::new(paths.config_file.clone()),

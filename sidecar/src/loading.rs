@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use answering::{Ask, DEFAULT_VARIANT, Local, Model, ModelError, Query, RequestId};
-use model_snapshot::{Snapshot, SnapshotError};
+use model_snapshot::{PrivateFile, Snapshot, SnapshotError};
 use sidecar_contract::{Digest, ServingMode};
 use std::sync::Arc;
 
@@ -20,13 +20,24 @@ pub enum Verification<'a> {
     Verified(&'a Digest),
 }
 
-/// Opens a file, verifies it and warms it up. The content is checked in every case; hashing takes
-/// as long again as reading the whole file.
+/// Reads a file that others may overwrite into memory, verifies it and warms it up.
 ///
 /// # Errors
 /// A file that cannot serve.
 pub fn open(path: &Path, verification: Verification<'_>) -> Result<Arc<Model>, ModelError> {
-    let snapshot = Snapshot::open(path)?;
+    prepare(Snapshot::read(path)?, verification)
+}
+
+/// Maps a file of this process, verifies it and warms it up.
+///
+/// # Errors
+/// A file that cannot serve.
+pub fn open_private(file: &PrivateFile, verification: Verification<'_>) -> Result<Arc<Model>, ModelError> {
+    prepare(Snapshot::map(file)?, verification)
+}
+
+/// The content is checked in every case; hashing takes as long again as reading the whole file.
+fn prepare(snapshot: Snapshot, verification: Verification<'_>) -> Result<Arc<Model>, ModelError> {
     let digest = match verification {
         Verification::Any => snapshot.checked_digest()?,
         Verification::Verified(digest) => digest.clone(),

@@ -4,19 +4,27 @@
 //! Two operations cannot be expressed in safe Rust:
 //!
 //! - Mapping a file: its bytes are shared with the file system, so a write to the mapped file
-//!   changes the content of a `&[u8]`. Therefore only a verified, read-only, private copy may be
-//!   mapped (see [`crate::Snapshot::open`]).
+//!   changes the content of a `&[u8]`. Therefore only a [`PrivateFile`] may be mapped.
 //! - Viewing bytes as numbers: [`Number`] is sealed to types without padding for which every bit
 //!   pattern is valid.
 #![allow(unsafe_code)]
 
-use std::{fs::File, io, path::Path};
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
+use crate::private_file::PrivateFile;
 
 #[cfg(target_endian = "big")]
 compile_error!("snapshots are little-endian and are mapped without conversion");
 
 /// Alignment of every tensor: the size of a cache line and of the largest vector register.
 pub(crate) const ALIGNMENT_BYTES: usize = 64;
+
+/// Bytes that are read at once.
+const READ_BYTES: usize = 16_384 * ALIGNMENT_BYTES;
 
 /// Bytes of a file, aligned to [`ALIGNMENT_BYTES`].
 pub(crate) enum Buffer {
@@ -25,31 +33,40 @@ pub(crate) enum Buffer {
 }
 
 /// One aligned block of memory.
-#[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub(crate) struct Line([u8; ALIGNMENT_BYTES]);
 
 impl Buffer {
     /// Maps the file. Fails for an empty file, which cannot be mapped.
-    pub(crate) fn map(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
-        // SAFETY: the mapping is read-only and private to this type. That no process writes to the
-        // file is the documented precondition of `Snapshot::open`, as of any mapping.
+    pub(crate) fn map(file: &PrivateFile) -> io::Result<Self> {
+        let file = File::open(file.path())?;
+        // SAFETY: the mapping is read-only and private to this type. The type of the file ensures
+        // that nothing writes to it.
         let map = unsafe { memmap2::Mmap::map(&file)? };
         Ok(Self::Mapped(map))
     }
 
+    /// Reads a file, whatever happens to it later.
+    pub(crate) fn read(path: &Path) -> io::Result<Self> {
+        let mut file = File::open(path)?;
+        let expected = usize::try_from(file.metadata()?.len()).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        let mut copy = CopyBuilder::with_capacity(expected);
+        let mut bytes = vec![0; READ_BYTES];
+        loop {
+            let filled = fill(&mut file, &mut bytes)?;
+            let read = bytes.get(..filled).unwrap_or_default();
+            copy.append(read);
+            if filled < READ_BYTES {
+                return Ok(copy.finish());
+            }
+        }
+    }
+
     /// Copies `bytes`.
     pub(crate) fn copy_of(bytes: &[u8]) -> Self {
-        let lines = bytes
-            .chunks(ALIGNMENT_BYTES)
-            .map(|chunk| {
-                let mut line = Line([0; ALIGNMENT_BYTES]);
-                line.0.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
-                line
-            })
-            .collect();
-        Self::InMemory { lines, len: bytes.len() }
+        let mut copy = CopyBuilder::with_capacity(bytes.len());
+        copy.append(bytes);
+        copy.finish()
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -58,12 +75,53 @@ impl Buffer {
             Self::InMemory { lines, len } => {
                 debug_assert!(*len <= lines.len() * ALIGNMENT_BYTES);
                 // SAFETY: `lines` owns `len` or more initialized bytes at this address: only
-                // `copy_of` constructs the variant, and it ensures this. `Line` is `repr(C)`
-                // without padding.
+                // `CopyBuilder` constructs the variant, and it appends whole lines before the last.
+                // `Line` is `repr(C)` without padding.
                 unsafe { std::slice::from_raw_parts(lines.as_ptr().cast::<u8>(), *len) }
             }
         }
     }
+}
+
+/// A copy that grows. All parts but the last are whole lines.
+struct CopyBuilder {
+    lines: Vec<Line>,
+    len: usize,
+}
+
+impl CopyBuilder {
+    fn with_capacity(bytes: usize) -> Self {
+        Self { lines: Vec::with_capacity(bytes.div_ceil(ALIGNMENT_BYTES)), len: 0 }
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        let (whole, rest) = bytes.as_chunks::<ALIGNMENT_BYTES>();
+        self.lines.extend(whole.iter().map(|line| Line(*line)));
+        if !rest.is_empty() {
+            let mut line = Line([0; ALIGNMENT_BYTES]);
+            line.0.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+            self.lines.push(line);
+        }
+        self.len += bytes.len();
+    }
+
+    fn finish(self) -> Buffer {
+        Buffer::InMemory { lines: self.lines, len: self.len }
+    }
+}
+
+/// Reads until `bytes` is full or the file ends; returns the number of bytes.
+fn fill(file: &mut impl Read, bytes: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read(rest) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
 }
 
 /// Numbers for which every bit pattern is valid.
@@ -98,6 +156,19 @@ mod tests {
             let bytes: Vec<u8> = (0..len).map(|i| u8::try_from(i % 251).unwrap()).collect();
             let buffer = Buffer::copy_of(&bytes);
             assert_eq!(buffer.bytes(), bytes);
+            assert_eq!(buffer.bytes().as_ptr().align_offset(ALIGNMENT_BYTES), 0);
+        }
+    }
+
+    #[test]
+    fn files_are_read_in_parts_and_stay_equal_when_they_change() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for len in [0, 1, READ_BYTES - 1, READ_BYTES, READ_BYTES + 1, 2 * READ_BYTES + 65] {
+            let bytes: Vec<u8> = (0..len).map(|i| u8::try_from(i % 251).unwrap()).collect();
+            std::fs::write(file.path(), &bytes).unwrap();
+            let buffer = Buffer::read(file.path()).unwrap();
+            std::fs::write(file.path(), "another").unwrap();
+            assert!(buffer.bytes() == bytes, "{len} bytes");
             assert_eq!(buffer.bytes().as_ptr().align_offset(ALIGNMENT_BYTES), 0);
         }
     }

@@ -1,5 +1,5 @@
-//! File format of a trained model: one file, written once by the trainer and memory-mapped for
-//! serving.
+//! File format of a trained model: one file, written once by the trainer. Serving maps its own copy
+//! ([`PrivateFile`]); a file that others may overwrite is read into memory.
 //!
 //! The file is a standard `safetensors` file (it opens in Python) with everything that serving
 //! needs; no index is built at load time. Equal models yield equal bytes: the file contains no
@@ -50,6 +50,7 @@ mod container;
 mod error;
 mod metadata;
 mod parts;
+mod private_file;
 mod read;
 mod strings;
 mod tensors;
@@ -59,6 +60,7 @@ pub use capability::Capability;
 pub use error::SnapshotError;
 pub use metadata::{Metadata, Scale};
 pub use parts::{Biases, ItemCodes, ModelParts, Seen};
+pub use private_file::{PrivateDirectory, PrivateFile};
 pub use read::Snapshot;
 pub use strings::StringTable;
 pub use write::{Written, write};

@@ -14,6 +14,7 @@ use crate::{
     error::SnapshotError,
     metadata::{Metadata, Scale},
     parts::ItemCodes,
+    private_file::PrivateFile,
     strings::string_at,
     tensors::{Spec, Tensor},
 };
@@ -56,16 +57,22 @@ const ITEM_IDS: Ids = Ids {
 const TITLES: Strings = Strings { bytes: Tensor::TitleBytes, offsets: Tensor::TitleOffsets };
 
 impl Snapshot {
-    /// Maps the file and validates everything except its digest.
-    ///
-    /// The file must not be written to while the snapshot is in use; a rename over it or its
-    /// removal is safe. Therefore map only a verified private copy.
-    pub fn open(path: &Path) -> Result<Self, SnapshotError> {
-        let buffer = Buffer::map(path).map_err(|source| SnapshotError::Read { path: path.to_owned(), source })?;
+    /// Reads a copy of the file into memory and validates everything except its digest. The file
+    /// may be overwritten or removed while the snapshot is in use.
+    pub fn read(path: &Path) -> Result<Self, SnapshotError> {
+        let buffer = Buffer::read(path).map_err(|source| SnapshotError::Read { path: path.to_owned(), source })?;
         Self::check(buffer)
     }
 
-    /// Like [`Self::open`], from a copy of bytes in memory.
+    /// Like [`Self::read`], but maps the file: the kernel reads pages when they are used, and can
+    /// reclaim them. A rename over the file and its removal are safe.
+    pub fn map(file: &PrivateFile) -> Result<Self, SnapshotError> {
+        let path = file.path();
+        let buffer = Buffer::map(file).map_err(|source| SnapshotError::Read { path: path.to_owned(), source })?;
+        Self::check(buffer)
+    }
+
+    /// Like [`Self::read`], from a copy of bytes in memory.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, SnapshotError> {
         Self::check(Buffer::copy_of(bytes))
     }
@@ -220,12 +227,6 @@ impl Snapshot {
         Some((scale, self.numbers(Tensor::UserBiases), self.numbers(Tensor::ItemBiases)))
     }
 
-    /// Number of factors.
-    pub fn factors(&self) -> usize {
-        self.factors
-    }
-
-    /// Items that the user interacted with, ascending; empty for an unknown row.
     /// Codes of the item factors, if the file has them. Only their types and shapes are validated:
     /// whether they belong to the factors is known to the crate that computes with them.
     pub fn item_codes(&self) -> Option<ItemCodes<'_>> {
@@ -238,6 +239,12 @@ impl Snapshot {
         })
     }
 
+    /// Number of factors.
+    pub fn factors(&self) -> usize {
+        self.factors
+    }
+
+    /// Items that the user interacted with, ascending; empty for an unknown row.
     pub fn seen(&self, user: u32) -> &[u32] {
         self.seen_range(user).and_then(|range| self.numbers(Tensor::SeenItems).get(range)).unwrap_or_default()
     }

@@ -68,7 +68,7 @@ const WARM_ITERATIONS_DIVISOR: u32 = 3;
 
 fn warm_start(algorithm: &Algorithm, earlier: &Path, iterations: Option<u32>) -> Result<WarmStartConfig> {
     let digest =
-        Snapshot::open(earlier).with_context(|| format!("cannot warm-start from {}", earlier.display()))?.digest();
+        Snapshot::read(earlier).with_context(|| format!("cannot warm-start from {}", earlier.display()))?.digest();
     // The trainer rejects a warm start of an algorithm that has none.
     let cold_iterations = algorithms::definition(algorithm)?.iterations();
     Ok(WarmStartConfig { digest, iterations: iterations.unwrap_or(cold_iterations.div_ceil(WARM_ITERATIONS_DIVISOR)) })

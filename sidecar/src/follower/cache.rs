@@ -9,11 +9,15 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use model_snapshot::{PrivateDirectory, PrivateFile};
 use sidecar_contract::Digest;
 
 use super::load_error::LoadError;
 use crate::limits::{CRASH_PAUSE_MAX, CRASH_PAUSE_MIN};
 
+/// Directory of this process in that of the cache, which is the mount of a volume and may belong to
+/// another user.
+const PRIVATE_DIRECTORY: &str = "snapshots";
 const SNAPSHOT_SUFFIX: &str = ".safetensors";
 const VERIFIED_SUFFIX: &str = ".verified";
 const MARKER_PREFIX: &str = "loading-";
@@ -46,18 +50,19 @@ impl Crash {
 
 impl Cache {
     /// A cache in this directory.
-    pub fn new(directory: PathBuf) -> Self {
-        Self { directory }
+    pub fn new(directory: &Path) -> Self {
+        Self { directory: directory.join(PRIVATE_DIRECTORY) }
     }
 
-    /// Creates the directory.
-    pub fn prepare(&self) -> Result<(), LoadError> {
-        fs::create_dir_all(&self.directory).map_err(|source| LoadError::Cache { path: self.directory.clone(), source })
+    /// Creates the directory; returns the file of a snapshot, present or not.
+    pub fn prepare(&self, digest: &Digest) -> Result<PrivateFile, LoadError> {
+        let failed = |source| LoadError::Cache { path: self.directory.clone(), source };
+        let directory = PrivateDirectory::create(&self.directory).map_err(failed)?;
+        directory.file(&name(digest)).ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))
     }
 
-    /// Path of a snapshot, present or not.
-    pub fn snapshot(&self, digest: &Digest) -> PathBuf {
-        self.directory.join(format!("{digest}{SNAPSHOT_SUFFIX}"))
+    fn snapshot(&self, digest: &Digest) -> PathBuf {
+        self.directory.join(name(digest))
     }
 
     /// Whether the snapshot is in the cache.
@@ -138,6 +143,10 @@ impl Cache {
     }
 }
 
+fn name(digest: &Digest) -> String {
+    format!("{digest}{SNAPSHOT_SUFFIX}")
+}
+
 /// What changes when a file is replaced or written to.
 fn identity(path: &Path) -> io::Result<String> {
     let metadata = fs::metadata(path)?;
@@ -160,8 +169,8 @@ mod tests {
 
     fn cache() -> (tempfile::TempDir, Cache, Digest) {
         let directory = tempfile::tempdir().unwrap();
-        let cache = Cache::new(directory.path().join("cache"));
-        cache.prepare().unwrap();
+        let cache = Cache::new(&directory.path().join("cache"));
+        cache.prepare(&Digest::of(b"a")).unwrap();
         (directory, cache, Digest::of(b"a"))
     }
 

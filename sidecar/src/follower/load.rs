@@ -30,20 +30,19 @@ pub async fn load(origin: Origin, revision: RevisionRef, earlier_crashes: u32) -
     if let Some(missing) = headroom::missing_bytes(revision.snapshot_bytes, headroom::headroom_bytes()) {
         return Err(LoadError::Capacity { missing });
     }
-    cache.prepare()?;
-    let path = cache.snapshot(&digest);
-    if !path.exists() {
+    let file = cache.prepare(&digest)?;
+    if !cache.has(&digest) {
         let credentials = StoreCredentials::read(&credentials_dir)?;
         let store = Store::open(&store, credentials.as_ref())?;
         // The file appears only when all of its bytes have arrived and hash to the digest.
-        store.fetch_snapshot_to(&digest, &path, revision.snapshot_bytes).await?;
+        store.fetch_snapshot_to(&digest, file.path(), revision.snapshot_bytes).await?;
         cache.note_verified(&digest);
     }
     cache.mark(&digest, earlier_crashes)?;
     let opened = tokio::task::spawn_blocking(move || {
         let verified = cache.is_verified(&digest);
         let verification = if verified { Verification::Verified(&digest) } else { Verification::Hash(&digest) };
-        let opened = loading::open(&path, verification);
+        let opened = loading::open_private(&file, verification);
         // Here, and not after the await: a shutdown stops waiting, which is not a crash.
         cache.unmark(&digest);
         match &opened {

@@ -75,7 +75,7 @@ async fn a_snapshot_that_does_not_fit_is_rejected_before_loading() {
     assert!(failure.message.contains("spec.serving.resources.limits.memory"), "{failure:?}");
     assert_eq!(report.loaded.unwrap().digest, first.digest);
     assert_eq!(recommend(process.port, 3).0, 200);
-    assert!(!at.join("cache").join(format!("{}.safetensors", second.digest)).exists());
+    assert!(!at.join("cache/snapshots").join(format!("{}.safetensors", second.digest)).exists());
     // A download is aborted when it exceeds the size in the config.
     let understated = RevisionRef { snapshot_bytes: second.snapshot_bytes - 1, ..second.clone() };
     configure(at, &store, &[understated, last_good(&first)], ServingLimits::default());

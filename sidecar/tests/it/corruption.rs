@@ -58,7 +58,7 @@ impl Damage {
     }
 
     fn cached(&self) -> PathBuf {
-        self.directory.path().join("cache").join(format!("{}.safetensors", self.new.digest))
+        self.directory.path().join("cache/snapshots").join(format!("{}.safetensors", self.new.digest))
     }
 
     /// Damaged versions of the new revision's file.
@@ -116,7 +116,7 @@ async fn a_damaged_copy_in_the_pod_is_rejected() {
     let damage = Damage::prepare().await;
     // No intact copy can be fetched; the test below covers the replacement of a damaged copy.
     std::fs::remove_file(damage.stored()).unwrap();
-    std::fs::create_dir_all(damage.directory.path().join("cache")).unwrap();
+    std::fs::create_dir_all(damage.directory.path().join("cache/snapshots")).unwrap();
     damage.assert_each_is_rejected(damage.cached(), &["DigestMismatch", "Corrupt", "FormatUnknown"]).await;
 }
 
@@ -124,7 +124,7 @@ async fn a_damaged_copy_in_the_pod_is_rejected() {
 async fn a_damaged_copy_is_fetched_again() {
     let damage = Damage::prepare().await;
     let at = damage.directory.path();
-    std::fs::create_dir_all(at.join("cache")).unwrap();
+    std::fs::create_dir_all(at.join("cache/snapshots")).unwrap();
     std::fs::write(damage.cached(), &damage.bytes[..damage.bytes.len() / 2]).unwrap();
     let (engine, report, mut follower) = follower(at);
     configure(at, &damage.store, std::slice::from_ref(&damage.new), ServingLimits::default());

@@ -23,7 +23,7 @@ impl Loading {
     }
 
     fn marker(&self) -> std::path::PathBuf {
-        self.at().join("cache").join(format!("loading-{}", self.second.digest))
+        self.at().join("cache/snapshots").join(format!("loading-{}", self.second.digest))
     }
 
     /// Starts a process that serves the first revision and is loading the second. The cached file
@@ -36,7 +36,7 @@ impl Loading {
         configure(at, &store, std::slice::from_ref(&first), ServingLimits::default());
         let process = start(at);
         wait_for("the first revision", || process.is_ready());
-        let pipe = at.join("cache").join(format!("{}.safetensors", second.digest));
+        let pipe = at.join("cache/snapshots").join(format!("{}.safetensors", second.digest));
         assert!(Command::new("mkfifo").arg(pipe).status().unwrap().success());
         configure(at, &store, &[second.clone(), last_good(&first)], ServingLimits::default());
         let loading = Self { directory, store, first, second, process };
@@ -111,7 +111,7 @@ async fn the_config_is_read_while_a_model_loads_and_a_withdrawn_revision_is_not_
     assert_eq!(recommend(process.port, 3).0, 400, "the new limits apply");
     assert_eq!(recommend(process.port, 2).0, 200);
     // The pipe gets a writer, so the open of the second revision ends.
-    let pipe = loading.at().join("cache").join(format!("{}.safetensors", loading.second.digest));
+    let pipe = loading.at().join("cache/snapshots").join(format!("{}.safetensors", loading.second.digest));
     drop(std::fs::OpenOptions::new().write(true).open(&pipe));
     wait_for("the removal of the marker", || !loading.marker().exists());
     let report = process.report();

@@ -124,7 +124,7 @@ async fn a_new_revision_swaps_in_and_old_copies_are_deleted() {
     setup.follower.step().await;
     assert_eq!(setup.serving(), Some(second.0.clone()));
     assert_eq!(setup.report.get().loaded.unwrap().digest, second.0);
-    let cached = std::fs::read_dir(setup.directory.path().join("cache")).unwrap();
+    let cached = std::fs::read_dir(setup.directory.path().join("cache/snapshots")).unwrap();
     let cached: Vec<String> = cached.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     assert!(!cached.is_empty() && cached.iter().all(|name| name.starts_with(second.0.as_str())), "{cached:?}");
 }
@@ -179,8 +179,8 @@ async fn a_pod_waits_while_another_loads_first() {
 async fn a_revision_that_crashed_the_process_is_not_retried_while_another_serves() {
     let mut setup = setup();
     let (first, second) = (setup.put(3).await, setup.put(4).await);
-    std::fs::create_dir_all(setup.directory.path().join("cache")).unwrap();
-    std::fs::write(setup.directory.path().join("cache").join(format!("loading-{}", second.0)), "").unwrap();
+    std::fs::create_dir_all(setup.directory.path().join("cache/snapshots")).unwrap();
+    std::fs::write(setup.directory.path().join("cache/snapshots").join(format!("loading-{}", second.0)), "").unwrap();
     let (engine, report, mut restarted) = follower(setup.directory.path());
     setup.configure(&[&second, &first], None);
     restarted.step().await;
@@ -195,7 +195,7 @@ async fn a_revision_that_crashed_the_process_is_not_retried_while_another_serves
 async fn a_crashed_load_is_repeated_after_its_pause_even_while_another_serves() {
     let setup = setup();
     let (first, second) = (setup.put(3).await, setup.put(4).await);
-    let cache = setup.directory.path().join("cache");
+    let cache = setup.directory.path().join("cache/snapshots");
     std::fs::create_dir_all(&cache).unwrap();
     let marker = cache.join(format!("loading-{}", second.0));
     std::fs::write(&marker, "1").unwrap();

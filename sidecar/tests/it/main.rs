@@ -22,6 +22,7 @@ mod python; // the public safetensors package and numpy
 mod ratings; // a model of explicit ratings: its scores, and ratings in requests
 mod recommend_all; // the lists of all users in a file
 mod reports; // the run report
+mod served_file; // a model file that is overwritten
 mod sockets; // hostile and broken clients
 mod suggest; // resources for data files
 mod swaps; // one revision per response

@@ -134,7 +134,7 @@ pub(crate) fn train(
         drop(warm_start);
         let cold_items = cold::append(&mut model, &data.attributes, config.seed);
         let written = write(config, data, &all, &model, cold_items, file)?;
-        // Verification maps the file; model and data are freed first to limit the peak memory.
+        // Verification reads the file into memory; model and data are freed first.
         drop((model, all));
         verify(file, &written)?;
         let table = &data.interactions;
@@ -370,7 +370,7 @@ fn write(
 
 /// Verifies the snapshot, so that an unreadable file is never stored.
 fn verify(file: &Path, written: &Written) -> Result<(), RunError> {
-    Snapshot::open(file)
+    Snapshot::read(file)
         .and_then(|snapshot| snapshot.verify_digest(&written.digest))
         .map_err(|error| cannot_write(file, &error))
 }

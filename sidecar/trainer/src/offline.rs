@@ -88,7 +88,7 @@ pub async fn train_to_file(
 }
 
 fn open(warm_start: &Path) -> Result<Snapshot, RunError> {
-    Snapshot::open(warm_start).map_err(|error| {
+    Snapshot::read(warm_start).map_err(|error| {
         let message = format!("cannot start from {}: {}", warm_start.display(), chain(&error));
         RunError::permanent(FailureReason::ConfigInvalid, message)
     })

@@ -4,7 +4,7 @@
 //! commits the run. A process that dies before leaves at most an unreferenced snapshot, and the
 //! same run may be retried.
 
-use model_snapshot::Snapshot;
+use model_snapshot::{PrivateDirectory, Snapshot};
 use sidecar_contract::{
     ExitCode, Incumbent, RowCounts, RunOutcome, RunResult, TerminationMessage, TrainingConfig,
     run_result::RUN_RESULT_VERSION,
@@ -144,10 +144,11 @@ async fn fetch_incumbent(config: &TrainingConfig, store: &Store, data: &Data) ->
     let Incumbent { digest, snapshot, .. } = config.incumbent.as_ref()?;
     let fetched = async {
         let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let path = directory.path().join(digest.as_str());
+        let private = PrivateDirectory::create(directory.path()).map_err(|error| error.to_string())?;
+        let file = private.file(digest.as_str()).ok_or("the digest is not a file name")?;
         let bytes_max = snapshot.as_ref().map_or(0, |snapshot| snapshot.bytes);
-        store.fetch_snapshot_to(digest, &path, bytes_max).await.map_err(|error| chain(&error))?;
-        let snapshot = Snapshot::open(&path).map_err(|error| chain(&error))?;
+        store.fetch_snapshot_to(digest, file.path(), bytes_max).await.map_err(|error| chain(&error))?;
+        let snapshot = Snapshot::map(&file).map_err(|error| chain(&error))?;
         Ok::<_, String>((snapshot, directory))
     };
     let fetched = fetched.await;

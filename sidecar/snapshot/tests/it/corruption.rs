@@ -80,7 +80,7 @@ fn truncated_files_are_rejected_without_the_digest() {
     check(&grown, &written.digest, "one extra byte");
     assert!(Snapshot::from_bytes(&grown).is_err());
     let empty = tempfile::NamedTempFile::new().unwrap();
-    assert!(Snapshot::open(empty.path()).is_err());
+    assert!(Snapshot::read(empty.path()).is_err());
 }
 
 /// Rewrites the file with a different header of any length, and with more data at its end.

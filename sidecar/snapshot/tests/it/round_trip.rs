@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use model_snapshot::{Snapshot, SnapshotError, StringTable};
+use model_snapshot::{PrivateDirectory, Snapshot, SnapshotError, StringTable};
 use proptest::prelude::*;
 use safetensors::{Dtype, SafeTensors};
 use sidecar_contract::Digest;
@@ -67,15 +67,32 @@ fn full_models_round_trip_mapped_and_in_memory() {
     let (bytes, written) = model.write();
     assert_eq!(written.bytes, bytes.len() as u64);
     assert_eq!(written.digest, Digest::of(&bytes));
-    let file = tempfile::NamedTempFile::new().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = PrivateDirectory::create(directory.path()).unwrap().file("model").unwrap();
     std::fs::write(file.path(), &bytes).unwrap();
-    for snapshot in [Snapshot::open(file.path()).unwrap(), Snapshot::from_bytes(&bytes).unwrap()] {
+    let (mapped, read) = (Snapshot::map(&file).unwrap(), Snapshot::read(file.path()).unwrap());
+    for snapshot in [mapped, read, Snapshot::from_bytes(&bytes).unwrap()] {
         check(&model, &snapshot);
         snapshot.verify_digest(&written.digest).unwrap();
         assert_eq!(snapshot.size_bytes(), written.bytes);
         let other = Digest::of(b"another model");
         assert!(matches!(snapshot.verify_digest(&other), Err(SnapshotError::WrongDigest { .. })));
     }
+}
+
+#[test]
+fn a_file_that_is_overwritten_and_truncated_does_not_change_what_was_read() {
+    let model = Model::full();
+    let (bytes, written) = model.write();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &bytes).unwrap();
+    let snapshot = Snapshot::read(file.path()).unwrap();
+    // As `cp` does: the same file gets other bytes, then none.
+    std::fs::write(file.path(), vec![0xff; bytes.len()]).unwrap();
+    check(&model, &snapshot);
+    std::fs::write(file.path(), "").unwrap();
+    check(&model, &snapshot);
+    snapshot.verify_digest(&written.digest).unwrap();
 }
 
 #[test]
@@ -99,6 +116,20 @@ fn rating_models_round_trip_with_their_biases() {
 }
 
 #[test]
+fn models_round_trip_with_codes_and_keep_their_bytes_without_them() {
+    let model = Model::full().with_codes();
+    let (bytes, _) = model.write();
+    check(&model, &Snapshot::from_bytes(&bytes).unwrap());
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let scales = tensors.tensor("item_codes.scales").unwrap();
+    assert_eq!((scales.dtype(), scales.shape()), (Dtype::BF16, [11, 2].as_slice()));
+    assert_eq!(tensors.tensor("item_codes.bounds").unwrap().shape(), [1, 3]);
+    // A reader that does not know codes gives the same lists, so no capability is listed.
+    assert!(!String::from_utf8_lossy(&bytes).contains("capabilities"));
+    assert_eq!(Model { codes: None, ..model }.write(), Model::full().write());
+}
+
+#[test]
 fn empty_models_round_trip() {
     let model = Model::new(vec![], vec![], 2, vec![]);
     check(&model, &Snapshot::from_bytes(&model.write().0).unwrap());
@@ -115,20 +146,6 @@ fn bytes_do_not_depend_on_the_memory_order() {
 
 #[test]
 fn the_safetensors_crate_reads_snapshots() {
-#[test]
-fn models_round_trip_with_codes_and_keep_their_bytes_without_them() {
-    let model = Model::full().with_codes();
-    let (bytes, _) = model.write();
-    check(&model, &Snapshot::from_bytes(&bytes).unwrap());
-    let tensors = SafeTensors::deserialize(&bytes).unwrap();
-    let scales = tensors.tensor("item_codes.scales").unwrap();
-    assert_eq!((scales.dtype(), scales.shape()), (Dtype::BF16, [11, 2].as_slice()));
-    assert_eq!(tensors.tensor("item_codes.bounds").unwrap().shape(), [1, 3]);
-    // A reader that does not know codes gives the same lists, so no capability is listed.
-    assert!(!String::from_utf8_lossy(&bytes).contains("capabilities"));
-    assert_eq!(Model { codes: None, ..model }.write(), Model::full().write());
-}
-
     let model = Model::full();
     let (bytes, _) = model.write();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
@@ -162,7 +179,7 @@ fn models_round_trip_with_codes_and_keep_their_bytes_without_them() {
 
 #[test]
 fn errors_name_a_missing_file() {
-    let error = Snapshot::open(std::path::Path::new("/no/such/model.safetensors")).unwrap_err();
+    let error = Snapshot::read(std::path::Path::new("/no/such/model.safetensors")).unwrap_err();
     assert_eq!(error.to_string(), "cannot read snapshot /no/such/model.safetensors");
 }
 

@@ -126,7 +126,7 @@ fn store_works(url: &str, secret: &BucketSecret) {
         assert_eq!(listed.iter().map(|s| (&s.digest, s.bytes)).collect::<Vec<_>>(), [(digest, *snapshot_bytes)]);
         let file = directory.path().join("snapshot");
         assert_eq!(store.fetch_snapshot_to(digest, &file, *snapshot_bytes).await.unwrap(), *snapshot_bytes);
-        Snapshot::open(&file).unwrap().verify_digest(digest).unwrap();
+        Snapshot::read(&file).unwrap().verify_digest(digest).unwrap();
         // Create-only: a second commit returns that the result already exists.
         assert_eq!(store.create_run(&result).await.unwrap(), Creation::Created);
         let other = RunResult { finished_at: 1, ..result.clone() };

@@ -44,7 +44,7 @@ fn bundled_visits_beat_popularity_and_have_titles() {
     );
     assert!(model.ndcg.unwrap() > 0.48 && model.recall.unwrap() > 0.66, "{metrics:?}");
 
-    let snapshot = Snapshot::open(&output).unwrap();
+    let snapshot = Snapshot::read(&output).unwrap();
     // Line `A,1008,1,"Free Downloads","/msdownload"` of the original file, and its first visitor.
     let item = snapshot.item_index("1008").unwrap();
     assert_eq!(snapshot.title(item), Some("Free Downloads"));
@@ -72,5 +72,5 @@ fn svd_matches_the_quality_of_scipy() {
     let model = &metrics.model;
     assert!((model.ndcg.unwrap() - 0.521).abs() < 0.01 && (model.recall.unwrap() - 0.715).abs() < 0.012, "{metrics:?}");
     assert!(metrics.lift.unwrap().low > 0.25, "{metrics:?}");
-    assert_eq!(Snapshot::open(&output).unwrap().metadata().algorithm.name(), "svd");
+    assert_eq!(Snapshot::read(&output).unwrap().metadata().algorithm.name(), "svd");
 }

@@ -63,7 +63,7 @@ impl Setup {
         assert_eq!(finished.termination_message.reason, "Trained");
         let result = finished.result.unwrap();
         let RunOutcome::Trained { digest, .. } = &result.outcome else { panic!("{result:?}") };
-        let snapshot = Snapshot::open(&self.snapshot_path(digest)).unwrap();
+        let snapshot = Snapshot::read(&self.snapshot_path(digest)).unwrap();
         snapshot.verify_digest(digest).unwrap();
         (result, snapshot)
     }

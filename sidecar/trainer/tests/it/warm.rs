@@ -13,7 +13,7 @@ fn train(setup: &Setup, output: &str) -> Result<TrainedFile, RunError> {
 
 fn starting_from(setup: &mut Setup, file: &str, iterations: u32) {
     let file = setup.directory.path().join(file);
-    let digest = Snapshot::open(&file).unwrap().digest();
+    let digest = Snapshot::read(&file).unwrap().digest();
     setup.config.warm_start = Some(WarmStartConfig { digest, iterations });
     setup.options.warm_start = Some(file);
 }
