@@ -24,6 +24,8 @@ struct Rows<'a> {
     layout: Option<Layout>,
     /// Whether the next record is the first after the header.
     is_first: bool,
+    /// The first record after the header, if it has one field more.
+    wider: Option<Held>,
     /// A record that ends in a backslash, which may escape the line break.
     held: Option<Held>,
 }
@@ -35,19 +37,16 @@ struct Layout {
 }
 
 impl Layout {
-    /// The layout of a file whose rows have one field more than the header, as the first of them
-    /// shows. R writes row names without a column name; else every line ends with a delimiter.
-    fn with_unnamed_field(self, record: Record<'_>, requests: &[ColumnRequest]) -> Self {
-        if record.len() != self.fields + 1 || record.fields().any(backslash::escapes_next) {
-            return self;
-        }
-        let has_row_names = record.field(self.fields).is_some_and(|last| !last.trim_ascii().is_empty());
+    /// The layout of a file whose rows have one field more than the header. R writes row names
+    /// without a column name; else every line ends with a delimiter.
+    fn with_unnamed_field(self, last: &[u8], requests: &[ColumnRequest]) -> Self {
+        let has_row_names = !last.trim_ascii().is_empty();
         let mut positions = self.positions;
         for (position, request) in positions.iter_mut().zip(requests) {
             let is_named = !matches!(request.column, Some(Column::Index(_)));
             *position = position.map(|position| position + usize::from(has_row_names && is_named));
         }
-        Self { positions, fields: record.len() }
+        Self { positions, fields: self.fields + 1 }
     }
 }
 
@@ -62,7 +61,7 @@ struct Held {
 
 impl<'a> Delimited<'a> {
     pub(crate) fn new(described_as: &'a str, csv: &'a Csv, delimiter: u8, quotes: Quotes) -> Self {
-        let rows = Rows { described_as, csv, layout: None, is_first: true, held: None };
+        let rows = Rows { described_as, csv, layout: None, is_first: true, wider: None, held: None };
         Self { cutter: RecordCutter::new(delimiter, csv.delimiter.is_none(), quotes), rows }
     }
 
@@ -117,10 +116,7 @@ impl Rows<'_> {
             }
         };
         let layout = if let Some(layout) = self.layout {
-            if std::mem::take(&mut self.is_first) && self.csv.header {
-                self.layout = Some(layout.with_unnamed_field(record, sink.requests()));
-            }
-            self.layout.unwrap_or(layout)
+            layout
         } else {
             let found = found(self.described_as, self.csv, record, sink)?;
             self.layout = Some(found);
@@ -129,6 +125,27 @@ impl Rows<'_> {
                 return Ok(ControlFlow::Continue(()));
             }
             found
+        };
+        if std::mem::take(&mut self.is_first)
+            && self.csv.header
+            && record.len() == layout.fields + 1
+            && !record.fields().any(backslash::escapes_next)
+        {
+            self.wider = Some(Held::of(record));
+            return Ok(ControlFlow::Continue(()));
+        }
+        let layout = match self.wider.take() {
+            None => layout,
+            Some(wider) => {
+                // A single such row has a delimiter too many.
+                let last = wider.fields.last().filter(|_| record.len() == wider.fields.len());
+                let layout = last.map_or(layout, |last| layout.with_unnamed_field(last, sink.requests()));
+                self.layout = Some(layout);
+                if wider.take(layout, sink)?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+                layout
+            }
         };
         if let Some(held) = self.held.take() {
             match held.continued(record, layout.fields) {
@@ -169,7 +186,7 @@ impl Rows<'_> {
 
     /// Processes a record that was held back and is not continued.
     fn release(&mut self, sink: &mut dyn RowSink) -> Result<ControlFlow<()>, RunError> {
-        match (self.held.take(), self.layout) {
+        match (self.held.take().or_else(|| self.wider.take()), self.layout) {
             (Some(held), Some(layout)) => held.take(layout, sink),
             _ => Ok(ControlFlow::Continue(())),
         }
@@ -178,13 +195,16 @@ impl Rows<'_> {
 
 impl Held {
     fn new(record: Record<'_>, fields: usize) -> Self {
+        Self::of(record).joined(record.delimiter, fields)
+    }
+
+    fn of(record: Record<'_>) -> Self {
         Self {
             fields: record.fields().map(<[u8]>::to_owned).collect(),
             is_unquoted: record.is_unquoted,
             has_escape: record.has_escape,
             lines: record.lines(),
         }
-        .joined(record.delimiter, fields)
     }
 
     /// Joins fields at escaped delimiters if there are more than expected; else a value may end in

@@ -366,6 +366,13 @@ fn headers_of_spreadsheets_and_of_r_are_understood() {
 }
 
 #[test]
+fn a_first_row_with_a_delimiter_too_many_is_dropped_alone() {
+    let text = csv(&grouped_visits()).replacen('\n', "\nuser000,item00,item01\n", 1);
+    let (result, _) = Setup::new("a.csv", text).trained();
+    assert_eq!(dropped(&result.rows), [("wrongFieldCount", 1)].into());
+}
+
+#[test]
 fn json_of_several_lines_is_named_with_the_command_that_converts_it() {
     let object = "{\n  \"user_id\": \"a\",\n  \"item_id\": 1\n}\n";
     let message = Setup::new("a.json", object.repeat(3)).failed(ExitCode::BadData, "DataInvalid");
