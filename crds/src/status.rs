@@ -241,7 +241,7 @@ pub struct LastRun {
     /// Path of the run report on the admin port (9090) of each serving pod. See docs/training.md.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub report: String,
-    /// Numbers of rows that were read, kept, dropped and merged.
+    /// Numbers of rows that were read, kept, dropped, merged and reinterpreted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<Rows>,
 }
@@ -260,7 +260,7 @@ pub enum RunOutcome {
     Failed,
 }
 
-/// Numbers of rows that were read, kept, dropped and merged.
+/// Numbers of rows that were read, kept, dropped, merged and reinterpreted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Rows {
@@ -273,6 +273,10 @@ pub struct Rows {
     pub dropped: BTreeMap<String, u64>,
     /// Kept rows that were merged into an earlier row of the same user and item.
     pub merged: u64,
+    /// Rows with a value that is read in another form than it is written, by form. See
+    /// docs/data.md.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub reinterpreted: BTreeMap<String, u64>,
 }
 
 /// A retained model.

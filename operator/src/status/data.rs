@@ -1,6 +1,8 @@
 //! The condition of the data: what a run of the current spec has read, and whether its rows are
 //! those that the spec expects.
 
+use std::collections::BTreeMap;
+
 use recommender_crds::{ConditionType, Reason, condition::ConditionUpdate};
 use serde_json::json;
 use sidecar_contract::{RowCounts, RunResult, patch_command};
@@ -8,8 +10,8 @@ use sidecar_contract::{RowCounts, RunResult, patch_command};
 use super::{StatusInput, percent_of, training};
 use crate::decide::{DataFault, Judged};
 
-/// Maximum number of reasons of dropped rows in a message.
-const REASONS_MAX: usize = 3;
+/// Maximum number of reasons of dropped rows, and of forms of reinterpreted rows, in a message.
+const NAMES_MAX: usize = 3;
 
 /// The condition `DataReady`. It is True only for data that a run of the current spec has read.
 pub(super) fn condition(input: StatusInput<'_>) -> ConditionUpdate {
@@ -114,14 +116,29 @@ fn accept(input: StatusInput<'_>, fault: &DataFault) -> String {
 
 /// The most frequent reasons of dropped rows: `: notANumber 626`.
 fn by_reason(rows: &RowCounts) -> String {
-    let mut reasons: Vec<(&String, &u64)> = rows.dropped.iter().collect();
-    reasons.sort_by_key(|(reason, count)| (std::cmp::Reverse(**count), (*reason).clone()));
-    let listed: Vec<String> =
-        reasons.iter().take(REASONS_MAX).map(|(reason, count)| format!("{reason} {count}")).collect();
+    most_frequent(&rows.dropped)
+}
+
+/// The most frequent entries of counts by name: `: paddedId 12, floatId 3`.
+fn most_frequent(counts: &BTreeMap<String, u64>) -> String {
+    let mut counts: Vec<(&String, &u64)> = counts.iter().collect();
+    counts.sort_by_key(|(name, count)| (std::cmp::Reverse(**count), (*name).clone()));
+    let listed: Vec<String> = counts.iter().take(NAMES_MAX).map(|(name, count)| format!("{name} {count}")).collect();
     if listed.is_empty() { String::new() } else { format!(": {}", listed.join(", ")) }
 }
 
 fn read(rows: &RowCounts) -> String {
     let dropped: u64 = rows.dropped.values().sum();
-    format!("{} of {} rows kept, {dropped} dropped{}, {} merged", rows.kept, rows.read, by_reason(rows), rows.merged)
+    let reinterpreted = if rows.reinterpreted.is_empty() {
+        String::new()
+    } else {
+        format!(", values read in another form than written{}", most_frequent(&rows.reinterpreted))
+    };
+    format!(
+        "{} of {} rows kept, {dropped} dropped{}, {} merged{reinterpreted}",
+        rows.kept,
+        rows.read,
+        by_reason(rows),
+        rows.merged
+    )
 }

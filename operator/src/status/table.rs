@@ -571,3 +571,19 @@ fn the_last_run_is_one_of_the_spec() {
     assert_eq!(status.last_run.map(|run| run.number), Some(1));
     assert_eq!(scene().run(other).status().last_run, None);
 }
+
+#[test]
+fn rows_that_are_read_in_another_form_are_in_the_status() {
+    let forms = json!({"paddedId": 12, "floatId": 3, "nullWord": 9, "dateNumber": 80});
+    let status = scene().served(rows(1, "a", &json!({"read": 100, "kept": 100, "reinterpreted": forms}))).status();
+    let counts = status.last_run.unwrap().rows.unwrap().reinterpreted;
+    assert_eq!(serde_json::to_value(counts).unwrap(), forms);
+    let message = status.conditions.iter().find(|condition| condition.type_ == "DataReady").map(|c| c.message.as_str());
+    assert_eq!(
+        message,
+        Some(
+            "100 of 100 rows kept, 0 dropped, 0 merged, values read in another form than written: dateNumber 80, paddedId 12, \
+             nullWord 9"
+        )
+    );
+}

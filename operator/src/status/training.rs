@@ -247,6 +247,7 @@ pub(super) fn last_run(input: StatusInput<'_>) -> Option<LastRun> {
             kept: result.rows.kept,
             dropped: result.rows.dropped.clone(),
             merged: result.rows.merged,
+            reinterpreted: result.rows.reinterpreted.clone(),
         }),
     })
 }
