@@ -7,7 +7,7 @@
 //! ```
 //!
 //! X is sparse (items × attributes), v̄ the mean of the rows of V. Every column of W is solved by
-//! conjugate gradients with diagonal preconditioning. λ is the one of [`REGULARIZATIONS`] with the
+//! conjugate gradients with diagonal preconditioning, in vector instructions ([`crate::simd`]). λ is the one of [`REGULARIZATIONS`] with the
 //! lowest error on left-out items; the final map is then fitted to all items.
 
 use ndarray::{Array2, ArrayView2, Axis, concatenate, s};
@@ -15,9 +15,11 @@ use rayon::prelude::*;
 
 use crate::{
     interactions::Interactions,
+    memory::{AttributeSize, total},
     model::Model,
     objective::squared_norm,
     random::{below, word},
+    simd::{self, Kernel},
 };
 
 /// Candidates for λ: the number of items that shrink an attribute's weight halfway to 0.
@@ -35,6 +37,12 @@ pub const NORM_SCALE_MAX: f64 = 2.0;
 const STEPS_MAX: usize = 500;
 /// Relative residual at which conjugate gradients stop.
 const TOLERANCE: f64 = 1e-10;
+
+/// Rows of a product that one task computes.
+const TASK_ROWS: usize = 64;
+/// Matrices of attributes × factors that are in memory at once: the right side, the solution, the
+/// residual, its preconditioned form, the direction, the product, and a copy.
+const ATTRIBUTE_MATRICES: u64 = 7;
 
 /// Linear map from attributes to factors.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,6 +105,23 @@ impl AttributeMap {
         let right = multiply(&transposed, &centered);
         let weights = Equations { attributes, transposed: &transposed, regularization }.solve(&right);
         Some(Self { mean, weights, regularization })
+    }
+
+    /// Forecast of the memory of [`Self::of_items`] and [`Model::append_items`] in bytes, besides
+    /// the attributes and the model. `columns` is the number of factors, plus 1 for biases.
+    pub fn memory_forecast_bytes(size: &AttributeSize, columns: usize) -> u64 {
+        let AttributeSize { items, cold_items, values, entries } = *size;
+        let matrix = |rows: u64, bytes: u64| rows.saturating_mul(columns as u64).saturating_mul(bytes);
+        let rows = items.saturating_add(cold_items);
+        total([
+            // Targets and predictions in f32; centered targets and a product in f64.
+            matrix(rows, 2 * 4 + 2 * 8),
+            matrix(values, ATTRIBUTE_MATRICES * 8),
+            // Those of known items, a part to fit and a part to validate, and a transpose: column
+            // and value of each entry, and the start of each row.
+            entries.saturating_mul(3 * 8),
+            items.saturating_mul(3 * 8).saturating_add(values.saturating_mul(8)),
+        ])
     }
 
     /// v̄ + xW for each row of attributes.
@@ -195,18 +220,64 @@ impl Model {
 /// A·X in f64: rows of A × columns of X. Rows are independent, so the result does not depend on
 /// threads.
 fn multiply(matrix: &Interactions, x: &Array2<f64>) -> Array2<f64> {
+    let mut product = Array2::zeros((matrix.users(), x.ncols()));
+    multiply_into(matrix, x, &mut product);
+    product
+}
+
+/// As [`multiply`], into a matrix of this shape.
+fn multiply_into(matrix: &Interactions, x: &Array2<f64>, product: &mut Array2<f64>) {
     let width = x.ncols();
-    let mut product = Array2::zeros((matrix.users(), width));
-    let rows = product.as_slice_mut().expect("a new matrix is in standard layout").par_chunks_mut(width.max(1));
-    rows.enumerate().for_each(|(row, sums)| {
-        let (columns, values) = matrix.row(row);
-        for (&column, &value) in columns.iter().zip(values) {
-            for (sum, x) in sums.iter_mut().zip(x.row(column as usize)) {
-                *sum = f64::from(value).mul_add(*x, *sum);
+    let tasks = slice_mut(product).par_chunks_mut((TASK_ROWS * width).max(1)).enumerate();
+    tasks.for_each(|(task, rows)| {
+        simd::run(Product { matrix, first_row: task * TASK_ROWS, x: slice(x), width, rows });
+    });
+}
+
+/// Some rows of A·X.
+struct Product<'a> {
+    matrix: &'a Interactions,
+    first_row: usize,
+    x: &'a [f64],
+    width: usize,
+    rows: &'a mut [f64],
+}
+
+impl Kernel for Product<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { matrix, first_row, x, width, rows } = self;
+        for (row, sums) in (first_row..).zip(rows.chunks_exact_mut(width)) {
+            sums.fill(0.0);
+            let (columns, values) = matrix.row(row);
+            for (&column, &value) in columns.iter().zip(values) {
+                let x = &x[column as usize * width..][..width];
+                add_multiple(sums, f64::from(value), x);
             }
         }
-    });
-    product
+    }
+}
+
+/// to + by·x, of equal lengths.
+#[inline(always)]
+fn add_multiple(to: &mut [f64], by: f64, x: &[f64]) {
+    let x = &x[..to.len()];
+    // A loop over indexes instead of an iterator: iterators are not always compiled for the vector
+    // instruction sets.
+    for k in 0..to.len() {
+        to[k] = by.mul_add(x[k], to[k]);
+    }
+}
+
+/// The elements of a matrix that this module made.
+fn slice(matrix: &Array2<f64>) -> &[f64] {
+    matrix.as_slice().expect("a new matrix is in standard layout")
+}
+
+fn slice_mut(matrix: &mut Array2<f64>) -> &mut [f64] {
+    matrix.as_slice_mut().expect("a new matrix is in standard layout")
 }
 
 fn has_any(attributes: &Interactions, item: usize) -> bool {
@@ -231,23 +302,31 @@ impl Equations<'_> {
         let mut direction = z.clone();
         let mut size = column_products(&residual, &z);
         let tolerances: Vec<f64> = size.iter().map(|initial| initial * TOLERANCE * TOLERANCE).collect();
+        let mut image = Array2::<f64>::zeros((self.attributes.users(), columns));
+        let mut product = Array2::<f64>::zeros(right.dim());
         for _ in 0..STEPS_MAX {
             if size.iter().zip(&tolerances).all(|(size, tolerance)| size <= tolerance) {
                 break;
             }
-            let mut product = multiply(self.transposed, &multiply(self.attributes, &direction));
-            product.zip_mut_with(&direction, |t, d| *t += self.regularization * d);
+            multiply_into(self.attributes, &direction, &mut image);
+            multiply_into(self.transposed, &image, &mut product);
+            simd::run(AddMultiple { to: slice_mut(&mut product), by: self.regularization, x: slice(&direction) });
             let curvature = column_products(&direction, &product);
             let step = |k: usize| if curvature[k] > 0.0 { size[k] / curvature[k] } else { 0.0 };
             let steps: Vec<f64> = (0..columns).map(step).collect();
-            add_columns(&mut solution, &direction, |k| steps[k]);
-            add_columns(&mut residual, &product, |k| -steps[k]);
-            z = scaled(&residual);
+            simd::run(Step {
+                solution: slice_mut(&mut solution),
+                residual: slice_mut(&mut residual),
+                z: slice_mut(&mut z),
+                direction: slice(&direction),
+                product: slice(&product),
+                steps: &steps,
+                scales: &scales,
+            });
             let next = column_products(&residual, &z);
-            for ((_, k), d) in direction.indexed_iter_mut() {
-                *d *= if size[k] > 0.0 { next[k] / size[k] } else { 0.0 };
-            }
-            direction += &z;
+            let factor = |k: usize| if size[k] > 0.0 { next[k] / size[k] } else { 0.0 };
+            let factors: Vec<f64> = (0..columns).map(factor).collect();
+            simd::run(NextDirection { direction: slice_mut(&mut direction), z: slice(&z), factors: &factors });
             size = next;
         }
         solution
@@ -259,21 +338,115 @@ impl Equations<'_> {
     }
 }
 
-/// Σ xy of each column, added in row order.
-fn column_products(x: &Array2<f64>, y: &Array2<f64>) -> Vec<f64> {
-    let mut sums = vec![0.0; x.ncols()];
-    for (x, y) in x.rows().into_iter().zip(y.rows()) {
-        for ((sum, x), y) in sums.iter_mut().zip(x).zip(y) {
-            *sum += x * y;
-        }
-    }
-    sums
+/// to + by·x.
+struct AddMultiple<'a> {
+    to: &'a mut [f64],
+    by: f64,
+    x: &'a [f64],
 }
 
-fn add_columns(to: &mut Array2<f64>, from: &Array2<f64>, factor: impl Fn(usize) -> f64) {
-    for (mut to, from) in to.rows_mut().into_iter().zip(from.rows()) {
-        for (k, (to, from)) in to.iter_mut().zip(from).enumerate() {
-            *to += factor(k) * from;
+impl Kernel for AddMultiple<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        add_multiple(self.to, self.by, self.x);
+    }
+}
+
+/// A step along the direction: the solution, the residual, and the residual times the scale of its
+/// row.
+struct Step<'a> {
+    solution: &'a mut [f64],
+    residual: &'a mut [f64],
+    z: &'a mut [f64],
+    direction: &'a [f64],
+    product: &'a [f64],
+    /// For each column.
+    steps: &'a [f64],
+    /// For each row.
+    scales: &'a [f64],
+}
+
+impl Kernel for Step<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { solution, residual, z, direction, product, steps, scales } = self;
+        let width = steps.len();
+        for (row, &scale) in scales.iter().enumerate() {
+            let range = row * width..(row + 1) * width;
+            let (solution, residual) = (&mut solution[range.clone()], &mut residual[range.clone()]);
+            let (z, direction, product) = (&mut z[range.clone()], &direction[range.clone()], &product[range]);
+            for k in 0..width {
+                solution[k] = steps[k].mul_add(direction[k], solution[k]);
+                residual[k] = (-steps[k]).mul_add(product[k], residual[k]);
+                z[k] = residual[k] * scale;
+            }
         }
+    }
+}
+
+/// The next direction.
+struct NextDirection<'a> {
+    direction: &'a mut [f64],
+    z: &'a [f64],
+    /// For each column.
+    factors: &'a [f64],
+}
+
+impl Kernel for NextDirection<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { direction, z, factors } = self;
+        for (direction, z) in direction.chunks_exact_mut(factors.len()).zip(z.chunks_exact(factors.len())) {
+            for k in 0..factors.len() {
+                direction[k] = factors[k].mul_add(direction[k], z[k]);
+            }
+        }
+    }
+}
+
+/// Σ xy of each column, added in row order.
+fn column_products(x: &Array2<f64>, y: &Array2<f64>) -> Vec<f64> {
+    simd::run(ColumnProducts { x: slice(x), y: slice(y), width: x.ncols() })
+}
+
+struct ColumnProducts<'a> {
+    x: &'a [f64],
+    y: &'a [f64],
+    width: usize,
+}
+
+impl Kernel for ColumnProducts<'_> {
+    type Output = Vec<f64>;
+
+    #[inline(always)]
+    fn run(self) -> Vec<f64> {
+        let Self { x, y, width } = self;
+        let mut sums = vec![0.0; width];
+        for (x, y) in x.chunks_exact(width).zip(y.chunks_exact(width)) {
+            for k in 0..width {
+                sums[k] = x[k].mul_add(y[k], sums[k]);
+            }
+        }
+        sums
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_forecast_grows_with_each_dimension_and_does_not_overflow() {
+        let size = AttributeSize { items: 100, cold_items: 10, values: 20, entries: 300 };
+        // 110 × 8 × 24, 20 × 8 × 56, 300 × 24, 100 × 24 and 20 × 8.
+        assert_eq!(AttributeMap::memory_forecast_bytes(&size, 8), 21_120 + 8960 + 7200 + 2400 + 160);
+        let huge = AttributeSize { items: u64::MAX, cold_items: 1, values: u64::MAX, entries: u64::MAX };
+        assert_eq!(AttributeMap::memory_forecast_bytes(&huge, 8), u64::MAX);
     }
 }

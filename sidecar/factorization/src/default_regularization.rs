@@ -20,7 +20,7 @@ pub fn default_regularization(
     let weights = interactions.values().iter().map(|value| if *value == 0.0 { 1.0 } else { f64::from(value.abs()) });
     let weight = weights.sum::<f64>() / interactions.nnz() as f64;
     let entries = interactions.nnz() as f64 / interactions.users() as f64;
-    let total_weight = unobserved_weight.mul_add(interactions.items() as f64, entries);
+    let total_weight = entries + unobserved_weight * interactions.items() as f64;
     (weight * entries.sqrt() / libm::pow(total_weight, regularization_exponent)).min(bounds::REGULARIZATION_MAX)
 }
 

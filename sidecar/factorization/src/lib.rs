@@ -203,7 +203,7 @@ pub use fold_in::UserVector;
 pub use gram::gram;
 pub use gram_view::{GramForm, GramView};
 pub use interactions::{CellWeights, Entry, Interactions, InteractionsError};
-pub use memory::FitSize;
+pub use memory::{AttributeSize, FitSize};
 pub use model::{Model, RatingBiases};
 pub use objective::objective;
 pub use paired::PairedDifference;

@@ -27,7 +27,25 @@ pub struct FitSize {
     pub threads: u64,
 }
 
+/// Size of the attributes of items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttributeSize {
+    /// Number of items with interactions.
+    pub items: u64,
+    /// Number of cold-start items.
+    pub cold_items: u64,
+    /// Number of distinct attribute values.
+    pub values: u64,
+    /// Number of (item, value) pairs of the items with interactions.
+    pub entries: u64,
+}
+
 impl FitSize {
+    /// Bytes after the fit: the model and one orientation of the interactions.
+    pub fn fitted_bytes(&self, factors: usize) -> u64 {
+        self.factor_bytes(factors, factors).saturating_add(self.orientation_bytes())
+    }
+
     /// Entries as read, and both orientations of the interactions.
     pub(crate) fn interactions_bytes(&self) -> u64 {
         let entries = self.entries.saturating_mul(2 * ENTRY_BYTES + TRANSIENT_ENTRY_BYTES);

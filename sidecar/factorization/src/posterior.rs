@@ -102,7 +102,7 @@ impl Posterior {
         for user in 0..by_user.users() {
             let entries = by_user.row(user).0.len();
             let n = entries as f64;
-            target += n * variance.mul_add(n, self.noise / samples);
+            target += n * (variance * n + self.noise / samples);
             current += n * if entries > 0 { params.factor_regularization(entries, &scale) } else { 0.0 };
         }
         let unit = (current / target).sqrt();

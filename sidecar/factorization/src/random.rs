@@ -38,7 +38,7 @@ pub(crate) fn gamma(seed: u64, stream: u64, counter: u64, shape: f64) -> f64 {
         let v = 1.0 + c * x;
         let v = v * v * v;
         let u = uniform(word(seed, stream, 2 * (counter + 2 * draw)));
-        if v > 0.0 && libm::log(u) < 0.5f64.mul_add(x * x, d * (1.0 - v + libm::log(v))) {
+        if v > 0.0 && libm::log(u) < 0.5 * x * x + d * (1.0 - v + libm::log(v)) {
             return d * v;
         }
     }

@@ -75,7 +75,7 @@ fn tridiagonalize(a: &mut [f64], order: usize, n: usize) -> Diagonals {
         let row = &mut a[i * order..(i + 1) * order];
         let (vi, wi): (f64, f64) = (std::mem::take(&mut v[i]), std::mem::take(&mut w[i]));
         for ((x, v), w) in row[i..].iter_mut().zip(&v[i..]).zip(&w[i..]) {
-            *x = (-vi).mul_add(*w, (-wi).mul_add(*v, *x));
+            *x -= wi * *v + vi * *w;
         }
         values[i] = row[i] - 2.0 * vi * wi;
         let reflection = Reflection::reducing(&row[i + 1..n]);
@@ -93,7 +93,7 @@ fn tridiagonalize(a: &mut [f64], order: usize, n: usize) -> Diagonals {
         }
         let half = -0.5 * scales[i] * dot(&next, &image);
         for ((w, image), v) in w.iter_mut().zip(&image).zip(&next) {
-            *w = half.mul_add(*v, *image);
+            *w = image + half * v;
         }
         w[..=i].fill(0.0);
         std::mem::swap(&mut v, &mut next);

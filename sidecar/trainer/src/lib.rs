@@ -23,6 +23,7 @@ mod interner;
 mod item_features;
 mod items_table;
 pub mod limits;
+mod memory_limit;
 mod merge;
 mod model;
 mod offline;
@@ -44,6 +45,7 @@ mod weights;
 
 pub use failure::{FailureReason, RetryReason, RunError};
 pub use limits::Limits;
+pub use memory_limit::MemoryLimit;
 pub use model::{Trained, Tuned, memory_forecast};
 pub use offline::{TrainedFile, describe_metrics, evaluate, local_config, local_source, train_to_file, tune};
 pub use options::{Options, Secrets};

@@ -116,7 +116,7 @@ pub(crate) fn train(
 ) -> Result<Trained, RunError> {
     in_pool(threads, || {
         let given = config;
-        let (config, params) = prepare(given, &data.interactions, data.attributes.cold_items())?;
+        let (config, params) = prepare(given, data)?;
         let config = config.as_ref();
         // Validated first, so that an invalid warm start fails before hours of computation.
         let warm_start = WarmStartModel::new(config, earlier.warm_start, &data.interactions)?;
@@ -188,12 +188,13 @@ fn tuned<'a>(
 /// Tunes, and evaluates the parameters that it returns.
 pub(crate) fn tune(
     config: &TrainingConfig,
-    interactions: &InteractionTable,
+    data: &Data,
     progress: &dyn Progress,
     threads: Option<NonZeroUsize>,
 ) -> Result<Tuned, RunError> {
     in_pool(threads, || {
-        let (config, params) = prepare(config, interactions, 0)?;
+        let (config, params) = prepare(config, data)?;
+        let interactions = &data.interactions;
         let (found, params, trials) = tuned(&config, params, interactions, progress)?;
         let metrics = measure::measure(&found, &params, interactions, None, progress)?;
         Ok(Tuned { algorithm: found.algorithm.clone(), trials, metrics })
@@ -208,19 +209,16 @@ pub(crate) fn measure(
     threads: Option<NonZeroUsize>,
 ) -> Result<Option<Metrics>, RunError> {
     in_pool(threads, || {
-        let (prepared, params) = prepare(config, &data.interactions, 0)?;
+        let (prepared, params) = prepare(config, data)?;
         measured((&prepared, &params), config, data, None, progress)
     })
 }
 
 /// Validates config and data before the first iteration; returns the config with defaults that
 /// depend on the data.
-fn prepare<'a>(
-    config: &'a TrainingConfig,
-    interactions: &InteractionTable,
-    cold_items: usize,
-) -> Result<(Cow<'a, TrainingConfig>, ValidParams), RunError> {
+fn prepare<'a>(config: &'a TrainingConfig, data: &Data) -> Result<(Cow<'a, TrainingConfig>, ValidParams), RunError> {
     let params = check(config)?;
+    let interactions = &data.interactions;
     match config.signal {
         Signal::Implicit if !interactions.weights.iter().any(|weight| *weight > 0.0) => {
             return Err(RunError::permanent(
@@ -237,7 +235,7 @@ fn prepare<'a>(
         }
         Signal::Implicit | Signal::Explicit => {}
     }
-    memory::check(interactions, cold_items, &params)?;
+    memory::check(config, data, &params)?;
     let config = resolve_defaults::resolve_defaults(config, interactions)?;
     let params = check(&config)?;
     Ok((config, params))

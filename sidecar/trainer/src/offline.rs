@@ -109,7 +109,7 @@ pub async fn evaluate(
 /// Searches for parameters and evaluates the best on data that the search did not use.
 pub async fn tune(config: &TrainingConfig, progress: &dyn Progress, options: &Options) -> Result<Tuned, RunError> {
     let (data, _) = read(config, progress, options).await?;
-    let tuned = tokio::task::block_in_place(|| model::tune(config, &data.interactions, progress, options.threads))?;
+    let tuned = tokio::task::block_in_place(|| model::tune(config, &data, progress, options.threads))?;
     progress.event(&Event::Step(Step::PutResult));
     Ok(tuned)
 }

@@ -12,6 +12,7 @@ mod explanation;
 mod explicit_als;
 mod fit;
 mod held_out_users;
+mod kernels;
 mod python;
 mod ranking;
 mod svd;

@@ -1,25 +1,28 @@
 //! Forecast of the fit's memory, compared with the container's limit before hours of computation.
 
-use factorization::{FitSize, ValidParams};
-use sidecar_contract::TrainingConfig;
+use factorization::{AttributeMap, AttributeSize, FitSize, ValidParams};
+use sidecar_contract::{Signal, TrainingConfig};
 
 use crate::{
+    data::Data,
     failure::{FailureReason, RunError},
-    merge::InteractionTable,
+    item_features::ItemFeatures,
+    memory_limit::MemoryLimit,
     profile::Profile,
 };
 
-/// Files with the limit: control groups version 2, then version 1.
-const LIMIT_FILES: [&str; 2] = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
 const MEBIBYTE: u64 = 1 << 20;
 
 /// Bytes of a row: as read (with a time), plus as sorted.
 const ROW_BYTES: u64 = 20 + 16;
 /// Bytes of a merged pair.
 const PAIR_BYTES: u64 = 16;
-/// Overhead in bytes of an id besides its text: in the interner's map, on the heap, and in the
-/// sorted table.
-const ID_BYTES: u64 = 96;
+/// Overhead in bytes of an id besides its text: in the interner's table or its sorted order, and in
+/// both arenas. With [`ID_COPIES`] it is above the measured peak: 42 bytes for each of 700,000 ids
+/// with 6.5 bytes of text.
+const ID_BYTES: u64 = 40;
+/// Copies of the text of ids: the interner's arena, which grows by doubling, and the sorted one.
+const ID_COPIES: u64 = 3;
 /// Bytes of the idle process.
 const PROCESS_BYTES: u64 = 32 * MEBIBYTE;
 
@@ -27,32 +30,47 @@ const PROCESS_BYTES: u64 = 32 * MEBIBYTE;
 pub fn forecast(config: &TrainingConfig, data: &Profile, threads: u64) -> Result<u64, RunError> {
     let params = super::check(config)?;
     let (users, items, pairs) = (data.users(), data.items(), data.pairs());
-    let ids = (users + items) * ID_BYTES + 2 * data.id_bytes;
+    let ids = (users + items) * ID_BYTES + ID_COPIES * data.id_bytes;
     let reading = data.rows.kept * ROW_BYTES + pairs * PAIR_BYTES;
     let fitting = pairs * PAIR_BYTES + params.memory_forecast_bytes(&FitSize { users, items, entries: pairs, threads });
     Ok(PROCESS_BYTES + ids + reading.max(fitting))
 }
 
-/// Rejects a fit that would exceed the container's limit; the message contains a sufficient limit.
-pub(super) fn check(interactions: &InteractionTable, cold_items: usize, params: &ValidParams) -> Result<(), RunError> {
+/// Rejects a fit that would exceed the container's limit, or whose map from item features would;
+/// the message contains a sufficient limit.
+pub(super) fn check(config: &TrainingConfig, data: &Data, params: &ValidParams) -> Result<(), RunError> {
+    let table = &data.interactions;
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let fit = params.memory_forecast_bytes(&FitSize {
-        users: interactions.user_ids.len() as u64,
-        items: (interactions.item_ids.len() + cold_items) as u64,
-        entries: interactions.items.len() as u64,
+    let size = FitSize {
+        users: table.user_ids.len() as u64,
+        items: (table.item_ids.len() + data.attributes.cold_items()) as u64,
+        entries: table.items.len() as u64,
         threads: threads as u64,
-    });
-    let resident = resident_bytes();
-    tracing::debug!(bytes = fit.saturating_add(resident), fit, resident, "memory forecast");
-    match limit_bytes() {
-        Some(limit) => compare(fit, resident, limit),
-        None => Ok(()),
-    }
+    };
+    let features = data.attributes.features.as_ref();
+    let run = features.map_or(0, |features| features_bytes(config, features, &size, params.factors()));
+    let run = run.max(params.memory_forecast_bytes(&size));
+    let limit = MemoryLimit::read();
+    tracing::debug!(bytes = run, ?limit, "memory forecast");
+    limit.map_or(Ok(()), |limit| compare(run, limit))
 }
 
-fn compare(fit: u64, resident: u64, limit: u64) -> Result<(), RunError> {
-    let needed = fit.saturating_add(resident);
-    if needed <= limit {
+/// Memory of the map from features to factors, beside the model that it is fitted to.
+fn features_bytes(config: &TrainingConfig, features: &ItemFeatures, size: &FitSize, factors: usize) -> u64 {
+    let attributes = AttributeSize {
+        items: features.seen.users() as u64,
+        cold_items: features.cold.users() as u64,
+        values: features.seen.items() as u64,
+        entries: features.seen.nnz() as u64,
+    };
+    let biases = usize::from(config.signal == Signal::Explicit);
+    let map = AttributeMap::memory_forecast_bytes(&attributes, factors + biases);
+    size.fitted_bytes(factors).saturating_add(map)
+}
+
+fn compare(run: u64, limit: MemoryLimit) -> Result<(), RunError> {
+    let needed = run.saturating_add(limit.used);
+    if needed <= limit.bytes {
         return Ok(());
     }
     let mebibytes = |bytes: u64| bytes.div_ceil(MEBIBYTE);
@@ -62,41 +80,42 @@ fn compare(fit: u64, resident: u64, limit: u64) -> Result<(), RunError> {
             "training needs about {} MiB of memory and the limit is {} MiB: set spec.training.resources.limits.memory to {}Mi \
              or more, or lower the factors of spec.algorithm",
             mebibytes(needed),
-            mebibytes(limit),
+            mebibytes(limit.bytes),
             // A quarter more than the forecast, as a margin for memory that it does not count.
             mebibytes(needed.saturating_add(needed / 4))
         ),
     ))
 }
 
-fn limit_bytes() -> Option<u64> {
-    // Without a limit, version 2 contains `max`, and version 1 contains a number that exceeds any
-    // machine.
-    LIMIT_FILES.iter().find_map(|file| std::fs::read_to_string(file).ok()?.trim().parse().ok())
-}
-
-fn resident_bytes() -> u64 {
-    let in_kibibytes = std::fs::read_to_string("/proc/self/status").ok().and_then(|status| {
-        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
-        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
-    });
-    in_kibibytes.unwrap_or(0).saturating_mul(1024)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use factorization::{Entry, Interactions};
+    use model_snapshot::StringTable;
+
     use super::*;
+    use crate::offline::local_config;
 
     #[test]
     fn message_contains_the_limit_to_set() {
-        compare(60 * MEBIBYTE, 40 * MEBIBYTE, 100 * MEBIBYTE).unwrap();
-        let error = compare(60 * MEBIBYTE, 40 * MEBIBYTE, 99 * MEBIBYTE).unwrap_err();
+        let limit = |mebibytes: u64| MemoryLimit { bytes: mebibytes * MEBIBYTE, used: 40 * MEBIBYTE };
+        compare(60 * MEBIBYTE, limit(100)).unwrap();
+        let error = compare(60 * MEBIBYTE, limit(99)).unwrap_err();
         assert!(error.to_string().contains("needs about 100 MiB of memory and the limit is 99 MiB"), "{error}");
         assert!(error.to_string().contains("limits.memory to 125Mi"), "{error}");
     }
 
     #[test]
-    fn resident_bytes_of_this_process_are_positive() {
-        assert!(resident_bytes() > 100_000);
+    fn the_map_from_features_needs_memory_beside_the_model() {
+        let config = local_config(Path::new("visits.csv"));
+        let entries = (0..1000).map(|item| Entry { user: item, item: item % 50, value: 1.0 }).collect();
+        let seen = Interactions::from_entries(1000, 50, entries).unwrap();
+        let features = ItemFeatures { cold: seen.keep_users(|_| false), seen, cold_ids: StringTable::default() };
+        let size = FitSize { users: 10, items: 2000, entries: 5000, threads: 1 };
+        let model = (10 + 2000) * 8 * 4 + 5000 * 8;
+        // Matrices of 1,000 items and 50 values, then the entries.
+        let map = 1000 * 8 * 24 + 50 * 8 * 56 + 1000 * 24 + 1000 * 24 + 50 * 8;
+        assert_eq!(features_bytes(&config, &features, &size, 8), model + map);
     }
 }
