@@ -14,6 +14,13 @@ impl Default for StringTable {
 }
 
 impl StringTable {
+    /// A table without rows, with memory for this number of rows and bytes.
+    pub fn with_capacity(rows: usize, bytes: usize) -> Self {
+        let mut offsets = Vec::with_capacity(rows + 1);
+        offsets.push(0);
+        Self { bytes: Vec::with_capacity(bytes), offsets }
+    }
+
     /// Appends a row.
     pub fn push(&mut self, text: &str) {
         self.bytes.extend_from_slice(text.as_bytes());
