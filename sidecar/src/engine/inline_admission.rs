@@ -2,11 +2,12 @@
 //! and not yet read, so a request has waited when it is admitted: it is refused if it waited for
 //! most of what its caller tolerates. The clock is an argument.
 //!
-//! A stalled process (the node was busy, or the container was throttled) also makes requests wait,
-//! but they are few and soon answered. Only a delay that lasts is overload.
+//! A process that does not get its CPU time (the node is busy, or the container is throttled) also
+//! makes requests wait. Refusing the few that wait then would not let others be answered earlier, so
+//! only a delay that lasts, and of many requests, is overload.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -19,21 +20,24 @@ use crate::limits::IO_DELAY_INTERVAL;
 const REFUSED_FROM: f64 = 0.75;
 /// Minimum time for which the delay must be too long, before requests are refused.
 const LASTING: Duration = IO_DELAY_INTERVAL;
+/// Minimum number of late requests in a row, before requests are refused.
+const LATE_REQUESTS_MIN: u32 = 32;
 /// The delay is not too long.
 const IN_TIME: u64 = u64::MAX;
 
-/// Since when the delay is too long.
+/// Since when the delay is too long, and for how many requests.
 #[derive(Debug)]
 pub struct InlineAdmission {
     begin: Instant,
     /// Microseconds since the begin, or [`IN_TIME`].
     late_since: AtomicU64,
+    late_requests: AtomicU32,
 }
 
 impl InlineAdmission {
     /// No request was late yet.
     pub fn new(begin: Instant) -> Self {
-        Self { begin, late_since: AtomicU64::new(IN_TIME) }
+        Self { begin, late_since: AtomicU64::new(IN_TIME), late_requests: AtomicU32::new(0) }
     }
 
     /// Whether a request that has waited for `waited` is answered, if its caller tolerates
@@ -41,15 +45,18 @@ impl InlineAdmission {
     pub fn admits(&self, now: Instant, waited: Duration, tolerated: Duration) -> bool {
         if waited <= tolerated.mul_f64(REFUSED_FROM) {
             self.late_since.store(IN_TIME, Ordering::Relaxed);
+            self.late_requests.store(0, Ordering::Relaxed);
             return true;
         }
         let now = u64::try_from(now.saturating_duration_since(self.begin).as_micros()).unwrap_or(IN_TIME - 1);
         let since = self.late_since.load(Ordering::Relaxed);
         if since == IN_TIME {
             self.late_since.store(now, Ordering::Relaxed);
+            self.late_requests.store(1, Ordering::Relaxed);
             return true;
         }
-        Duration::from_micros(now.saturating_sub(since)) < LASTING
+        let late_requests = self.late_requests.fetch_add(1, Ordering::Relaxed);
+        late_requests < LATE_REQUESTS_MIN || Duration::from_micros(now.saturating_sub(since)) < LASTING
     }
 }
 
@@ -164,5 +171,17 @@ mod tests {
             let simulated = simulate(load, Duration::from_millis(stall));
             assert_eq!(simulated.refused, 0, "load {load}, stalls of {stall} ms");
         }
+    }
+
+    /// A client that sends one request after another to a process without CPU time.
+    #[test]
+    fn a_few_late_requests_are_answered() {
+        let begin = Instant::now();
+        let admission = InlineAdmission::new(begin);
+        let late = |number: u32| admission.admits(begin + LASTING * number, BUDGET, BUDGET);
+        assert!((0..LATE_REQUESTS_MIN).all(late));
+        assert!(!late(LATE_REQUESTS_MIN + 1), "so many are overload");
+        assert!(admission.admits(begin, Duration::ZERO, BUDGET));
+        assert!((0..LATE_REQUESTS_MIN).all(late));
     }
 }
