@@ -11,8 +11,10 @@ use super::{
     cascade::{self, Search},
     codes::{BLOCK_ITEMS, block_bytes, blocks},
     flat,
+    kernel::{Input, survivors},
     score::Scoring,
 };
+use crate::lanes::dots;
 
 thread_local! {
     static FLAT_SCAN_IS_ALLOWED: Cell<bool> = const { Cell::new(true) };
@@ -132,6 +134,44 @@ proptest! {
     fn a_scan_by_codes_equals_the_flat_scan(case in cases()) {
         case.check();
     }
+}
+
+/// Number of items that a scan misses when it asks for exactly their score. `change` may break the
+/// bounds.
+fn missed(factors: &Array2<f32>, query: &[f32], change: impl Fn(u32) -> u32) -> usize {
+    let codes = ItemCodes::of_any_size(factors.view(), None).unwrap();
+    let codes = codes.codes();
+    let query_code = QueryCode::new(query).unwrap();
+    let integers = crate::simd::integers();
+    let is_missed = |block: usize, at: usize, item: u32| {
+        let mut product_min = [0.0];
+        dots(query, factors.row(item as usize).to_slice().unwrap(), &mut product_min);
+        let (coded, bound) = (codes.block(block), codes.bound(block));
+        let scales = std::array::from_fn(|at| change(coded.scales.get(at).copied().unwrap_or(0)));
+        let (slack, [product_min]) = (query_code.slack(&bound), product_min);
+        let input = Input { query: &query_code, codes: coded.codes, scales: &scales, slack, product_min };
+        !query_code.reaches(&bound, product_min) || survivors(input, integers) >> at & 1 == 0
+    };
+    let of_block = |block: usize| codes.block(block).order.iter().enumerate().map(move |(at, &item)| (block, at, item));
+    (0..codes.blocks()).flat_map(of_block).filter(|&(block, at, item)| is_missed(block, at, item)).count()
+}
+
+proptest! {
+    #[test]
+    fn no_score_exceeds_its_bound(case in cases()) {
+        for query in &case.queries {
+            prop_assert_eq!(missed(&case.factors, query, |scale| scale), 0);
+        }
+    }
+}
+
+#[test]
+fn the_residual_is_a_necessary_part_of_the_bound() {
+    let (factors, query) = (matrix(300, 20), (0..20).map(|j| number(j, 3)).collect::<Vec<_>>());
+    assert_eq!(missed(&factors, &query, |scale| scale), 0);
+    // Without residuals the estimate is as often too low as too high.
+    let missed = missed(&factors, &query, |scale| scale & 0xffff_0000);
+    assert!((50..250).contains(&missed), "{missed}");
 }
 
 /// Reproducible numbers −1 to 1.
