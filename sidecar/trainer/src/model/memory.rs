@@ -111,11 +111,12 @@ mod tests {
         let config = local_config(Path::new("visits.csv"));
         let entries = (0..1000).map(|item| Entry { user: item, item: item % 50, value: 1.0 }).collect();
         let seen = Interactions::from_entries(1000, 50, entries).unwrap();
-        let features = ItemFeatures { cold: seen.keep_users(|_| false), seen, cold_ids: StringTable::default() };
+        let cold = seen.clone();
+        let features = ItemFeatures { seen, cold, cold_ids: StringTable::default() };
         let size = FitSize { users: 10, items: 2000, entries: 5000, threads: 1 };
         let model = (10 + 2000) * 8 * 4 + 5000 * 8;
-        // Matrices of 1,000 items and 50 values, then the entries.
-        let map = 1000 * 8 * 24 + 50 * 8 * 56 + 1000 * 24 + 1000 * 24 + 50 * 8;
+        // Matrices of 1,000 items, as many cold-start items and 50 values, then the entries.
+        let map = 2000 * 8 * 24 + 50 * 8 * 56 + 1000 * 24 + 1000 * 24 + 50 * 8;
         assert_eq!(features_bytes(&config, &features, &size, 8), model + map);
     }
 }
