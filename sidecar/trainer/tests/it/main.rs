@@ -4,6 +4,7 @@
 
 mod bad_data;
 mod buckets;
+mod codes;
 mod cold;
 mod commit;
 mod determinism;
