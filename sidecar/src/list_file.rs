@@ -119,7 +119,7 @@ impl ListFile {
         let Self { path, temporary, writer } = self;
         let file = match writer {
             Writer::Csv(lists) => lists.finish()?,
-            Writer::Jsonl(lists) => lists.finish()?,
+            Writer::Jsonl(lists) => lists.finish(),
             Writer::Parquet(lists) => lists.finish()?,
         };
         let file: File = file.into_inner().map_err(io::IntoInnerError::into_error)?;

@@ -198,10 +198,7 @@ pub fn recommendations(answer: &Answer, format: ResponseFormat) -> Vec<u8> {
             request_id,
         }),
         ResponseFormat::Json => {
-            let mut document = Vec::with_capacity(DOCUMENT_BYTES + answer.items.len() * ITEM_BYTES);
-            serde_json::to_writer(&mut document, &json_recommendations(answer))
-                .expect("text and finite numbers serialize");
-            document
+            json_bytes_sized(&json_recommendations(answer), DOCUMENT_BYTES + answer.items.len() * ITEM_BYTES)
         }
     }
 }
@@ -278,6 +275,13 @@ pub fn problem(problem: &Problem<'_>) -> Vec<u8> {
 
 fn raw_json<T: Serialize>(value: &T) -> Box<RawValue> {
     serde_json::value::to_raw_value(value).expect("text and finite numbers serialize")
+}
+
+/// As [`json_bytes`], with a buffer of about the right size.
+fn json_bytes_sized<T: Serialize>(value: &T, bytes: usize) -> Vec<u8> {
+    let mut document = Vec::with_capacity(bytes);
+    serde_json::to_writer(&mut document, value).expect("text and finite numbers serialize");
+    document
 }
 
 fn json_bytes<T: Serialize>(value: &T) -> Vec<u8> {

@@ -23,7 +23,7 @@ impl JsonlLists {
         })
     }
 
-    pub fn finish(self) -> io::Result<BufWriter<File>> {
-        Ok(self.0)
+    pub fn finish(self) -> BufWriter<File> {
+        self.0
     }
 }
