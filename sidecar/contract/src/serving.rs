@@ -123,6 +123,10 @@ impl ServingMode {
     }
 }
 
+/// Default of the latency budget: below it a burst is worth queueing; above it a client is better
+/// served by another pod.
+const LATENCY_BUDGET_MILLISECONDS: u32 = 100;
+
 /// Limits of serving requests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -133,7 +137,9 @@ pub struct ServingLimits {
     pub history_per_request_max: u32,
     /// Max requests in a batch.
     pub requests_per_batch_max: u32,
-    /// Max expected wait of a request, in milliseconds; 503 beyond it.
+    /// Max expected wait of a request, in milliseconds; 503 beyond it. The default is omitted, so that
+    /// hashes of configs without it do not change.
+    #[serde(skip_serializing_if = "is_default_latency_budget")]
     pub latency_budget_milliseconds: u32,
 }
 
@@ -143,7 +149,7 @@ impl Default for ServingLimits {
             items_per_answer_max: 1000,
             history_per_request_max: 1000,
             requests_per_batch_max: 100,
-            latency_budget_milliseconds: 100,
+            latency_budget_milliseconds: LATENCY_BUDGET_MILLISECONDS,
         }
     }
 }
@@ -153,6 +159,11 @@ impl ServingLimits {
     pub fn latency_budget(&self) -> Duration {
         Duration::from_millis(self.latency_budget_milliseconds.into())
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature of serde")]
+fn is_default_latency_budget(milliseconds: &u32) -> bool {
+    *milliseconds == LATENCY_BUDGET_MILLISECONDS
 }
 
 fn default_fallback() -> Vec<String> {

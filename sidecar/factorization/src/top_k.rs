@@ -6,8 +6,8 @@
 //! - `cascade`: the scan by `codes` of four bits a factor, which are stored with the items. A proven
 //!   upper bound (`bound`) leaves few items to score in single precision, and few blocks to read.
 //! - `score`: inner products (with biases and addends) and cosines.
-//! - Internal: `best` (the bounded list), `encode` (makes codes), `bfloat` (their numbers), `kernel`
-//!   (vector instructions).
+//! - Internal: `best` (the bounded list), `encode` (makes codes), `layout` (where a code is), `bfloat`
+//!   and `squares` (their numbers), `kernel` (vector instructions).
 
 mod best;
 mod bfloat;
@@ -17,7 +17,9 @@ mod codes;
 mod encode;
 mod flat;
 mod kernel;
+mod layout;
 mod score;
+mod squares;
 #[cfg(test)]
 mod tests;
 
@@ -25,8 +27,9 @@ use ndarray::{ArrayView2, CowArray, Ix2};
 
 pub use self::{
     cascade::ScanCounts,
-    codes::{BLOCK_ITEMS, BOUNDS, CodeParts, Codes, CodesChecked, CodesError, block_bytes, blocks},
+    codes::{BOUNDS, CodeParts, Codes, CodesChecked, CodesError},
     encode::ItemCodes,
+    layout::{BLOCK_ITEMS, block_bytes, blocks},
     score::Addends,
 };
 use self::{cascade::Search, score::Scoring};

@@ -35,7 +35,8 @@
 //! limited to [`NORM_MAX`], so nothing overflows and no result is NaN.
 
 use super::{
-    codes::{BlockBound, GROUP, NORM_MAX},
+    codes::{BlockBound, NORM_MAX},
+    layout::GROUP,
     score::round_up,
 };
 

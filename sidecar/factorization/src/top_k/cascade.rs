@@ -5,8 +5,9 @@ use super::{
     Scored,
     best::Best,
     bound::QueryCode,
-    codes::{BLOCK_ITEMS, Codes},
+    codes::Codes,
     kernel::{Input, survivors},
+    layout::BLOCK_ITEMS,
     score::Scoring,
 };
 use crate::{

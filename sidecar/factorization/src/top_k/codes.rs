@@ -1,38 +1,20 @@
 //! Quantized items: four bits a factor, in blocks of [`BLOCK_ITEMS`] items by descending norm.
 //!
 //! An item x is x̂ = s·(c − 7.5·1) plus a residual, with codes c of 0 to 15, a scale s, and an upper
-//! bound ρ of the residual's norm. A block holds the codes of its items in groups of four factors:
-//! byte 4i + j of the 32-byte vector v of a group holds factor j of the item 16v + i in its low
-//! half and of the item 16v + 8 + i in its high half. So one layout serves kernels with vectors of
-//! 32 and of 64 bytes. Factors and items that pad the last group and block have code 0.
+//! bound ρ of the residual's norm.
 
 use ndarray::ArrayView2;
 use rayon::prelude::*;
 
 use super::{
     bfloat,
-    encode::{decode_block, sum_of_squares},
+    layout::{BLOCK_ITEMS, block_bytes, blocks, decode_block},
+    squares::sum_of_squares,
 };
 
-/// Items per block.
-pub const BLOCK_ITEMS: usize = 64;
-/// Factors per group.
-pub(super) const GROUP: usize = 4;
-/// Bytes of a group of factors of a block.
-pub(super) const GROUP_BYTES: usize = BLOCK_ITEMS * GROUP / 2;
 /// Maximum norm of a vector for a scan by codes. Products of two such vectors and their bounds are
 /// far from the limits of single precision.
 pub(super) const NORM_MAX: f32 = f32::from_bits((127 + 60) << 23);
-
-/// Number of blocks.
-pub fn blocks(items: usize) -> usize {
-    items.div_ceil(BLOCK_ITEMS)
-}
-
-/// Bytes of the codes of a block.
-pub fn block_bytes(factors: usize) -> usize {
-    factors.div_ceil(GROUP) * GROUP_BYTES
-}
 
 /// Bounds of the items of a block.
 #[derive(Clone, Copy, Debug, PartialEq)]

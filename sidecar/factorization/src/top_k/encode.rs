@@ -5,13 +5,13 @@ use rayon::prelude::*;
 
 use super::{
     bfloat,
-    codes::{BLOCK_ITEMS, BOUNDS, CodeParts, Codes, CodesChecked, GROUP, GROUP_BYTES, NORM_MAX, block_bytes, blocks},
+    codes::{BOUNDS, CodeParts, Codes, CodesChecked, NORM_MAX},
+    layout::{BLOCK_ITEMS, MIDDLE, block_bytes, blocks, put},
     score::{round_down, round_up},
+    squares::sum_of_squares,
 };
 use crate::simd::{self, Kernel};
 
-/// What is subtracted from a code: the middle of its values.
-const MIDDLE: f32 = 7.5;
 /// Fractions of a row's maximum that the largest code is tried at. A smaller one clips the maximum
 /// and quantizes the other factors more finely.
 const CLIPS: [f32; 6] = [1.0, 0.9, 0.8, 0.7, 0.6, 0.5];
@@ -102,65 +102,6 @@ impl ItemCodes {
     #[expect(clippy::missing_panics_doc, reason = "the parts were checked when they were made")]
     pub fn codes(&self) -> Codes<'_> {
         Codes::new(self.parts(), self.checked).expect("the parts were checked when they were made")
-    }
-}
-
-/// Byte and shift of an item's factor in its block.
-fn position(item: usize, factor: usize) -> (usize, usize) {
-    let (vector, high, lane) = (item / 16, item / 8 % 2, item % 8);
-    (factor / GROUP * GROUP_BYTES + vector * 32 + lane * GROUP + factor % GROUP, high * 4)
-}
-
-/// Stores the code of a level −7.5 to 7.5.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a code is 0 to 15")]
-fn put(codes: &mut [u8], item: usize, factor: usize, level: f32) {
-    let (byte, shift) = position(item, factor);
-    codes[byte] |= ((level + MIDDLE) as u8) << shift;
-}
-
-/// Writes the levels of a block's items (items × factors).
-pub(super) fn decode_block(codes: &[u8], factors: usize, levels: &mut [f32]) {
-    for (item, levels) in levels.chunks_exact_mut(factors.max(1)).enumerate() {
-        for (factor, level) in levels.iter_mut().enumerate() {
-            let (byte, shift) = position(item, factor);
-            *level = f32::from(codes[byte] >> shift & 15) - MIDDLE;
-        }
-    }
-}
-
-/// ‖x‖², ‖x̂‖² and ‖x − x̂‖² of a row.
-pub(super) fn sum_of_squares(row: &[f32], levels: &[f32], scale: f32) -> [f64; 3] {
-    simd::run(SumOfSquares { row, levels, scale })
-}
-
-struct SumOfSquares<'a> {
-    row: &'a [f32],
-    levels: &'a [f32],
-    scale: f32,
-}
-
-impl Kernel for SumOfSquares<'_> {
-    type Output = [f64; 3];
-
-    #[inline(always)]
-    fn run(self) -> [f64; 3] {
-        const LANES: usize = 8;
-        let Self { row, levels, scale } = self;
-        let mut sums = [[0.0_f64; LANES]; 3];
-        let mut add = |row: &[f32], levels: &[f32]| {
-            for (lane, (x, level)) in row.iter().zip(levels).enumerate() {
-                // Exact: a scale has eight bits and a level four.
-                let (x, coded) = (f64::from(*x), f64::from(*level * scale));
-                let residual = x - coded;
-                sums[0][lane] = x.mul_add(x, sums[0][lane]);
-                sums[1][lane] = coded.mul_add(coded, sums[1][lane]);
-                sums[2][lane] = residual.mul_add(residual, sums[2][lane]);
-            }
-        };
-        let ((row, row_rest), (levels, levels_rest)) = (row.as_chunks::<LANES>(), levels.as_chunks::<LANES>());
-        row.iter().zip(levels).for_each(|(row, levels)| add(row, levels));
-        add(row_rest, levels_rest);
-        sums.map(|lanes| lanes.iter().sum())
     }
 }
 

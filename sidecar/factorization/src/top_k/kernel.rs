@@ -7,7 +7,7 @@
 
 use super::{
     bound::QueryCode,
-    codes::{BLOCK_ITEMS, GROUP, GROUP_BYTES},
+    layout::{BLOCK_ITEMS, GROUP, GROUP_BYTES},
 };
 use crate::simd::Integers;
 

@@ -9,9 +9,9 @@ use super::{
     Addends, Catalogue, CodeParts, Codes, CodesError, ItemCodes, Scored,
     bound::QueryCode,
     cascade::{self, Search},
-    codes::{BLOCK_ITEMS, block_bytes, blocks},
     flat,
     kernel::{Input, survivors},
+    layout::{BLOCK_ITEMS, block_bytes, blocks},
     score::Scoring,
 };
 use crate::lanes::dots;

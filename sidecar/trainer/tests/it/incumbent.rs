@@ -38,7 +38,7 @@ fn setup_with_incumbent(seconds: usize, later: usize) -> Setup {
     let RunOutcome::Trained { digest, snapshot_bytes, newest_row_micros, parameters, .. } = result.outcome else {
         panic!("{result:?}")
     };
-    let newest = (START + seconds - 1) as i64 * 1_000_000;
+    let newest = i64::try_from(START + seconds - 1).unwrap() * 1_000_000;
     assert_eq!(newest_row_micros, Some(newest));
     let snapshot = Some(IncumbentSnapshot { bytes: snapshot_bytes, newest_row_micros: newest });
     setup.config.incumbent = Some(Incumbent { digest, algorithm: parameters.unwrap(), snapshot });

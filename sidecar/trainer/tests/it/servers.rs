@@ -4,6 +4,7 @@ use std::{
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -91,6 +92,9 @@ pub fn gcs(bucket: &str) -> Server {
 
 /// Azurite without containers; `None` if npm is not installed.
 pub fn azure() -> Option<Server> {
+    /// npm cannot install into one directory twice at once.
+    static INSTALLING: Mutex<()> = Mutex::new(());
+    let installing = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("azurite-3.37.0");
     if !home.join("complete").exists() {
         let npm = Command::new("npm")
@@ -107,6 +111,7 @@ pub fn azure() -> Option<Server> {
         }
         std::fs::write(home.join("complete"), "").unwrap();
     }
+    drop(installing);
     let (directory, port) = (tempfile::tempdir().unwrap(), free_port());
     let mut command = Command::new(home.join("node_modules/.bin/azurite-blob"));
     command
