@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo down test check fmt bench bench-core bench-overload bench-neighbours soak bench-fleet
+.PHONY: help demo down test check fmt bench bench-core bench-answers bench-overload bench-neighbours soak bench-fleet
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,10 @@ bench: ## benchmark the factorization: TRAIN=… TEST=…, see tests/bench/run
 
 bench-core: ## compare the factorization with other packages: TRAIN=…, see tests/bench/core/run
 	@tests/bench/core/run als_iter --gowalla "$(TRAIN)"
+
+bench-answers: ## compare answers with faiss, usearch, implicit and a bare HTTP server: TRAIN=…, see tests/bench/answers
+	@tests/bench/answers/topk "$(TRAIN)"
+	@tests/bench/answers/http "$(TRAIN)"
 
 bench-fleet: ## resource usage of an operator with 2,000 Recommenders, on its own local cluster (Linux, root)
 	@tests/bench/fleet
