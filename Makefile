@@ -5,7 +5,7 @@ SHELL := bash
 .PHONY: help demo down test check fmt bench bench-core bench-answers bench-overload bench-neighbours soak bench-fleet
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## end-to-end demo on a local cluster (or CONTEXT=<name>): install, train, recommend, scrape
 	@tests/demo/demo $(if $(CONTEXT),--context '$(CONTEXT)') $(if $(REGISTRY),--registry '$(REGISTRY)')
