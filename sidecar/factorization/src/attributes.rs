@@ -7,8 +7,9 @@
 //! ```
 //!
 //! X is sparse (items × attributes), v̄ the mean of the rows of V. Every column of W is solved by
-//! conjugate gradients with diagonal preconditioning, in vector instructions ([`crate::simd`]). λ is the one of [`REGULARIZATIONS`] with the
-//! lowest error on left-out items; the final map is then fitted to all items.
+//! conjugate gradients with diagonal preconditioning, in vector instructions (`simd`). λ is the one
+//! of [`REGULARIZATIONS`] with the lowest error on left-out items; the final map is then fitted to
+//! all items.
 
 use ndarray::{Array2, ArrayView2, Axis, concatenate, s};
 use rayon::prelude::*;

@@ -27,7 +27,7 @@ pub(super) struct BlockBound {
     pub(super) bias_max: f32,
 }
 
-/// Numbers of a [`BlockBound`].
+/// Number of bounds of a block.
 pub const BOUNDS: usize = 3;
 
 /// Codes as they are stored. Their lengths and contents may be wrong; see [`Codes`].
