@@ -140,13 +140,18 @@ async fn inspect(
         Format::Jsonl | Format::Parquet => None,
     };
     let (mut delimiter, is_text) = (delimiter, default_delimiter.is_some());
+    let mut has_separator_line = false;
     if let (Some(default), None) = (default_delimiter, delimiter) {
         let mut tried = vec![(default, first.clone())];
         for other in DELIMITERS.into_iter().filter(|other| *other != default) {
             tried.push((other, read_sample(Some(other), DELIMITER_ROWS, false).await?));
         }
-        delimiter = shape::delimiter(&tried);
-        if delimiter.is_none() && shape::is_double_colon(&read_sample(Some(COLON), DELIMITER_ROWS, true).await?) {
+        let best = shape::delimiter(&tried);
+        // The format's own delimiter stays unset: a first line such as `sep=;` may replace it.
+        delimiter = best.filter(|best| *best != default);
+        has_separator_line =
+            best == Some(default) && read_sample(best, DELIMITER_ROWS, false).await?.width != first.width;
+        if best.is_none() && shape::is_double_colon(&read_sample(Some(COLON), DELIMITER_ROWS, true).await?) {
             delimiter = Some(COLON);
         }
     }
@@ -169,9 +174,14 @@ async fn inspect(
         .into());
     }
     // Tab-separated text is a format of its own.
-    let format = if delimiter == Some('\t') { Format::Tsv } else { Format::Csv };
+    let format = match delimiter {
+        Some('\t') => Format::Tsv,
+        Some(_) => Format::Csv,
+        None => detected_format,
+    };
     let format_delimiter = if format == Format::Tsv { '\t' } else { ',' };
     let delimiter_text = match delimiter.unwrap_or(format_delimiter) {
+        _ if has_separator_line => "delimiter of its first line (sep=)".to_owned(),
         '\t' => "tab-delimited".to_owned(),
         COLON if shape::is_double_colon(&sample) => "delimiter ::, read as : with empty columns in between".to_owned(),
         other => format!("delimiter {other:?}"),

@@ -129,6 +129,16 @@ async fn common_file_formats_are_detected_and_train() {
             true,
             Signal::Implicit,
         ),
+        // Excel's first line sets the delimiter, so the config does not.
+        (
+            "excel.csv",
+            format!("sep=;\n{}", movielens().replace(',', ";")),
+            movies.clone(),
+            Format::Csv,
+            None,
+            true,
+            Signal::Explicit,
+        ),
         (
             "pairs.txt",
             lines("", |[user, item, ..]| format!("{user}|{item}")),
