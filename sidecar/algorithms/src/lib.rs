@@ -5,6 +5,8 @@
 //! the trainer and for serving, because neither `factorization` nor the contract may know the
 //! other.
 //!
+//! [`Scoring`] makes the scorer of a snapshot, for both.
+//!
 //! An algorithm is a [`Definition`] in a file of its own, and an entry of the list in
 //! [`definition()`]. CONTRIBUTING.md has the steps, and `tests/it/tidy.rs` the files that may name
 //! an algorithm.
@@ -13,6 +15,7 @@ mod als;
 mod bpr;
 mod definition;
 mod error;
+mod scoring;
 mod svd;
 
 use factorization::ValidParams;
@@ -20,6 +23,7 @@ use sidecar_contract::{Algorithm, Signal};
 
 pub use definition::{DataShape, Definition, Search};
 pub use error::AlgorithmError;
+pub use scoring::{Scoring, ScoringError};
 
 /// The list of algorithms.
 ///

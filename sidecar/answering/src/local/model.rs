@@ -1,11 +1,8 @@
 //! A loaded revision: a snapshot with checked parameters. Immutable.
 
-use algorithms::{AlgorithmError, valid_params};
-use factorization::{
-    CodeParts, Codes, CodesChecked, CodesError, Degrees, GramForm, GramView, RatingScale, Scorer, SolveError,
-    ValidParams,
-};
-use model_snapshot::{ItemCodes, Snapshot, SnapshotError};
+use algorithms::{AlgorithmError, Scoring, ScoringError};
+use factorization::{CodesError, Scorer, SolveError};
+use model_snapshot::{Snapshot, SnapshotError};
 use ndarray::{ArrayView1, ArrayView2};
 use sidecar_contract::Digest;
 
@@ -35,15 +32,19 @@ pub enum ModelError {
     },
     /// Codes that would hide items from lists.
     #[error("the snapshot's codes of items do not belong to its factors; train again")]
-    Codes(#[from] CodesError),
+    Codes(#[source] CodesError),
     /// Parts that do not belong to the algorithm.
     #[error("the snapshot does not fit its algorithm")]
-    Parts(#[from] SolveError),
+    Parts(#[source] SolveError),
 }
 
-impl From<AlgorithmError> for ModelError {
-    fn from(error: AlgorithmError) -> Self {
-        Self::Algorithm(error)
+impl From<ScoringError> for ModelError {
+    fn from(error: ScoringError) -> Self {
+        match error {
+            ScoringError::Algorithm(error) => Self::Algorithm(error),
+            ScoringError::Codes(error) => Self::Codes(error),
+            ScoringError::Parts(error) => Self::Parts(error),
+        }
     }
 }
 
@@ -52,10 +53,7 @@ impl From<AlgorithmError> for ModelError {
 pub struct Model {
     digest: Digest,
     snapshot: Snapshot,
-    params: ValidParams,
-    gram_form: GramForm,
-    /// `None` without codes.
-    codes: Option<CodesChecked>,
+    scoring: Scoring,
     loaded_at: i64,
 }
 
@@ -66,14 +64,8 @@ impl Model {
     /// An algorithm or parameters that this build cannot answer with.
     pub fn new(digest: Digest, snapshot: Snapshot, loaded_at: i64) -> Result<Self, ModelError> {
         check_products(&snapshot.user_factors(), &snapshot.item_factors())?;
-        let params = valid_params(&snapshot.metadata().algorithm, snapshot.metadata().signal)?;
-        let gram_form = GramForm::of(snapshot.gram());
-        let biases = snapshot.ratings().map(|(_, _, items)| items);
-        let check = |parts| Codes::check(parts, snapshot.item_factors(), biases);
-        let codes = code_parts(&snapshot).map(check).transpose()?;
-        let model = Self { digest, snapshot, params, gram_form, codes, loaded_at };
-        model.try_scorer()?;
-        Ok(model)
+        let scoring = Scoring::new(&snapshot)?;
+        Ok(Self { digest, snapshot, scoring, loaded_at })
     }
 
     /// SHA-256 of the snapshot: the name of the revision.
@@ -94,29 +86,8 @@ impl Model {
     /// What turns user vectors into items.
     #[expect(clippy::missing_panics_doc, reason = "the parts were checked when the model was made")]
     pub fn scorer(&self) -> Scorer<'_> {
-        self.try_scorer().expect("the parts were checked when the model was made")
+        self.scoring.scorer(&self.snapshot).expect("the parts were checked when the model was made")
     }
-
-    fn try_scorer(&self) -> Result<Scorer<'_>, SolveError> {
-        let snapshot = &self.snapshot;
-        let ratings = snapshot.ratings().map(|(scale, users, items)| {
-            let model_snapshot::Scale { mean, deviation, low, high } = scale;
-            (RatingScale { mean, deviation, low, high }, users, items)
-        });
-        let parts =
-            (snapshot.user_factors(), snapshot.item_factors(), GramView::with_form(snapshot.gram(), self.gram_form));
-        let cold = usize::try_from(snapshot.metadata().cold_items).unwrap_or(usize::MAX);
-        let degrees =
-            Degrees { item_counts: snapshot.item_counts(), mean_degree_weight: snapshot.metadata().mean_degree_weight };
-        let codes = code_parts(snapshot).zip(self.codes).and_then(|(parts, checked)| Codes::new(parts, checked));
-        Ok(Scorer::new(parts, degrees, ratings, &self.params)?.with_cold_items(cold).with_codes(codes))
-    }
-}
-
-/// The codes of a snapshot; `None` in one of an older release or of a small catalogue.
-fn code_parts(snapshot: &Snapshot) -> Option<CodeParts<'_>> {
-    let ItemCodes { order, codes, scales, bounds } = snapshot.item_codes()?;
-    Some(CodeParts { order, codes, scales, bounds })
 }
 
 /// Checks that scores (products of a user and an item) and similarities (of two items) are finite.

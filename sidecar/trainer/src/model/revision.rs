@@ -1,9 +1,7 @@
 //! The revision that serves, in terms of the users and items of a run's data.
 
-use algorithms::valid_params;
-use factorization::{
-    Degrees, GramForm, GramView, Interactions, RatingScale, Scorer, SolveError, UserVector, ValidParams,
-};
+use algorithms::Scoring;
+use factorization::{Interactions, Scorer, SolveError, UserVector};
 use model_snapshot::{Snapshot, StringTable};
 use sidecar_contract::Signal;
 
@@ -14,8 +12,7 @@ const NOT_IN_DATA: u32 = u32::MAX;
 /// A revision whose users are folded in from the run's rows.
 pub(super) struct ServingRevision<'a> {
     snapshot: &'a Snapshot,
-    params: ValidParams,
-    gram_form: GramForm,
+    scoring: Scoring,
     /// Row in the revision of each item in the data.
     rows: Vec<Option<u32>>,
     /// Item in the data of each row in the revision.
@@ -29,7 +26,7 @@ impl<'a> ServingRevision<'a> {
         if snapshot.metadata().signal != signal {
             return None;
         }
-        let params = valid_params(&snapshot.metadata().algorithm, signal).ok()?;
+        let scoring = Scoring::new(snapshot).ok()?;
         let rows: Vec<Option<u32>> = item_ids.iter().map(|id| snapshot.item_index(id)).collect();
         let mut items = vec![NOT_IN_DATA; snapshot.items()];
         for (item, row) in (0_u32..).zip(&rows) {
@@ -37,9 +34,7 @@ impl<'a> ServingRevision<'a> {
                 *entry = item;
             }
         }
-        let revision = Self { snapshot, params, gram_form: GramForm::of(snapshot.gram()), rows, items };
-        let is_valid = revision.scorer().is_ok();
-        is_valid.then_some(revision)
+        Some(Self { snapshot, scoring, rows, items })
     }
 
     /// Ranked items of each user without the user's history, as serving answers: popular items if
@@ -98,17 +93,7 @@ impl<'a> ServingRevision<'a> {
     }
 
     fn scorer(&self) -> Result<Scorer<'_>, SolveError> {
-        let snapshot = self.snapshot;
-        let ratings = snapshot.ratings().map(|(scale, users, items)| {
-            let model_snapshot::Scale { mean, deviation, low, high } = scale;
-            (RatingScale { mean, deviation, low, high }, users, items)
-        });
-        let parts =
-            (snapshot.user_factors(), snapshot.item_factors(), GramView::with_form(snapshot.gram(), self.gram_form));
-        let degrees =
-            Degrees { item_counts: snapshot.item_counts(), mean_degree_weight: snapshot.metadata().mean_degree_weight };
-        let cold = usize::try_from(snapshot.metadata().cold_items).unwrap_or(usize::MAX);
-        Ok(Scorer::new(parts, degrees, ratings, &self.params)?.with_cold_items(cold))
+        self.scoring.scorer(self.snapshot)
     }
 }
 

@@ -1,0 +1,79 @@
+//! What scores users and items by a snapshot, for serving and for the comparison with the serving
+//! revision.
+
+use factorization::{
+    CodeParts, Codes, CodesChecked, CodesError, Degrees, GramForm, GramView, RatingScale, Scorer, SolveError,
+    ValidParams,
+};
+use model_snapshot::{ItemCodes, Scale, Snapshot};
+
+use crate::{error::AlgorithmError, valid_params};
+
+/// What is checked and computed once for a snapshot, so that a [`Scorer`] of it is cheap to make.
+#[derive(Debug)]
+pub struct Scoring {
+    params: ValidParams,
+    gram_form: GramForm,
+    /// `None` without codes.
+    codes: Option<CodesChecked>,
+}
+
+/// Why a snapshot cannot score.
+#[derive(Debug, thiserror::Error)]
+pub enum ScoringError {
+    /// An algorithm or parameters that this build cannot serve.
+    #[error("algorithm {0}")]
+    Algorithm(AlgorithmError),
+    /// Codes that would hide items from lists.
+    #[error("the snapshot's codes of items do not belong to its factors; train again")]
+    Codes(#[from] CodesError),
+    /// Parts that do not belong to the algorithm.
+    #[error("the snapshot does not fit its algorithm")]
+    Parts(#[from] SolveError),
+}
+
+impl From<AlgorithmError> for ScoringError {
+    fn from(error: AlgorithmError) -> Self {
+        Self::Algorithm(error)
+    }
+}
+
+impl Scoring {
+    /// Checks the parameters, the codes and the parts of a snapshot.
+    ///
+    /// # Errors
+    /// An algorithm or parts that this build cannot score with.
+    pub fn new(snapshot: &Snapshot) -> Result<Self, ScoringError> {
+        let params = valid_params(&snapshot.metadata().algorithm, snapshot.metadata().signal)?;
+        let biases = snapshot.ratings().map(|(_, _, items)| items);
+        let check = |parts| Codes::check(parts, snapshot.item_factors(), biases);
+        let codes = code_parts(snapshot).map(check).transpose()?;
+        let scoring = Self { params, gram_form: GramForm::of(snapshot.gram()), codes };
+        scoring.scorer(snapshot)?;
+        Ok(scoring)
+    }
+
+    /// The scorer of the same snapshot.
+    ///
+    /// # Errors
+    /// Parts that do not match, which a snapshot that was checked does not have.
+    pub fn scorer<'a>(&'a self, snapshot: &'a Snapshot) -> Result<Scorer<'a>, SolveError> {
+        let ratings = snapshot.ratings().map(|(scale, users, items)| {
+            let Scale { mean, deviation, low, high } = scale;
+            (RatingScale { mean, deviation, low, high }, users, items)
+        });
+        let parts =
+            (snapshot.user_factors(), snapshot.item_factors(), GramView::with_form(snapshot.gram(), self.gram_form));
+        let cold = usize::try_from(snapshot.metadata().cold_items).unwrap_or(usize::MAX);
+        let degrees =
+            Degrees { item_counts: snapshot.item_counts(), mean_degree_weight: snapshot.metadata().mean_degree_weight };
+        let codes = code_parts(snapshot).zip(self.codes).and_then(|(parts, checked)| Codes::new(parts, checked));
+        Ok(Scorer::new(parts, degrees, ratings, &self.params)?.with_cold_items(cold).with_codes(codes))
+    }
+}
+
+/// The codes of a snapshot; `None` in one of an older release or of a small catalogue.
+fn code_parts(snapshot: &Snapshot) -> Option<CodeParts<'_>> {
+    let ItemCodes { order, codes, scales, bounds } = snapshot.item_codes()?;
+    Some(CodeParts { order, codes, scales, bounds })
+}
