@@ -2,8 +2,11 @@
 //! wait, and every answer has a deadline.
 
 mod admission;
+#[cfg(test)]
+mod arrivals;
 mod inline_admission;
 mod io_delay;
+mod micros;
 mod pace;
 mod pool;
 
@@ -28,6 +31,7 @@ use tokio::{
 use self::{
     inline_admission::InlineAdmission,
     io_delay::IoDelay,
+    micros::micros,
     pace::Pace,
     pool::{Pending, Pool},
 };
@@ -194,7 +198,8 @@ impl Engine {
         let serving = self.serving();
         match serving.answerer(&ask).cloned().ok_or(Refusal::NotReady)? {
             Answerer::Local(local) => {
-                if let Some(answer) = local.recall(&ask) {
+                let key = local.list_key(&ask);
+                if let Some(answer) = local.recall(&ask, key) {
                     return self.compute_inline(&serving.limits, end, || finish(Ok(answer)));
                 }
                 let work = local.work(&ask);
@@ -202,7 +207,7 @@ impl Engine {
                 let pace = Arc::clone(&self.pace);
                 let compute = move || {
                     let begin = Instant::now();
-                    let finished = finish(local.compute(&ask));
+                    let finished = finish(local.compute(&ask, key));
                     pace.record(work, begin.elapsed());
                     finished
                 };
@@ -308,10 +313,6 @@ impl<T, E, F: Fn(usize, Result<Answer, AnswerError>) -> Result<T, E>> Batch<T, F
 fn deadline(ask: &Ask) -> Instant {
     let latest = Instant::now() + ANSWER_TIMEOUT;
     ask.deadline.map_or(latest, |deadline| latest.min(Instant::from_std(deadline)))
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 async fn within<T>(end: Instant, answer: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {

@@ -84,21 +84,27 @@ impl Local {
     /// # Errors
     /// A history that cannot be folded in or overflows, or an unknown item to be similar to.
     pub fn answer(&self, ask: &Ask) -> Result<Answer, AnswerError> {
-        self.recall(ask).map_or_else(|| self.compute(ask), Ok)
+        let key = self.list_key(ask);
+        self.recall(ask, key).map_or_else(|| self.compute(ask, key), Ok)
     }
 
-    /// The answer to a question whose list is in the cache.
-    pub fn recall(&self, ask: &Ask) -> Option<Answer> {
-        let lists = self.lists.as_ref()?;
-        let list = lists.get(&ListKey::of(&self.model, ask)?)?;
+    /// The key of a question's list in the cache; `None` if its list is not kept.
+    pub fn list_key(&self, ask: &Ask) -> Option<ListKey> {
+        self.lists.as_ref().and_then(|_| ListKey::of(&self.model, ask))
+    }
+
+    /// The answer to a question whose list is in the cache under this key.
+    pub fn recall(&self, ask: &Ask, key: Option<ListKey>) -> Option<Answer> {
+        let list = self.lists.as_ref()?.get(&key?)?;
         Some(self.document(ask, list.iter().filter_map(|candidate| self.item(candidate, None))))
     }
 
-    /// Answers a question as [`Self::answer`], without a look into the cache.
+    /// Answers a question as [`Self::answer`], without a look into the cache, which then keeps the
+    /// list under the key.
     ///
     /// # Errors
     /// Those of [`Self::answer`].
-    pub fn compute(&self, ask: &Ask) -> Result<Answer, AnswerError> {
+    pub fn compute(&self, ask: &Ask, key: Option<ListKey>) -> Result<Answer, AnswerError> {
         let resolved = Resolved::new(&self.model, ask)?;
         let candidates = candidates::generate(&resolved, self.mode)?;
         let ranked = rerank::rerank(candidates);
@@ -106,7 +112,7 @@ impl Local {
             return Err(AnswerError::Overflow);
         }
         let ranked = ranked.get(..resolved.n.min(ranked.len())).unwrap_or_default();
-        if let Some((lists, key)) = self.lists.as_ref().zip(ListKey::of(&self.model, ask)) {
+        if let Some((lists, key)) = self.lists.as_ref().zip(key) {
             lists.insert(key, ranked);
         }
         let mut parts = if ask.explain { explain(&resolved, ranked)? } else { Vec::new() };

@@ -85,6 +85,7 @@ mod tests {
     use std::collections::VecDeque;
 
     use super::*;
+    use crate::engine::arrivals::poisson_intervals;
 
     const BUDGET: Duration = Duration::from_millis(100);
 
@@ -111,15 +112,7 @@ mod tests {
         let begin = Instant::now();
         let (end, half) = (begin + Duration::from_secs(10), begin + Duration::from_secs(5));
         let mean_interval = service.as_secs_f64() / load / f64::from(u32::try_from(threads).unwrap());
-        let mut random: u64 = 88_172_645_463_325_252;
-        let mut next = || {
-            // xorshift64 (Marsaglia 2003); its high bits give a number in (0, 1].
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            let uniform = (f64::from(u32::try_from(random >> 32).unwrap()) + 1.0) / 4_294_967_296.0;
-            Duration::from_secs_f64(-uniform.ln() * mean_interval)
-        };
+        let mut next = poisson_intervals(mean_interval);
         let mut admission = Admission::new(threads);
         let mut free_at: Vec<Option<Instant>> = vec![None; threads];
         let mut queue = VecDeque::new();

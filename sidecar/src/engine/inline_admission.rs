@@ -13,6 +13,7 @@ use std::{
 
 use tokio::time::Instant;
 
+use super::micros::micros;
 use crate::limits::IO_DELAY_INTERVAL;
 
 /// Part of the tolerated wait from which requests are refused. The rest is for the error of the
@@ -48,7 +49,7 @@ impl InlineAdmission {
             self.late_requests.store(0, Ordering::Relaxed);
             return true;
         }
-        let now = u64::try_from(now.saturating_duration_since(self.begin).as_micros()).unwrap_or(IN_TIME - 1);
+        let now = micros(now.saturating_duration_since(self.begin)).min(IN_TIME - 1);
         let since = self.late_since.load(Ordering::Relaxed);
         if since == IN_TIME {
             self.late_since.store(now, Ordering::Relaxed);
@@ -65,7 +66,10 @@ mod tests {
     use std::collections::VecDeque;
 
     use super::*;
-    use crate::{engine::io_delay::IoDelay, limits::IO_DELAY_PROBES};
+    use crate::{
+        engine::{arrivals::poisson_intervals, io_delay::IoDelay},
+        limits::IO_DELAY_PROBES,
+    };
 
     const BUDGET: Duration = Duration::from_millis(100);
     const COMPUTING: Duration = Duration::from_micros(50);
@@ -99,15 +103,7 @@ mod tests {
         let begin = Instant::now();
         let end = begin + Duration::from_secs(10);
         let mean_interval = (COMPUTING + HTTP).as_secs_f64() / load;
-        let mut random: u64 = 88_172_645_463_325_252;
-        let mut next = || {
-            // xorshift64 (Marsaglia 2003); its high bits give a number in (0, 1].
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            let uniform = (f64::from(u32::try_from(random >> 32).unwrap()) + 1.0) / 4_294_967_296.0;
-            Duration::from_secs_f64(-uniform.ln() * mean_interval)
-        };
+        let mut next = poisson_intervals(mean_interval);
         let (delay, admission) = (IoDelay::new(begin), InlineAdmission::new(begin));
         let mut sleeping: Vec<Option<Instant>> =
             (0..IO_DELAY_PROBES).map(|probe| Some(delay.plan(probe, begin))).collect();

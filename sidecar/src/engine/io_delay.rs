@@ -14,7 +14,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::Engine;
+use super::{Engine, micros::micros};
 use crate::limits::{IO_DELAY_INTERVAL, IO_DELAY_PROBES};
 
 /// Resolution of the runtime's timers: no probe runs earlier after it is due.
@@ -57,10 +57,6 @@ impl IoDelay {
     fn micros(&self, now: Instant) -> u64 {
         micros(now.saturating_duration_since(self.begin))
     }
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Starts the probes on the runtime that runs this task; they end when the engine is dropped.
