@@ -18,7 +18,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import http_results
+import results
 
 HERE = Path(__file__).resolve().parent
 OURS, BARE = 18080, 18081
@@ -151,15 +151,14 @@ def throughput(name: str, setting: str, case: Case, bodies: Path, options: argpa
                 pairs.append((wrk(OURS, ours, bodies, options.seconds), wrk(BARE, peer, bodies, options.seconds)))
     ratios = [a["answers_per_s"] / b["answers_per_s"] for a, b in pairs]
     more = [a["cpu_us_per_answer"] - b["cpu_us_per_answer"] for a, b in pairs]
-    http_results.add({
+    results.add({
         "name": name,
         "setting": f"{setting}; {CONNECTIONS} connections, responses of {length} bytes",
         "ours": medians([a for a, _ in pairs]),
         "peer": medians([b for _, b in pairs]),
         "peer_name": f"bare hyper server, {runtime} runtime",
-        "ratio": {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)},
+        **results.ratio(ratios),
         "more_cpu_us_per_answer": round(statistics.median(more), 3),
-        "pairs": len(pairs),
         "command": f"tests/bench/answers/http … {name}",
     })  # fmt: skip
 
@@ -177,8 +176,8 @@ def attack(bodies: Path, rate: int, seconds: float, work: Path) -> dict:
                 file.write(f"{http}@{bodies_directory}/{index}\n\n")
     vegeta = os.environ["VEGETA"]
     load = [vegeta, "attack", f"-rate={rate}", f"-duration={seconds}s", f"-targets={targets}", "-connections=1000"]
-    results = subprocess.run(load, check=True, stdout=subprocess.PIPE).stdout
-    report = subprocess.run([vegeta, "report", "-type=json"], check=True, input=results, stdout=subprocess.PIPE).stdout
+    attacked = subprocess.run(load, check=True, stdout=subprocess.PIPE).stdout
+    report = subprocess.run([vegeta, "report", "-type=json"], check=True, input=attacked, stdout=subprocess.PIPE).stdout
     return json.loads(report)
 
 
@@ -201,7 +200,7 @@ def cold_p99(case: Case, options: argparse.Namespace, work: Path) -> None:
                 high = middle
         report = attack(case.users, low // 2, 60, work)
     latencies = report["latencies"]
-    http_results.add({
+    results.add({
         "name": "http_cold_p99_ms",
         "setting": "gowalla, 64 factors, cache off; 60 s at half of the highest constant rate with no error and p99 ≤ 10 ms",
         "ours": {
@@ -227,7 +226,7 @@ def anonymous_memory(case: Case, options: argparse.Namespace) -> None:
     [kibibytes] = [int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon:")]
     # With --model the file is read into anonymous memory; pods map it.
     model_mib = case.model.stat().st_size / (1 << 20)
-    http_results.add({
+    results.add({
         "name": "rss_above_model_mib",
         "setting": "gowalla, 64 factors, default cache, after 100,000 requests of all users; RssAnon of the process less the file",
         "ours": {"mib": round(kibibytes / 1024 - model_mib, 2), "file_mib": round(model_mib, 2), "answers": round(answered)},
@@ -245,7 +244,7 @@ def start_ready(case: Case, options: argparse.Namespace) -> None:
         begin = time.perf_counter()
         with running(sidecar(case), OURS, body):
             times.append((time.perf_counter() - begin) * 1e3)
-    http_results.add({
+    results.add({
         "name": "start_ready_ms",
         "setting": f"gowalla, 64 factors, a file of {case.model.stat().st_size >> 20} MiB with --model, which verifies its checksum",
         "ours": {"ms": round(statistics.median(times[1:]), 1)},

@@ -1,10 +1,11 @@
-"""Merges rows into results/answers.json, which other benchmarks of answers also write."""
+"""Rows of results/answers.json, which all benchmarks of answers write, and their table."""
 
 import fcntl
 import json
 import os
 import platform
 import re
+import statistics
 from datetime import date
 from pathlib import Path
 
@@ -19,8 +20,48 @@ def machine() -> str:
     return f"{model[1] if model else platform.machine()}, {os.cpu_count()} cores, {instructions}"
 
 
+def ratio(ratios: list[float]) -> dict:
+    """Returns median, min and max of the ratios of pairs."""
+    return {"ratio": {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)}, "pairs": len(ratios)}
+
+
+def table(rows: list[dict]) -> str:
+    """Renders the Markdown table."""
+    lines = [
+        "# Comparison of answers with other packages",
+        "",
+        "Rendered from `answers.json`, which the commands in the last column update. A ratio is ours divided by the peer's, measured",
+        "in turns; the table shows its median, and min to max. On a shared machine the ratio of CPU times is more stable; `load` is",
+        "the mean number of runnable threads, ours included.",
+        "",
+        "Figures of `topk_*`: `median` and `p99` of single queries in ms; `cold`, median with nothing in the caches; `widest`, median",
+        "with AVX-512; `cpu`, median CPU time in ms with that of passing commands; `rescored`, items scored in single precision; `coded`, items whose codes were read; `gb_per_s`, rate of reading",
+        "codes and factors; `recall` against a search in single precision; `all_threads`, median with all threads and instructions.",
+        "",
+        "| benchmark | setting | ours | peer | ratio | pairs | machine, date | command |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        of, pairs = row.get("ratio"), row.get("pairs", "–")
+        ratios = f"**{of['median']:.3f}** ({of['min']:.3f} to {of['max']:.3f})" if isinstance(of, dict) else str(of or "–")
+        if "cpu_ratio" in row:
+            ratios += f"; of CPU time {row['cpu_ratio']:.3f}; load {row['load']:.1f}"
+        lines.append(
+            f"| {row['name']} | {row['setting']} | {shown(row.get('ours', '–'))} | {shown(row.get('peer', '–'))} "
+            f"({row.get('peer_name', '–')}) | {ratios} | {pairs} | {row['machine']}, {row['date']} | `{row['command']}` |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def shown(figures: str | float | dict[str, float]) -> str:
+    """Formats a figure, or named figures."""
+    if not isinstance(figures, dict):
+        return str(figures)
+    return ", ".join(f"{name} {figure:.4g}" if isinstance(figure, float) else f"{name} {figure}" for name, figure in figures.items())
+
+
 def add(row: dict) -> None:
-    """Adds a row, or replaces the one with the same name and setting."""
+    """Adds a row, or replaces the one with the same name and setting, and renders the table."""
     row = {**row, "machine": machine(), "date": date.today().isoformat()}
     FILE.parent.mkdir(exist_ok=True)
     with FILE.with_suffix(".lock").open("w") as lock:
@@ -31,5 +72,6 @@ def add(row: dict) -> None:
         temporary = FILE.with_suffix(".new")
         temporary.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
         temporary.rename(FILE)
+        FILE.with_suffix(".md").write_text(table(rows))
     FILE.with_suffix(".lock").unlink(missing_ok=True)
     print(json.dumps(row, ensure_ascii=False), flush=True)

@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 import numpy as np
+import results
 import topk_data as data
-import topk_results as results
 from topk_process import Search
 
 N = 10
