@@ -12,8 +12,8 @@ use crate::pause::Pauses;
 const PAUSES: Pauses = Pauses { first: Duration::from_secs(1), max: Duration::from_mins(1) };
 
 /// Delays each failure by its pause, and with it the next attempt, which begins when the stream is
-/// polled again. The backoff of kube begins anew with every attempt, because a list that fails
-/// follows the event [`Event::Init`], which counts as success there.
+/// polled again. The backoff of kube resets with every attempt: each attempt begins with
+/// [`Event::Init`], which it counts as a success, although the list that follows may fail.
 pub fn with_pauses<K: Send>(
     events: impl Stream<Item = watcher::Result<Event<K>>> + Send,
 ) -> impl Stream<Item = watcher::Result<Event<K>>> + Send {

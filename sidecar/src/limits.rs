@@ -71,8 +71,8 @@ pub const LINGER_BYTES_MAX: usize = BODY_BYTES_MAX;
 /// Interval at which the delay of the I/O threads is measured, which is the wait of requests that
 /// were accepted and not yet read.
 pub const IO_DELAY_INTERVAL: Duration = Duration::from_millis(10);
-/// Number of tasks that measure it in turns. Delays up to as many intervals have an error of one
-/// interval; the default latency budget is not longer.
+/// Number of tasks that measure this delay in turns. A delay of up to this number of intervals is
+/// measured with an error of one interval. The default latency budget is not longer than that.
 pub const IO_DELAY_PROBES: usize = 10;
 /// Maximum expected time of an answer that the I/O thread computes itself. It is near what handing
 /// the question to a compute thread and the answer back costs; other connections wait meanwhile.

@@ -7,7 +7,7 @@ use s3s::{S3Error, S3Result, dto::Range, s3_error};
 
 use crate::disk::FileStat;
 
-/// The greatest position that the protocol library accepts.
+/// Maximum position that the protocol library accepts.
 const POSITION_MAX: u64 = i64::MAX as u64;
 
 /// Rewrites or removes a `Range` header that the protocol library would refuse: the unit is

@@ -87,7 +87,7 @@ pub struct CodesChecked {
 #[derive(Clone, Copy)]
 pub(super) struct Block<'a> {
     pub(super) codes: &'a [u8],
-    /// As many as the block has items.
+    /// Scale and residual norm of each item of the block.
     pub(super) scales: &'a [u32],
     /// Items of the block.
     pub(super) order: &'a [u32],

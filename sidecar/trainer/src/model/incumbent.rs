@@ -93,7 +93,8 @@ fn with_parameters(
         // Equal parameters on equal rows give the same model.
         evaluator.lift(candidate, candidate)
     } else {
-        // Parameters of another signal may be invalid for this one: then there is no comparison.
+        // Parameters for ratings may be invalid for interactions, and vice versa. Without valid ones
+        // there is no comparison.
         let Ok(params) = check(&TrainingConfig { algorithm: incumbent.algorithm.clone(), ..config.clone() }) else {
             return Ok(None);
         };
