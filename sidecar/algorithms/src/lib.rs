@@ -5,8 +5,6 @@
 //! the trainer and for serving, because neither `factorization` nor the contract may know the
 //! other.
 //!
-//! [`Scoring`] makes the scorer of a snapshot, for both.
-//!
 //! An algorithm is a [`Definition`] in a file of its own, and an entry of the list in
 //! [`definition()`]. CONTRIBUTING.md has the steps, and `tests/it/tidy.rs` the files that may name
 //! an algorithm.
@@ -15,7 +13,6 @@ mod als;
 mod bpr;
 mod definition;
 mod error;
-mod scoring;
 mod svd;
 
 use factorization::ValidParams;
@@ -23,7 +20,6 @@ use sidecar_contract::{Algorithm, Signal};
 
 pub use definition::{DataShape, Definition, Search};
 pub use error::AlgorithmError;
-pub use scoring::{Scoring, ScoringError};
 
 /// The list of algorithms.
 ///

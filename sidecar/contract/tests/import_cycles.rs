@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Source folders of all crates.
-const CRATES: [&str; 12] = [
+const CRATES: [&str; 13] = [
     "crds",
     "operator",
     "operator/store",
@@ -19,6 +19,7 @@ const CRATES: [&str; 12] = [
     "sidecar/contract",
     "sidecar/factorization",
     "sidecar/report",
+    "sidecar/scoring",
     "sidecar/snapshot",
     "sidecar/store-client",
     "sidecar/trainer",

@@ -39,6 +39,16 @@ fn packages_have_no_forbidden_dependencies() {
             "trainer and serving share the definitions, which contain no I/O",
         ),
         (
+            "sidecar/scoring",
+            &["recommender-trainer", "answering", "tokio", "hyper"],
+            "trainer and serving share what makes a scorer",
+        ),
+        (
+            "sidecar/answering",
+            &["recommender-trainer", "tokio", "hyper", "kube"],
+            "an answer depends on neither HTTP nor Kubernetes",
+        ),
+        (
             "sidecar/snapshot",
             &["recommender-trainer", "tokio", "kube"],
             "the snapshot reader does not depend on the trainer",

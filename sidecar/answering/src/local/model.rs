@@ -1,10 +1,11 @@
 //! A loaded revision: a snapshot with checked parameters. Immutable.
 
-use algorithms::{AlgorithmError, Scoring, ScoringError};
+use algorithms::AlgorithmError;
 use factorization::{CodesError, Scorer, SolveError};
 use model_snapshot::{Snapshot, SnapshotError};
 use ndarray::{ArrayView1, ArrayView2};
 use sidecar_contract::Digest;
+use snapshot_scoring::{Scoring, ScoringError};
 
 /// Maximum product of the lengths of two vectors, which bounds their inner product. It leaves room
 /// below the maximum of single precision, 3.4e38, for biases and for vectors that are folded in.

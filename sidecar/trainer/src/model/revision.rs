@@ -1,9 +1,9 @@
 //! The revision that serves, in terms of the users and items of a run's data.
 
-use algorithms::Scoring;
 use factorization::{Interactions, Scorer, SolveError, UserVector};
 use model_snapshot::{Snapshot, StringTable};
 use sidecar_contract::Signal;
+use snapshot_scoring::Scoring;
 
 /// Item of a run's data for an item of the revision that the data does not have: no held-out row
 /// has it.

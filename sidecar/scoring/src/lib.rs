@@ -1,13 +1,12 @@
 //! What scores users and items by a snapshot, for serving and for the comparison with the serving
 //! revision.
 
+use algorithms::{AlgorithmError, valid_params};
 use factorization::{
     CodeParts, Codes, CodesChecked, CodesError, Degrees, GramForm, GramView, RatingScale, Scorer, SolveError,
     ValidParams,
 };
 use model_snapshot::{ItemCodes, Scale, Snapshot};
-
-use crate::{error::AlgorithmError, valid_params};
 
 /// What is checked and computed once for a snapshot, so that a [`Scorer`] of it is cheap to make.
 #[derive(Debug)]
