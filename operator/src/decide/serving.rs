@@ -340,5 +340,6 @@ fn revision(model: &Model<'_>, serving_mode: impl Into<sidecar_contract::Open<Se
             cold_items: None,
             ..metrics
         }),
+        catalogue: None,
     })
 }

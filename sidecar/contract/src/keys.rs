@@ -3,14 +3,17 @@
 //! ```text
 //! <installation id>/<namespace>/<name>/snapshots/<sha256>.safetensors
 //!                                      runs/<number, ten digits>-<fingerprint, ten digits>.json
+//!                                      catalogue/<version>/<revision, 64 digits>
+//!                                      catalogue/<version>/<revision, 64 digits>.json
 //! ```
+//! The JSON document beside a catalogue is created after it, exactly once, and commits it.
 //! Numbers are padded so that keys sort in the order of the runs.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::hash::Digest;
+use crate::{catalogue::CatalogueVersion, hash::Digest};
 
 /// Digits of the run number in a key.
 const NUMBER_DIGITS: usize = 10;
@@ -84,6 +87,37 @@ impl KeyLayout {
         format!("{}snapshots/", self.prefix)
     }
 
+    /// Key of an object whose key relative to the prefix is given.
+    pub fn below(&self, relative: &str) -> String {
+        format!("{}{relative}", self.prefix)
+    }
+
+    /// Key of the catalogue of a revision, relative to the prefix.
+    pub fn relative_catalogue(version: &CatalogueVersion, revision: &Digest) -> String {
+        format!("catalogue/{version}/{revision}")
+    }
+
+    /// Key of the catalogue of a revision.
+    pub fn catalogue(&self, version: &CatalogueVersion, revision: &Digest) -> String {
+        self.below(&Self::relative_catalogue(version, revision))
+    }
+
+    /// Key of the document that commits that catalogue.
+    pub fn catalogue_result(&self, version: &CatalogueVersion, revision: &Digest) -> String {
+        format!("{}.json", self.catalogue(version, revision))
+    }
+
+    /// Prefix of all catalogues and of the documents that commit them.
+    pub fn catalogues(&self) -> String {
+        format!("{}catalogue/", self.prefix)
+    }
+
+    /// Parses a key of [`Self::catalogue_result`].
+    pub fn parse_catalogue_result_key(&self, key: &str) -> Option<(CatalogueVersion, Digest)> {
+        let (version, revision) = key.strip_prefix(&self.catalogues())?.strip_suffix(".json")?.split_once('/')?;
+        Some((CatalogueVersion::parse(version)?, Digest::try_from(revision.to_owned()).ok()?))
+    }
+
     /// Parses a key of [`Self::run`].
     pub fn parse_run_key(&self, key: &str) -> Option<RunId> {
         RunId::parse(key.strip_prefix(&self.runs())?.strip_suffix(".json")?)
@@ -93,6 +127,17 @@ impl KeyLayout {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn catalogue_keys_round_trip() {
+        let keys = KeyLayout::new(KeyLayout::recommender_prefix("1b2c", "shop", "movies"));
+        let (version, revision) = (CatalogueVersion::new(1_764_370_000, &Digest::of(b"")), Digest::of(b"model"));
+        let file = keys.catalogue(&version, &revision);
+        assert_eq!(file, format!("1b2c/shop/movies/catalogue/1764370000-e3b0c44298/{revision}"));
+        assert_eq!(keys.parse_catalogue_result_key(&file), None);
+        let result = keys.catalogue_result(&version, &revision);
+        assert_eq!(keys.parse_catalogue_result_key(&result), Some((version, revision)));
+    }
 
     #[test]
     fn run_keys_round_trip() {

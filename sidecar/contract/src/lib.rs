@@ -13,6 +13,7 @@
 //! - `fixtures/` contains every released form of every document; a test reads them all.
 
 mod algorithm;
+mod catalogue;
 pub mod credentials;
 mod duration;
 pub mod exit_code;
@@ -36,6 +37,7 @@ pub mod training;
 mod unknown;
 
 pub use algorithm::{Algorithm, AlsConfig, BprConfig, SvdConfig};
+pub use catalogue::{CatalogueRef, CatalogueVersion};
 pub use duration::{DurationError, HOURS_TO_SECONDS, parse_duration};
 pub use exit_code::ExitCode;
 pub use gate::{Gate, GateVerdict, patch_command};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    catalogue::CatalogueRef,
     gate::Gate,
     hash::{Digest, canonical_json},
     metrics::Metrics,
@@ -93,6 +94,10 @@ pub struct RevisionRef {
     /// Evaluation metrics of its run; exported with the revision as label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<Metrics>,
+    /// Its newest catalogue. A pod serves the revision only with it. Absent: the revision has none,
+    /// and the titles and the availability in the snapshot are used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catalogue: Option<CatalogueRef>,
 }
 
 /// Role of a revision in serving.
@@ -137,8 +142,8 @@ pub struct ServingLimits {
     pub history_per_request_max: u32,
     /// Max requests in a batch.
     pub requests_per_batch_max: u32,
-    /// Max expected wait of a request, in milliseconds; 503 beyond it. The default is omitted, so that
-    /// hashes of configs without it do not change.
+    /// Max expected wait of a request, in milliseconds; 503 beyond it. The default is omitted, so
+    /// that hashes of configs without it do not change.
     #[serde(skip_serializing_if = "is_default_latency_budget")]
     pub latency_budget_milliseconds: u32,
 }

@@ -87,6 +87,7 @@ impl Setup {
             trained_at: 0,
             serving_mode: self.serving_mode.clone(),
             metrics: None,
+            catalogue: None,
         });
         let config = ServingConfig {
             namespace: "shop".into(),

@@ -147,6 +147,7 @@ pub async fn put(store: &StoreConfig, path: &Path) -> RevisionRef {
         trained_at: 1,
         serving_mode: ServingMode::Personalized.into(),
         metrics: None,
+        catalogue: None,
     }
 }
 

@@ -21,6 +21,7 @@ fn config(desired: Option<char>, last_good: Option<char>, loads_first: Option<&s
         trained_at: 0,
         serving_mode: ServingMode::Personalized.into(),
         metrics: None,
+        catalogue: None,
     };
     let desired = desired.map(|letter| revision(letter, RevisionRole::Desired));
     let last_good = last_good.map(|letter| revision(letter, RevisionRole::LastGood));
