@@ -6,9 +6,11 @@
 //! times are limited. [`connect`] is the lower layer; it also opens other buckets, such as the data
 //! source of a Recommender.
 
+mod catalogues;
 mod connect;
 mod credentials;
 mod error;
+mod files;
 mod http_client;
 mod limits;
 mod runs;

@@ -1,22 +1,10 @@
-//! Snapshots: large files named by their SHA-256. Uploads and downloads are streamed and verified.
+//! Snapshots: large files named by their SHA-256.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use bytes::{Bytes, BytesMut};
-use futures::StreamExt as _;
-use object_store::{ObjectStoreExt as _, PutPayload, WriteMultipart};
-use sha2::{Digest as _, Sha256};
 use sidecar_contract::Digest;
-use tokio::{
-    fs::File,
-    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufWriter},
-};
 
-use crate::{
-    Store, StoreError,
-    limits::{FETCH_BUFFER_BYTES, LISTED_KEYS_MAX, PART_BYTES, PARTS_IN_FLIGHT_MAX},
-    path_of,
-};
+use crate::{Store, StoreError, limits::LISTED_KEYS_MAX};
 
 /// Snapshot in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,94 +22,14 @@ impl Store {
     /// because the key identifies the content. A file with a different hash is rejected before it
     /// becomes visible.
     pub async fn put_snapshot(&self, file: &Path, digest: &Digest) -> Result<u64, StoreError> {
-        let key = self.keys.snapshot(digest);
-        let path = path_of(&key)?;
-        let mut source = Source::open(file).await?;
-        let first = source.next_part().await?;
-        if first.len() < PART_BYTES {
-            source.verify(&key, digest)?;
-            let put = self.object_store.put(&path, PutPayload::from_bytes(first)).await;
-            return put.map(|_| source.bytes).map_err(|error| self.failed("store", &key, error));
-        }
-        let upload = self.object_store.put_multipart(&path).await.map_err(|error| self.failed("store", &key, error))?;
-        let mut upload = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
-        match self.send_parts(&key, &mut source, first, &mut upload).await.and_then(|()| source.verify(&key, digest)) {
-            Ok(()) => upload.finish().await.map(|_| source.bytes).map_err(|error| self.failed("store", &key, error)),
-            Err(error) => {
-                // If the abort fails, the store removes the incomplete upload later.
-                if let Err(abort) = upload.abort().await {
-                    tracing::debug!(%key, error = %abort, "cannot abort the upload");
-                }
-                Err(error)
-            }
-        }
-    }
-
-    async fn send_parts(
-        &self,
-        key: &str,
-        source: &mut Source,
-        first: Bytes,
-        upload: &mut WriteMultipart,
-    ) -> Result<(), StoreError> {
-        let mut part = first;
-        while !part.is_empty() {
-            upload.wait_for_capacity(PARTS_IN_FLIGHT_MAX).await.map_err(|error| self.failed("store", key, error))?;
-            upload.put(part);
-            part = source.next_part().await?;
-        }
-        Ok(())
+        self.put_file(&self.keys.snapshot(digest), file, digest).await
     }
 
     /// Fetches a snapshot to `path` and returns its size. The file is created only after all bytes
     /// are received and match `digest`. A snapshot larger than `bytes_max` is rejected before the
     /// first byte is written.
     pub async fn fetch_snapshot_to(&self, digest: &Digest, path: &Path, bytes_max: u64) -> Result<u64, StoreError> {
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(".partial");
-        let partial = PathBuf::from(partial);
-        let fetched = self.fetch_verified(digest, &partial, bytes_max).await;
-        let moved = match fetched {
-            Ok(bytes) => tokio::fs::rename(&partial, path)
-                .await
-                .map(|()| bytes)
-                .map_err(|source| StoreError::File { path: path.to_owned(), source }),
-            Err(error) => Err(error),
-        };
-        if moved.is_err() {
-            // The file may not exist. A file that cannot be removed is overwritten by the next
-            // attempt.
-            let _ = tokio::fs::remove_file(&partial).await;
-        }
-        moved
-    }
-
-    async fn fetch_verified(&self, digest: &Digest, partial: &Path, bytes_max: u64) -> Result<u64, StoreError> {
-        let key = self.keys.snapshot(digest);
-        let failed = |error| self.failed("fetch", &key, error);
-        let io = |source| StoreError::File { path: partial.to_owned(), source };
-        let found = self.object_store.get(&path_of(&key)?).await.map_err(failed)?;
-        let size = found.meta.size;
-        if size > bytes_max {
-            return Err(StoreError::TooLarge { key, bytes: size, bytes_max });
-        }
-        let mut file = BufWriter::with_capacity(FETCH_BUFFER_BYTES, File::create(partial).await.map_err(io)?);
-        let mut hash = Sha256::new();
-        let mut bytes: u64 = 0;
-        let mut chunks = found.into_stream();
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(failed)?;
-            bytes += chunk.len() as u64;
-            // The stream may be longer than the reported size.
-            if bytes > bytes_max {
-                return Err(StoreError::TooLarge { key, bytes, bytes_max });
-            }
-            hash.update(&chunk);
-            file.write_all(&chunk).await.map_err(io)?;
-        }
-        file.flush().await.map_err(io)?;
-        let actual = Digest::from_hash(hash.finalize().into());
-        if actual == *digest { Ok(bytes) } else { Err(StoreError::Corrupt { key, actual: actual.as_str().to_owned() }) }
+        self.fetch_file_to(&self.keys.snapshot(digest), digest, path, bytes_max).await
     }
 
     /// Deletes a snapshot. Succeeds if it does not exist.
@@ -140,46 +48,4 @@ impl Store {
         };
         Ok(objects.iter().filter_map(snapshot).collect())
     }
-}
-
-/// File that is read and hashed in parts.
-struct Source {
-    path: PathBuf,
-    file: File,
-    hash: Sha256,
-    bytes: u64,
-}
-
-impl Source {
-    async fn open(path: &Path) -> Result<Self, StoreError> {
-        let file = File::open(path).await.map_err(|source| StoreError::File { path: path.to_owned(), source })?;
-        Ok(Self { path: path.to_owned(), file, hash: Sha256::new(), bytes: 0 })
-    }
-
-    /// Reads the next [`PART_BYTES`]; fewer only at the end of the file.
-    async fn next_part(&mut self) -> Result<Bytes, StoreError> {
-        let part = read_up_to(&mut self.file, PART_BYTES)
-            .await
-            .map_err(|source| StoreError::File { path: self.path.clone(), source })?;
-        self.hash.update(&part);
-        self.bytes += part.len() as u64;
-        Ok(part)
-    }
-
-    fn verify(&self, key: &str, digest: &Digest) -> Result<(), StoreError> {
-        let actual = Digest::from_hash(self.hash.clone().finalize().into());
-        if actual == *digest {
-            return Ok(());
-        }
-        Err(StoreError::Corrupt { key: key.to_owned(), actual: actual.as_str().to_owned() })
-    }
-}
-
-async fn read_up_to(reader: &mut (impl AsyncRead + Unpin), limit: usize) -> std::io::Result<Bytes> {
-    let mut part = BytesMut::new();
-    let mut limited = reader.take(limit as u64);
-    while limited.read_buf(&mut part).await? > 0 {
-        part.reserve(64 * 1024);
-    }
-    Ok(part.freeze())
 }

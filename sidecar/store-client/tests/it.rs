@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sidecar_contract::{Digest, KeyLayout, RunId, RunOutcome, RunResult, StoreConfig};
+use sidecar_contract::{CatalogueRef, CatalogueVersion, Digest, KeyLayout, RunId, RunOutcome, RunResult, StoreConfig};
 use store_client::{Bounds, Creation, Retry, Store, StoreCredentials, StoreError};
 
 /// Max time until a request fails. A lenient bound: the test checks for seconds instead of minutes.
@@ -262,4 +262,23 @@ async fn a_deletion_ends_even_if_the_store_lists_deleted_objects() {
     let error = store.delete_all().await.unwrap_err();
     assert!(matches!(error, StoreError::NotEmptied { deleted: 10, .. }), "{error:?}");
     assert_eq!(error.retry(), Retry::Soon);
+}
+
+#[tokio::test]
+async fn catalogues_are_fetched_by_what_the_config_announces() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory_store(&directory);
+    let (file, copy) = (directory.path().join("file"), directory.path().join("copy"));
+    std::fs::write(&file, b"titles").unwrap();
+    let (version, revision) = (CatalogueVersion::new(1_764_370_000, &Digest::of(b"table")), Digest::of(b"model"));
+    let put = store.put_catalogue(&version, &revision, &file, &Digest::of(b"titles")).await.unwrap();
+    let key = format!("catalogue/{version}/{revision}");
+    assert_eq!(put, CatalogueRef { version: version.to_string(), digest: Digest::of(b"titles"), bytes: 6, key });
+    assert!(directory.path().join("store").join(store.keys.catalogue(&version, &revision)).exists());
+    assert_eq!(store.fetch_catalogue_to(&put, &copy).await.unwrap(), 6);
+    assert_eq!(std::fs::read(&copy).unwrap(), b"titles");
+    let shorter = CatalogueRef { bytes: 5, ..put.clone() };
+    assert!(matches!(store.fetch_catalogue_to(&shorter, &copy).await, Err(StoreError::TooLarge { .. })));
+    let other = CatalogueRef { digest: Digest::of(b"other"), ..put };
+    assert!(matches!(store.fetch_catalogue_to(&other, &copy).await, Err(StoreError::Corrupt { .. })));
 }
