@@ -9,19 +9,21 @@ use std::{
 };
 
 /// Source folders of all crates.
-const CRATES: [&str; 13] = [
+const CRATES: [&str; 15] = [
     "crds",
     "operator",
     "operator/store",
     "sidecar",
     "sidecar/algorithms",
     "sidecar/answering",
+    "sidecar/catalogue",
     "sidecar/contract",
     "sidecar/factorization",
     "sidecar/report",
     "sidecar/scoring",
     "sidecar/snapshot",
     "sidecar/store-client",
+    "sidecar/tensor-file",
     "sidecar/trainer",
 ];
 

@@ -54,6 +54,16 @@ fn packages_have_no_forbidden_dependencies() {
             "the snapshot reader does not depend on the trainer",
         ),
         (
+            "sidecar/tensor-file",
+            &["recommender-trainer", "model-snapshot", "catalogue", "tokio", "kube"],
+            "the container does not know what its tensors mean",
+        ),
+        (
+            "sidecar/catalogue",
+            &["recommender-trainer", "model-snapshot", "answering", "tokio", "kube"],
+            "trainer and serving share the catalogue, which depends on neither",
+        ),
+        (
             "sidecar/trainer",
             &["kube", "recommender-crds", "hyper"],
             "training runs without Kubernetes and without an HTTP server",

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use sidecar_contract::Digest;
+use tensor_file::TensorFileError;
 
 use crate::capability::{Capability, FORMAT_VERSION};
 
@@ -63,5 +64,14 @@ pub enum SnapshotError {
 impl SnapshotError {
     pub(crate) fn corrupt(tensor: &str, problem: impl Into<String>) -> Self {
         Self::Corrupt { tensor: tensor.to_owned(), problem: problem.into() }
+    }
+}
+
+impl From<TensorFileError> for SnapshotError {
+    fn from(error: TensorFileError) -> Self {
+        match error {
+            TensorFileError::Container(problem) => Self::NotASnapshot(problem),
+            TensorFileError::Corrupt { tensor, problem } => Self::Corrupt { tensor, problem },
+        }
     }
 }

@@ -35,24 +35,16 @@
 //! The codes belong to the crate `factorization`, which documents their layout and checks that they
 //! match the factors. They make lists faster and change nothing else, so a reader may ignore them.
 //!
-//! Every tensor starts at a multiple of 64 bytes. The standard allows no gaps, so `_pad.<name>`
-//! tensors of fewer than 64 zero bytes fill them.
-//!
-//! The only metadata key, `recmesh`, contains canonical JSON: `formatVersion`, the sorted list
+//! The crate `tensor-file` contains the container. The only metadata key, `recmesh`, contains canonical JSON: `formatVersion`, the sorted list
 //! `capabilities` (absent if it is empty), and the fields of [`Metadata`]. Files can grow: readers
 //! ignore unknown tensors and fields, and refuse a file that requires a [`Capability`] that they do
 //! not know.
 
-mod buffer;
 mod capability;
-mod check;
-mod container;
 mod error;
 mod metadata;
 mod parts;
-mod private_file;
 mod read;
-mod strings;
 mod tensors;
 mod write;
 
@@ -60,7 +52,6 @@ pub use capability::Capability;
 pub use error::SnapshotError;
 pub use metadata::{Metadata, Scale};
 pub use parts::{Biases, ItemCodes, ModelParts, Seen};
-pub use private_file::{PrivateDirectory, PrivateFile};
 pub use read::Snapshot;
-pub use strings::StringTable;
-pub use write::{Written, write};
+pub use tensor_file::{PrivateDirectory, PrivateFile, StringTable, Written};
+pub use write::write;

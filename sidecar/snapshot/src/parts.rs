@@ -1,8 +1,9 @@
 //! Input of the writer.
 
 use ndarray::ArrayView2;
+use tensor_file::StringTable;
 
-use crate::{metadata::Metadata, strings::StringTable};
+use crate::metadata::Metadata;
 
 /// Borrowed model. Sizes must match `metadata`; [`crate::write()`] validates them.
 #[derive(Clone, Debug)]

@@ -6,16 +6,12 @@ use std::{fmt, ops::Range, path::Path};
 use ndarray::ArrayView2;
 use sha2::{Digest as _, Sha256};
 use sidecar_contract::Digest;
+use tensor_file::{Buffer, Container, Dtype, Number, PrivateFile, check, numbers, string_at};
 
 use crate::{
-    buffer::{Buffer, Number, numbers},
-    check,
-    container::{Container, Dtype},
     error::SnapshotError,
     metadata::{Metadata, Scale},
     parts::ItemCodes,
-    private_file::PrivateFile,
-    strings::string_at,
     tensors::{Spec, Tensor},
 };
 
@@ -119,13 +115,14 @@ impl Snapshot {
         let (name, starts) = (offsets.spec().name, self.numbers::<u64>(offsets));
         let text = self.numbers::<u8>(bytes);
         check::offsets(name, starts, text.len() as u64)?;
-        check::strings(bytes.spec().name, text, starts)
+        Ok(check::strings(bytes.spec().name, text, starts)?)
     }
 
     fn check_ids(&self, Ids { strings, sorted }: Ids) -> Result<(), SnapshotError> {
         self.check_strings(strings)?;
         let Strings { bytes, offsets } = strings;
-        check::sorted(sorted.spec().name, self.numbers(bytes), self.numbers(offsets), self.numbers(sorted))
+        let ids = (self.numbers(bytes), self.numbers(offsets));
+        Ok(check::sorted(sorted.spec().name, ids.0, ids.1, self.numbers(sorted))?)
     }
 
     /// Verifies that the content has this digest.

@@ -1,7 +1,9 @@
 //! The tensors of a snapshot, as one list. The writer writes them in this order, the reader checks
 //! them against it, and a test compares the table in the crate's docs with it.
 
-use crate::{capability::Capability, container::Dtype, error::SnapshotError, metadata::Metadata};
+use tensor_file::Dtype;
+
+use crate::{capability::Capability, error::SnapshotError, metadata::Metadata};
 
 /// Length of a SHA-256.
 const SHA_256_BYTES: u64 = 32;

@@ -1,30 +1,16 @@
-//! Writes a model and computes its digest, in one pass with a small buffer.
+//! Writes a model.
 
 use std::io::{self, Write};
 
 use ndarray::ArrayView2;
 use sha2::{Digest as _, Sha256};
-use sidecar_contract::Digest;
+use tensor_file::{Dtype, PlannedTensor, StringTable, TensorWriter, Written, head};
 
 use crate::{
-    container::{self, Dtype, PlannedTensor},
     error::SnapshotError,
     parts::ModelParts,
-    strings::StringTable,
     tensors::{Spec, Tensor},
 };
-
-/// Buffer size for hashing and writing.
-const BUFFER_BYTES: usize = 64 * 1024;
-
-/// Digest and size of a written snapshot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Written {
-    /// SHA-256 of all bytes, which names the revision.
-    pub digest: Digest,
-    /// Size of the snapshot.
-    pub bytes: u64,
-}
 
 /// Writes the model. Inconsistent parts are rejected before the first byte is written; the reader
 /// validates contents.
@@ -32,9 +18,9 @@ pub fn write(parts: &ModelParts<'_>, out: impl Write) -> Result<Written, Snapsho
     parts.metadata.check()?;
     let tensors = tensors(parts)?;
     let planned: Vec<PlannedTensor> = tensors.iter().map(|(planned, _)| planned.clone()).collect();
-    let mut out = HashingWriter { out, hash: Sha256::new(), bytes: 0, buffer: Vec::with_capacity(BUFFER_BYTES) };
+    let mut out = TensorWriter::new(out);
     let written = (|| {
-        out.put(&container::head(&parts.metadata.to_json(), &planned))?;
+        out.put(&head(&parts.metadata.to_json(), &planned))?;
         for (planned, numbers) in &tensors {
             numbers.write(&mut out)?;
             out.put(&vec![0; planned.padding_bytes()])?;
@@ -121,7 +107,7 @@ impl<'a> Numbers<'a> {
         }
     }
 
-    fn write(&self, out: &mut HashingWriter<impl Write>) -> io::Result<()> {
+    fn write(&self, out: &mut TensorWriter<impl Write>) -> io::Result<()> {
         match self {
             Self::U8(bytes) => out.put(bytes),
             Self::Bool(flags) => flags.iter().try_for_each(|flag| out.put(&[u8::from(*flag)])),
@@ -156,7 +142,7 @@ fn tensors<'a>(parts: &ModelParts<'a>) -> Result<Vec<(PlannedTensor, Numbers<'a>
             let found = format!("has type {:?} and shape {lengths:?}", numbers.dtype());
             return Err(SnapshotError::corrupt(name, format!("{found}; the metadata requires {dtype:?} {expected:?}")));
         }
-        tensors.push((PlannedTensor { name, dtype, shape }, numbers));
+        tensors.push((PlannedTensor { name: name.into(), dtype, shape }, numbers));
     }
     Ok(tensors)
 }
@@ -166,38 +152,4 @@ fn sorted_rows(ids: &StringTable) -> Vec<u32> {
     let mut rows: Vec<u32> = (0..u32::try_from(ids.len()).unwrap_or(u32::MAX)).collect();
     rows.sort_unstable_by_key(|row| ids.get(*row as usize));
     rows
-}
-
-struct HashingWriter<W> {
-    out: W,
-    hash: Sha256,
-    bytes: u64,
-    buffer: Vec<u8>,
-}
-
-impl<W: Write> HashingWriter<W> {
-    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.hash.update(&self.buffer);
-        self.bytes += self.buffer.len() as u64;
-        self.out.write_all(&self.buffer)?;
-        self.buffer.clear();
-        Ok(())
-    }
-
-    /// SHA-256 of what was written so far.
-    fn checksum(&mut self) -> io::Result<[u8; 32]> {
-        self.flush()?;
-        Ok(self.hash.clone().finalize().into())
-    }
-
-    fn finish(mut self) -> io::Result<Written> {
-        self.flush()?;
-        self.out.flush()?;
-        Ok(Written { digest: Digest::from_hash(self.hash.finalize().into()), bytes: self.bytes })
-    }
 }

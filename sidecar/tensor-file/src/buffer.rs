@@ -1,4 +1,4 @@
-//! The bytes of a snapshot, mapped or in memory, and views of them as numbers. The only module with
+//! The bytes of a file, mapped or in memory, and views of them as numbers. The only module with
 //! unsafe code.
 //!
 //! Two operations cannot be expressed in safe Rust:
@@ -18,36 +18,38 @@ use std::{
 use crate::private_file::PrivateFile;
 
 #[cfg(target_endian = "big")]
-compile_error!("snapshots are little-endian and are mapped without conversion");
+compile_error!("files are little-endian and are mapped without conversion");
 
 /// Alignment of every tensor: the size of a cache line and of the largest vector register.
-pub(crate) const ALIGNMENT_BYTES: usize = 64;
+pub const ALIGNMENT_BYTES: usize = 64;
 
 /// Bytes that are read at once.
 const READ_BYTES: usize = 16_384 * ALIGNMENT_BYTES;
 
 /// Bytes of a file, aligned to [`ALIGNMENT_BYTES`].
-pub(crate) enum Buffer {
+pub struct Buffer(Storage);
+
+enum Storage {
     Mapped(memmap2::Mmap),
     InMemory { lines: Vec<Line>, len: usize },
 }
 
 /// One aligned block of memory.
 #[repr(C, align(64))]
-pub(crate) struct Line([u8; ALIGNMENT_BYTES]);
+struct Line([u8; ALIGNMENT_BYTES]);
 
 impl Buffer {
     /// Maps the file. Fails for an empty file, which cannot be mapped.
-    pub(crate) fn map(file: &PrivateFile) -> io::Result<Self> {
+    pub fn map(file: &PrivateFile) -> io::Result<Self> {
         let file = File::open(file.path())?;
         // SAFETY: the mapping is read-only and private to this type. The type of the file ensures
         // that nothing writes to it.
         let map = unsafe { memmap2::Mmap::map(&file)? };
-        Ok(Self::Mapped(map))
+        Ok(Self(Storage::Mapped(map)))
     }
 
     /// Reads a file, whatever happens to it later.
-    pub(crate) fn read(path: &Path) -> io::Result<Self> {
+    pub fn read(path: &Path) -> io::Result<Self> {
         let mut file = File::open(path)?;
         let expected = usize::try_from(file.metadata()?.len()).map_err(|_| io::ErrorKind::FileTooLarge)?;
         let mut copy = CopyBuilder::with_capacity(expected);
@@ -63,16 +65,17 @@ impl Buffer {
     }
 
     /// Copies `bytes`.
-    pub(crate) fn copy_of(bytes: &[u8]) -> Self {
+    pub fn copy_of(bytes: &[u8]) -> Self {
         let mut copy = CopyBuilder::with_capacity(bytes.len());
         copy.append(bytes);
         copy.finish()
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Mapped(map) => map,
-            Self::InMemory { lines, len } => {
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        match &self.0 {
+            Storage::Mapped(map) => map,
+            Storage::InMemory { lines, len } => {
                 debug_assert!(*len <= lines.len() * ALIGNMENT_BYTES);
                 // SAFETY: `lines` owns `len` or more initialized bytes at this address: only
                 // `CopyBuilder` constructs the variant, and it appends whole lines before the last.
@@ -106,7 +109,7 @@ impl CopyBuilder {
     }
 
     fn finish(self) -> Buffer {
-        Buffer::InMemory { lines: self.lines, len: self.len }
+        Buffer(Storage::InMemory { lines: self.lines, len: self.len })
     }
 }
 
@@ -125,7 +128,7 @@ fn fill(file: &mut impl Read, bytes: &mut [u8]) -> io::Result<usize> {
 }
 
 /// Numbers for which every bit pattern is valid.
-pub(crate) trait Number: Copy + sealed::Sealed {}
+pub trait Number: Copy + sealed::Sealed {}
 impl<T: Copy + sealed::Sealed> Number for T {}
 
 mod sealed {
@@ -139,7 +142,7 @@ mod sealed {
 
 /// Views the bytes as numbers; `None` if they are not aligned for the type or their length is not a
 /// multiple of its size.
-pub(crate) fn numbers<T: Number>(bytes: &[u8]) -> Option<&[T]> {
+pub fn numbers<T: Number>(bytes: &[u8]) -> Option<&[T]> {
     // SAFETY: `T` is sealed to integers and floats: every bit pattern is valid and there is no
     // padding. `align_to` returns a correctly aligned middle.
     let (before, middle, after) = unsafe { bytes.align_to::<T>() };

@@ -1,15 +1,14 @@
 //! The safetensors container: an 8-byte length, a JSON header, then the tensors without gaps.
-//! Independent of the model.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{borrow::Cow, collections::BTreeMap, ops::Range};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{buffer::ALIGNMENT_BYTES, error::SnapshotError};
+use crate::{buffer::ALIGNMENT_BYTES, error::TensorFileError};
 
 /// Size of the header length field at the start of the file.
 const LENGTH_BYTES: usize = 8;
-/// Max size of a header; a header of this crate has about 3 KiB.
+/// Max size of a header; a snapshot's has about 3 KiB, a catalogue's at most 64 KiB.
 const HEADER_BYTES_MAX: u64 = 1 << 20;
 /// Key of the metadata in the header; a tensor cannot have this name.
 const METADATA_KEY: &str = "__metadata__";
@@ -21,12 +20,18 @@ const PADDING_PREFIX: &str = "_pad.";
 
 /// Element types of tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Dtype {
+pub enum Dtype {
+    /// Bytes, bits or flags.
     U8,
+    /// 32-bit unsigned integers.
     U32,
+    /// 64-bit unsigned integers.
     U64,
+    /// The upper halves of single precision numbers.
     BF16,
+    /// Single precision.
     F32,
+    /// Double precision.
     F64,
 }
 
@@ -43,10 +48,13 @@ impl Dtype {
 
 /// Name, type and shape of a tensor to write.
 #[derive(Clone, Debug)]
-pub(crate) struct PlannedTensor {
-    pub(crate) name: &'static str,
-    pub(crate) dtype: Dtype,
-    pub(crate) shape: Vec<usize>,
+pub struct PlannedTensor {
+    /// Name.
+    pub name: Cow<'static, str>,
+    /// Type of the elements.
+    pub dtype: Dtype,
+    /// Length of each dimension.
+    pub shape: Vec<usize>,
 }
 
 impl PlannedTensor {
@@ -55,7 +63,7 @@ impl PlannedTensor {
     }
 
     /// Size of the padding after the tensor.
-    pub(crate) fn padding_bytes(&self) -> usize {
+    pub fn padding_bytes(&self) -> usize {
         self.size_bytes().next_multiple_of(ALIGNMENT_BYTES) - self.size_bytes()
     }
 }
@@ -70,7 +78,8 @@ struct HeaderEntry {
 /// Length field and header of a file with these tensors in this order, each followed by its
 /// padding. The total size is a multiple of [`ALIGNMENT_BYTES`], so that the first tensor is
 /// aligned.
-pub(crate) fn head(metadata: &str, tensors: &[PlannedTensor]) -> Vec<u8> {
+#[expect(clippy::missing_panics_doc, reason = "a struct of numbers serializes")]
+pub fn head(metadata: &str, tensors: &[PlannedTensor]) -> Vec<u8> {
     let mut header = serde_json::Map::new();
     header.insert(METADATA_KEY.to_owned(), serde_json::json!({ RECMESH_KEY: metadata }));
     let mut offset = 0;
@@ -80,7 +89,7 @@ pub(crate) fn head(metadata: &str, tensors: &[PlannedTensor]) -> Vec<u8> {
         header.insert(name, serde_json::to_value(tensor).expect("a struct of numbers serializes"));
     };
     for tensor in tensors {
-        append(tensor.name.to_owned(), tensor.dtype, tensor.shape.clone(), tensor.size_bytes());
+        append(tensor.name.clone().into_owned(), tensor.dtype, tensor.shape.clone(), tensor.size_bytes());
         let padding = tensor.padding_bytes();
         if padding > 0 {
             append(format!("{PADDING_PREFIX}{}", tensor.name), Dtype::U8, vec![padding], padding);
@@ -111,8 +120,9 @@ struct RawEntry {
 }
 
 /// Parsed header. The ranges of all tensors are within the file.
-pub(crate) struct Container {
-    pub(crate) metadata: String,
+pub struct Container {
+    /// JSON of the file's own format.
+    pub metadata: String,
     tensors: BTreeMap<String, TensorEntry>,
 }
 
@@ -125,20 +135,20 @@ struct TensorEntry {
 impl Container {
     /// Parses the header and validates that the tensors cover the rest of the file without gap or
     /// overlap.
-    pub(crate) fn parse(file: &[u8]) -> Result<Self, SnapshotError> {
-        let bad = |problem: &str| SnapshotError::NotASnapshot(problem.to_owned());
+    pub fn parse(file: &[u8]) -> Result<Self, TensorFileError> {
+        let bad = |problem: &str| TensorFileError::Container(problem.to_owned());
         let (length, rest) =
             file.split_first_chunk::<LENGTH_BYTES>().ok_or_else(|| bad("the file is shorter than its header"))?;
         let length = u64::from_le_bytes(*length);
         if length > HEADER_BYTES_MAX {
-            return Err(SnapshotError::NotASnapshot(format!(
+            return Err(TensorFileError::Container(format!(
                 "the header has {length} bytes; the maximum is {HEADER_BYTES_MAX}"
             )));
         }
         let length = usize::try_from(length).map_err(|_| bad("the header exceeds the address space"))?;
         let (header, data) = rest.split_at_checked(length).ok_or_else(|| bad("the file is shorter than its header"))?;
         let header: RawHeader =
-            serde_json::from_slice(header).map_err(|error| SnapshotError::NotASnapshot(format!("header: {error}")))?;
+            serde_json::from_slice(header).map_err(|error| TensorFileError::Container(format!("header: {error}")))?;
         let data_start = LENGTH_BYTES + length;
 
         let mut order: Vec<(&String, &RawEntry)> = header.tensors.iter().collect();
@@ -147,7 +157,7 @@ impl Container {
         for (name, tensor) in order {
             let [start, end] = tensor.data_offsets;
             if start != previous_end || end < start {
-                return Err(SnapshotError::corrupt(
+                return Err(TensorFileError::corrupt(
                     name,
                     format!("bytes {start}..{end}: expected a start at byte {previous_end} and an end after the start"),
                 ));
@@ -155,7 +165,7 @@ impl Container {
             previous_end = end;
         }
         if previous_end != data.len() as u64 {
-            return Err(SnapshotError::NotASnapshot(format!(
+            return Err(TensorFileError::Container(format!(
                 "the tensors have {} bytes, but the header describes {previous_end}; the file is truncated or has extra bytes",
                 data.len()
             )));
@@ -175,34 +185,35 @@ impl Container {
         Ok(Self { metadata, tensors })
     }
 
-    pub(crate) fn has(&self, name: &str) -> bool {
+    /// Whether the file has a tensor of this name.
+    pub fn has(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
     }
 
     /// Length of a dimension of a tensor, for lengths that the metadata does not determine.
-    pub(crate) fn length(&self, name: &str, dimension: usize) -> Option<u64> {
+    pub fn length(&self, name: &str, dimension: usize) -> Option<u64> {
         self.tensors.get(name)?.shape.get(dimension).copied()
     }
 
     /// Byte range of a tensor. Validates its type, shape, size and alignment.
-    pub(crate) fn tensor(&self, name: &str, dtype: Dtype, shape: &[u64]) -> Result<Range<usize>, SnapshotError> {
-        let found = self.tensors.get(name).ok_or_else(|| SnapshotError::corrupt(name, "is missing"))?;
+    pub fn tensor(&self, name: &str, dtype: Dtype, shape: &[u64]) -> Result<Range<usize>, TensorFileError> {
+        let found = self.tensors.get(name).ok_or_else(|| TensorFileError::corrupt(name, "is missing"))?;
         let expected = format!("{dtype:?}");
         if found.dtype != expected || found.shape != shape {
-            return Err(SnapshotError::corrupt(
+            return Err(TensorFileError::corrupt(
                 name,
                 format!("has type {} and shape {:?}; expected {expected} {shape:?}", found.dtype, found.shape),
             ));
         }
         let size = shape.iter().try_fold(dtype.size_bytes() as u64, |size, length| size.checked_mul(*length));
         if size != Some(found.range.len() as u64) {
-            return Err(SnapshotError::corrupt(
+            return Err(TensorFileError::corrupt(
                 name,
                 format!("has {} bytes, which does not match the shape {shape:?}", found.range.len()),
             ));
         }
         if !found.range.start.is_multiple_of(ALIGNMENT_BYTES) {
-            return Err(SnapshotError::corrupt(
+            return Err(TensorFileError::corrupt(
                 name,
                 format!("does not start at a multiple of {ALIGNMENT_BYTES} bytes"),
             ));

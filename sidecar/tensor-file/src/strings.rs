@@ -47,11 +47,13 @@ impl StringTable {
         (0..self.len()).filter_map(|row| self.get(row))
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
+    /// The rows, concatenated.
+    pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    pub(crate) fn offsets(&self) -> &[u64] {
+    /// Start of each row, then the end of the last.
+    pub fn offsets(&self) -> &[u64] {
         &self.offsets
     }
 }
@@ -65,7 +67,7 @@ impl<T: AsRef<str>> FromIterator<T> for StringTable {
 }
 
 /// String in `row`; `None` if there is no such row, or if its bytes are not valid UTF-8.
-pub(crate) fn string_at<'a>(bytes: &'a [u8], offsets: &[u64], row: usize) -> Option<&'a str> {
+pub fn string_at<'a>(bytes: &'a [u8], offsets: &[u64], row: usize) -> Option<&'a str> {
     let start = usize::try_from(*offsets.get(row)?).ok()?;
     let end = usize::try_from(*offsets.get(row.checked_add(1)?)?).ok()?;
     std::str::from_utf8(bytes.get(start..end)?).ok()
