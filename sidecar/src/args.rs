@@ -38,6 +38,8 @@ pub enum Command {
     Suggest(SuggestArgs),
     /// Print recommendations from a model file.
     Recommend(RecommendArgs),
+    /// Write the lists of all users to a bucket, as configured by a Job.
+    Batch(BatchArgs),
 }
 
 impl Cli {
@@ -46,6 +48,7 @@ impl Cli {
         let started_by_operator = match &self.command {
             Command::Train(args) => args.config.is_some(),
             Command::Serve(args) => args.model.is_none(),
+            Command::Batch(_) => true,
             Command::Evaluate(_) | Command::Tune(_) | Command::Suggest(_) | Command::Recommend(_) => false,
         };
         self.log_format.unwrap_or(if started_by_operator { LogFormat::Json } else { LogFormat::Text })
@@ -440,4 +443,12 @@ pub struct RecommendArgs {
     /// File of --all; its extension is the format: .parquet, .jsonl or .csv.
     #[arg(long, value_name = "FILE", requires = "all")]
     pub output: Option<PathBuf>,
+}
+
+/// Arguments of `batch`.
+#[derive(Debug, Args)]
+pub struct BatchArgs {
+    /// Config of a Job, as JSON.
+    #[arg(long, env = paths::BATCH_CONFIG_ENV, hide_env_values = true)]
+    pub config: String,
 }

@@ -1,6 +1,8 @@
 //! The subcommands: each maps its arguments to an exit code.
 
+pub mod batch;
 pub mod evaluate;
+mod job;
 pub mod recommend;
 pub mod serve;
 pub mod suggest;

@@ -11,9 +11,11 @@
 //! ```
 
 pub mod admin;
+pub mod all_lists;
 pub mod api;
 pub mod app;
 pub mod args;
+pub mod batch;
 pub mod clock;
 pub mod commands;
 pub mod cpus;

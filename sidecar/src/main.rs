@@ -34,6 +34,7 @@ fn run(cli: Cli) -> anyhow::Result<sidecar_contract::ExitCode> {
             Command::Evaluate(args) => Ok(commands::evaluate::run(args).await),
             Command::Suggest(args) => commands::suggest::run(args).await,
             Command::Tune(args) => Ok(commands::tune::run(args).await),
+            Command::Batch(args) => commands::batch::run(args).await,
             Command::Recommend(args) => commands::recommend::run(args).map(|()| sidecar_contract::ExitCode::Done),
         }
     });

@@ -5,6 +5,7 @@
 //!                                      runs/<number, ten digits>-<fingerprint, ten digits>.json
 //!                                      catalogue/<version>/<revision, 64 digits>
 //!                                      catalogue/<version>/<revision, 64 digits>.json
+//!                                      batches/<id>.json
 //! ```
 //! The JSON document beside a catalogue is created after it, exactly once, and commits it.
 //! Numbers are padded so that keys sort in the order of the runs.
@@ -13,7 +14,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{catalogue::CatalogueVersion, hash::Digest};
+use crate::{batch::BatchId, catalogue::CatalogueVersion, hash::Digest};
 
 /// Digits of the run number in a key.
 const NUMBER_DIGITS: usize = 10;
@@ -118,6 +119,21 @@ impl KeyLayout {
         Some((CatalogueVersion::parse(version)?, Digest::try_from(revision.to_owned()).ok()?))
     }
 
+    /// Key of the result of a batch.
+    pub fn batch(&self, id: &BatchId) -> String {
+        format!("{}{id}.json", self.batches())
+    }
+
+    /// Prefix of all results of batches.
+    pub fn batches(&self) -> String {
+        format!("{}batches/", self.prefix)
+    }
+
+    /// Parses a key of [`Self::batch`].
+    pub fn parse_batch_key(&self, key: &str) -> Option<BatchId> {
+        BatchId::parse(key.strip_prefix(&self.batches())?.strip_suffix(".json")?)
+    }
+
     /// Parses a key of [`Self::run`].
     pub fn parse_run_key(&self, key: &str) -> Option<RunId> {
         RunId::parse(key.strip_prefix(&self.runs())?.strip_suffix(".json")?)
@@ -137,6 +153,15 @@ mod tests {
         assert_eq!(keys.parse_catalogue_result_key(&file), None);
         let result = keys.catalogue_result(&version, &revision);
         assert_eq!(keys.parse_catalogue_result_key(&result), Some((version, revision)));
+    }
+
+    #[test]
+    fn batch_keys_round_trip() {
+        let keys = KeyLayout::new(KeyLayout::recommender_prefix("1b2c", "shop", "movies"));
+        let id = BatchId::new(1_764_370_000, &Digest::of(b""));
+        assert_eq!(keys.batch(&id), "1b2c/shop/movies/batches/1764370000-e3b0c44298.json");
+        assert_eq!(keys.parse_batch_key(&keys.batch(&id)), Some(id));
+        assert_eq!(keys.parse_batch_key("1b2c/shop/movies/batches/1764370000.json"), None);
     }
 
     #[test]

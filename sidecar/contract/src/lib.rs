@@ -13,6 +13,7 @@
 //! - `fixtures/` contains every released form of every document; a test reads them all.
 
 mod algorithm;
+pub mod batch;
 mod catalogue;
 pub mod credentials;
 mod duration;
@@ -33,10 +34,12 @@ pub mod run_result;
 pub mod serving;
 mod signal;
 pub mod store;
+mod timed_id;
 pub mod training;
 mod unknown;
 
 pub use algorithm::{Algorithm, AlsConfig, BprConfig, SvdConfig};
+pub use batch::{BatchConfig, BatchId, BatchResult, WrittenLists};
 pub use catalogue::{CatalogueRef, CatalogueVersion};
 pub use duration::{DurationError, HOURS_TO_SECONDS, parse_duration};
 pub use exit_code::ExitCode;
@@ -55,6 +58,7 @@ pub use run_result::{RowCounts, RunResult, TerminationMessage};
 pub use serving::{RevisionRef, RevisionRole, ServingConfig, ServingLimits, ServingMode};
 pub use signal::Signal;
 pub use store::StoreConfig;
+pub use timed_id::TimedId;
 pub use training::{
     Column, Columns, Csv, EvaluationConfig, Format, Incumbent, IncumbentSnapshot, Items, Source, SplitKind,
     TrainingConfig, TuningConfig, WarmStartConfig, Weighting, WeightsConfig,

@@ -13,7 +13,11 @@ pub const TRAINING_CONFIG_ENV: &str = "RECMESH_TRAINING";
 pub const SOURCE_SECRET_ENV_PREFIX: &str = "RECMESH_SOURCE_";
 /// Prefix of the environment variables that hold the keys of the item table's Secret.
 pub const ITEMS_SECRET_ENV_PREFIX: &str = "RECMESH_ITEMS_";
-/// Suffix, after either prefix, of the variable with the name of the Secret.
+/// Environment variable of a batch Job with a [`crate::BatchConfig`] as JSON.
+pub const BATCH_CONFIG_ENV: &str = "RECMESH_BATCH";
+/// Prefix of the environment variables that hold the keys of the destination's Secret.
+pub const DESTINATION_SECRET_ENV_PREFIX: &str = "RECMESH_DESTINATION_";
+/// Suffix, after each prefix, of the variable with the name of the Secret.
 pub const SECRET_NAME: &str = "SECRET_NAME";
 /// Environment variable of trainer and sidecar with the name of the pod (downward API).
 pub const POD_NAME_ENV: &str = "RECMESH_POD_NAME";

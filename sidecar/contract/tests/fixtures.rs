@@ -15,13 +15,22 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 use sidecar_contract::{
-    Digest, ModelReport, Reading, RunResult, ServingConfig, TerminationMessage, TrainingConfig, canonical_json,
+    BatchConfig, BatchResult, Digest, ModelReport, Reading, RunResult, ServingConfig, TerminationMessage,
+    TrainingConfig, canonical_json,
     credentials::{AccessKeyId, derive_secret},
     read,
 };
 
-const DOCUMENTS: [&str; 6] =
-    ["access-key", "model-report", "run-result", "serving-config", "termination-message", "training-config"];
+const DOCUMENTS: [&str; 8] = [
+    "access-key",
+    "batch-config",
+    "batch-result",
+    "model-report",
+    "run-result",
+    "serving-config",
+    "termination-message",
+    "training-config",
+];
 
 /// What a reader makes of a document.
 type Facts = Map<String, Value>;
@@ -97,6 +106,8 @@ fn facts_of(document: &str, text: &str) -> Facts {
         "serving-config" => facts::<ServingConfig>(text, |config| unknown(&config.unknown_values())),
         "run-result" => facts::<RunResult>(text, |result| unknown(&result.unknown_values())),
         "model-report" => facts::<ModelReport>(text, |report| unknown(&report.unknown_values())),
+        "batch-config" => facts::<BatchConfig>(text, |_| Facts::new()),
+        "batch-result" => facts::<BatchResult>(text, |_| Facts::new()),
         "termination-message" => facts::<TerminationMessage>(text, |_| Facts::new()),
         "access-key" => access_key_facts(text),
         other => panic!("{other}: no such document"),

@@ -4,11 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use model_snapshot::Snapshot;
-use recommender_trainer::{
-    FailureReason, Options, Secrets, TrainedFile, describe_metrics, progress, train_to_file, write_termination_message,
-};
+use recommender_trainer::{Options, Secrets, TrainedFile, describe_metrics, progress, train_to_file};
 use sidecar_contract::{
-    Algorithm, ExitCode, ReadError, Reading, RunResult, TerminationMessage, TrainingConfig, WarmStartConfig, paths,
+    Algorithm, ExitCode, RunResult, TerminationMessage, TrainingConfig, WarmStartConfig, paths,
     run_result::RUN_RESULT_VERSION,
 };
 use store_client::{Store, StoreCredentials};
@@ -16,7 +14,7 @@ use store_client::{Store, StoreCredentials};
 use crate::{
     args::TrainArgs,
     clock::unix_seconds,
-    commands::{report_error, training_config},
+    commands::{job, report_error, training_config},
 };
 
 /// Trains according to the command line, or according to the training config in the environment.
@@ -93,14 +91,9 @@ fn run_result(config: &TrainingConfig, file: TrainedFile, started_at: i64) -> Ru
 }
 
 async fn job(config: &str) -> Result<ExitCode> {
-    let config = match sidecar_contract::read::<TrainingConfig>(config) {
-        Ok(Reading { document, ignored, .. }) => {
-            if !ignored.is_empty() {
-                tracing::warn!(?ignored, "ignored fields of the training config that this image does not know");
-            }
-            document
-        }
-        Err(error) => return Ok(refuse(&error)),
+    let config: TrainingConfig = match job::read_config(config, paths::TRAINING_CONFIG_ENV) {
+        Ok(config) => config,
+        Err(exit) => return Ok(exit),
     };
     let credentials = StoreCredentials::read(Path::new(paths::STORE_CREDENTIALS_DIR))?;
     let store = Store::open(&config.store, credentials.as_ref())?;
@@ -109,26 +102,6 @@ async fn job(config: &str) -> Result<ExitCode> {
     let finished = recommender_trainer::run(&config, &store, &*progress, &options).await;
     let TerminationMessage { reason, message } = &finished.termination_message;
     tracing::info!(run = %config.run, reason, message, "training run finished");
-    report_termination(&finished.termination_message);
+    job::report_termination(&finished.termination_message);
     Ok(finished.exit)
-}
-
-/// Ends a run whose config this image cannot read. There is no result, because the config also has
-/// the location of the store.
-fn refuse(error: &ReadError) -> ExitCode {
-    let message = format!(
-        "the training config is not supported by this image: {error}. Use an image at least as new as the operator's"
-    );
-    tracing::error!(variable = paths::TRAINING_CONFIG_ENV, message, "refused a training config");
-    report_termination(&TerminationMessage { reason: FailureReason::NotSupported.as_str().to_owned(), message });
-    FailureReason::NotSupported.exit_code()
-}
-
-fn report_termination(message: &TerminationMessage) {
-    let log = Path::new(paths::TERMINATION_LOG);
-    if log.exists()
-        && let Err(error) = write_termination_message(message, log)
-    {
-        tracing::warn!(%error, "cannot write the termination message");
-    }
 }

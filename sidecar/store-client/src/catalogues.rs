@@ -18,7 +18,7 @@ impl Store {
     ) -> Result<CatalogueRef, StoreError> {
         let key = KeyLayout::relative_catalogue(version, revision);
         let stored = self.keys.below(&key);
-        let (digest, bytes) = match self.put_file(&stored, file, digest).await {
+        let (digest, bytes) = match self.put_file(&stored, file, Some(digest)).await {
             Ok(bytes) => (digest.clone(), bytes),
             Err(StoreError::AlreadyExists { .. }) => self.stored_digest(&stored).await?,
             Err(error) => return Err(error),

@@ -6,9 +6,11 @@
 //! times are limited. [`connect`] is the lower layer; it also opens other buckets, such as the data
 //! source of a Recommender.
 
+mod batches;
 mod catalogues;
 mod connect;
 mod credentials;
+mod destination;
 mod error;
 mod files;
 mod http_client;
@@ -27,6 +29,7 @@ use sidecar_contract::{KeyLayout, StoreConfig};
 use connect::connect_bounded;
 pub use connect::{Location, connect, install_tls_provider};
 pub use credentials::StoreCredentials;
+pub use destination::Destination;
 pub use error::{Rejection, Retry, StoreError};
 pub use http_client::Bounds;
 use limits::{CONCURRENT_DELETIONS_MAX, DELETION_ROUNDS_MAX};

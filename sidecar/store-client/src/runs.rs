@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use object_store::{GetResult, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
+use serde::{Serialize, de::DeserializeOwned};
 use sidecar_contract::{RunId, RunResult, canonical_json, run_result::RUN_RESULT_VERSION};
 
 use crate::{
@@ -23,8 +24,16 @@ pub enum Creation {
 impl Store {
     /// Commits a run: creates `runs/<run>.json` and never overwrites it.
     pub async fn create_run(&self, result: &RunResult) -> Result<Creation, StoreError> {
-        let key = self.keys.run(&result.run);
-        let body = Bytes::from(canonical_json(result));
+        self.create_document(self.keys.run(&result.run), result).await
+    }
+
+    /// Creates a JSON document and never overwrites it.
+    pub(crate) async fn create_document<T: Serialize>(
+        &self,
+        key: String,
+        document: &T,
+    ) -> Result<Creation, StoreError> {
+        let body = Bytes::from(canonical_json(document));
         if body.len() as u64 > RUN_RESULT_BYTES_MAX {
             return Err(StoreError::TooLarge { key, bytes: body.len() as u64, bytes_max: RUN_RESULT_BYTES_MAX });
         }
@@ -43,15 +52,24 @@ impl Store {
 
     /// Result of a run; [`StoreError::NotFound`] if the run has not committed.
     pub async fn get_run(&self, run: &RunId) -> Result<RunResult, StoreError> {
-        let key = self.keys.run(run);
+        self.read_document(self.keys.run(run), |result: &RunResult| (result.version, RUN_RESULT_VERSION)).await
+    }
+
+    /// Reads a document; `versions` are the one that it has and the one that this build reads.
+    pub(crate) async fn read_document<T: DeserializeOwned>(
+        &self,
+        key: String,
+        versions: impl FnOnce(&T) -> (u32, u32),
+    ) -> Result<T, StoreError> {
         let body = self.read_bounded(&key).await?;
-        let result: RunResult = serde_json::from_slice(&body)
+        let document: T = serde_json::from_slice(&body)
             .map_err(|error| StoreError::Malformed { key: key.clone(), message: error.to_string() })?;
-        if result.version != RUN_RESULT_VERSION {
-            let message = format!("version is {}; expected {RUN_RESULT_VERSION}", result.version);
+        let (found, expected) = versions(&document);
+        if found != expected {
+            let message = format!("version is {found}; expected {expected}");
             return Err(StoreError::Malformed { key, message });
         }
-        Ok(result)
+        Ok(document)
     }
 
     /// Lists the committed runs, oldest first. Other keys are skipped.

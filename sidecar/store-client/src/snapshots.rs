@@ -22,7 +22,7 @@ impl Store {
     /// because the key identifies the content. A file with a different hash is rejected before it
     /// becomes visible.
     pub async fn put_snapshot(&self, file: &Path, digest: &Digest) -> Result<u64, StoreError> {
-        self.put_file(&self.keys.snapshot(digest), file, digest).await
+        self.put_file(&self.keys.snapshot(digest), file, Some(digest)).await
     }
 
     /// Fetches a snapshot to `path` and returns its size. The file is created only after all bytes

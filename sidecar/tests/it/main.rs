@@ -5,10 +5,12 @@
 mod answerers; // a second kind of answerer behind the same endpoints
 mod attacks; // clients that try to confuse, block or exhaust the server
 mod bad_requests; // rejected requests, and the generated table in the docs
+mod batch; // lists of all users in a bucket, and crashes at each write
 mod capacity; // a snapshot that does not fit into memory
 mod clients; // requests as clients in use send them
 mod corruption; // damaged snapshots in the store and in the pod
 mod crash; // termination during a model load
+mod crashing_store; // a store during whose n-th write the process dies
 mod follower; // when the follower swaps models, and when it must not
 mod http; // endpoints, responses, errors
 mod lifecycle; // the process: swap under load, limits, metrics text, SIGTERM
