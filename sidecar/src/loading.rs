@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use answering::{Ask, DEFAULT_VARIANT, Local, Model, ModelError, Query, RequestId};
-use model_snapshot::{PrivateFile, Snapshot, SnapshotError};
+use model_snapshot::{Contents, PrivateFile, Snapshot, SnapshotError};
 use sidecar_contract::{Digest, ServingMode};
 use std::sync::Arc;
 
@@ -16,8 +16,11 @@ pub enum Verification<'a> {
     Any,
     /// All bytes are hashed and compared with this digest.
     Hash(&'a Digest),
-    /// This digest was verified before, and the file has not changed since.
-    Verified(&'a Digest),
+    /// The bytes were compared with this digest while they were fetched.
+    Fetched(&'a Digest),
+    /// The file was opened with this digest by this release before, and has not changed since. Its
+    /// contents are not read again.
+    Opened(&'a Digest),
 }
 
 /// Reads a file that others may overwrite into memory, verifies it and warms it up.
@@ -33,14 +36,17 @@ pub fn open(path: &Path, verification: Verification<'_>) -> Result<Arc<Model>, M
 /// # Errors
 /// A file that cannot serve.
 pub fn open_private(file: &PrivateFile, verification: Verification<'_>) -> Result<Arc<Model>, ModelError> {
-    prepare(Snapshot::map(file)?, verification)
+    let contents = match verification {
+        Verification::Opened(_) => Contents::CheckedBefore,
+        Verification::Any | Verification::Hash(_) | Verification::Fetched(_) => Contents::Unchecked,
+    };
+    prepare(Snapshot::map(file, contents)?, verification)
 }
 
-/// The content is checked in every case; hashing takes as long again as reading the whole file.
 fn prepare(snapshot: Snapshot, verification: Verification<'_>) -> Result<Arc<Model>, ModelError> {
     let digest = match verification {
         Verification::Any => snapshot.checked_digest()?,
-        Verification::Verified(digest) => digest.clone(),
+        Verification::Fetched(digest) | Verification::Opened(digest) => digest.clone(),
         Verification::Hash(expected) => {
             let found = snapshot.digest();
             if found != *expected {

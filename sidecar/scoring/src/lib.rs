@@ -6,7 +6,7 @@ use factorization::{
     CodeParts, Codes, CodesChecked, CodesError, Degrees, GramForm, GramView, RatingScale, Scorer, SolveError,
     ValidParams,
 };
-use model_snapshot::{ItemCodes, Scale, Snapshot};
+use model_snapshot::{Contents, ItemCodes, Scale, Snapshot};
 
 /// What is checked and computed once for a snapshot, so that a [`Scorer`] of it is cheap to make.
 #[derive(Debug)]
@@ -45,7 +45,10 @@ impl Scoring {
     pub fn new(snapshot: &Snapshot) -> Result<Self, ScoringError> {
         let params = valid_params(&snapshot.metadata().algorithm, snapshot.metadata().signal)?;
         let biases = snapshot.ratings().map(|(_, _, items)| items);
-        let check = |parts| Codes::check(parts, snapshot.item_factors(), biases);
+        let check = |parts| match snapshot.contents() {
+            Contents::Unchecked => Codes::check(parts, snapshot.item_factors(), biases),
+            Contents::CheckedBefore => Codes::checked_before(parts, snapshot.item_factors(), biases),
+        };
         let codes = code_parts(snapshot).map(check).transpose()?;
         let scoring = Self { params, gram_form: GramForm::of(snapshot.gram()), codes };
         scoring.scorer(snapshot)?;

@@ -53,5 +53,5 @@ pub use error::SnapshotError;
 pub use metadata::{Metadata, Scale};
 pub use parts::{Biases, ItemCodes, ModelParts, Seen};
 pub use read::Snapshot;
-pub use tensor_file::{PrivateDirectory, PrivateFile, StringTable, Written};
+pub use tensor_file::{Contents, PrivateDirectory, PrivateFile, StringTable, Written};
 pub use write::write;

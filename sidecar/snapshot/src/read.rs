@@ -6,7 +6,7 @@ use std::{fmt, ops::Range, path::Path};
 use ndarray::ArrayView2;
 use sha2::{Digest as _, Sha256};
 use sidecar_contract::Digest;
-use tensor_file::{Buffer, Container, Dtype, Number, PrivateFile, check, numbers, string_at};
+use tensor_file::{Buffer, Container, Contents, Dtype, Number, PrivateFile, check, numbers, string_at};
 
 use crate::{
     error::SnapshotError,
@@ -22,6 +22,7 @@ pub struct Snapshot {
     metadata: Metadata,
     factors: usize,
     ranges: Ranges,
+    contents: Contents,
 }
 
 /// Byte ranges of the tensors in the buffer, by [`Tensor`]. Types, shapes and contents are
@@ -57,30 +58,33 @@ impl Snapshot {
     /// may be overwritten or removed while the snapshot is in use.
     pub fn read(path: &Path) -> Result<Self, SnapshotError> {
         let buffer = Buffer::read(path).map_err(|source| SnapshotError::Read { path: path.to_owned(), source })?;
-        Self::check(buffer)
+        Self::check(buffer, Contents::Unchecked)
     }
 
     /// Like [`Self::read`], but maps the file: the kernel reads pages when they are used, and can
-    /// reclaim them. A rename over the file and its removal are safe.
-    pub fn map(file: &PrivateFile) -> Result<Self, SnapshotError> {
+    /// reclaim them. A rename over the file and its removal are safe. A file whose contents were
+    /// checked before is opened without reading them.
+    pub fn map(file: &PrivateFile, contents: Contents) -> Result<Self, SnapshotError> {
         let path = file.path();
         let buffer = Buffer::map(file).map_err(|source| SnapshotError::Read { path: path.to_owned(), source })?;
-        Self::check(buffer)
+        Self::check(buffer, contents)
     }
 
     /// Like [`Self::read`], from a copy of bytes in memory.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, SnapshotError> {
-        Self::check(Buffer::copy_of(bytes))
+        Self::check(Buffer::copy_of(bytes), Contents::Unchecked)
     }
 
-    fn check(buffer: Buffer) -> Result<Self, SnapshotError> {
+    fn check(buffer: Buffer, contents: Contents) -> Result<Self, SnapshotError> {
         let container = Container::parse(buffer.bytes())?;
         let metadata = Metadata::from_json(&container.metadata)?;
         let factors = usize::try_from(metadata.factors)
             .map_err(|_| SnapshotError::corrupt("metadata", "the number of factors exceeds the address space"))?;
         let ranges = Ranges::find(&container, &metadata)?;
-        let snapshot = Self { buffer, metadata, factors, ranges };
-        snapshot.check_contents()?;
+        let snapshot = Self { buffer, metadata, factors, ranges, contents };
+        if contents == Contents::Unchecked {
+            snapshot.check_contents()?;
+        }
         Ok(snapshot)
     }
 
@@ -156,6 +160,12 @@ impl Snapshot {
     /// Computes the SHA-256 of all bytes.
     pub fn digest(&self) -> Digest {
         Digest::from_hash(Sha256::digest(self.buffer.bytes()).into())
+    }
+
+    /// What was known about the contents when the file was opened. Checks of other crates need to
+    /// run only if they were unchecked.
+    pub fn contents(&self) -> Contents {
+        self.contents
     }
 
     /// Length of the file in bytes.

@@ -1,4 +1,4 @@
-//! The pod's own copies of snapshots, with a note for each copy that was verified and a marker for
+//! The pod's own copies of snapshots, with a note for each copy that was opened and a marker for
 //! each load that has begun.
 
 use std::{
@@ -19,7 +19,7 @@ use crate::limits::{CRASH_PAUSE_MAX, CRASH_PAUSE_MIN};
 /// another user.
 const PRIVATE_DIRECTORY: &str = "snapshots";
 const SNAPSHOT_SUFFIX: &str = ".safetensors";
-const VERIFIED_SUFFIX: &str = ".verified";
+const OPENED_SUFFIX: &str = ".opened";
 const MARKER_PREFIX: &str = "loading-";
 
 /// A directory of snapshots that outlives the process (an emptyDir).
@@ -95,24 +95,25 @@ impl Cache {
         self.names().into_iter().filter_map(crash).collect()
     }
 
-    /// Notes that the snapshot's bytes hash to its digest.
-    pub fn note_verified(&self, digest: &Digest) {
-        let written = identity(&self.snapshot(digest)).and_then(|identity| fs::write(self.verified(digest), identity));
+    /// Notes that the snapshot's bytes hash to its digest, and that it has passed the checks of this
+    /// release.
+    pub fn note_opened(&self, digest: &Digest) {
+        let written = identity(&self.snapshot(digest)).and_then(|identity| fs::write(self.opened(digest), identity));
         if let Err(error) = written {
-            tracing::warn!(revision = digest.revision(), %error, "a verified snapshot is not noted; the next start verifies it again");
+            tracing::warn!(revision = digest.revision(), %error, "an opened snapshot is not noted; the next start checks it again");
         }
     }
 
-    /// Whether the snapshot was verified and has not changed since.
-    pub fn is_verified(&self, digest: &Digest) -> bool {
-        let noted = fs::read_to_string(self.verified(digest));
+    /// Whether this release has opened the snapshot before, and the file has not changed since.
+    pub fn was_opened(&self, digest: &Digest) -> bool {
+        let noted = fs::read_to_string(self.opened(digest));
         matches!((noted, identity(&self.snapshot(digest))), (Ok(noted), Ok(found)) if noted == found)
     }
 
     /// Removes a snapshot.
     pub fn discard(&self, digest: &Digest) {
         remove(&self.snapshot(digest));
-        remove(&self.verified(digest));
+        remove(&self.opened(digest));
     }
 
     /// Removes the files of all other revisions. A mapped file may be removed: the mapping stays.
@@ -120,7 +121,7 @@ impl Cache {
         for name in self.names() {
             let digest = name
                 .strip_suffix(SNAPSHOT_SUFFIX)
-                .or_else(|| name.strip_suffix(VERIFIED_SUFFIX))
+                .or_else(|| name.strip_suffix(OPENED_SUFFIX))
                 .or_else(|| name.strip_prefix(MARKER_PREFIX));
             let digest = digest.and_then(|digest| Digest::try_from(digest.to_owned()).ok());
             if digest.is_some_and(|digest| !kept.contains(&digest)) {
@@ -133,8 +134,8 @@ impl Cache {
         self.directory.join(format!("{MARKER_PREFIX}{digest}"))
     }
 
-    fn verified(&self, digest: &Digest) -> PathBuf {
-        self.directory.join(format!("{digest}{VERIFIED_SUFFIX}"))
+    fn opened(&self, digest: &Digest) -> PathBuf {
+        self.directory.join(format!("{digest}{OPENED_SUFFIX}"))
     }
 
     fn names(&self) -> Vec<String> {
@@ -147,12 +148,13 @@ fn name(digest: &Digest) -> String {
     format!("{digest}{SNAPSHOT_SUFFIX}")
 }
 
-/// What changes when a file is replaced or written to.
+/// What changes when a file is replaced or written to, or is opened by another release, which may
+/// have other checks.
 fn identity(path: &Path) -> io::Result<String> {
     let metadata = fs::metadata(path)?;
     let (inode, size) = (metadata.ino(), metadata.size());
     let (seconds, nanoseconds) = (metadata.ctime(), metadata.ctime_nsec());
-    Ok(format!("{inode} {size} {seconds}.{nanoseconds}"))
+    Ok(format!("{inode} {size} {seconds}.{nanoseconds} {}", env!("CARGO_PKG_VERSION")))
 }
 
 fn remove(path: &Path) {
@@ -175,18 +177,18 @@ mod tests {
     }
 
     #[test]
-    fn a_verified_file_counts_as_verified_until_it_changes() {
+    fn an_opened_file_counts_as_opened_until_it_changes() {
         let (_directory, cache, digest) = cache();
-        assert!(!cache.is_verified(&digest));
+        assert!(!cache.was_opened(&digest));
         fs::write(cache.snapshot(&digest), "content").unwrap();
-        assert!(!cache.is_verified(&digest));
-        cache.note_verified(&digest);
-        assert!(cache.is_verified(&digest));
+        assert!(!cache.was_opened(&digest));
+        cache.note_opened(&digest);
+        assert!(cache.was_opened(&digest));
         fs::write(cache.snapshot(&digest), "another").unwrap();
-        assert!(!cache.is_verified(&digest));
-        cache.note_verified(&digest);
+        assert!(!cache.was_opened(&digest));
+        cache.note_opened(&digest);
         cache.discard(&digest);
-        assert!(!cache.is_verified(&digest) && cache.names().is_empty());
+        assert!(!cache.was_opened(&digest) && cache.names().is_empty());
     }
 
     #[test]

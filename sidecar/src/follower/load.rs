@@ -31,22 +31,26 @@ pub async fn load(origin: Origin, revision: RevisionRef, earlier_crashes: u32) -
         return Err(LoadError::Capacity { missing });
     }
     let file = cache.prepare(&digest)?;
-    if !cache.has(&digest) {
+    let is_new = !cache.has(&digest);
+    if is_new {
         let credentials = StoreCredentials::read(&credentials_dir)?;
         let store = Store::open(&store, credentials.as_ref())?;
         // The file appears only when all of its bytes have arrived and hash to the digest.
         store.fetch_snapshot_to(&digest, file.path(), revision.snapshot_bytes).await?;
-        cache.note_verified(&digest);
     }
     cache.mark(&digest, earlier_crashes)?;
     let opened = tokio::task::spawn_blocking(move || {
-        let verified = cache.is_verified(&digest);
-        let verification = if verified { Verification::Verified(&digest) } else { Verification::Hash(&digest) };
+        let was_opened = cache.was_opened(&digest);
+        let verification = match (is_new, was_opened) {
+            (true, _) => Verification::Fetched(&digest),
+            (false, true) => Verification::Opened(&digest),
+            (false, false) => Verification::Hash(&digest),
+        };
         let opened = loading::open_private(&file, verification);
         // Here, and not after the await: a shutdown stops waiting, which is not a crash.
         cache.unmark(&digest);
         match &opened {
-            Ok(_) if !verified => cache.note_verified(&digest),
+            Ok(_) if !was_opened => cache.note_opened(&digest),
             Ok(_) => {}
             Err(error) => {
                 // A copy that does not verify is useless; the next attempt fetches a new one.

@@ -118,6 +118,8 @@ impl Store {
             file.write_all(&chunk).await.map_err(io)?;
         }
         file.flush().await.map_err(io)?;
+        // What is noted about the file later must not outlive its bytes if the node fails.
+        file.get_ref().sync_all().await.map_err(io)?;
         let actual = Digest::from_hash(hash.finalize().into());
         if actual == *digest { Ok(bytes) } else { Err(corrupt(key, &actual)) }
     }

@@ -13,6 +13,7 @@
 mod buffer;
 pub mod check;
 mod container;
+mod contents;
 mod error;
 mod private_file;
 mod strings;
@@ -20,6 +21,7 @@ mod writer;
 
 pub use buffer::{ALIGNMENT_BYTES, Buffer, Number, numbers};
 pub use container::{Container, Dtype, PlannedTensor, head};
+pub use contents::Contents;
 pub use error::TensorFileError;
 pub use private_file::{PrivateDirectory, PrivateFile};
 pub use strings::{StringTable, string_at};

@@ -4,6 +4,7 @@
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use answering::{Ask, Query, RequestId, Source};
+use model_snapshot::{PrivateDirectory, Snapshot};
 use recommender_sidecar::{
     admin::Report,
     engine::Engine,
@@ -219,7 +220,67 @@ async fn only_a_file_that_was_not_verified_before_is_hashed() {
     assert_eq!(open(Verification::Hash(&digest)).unwrap(), digest);
     assert!(open(Verification::Hash(&other)).unwrap_err().to_string().contains(other.as_str()));
     // The caller vouches for the digest, so it is taken as given.
-    assert_eq!(open(Verification::Verified(&other)).unwrap(), other);
+    assert_eq!(open(Verification::Fetched(&other)).unwrap(), other);
+}
+
+/// A process that starts with the copies of an earlier one, and without a store.
+async fn restart(setup: &Setup) -> (Option<Digest>, Option<String>) {
+    let (engine, report, mut restarted) = follower(setup.directory.path());
+    restarted.step().await;
+    (serving_digest(&engine), report.get().failure.map(|failure| failure.reason))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_was_opened_before_serves_at_once_and_not_if_it_changed() {
+    type Change = fn(&Path);
+    let changes: [(&str, Change); 3] = [
+        ("a flipped bit", |copy| {
+            let mut bytes = std::fs::read(copy).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            std::fs::write(copy, bytes).unwrap();
+        }),
+        ("half a file", |copy| {
+            let length = std::fs::metadata(copy).unwrap().len();
+            std::fs::File::options().write(true).open(copy).unwrap().set_len(length / 2).unwrap();
+        }),
+        ("another file of the same length", |copy| {
+            let other = copy.with_extension("other");
+            std::fs::write(&other, vec![0; usize::try_from(std::fs::metadata(copy).unwrap().len()).unwrap()]).unwrap();
+            std::fs::rename(other, copy).unwrap();
+        }),
+    ];
+    for (change, apply) in changes {
+        let mut setup = setup();
+        let revision = setup.put(3).await;
+        setup.configure(&[&revision], None);
+        setup.follower.step().await;
+        assert_eq!(setup.serving().as_ref(), Some(&revision.0));
+        std::fs::remove_dir_all(setup.directory.path().join("store")).unwrap();
+        assert_eq!(restart(&setup).await, (Some(revision.0.clone()), None));
+        let copy = setup.directory.path().join("cache/snapshots").join(format!("{}.safetensors", revision.0));
+        apply(&copy);
+        let (serving, failure) = restart(&setup).await;
+        assert_eq!(serving, None, "{change}");
+        assert!(failure.is_some(), "{change}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_contents_of_a_file_that_was_opened_before_are_not_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = train(directory.path(), 3).await;
+    let mut bytes = std::fs::read(&path).unwrap();
+    let snapshot = Snapshot::from_bytes(&bytes).unwrap();
+    let factors: Vec<u8> = snapshot.item_factors().iter().flat_map(|factor| factor.to_le_bytes()).collect();
+    let at = bytes.windows(factors.len()).position(|window| window == factors).unwrap();
+    bytes[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    let digest = Digest::of(&bytes);
+    let file = PrivateDirectory::create(&directory.path().join("private")).unwrap().file("model").unwrap();
+    std::fs::write(file.path(), bytes).unwrap();
+    let open = |verification| loading::open_private(&file, verification).map(|_| ());
+    assert!(open(Verification::Fetched(&digest)).unwrap_err().to_string().contains("item_factors"));
+    assert!(open(Verification::Opened(&digest)).is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread")]

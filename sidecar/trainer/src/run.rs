@@ -4,7 +4,7 @@
 //! commits the run. A process that dies before leaves at most an unreferenced snapshot, and the
 //! same run may be retried.
 
-use model_snapshot::{PrivateDirectory, Snapshot};
+use model_snapshot::{Contents, PrivateDirectory, Snapshot};
 use sidecar_contract::{
     ExitCode, Incumbent, RowCounts, RunOutcome, RunResult, TerminationMessage, TrainingConfig,
     run_result::RUN_RESULT_VERSION,
@@ -148,7 +148,7 @@ async fn fetch_incumbent(config: &TrainingConfig, store: &Store, data: &Data) ->
         let file = private.file(digest.as_str()).ok_or("the digest is not a file name")?;
         let bytes_max = snapshot.as_ref().map_or(0, |snapshot| snapshot.bytes);
         store.fetch_snapshot_to(digest, file.path(), bytes_max).await.map_err(|error| chain(&error))?;
-        let snapshot = Snapshot::map(&file).map_err(|error| chain(&error))?;
+        let snapshot = Snapshot::map(&file, Contents::Unchecked).map_err(|error| chain(&error))?;
         Ok::<_, String>((snapshot, directory))
     };
     let fetched = fetched.await;

@@ -2,7 +2,7 @@
 
 use algorithms::AlgorithmError;
 use factorization::{CodesError, Scorer, SolveError};
-use model_snapshot::{Snapshot, SnapshotError};
+use model_snapshot::{Contents, Snapshot, SnapshotError};
 use ndarray::{ArrayView1, ArrayView2};
 use sidecar_contract::Digest;
 use snapshot_scoring::{Scoring, ScoringError};
@@ -64,7 +64,9 @@ impl Model {
     /// # Errors
     /// An algorithm or parameters that this build cannot answer with.
     pub fn new(digest: Digest, snapshot: Snapshot, loaded_at: i64) -> Result<Self, ModelError> {
-        check_products(&snapshot.user_factors(), &snapshot.item_factors())?;
+        if snapshot.contents() == Contents::Unchecked {
+            check_products(&snapshot.user_factors(), &snapshot.item_factors())?;
+        }
         let scoring = Scoring::new(&snapshot)?;
         Ok(Self { digest, snapshot, scoring, loaded_at })
     }

@@ -104,18 +104,10 @@ impl<'a> Codes<'a> {
         item_factors: ArrayView2<'_, f32>,
         biases: Option<&[f32]>,
     ) -> Result<CodesChecked, CodesError> {
+        let checked = Self::checked_before(parts, item_factors, biases)?;
         let (items, factors) = item_factors.dim();
         let count = blocks(items);
-        let lengths = [parts.order.len(), parts.scales.len()];
-        let size = CodesError::Size { items, factors };
-        if lengths != [items; 2]
-            || parts.codes.len() != count * block_bytes(factors)
-            || parts.bounds.len() != count * BOUNDS
-            || biases.is_some_and(|biases| biases.len() != items)
-        {
-            return Err(size);
-        }
-        let rows = item_factors.to_slice().ok_or(size)?;
+        let rows = item_factors.to_slice().ok_or(CodesError::Size { items, factors })?;
         let mut found = vec![false; items];
         for (position, item) in parts.order.iter().enumerate() {
             match found.get_mut(*item as usize) {
@@ -131,8 +123,23 @@ impl<'a> Codes<'a> {
         });
         match wrong {
             Some(block) => Err(CodesError::Bounds { block }),
-            None => Ok(CodesChecked { items, factors }),
+            None => Ok(checked),
         }
+    }
+
+    /// As [`Self::check`], for parts that have passed it before: only the lengths are compared.
+    ///
+    /// # Errors
+    /// Parts of other lengths.
+    pub fn checked_before(
+        parts: CodeParts<'a>,
+        item_factors: ArrayView2<'_, f32>,
+        biases: Option<&[f32]>,
+    ) -> Result<CodesChecked, CodesError> {
+        let (items, factors) = item_factors.dim();
+        let checked = CodesChecked { items, factors };
+        let fits = Self::new(parts, checked).is_some() && biases.is_none_or(|biases| biases.len() == items);
+        fits.then_some(checked).ok_or(CodesError::Size { items, factors })
     }
 
     /// The codes of which these parts were checked; `None` if the parts have other lengths.
