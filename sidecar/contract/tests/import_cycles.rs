@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Source folders of all crates.
-const CRATES: [&str; 15] = [
+const CRATES: [&str; 16] = [
     "crds",
     "operator",
     "operator/store",
@@ -19,6 +19,7 @@ const CRATES: [&str; 15] = [
     "sidecar/catalogue",
     "sidecar/contract",
     "sidecar/factorization",
+    "sidecar/mesh",
     "sidecar/report",
     "sidecar/scoring",
     "sidecar/snapshot",

@@ -64,6 +64,11 @@ fn packages_have_no_forbidden_dependencies() {
             "trainer and serving share the catalogue, which depends on neither",
         ),
         (
+            "sidecar/mesh",
+            &["answering", "model-snapshot", "factorization", "sidecar-contract", "kube", "k8s-openapi", "prometheus"],
+            "the mesh knows neither models nor Kubernetes",
+        ),
+        (
             "sidecar/trainer",
             &["kube", "recommender-crds", "hyper"],
             "training runs without Kubernetes and without an HTTP server",

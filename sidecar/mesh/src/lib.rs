@@ -1,0 +1,39 @@
+//! The client side between an app's sidecar and the serving pods of a Recommender: which pod gets a
+//! request, how long it may take, and what happens when it fails.
+//!
+//! Pure deciders, each with its own tests, and thin shells around them:
+//!
+//! ```text
+//!  discovery (DNS) ─► EndpointSet ◄─ health of each pod: latency + ejection ◄──────┐
+//!                          │                                                       │
+//!  Call ─► Upstream: choose (balance) ─► connection (HTTP/2) ─► outcome of the try ┤
+//!             ▲                                                                    │
+//!             └──────── retry? (deadline, budget, number of tries) ◄───────────────┘
+//! ```
+//!
+//! This crate knows no model and no Kubernetes. Its user observes every decision as an
+//! [`Observer`].
+
+mod answer_body;
+mod balance;
+mod connection;
+mod deadline;
+mod discovery;
+mod ejection;
+mod endpoint;
+mod endpoint_set;
+mod latency;
+pub mod limits;
+mod observer;
+mod outcome;
+mod retry;
+mod upstream;
+
+pub use deadline::{TIMEOUT_HEADER, parse_timeout};
+pub use discovery::{Discovery, Target};
+pub use ejection::EjectionReason;
+pub use endpoint_set::{EndpointSet, Endpoints};
+pub use observer::Observer;
+pub use outcome::TryOutcome;
+pub use retry::RetryDecision;
+pub use upstream::{ATTEMPT_HEADER, Call, Unanswered, Upstream};

@@ -1,0 +1,15 @@
+//! What the mesh reports about its decisions.
+
+use crate::{ejection::EjectionReason, outcome::TryOutcome, retry::RetryDecision};
+
+/// Receives every decision; for metrics.
+pub trait Observer: Send + Sync {
+    /// A try ended.
+    fn tried(&self, outcome: TryOutcome);
+    /// A failed try was followed by another one, or was not.
+    fn retry_decided(&self, decision: RetryDecision);
+    /// A pod was ejected.
+    fn ejected(&self, reason: EjectionReason);
+    /// A lookup of the addresses ended.
+    fn looked_up(&self, is_success: bool);
+}

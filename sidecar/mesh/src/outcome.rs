@@ -1,0 +1,146 @@
+//! How a try ended, and what this means for its pod and for a retry.
+
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode, header};
+
+use crate::{
+    ejection::Evidence,
+    limits::{FAILURE_PENALTY, PENALTY_MAX, TIMEOUT_EVIDENCE_MIN},
+};
+
+/// How a try ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TryOutcome {
+    /// With an answer; also with one that rejects the request.
+    Answered,
+    /// 429.
+    Limited,
+    /// 502, 503 or 504.
+    Unavailable,
+    /// Another status of 500 or above.
+    ServerError,
+    /// No connection could be opened.
+    ConnectFailed,
+    /// The connection ended before the answer did.
+    ConnectionLost,
+    /// The time of the try ended.
+    TimedOut,
+    /// The answer exceeds the limit of one answer, or of all together.
+    TooLarge,
+    /// The client went away.
+    Cancelled,
+}
+
+impl TryOutcome {
+    /// All outcomes.
+    pub const ALL: [Self; 9] = [
+        Self::Answered,
+        Self::Limited,
+        Self::Unavailable,
+        Self::ServerError,
+        Self::ConnectFailed,
+        Self::ConnectionLost,
+        Self::TimedOut,
+        Self::TooLarge,
+        Self::Cancelled,
+    ];
+
+    /// Outcome of an answer with this status.
+    pub fn of(status: StatusCode) -> Self {
+        match status {
+            StatusCode::TOO_MANY_REQUESTS => Self::Limited,
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+                Self::Unavailable
+            }
+            status if status.is_server_error() => Self::ServerError,
+            _ => Self::Answered,
+        }
+    }
+
+    /// Name in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Limited => "limited",
+            Self::Unavailable => "unavailable",
+            Self::ServerError => "server-error",
+            Self::ConnectFailed => "connect-failed",
+            Self::ConnectionLost => "connection-lost",
+            Self::TimedOut => "timed-out",
+            Self::TooLarge => "too-large",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether another pod could answer.
+    pub fn is_retryable(self) -> bool {
+        !matches!(self, Self::Answered | Self::TooLarge | Self::Cancelled)
+    }
+
+    /// What the try says about its pod.
+    pub fn evidence(self, took: Duration) -> Evidence {
+        match self {
+            Self::Answered | Self::TooLarge => Evidence::Success,
+            Self::Limited => Evidence::Limited,
+            Self::TimedOut if took < TIMEOUT_EVIDENCE_MIN => Evidence::None,
+            Self::Unavailable | Self::ServerError | Self::ConnectFailed | Self::ConnectionLost | Self::TimedOut => {
+                Evidence::Failure
+            }
+            Self::Cancelled => Evidence::None,
+        }
+    }
+
+    /// Latency that the try counts as. A pod that fails fast counts as slow.
+    pub fn latency(self, took: Duration, retry_after: Option<Duration>) -> Duration {
+        match self {
+            Self::Answered | Self::TooLarge | Self::TimedOut | Self::Cancelled => took,
+            Self::Limited | Self::Unavailable | Self::ServerError | Self::ConnectFailed | Self::ConnectionLost => {
+                took.max(FAILURE_PENALTY).max(retry_after.unwrap_or_default()).min(PENALTY_MAX)
+            }
+        }
+    }
+}
+
+/// The pause that an answer asks for, if it is a number of seconds.
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rejected_request_is_no_failure_of_the_pod() {
+        let evidence =
+            |status: u16| TryOutcome::of(StatusCode::from_u16(status).unwrap()).evidence(Duration::from_millis(1));
+        for status in [200, 204, 301, 400, 404, 413, 422] {
+            assert_eq!(evidence(status), Evidence::Success, "{status}");
+        }
+        for status in [500, 501, 502, 503, 504, 599] {
+            assert_eq!(evidence(status), Evidence::Failure, "{status}");
+        }
+        assert_eq!(evidence(429), Evidence::Limited);
+    }
+
+    #[test]
+    fn failures_count_as_slow_and_a_short_timeout_says_nothing() {
+        let (fast, second) = (Duration::from_millis(1), Duration::from_secs(1));
+        assert_eq!(TryOutcome::Answered.latency(fast, None), fast);
+        assert_eq!(TryOutcome::Unavailable.latency(fast, None), second);
+        assert_eq!(TryOutcome::Limited.latency(fast, Some(second * 7)), second * 7);
+        assert_eq!(TryOutcome::Limited.latency(fast, Some(second * 86_400)), PENALTY_MAX);
+        assert_eq!(TryOutcome::TimedOut.evidence(fast), Evidence::None);
+        assert_eq!(TryOutcome::TimedOut.evidence(TIMEOUT_EVIDENCE_MIN), Evidence::Failure);
+    }
+
+    #[test]
+    fn retry_after_is_a_number_of_seconds() {
+        let headers = |value: &str| [(header::RETRY_AFTER, value.parse().unwrap())].into_iter().collect();
+        assert_eq!(retry_after(&headers("2")), Some(Duration::from_secs(2)));
+        assert_eq!(retry_after(&headers("Wed, 21 Oct 2015 07:28:00 GMT")), None);
+        assert_eq!(retry_after(&HeaderMap::new()), None);
+    }
+}
