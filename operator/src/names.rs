@@ -2,6 +2,7 @@
 //! is a design change: selectors are immutable, and other tools rely on the rest.
 
 use serde_json::{Value, json};
+use sidecar_contract::pods_service;
 
 /// Field manager of all applies.
 pub const MANAGER: &str = "recmesh-operator";
@@ -80,7 +81,7 @@ impl Names {
 
     /// Headless Service of the serving pods.
     pub fn pods(&self) -> String {
-        self.with_suffix("pods")
+        pods_service(&self.recommender)
     }
 
     /// Secret that holds the trainer's store credentials.

@@ -64,8 +64,11 @@ enum Answered {
 }
 
 /// A parsed request.
-enum Parsed {
+#[derive(Debug)]
+pub enum Parsed {
+    /// One question, and the format of its answer.
     One(Ask, ResponseFormat),
+    /// The questions of a batch.
     Batch(Vec<Ask>),
 }
 
@@ -230,7 +233,10 @@ impl<T> Rendered<T> {
 }
 
 /// Parses the body of a request to this route.
-fn parse(
+///
+/// # Errors
+/// An unknown, repeated or malformed field, or a value out of range.
+pub fn parse(
     route: &str,
     content_type: ContentType,
     body: &[u8],
@@ -250,13 +256,20 @@ fn parse(
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum ContentType {
+/// How the fields of a body are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContentType {
+    /// As a form.
     Form,
+    /// As JSON.
     Json,
 }
 
-fn content_type<B>(request: &Request<B>, route: &str) -> Result<ContentType, ApiError> {
+/// The content type of a request.
+///
+/// # Errors
+/// One that the route does not take.
+pub fn content_type<B>(request: &Request<B>, route: &str) -> Result<ContentType, ApiError> {
     let given = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("none");
     let essence = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match essence.as_str() {

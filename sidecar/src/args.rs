@@ -1,11 +1,18 @@
 //! Command-line arguments. Environment variables are read only where the pod builder sets them.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use sidecar_contract::{Column, Format, ServingLimits, parse_half_life, paths};
+use mesh::{Target, limits::TIMEOUT_MILLISECONDS_MAX};
+use sidecar_contract::{
+    Column, Format, ServingLimits, parse_half_life, paths,
+    ports::{self, any_address},
+};
 
-use crate::limits::{CACHE_MIB_DEFAULT, CACHE_MIB_MAX};
+use crate::limits::{CACHE_MIB_DEFAULT, CACHE_MIB_MAX, PROXY_TIMEOUT_MS_DEFAULT};
 
 /// Trains and serves recommendation models: the data plane of Recmesh.
 #[derive(Debug, Parser)]
@@ -29,6 +36,9 @@ pub enum Command {
     Train(TrainArgs),
     /// Serve recommendations over HTTP from a model file, or from a mounted serving config.
     Serve(ServeArgs),
+    /// Run alongside an app: forward its requests to the serving pods of a Recommender, and answer
+    /// them when no serving pod does.
+    Proxy(ProxyArgs),
     /// Train without the held-out set, and print the metrics on it.
     Evaluate(DataArgs),
     /// Search for better hyperparameters, and print the metrics of the best on the held-out set.
@@ -49,6 +59,7 @@ impl Cli {
             Command::Train(args) => args.config.is_some(),
             Command::Serve(args) => args.model.is_none(),
             Command::Batch(_) => true,
+            Command::Proxy(args) => args.upstream.is_empty(),
             Command::Evaluate(_) | Command::Tune(_) | Command::Suggest(_) | Command::Recommend(_) => false,
         };
         self.log_format.unwrap_or(if started_by_operator { LogFormat::Json } else { LogFormat::Text })
@@ -411,6 +422,30 @@ pub struct ServeArgs {
     /// Name of this pod.
     #[arg(long, env = paths::POD_NAME_ENV, hide = true)]
     pub pod_name: Option<String>,
+}
+
+/// Arguments of `proxy`.
+#[derive(Debug, Args)]
+pub struct ProxyArgs {
+    /// Name of the Recommender.
+    #[arg(long)]
+    pub recommender: String,
+    /// Namespace of the Recommender.
+    #[arg(long)]
+    pub namespace: String,
+    /// Address of serving pods instead of those of the Recommender's Service; may be repeated. All
+    /// addresses of a host name are used.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub upstream: Vec<Target>,
+    /// Address of the application port.
+    #[arg(long, default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, ports::PROXY)))]
+    pub listen: SocketAddr,
+    /// Address of the admin port, which serves probes and metrics.
+    #[arg(long, default_value_t = any_address(ports::PROXY_ADMIN))]
+    pub admin_listen: SocketAddr,
+    /// Time for a request in milliseconds, if header x-request-timeout-ms states none.
+    #[arg(long, default_value_t = PROXY_TIMEOUT_MS_DEFAULT, value_parser = clap::value_parser!(u64).range(1..=TIMEOUT_MILLISECONDS_MAX))]
+    pub timeout_ms: u64,
 }
 
 /// Arguments of `recommend`.

@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod evaluate;
 mod job;
+pub mod proxy;
 pub mod recommend;
 pub mod serve;
 pub mod suggest;

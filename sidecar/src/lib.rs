@@ -1,8 +1,9 @@
 //! The sidecar: the data plane of Recmesh, a standalone program.
 //!
-//! `recmesh-sidecar serve` serves recommendations from a snapshot; `train`, `evaluate`, `tune`,
-//! `suggest` and `recommend` work on local files. The sidecar runs without Kubernetes; what it
-//! shares with the operator is in [`sidecar_contract`].
+//! `recmesh-sidecar serve` serves recommendations from a snapshot; `proxy` runs alongside an app
+//! and forwards its requests to the serving pods; `train`, `evaluate`, `tune`, `suggest` and
+//! `recommend` work on local files. The sidecar runs without Kubernetes; what it shares with the
+//! operator is in [`sidecar_contract`].
 //!
 //! ```text
 //!   serving config ─► follower: watch ► plan ► load ► swap ─► engine: Serving ◄─ api: request ► Ask ► Answer ► response
@@ -27,6 +28,7 @@ pub mod list_file;
 pub mod loading;
 pub mod metrics;
 pub mod open_files;
+pub mod proxy;
 pub mod server;
 pub mod serving;
 pub mod suggest;

@@ -134,6 +134,31 @@ pub const DRAIN_GRACE: Duration = Duration::from_secs(3);
 /// Maximum time that a model load may delay the exit of the process.
 pub const EXIT_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Default time that an app waits for an answer of its sidecar, in milliseconds.
+pub const PROXY_TIMEOUT_MS_DEFAULT: u64 = 1000;
+/// Part of this time that is left for an answer without serving pods.
+pub const PROXY_FALLBACK_TIME: Duration = Duration::from_millis(10);
+/// Maximum number of requests that an app's sidecar sends to serving pods at the same time. Others
+/// get an answer without serving pods at once.
+pub const PROXY_REQUESTS_MAX: usize = 256;
+/// Memory for the last answers of users, in bytes: those of about 1,500 users with ten items each.
+pub const LAST_ANSWERS_BYTES_MAX: u64 = 2 << 20;
+/// Maximum size of an answer that is kept, in bytes.
+pub const LAST_ANSWER_BYTES_MAX: usize = 64 << 10;
+/// Number of popular items that are kept.
+pub const POPULAR_ITEMS: usize = 100;
+/// Interval at which the popular items are asked for...
+pub const POPULAR_INTERVAL: Duration = Duration::from_mins(1);
+/// ...and until they are known.
+pub const POPULAR_RETRY: Duration = Duration::from_secs(1);
+/// Timeout of this request.
+pub const POPULAR_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time for requests in flight after SIGTERM: an app's sidecar ends after the app, which then waits
+/// for no answer, and must not delay the end of a Job.
+pub const PROXY_DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
+/// Maximum number of I/O threads of an app's sidecar: the CPUs belong to the app.
+pub const PROXY_THREADS_MAX: usize = 2;
+
 /// Default poll interval of the serving config, in milliseconds.
 pub const CONFIG_POLL_MS_DEFAULT: u64 = 500;
 /// Maximum size of the serving config, in bytes.

@@ -1,13 +1,13 @@
 //! Entry point: arguments, logs, runtime, exit code.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
 use recommender_sidecar::{
     args::{Cli, Command},
     commands,
     cpus::available_cpus,
-    limits::EXIT_TIMEOUT,
+    limits::{EXIT_TIMEOUT, PROXY_THREADS_MAX},
     telemetry,
 };
 
@@ -25,8 +25,10 @@ fn run(cli: Cli) -> anyhow::Result<sidecar_contract::ExitCode> {
     // `suggest` prints a human-readable profile to standard error, without log lines in between.
     let prints_profile = matches!(cli.command, Command::Suggest(_)) && cli.log == "info";
     telemetry::init(if prints_profile { "warn" } else { &cli.log }, cli.log_format())?;
+    let is_proxy = matches!(cli.command, Command::Proxy(_));
     // An I/O thread for each CPU: it also computes short answers.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(available_cpus()).enable_all().build()?;
+    let threads = if is_proxy { available_cpus().min(PROXY_THREADS_MAX) } else { available_cpus() };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
     let done = runtime.block_on(async {
         match cli.command {
             Command::Train(args) => commands::train::run(args).await,
@@ -35,10 +37,11 @@ fn run(cli: Cli) -> anyhow::Result<sidecar_contract::ExitCode> {
             Command::Suggest(args) => commands::suggest::run(args).await,
             Command::Tune(args) => Ok(commands::tune::run(args).await),
             Command::Batch(args) => commands::batch::run(args).await,
+            Command::Proxy(args) => commands::proxy::run(args).await.map(|()| sidecar_contract::ExitCode::Done),
             Command::Recommend(args) => commands::recommend::run(args).map(|()| sidecar_contract::ExitCode::Done),
         }
     });
-    // A model that is still loading must not delay the exit for longer.
-    runtime.shutdown_timeout(EXIT_TIMEOUT);
+    // A model that is still loading must not delay the exit for longer, and a lookup not at all.
+    runtime.shutdown_timeout(if is_proxy { Duration::ZERO } else { EXIT_TIMEOUT });
     done
 }

@@ -54,6 +54,9 @@ pub enum Source {
     Popular,
     /// Similarity to an item. The score is the cosine of the item factors.
     Similar,
+    /// The last answer to the same user, kept because no model could be asked. Scores are those of
+    /// that answer.
+    LastAnswer,
 }
 
 impl Source {
@@ -64,6 +67,7 @@ impl Source {
             Self::FoldIn => "fold-in",
             Self::Popular => "popular",
             Self::Similar => "similar",
+            Self::LastAnswer => "last-answer",
         }
     }
 }

@@ -11,6 +11,12 @@ pub const APP_NAME: &str = "http";
 pub const ADMIN: u16 = 9090;
 /// Name of [`ADMIN`] in pods and services.
 pub const ADMIN_NAME: &str = "metrics";
+/// Application port of an app's own sidecar, on the loopback address.
+pub const PROXY: u16 = 8088;
+/// Admin port of an app's own sidecar: probes and metrics.
+pub const PROXY_ADMIN: u16 = 9098;
+/// Name of [`PROXY_ADMIN`] in pods.
+pub const PROXY_ADMIN_NAME: &str = "recmesh-metrics";
 /// S3 port of the embedded store.
 pub const STORE: u16 = 9000;
 /// Name of [`STORE`] in pods and services.

@@ -66,8 +66,9 @@ struct JsonItem<'a> {
     explanation: Option<JsonExplanation<'a>>,
 }
 
-/// What ranked an item: the stored user vector, one folded in from the history, popularity, or
-/// similarity to an item.
+/// What ranked an item: the stored user vector, one folded in from the history, popularity,
+/// similarity to an item, or the last answer to the same user, which an app's sidecar keeps for the
+/// time without serving pods.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[schemars(rename = "Source")]
@@ -76,6 +77,7 @@ enum JsonSource {
     FoldIn,
     Popular,
     Similar,
+    LastAnswer,
 }
 
 /// A score as a sum.
@@ -234,6 +236,7 @@ fn json_item(Item { id, title, score, source, explanation }: &Item) -> JsonItem<
             answering::Source::FoldIn => JsonSource::FoldIn,
             answering::Source::Popular => JsonSource::Popular,
             answering::Source::Similar => JsonSource::Similar,
+            answering::Source::LastAnswer => JsonSource::LastAnswer,
         },
         explanation: explanation.as_ref().map(json_explanation),
     }

@@ -20,6 +20,7 @@ mod newer_operator; // training configs of a newer operator
 mod openapi; // schemathesis against the OpenAPI document
 mod privacy; // no user ids in logs and metrics
 mod process; // the real binary
+mod proxy; // an app's sidecar, with serving pods that fail
 mod python; // the public safetensors package and numpy
 mod ratings; // a model of explicit ratings: its scores, and ratings in requests
 mod recommend_all; // the lists of all users in a file

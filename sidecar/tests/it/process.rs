@@ -68,7 +68,31 @@ pub fn start_with(directory: &Path, arguments: &[&str]) -> Process {
     process
 }
 
+/// Starts `proxy` with serving pods at these ports; the log goes to `proxy.log` in the directory.
+pub fn start_proxy(directory: &Path, upstreams: &[u16]) -> Process {
+    let (port, admin_port) = (free_port(), free_port());
+    let log = File::options().create(true).append(true).open(directory.join("proxy.log")).unwrap();
+    let child = Command::new(env!("CARGO_BIN_EXE_recmesh-sidecar"))
+        .args(["proxy", "--recommender", "movies", "--namespace", "shop"])
+        .args(["--listen", &format!("127.0.0.1:{port}"), "--admin-listen", &format!("127.0.0.1:{admin_port}")])
+        .args(upstreams.iter().map(|port| format!("--upstream=127.0.0.1:{port}")))
+        .stderr(log)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let process = Process { child, port, admin_port };
+    wait_for("liveness", || request(admin_port, "GET", "/livez", "").is_some_and(|(status, _)| status == 200));
+    process
+}
+
 impl Process {
+    /// The sum of the series of a metric whose labels contain a text.
+    pub fn metric(&self, name: &str, labels: &str) -> f64 {
+        let (_, text) = request(self.admin_port, "GET", "/metrics", "").unwrap();
+        let series = text.lines().filter(|line| line.starts_with(name) && line.contains(labels));
+        series.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    }
+
     pub fn signal(&self, name: &str) {
         assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap().success());
     }

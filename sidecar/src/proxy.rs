@@ -1,0 +1,116 @@
+//! The sidecar alongside an app: it forwards the app's requests to the serving pods, and answers
+//! itself when none of them does.
+//!
+//! ```text
+//!  app ─► forward: timeout, headers ─► mesh: choose, try, retry ─► serving pod
+//!             │                                                        │ answer
+//!             │ no answer                                              ▼
+//!             └─► fallback ◄── last answer of the user ◄───────────── kept
+//!                          ◄── popular items ◄── asked for every minute
+//! ```
+//!
+//! This file knows the order of start and stop; no other one does.
+
+mod admin;
+mod fallback;
+mod forward;
+mod kept_answers;
+mod metrics;
+mod popular;
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result};
+use mesh::{Discovery, EndpointSet, Observer, Target, Upstream};
+use sidecar_contract::ports::listen_candidates;
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+
+use self::{admin::ProxyAdmin, forward::Forward, metrics::ProxyMetrics, popular::Popular};
+use crate::{
+    limits::{ADMIN_CONNECTIONS_MAX, CONNECTIONS_MAX, PROXY_DRAIN_TIMEOUT},
+    server::{ShutdownSignals, serve},
+};
+
+pub use forward::FALLBACK_HEADER;
+
+/// Settings of an app's sidecar.
+#[derive(Clone, Debug)]
+pub struct ProxySettings {
+    /// Application port.
+    pub listen: SocketAddr,
+    /// Admin port.
+    pub admin_listen: SocketAddr,
+    /// Where the serving pods are.
+    pub upstreams: Vec<Target>,
+    /// Time for a request that does not state one.
+    pub timeout: Duration,
+}
+
+/// A started sidecar of an app.
+#[derive(Debug)]
+pub struct Proxy {
+    /// Bound address of the application port.
+    pub address: SocketAddr,
+    /// Bound address of the admin port.
+    pub admin_address: SocketAddr,
+    stop: watch::Sender<bool>,
+    serving: JoinSet<()>,
+    /// Tasks that have no end.
+    background: JoinSet<()>,
+}
+
+impl Proxy {
+    /// Binds both ports and starts. It waits for no serving pod: the app starts without one.
+    ///
+    /// # Errors
+    /// A port that is in use.
+    pub async fn start(settings: ProxySettings) -> Result<Self> {
+        let bind = async |address: SocketAddr| {
+            let listener = TcpListener::bind(&*listen_candidates(address)).await;
+            listener.with_context(|| format!("cannot listen on {address}"))
+        };
+        let (listener, admin_listener) = (bind(settings.listen).await?, bind(settings.admin_listen).await?);
+        let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
+
+        let metrics = Arc::new(ProxyMetrics::new()?);
+        let endpoints = Arc::new(EndpointSet::default());
+        let authority = settings.upstreams.first().map(ToString::to_string).context("no serving pods are named")?;
+        let discovery = Arc::new(Discovery::new(settings.upstreams, Arc::clone(&endpoints)));
+        let observer: Arc<dyn Observer> = Arc::<ProxyMetrics>::clone(&metrics);
+        let upstream = Arc::new(Upstream::new(Arc::clone(&endpoints), Arc::clone(&discovery), observer, authority));
+        let popular = Arc::new(Popular::default());
+        let mut background = JoinSet::new();
+        background.spawn({
+            let (discovery, metrics) = (Arc::clone(&discovery), Arc::clone(&metrics));
+            async move { discovery.run(&*metrics).await }
+        });
+        background.spawn(popular::learn(Arc::clone(&popular), Arc::clone(&upstream)));
+
+        let (stop, stopped) = watch::channel(false);
+        let signals = ShutdownSignals { draining: stopped.clone(), stopped };
+        let mut serving = JoinSet::new();
+        let forward = Arc::new(Forward::new(upstream, Arc::clone(&metrics), popular, settings.timeout));
+        serving.spawn(serve(listener, CONNECTIONS_MAX, signals.clone(), move |request| {
+            let forward = Arc::clone(&forward);
+            async move { forward.handle(request).await }
+        }));
+        let admin = Arc::new(ProxyAdmin::new(metrics, endpoints, discovery));
+        serving.spawn(serve(admin_listener, ADMIN_CONNECTIONS_MAX, signals, move |request| {
+            let admin = Arc::clone(&admin);
+            async move { Ok::<_, Infallible>(admin.handle(&request)) }
+        }));
+        tracing::info!(%address, %admin_address, "listening");
+        Ok(Self { address, admin_address, stop, serving, background })
+    }
+
+    /// Stops: no new requests, and a short time for those in flight.
+    pub async fn stop(mut self) {
+        self.stop.send_replace(true);
+        let drained = async { while self.serving.join_next().await.is_some() {} };
+        if tokio::time::timeout(PROXY_DRAIN_TIMEOUT, drained).await.is_err() {
+            tracing::info!("requests in flight are aborted");
+        }
+        self.serving.abort_all();
+        self.background.abort_all();
+    }
+}
