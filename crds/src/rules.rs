@@ -203,8 +203,10 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         at: &["spec"],
-        rule: "!has(self.training) || !has(self.training.tuning) || !has(self.algorithm) || has(self.algorithm.als)",
-        message: "training.tuning is valid only with algorithm.als: remove it, or set algorithm.als",
+        rule: "self.data.signal == 'implicit' || !has(self.training) || !has(self.training.tuning) || \
+               has(self.training.tuning.factorsMax) || !has(self.algorithm) || !has(self.algorithm.svd)",
+        message: "training.tuning: with algorithm.svd and data.signal: explicit only the number of factors can be searched: set \
+                  training.tuning.factorsMax, for example 128, or remove tuning",
     },
     Rule {
         at: &["spec"],

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 /// Maximum number of entries of `status.history`.
 pub const HISTORY_ENTRIES_MAX: usize = 50;
+/// Maximum number of entries of `status.model.search.algorithms`: more than there are algorithms.
+pub const SEARCHED_ALGORITHMS_MAX: usize = 16;
 
 /// Derived state; the operator can rebuild it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -102,6 +104,10 @@ pub struct ModelStatus {
     /// when the result of its run no longer exists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameters: Option<ModelParameters>,
+    /// What the hyperparameter search of its run tried; absent without a search. The run report has
+    /// all trials.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub search: Option<ModelSearch>,
     /// Number of the run that trained it.
     pub run: u32,
     /// Number of users.
@@ -162,6 +168,43 @@ pub struct ModelParameters {
     /// Step size of the gradient descent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub learning_rate: Option<f64>,
+}
+
+/// A hyperparameter search.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ModelSearch {
+    /// Number of fits.
+    pub fits: u32,
+    /// Whether the time budget ended the search: the same run on another machine may then find
+    /// other parameters.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub stopped_by_time: bool,
+    /// The algorithms that were tried, best first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]),
+        length(max = SEARCHED_ALGORITHMS_MAX)
+    )]
+    pub algorithms: Vec<SearchedAlgorithm>,
+}
+
+/// An algorithm of a hyperparameter search.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SearchedAlgorithm {
+    /// Its name in spec.algorithm.
+    pub name: String,
+    /// Number of sets of its parameters that were fitted.
+    pub trials: u32,
+    /// Metric of its best trial (status.model.metrics.metric) on the validation set, which is
+    /// separate from the held-out set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
+    /// How much worse its best trial is than the best of all, in standard errors of the difference
+    /// over the same users. Absent for the best.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub standard_errors_below_best: Option<f64>,
 }
 
 /// Metrics of the model and the baseline on the held-out set.

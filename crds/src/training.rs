@@ -39,9 +39,9 @@ pub struct TrainingSpec {
     #[schemars(length(min = 2, max = 20))]
     pub deadline: String,
     /// Hyperparameter search before each run's fit, on data that is not part of the held-out set.
-    /// It includes spec.algorithm, and uses that if no other trial is better;
-    /// status.model.parameters shows the result. Absent: spec.algorithm is used as it is. Example:
-    /// {}.
+    /// It includes spec.algorithm, and uses that unless another trial is better by more than one
+    /// standard error; status.model.parameters and status.model.search show the result. Absent:
+    /// spec.algorithm is used as it is. Example: {}.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tuning: Option<Tuning>,
     /// Settings of the training pod.
@@ -79,10 +79,17 @@ pub struct Tuning {
     /// Default: 20m.
     #[schemars(length(min = 2, max = 20))]
     pub budget: String,
+    /// Maximum number of latent factors of a trial, 1 to 1024. Trials then have different numbers
+    /// of factors, and of trials that are equally good within one standard error the one with the
+    /// fewest factors is chosen. Absent: all trials have the factors of spec.algorithm. Example:
+    /// 256.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1024))]
+    pub factors_max: Option<u32>,
 }
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self { trials: 16, budget: "20m".to_owned() }
+        Self { trials: 16, budget: "20m".to_owned(), factors_max: None }
     }
 }

@@ -339,6 +339,9 @@ pub struct TuneArgs {
     /// Time budget in seconds; no new fit starts after it.
     #[arg(long, default_value_t = 1200)]
     pub budget: u64,
+    /// Maximum number of factors to try, 1 to 1024; default: only --factors.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub factors_max: Option<u32>,
 }
 
 /// Arguments of `suggest`.

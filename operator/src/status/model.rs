@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use recommender_crds::{
-    HISTORY_ENTRIES_MAX, HistoryEntry, Interval, Measurement, ModelMetrics, ModelParameters, ModelStatus, ServingMode,
+    HISTORY_ENTRIES_MAX, HistoryEntry, Interval, Measurement, ModelMetrics, ModelParameters, ModelSearch, ModelStatus,
+    SEARCHED_ALGORITHMS_MAX, SearchedAlgorithm, ServingMode,
 };
-use sidecar_contract::{Algorithm, Metrics, RunOutcome, RunResult};
+use sidecar_contract::{Algorithm, Metrics, RunOutcome, RunResult, SearchSummary, Trial};
 
 use super::{StatusInput, serving, time};
 use crate::decide::result_digest;
@@ -50,7 +51,17 @@ pub(super) fn serving(input: StatusInput<'_>) -> Option<ModelStatus> {
 
 fn model(result: &RunResult) -> Option<ModelStatus> {
     let RunOutcome::Trained {
-        digest, snapshot_bytes, algorithm, parameters, users, items, interactions, metrics, ..
+        digest,
+        snapshot_bytes,
+        algorithm,
+        parameters,
+        users,
+        items,
+        interactions,
+        metrics,
+        trials,
+        search,
+        ..
     } = &result.outcome
     else {
         return None;
@@ -61,6 +72,7 @@ fn model(result: &RunResult) -> Option<ModelStatus> {
         serving_mode: ServingMode::Personalized,
         algorithm: algorithm.clone(),
         parameters: parameters.as_ref().and_then(parameters_of),
+        search: search.as_ref().map(|summary| model_search(summary, trials)),
         run: result.run.number,
         users: *users,
         items: *items,
@@ -78,6 +90,26 @@ fn parameters_of(algorithm: &Algorithm) -> Option<ModelParameters> {
         return None;
     }
     serde_json::from_value(serde_json::Value::Object(algorithm.parameters())).ok()
+}
+
+/// The search by algorithm: trials are sorted best first, so the first one of an algorithm is its
+/// best.
+fn model_search(summary: &SearchSummary, trials: &[Trial]) -> ModelSearch {
+    let mut algorithms: Vec<SearchedAlgorithm> = Vec::new();
+    for trial in trials.iter().filter(|trial| trial.iterations_run > 0) {
+        let name = trial.parameters.name();
+        match algorithms.iter_mut().find(|known| known.name == name) {
+            Some(known) => known.trials += 1,
+            None => algorithms.push(SearchedAlgorithm {
+                name: name.to_owned(),
+                trials: 1,
+                value: trial.value,
+                standard_errors_below_best: trial.standard_errors_below_best,
+            }),
+        }
+    }
+    algorithms.truncate(SEARCHED_ALGORITHMS_MAX);
+    ModelSearch { fits: summary.fits, stopped_by_time: summary.stopped_by_time, algorithms }
 }
 
 fn model_metrics(metrics: &Metrics) -> ModelMetrics {
@@ -109,6 +141,23 @@ pub(super) fn metric_text(model: &ModelStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_search_is_shown_by_algorithm() {
+        let trials: Vec<Trial> = serde_json::from_value(serde_json::json!([
+            {"parameters": {"als": {}}, "iterationsRun": 15, "value": 0.5},
+            {"parameters": {"bpr": {}}, "iterationsRun": 100, "value": 0.4, "standardErrorsBelowBest": 2.5},
+            {"parameters": {"als": {"factors": 8}}, "iterationsRun": 4, "value": 0.3, "standardErrorsBelowBest": 6.0},
+            {"parameters": {"svd": {}}, "iterationsRun": 0},
+        ]))
+        .unwrap();
+        let search = model_search(&SearchSummary { fits: 5, stopped_by_time: true }, &trials);
+        let expected = serde_json::json!({"fits": 5, "stoppedByTime": true, "algorithms": [
+            {"name": "als", "trials": 2, "value": 0.5},
+            {"name": "bpr", "trials": 1, "value": 0.4, "standardErrorsBelowBest": 2.5},
+        ]});
+        assert_eq!(serde_json::to_value(search).unwrap(), expected);
+    }
 
     #[test]
     fn the_metric_column_shows_the_metric_of_the_gate() {

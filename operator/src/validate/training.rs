@@ -92,6 +92,7 @@ pub fn plan(spec: &RecommenderSpec, namespace: &str, problems: &mut Vec<String>)
     let tuning = spec.training.tuning.as_ref().map(|tuning| TuningConfig {
         trials: tuning.trials,
         budget_seconds: duration(&tuning.budget, "training.tuning.budget", problems).as_secs(),
+        factors_max: tuning.factors_max,
     });
     let interval = spec.training.data_check_interval.as_ref();
     let data_check_interval = interval.map(|text| duration(text, "training.dataCheckInterval", problems));

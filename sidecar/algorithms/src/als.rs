@@ -5,7 +5,7 @@ mod search;
 use factorization::{AlsParams, ExplicitAlsParams, Interactions, ValidParams, default_regularization};
 use sidecar_contract::{Algorithm, AlsConfig, Signal};
 
-use crate::definition::{Definition, Search, check_degree_exponent};
+use crate::definition::{Definition, Search, check_degree_exponent, rounded};
 
 impl Definition for AlsConfig {
     fn valid_params(&self, signal: Signal) -> Result<ValidParams, String> {
@@ -77,6 +77,14 @@ impl Definition for AlsConfig {
         Some(Algorithm::Als(Self { regularization: Some(regularization), ..self.clone() }))
     }
 
+    fn factors(&self) -> u32 {
+        self.factors
+    }
+
+    fn with_factors(&self, factors: u32) -> Algorithm {
+        Algorithm::Als(Self { factors, ..self.clone() })
+    }
+
     fn iterations(&self) -> u32 {
         self.iterations
     }
@@ -89,12 +97,7 @@ impl Definition for AlsConfig {
         true
     }
 
-    fn search(&self) -> Option<&dyn Search> {
-        Some(self)
+    fn search(&self) -> &dyn Search {
+        self
     }
-}
-
-/// Rounds to three digits, so that the value is easy to copy into a resource.
-fn rounded(value: f64) -> f64 {
-    format!("{value:.2e}").parse().unwrap_or(value)
 }

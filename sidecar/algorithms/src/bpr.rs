@@ -3,7 +3,15 @@
 use factorization::{BprParams, ValidParams};
 use sidecar_contract::{Algorithm, BprConfig, Signal};
 
-use crate::definition::Definition;
+use crate::{
+    definition::{Definition, Search, rounded},
+    draws::Draws,
+};
+
+/// Search range of γ. Its product with the largest λ is far below 1, so every draw is valid.
+const LEARNING_RATE: (f64, f64) = (0.005, 0.5);
+/// Search range of λ.
+const REGULARIZATION: (f64, f64) = (0.0003, 0.1);
 
 impl Definition for BprConfig {
     fn unsupported(&self, signal: Signal) -> Option<&'static str> {
@@ -19,11 +27,34 @@ impl Definition for BprConfig {
         params.check().map(ValidParams::Bpr).map_err(|error| error.to_string())
     }
 
+    fn factors(&self) -> u32 {
+        self.factors
+    }
+
+    fn with_factors(&self, factors: u32) -> Algorithm {
+        Algorithm::Bpr(Self { factors, ..self.clone() })
+    }
+
     fn iterations(&self) -> u32 {
         self.iterations
     }
 
     fn with_iterations(&self, iterations: u32) -> Algorithm {
         Algorithm::Bpr(Self { iterations, ..self.clone() })
+    }
+
+    fn search(&self) -> &dyn Search {
+        self
+    }
+}
+
+impl Search for BprConfig {
+    fn draw(&self, _signal: Signal, draws: &Draws) -> Algorithm {
+        Algorithm::Bpr(Self {
+            factors: draws.factors(self.factors),
+            learning_rate: rounded(draws.log_uniform(0, LEARNING_RATE)),
+            regularization: rounded(draws.log_uniform(1, REGULARIZATION)),
+            ..self.clone()
+        })
     }
 }

@@ -3,6 +3,8 @@
 use factorization::{Interactions, ValidParams};
 use sidecar_contract::{Algorithm, Signal};
 
+use crate::draws::Draws;
+
 /// An algorithm with its parameters, as configs and snapshots have them.
 pub trait Definition {
     /// Why data of this signal is not supported; `None` if it is.
@@ -27,6 +29,12 @@ pub trait Definition {
         None
     }
 
+    /// Number of factors.
+    fn factors(&self) -> u32;
+
+    /// The algorithm with this number of factors.
+    fn with_factors(&self, factors: u32) -> Algorithm;
+
     /// Number of iterations.
     fn iterations(&self) -> u32;
 
@@ -38,26 +46,20 @@ pub trait Definition {
         false
     }
 
-    /// The search space of tuning; `None` if the algorithm is not tunable.
-    fn search(&self) -> Option<&dyn Search> {
-        None
-    }
+    /// The search space.
+    fn search(&self) -> &dyn Search;
 }
 
 /// The search space of an algorithm: its parameters without an obvious value. The others stay as
-/// they are.
+/// they are. A parameter is one entry of [`Search::draw`], with a random stream of its own.
 pub trait Search {
-    /// Random parameters for data of this signal and shape, a function of seed and trial.
-    fn draw(&self, signal: Signal, shape: DataShape, seed: u64, trial: u64) -> Algorithm;
-}
+    /// Whether a parameter other than the number of factors varies for data of this signal.
+    fn varies(&self, _signal: Signal) -> bool {
+        true
+    }
 
-/// Statistics of the data that scale a search space.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct DataShape {
-    /// Mean number of entries per user.
-    pub entries_per_user: f64,
-    /// Number of items.
-    pub items: f64,
+    /// Random parameters for data of this signal.
+    fn draw(&self, signal: Signal, draws: &Draws) -> Algorithm;
 }
 
 /// Rejects popularity debiasing of ratings.
@@ -69,4 +71,9 @@ pub(crate) fn check_degree_exponent(degree_exponent: f64, signal: Signal) -> Res
         ));
     }
     Ok(())
+}
+
+/// Rounds to three digits, so that the value is easy to copy into a resource.
+pub(crate) fn rounded(value: f64) -> f64 {
+    format!("{value:.2e}").parse().unwrap_or(value)
 }

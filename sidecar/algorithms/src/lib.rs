@@ -12,13 +12,15 @@
 mod als;
 mod bpr;
 mod definition;
+mod draws;
 mod error;
 mod svd;
 
 use factorization::ValidParams;
 use sidecar_contract::{Algorithm, Signal};
 
-pub use definition::{DataShape, Definition, Search};
+pub use definition::{Definition, Search};
+pub use draws::{DataShape, Draws};
 pub use error::AlgorithmError;
 
 /// The list of algorithms.

@@ -31,6 +31,7 @@ pub mod ports;
 mod reading;
 mod run_outcome;
 pub mod run_result;
+mod search;
 pub mod services;
 pub mod serving;
 mod signal;
@@ -54,8 +55,9 @@ pub use metrics::{
 pub use model_report::{LoadFailure, LoadedModel, ModelReport};
 pub use open::Open;
 pub use reading::{ReadError, Reading, read};
-pub use run_outcome::{RunOutcome, Trial};
+pub use run_outcome::RunOutcome;
 pub use run_result::{RowCounts, RunResult, TerminationMessage};
+pub use search::{SearchSummary, Trial};
 pub use services::pods_service;
 pub use serving::{RevisionRef, RevisionRole, ServingConfig, ServingLimits, ServingMode};
 pub use signal::Signal;

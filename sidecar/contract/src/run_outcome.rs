@@ -3,7 +3,12 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Map, Value};
 
-use crate::{algorithm::Algorithm, hash::Digest, metrics::Metrics};
+use crate::{
+    algorithm::Algorithm,
+    hash::Digest,
+    metrics::Metrics,
+    search::{SearchSummary, Trial},
+};
 
 /// Outcome of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,9 +43,12 @@ pub enum RunOutcome {
         /// Objective after each iteration of the refit.
         #[serde(default)]
         objective: Vec<f64>,
-        /// Trials of the hyperparameter search, best first; empty without tuning.
+        /// Trials of the hyperparameter search, best first; empty without one.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         trials: Vec<Trial>,
+        /// What the search spent; absent without one, and in results of older versions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        search: Option<SearchSummary>,
     },
     /// The source has not changed since the last run; nothing was trained.
     Unchanged,
@@ -104,31 +112,6 @@ impl<'de> Deserialize<'de> for RunOutcome {
         }
         fields.remove(KIND);
         Ok(Self::Unknown { kind, fields })
-    }
-}
-
-/// Trial of the hyperparameter search.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Trial {
-    /// Evaluated parameters, with the best number of iterations.
-    pub parameters: Algorithm,
-    /// Iterations of its longest fit. Only the best trials run all iterations.
-    pub iterations_run: u32,
-    /// Best [`Metrics::metric`] of its fits, on a validation set taken from the training set.
-    /// Absent if the fit failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub value: Option<f64>,
-}
-
-impl Trial {
-    /// Value with four decimals, or why there is none.
-    pub fn value_text(&self) -> String {
-        match self.value {
-            Some(value) => format!("{value:.4}"),
-            None if self.iterations_run == 0 => "not tried".to_owned(),
-            None => "failed".to_owned(),
-        }
     }
 }
 

@@ -273,11 +273,14 @@ pub struct TuningConfig {
     /// Seconds after which no new fit starts. A search that reaches this limit may yield different
     /// parameters when repeated.
     pub budget_seconds: u64,
+    /// Maximum number of factors of a trial. If absent, all trials have the given number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub factors_max: Option<u32>,
 }
 
 impl Default for TuningConfig {
     fn default() -> Self {
-        Self { trials: 16, budget_seconds: 1200 }
+        Self { trials: 16, budget_seconds: 1200, factors_max: None }
     }
 }
 

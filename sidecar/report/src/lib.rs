@@ -5,6 +5,9 @@
 
 mod page;
 mod plot;
+mod search;
 mod text;
+mod trial_table;
 
 pub use page::{Subject, render};
+pub use trial_table::TrialTable;

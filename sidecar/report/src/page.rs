@@ -2,15 +2,16 @@
 
 use std::fmt::Write as _;
 
-use serde_json::Value;
 use sidecar_contract::{
-    Algorithm, ColdItems, Gate, GateVerdict, Interval, Measurement, Metrics, RecentBaseline, RunOutcome, RunResult,
-    ServingConfig, Trial, patch_command,
+    ColdItems, Gate, GateVerdict, Interval, Measurement, Metrics, RecentBaseline, RunOutcome, RunResult, ServingConfig,
+    patch_command,
 };
 
 use crate::{
-    plot::{self, Dot, Pair},
+    plot::{self, Pair},
+    search,
     text::{count, escaped, percent, time},
+    trial_table::named,
 };
 
 /// Maximum number of drop reasons, and of forms of reinterpreted rows, that are listed.
@@ -62,6 +63,7 @@ pub fn render(result: &RunResult, subject: Option<Subject<'_>>) -> String {
             digest,
             snapshot_bytes,
             trials,
+            search,
             ..
         } => {
             quality(&mut body, metrics.as_ref());
@@ -80,7 +82,7 @@ pub fn render(result: &RunResult, subject: Option<Subject<'_>>) -> String {
             if let Some(parameters) = parameters {
                 section(&mut body, "Parameters", &named(parameters));
             }
-            tuning(&mut body, trials, parameters.as_ref());
+            search::section(&mut body, trials, search.as_ref(), parameters.as_ref());
         }
         RunOutcome::Unchanged | RunOutcome::Failed { .. } | RunOutcome::Unknown { .. } => rows(&mut body, result),
     }
@@ -320,46 +322,6 @@ fn fit(body: &mut String, objective: &[f64]) {
     );
 }
 
-/// The tuning trials, and which parameters the run used.
-fn tuning(body: &mut String, trials: &[Trial], used: Option<&Algorithm>) {
-    let Some(longest) = trials.iter().map(|trial| trial.iterations_run).max() else { return };
-    let _ = write!(
-        body,
-        "<h2>Tuning trials</h2><p class=\"soft\">{} sets of parameters, best first, compared on a validation set that is separate from the held-out set. Only the best sets ran all {longest} iterations.{}</p>",
-        trials.len(),
-        match (trials.first(), used) {
-            (Some(best), Some(used)) if best.parameters != *used => {
-                " The first one is better than the given parameters by at most one standard error, so the given ones are used."
-            }
-            _ => "",
-        }
-    );
-    let dots: Vec<Dot> = trials.iter().filter_map(dot).collect();
-    body.push_str(&plot::dots("metric by regularization of each trial", "regularization", &dots));
-    body.push_str("<div class=\"scroll\"><table><tr><th class=\"n\">Iterations run</th><th class=\"n\">Metric</th><th class=\"n\">regularization</th><th class=\"n\">unobservedWeight</th><th class=\"n\">degreeExponent</th><th class=\"n\">popularityBoost</th><th class=\"n\">Best iteration</th></tr>");
-    for trial in trials {
-        let Algorithm::Als(als) = &trial.parameters else { continue };
-        let _ = write!(
-            body,
-            "<tr><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
-            trial.iterations_run,
-            trial.value_text(),
-            als.regularization_text(),
-            als.unobserved_weight,
-            als.degree_exponent,
-            als.popularity_boost,
-            als.iterations
-        );
-    }
-    body.push_str("</table></div>");
-}
-
-fn dot(trial: &Trial) -> Option<Dot> {
-    let Algorithm::Als(als) = &trial.parameters else { return None };
-    // The axis is logarithmic and cannot show 0.
-    Some(Dot { x: als.regularization.filter(|x| *x > 0.0)?, y: trial.value? })
-}
-
 fn rows(body: &mut String, result: &RunResult) {
     let rows = &result.rows;
     if rows.read == 0 {
@@ -390,15 +352,4 @@ fn section(body: &mut String, title: &str, rows: &[(impl AsRef<str>, String)]) {
 fn density(users: u64, items: u64, interactions: u64) -> String {
     let cells = users as f64 * items as f64;
     if cells > 0.0 { format!("{:.3} %", 100.0 * interactions as f64 / cells) } else { String::new() }
-}
-
-/// The algorithm and its parameters by name; a parameter without a value is chosen from the data.
-fn named(algorithm: &Algorithm) -> Vec<(String, String)> {
-    let text = |value: Value| match value.as_f64() {
-        Some(number) => number.to_string(),
-        None if value.is_null() => "automatic".to_owned(),
-        None => value.to_string(),
-    };
-    let parameters = algorithm.parameters().into_iter().map(|(name, value)| (name, text(value)));
-    std::iter::once(("algorithm".to_owned(), algorithm.name().to_owned())).chain(parameters).collect()
 }

@@ -151,32 +151,39 @@ pub fn interval(title: &str, low: f64, estimate: f64, high: f64) -> String {
     svg + "</svg>"
 }
 
+/// Values whose maximum is at least this multiple of the minimum have a logarithmic axis.
+const LOGARITHMIC_FROM: f64 = 10.0;
+
 /// A point of a scatter plot.
 pub struct Dot {
-    /// Value on the logarithmic axis; must be above 0.
+    /// Value on the horizontal axis.
     pub x: f64,
-    /// Value on the linear axis.
+    /// Value on the vertical axis.
     pub y: f64,
 }
 
-/// A scatter plot; `name` labels the logarithmic x axis.
+/// A scatter plot; `name` labels the x axis, which is logarithmic if the values are above 0 and
+/// differ by an order of magnitude.
 pub fn dots(title: &str, name: &str, dots: &[Dot]) -> String {
-    let dots: Vec<&Dot> = dots.iter().filter(|dot| dot.x > 0.0 && dot.x.is_finite() && dot.y.is_finite()).collect();
+    let dots: Vec<&Dot> = dots.iter().filter(|dot| dot.x.is_finite() && dot.y.is_finite()).collect();
     let (left, right) = range(dots.iter().map(|dot| dot.x));
     let (low, high) = range(dots.iter().map(|dot| dot.y));
-    let x = Scale { low: left.ln(), high: right.ln(), from: LEFT + MARGIN, to: WIDTH - 2.0 * MARGIN };
+    let is_logarithmic = left > 0.0 && right >= LOGARITHMIC_FROM * left;
+    let position = |x: f64| if is_logarithmic { x.ln() } else { x };
+    let x = Scale { low: position(left), high: position(right), from: LEFT + MARGIN, to: WIDTH - 2.0 * MARGIN };
     let y = Scale { low, high, from: HEIGHT - BOTTOM - MARGIN, to: MARGIN };
     let mut svg = open(title, HEIGHT);
     if dots.is_empty() {
         return svg + "</svg>";
     }
     axes(&mut svg, &y, &[low, f64::midpoint(low, high), high]);
-    let labels = [(left, tick(left)), ((left * right).sqrt(), name.to_owned()), (right, tick(right))];
-    for (value, text) in labels {
-        below(&mut svg, x.at(value.ln()), &text);
+    let middle = if is_logarithmic { (left * right).sqrt() } else { f64::midpoint(left, right) };
+    for (value, text) in [(left, tick(left)), (middle, name.to_owned()), (right, tick(right))] {
+        below(&mut svg, x.at(position(value)), &text);
     }
     for dot in dots {
-        let _ = write!(svg, "<circle class=\"dot\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"4\"/>", x.at(dot.x.ln()), y.at(dot.y));
+        let at = (x.at(position(dot.x)), y.at(dot.y));
+        let _ = write!(svg, "<circle class=\"dot\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"4\"/>", at.0, at.1);
     }
     svg + "</svg>"
 }

@@ -27,13 +27,15 @@ fn trained() -> RunResult {
     let groups: Vec<Value> = (0..10)
         .map(|n| json!({"rowsMin": n, "rowsMax": n + 1, "users": 10, "model": 0.1 * f64::from(n), "baseline": 0.05}))
         .collect();
+    let parameters = json!({"als": {
+        "factors": 32, "iterations": 4, "regularization": 0.03, "regularizationExponent": 1.0, "unobservedWeight": 0.1,
+    }});
+    let used = json!({"iterationsRun": 4, "value": 0.46, "standardErrorsBelowBest": 0.8, "parameters": parameters});
     result(&json!({
         "kind": "trained", "digest": DIGEST, "snapshotBytes": 4096, "algorithm": "als", "users": 5000, "items": 300,
-        "interactions": 98765, "objective": [9.5, 4.25, 4.0, 3.9],
-        "parameters": {"als": {
-            "factors": 32, "iterations": 4, "regularization": 0.03, "regularizationExponent": 1.0, "unobservedWeight": 0.1,
-        }},
-        "trials": [trial(0.04, Some(0.4694)), trial(0.003, Some(0.2432)), trial(1e3, None)],
+        "interactions": 98765, "objective": [9.5, 4.25, 4.0, 3.9], "parameters": parameters,
+        "trials": [trial(0.04, Some(0.4694)), used, trial(0.003, Some(0.2432)), trial(1e3, None)],
+        "search": {"fits": 9, "stoppedByTime": true},
         "metrics": {
             "metric": "ndcg", "k": 10, "split": "leaveLastOut", "testUsers": 4321, "model": {"ndcg": 0.5172, "recall": 0.61, "coverage": 0.7},
             "baseline": {"ndcg": 0.3911, "recall": 0.5, "coverage": 0.1},
@@ -86,15 +88,18 @@ fn trained_run_shows_its_numbers() {
         "Quality on the held-out set",
         "Objective by iteration",
         "4 iterations, from 9.5 to 3.9",
-        "3 sets of parameters, best first",
-        "ran all 15 iterations",
-        "better than the given parameters by at most one standard error",
+        "4 sets of parameters in 9 fits, best first",
+        "The run uses number 2, the simplest one that the best surpasses by at most one standard error.",
+        "The time budget ended the search",
+        "<td class=\"n\">2, used</td><td class=\"n\">0.4600</td><td class=\"n\">0.8</td>",
+        "metric by regularization of each trial",
+        "metric by factors of each trial",
         "0.4694",
         "failed",
     ] {
         assert!(page.contains(shown), "{shown} is not in the page");
     }
-    assert_eq!(page.matches("<svg").count(), 5);
+    assert_eq!(page.matches("<svg").count(), 6);
 }
 
 #[test]

@@ -4,7 +4,9 @@
 use std::fmt::Write as _;
 
 use recommender_trainer::{Options, Tuned, describe_metrics, progress, tune};
-use sidecar_contract::{Algorithm, AlsConfig, ExitCode, Signal, Trial, TuningConfig};
+use run_report::TrialTable;
+use serde_json::{Map, Value};
+use sidecar_contract::{Algorithm, ExitCode, Signal, Trial, TuningConfig};
 
 use crate::{
     args::TuneArgs,
@@ -15,7 +17,8 @@ use crate::{
 /// which the search does not use.
 pub async fn run(args: TuneArgs) -> ExitCode {
     let mut config = training_config(&args.data);
-    config.tuning = Some(TuningConfig { trials: args.trials, budget_seconds: args.budget });
+    config.tuning =
+        Some(TuningConfig { trials: args.trials, budget_seconds: args.budget, factors_max: args.factors_max });
     let progress = progress::for_standard_error();
     match tune(&config, &*progress, &Options::default()).await {
         Ok(tuned) if tuned.trials.is_empty() => {
@@ -27,7 +30,7 @@ pub async fn run(args: TuneArgs) -> ExitCode {
                 Signal::Implicit => format!("ndcg@{}", config.evaluation.k),
                 Signal::Explicit => "rmse".to_owned(),
             };
-            print!("{}", table(&tuned.trials, &config.algorithm, &metric));
+            print!("{}", table(&tuned.trials, &tuned.algorithm, &metric));
             print!("{}", resource(&tuned, config.signal));
             ExitCode::Done
         }
@@ -35,29 +38,25 @@ pub async fn run(args: TuneArgs) -> ExitCode {
     }
 }
 
-fn table(trials: &[Trial], given: &Algorithm, metric: &str) -> String {
-    let mut lines = format!(
-        "{:>13}  {metric:>9}  {:>14}  {:>16}  {:>14}  {:>15}  {:>10}\n",
-        "ITERATIONSRUN", "REGULARIZATION", "UNOBSERVEDWEIGHT", "DEGREEEXPONENT", "POPULARITYBOOST", "ITERATIONS"
-    );
-    for trial in trials {
-        let Algorithm::Als(als) = &trial.parameters else { continue };
-        let AlsConfig { unobserved_weight, degree_exponent, popularity_boost, iterations, .. } = als;
-        let regularization = als.regularization_text();
-        let (iterations_run, value) = (trial.iterations_run, trial.value_text());
-        let is_given = matches!(given, Algorithm::Als(given) if AlsConfig {
-            iterations: given.iterations,
-            // A regularization that is not given is chosen from the data.
-            regularization: given.regularization.and(als.regularization),
-            ..als.clone()
-        } == *given);
-        let note = if is_given { "  given" } else { "" };
-        let _ = writeln!(
-            lines,
-            "{iterations_run:>13}  {value:>9}  {regularization:>14}  {unobserved_weight:>16}  {degree_exponent:>14}  {popularity_boost:>15}  {iterations:>10}{note}"
-        );
+/// A line for each trial; `SEBELOWBEST` are standard errors below the best trial.
+fn table(trials: &[Trial], chosen: &Algorithm, metric: &str) -> String {
+    let TrialTable { columns, rows } = TrialTable::new(trials);
+    let header = [metric.to_owned(), "SEBELOWBEST".to_owned(), "ITERATIONSRUN".to_owned()];
+    let mut lines = vec![header.into_iter().chain(columns.iter().map(|name| name.to_uppercase())).collect::<Vec<_>>()];
+    for (trial, row) in trials.iter().zip(rows) {
+        let below = trial.standard_errors_below_best.map_or_else(|| "-".to_owned(), |below| format!("{below:.1}"));
+        let first = [trial.value_text(), below, trial.iterations_run.to_string()];
+        let note = (trial.parameters == *chosen).then(|| "chosen".to_owned());
+        lines.push(first.into_iter().chain(row).chain(note).collect());
     }
-    lines
+    let width = |column: usize| lines.iter().filter_map(|line| line.get(column)).map(String::len).max().unwrap_or(0);
+    let mut text = String::new();
+    for line in &lines {
+        let cells: Vec<String> =
+            line.iter().enumerate().map(|(column, cell)| format!("{cell:>0$}", width(column))).collect();
+        let _ = writeln!(text, "{}", cells.join("  "));
+    }
+    text
 }
 
 /// The `spec.algorithm` of a Recommender with the best parameters.
@@ -66,24 +65,78 @@ fn resource(tuned: &Tuned, signal: Signal) -> String {
     if let Some(metrics) = &tuned.metrics {
         let _ = writeln!(text, "# on the held-out set, which the search did not use: {}", describe_metrics(metrics));
     }
-    let Algorithm::Als(als) = &tuned.algorithm else { return text };
-    let _ = write!(
-        text,
-        "spec:\n  algorithm:\n    als:\n      factors: {}\n      iterations: {}\n      regularization: {}\n      regularizationExponent: {}\n",
-        als.factors,
-        als.iterations,
-        als.regularization_text(),
-        als.regularization_exponent
-    );
-    if signal == Signal::Implicit {
-        let _ = writeln!(
-            text,
-            "      unobservedWeight: {}\n      degreeExponent: {}\n      popularityBoost: {}",
-            als.unobserved_weight, als.degree_exponent, als.popularity_boost
-        );
-    }
-    if als.samples > 0 {
-        let _ = writeln!(text, "      sampling: {{samples: {}}}", als.samples);
+    let name = tuned.algorithm.name();
+    let _ = writeln!(text, "spec:\n  algorithm:\n    {name}:");
+    for (parameter, value) in spec_parameters(&tuned.algorithm, signal) {
+        let _ = match parameter.as_str() {
+            // A group in the resource.
+            "samples" => writeln!(text, "      sampling: {{samples: {value}}}"),
+            _ => writeln!(text, "      {parameter}: {value}"),
+        };
     }
     text
+}
+
+/// The parameters for a resource. Of ratings only those that differ from the defaults: others may
+/// be parameters of implicit data.
+fn spec_parameters(algorithm: &Algorithm, signal: Signal) -> Map<String, Value> {
+    let defaults = Algorithm::with_defaults(algorithm.name(), signal, Map::new());
+    let defaults = defaults.map(|defaults| defaults.parameters()).unwrap_or_default();
+    let mut parameters = algorithm.parameters();
+    // A parameter that is 0 is omitted, and its default in the resource may be another.
+    for name in defaults.keys().filter(|name| !parameters.contains_key(*name)).cloned().collect::<Vec<_>>() {
+        parameters.insert(name, Value::from(0));
+    }
+    if signal == Signal::Explicit {
+        parameters.retain(|name, value| defaults.get(name) != Some(value));
+    }
+    parameters
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn spec(algorithm: Value, signal: Signal) -> String {
+        let algorithm = serde_json::from_value(algorithm).unwrap();
+        resource(&Tuned { algorithm, trials: Vec::new(), search: None, metrics: None }, signal)
+    }
+
+    #[test]
+    fn the_resource_states_a_parameter_that_is_0() {
+        let text = spec(json!({"als": {"factors": 8, "iterations": 4, "regularization": 0.5}}), Signal::Implicit);
+        for line in [
+            "    als:",
+            "      factors: 8",
+            "      iterations: 4",
+            "      degreeExponent: 0",
+            "      popularityBoost: 0",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line:?} is not in {text}");
+        }
+        assert!(!text.contains("sampl"), "{text}");
+    }
+
+    #[test]
+    fn the_resource_of_ratings_has_no_parameter_of_implicit_data() {
+        let text = spec(json!({"als": {"factors": 8, "regularization": 0.5, "samples": 20}}), Signal::Explicit);
+        assert_eq!(
+            text,
+            "\nspec:\n  algorithm:\n    als:\n      factors: 8\n      regularization: 0.5\n      sampling: {samples: 20}\n"
+        );
+    }
+
+    #[test]
+    fn the_table_has_the_parameters_that_vary() {
+        let trials: Vec<Trial> = serde_json::from_value(json!([
+            {"parameters": {"svd": {"factors": 16}}, "iterationsRun": 10, "value": 0.25},
+            {"parameters": {"svd": {"factors": 8}}, "iterationsRun": 5, "value": 0.24, "standardErrorsBelowBest": 0.5},
+        ]))
+        .unwrap();
+        let text = table(&trials, &trials[1].parameters, "ndcg@10");
+        let expected = "ndcg@10  SEBELOWBEST  ITERATIONSRUN  FACTORS\n 0.2500            -             10       16\n 0.2400          0.5              5        8  chosen\n";
+        assert_eq!(text, expected);
+    }
 }

@@ -3,6 +3,7 @@
 mod check;
 mod cold;
 mod evaluator;
+mod halving;
 mod incumbent;
 mod measure;
 mod memory;
@@ -12,6 +13,7 @@ mod rated;
 mod resolve_defaults;
 mod revision;
 mod split;
+mod trials;
 mod tune;
 mod warm;
 
@@ -22,7 +24,7 @@ use factorization::{
     popularity,
 };
 use model_snapshot::{Biases, ItemCodes, Metadata, ModelParts, Scale, Seen, Snapshot, StringTable};
-use sidecar_contract::{Algorithm, Metrics, RunOutcome, Signal, TrainingConfig, Trial};
+use sidecar_contract::{Algorithm, Metrics, RunOutcome, SearchSummary, Signal, TrainingConfig, Trial};
 
 use crate::{
     data::Data,
@@ -32,7 +34,7 @@ use crate::{
     weights::SplitWeighting,
 };
 use revision::ServingRevision;
-use tune::Tuning;
+use tune::Search;
 use warm::WarmStartModel;
 
 pub(crate) use check::check;
@@ -59,15 +61,27 @@ pub struct Trained {
     pub metrics: Option<Metrics>,
     /// The objective after each iteration of the refit.
     pub objective: Vec<f64>,
-    /// The tuning trials, best first.
+    /// The trials of the search, best first.
     pub trials: Vec<Trial>,
+    /// What the search spent; `None` without one.
+    pub search: Option<SearchSummary>,
 }
 
 impl Trained {
     /// The outcome for the run's result.
     pub fn outcome(self) -> RunOutcome {
-        let Self { written, users, items, interactions, algorithm, newest_row_micros, metrics, objective, trials } =
-            self;
+        let Self {
+            written,
+            users,
+            items,
+            interactions,
+            algorithm,
+            newest_row_micros,
+            metrics,
+            objective,
+            trials,
+            search,
+        } = self;
         RunOutcome::Trained {
             digest: written.digest,
             snapshot_bytes: written.bytes,
@@ -80,6 +94,7 @@ impl Trained {
             metrics,
             objective,
             trials,
+            search,
         }
     }
 }
@@ -100,6 +115,8 @@ pub struct Tuned {
     pub algorithm: Algorithm,
     /// The trials, best first.
     pub trials: Vec<Trial>,
+    /// What the search spent.
+    pub search: Option<SearchSummary>,
     /// Metrics of these parameters.
     pub metrics: Option<Metrics>,
 }
@@ -120,7 +137,7 @@ pub(crate) fn train(
         let config = config.as_ref();
         // Validated first, so that an invalid warm start fails before hours of computation.
         let warm_start = WarmStartModel::new(config, earlier.warm_start, &data.interactions)?;
-        let (config, params, trials) = tuned(config, params, &data.interactions, progress)?;
+        let Searched { config, params, trials, summary } = tuned(config, params, &data.interactions, progress)?;
         let cold_config = if matches!(config, Cow::Owned(_)) { config.as_ref() } else { given };
         let metrics = measured((config.as_ref(), &params), cold_config, data, earlier.incumbent, progress)?;
         let config = config.as_ref();
@@ -148,6 +165,7 @@ pub(crate) fn train(
             metrics,
             objective,
             trials,
+            search: summary,
         })
     })
 }
@@ -167,22 +185,31 @@ fn measured(
     Ok(Some(Metrics { cold_items: cold::measure(cold_config, data, progress)?, ..metrics }))
 }
 
+/// A config with the parameters that a search finds.
+struct Searched<'a> {
+    config: Cow<'a, TrainingConfig>,
+    params: ValidParams,
+    trials: Vec<Trial>,
+    /// `None` without a search.
+    summary: Option<SearchSummary>,
+}
+
 /// The config with the parameters that tuning finds; without tuning, the unchanged config.
 fn tuned<'a>(
     config: &'a TrainingConfig,
     params: ValidParams,
     interactions: &InteractionTable,
     progress: &dyn Progress,
-) -> Result<(Cow<'a, TrainingConfig>, ValidParams, Vec<Trial>), RunError> {
-    let Some(Tuning { algorithm, trials }) = tune::tune(config, interactions, progress)? else {
-        return Ok((Cow::Borrowed(config), params, Vec::new()));
+) -> Result<Searched<'a>, RunError> {
+    let Some(Search { algorithm, trials, summary }) = tune::tune(config, interactions, progress)? else {
+        return Ok(Searched { config: Cow::Borrowed(config), params, trials: Vec::new(), summary: None });
     };
     if algorithm == config.algorithm {
-        return Ok((Cow::Borrowed(config), params, trials));
+        return Ok(Searched { config: Cow::Borrowed(config), params, trials, summary: Some(summary) });
     }
     let config = TrainingConfig { algorithm, ..config.clone() };
     let params = check(&config)?;
-    Ok((Cow::Owned(config), params, trials))
+    Ok(Searched { config: Cow::Owned(config), params, trials, summary: Some(summary) })
 }
 
 /// Tunes, and evaluates the parameters that it returns.
@@ -195,9 +222,9 @@ pub(crate) fn tune(
     in_pool(threads, || {
         let (config, params) = prepare(config, data)?;
         let interactions = &data.interactions;
-        let (found, params, trials) = tuned(&config, params, interactions, progress)?;
+        let Searched { config: found, params, trials, summary } = tuned(&config, params, interactions, progress)?;
         let metrics = measure::measure(&found, &params, interactions, None, progress)?;
-        Ok(Tuned { algorithm: found.algorithm.clone(), trials, metrics })
+        Ok(Tuned { algorithm: found.algorithm.clone(), trials, search: summary, metrics })
     })
 }
 
@@ -217,7 +244,7 @@ pub(crate) fn measure(
 /// Validates config and data before the first iteration; returns the config with defaults that
 /// depend on the data.
 fn prepare<'a>(config: &'a TrainingConfig, data: &Data) -> Result<(Cow<'a, TrainingConfig>, ValidParams), RunError> {
-    let params = check(config)?;
+    check(config)?;
     let interactions = &data.interactions;
     match config.signal {
         Signal::Implicit if !interactions.weights.iter().any(|weight| *weight > 0.0) => {
@@ -235,7 +262,7 @@ fn prepare<'a>(config: &'a TrainingConfig, data: &Data) -> Result<(Cow<'a, Train
         }
         Signal::Implicit | Signal::Explicit => {}
     }
-    memory::check(config, data, &params)?;
+    memory::check(config, data)?;
     let config = resolve_defaults::resolve_defaults(config, interactions)?;
     let params = check(&config)?;
     Ok((config, params))

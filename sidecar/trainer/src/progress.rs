@@ -171,7 +171,7 @@ impl Progress for Lines {
             Event::Iteration { iteration, iterations, objective } => {
                 tracing::info!(iteration, iterations, objective, "iteration");
             }
-            Event::Trial(Trial { parameters, iterations_run, value }) => {
+            Event::Trial(Trial { parameters, iterations_run, value, .. }) => {
                 let parameters = serde_json::to_string(parameters).unwrap_or_default();
                 tracing::info!(iterations_run, value, parameters, "trial");
             }

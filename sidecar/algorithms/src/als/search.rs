@@ -1,12 +1,13 @@
-//! Search space of ALS: λ, and for implicit data α₀, η and ρ. The number of factors is left to the
-//! user because it determines the cost. The effect of λ depends on the length of the rows, so the
-//! search draws the regularization strength of an average user's row: λ (n + α₀N)^ν.
+//! Search space of ALS: λ, and for implicit data α₀, η and ρ. The effect of λ depends on the length
+//! of the rows, so the search draws the regularization strength of an average user's row:
+//! λ (n + α₀N)^ν.
 
-use factorization::random::{below, uniform, word};
 use sidecar_contract::{Algorithm, AlsConfig, Signal};
 
-use super::rounded;
-use crate::definition::{DataShape, Search};
+use crate::{
+    definition::{Search, rounded},
+    draws::{DataShape, Draws},
+};
 
 /// Search range of an average user's λ (n + α₀N)^ν, for implicit data.
 const STRENGTH: (f64, f64) = (0.05, 20.0);
@@ -18,30 +19,29 @@ const DEGREES: [(f64, f64); 3] = [(0.0, 0.0), (0.5, 0.0), (0.5, 0.5)];
 const RATINGS_REGULARIZATION: (f64, f64) = (0.01, 0.5);
 
 impl Search for AlsConfig {
-    fn draw(&self, signal: Signal, shape: DataShape, seed: u64, trial: u64) -> Algorithm {
-        let DataShape { entries_per_user: mean, items } = shape;
-        let log_uniform =
-            |(low, high): (f64, f64), which: u64| low * (high / low).powf(uniform(word(seed, trial, which)));
+    fn draw(&self, signal: Signal, draws: &Draws) -> Algorithm {
+        let DataShape { entries_per_user: mean, items, .. } = draws.shape;
+        let factors = draws.factors(self.factors);
         let exponent = self.regularization_exponent;
         Algorithm::Als(match signal {
             Signal::Implicit => {
-                let unobserved_weight = rounded(log_uniform(UNOBSERVED_WEIGHT, 0));
+                let unobserved_weight = rounded(draws.log_uniform(0, UNOBSERVED_WEIGHT));
                 let total_weight = mean + unobserved_weight * items;
-                let regularization = rounded(log_uniform(STRENGTH, 1) / total_weight.powf(exponent));
-                let (degree_exponent, popularity_boost) =
-                    DEGREES.get(below(word(seed, trial, 2), DEGREES.len())).copied().unwrap_or_default();
+                let (degree_exponent, popularity_boost) = draws.one_of(2, &DEGREES, DEGREES[0]);
                 Self {
-                    regularization: Some(regularization),
+                    factors,
+                    regularization: Some(rounded(draws.log_uniform(1, STRENGTH) / total_weight.powf(exponent))),
                     unobserved_weight,
                     degree_exponent,
                     popularity_boost,
                     ..self.clone()
                 }
             }
-            Signal::Explicit => {
-                let regularization = rounded(log_uniform(RATINGS_REGULARIZATION, 1) * mean.powf(1.0 - exponent));
-                Self { regularization: Some(regularization), ..self.clone() }
-            }
+            Signal::Explicit => Self {
+                factors,
+                regularization: Some(rounded(draws.log_uniform(1, RATINGS_REGULARIZATION) * mean.powf(1.0 - exponent))),
+                ..self.clone()
+            },
         })
     }
 }
@@ -50,12 +50,15 @@ impl Search for AlsConfig {
 mod tests {
     use super::*;
 
-    const SHAPE: DataShape = DataShape { entries_per_user: 24.0, items: 40_981.0 };
+    const SHAPE: DataShape = DataShape { users: 30_000.0, entries_per_user: 24.0, items: 40_981.0 };
 
     fn draws(signal: Signal) -> impl Iterator<Item = AlsConfig> {
-        (1..200).map(move |trial| match AlsConfig::WIRE_DEFAULT.draw(signal, SHAPE, 1, trial) {
-            Algorithm::Als(als) => als,
-            other => panic!("{other:?}"),
+        (1..200).map(move |trial| {
+            let draws = Draws { shape: SHAPE, factors_max: None, seed: 1, trial };
+            match AlsConfig::WIRE_DEFAULT.draw(signal, &draws) {
+                Algorithm::Als(als) => als,
+                other => panic!("{other:?}"),
+            }
         })
     }
 

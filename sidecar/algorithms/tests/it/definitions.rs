@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use algorithms::{AlgorithmError, DataShape, check, definition, names_with, valid_params};
+use algorithms::{AlgorithmError, DataShape, Draws, check, definition, names_with, valid_params};
 use factorization::{Entry, Fit as _, FitError, Interactions, ValidParams, WarmStart};
 use serde_json::json;
 use sidecar_contract::{Algorithm, AlsConfig, Signal, SvdConfig};
@@ -68,9 +68,12 @@ fn resolved_parameters_are_set_and_the_others_stay() {
 }
 
 #[test]
-fn only_the_number_of_iterations_changes() {
+fn only_the_number_of_iterations_or_factors_changes() {
     for name in Algorithm::NAMES {
         let given = small(name, Signal::Implicit);
+        let wider = definition(&given).unwrap().with_factors(5);
+        assert_eq!((definition(&given).unwrap().factors(), definition(&wider).unwrap().factors()), (3, 5));
+        assert_eq!(definition(&wider).unwrap().with_factors(3), given);
         let changed = definition(&given).unwrap().with_iterations(9);
         assert_eq!((definition(&given).unwrap().iterations(), definition(&changed).unwrap().iterations()), (2, 9));
         assert_eq!(definition(&changed).unwrap().with_iterations(2), given);
@@ -101,17 +104,24 @@ fn a_warm_start_is_defined_if_and_only_if_the_fit_has_one() {
 
 #[test]
 fn drawn_parameters_are_valid() {
-    let shape = DataShape { entries_per_user: 5.0, items: 10.0 };
+    let shape = DataShape { users: 12.0, entries_per_user: 5.0, items: 10.0 };
     for name in Algorithm::NAMES {
         for signal in SIGNALS.into_iter().filter(|signal| takes(name, *signal)) {
             let algorithm = small(name, signal);
-            let Some(search) = definition(&algorithm).unwrap().search() else { continue };
-            let draw = |trial| search.draw(signal, shape, 1, trial);
-            for trial in 0..50 {
-                valid_params(&draw(trial), signal).unwrap();
+            let search = definition(&algorithm).unwrap().search();
+            let draw = |factors_max, trial| search.draw(signal, &Draws { shape, factors_max, seed: 1, trial });
+            for factors_max in [None, Some(64)] {
+                for trial in 0..50 {
+                    let params = valid_params(&draw(factors_max, trial), signal).unwrap();
+                    assert_eq!(
+                        params.factors(),
+                        factors_max.map_or(3, |_| 8),
+                        "at most half of the data's items, and 8"
+                    );
+                }
             }
-            assert_eq!(draw(3), draw(3));
-            assert_ne!(draw(3), draw(4));
+            assert_eq!(draw(None, 3), draw(None, 3));
+            assert_eq!(draw(None, 3) != draw(None, 4), search.varies(signal), "{name}");
         }
     }
 }

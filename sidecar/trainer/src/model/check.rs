@@ -1,6 +1,6 @@
 //! Validation of a config that needs no data.
 
-use factorization::ValidParams;
+use factorization::{ValidParams, params::bounds::FACTORS_MAX};
 use sidecar_contract::{EvaluationConfig, Signal, TrainingConfig, WeightsConfig};
 
 use crate::failure::{FailureReason, RunError};
@@ -41,10 +41,20 @@ pub(crate) fn check(config: &TrainingConfig) -> Result<ValidParams, RunError> {
             TRIALS.end()
         ));
     }
-    if config.tuning.is_some() && algorithms::definition(&config.algorithm)?.search().is_none() {
-        let tunable = algorithms::names_with(|algorithm| algorithm.search().is_some());
+    if let Some(factors) = config.tuning.as_ref().and_then(|tuning| tuning.factors_max)
+        && !(1..=FACTORS_MAX).contains(&factors)
+    {
         return invalid(format!(
-            "spec.training.tuning searches parameters of {tunable}: remove it, or set spec.algorithm.{tunable}"
+            "spec.training.tuning.factorsMax is {factors}: expected a number from 1 to {FACTORS_MAX}"
+        ));
+    }
+    if config.tuning.as_ref().is_some_and(|tuning| tuning.factors_max.is_none())
+        && !algorithms::definition(&config.algorithm)?.search().varies(config.signal)
+    {
+        return invalid(format!(
+            "spec.training.tuning has nothing to search: {} of these data has no parameter besides its factors. Set \
+             spec.training.tuning.factorsMax, or remove tuning",
+            config.algorithm.name()
         ));
     }
     Ok(algorithms::check(&config.algorithm, config.signal)?)

@@ -28,7 +28,7 @@ const PROCESS_BYTES: u64 = 32 * MEBIBYTE;
 
 /// Peak memory of a run in bytes, for data with this profile.
 pub fn forecast(config: &TrainingConfig, data: &Profile, threads: u64) -> Result<u64, RunError> {
-    let params = super::check(config)?;
+    let params = largest_params(config)?;
     let (users, items, pairs) = (data.users(), data.items(), data.pairs());
     let ids = (users + items) * ID_BYTES + ID_COPIES * data.id_bytes;
     let reading = data.rows.kept * ROW_BYTES + pairs * PAIR_BYTES;
@@ -36,9 +36,10 @@ pub fn forecast(config: &TrainingConfig, data: &Profile, threads: u64) -> Result
     Ok(PROCESS_BYTES + ids + reading.max(fitting))
 }
 
-/// Rejects a fit that would exceed the container's limit, or whose map from item features would;
-/// the message contains a sufficient limit.
-pub(super) fn check(config: &TrainingConfig, data: &Data, params: &ValidParams) -> Result<(), RunError> {
+/// Rejects a run whose largest fit would exceed the container's limit, or whose map from item
+/// features would; the message contains a sufficient limit.
+pub(super) fn check(config: &TrainingConfig, data: &Data) -> Result<(), RunError> {
+    let params = &largest_params(config)?;
     let table = &data.interactions;
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let size = FitSize {
@@ -53,6 +54,17 @@ pub(super) fn check(config: &TrainingConfig, data: &Data, params: &ValidParams) 
     let limit = MemoryLimit::read();
     tracing::debug!(bytes = run, ?limit, "memory forecast");
     limit.map_or(Ok(()), |limit| compare(run, limit))
+}
+
+/// The given parameters, or those of a trial with the most factors.
+fn largest_params(config: &TrainingConfig) -> Result<ValidParams, RunError> {
+    let given = algorithms::definition(&config.algorithm)?;
+    match config.tuning.as_ref().and_then(|tuning| tuning.factors_max) {
+        Some(factors) if factors > given.factors() => {
+            super::check(&TrainingConfig { algorithm: given.with_factors(factors), ..config.clone() })
+        }
+        _ => super::check(config),
+    }
 }
 
 /// Memory of the map from features to factors, beside the model that it is fitted to.
@@ -78,7 +90,7 @@ fn compare(run: u64, limit: MemoryLimit) -> Result<(), RunError> {
         FailureReason::CapacityInsufficient,
         format!(
             "training needs about {} MiB of memory and the limit is {} MiB: set spec.training.resources.limits.memory to {}Mi \
-             or more, or lower the factors of spec.algorithm",
+             or more, or lower the factors of spec.algorithm or of its search",
             mebibytes(needed),
             mebibytes(limit.bytes),
             // A quarter more than the forecast, as a margin for memory that it does not count.

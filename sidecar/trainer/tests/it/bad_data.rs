@@ -2,7 +2,7 @@
 
 use recommender_trainer::Limits;
 use sidecar_contract::{
-    Algorithm, AlsConfig, BprConfig, Column, ExitCode, Items, RowCounts, Signal, Source, SvdConfig, TuningConfig,
+    Algorithm, AlsConfig, BprConfig, Column, ExitCode, Items, RowCounts, Signal, Source, SvdConfig,
 };
 
 use crate::setup::{Setup, csv, grouped_visits};
@@ -170,17 +170,13 @@ fn messages_name_the_source_in_the_users_terms() {
 }
 
 #[test]
-fn svd_rejects_tuning_and_degree_exponent_for_ratings() {
+fn svd_rejects_a_degree_exponent_for_ratings() {
     let invalid = |change: fn(&mut Setup), parts: &[&str]| {
         let mut setup = Setup::new("ratings.csv", csv(&grouped_visits()));
         setup.config.algorithm = Algorithm::Svd(SvdConfig::default());
         change(&mut setup);
         check_message(&setup.failed(ExitCode::Usage, "ConfigInvalid"), parts);
     };
-    invalid(
-        |setup| setup.config.tuning = Some(TuningConfig { trials: 4, budget_seconds: 60 }),
-        &["spec.training.tuning", "spec.algorithm.als"],
-    );
     invalid(
         |setup| setup.config.signal = Signal::Explicit,
         &["spec.algorithm.svd.degreeExponent is 0.5", "expected 0"],
@@ -192,7 +188,7 @@ fn svd_rejects_tuning_and_degree_exponent_for_ratings() {
 }
 
 #[test]
-fn bpr_rejects_tuning_ratings_and_steps_that_are_too_large() {
+fn bpr_rejects_ratings_and_steps_that_are_too_large() {
     let invalid = |change: fn(&mut Setup, &mut BprConfig), parts: &[&str]| {
         let mut setup = Setup::new("ratings.csv", csv(&grouped_visits()));
         let mut bpr = BprConfig::default();
@@ -200,10 +196,6 @@ fn bpr_rejects_tuning_ratings_and_steps_that_are_too_large() {
         setup.config.algorithm = Algorithm::Bpr(bpr);
         check_message(&setup.failed(ExitCode::Usage, "ConfigInvalid"), parts);
     };
-    invalid(
-        |setup, _| setup.config.tuning = Some(TuningConfig { trials: 4, budget_seconds: 60 }),
-        &["spec.training.tuning", "spec.algorithm.als"],
-    );
     invalid(
         |setup, _| setup.config.signal = Signal::Explicit,
         &["spec.algorithm.bpr", "spec.data.signal: explicit", "als or svd"],

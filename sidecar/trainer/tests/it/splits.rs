@@ -238,7 +238,7 @@ fn held_out_set_does_not_leak_into_tuning() {
             let mut setup = Setup::new("visits.csv", text);
             setup.config.evaluation.split = Some(split);
             setup.config.evaluation.holdout = HOLDOUT;
-            setup.config.tuning = Some(sidecar_contract::TuningConfig { trials: 4, budget_seconds: 600 });
+            setup.config.tuning = Some(sidecar_contract::TuningConfig { trials: 4, ..Default::default() });
             let tuned =
                 runtime().block_on(async { recommender_trainer::tune(&setup.config, &Silent, &setup.options).await });
             tuned.unwrap().trials

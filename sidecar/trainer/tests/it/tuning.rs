@@ -1,8 +1,10 @@
 //! Tuning improves on bad parameters, reports its trials, and trains the model with the best
 //! parameters.
 
+use std::num::NonZeroUsize;
+
 use recommender_trainer::{progress::Silent, tune};
-use sidecar_contract::{Algorithm, AlsConfig, ExitCode, RunOutcome, Signal, Trial, TuningConfig};
+use sidecar_contract::{Algorithm, AlsConfig, ExitCode, RunOutcome, SearchSummary, Signal, Trial, TuningConfig};
 
 use crate::setup::{Setup, csv, grouped_ratings, grouped_visits, runtime};
 
@@ -74,7 +76,7 @@ fn tuning_of_ratings_minimizes_rmse() {
 #[test]
 fn zero_budget_keeps_the_given_parameters() {
     let mut setup = tuned("visits.csv", &csv(&grouped_visits()), Signal::Implicit, 9);
-    setup.config.tuning = Some(TuningConfig { trials: 9, budget_seconds: 0 });
+    setup.config.tuning = Some(TuningConfig { trials: 9, budget_seconds: 0, factors_max: None });
     let (result, _) = setup.trained();
     let RunOutcome::Trained { parameters, .. } = &result.outcome else { panic!("{result:?}") };
     assert_eq!(*parameters, Some(setup.config.algorithm.clone()));
@@ -95,4 +97,62 @@ fn invalid_numbers_of_trials_fail() {
         let message = setup.failed(ExitCode::Usage, "ConfigInvalid");
         assert!(message.contains(&format!("spec.training.tuning.trials is {trials}: expected")), "{message}");
     }
+}
+
+/// The model, the parameters and the trials of a run.
+fn outcome(setup: &Setup, threads: usize) -> (Vec<u8>, Algorithm, Vec<Trial>, SearchSummary) {
+    let mut setup =
+        Setup { options: setup.options.clone(), config: setup.config.clone(), directory: tempfile::tempdir().unwrap() };
+    setup.options.threads = NonZeroUsize::new(threads);
+    setup.config.store.url = format!("file://{}", setup.directory.path().join("store").display());
+    let (result, _) = setup.trained();
+    let RunOutcome::Trained { digest, parameters: Some(parameters), trials, search: Some(search), .. } = result.outcome
+    else {
+        panic!()
+    };
+    (std::fs::read(setup.snapshot_path(&digest)).unwrap(), parameters, trials, search)
+}
+
+#[test]
+fn every_algorithm_is_tuned_with_equal_results_for_any_number_of_threads() {
+    for (name, signal) in
+        [("als", Signal::Implicit), ("svd", Signal::Implicit), ("bpr", Signal::Implicit), ("svd", Signal::Explicit)]
+    {
+        let content = if signal == Signal::Implicit { csv(&grouped_visits()) } else { grouped_ratings() };
+        let mut setup = Setup::new("rows.csv", content);
+        setup.config.signal = signal;
+        let given = serde_json::json!({"factors": 1, "iterations": 4}).as_object().unwrap().clone();
+        setup.config.algorithm = Algorithm::with_defaults(name, signal, given).unwrap();
+        setup.config.tuning = Some(TuningConfig { trials: 6, factors_max: Some(16), ..TuningConfig::default() });
+        let expected = outcome(&setup, 1);
+        let (_, chosen, trials, search) = &expected;
+        assert_eq!(outcome(&setup, 2), expected, "{name}");
+        assert!(!search.stopped_by_time);
+        let factors = |algorithm: &Algorithm| algorithm.parameters()["factors"].as_u64().unwrap();
+        assert!(
+            trials
+                .iter()
+                .all(|trial| trial.parameters.name() == name && [1, 8, 16].contains(&factors(&trial.parameters)))
+        );
+        assert!(factors(chosen) > 1, "one factor cannot tell three groups apart: {trials:?}");
+        let distance = |algorithm: &Algorithm| {
+            let trial = trials.iter().find(|trial| trial.parameters == *algorithm).unwrap();
+            trial.standard_errors_below_best.unwrap_or(0.0)
+        };
+        assert!(distance(chosen) <= 1.0, "{name}: {trials:?}");
+        let is_simpler = |trial: &&Trial| factors(&trial.parameters) < factors(chosen);
+        assert!(trials.iter().filter(is_simpler).all(|trial| distance(&trial.parameters) > 1.0), "{name}: {trials:?}");
+    }
+}
+
+#[test]
+fn a_search_with_nothing_to_vary_fails() {
+    let mut setup = tuned("ratings.csv", &grouped_ratings(), Signal::Explicit, 4);
+    setup.config.algorithm = Algorithm::with_defaults("svd", Signal::Explicit, serde_json::Map::new()).unwrap();
+    let message = setup.failed(ExitCode::Usage, "ConfigInvalid");
+    assert!(message.contains("svd of these data has no parameter besides its factors"), "{message}");
+    setup.config.tuning = Some(TuningConfig { factors_max: Some(2000), ..TuningConfig::default() });
+    setup.config.run.number = 2;
+    let message = setup.failed(ExitCode::Usage, "ConfigInvalid");
+    assert!(message.contains("factorsMax is 2000: expected a number from 1 to 1024"), "{message}");
 }
