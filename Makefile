@@ -36,9 +36,10 @@ bench: ## benchmark the factorization: TRAIN=… TEST=…, see tests/bench/run
 bench-core: ## compare the factorization with other packages: TRAIN=…, see tests/bench/core/run
 	@tests/bench/core/run als_iter --gowalla "$(TRAIN)"
 
-bench-answers: ## compare answers with faiss, usearch, implicit and a bare HTTP server: TRAIN=…, see tests/bench/answers
+bench-answers: ## compare answers with faiss, usearch, implicit and a bare HTTP server: TRAIN=… TEST=…, see tests/bench/answers
 	@tests/bench/answers/topk "$(TRAIN)"
 	@tests/bench/answers/http "$(TRAIN)"
+	@tests/bench/answers/job "$(TRAIN)" "$(TEST)"
 
 bench-fleet: ## resource usage of an operator with 2,000 Recommenders, on its own local cluster (Linux, root)
 	@tests/bench/fleet

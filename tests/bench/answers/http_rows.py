@@ -163,13 +163,13 @@ def throughput(name: str, setting: str, case: Case, bodies: Path, options: argpa
     })  # fmt: skip
 
 
-def attack(bodies: Path, rate: int, seconds: float, work: Path) -> dict:
+def attack(port: int, bodies: Path, rate: int, seconds: float, work: Path) -> dict:
     """Sends requests at a constant rate; the report has all of them."""
-    targets = work / "targets"
+    targets = work / f"targets-{port}"
     if not targets.exists():
-        http = f"POST http://127.0.0.1:{OURS}/recommend\nContent-Type: application/json\n"
+        http = f"POST http://127.0.0.1:{port}/recommend\nContent-Type: application/json\n"
         bodies_directory = work / "bodies"
-        bodies_directory.mkdir()
+        bodies_directory.mkdir(exist_ok=True)
         with targets.open("w") as file:
             for index, body in enumerate(bodies.read_text().splitlines()):
                 (bodies_directory / str(index)).write_text(body)
@@ -186,32 +186,37 @@ def is_sustained(report: dict) -> bool:
     return report["success"] == 1.0 and report["latencies"]["99th"] / 1e6 <= SUSTAINED_P99_MS
 
 
+def latencies(report: dict) -> dict[str, float]:
+    """Latencies of a report in ms, and the fraction of failed requests."""
+    quantiles = {"p99_ms": "99th", "p50_ms": "50th", "max_ms": "max"}
+    of = {name: round(report["latencies"][quantile] / 1e6, 3) for name, quantile in quantiles.items()}
+    return {**of, "failed": 1.0 - report["success"]}
+
+
 def cold_p99(case: Case, options: argparse.Namespace, work: Path) -> None:
-    """Latency at half of the highest sustained rate."""
-    with running(sidecar(case, "--cache-mib", "0"), OURS, case.users.read_text().splitlines()[0]):
+    """Latency at half of the highest sustained rate, and that of the bare server at the same rate: what
+    the generator and the scheduler add on the same CPUs."""
+    first = case.users.read_text().splitlines()[0]
+    with running(sidecar(case, "--cache-mib", "0"), OURS, first):
         low, high = 50, 100
-        while is_sustained(attack(case.users, high, options.seconds, work)):
+        while is_sustained(attack(OURS, case.users, high, options.seconds, work)):
             low, high = high, 2 * high
         while high - low > max(20, low // 20):
             middle = (low + high) // 2
-            if is_sustained(attack(case.users, middle, options.seconds, work)):
+            if is_sustained(attack(OURS, case.users, middle, options.seconds, work)):
                 low = middle
             else:
                 high = middle
-        report = attack(case.users, low // 2, 60, work)
-    latencies = report["latencies"]
+        report = attack(OURS, case.users, low // 2, 60, work)
+        length = len(post(OURS, first))
+    with running(bare("shared", length), BARE, first):
+        peer = attack(BARE, case.users, low // 2, 60, work)
     results.add({
         "name": "http_cold_p99_ms",
         "setting": "gowalla, 64 factors, cache off; 60 s at half of the highest constant rate with no error and p99 ≤ 10 ms",
-        "ours": {
-            "p99_ms": round(latencies["99th"] / 1e6, 3),
-            "p50_ms": round(latencies["50th"] / 1e6, 3),
-            "max_ms": round(latencies["max"] / 1e6, 3),
-            "requests_per_s": low // 2,
-            "failed": 1.0 - report["success"],
-        },
-        "peer": "–",
-        "peer_name": "no peer",
+        "ours": {**latencies(report), "requests_per_s": low // 2},
+        "peer": latencies(peer),
+        "peer_name": "bare hyper server at the same rate",
         "command": "tests/bench/answers/http … http_cold_p99_ms",
     })  # fmt: skip
 

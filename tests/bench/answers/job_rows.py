@@ -28,7 +28,7 @@ SEED = 1
 # Factors with defaults otherwise, for a recall of 0.178.
 BEST_FACTORS = 256
 # A snapshot of 1 GiB: factors of users and items, and what belongs to each.
-LARGE_USERS, LARGE_ITEMS, LARGE_FACTORS = 1_250_000, 500_000, 128
+LARGE_USERS, LARGE_ITEMS, LARGE_FACTORS = 2_000_000, 20_000, 128
 # The codes need this many items to be a part of the comparison in the table of sizes.
 WIDE_ITEMS, WIDE_FACTORS = 1_000_000, 64
 
