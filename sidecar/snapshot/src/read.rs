@@ -6,7 +6,7 @@ use std::{fmt, ops::Range, path::Path};
 use ndarray::ArrayView2;
 use sha2::{Digest as _, Sha256};
 use sidecar_contract::Digest;
-use tensor_file::{Buffer, Container, Contents, Dtype, Number, PrivateFile, check, numbers, string_at};
+use tensor_file::{Buffer, Container, Contents, Dtype, Number, PrivateFile, bytes_at, check, numbers, string_at};
 
 use crate::{
     error::SnapshotError,
@@ -293,7 +293,10 @@ impl Snapshot {
 
     fn row(&self, ids: Ids, id: &str) -> Option<u32> {
         let sorted: &[u32] = self.numbers(ids.sorted);
-        let found = sorted.binary_search_by(|row| self.string(ids.strings, *row).cmp(&Some(id))).ok()?;
+        let Strings { bytes, offsets } = ids.strings;
+        let (bytes, offsets) = (self.numbers(bytes), self.numbers(offsets));
+        let bytes_of = |row: u32| bytes_at(bytes, offsets, row as usize);
+        let found = sorted.binary_search_by(|row| bytes_of(*row).cmp(&Some(id.as_bytes()))).ok()?;
         sorted.get(found).copied()
     }
 

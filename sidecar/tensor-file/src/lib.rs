@@ -24,5 +24,5 @@ pub use container::{Container, Dtype, PlannedTensor, head};
 pub use contents::Contents;
 pub use error::TensorFileError;
 pub use private_file::{PrivateDirectory, PrivateFile};
-pub use strings::{StringTable, string_at};
+pub use strings::{StringTable, bytes_at, string_at};
 pub use writer::{TensorWriter, Written};

@@ -68,7 +68,12 @@ impl<T: AsRef<str>> FromIterator<T> for StringTable {
 
 /// String in `row`; `None` if there is no such row, or if its bytes are not valid UTF-8.
 pub fn string_at<'a>(bytes: &'a [u8], offsets: &[u64], row: usize) -> Option<&'a str> {
+    std::str::from_utf8(bytes_at(bytes, offsets, row)?).ok()
+}
+
+/// Bytes of the string in `row`; `None` if there is no such row. Strings sort as their bytes do.
+pub fn bytes_at<'a>(bytes: &'a [u8], offsets: &[u64], row: usize) -> Option<&'a [u8]> {
     let start = usize::try_from(*offsets.get(row)?).ok()?;
     let end = usize::try_from(*offsets.get(row.checked_add(1)?)?).ok()?;
-    std::str::from_utf8(bytes.get(start..end)?).ok()
+    bytes.get(start..end)
 }
