@@ -62,6 +62,8 @@ named_enum! {
         RolledBack,
         /// A process needs more memory than its limit.
         CapacityInsufficient,
+        /// The last batch of lists for all users failed.
+        BatchFailed,
     }
 }
 
@@ -180,6 +182,11 @@ named_enum! {
         // RolledBack
         /// The last good model serves, because a newer one cannot be loaded.
         FellBackToLastGood,
+        // BatchFailed
+        /// A batch of lists failed and is retried.
+        BatchNotWritten,
+        /// The pod of a batch cannot be created or started until someone acts.
+        BatchBlocked,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{Recommender, rules::RULES, rules::Rule, unsupported::UNSUPPORTED};
 
 /// Maximum size of the CRD file in bytes. Client-side `kubectl apply` keeps a copy in an annotation
 /// of at most 256 KiB.
-pub const CRD_BYTES_MAX: usize = 100 * 1024;
+pub const CRD_BYTES_MAX: usize = 128 * 1024;
 
 /// Paths of atomic objects: one field manager owns all fields. Exactly one field may be set in
 /// them; merging the fields of two managers, or a new field with the defaults of the old one, would

@@ -6,6 +6,7 @@
 //! [`crd()`] combines them into the definition in `crds/recommenders.yaml`.
 
 mod algorithm;
+mod batch;
 mod column;
 pub mod condition;
 mod crd;
@@ -20,6 +21,7 @@ mod training;
 pub mod unsupported;
 
 pub use algorithm::*;
+pub use batch::{BatchDestination, BatchSpec};
 pub use column::Column;
 pub use condition::{ConditionType, Reason};
 pub use crd::{CRD_BYTES_MAX, crd, crd_yaml};
@@ -32,8 +34,9 @@ pub use pod::{PodSettings, QuantityOrInt, Resources};
 pub use recommender::{DeletionPolicy, ModelSpec, Promotion, Recommender, RecommenderSpec, StoreSpec};
 pub use serving::{POPULAR, ServingLimits, ServingSpec};
 pub use status::{
-    HISTORY_ENTRIES_MAX, HistoryEntry, Interval, LastRun, Measurement, ModelMetrics, ModelParameters, ModelSearch,
-    ModelStatus, RecommenderStatus, Rows, RunOutcome, SEARCHED_ALGORITHMS_MAX, SearchedAlgorithm, ServingMode,
+    BatchStatus, HISTORY_ENTRIES_MAX, HistoryEntry, Interval, LastRun, Measurement, ModelMetrics, ModelParameters,
+    ModelSearch, ModelStatus, RecommenderStatus, Rows, RunOutcome, SEARCHED_ALGORITHMS_MAX, SearchedAlgorithm,
+    ServingMode,
 };
 pub use training::{TrainingSpec, Tuning};
 

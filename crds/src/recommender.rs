@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AlgorithmSpec, ChosenAlgorithm, DataSpec, EvaluationSpec, NameRef, RecommenderStatus, ServingSpec, TrainingSpec,
+    AlgorithmSpec, BatchSpec, ChosenAlgorithm, DataSpec, EvaluationSpec, NameRef, RecommenderStatus, ServingSpec,
+    TrainingSpec,
 };
 
 /// Training data, algorithm, evaluation, training and serving. Only `data.source` is required.
@@ -116,6 +117,10 @@ pub struct RecommenderSpec {
     /// Serving pods.
     #[serde(default)]
     pub serving: ServingSpec,
+
+    /// Lists for all users, written to a bucket of yours by a Job. Absent: no lists are written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchSpec>,
 
     /// Your own bucket for models and run results. Absent: the store that the chart installs.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -35,6 +35,23 @@ macro_rules! cron {
     };
 }
 
+/// A schedule is a cron expression.
+const SCHEDULE: &str = concat!(
+    "!has(self.schedule) || self.schedule.matches('^",
+    cron!("[0-5]?[0-9]"),
+    " +",
+    cron!("([01]?[0-9]|2[0-3])"),
+    " +",
+    cron!("(0?[1-9]|[12][0-9]|3[01])"),
+    " +",
+    cron!("(0?[1-9]|1[0-2]|[A-Za-z]{3})"),
+    " +",
+    cron!("([0-7]|[A-Za-z]{3})"),
+    "$')"
+);
+/// A time zone is that of a schedule.
+const TIME_ZONE: &str = "!has(self.timeZone) || has(self.schedule)";
+
 /// Rules that reject invalid resources.
 pub const RULES: &[Rule] = &[
     Rule {
@@ -234,26 +251,31 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         at: &["spec.training"],
-        rule: concat!(
-            "!has(self.schedule) || self.schedule.matches('^",
-            cron!("[0-5]?[0-9]"),
-            " +",
-            cron!("([01]?[0-9]|2[0-3])"),
-            " +",
-            cron!("(0?[1-9]|[12][0-9]|3[01])"),
-            " +",
-            cron!("(0?[1-9]|1[0-2]|[A-Za-z]{3})"),
-            " +",
-            cron!("([0-7]|[A-Za-z]{3})"),
-            "$')"
-        ),
+        rule: SCHEDULE,
         message: "training.schedule: must be a cron expression of five fields (minute, hour, day of the month, month, day of \
                   the week), for example \"0 3 * * *\"",
     },
     Rule {
         at: &["spec.training"],
-        rule: "!has(self.timeZone) || has(self.schedule)",
+        rule: TIME_ZONE,
         message: "training.timeZone is valid only with schedule: remove it, or set schedule",
+    },
+    Rule {
+        at: &["spec.batch"],
+        rule: SCHEDULE,
+        message: "batch.schedule: must be a cron expression of five fields (minute, hour, day of the month, month, day of \
+                  the week), for example \"0 5 * * *\"",
+    },
+    Rule {
+        at: &["spec.batch"],
+        rule: TIME_ZONE,
+        message: "batch.timeZone is valid only with schedule: remove it, or set schedule",
+    },
+    Rule {
+        at: &["spec.batch.destination"],
+        rule: "self.url.matches('^(s3|gs|az)://[^/?#]+(/[^?#]*)?$')",
+        message: "batch.destination.url: must be the URL of a bucket, with an optional path, for example s3://shop/lists (or \
+                  gs://, az://)",
     },
     Rule {
         at: &["spec.training"],

@@ -21,8 +21,8 @@ pub struct RecommenderStatus {
     pub observed_generation: i64,
 
     /// Conditions by type: Ready, DataReady, Trained, QualityGatePassed, ModelLoaded and
-    /// ServingAvailable; and Reconciling, Stalled, Suspended, RolledBack and CapacityInsufficient
-    /// only while they are true.
+    /// ServingAvailable; and Reconciling, Stalled, Suspended, RolledBack, CapacityInsufficient and
+    /// BatchFailed only while they are true.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]), length(max = 32))]
     pub conditions: Vec<Condition>,
@@ -55,6 +55,10 @@ pub struct RecommenderStatus {
 
     /// Number of consecutive failed runs of the current attempt.
     pub failures: u32,
+
+    /// The newest lists for all users (spec.batch).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchStatus>,
 
     /// Retained models, newest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -338,4 +342,28 @@ pub struct HistoryEntry {
     /// Metric and lift, human-readable.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub metric: String,
+}
+
+/// The newest lists for all users.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct BatchStatus {
+    /// Time at which the newest lists were complete. Absent: no lists have been written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub written_at: Option<Time>,
+    /// Short name of the model that computed them.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub revision: String,
+    /// URL of the file.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub url: String,
+    /// Number of users with a list.
+    pub users: u64,
+    /// Number of rows: one for each user and item.
+    pub rows: u64,
+    /// Number of consecutive failed batches since then.
+    pub failures: u32,
+    /// Time of the next batch or retry. Absent: a batch starts when another model is served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_time: Option<Time>,
 }

@@ -9,6 +9,8 @@ use crate::{error::Error, observed::DeploymentFacts};
 pub struct Applied {
     /// State of training.
     pub job: JobOutcome,
+    /// State of the Job that writes lists for all users.
+    pub batch: JobOutcome,
     /// Serving config and Deployment.
     pub rollout: AppliedRollout,
     /// Whether a pod has not applied the serving config yet.
@@ -22,11 +24,11 @@ pub struct Applied {
 }
 
 impl Applied {
-    /// Whether no run is in progress or due, and nothing was refused, deleted or left for later.
+    /// Whether no Job is in progress or due, and nothing was refused, deleted or left for later.
     /// Changes of children are reported by watches.
     pub fn is_quiet(&self) -> bool {
-        let Self { job, rollout, config_pending, resource_version, deleted_runs, refused } = self;
-        *job == JobOutcome::None
+        let Self { job, batch, rollout, config_pending, resource_version, deleted_runs, refused } = self;
+        [job, batch].iter().all(|job| **job == JobOutcome::None)
             && !rollout.queued
             && !config_pending
             && resource_version.is_none()
@@ -46,22 +48,22 @@ pub struct AppliedRollout {
     pub queued: bool,
 }
 
-/// State of training after a pass.
+/// State of a Job after a pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum JobOutcome {
-    /// No run is in progress or due.
+    /// No Job is in progress or due.
     #[default]
     None,
-    /// A run is in progress, or an outdated one is being stopped.
+    /// A Job is in progress, or an outdated one is being stopped.
     InProgress,
-    /// The run waits for a training slot.
+    /// The Job waits for a slot.
     Queued,
     /// The API server rejected the Job, or an object that its pod needs.
     Refused,
 }
 
 impl JobOutcome {
-    /// Whether the Recommender holds a training slot, or waits for one.
+    /// Whether the Recommender holds a slot of this kind, or waits for one.
     pub fn uses_slot(self) -> bool {
         match self {
             Self::InProgress | Self::Queued => true,

@@ -9,6 +9,7 @@ mod job;
 mod objects;
 mod refresh;
 mod rollout;
+mod task;
 
 pub use self::objects::{delete_job, set_finalizers};
 use crate::{
@@ -65,6 +66,7 @@ async fn write(pass: Pass<'_>, desired: Desired) -> Result<Applied, Error> {
         train_secret,
         serve_secret,
         job,
+        batch,
         obsolete_jobs,
         network_policy,
         service,
@@ -93,6 +95,7 @@ async fn write(pass: Pass<'_>, desired: Desired) -> Result<Applied, Error> {
         refused.unless_rejected(objects::apply(pass, secret).await)?;
     }
     let job = job::apply(pass, job, may_start, &mut refused).await?;
+    let batch = task::apply(pass, &context.slots.batches, batch, may_start, &mut refused).await?;
     for job in obsolete_jobs {
         refused.unless_rejected(delete_job(context, &plan.namespace, &job).await)?;
     }
@@ -104,7 +107,7 @@ async fn write(pass: Pass<'_>, desired: Desired) -> Result<Applied, Error> {
     for (kind, name) in pruned {
         refused.unless_rejected(objects::delete(pass, kind, &name).await)?;
     }
-    Ok(Applied { job, rollout, config_pending, resource_version, deleted_runs: Vec::new(), refused: refused.0 })
+    Ok(Applied { job, batch, rollout, config_pending, resource_version, deleted_runs: Vec::new(), refused: refused.0 })
 }
 
 /// Writes that the API server rejected permanently.

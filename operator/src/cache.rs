@@ -11,7 +11,7 @@ use sidecar_contract::{Digest, RunResult};
 
 use tokio::time::Instant;
 
-use crate::{child_kind::ChildKind, rest::Rest, store_scope::StoreKey};
+use crate::{child_kind::ChildKind, observed::EndedBatches, rest::Rest, store_scope::StoreKey};
 
 /// Remembered state of all Recommenders.
 #[derive(Debug, Default)]
@@ -20,6 +20,7 @@ pub struct Cache(Mutex<HashMap<String, Entry>>);
 #[derive(Debug, Default)]
 struct Entry {
     runs: Option<KnownRuns>,
+    batches: Option<KnownBatches>,
     /// Store that was swept last for orphans, and the second since 1970.
     swept: Option<(StoreKey, i64)>,
     applied: BTreeMap<(ChildKind, String), AppliedVersion>,
@@ -37,6 +38,17 @@ pub struct KnownRuns {
     pub store: StoreKey,
     /// Finished runs.
     pub results: Vec<RunResult>,
+    /// Second since 1970 when they were read.
+    pub read_at: i64,
+}
+
+/// Batches of lists that were read from a store.
+#[derive(Clone, Debug)]
+pub struct KnownBatches {
+    /// The store.
+    pub store: StoreKey,
+    /// The batches that have ended.
+    pub ended: EndedBatches,
     /// Second since 1970 when they were read.
     pub read_at: i64,
 }
@@ -80,6 +92,23 @@ impl Cache {
     pub fn forget_runs(&self, uid: &str) {
         if let Some(entry) = self.entries().get_mut(uid) {
             entry.runs = None;
+        }
+    }
+
+    /// The batches that were read last from this store.
+    pub fn batches(&self, uid: &str, store: &StoreKey) -> Option<KnownBatches> {
+        self.entries().get(uid)?.batches.clone().filter(|known| known.store == *store)
+    }
+
+    /// Remembers batches, to save reads, and for use while the store is down.
+    pub fn record_batches(&self, uid: &str, known: KnownBatches) {
+        self.entries().entry(uid.to_owned()).or_default().batches = Some(known);
+    }
+
+    /// Forgets the batches, which have changed in the store.
+    pub fn forget_batches(&self, uid: &str) {
+        if let Some(entry) = self.entries().get_mut(uid) {
+            entry.batches = None;
         }
     }
 

@@ -33,7 +33,7 @@ use crate::{
     child_kind::ChildKind,
     context::Context,
     error::{Error, chain},
-    fair_limiter::{RecommenderKey, training_slot_seconds},
+    fair_limiter::{FairLimiter, RecommenderKey, training_slot_seconds},
     names::{Component, RECOMMENDER_LABEL, component_label},
     observed::has_ended,
     reconcile::reconcile,
@@ -63,7 +63,7 @@ pub async fn run(context: Arc<Context>, stop: impl Future<Output = ()> + Send + 
     if let Err(error) = count_running(&context, &scopes).await {
         tracing::warn!(
             error = chain(&error),
-            "cannot count the running trainings; each is counted at the next reconcile of its Recommender"
+            "cannot count the running Jobs; each is counted at the next reconcile of its Recommender"
         );
     }
     let stop = stop.shared();
@@ -152,10 +152,18 @@ where
     namespace.map_or_else(|| Api::all(client.clone()), |namespace| Api::namespaced(client.clone(), namespace))
 }
 
-/// Recommenders that were queued for training and now have a slot.
+/// Recommenders that were queued for a Job and now have a slot.
 fn granted_slots(context: &Context, scope: Option<&str>) -> impl Stream<Item = ObjectRef<Guarded>> + Send + 'static {
+    let limiters = [&context.slots.trainings, &context.slots.batches];
+    stream::select_all(limiters.map(|limiter| granted_slots_of(limiter, scope).boxed()))
+}
+
+fn granted_slots_of(
+    limiter: &FairLimiter,
+    scope: Option<&str>,
+) -> impl Stream<Item = ObjectRef<Guarded>> + Send + use<> {
     let scope = scope.map(str::to_owned);
-    let grants = stream::unfold(context.slots.trainings.grants(), |mut grants| async {
+    let grants = stream::unfold(limiter.grants(), |mut grants| async {
         loop {
             match grants.recv().await {
                 Ok(key) => return Some((key, grants)),
@@ -171,35 +179,42 @@ fn granted_slots(context: &Context, scope: Option<&str>) -> impl Stream<Item = O
         .map(|key| ObjectRef::new(&key.name).within(&key.namespace))
 }
 
-/// Records the running trainings, so that a restarted operator does not exceed the limit.
+/// Records the running Jobs, so that a restarted operator does not exceed the limits.
 ///
 /// # Errors
 /// Fails if the API request fails.
 async fn count_running(context: &Context, scopes: &[Option<String>]) -> Result<(), Error> {
+    let kinds = [(Component::Trainer, &context.slots.trainings), (Component::Batch, &context.slots.batches)];
     for scope in scopes {
-        for job in trainers(context, scope.as_deref()).await?.iter().filter(|job| !has_ended(job)) {
-            let owner = job.owner_references().iter().find(|owner| owner.controller == Some(true));
-            let (Some(owner), Some(namespace)) = (owner, job.namespace()) else { continue };
-            let key = RecommenderKey { uid: owner.uid.clone(), namespace, name: owner.name.clone() };
-            let deadline = job.spec.as_ref().and_then(|spec| spec.active_deadline_seconds).unwrap_or(0);
-            let slot_seconds = training_slot_seconds(u64::try_from(deadline).unwrap_or(0));
-            context.slots.trainings.record_running(&key, Timestamp::now().as_second(), slot_seconds);
+        for (component, slots) in kinds {
+            for job in jobs(context, scope.as_deref(), component).await?.iter().filter(|job| !has_ended(job)) {
+                record_running(slots, job);
+            }
         }
     }
     Ok(())
 }
 
-/// All training Jobs, read in pages.
-async fn trainers(context: &Context, scope: Option<&str>) -> Result<Vec<Job>, Error> {
-    let labels = format!("{RECOMMENDER_LABEL},{}", component_label(Component::Trainer));
+fn record_running(slots: &FairLimiter, job: &Job) {
+    let owner = job.owner_references().iter().find(|owner| owner.controller == Some(true));
+    let (Some(owner), Some(namespace)) = (owner, job.namespace()) else { return };
+    let key = RecommenderKey { uid: owner.uid.clone(), namespace, name: owner.name.clone() };
+    let deadline = job.spec.as_ref().and_then(|spec| spec.active_deadline_seconds).unwrap_or(0);
+    let slot_seconds = training_slot_seconds(u64::try_from(deadline).unwrap_or(0));
+    slots.record_running(&key, Timestamp::now().as_second(), slot_seconds);
+}
+
+/// All Jobs of a component, read in pages.
+async fn jobs(context: &Context, scope: Option<&str>, component: Component) -> Result<Vec<Job>, Error> {
+    let labels = format!("{RECOMMENDER_LABEL},{}", component_label(component));
     let mut page = ListParams::default().labels(&labels).limit(JOBS_PER_PAGE);
-    let mut trainers = Vec::new();
+    let mut found = Vec::new();
     loop {
         let jobs = api::<Job>(context, scope).list(&page).await.map_err(Error::api("cannot list Jobs"))?;
-        trainers.extend(jobs.items);
+        found.extend(jobs.items);
         match jobs.metadata.continue_.filter(|next| !next.is_empty()) {
             Some(next) => page = page.continue_token(&next),
-            None => return Ok(trainers),
+            None => return Ok(found),
         }
     }
 }

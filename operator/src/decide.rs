@@ -1,6 +1,7 @@
 //! The decisions: whether to train now, whether a model passes the gate, which revision should
 //! serve, what may be deleted from the store. Pure: observed state in, decisions out.
 
+mod batch;
 mod data_guard;
 mod due;
 mod gate;
@@ -8,18 +9,21 @@ mod job_history;
 mod progress;
 mod retention;
 mod serving;
+mod task;
 mod training;
 
 use recommender_crds::RecommenderStatus;
 use sidecar_contract::Incumbent;
 
 pub use self::{
+    batch::{BATCHES_RETAINED, Batch, NewBatch},
     data_guard::{DataFault, INTENDED_REASON},
     due::Trigger,
     gate::{Judged, result_digest},
     progress::{Failures, ModelRun, Progress},
     retention::Garbage,
     serving::{Choice, RefusedPromotion, Serving},
+    task::{TaskDecision, TaskFailures},
     training::{Backoff, TrainingDecision, TrainingTiming},
 };
 use self::{
@@ -36,6 +40,8 @@ pub struct Decision {
     pub progress: Progress,
     /// Whether to train.
     pub training: TrainingDecision,
+    /// Whether to write lists for all users.
+    pub batch: Batch,
     /// Verdict of gate and data guards on the pinned model, or else on the newest one; `None`
     /// without a model.
     pub gate: Option<Judged>,
@@ -50,6 +56,33 @@ pub struct Decision {
     pub stale_jobs: Vec<String>,
     /// What is deleted from the store.
     pub garbage: Garbage,
+}
+
+impl Decision {
+    /// Second since 1970 when the next Job is due or is retried, if that is known.
+    pub fn next_due(&self, now: i64) -> Option<i64> {
+        let training = match self.training {
+            TrainingDecision::Idle { next } => next,
+            TrainingDecision::Wait { seconds } => {
+                Some(now.saturating_add(i64::try_from(seconds).unwrap_or(i64::MAX)).saturating_add(1))
+            }
+            TrainingDecision::Running { .. } | TrainingDecision::Replace { .. } | TrainingDecision::Start { .. } => {
+                None
+            }
+        };
+        let batch = match self.batch.decision {
+            TaskDecision::Idle { next } => next,
+            TaskDecision::Wait { until } => Some(until.saturating_add(1)),
+            TaskDecision::Running | TaskDecision::Replace { .. } | TaskDecision::Start(_) => None,
+        };
+        training.into_iter().chain(batch).min()
+    }
+
+    /// Whether no Job runs, starts, stops or is retried.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.training, TrainingDecision::Idle { .. })
+            && matches!(self.batch.decision, TaskDecision::Idle { .. })
+    }
 }
 
 /// Makes all decisions. `before` is the current status, `now` is in seconds since 1970.
@@ -72,6 +105,7 @@ pub fn decide(
     Decision {
         progress,
         training,
+        batch: batch::batch(plan, observed, &serving, timing.backoff, now),
         gate: serving::gated(plan, &models, &serving).map(Judged::from),
         serving_while_queued: serving.keep_current(config).with_loads_first(observed, now),
         incumbent: serving::incumbent(plan, &models, config),

@@ -14,13 +14,14 @@ use kube::{
     api::{ListParams, PartialObjectMeta},
 };
 use recommender_crds::{DeletionPolicy, Recommender};
+use sidecar_contract::TimedId;
 
 use crate::{
     apply,
     context::Context,
     error::Error,
     finalizer,
-    names::{Component, Names, RECOMMENDER_LABEL, RUN_LABEL, component_label},
+    names::{Names, RECOMMENDER_LABEL, RUN_LABEL, TASK_LABEL},
     notice::Notice,
     observed::controlled_by,
     store_access::{DELETION_DEADLINE, with_store},
@@ -114,7 +115,7 @@ async fn report_remaining_data(context: &Context, recommender: &Recommender, nam
     }
 }
 
-/// Deletes the Jobs. Returns whether any Jobs or trainer pods still exist.
+/// Deletes the Jobs. Returns whether any Jobs, or pods of Jobs, still exist.
 async fn stop_runs(context: &Context, recommender: &Recommender, namespace: &str, name: &str) -> Result<bool, Error> {
     let uid = recommender.uid().unwrap_or_default();
     let selector = ListParams::default().labels(&format!("{RECOMMENDER_LABEL}={name}"));
@@ -127,16 +128,17 @@ async fn stop_runs(context: &Context, recommender: &Recommender, namespace: &str
             apply::delete_job(context, namespace, &job.name_any()).await?;
         }
     }
-    let trainers = format!("{RECOMMENDER_LABEL}={name},{}", component_label(Component::Trainer));
     let pods: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
-    let pods =
-        pods.list_metadata(&ListParams::default().labels(&trainers)).await.map_err(Error::api("cannot list Pods"))?;
+    let pods = pods.list_metadata(&selector).await.map_err(Error::api("cannot list Pods"))?;
     // A Job may be deleted before its pods are.
-    let is_trainer = |pod: &PartialObjectMeta<Pod>| {
-        let run = pod.labels().get(RUN_LABEL).and_then(|run| run.parse().ok());
-        let job = run.map(|run| Names::new(name).job(run));
-        let is_of_job = |owner: &OwnerReference| owner.kind == "Job" && Some(&owner.name) == job.as_ref();
+    let is_of_run = |pod: &PartialObjectMeta<Pod>| {
+        let (labels, names) = (pod.labels(), Names::new(name));
+        let run = labels.get(RUN_LABEL).and_then(|run| run.parse().ok()).map(|run| names.job(run));
+        let batch = labels.get(TASK_LABEL).and_then(|id| TimedId::parse(id)).map(|id| names.batch_job(id.decided_at));
+        let jobs = [run, batch];
+        let is_of_job =
+            |owner: &OwnerReference| owner.kind == "Job" && jobs.iter().flatten().any(|job| owner.name == *job);
         pod.owner_references().iter().any(|owner| owner.controller == Some(true) && is_of_job(owner))
     };
-    Ok(found_jobs || pods.items.iter().any(is_trainer))
+    Ok(found_jobs || pods.items.iter().any(is_of_run))
 }

@@ -1,6 +1,7 @@
 //! The desired writes of a pass: manifests of all children, one kind per file, and what is deleted.
 //! Pure: a plan and decisions in, objects out; no client, no clock.
 
+mod batch;
 mod child;
 mod config_map;
 mod deployment;
@@ -13,12 +14,14 @@ mod rollout;
 mod secrets;
 mod service_account;
 mod services;
+mod task;
 
 pub use self::{
     child::Child,
     config_map::serving_config,
     job::JobChange,
     rollout::{DeploymentChange, Release, Rollout},
+    task::TaskChange,
 };
 use crate::{
     child_kind::ChildKind,
@@ -43,6 +46,8 @@ pub struct Desired {
     pub serve_secret: Option<Child>,
     /// What happens to the Job.
     pub job: JobChange,
+    /// What happens to the Job that writes lists for all users.
+    pub batch: TaskChange,
     /// Jobs that are deleted: those whose runs have ended although their pods still run, and old
     /// failed ones.
     pub obsolete_jobs: Vec<String>,
@@ -81,6 +86,7 @@ pub fn desired(plan: &Plan, decision: &Decision, observed: &Observed, installati
         train_secret,
         serve_secret,
         job: job::change(plan, decision, observed, installation),
+        batch: batch::change(plan, decision, observed, installation),
         obsolete_jobs: observed.lingering_jobs.iter().chain(&decision.stale_jobs).cloned().collect(),
         network_policy: network_policy::build(plan, &installation.settings),
         service: services::service(plan),

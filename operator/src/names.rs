@@ -14,6 +14,8 @@ pub const ATTEMPT_LABEL: &str = "recmesh.dev/attempt";
 pub const SPEC_HASH_LABEL: &str = "recmesh.dev/spec-hash";
 /// Label of a Job: the number of its run.
 pub const RUN_LABEL: &str = "recmesh.dev/run";
+/// Label of a short Job other than training: the id of what it makes.
+pub const TASK_LABEL: &str = "recmesh.dev/task";
 /// Annotation of serving pods: the config hash. Writing it makes kubelet refresh the mounted
 /// config.
 pub const CONFIG_HASH_ANNOTATION: &str = "recmesh.dev/config-hash";
@@ -37,14 +39,25 @@ pub enum Component {
     Serving,
     /// Pods that train a model.
     Trainer,
+    /// Pods that write lists for all users.
+    Batch,
 }
 
 impl Component {
+    /// All components.
+    pub const ALL: [Self; 3] = [Self::Serving, Self::Trainer, Self::Batch];
+
+    /// The component with this label value.
+    pub fn parse(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|component| component.as_str() == label)
+    }
+
     /// Value of the component label.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Serving => "serving",
             Self::Trainer => "trainer",
+            Self::Batch => "batch",
         }
     }
 
@@ -53,6 +66,7 @@ impl Component {
         match self {
             Self::Serving => "sidecar",
             Self::Trainer => "trainer",
+            Self::Batch => "batch",
         }
     }
 }
@@ -92,6 +106,11 @@ impl Names {
     /// Secret that holds the serving pods' store credentials.
     pub fn serve_secret(&self) -> String {
         self.with_suffix("store-serve")
+    }
+
+    /// Job that writes the lists of a batch that was decided at this second since 1970.
+    pub fn batch_job(&self, decided_at: i64) -> String {
+        self.with_suffix(&format!("batch-{decided_at}"))
     }
 
     /// Job of a run.

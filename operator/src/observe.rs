@@ -1,6 +1,7 @@
 //! Reads the input of the pure steps: children, pods, run results, and the reports of the serving
 //! pods. IO.
 
+mod batches;
 mod blockers;
 mod children;
 mod reports;
@@ -24,14 +25,17 @@ use kube::{
     api::{ListParams, PartialObjectMeta},
 };
 use recommender_crds::Recommender;
-use sidecar_contract::ServingConfig;
+use sidecar_contract::{ServingConfig, TimedId};
 
 use crate::{
     child_kind::ChildKind,
     context::Context,
     error::Error,
-    names::{Names, RECOMMENDER_LABEL},
-    observed::{self, Concluded, DeploymentFacts, JobFacts, Observed, PodFacts, conclude, controlled_by, own_pods},
+    names::{Component, Names, RECOMMENDER_LABEL},
+    observed::{
+        self, Concluded, DeploymentFacts, JobFacts, Observed, PodFacts, TaskFacts, conclude, conclude_tasks,
+        controlled_by, own_pods,
+    },
 };
 
 /// Interval while the pods of a run that has committed its result still run.
@@ -82,8 +86,19 @@ pub async fn observe(context: &Context, recommender: &Recommender, now: Timestam
         Ok(results) => conclude(&mut observed.jobs, results, now.as_second()),
         Err(_) => Concluded::default(),
     };
+    let batches = batches::batches(context, recommender, &observed.tasks, &observed.pods, now.as_second()).await;
+    observed.batches = batches.ended;
+    let ended = observed.batches.as_ref().map(|ended| ended.newest.as_slice()).unwrap_or_default();
+    let of_batch = |id: &TimedId| {
+        let result = ended.iter().find(|result| result.id == *id)?;
+        Some((result.finished_at, result.lists.is_some()))
+    };
+    let concluded_batches = conclude_tasks(&mut observed.tasks, Component::Batch, of_batch, now.as_second());
     observed.lingering_jobs = concluded.lingering;
-    observed.look_again_after = runs.retry_after.or(concluded.is_ending.then_some(ENDING_JOB_INTERVAL));
+    observed.lingering_jobs.extend(concluded_batches.lingering);
+    let is_ending = concluded.is_ending || concluded_batches.is_ending;
+    let retry_after = runs.retry_after.or(batches.retry_after);
+    observed.look_again_after = retry_after.or(is_ending.then_some(ENDING_JOB_INTERVAL));
     if runs.retry_after.is_none() && observed.all_pods_report() {
         observed.snapshots = store::snapshots(context, recommender, now.as_second()).await;
     }
@@ -115,6 +130,7 @@ async fn objects(context: &Context, recommender: &Recommender, subject: &Subject
     let pods = own_pods(&pods, &jobs, deployment.as_ref(), replica_sets.as_deref());
     Ok(Observed {
         jobs: jobs.iter().filter_map(JobFacts::of).collect(),
+        tasks: jobs.iter().filter_map(TaskFacts::of).collect(),
         pods: pods.into_iter().map(PodFacts::of).collect(),
         deployment: deployment.as_ref().map(DeploymentFacts::of),
         config: config_map.and_then(|map| config_in(&map, subject)),

@@ -6,11 +6,12 @@ mod jobs;
 mod ownership;
 pub mod pod_problem;
 mod pods;
+mod tasks;
 
 use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::OwnerReference};
-use sidecar_contract::{Digest, ModelReport, RunResult, ServingConfig, paths};
+use sidecar_contract::{BatchId, BatchResult, Digest, ModelReport, RunResult, ServingConfig, paths};
 
 pub use self::{
     deployment::DeploymentFacts,
@@ -18,6 +19,7 @@ pub use self::{
     ownership::own_pods,
     pod_problem::PodProblem,
     pods::PodFacts,
+    tasks::{ConcludedTasks, TaskFacts, conclude_tasks},
 };
 use crate::{child_kind::ChildKind, names::Component};
 
@@ -26,6 +28,8 @@ use crate::{child_kind::ChildKind, names::Component};
 pub struct Observed {
     /// Training Jobs.
     pub jobs: Vec<JobFacts>,
+    /// Short Jobs other than training.
+    pub tasks: Vec<TaskFacts>,
     /// Trainer and serving pods.
     pub pods: Vec<PodFacts>,
     /// The Deployment, if it exists.
@@ -40,7 +44,9 @@ pub struct Observed {
     pub secret_versions: BTreeMap<String, String>,
     /// Finished runs, or why they are unknown.
     pub runs: Result<Vec<RunResult>, String>,
-    /// Jobs whose run has committed its result, but whose pods still run.
+    /// Batches that have ended, or why they are unknown; none unless the spec asks for lists.
+    pub batches: Result<EndedBatches, String>,
+    /// Jobs that have committed their result, but whose pods still run.
     pub lingering_jobs: Vec<String>,
     /// Whether the store failed.
     pub store_is_down: bool,
@@ -54,11 +60,21 @@ pub struct Observed {
     pub reports: Vec<(String, ModelReport)>,
 }
 
+/// Batches that have ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndedBatches {
+    /// Results of the newest ones, newest first.
+    pub newest: Vec<BatchResult>,
+    /// All older ones.
+    pub older: Vec<BatchId>,
+}
+
 impl Observed {
     /// Nothing exists, and no run has finished.
     pub fn nothing() -> Self {
         Self {
             jobs: Vec::new(),
+            tasks: Vec::new(),
             pods: Vec::new(),
             deployment: None,
             config: None,
@@ -66,6 +82,7 @@ impl Observed {
             name_conflicts: Vec::new(),
             secret_versions: BTreeMap::new(),
             runs: Ok(Vec::new()),
+            batches: Ok(EndedBatches::default()),
             lingering_jobs: Vec::new(),
             store_is_down: false,
             look_again_after: None,
@@ -87,6 +104,11 @@ impl Observed {
     /// Whether a run is in progress.
     pub fn is_training(&self) -> bool {
         self.jobs.iter().any(|job| job.state == JobState::Running)
+    }
+
+    /// Whether a short Job of a component is in progress.
+    pub fn runs_task(&self, component: Component) -> bool {
+        self.tasks.iter().any(|task| task.component == component && task.state == JobState::Running)
     }
 
     /// Whether each running serving pod has reported what it has loaded.

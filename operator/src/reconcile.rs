@@ -13,11 +13,12 @@ use crate::{
     apply::apply,
     cache::Resting,
     context::Context,
-    decide::{TrainingDecision, decide},
+    decide::decide,
     deletion::{self, Cleanup},
     desired::desired,
     error::Error,
     installation::Installation,
+    names::Component,
     observe::{self, observe},
     observed::Observed,
     publish::publish,
@@ -45,7 +46,7 @@ struct Outcome {
 /// There is nothing to do until something changes.
 #[derive(Clone, Copy, Debug)]
 struct Quiet {
-    /// Second since 1970 when a run is due.
+    /// Second since 1970 when a Job is due.
     due_at: Option<i64>,
     /// When the store is tried again, if it failed.
     store_retry_after: Option<Duration>,
@@ -162,12 +163,8 @@ async fn pass(context: &Context, recommender: &Recommender, now: Timestamp) -> R
         && has_settled
         && applied.is_quiet()
         && (observed.store_is_down || observed.look_again_after.is_none());
-    let quiet = match decision.training {
-        TrainingDecision::Idle { next } if is_quiet => {
-            Some(Quiet { due_at: next, store_retry_after: observed.look_again_after })
-        }
-        _ => None,
-    };
+    let quiet = (is_quiet && decision.is_idle())
+        .then(|| Quiet { due_at: decision.next_due(now.as_second()), store_retry_after: observed.look_again_after });
     Ok(Outcome {
         quiet,
         next: requeue::after_pass(
@@ -178,7 +175,11 @@ async fn pass(context: &Context, recommender: &Recommender, now: Timestamp) -> R
             settings.resync(),
             now.as_second(),
         ),
-        slots: UsedSlots { training: applied.job.uses_slot(), rollout: !status::has_rolled_out(input) },
+        slots: UsedSlots {
+            training: applied.job.uses_slot(),
+            batch: applied.batch.uses_slot(),
+            rollout: !status::has_rolled_out(input),
+        },
         refused: applied.refused.into_iter().next(),
     })
 }
@@ -201,7 +202,11 @@ async fn reject(
     publish(context, recommender, &stalled(recommender, rejection.reason(), &rejection.message())).await?;
     Ok(Outcome {
         next: requeue::after_rejection(rejection, context.installation.settings.resync()),
-        slots: UsedSlots { training: observed.is_training(), rollout: false },
+        slots: UsedSlots {
+            training: observed.is_training(),
+            batch: observed.runs_task(Component::Batch),
+            rollout: false,
+        },
         refused: None,
         quiet: None,
     })
@@ -218,7 +223,7 @@ async fn finalize(context: &Context, recommender: &Recommender) -> Result<Outcom
             (Action::requeue(retry_after), false)
         }
     };
-    Ok(Outcome { next, slots: UsedSlots { training, rollout: false }, refused: None, quiet: None })
+    Ok(Outcome { next, slots: UsedSlots { training, ..UsedSlots::default() }, refused: None, quiet: None })
 }
 
 /// The status of a Recommender that cannot be reconciled, with the reason.

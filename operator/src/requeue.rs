@@ -6,7 +6,7 @@ use kube::runtime::controller::Action;
 
 use crate::{
     applied::{Applied, JobOutcome},
-    decide::{Decision, TrainingDecision},
+    decide::Decision,
     error::Error,
     observed::Observed,
     pause::{Pauses, jittered},
@@ -19,7 +19,7 @@ const SETTLING_POLL_INTERVAL: Duration = Duration::from_secs(2);
 const SETTLING_POLLS: u32 = 30;
 /// Longest interval while pods start or load a model.
 const SETTLING_POLL_INTERVAL_MAX: Duration = Duration::from_mins(1);
-/// Interval while training is queued. A grant triggers a pass; this interval covers a missed grant.
+/// Interval while a Job is queued. A grant triggers a pass; this interval covers a missed grant.
 const QUEUE_POLL_INTERVAL: Duration = Duration::from_mins(1);
 /// Interval while names conflict. The most common cause is a deleted Recommender of the same name
 /// whose children are still being deleted; the deletion of some kinds triggers no pass.
@@ -44,19 +44,12 @@ pub fn after_pass(
 ) -> Action {
     let next = if let Some(polls) = polls {
         settling_interval(polls)
-    } else if applied.job == JobOutcome::Queued {
+    } else if [applied.job, applied.batch].contains(&JobOutcome::Queued) {
         jittered(QUEUE_POLL_INTERVAL)
     } else {
         let regular = jittered(resync);
-        let due = match decision.training {
-            TrainingDecision::Wait { seconds } => Some(seconds.saturating_add(1)),
-            TrainingDecision::Idle { next } => {
-                next.map(|next| u64::try_from(next.saturating_sub(now)).unwrap_or(0).max(1))
-            }
-            TrainingDecision::Running { .. } | TrainingDecision::Replace { .. } | TrainingDecision::Start { .. } => {
-                None
-            }
-        };
+        let seconds_until = |next: i64| u64::try_from(next.saturating_sub(now)).unwrap_or(0).max(1);
+        let due = decision.next_due(now).map(seconds_until);
         due.map_or(regular, |seconds| Duration::from_secs(seconds).min(regular))
     };
     Action::requeue(observed.look_again_after.map_or(next, |after| after.min(next)))
@@ -106,7 +99,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        decide::{Backoff, TrainingTiming, decide},
+        decide::{Backoff, TrainingDecision, TrainingTiming, decide},
         observed::Observed,
         validate,
     };

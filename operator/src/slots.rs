@@ -1,4 +1,5 @@
-//! The slots of all Recommenders, to train and to roll out, and their release at the end of a pass.
+//! The slots of all Recommenders, to train, to write lists and to roll out, and their release at
+//! the end of a pass.
 
 use crate::{args::Settings, fair_limiter::FairLimiter};
 
@@ -7,6 +8,8 @@ use crate::{args::Settings, fair_limiter::FairLimiter};
 pub struct Slots {
     /// Limits concurrent trainings.
     pub trainings: FairLimiter,
+    /// Limits concurrent batches of lists.
+    pub batches: FairLimiter,
     /// Limits concurrent rollouts.
     pub rollouts: FairLimiter,
 }
@@ -17,6 +20,8 @@ pub struct Slots {
 pub struct UsedSlots {
     /// It trains, or is queued for training.
     pub training: bool,
+    /// It writes lists for all users, or is queued for that.
+    pub batch: bool,
     /// It rolls out.
     pub rollout: bool,
 }
@@ -26,15 +31,19 @@ impl Slots {
     pub fn new(settings: &Settings) -> Self {
         Self {
             trainings: FairLimiter::new("training", settings.trainings_max),
+            batches: FairLimiter::new("batch", settings.batches_max),
             rollouts: FairLimiter::new("rollout", settings.rollouts_max),
         }
     }
 
     /// Releases the slots that a Recommender does not use after a pass.
     pub fn settle(&self, uid: &str, used: UsedSlots, now: i64) {
-        let UsedSlots { training, rollout } = used;
+        let UsedSlots { training, batch, rollout } = used;
         if !training {
             self.trainings.release(uid, now);
+        }
+        if !batch {
+            self.batches.release(uid, now);
         }
         if !rollout {
             self.rollouts.release(uid, now);
@@ -44,6 +53,7 @@ impl Slots {
     /// Releases the slots of all Recommenders whose uid does not match.
     pub fn retain(&self, uids: &dyn Fn(&str) -> bool, now: i64) {
         self.trainings.retain(uids, now);
+        self.batches.retain(uids, now);
         self.rollouts.retain(uids, now);
     }
 }

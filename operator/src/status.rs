@@ -1,5 +1,6 @@
 //! Computes the status from the decisions and from what was applied. Pure: the time is an argument.
 
+mod batch;
 mod block;
 mod data;
 mod gate;
@@ -103,6 +104,7 @@ pub fn compute(input: StatusInput<'_>, now: Timestamp) -> RecommenderStatus {
         status.history.clone_from(&before.history);
         status.next_run_time.clone_from(&before.next_run_time);
     }
+    status.batch = batch::status(input);
     status.conditions = merge(&before.conditions, &condition_updates(input, &status), plan.generation, now);
     status.reason = reason::reason(&status.conditions);
     status
@@ -219,6 +221,7 @@ fn condition_updates(input: StatusInput<'_>, status: &RecommenderStatus) -> Vec<
         let message = format!("pod {pod}: {}", failure.message);
         updates.push(ConditionUpdate::is(ConditionType::CapacityInsufficient, Reason::MemoryInsufficient, message));
     }
+    updates.extend(batch::failed(input));
     updates.push(model_loaded);
     updates.push(available);
     updates

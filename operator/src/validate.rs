@@ -3,6 +3,7 @@
 //! The API server has validated the schema. The checks here catch objects that were stored under an
 //! older CRD. The conversion translates the public API to the terms of the contract.
 
+mod batch;
 mod hashes;
 mod training;
 
@@ -12,6 +13,7 @@ use recommender_crds::{NAME_CHARS_MAX, Reason, Recommender, RecommenderSpec};
 use sidecar_contract::Gate;
 
 pub use self::{
+    batch::BatchPlan,
     hashes::Hashes,
     training::{INTERACTIONS_MOUNT, ITEMS_MOUNT, TrainingPlan},
 };
@@ -39,6 +41,8 @@ pub struct Plan {
     pub finalizers: Vec<String>,
     /// Settings of the trainer, except run and store.
     pub training: TrainingPlan,
+    /// Lists for all users, if the spec asks for them.
+    pub batch: Option<BatchPlan>,
     /// The spec, for pod settings and the gate.
     pub spec: RecommenderSpec,
     /// Hashes of the training config, the spec and the attempt.
@@ -138,6 +142,7 @@ pub fn plan(recommender: &Recommender, secret_versions: &BTreeMap<String, String
         problems.push(format!("metadata.name: {} characters; expected at most {NAME_CHARS_MAX}", name.len()));
     }
     let training = training::plan(spec, &namespace, &mut problems);
+    let batch = spec.batch.as_ref().map(|batch| batch::plan(batch, &mut problems));
     problems.extend(spec.store.as_ref().and_then(store_scope::problem));
     let (Some(training), true) = (training, problems.is_empty()) else { return Err(problems) };
     let annotation = |name: &str| meta.annotations.as_ref().and_then(|a| a.get(name)).cloned();
@@ -151,6 +156,7 @@ pub fn plan(recommender: &Recommender, secret_versions: &BTreeMap<String, String
         finalizers: meta.finalizers.clone().unwrap_or_default(),
         hashes: Hashes::of(spec, &training, retrain_at.as_deref(), secret_versions),
         training,
+        batch,
         spec: spec.clone(),
         retrain_at,
         promote: annotation(PROMOTE_ANNOTATION),

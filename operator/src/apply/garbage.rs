@@ -26,7 +26,7 @@ use crate::{
 /// Fails if an API request fails.
 pub async fn delete(pass: Pass<'_>, garbage: &Garbage) -> Result<Vec<RunId>, Error> {
     let Pass { context, plan, now, .. } = pass;
-    if garbage.runs.is_empty() && garbage.orphans.is_none() {
+    if garbage.runs.is_empty() && garbage.orphans.is_none() && garbage.batches.is_empty() {
         return Ok(Vec::new());
     }
     // The Recommender may have been pinned since this pass read it.
@@ -47,6 +47,9 @@ pub async fn delete(pass: Pass<'_>, garbage: &Garbage) -> Result<Vec<RunId>, Err
             tracing::warn!(namespace, name, error = message, "garbage collection deferred");
         }
     }
+    if !garbage.batches.is_empty() {
+        context.cache.forget_batches(&plan.uid);
+    }
     let deleted: Vec<RunId> = deleted.into_inner();
     if !deleted.is_empty() {
         context.cache.forget_runs(&plan.uid);
@@ -62,10 +65,13 @@ async fn delete_from(
     garbage: &Garbage,
     deleted: &Mutex<Vec<RunId>>,
 ) -> Result<(), StoreError> {
-    let Garbage { runs, snapshots, orphans } = garbage;
+    let Garbage { runs, snapshots, orphans, batches } = garbage;
     for run in runs {
         store.delete_run(run).await?;
         deleted.lock().await.push(run.clone());
+    }
+    for id in batches {
+        store.delete_batch(id).await?;
     }
     for digest in snapshots {
         store.delete_snapshot(digest).await?;

@@ -4,9 +4,9 @@
 
 use std::collections::BTreeSet;
 
-use sidecar_contract::{Digest, ModelReport, RunId, RunResult, ServingConfig};
+use sidecar_contract::{BatchId, Digest, ModelReport, RunId, RunResult, ServingConfig};
 
-use super::{Serving, result_digest, serving::matches_revision};
+use super::{Serving, batch, result_digest, serving::matches_revision};
 use crate::{observed::Observed, validate::Plan};
 
 /// Minimum number of newest results that are retained, whatever their outcome: they determine the
@@ -38,6 +38,8 @@ pub struct Garbage {
     /// Snapshots without a result that no running run can still commit; `None` if this pass does
     /// not search for orphans.
     pub orphans: Option<BTreeSet<Digest>>,
+    /// Results of old batches.
+    pub batches: Vec<BatchId>,
 }
 
 /// Decides what is deleted. Nothing is deleted while the results are unknown, or while a pod
@@ -52,6 +54,7 @@ pub(super) fn retention(plan: &Plan, observed: &Observed, serving: &Serving, now
     let all_known = results.iter().all(|result| result.outcome.unknown().is_none());
     let stored = observed.snapshots.as_deref().filter(|_| all_known);
     Garbage {
+        batches: batch::garbage(observed),
         orphans: stored.map(|stored| orphans(plan, results, references, stored, now)),
         ..garbage(plan, results, references)
     }
@@ -81,6 +84,7 @@ pub(super) fn garbage(plan: &Plan, results: &[RunResult], references: RevisionRe
         snapshots: snapshots.filter(|digest| !remaining.contains(digest)).cloned().collect(),
         runs: garbage.iter().map(|result| result.run.clone()).collect(),
         orphans: None,
+        batches: Vec::new(),
     }
 }
 

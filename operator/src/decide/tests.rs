@@ -15,6 +15,7 @@ use crate::{
 };
 use sidecar_contract::{Digest, GateVerdict, Incumbent, RunResult, ServingConfig};
 
+mod batch;
 mod data_guard;
 mod due;
 mod retention;

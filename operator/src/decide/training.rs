@@ -56,7 +56,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    fn after(self, failures: u32) -> u64 {
+    pub(super) fn after(self, failures: u32) -> u64 {
         self.min.saturating_mul(1 << failures.saturating_sub(1).min(20)).min(self.max)
     }
 }

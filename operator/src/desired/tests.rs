@@ -103,6 +103,7 @@ fn children(desired: Desired) -> Vec<Child> {
         train_secret,
         serve_secret,
         job,
+        batch,
         network_policy,
         service,
         headless_service,
@@ -115,6 +116,9 @@ fn children(desired: Desired) -> Vec<Child> {
     let mut children = vec![network_policy, service, headless_service, disruption_budget];
     children.extend(service_account.into_iter().chain(train_secret).chain(serve_secret));
     if let JobChange::Create { job, .. } = job {
+        children.push(job);
+    }
+    if let TaskChange::Create(job) = batch {
         children.push(job);
     }
     if let Some(Rollout { next: Release { config_map, deployment }, while_queued: _ }) = rollout {

@@ -42,6 +42,9 @@ struct ResourceMetrics {
     /// Rows of the last run that were read, kept, and dropped although the spec does not exclude
     /// them.
     rows: Option<[(&'static str, u64); 3]>,
+    /// Second since 1970 when the newest lists for all users were complete, their rows, and the
+    /// consecutive failures since; only for a Recommender that writes lists.
+    batch: Option<(Option<i64>, u64, u32)>,
     /// Serving pods that exist, are ready, have loaded the model.
     replicas: [(&'static str, i32); 3],
 }
@@ -75,6 +78,10 @@ impl ResourceMetrics {
             failures: status.failures,
             rows: status.last_run.as_ref().and_then(|run| run.rows.as_ref()).filter(|rows| rows.read > 0).map(rows),
             next_run_at: status.next_run_time.as_ref().map(|time| time.0.as_second()),
+            batch: status.batch.as_ref().map(|batch| {
+                let written_at = batch.written_at.as_ref().map(|time| time.0.as_second());
+                (written_at, batch.rows, batch.failures)
+            }),
             replicas: [
                 ("existing", status.replicas),
                 ("ready", status.ready_replicas),
@@ -138,6 +145,9 @@ struct Gauges {
     failures: IntGaugeVec,
     next_run_at: IntGaugeVec,
     rows: IntGaugeVec,
+    batch_written_at: IntGaugeVec,
+    batch_rows: IntGaugeVec,
+    batch_failures: IntGaugeVec,
     replicas: IntGaugeVec,
 }
 
@@ -178,6 +188,17 @@ impl Gauges {
                 "Rows of the last run: read, kept, dropped. Rows of events without a weight do not count.",
                 &["state"],
             )?,
+            batch_written_at: gauge(
+                "recommender_resource_batch_written_timestamp_seconds",
+                "Time when the newest lists for all users were complete.",
+                &[],
+            )?,
+            batch_rows: gauge("recommender_resource_batch_rows", "Rows of the newest lists for all users.", &[])?,
+            batch_failures: gauge(
+                "recommender_resource_batch_failures",
+                "Consecutive failed batches of lists for all users.",
+                &[],
+            )?,
             replicas: gauge(
                 "recommender_resource_replicas",
                 "Serving pods by state: existing, ready, loaded.",
@@ -186,9 +207,22 @@ impl Gauges {
         })
     }
 
-    fn all(&self) -> [&IntGaugeVec; 8] {
-        let Self { conditions, info, checked_at, last_run, failures, next_run_at, rows, replicas } = self;
-        [conditions, info, checked_at, last_run, failures, next_run_at, rows, replicas]
+    fn all(&self) -> [&IntGaugeVec; 11] {
+        let Self { conditions, info, checked_at, last_run, failures, next_run_at, rows, .. } = self;
+        let Self { batch_written_at, batch_rows, batch_failures, replicas, .. } = self;
+        [
+            conditions,
+            info,
+            checked_at,
+            last_run,
+            failures,
+            next_run_at,
+            rows,
+            batch_written_at,
+            batch_rows,
+            batch_failures,
+            replicas,
+        ]
     }
 
     fn fill(&self, namespace: &str, name: &str, metrics: &ResourceMetrics) {
@@ -211,6 +245,14 @@ impl Gauges {
         for (state, count) in metrics.rows.into_iter().flatten() {
             let count = i64::try_from(count).unwrap_or(i64::MAX);
             self.rows.with_label_values(&[namespace, name, state]).set(count);
+        }
+        if let Some((written_at, rows, failures)) = metrics.batch {
+            if let Some(at) = written_at {
+                self.batch_written_at.with_label_values(&[namespace, name]).set(at);
+                let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+                self.batch_rows.with_label_values(&[namespace, name]).set(rows);
+            }
+            self.batch_failures.with_label_values(&[namespace, name]).set(failures.into());
         }
         for (state, count) in metrics.replicas {
             self.replicas.with_label_values(&[namespace, name, state]).set(i64::from(count));
@@ -262,6 +304,7 @@ conditions:
 - {{type: DataReady, status: Unknown, reason: DataUnknown, message: '', lastTransitionTime: '1970-01-01T00:00:00Z'}}
 failures: 3
 readyReplicas: 2
+batch: {{writtenAt: '1970-01-01T00:00:50Z', rows: 60, failures: 2}}
 lastRun: {{outcome: Failed, rows: {{read: 100, kept: 60, dropped: {{eventNotListed: 10, notANumber: 30}}}}}}
 "
             )),
@@ -278,6 +321,9 @@ lastRun: {{outcome: Failed, rows: {{read: 100, kept: 60, dropped: {{eventNotList
             ("recommender_resource_last_run_rows{name=\"movies\",namespace=\"shop\",state=\"kept\"}", 60),
             ("recommender_resource_last_run_rows{name=\"movies\",namespace=\"shop\",state=\"dropped\"}", 30),
             ("recommender_resource_replicas{name=\"movies\",namespace=\"shop\",state=\"ready\"}", 2),
+            ("recommender_resource_batch_written_timestamp_seconds{name=\"movies\",namespace=\"shop\"}", 50),
+            ("recommender_resource_batch_rows{name=\"movies\",namespace=\"shop\"}", 60),
+            ("recommender_resource_batch_failures{name=\"movies\",namespace=\"shop\"}", 2),
             (CHECKED, 1000),
         ] {
             assert_eq!(value(&resources, series), Some(expected), "{series} in {}", text(&resources));

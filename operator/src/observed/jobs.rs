@@ -56,7 +56,7 @@ impl JobFacts {
     /// Extracts the facts from a Job; `None` if it is not a training Job.
     pub fn of(job: &Job) -> Option<Self> {
         let labels = job.labels();
-        let end = end_condition(job);
+        let end = end_of(job);
         Some(Self {
             name: job.name_any(),
             uid: job.uid().unwrap_or_default(),
@@ -66,14 +66,10 @@ impl JobFacts {
             attempt: labels.get(ATTEMPT_LABEL)?.clone(),
             spec_hash: labels.get(SPEC_HASH_LABEL).cloned().unwrap_or_default(),
             deleted: job.metadata.deletion_timestamp.is_some(),
-            state: match end.map(|c| c.type_.as_str()) {
-                Some("Complete") => JobState::Succeeded,
-                Some(_) => JobState::Failed,
-                None => JobState::Running,
-            },
-            finished_at: end.and_then(|c| c.last_transition_time.as_ref()).map_or(0, |time| time.0.as_second()),
-            reason: end.and_then(|c| c.reason.clone()).unwrap_or_default(),
-            message: end.and_then(|c| c.message.clone()).unwrap_or_default(),
+            state: end.state,
+            finished_at: end.finished_at,
+            reason: end.reason,
+            message: end.message,
         })
     }
 }
@@ -116,6 +112,27 @@ pub fn conclude(jobs: &mut [JobFacts], results: &[RunResult], now: i64) -> Concl
         }
     }
     concluded
+}
+
+/// How a Job ended, if it has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct JobEnd {
+    pub(super) state: JobState,
+    /// Second since 1970; 0 while the Job is running.
+    pub(super) finished_at: i64,
+    pub(super) reason: String,
+    pub(super) message: String,
+}
+
+/// How a Job ended.
+pub(super) fn end_of(job: &Job) -> JobEnd {
+    let Some(end) = end_condition(job) else { return JobEnd::default() };
+    JobEnd {
+        state: if end.type_ == "Complete" { JobState::Succeeded } else { JobState::Failed },
+        finished_at: end.last_transition_time.as_ref().map_or(0, |time| time.0.as_second()),
+        reason: end.reason.clone().unwrap_or_default(),
+        message: end.message.clone().unwrap_or_default(),
+    }
 }
 
 /// Whether a Job has succeeded or failed permanently.

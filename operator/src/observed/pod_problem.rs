@@ -33,12 +33,20 @@ pub(super) fn problem(
 
 /// Field of the spec with the settings of a component's pods.
 pub fn field(component: Option<Component>) -> &'static str {
-    if component == Some(Component::Trainer) { "training" } else { "serving" }
+    match component {
+        // The Jobs of a Recommender have the settings of the trainer's pods.
+        Some(Component::Trainer | Component::Batch) => "training",
+        Some(Component::Serving) | None => "serving",
+    }
 }
 
 /// Reason for a pod that cannot run until someone acts.
 pub fn blocked(component: Option<Component>) -> Reason {
-    if component == Some(Component::Trainer) { Reason::TrainingBlocked } else { Reason::ReplicasUnavailable }
+    match component {
+        Some(Component::Trainer) => Reason::TrainingBlocked,
+        Some(Component::Batch) => Reason::BatchBlocked,
+        Some(Component::Serving) | None => Reason::ReplicasUnavailable,
+    }
 }
 
 fn of_container(container: Option<&ContainerStatus>, component: Option<Component>, field: &str) -> Option<PodProblem> {

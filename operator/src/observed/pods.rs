@@ -2,10 +2,10 @@
 
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::ResourceExt;
-use sidecar_contract::TerminationMessage;
+use sidecar_contract::{TerminationMessage, TimedId};
 
 use super::pod_problem::{PodProblem, problem};
-use crate::names::{CONFIG_HASH_ANNOTATION, Component, RUN_LABEL};
+use crate::names::{CONFIG_HASH_ANNOTATION, Component, RUN_LABEL, TASK_LABEL};
 
 /// A pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct PodFacts {
     pub component: Option<Component>,
     /// Number of its run; only for trainer pods.
     pub run: Option<u32>,
+    /// Identity of what it makes; only for pods of short Jobs.
+    pub task: Option<TimedId>,
     /// Whether its container is running.
     pub running: bool,
     /// Whether it is being deleted.
@@ -40,11 +42,7 @@ impl PodFacts {
     /// Extracts the facts from a pod.
     pub fn of(pod: &Pod) -> Self {
         let labels = pod.labels();
-        let component = match labels.get("app.kubernetes.io/component").map(String::as_str) {
-            Some("serving") => Some(Component::Serving),
-            Some("trainer") => Some(Component::Trainer),
-            _ => None,
-        };
+        let component = labels.get("app.kubernetes.io/component").and_then(|label| Component::parse(label));
         let status = pod.status.as_ref();
         let container = component.and_then(|component| own_container(pod, component));
         let terminated = container.and_then(|c| {
@@ -59,6 +57,7 @@ impl PodFacts {
             ip: status.and_then(|s| s.pod_ip.clone()),
             component,
             run: labels.get(RUN_LABEL).and_then(|run| run.parse().ok()),
+            task: labels.get(TASK_LABEL).and_then(|id| TimedId::parse(id)),
             running: pod.metadata.deletion_timestamp.is_none()
                 && container.is_some_and(|c| c.state.as_ref().is_some_and(|s| s.running.is_some())),
             deleted: pod.metadata.deletion_timestamp.is_some(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::jiff::Timestamp;
 use recommender_crds::{ConditionType, Reason, Recommender, RecommenderStatus, condition::find};
 use serde_json::{Value, json};
-use sidecar_contract::{Digest, RunResult, ServingConfig};
+use sidecar_contract::{BatchConfig, BatchResult, Digest, RunResult, ServingConfig, TimedId};
 
 use super::{StatusInput, compute, stalled};
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     decide::{Backoff, Serving, TrainingDecision, TrainingTiming, decide},
     error::Error,
     names::{Component, PROMOTE_ANNOTATION},
-    observed::{DeploymentFacts, JobFacts, JobState, Observed, PodFacts, PodProblem},
+    observed::{DeploymentFacts, EndedBatches, JobFacts, JobState, Observed, PodFacts, PodProblem, TaskFacts},
     validate::{self, Plan},
 };
 
@@ -26,6 +26,9 @@ struct Scene {
     runs: Vec<Value>,
     is_store_down: bool,
     jobs: Vec<JobFacts>,
+    /// Results of batches of lists, newest first.
+    batches: Vec<BatchResult>,
+    is_batch_running: bool,
     pods: Vec<PodFacts>,
     /// Reports of pods.
     reports: Vec<Value>,
@@ -52,6 +55,8 @@ fn scene() -> Scene {
         runs: Vec::new(),
         is_store_down: false,
         jobs: Vec::new(),
+        batches: Vec::new(),
+        is_batch_running: false,
         pods: Vec::new(),
         reports: Vec::new(),
         served: Vec::new(),
@@ -82,6 +87,39 @@ fn trained(number: u32, content: &str, low: f64) -> Value {
 
 fn failed(number: u32, reason: &str) -> Value {
     json!({"run": {"number": number}, "outcome": {"kind": "failed", "reason": reason, "message": "m"}})
+}
+
+fn batch_spec() -> Value {
+    json!({"batch": {"destination": {"url": "s3://shop/lists"}}})
+}
+
+/// A batch of [`batch_spec`] that was decided at this second and failed.
+fn batch_failed(decided_at: i64) -> BatchResult {
+    let revision = Digest::of(b"a");
+    BatchResult {
+        version: 1,
+        id: TimedId::new(decided_at, &revision),
+        spec_hash: BatchConfig::spec_hash_of(20, "s3://shop/lists"),
+        revision,
+        lists: None,
+        failure: "access denied".to_owned(),
+        started_at: decided_at,
+        finished_at: decided_at + 1,
+    }
+}
+
+/// The running Job of a batch.
+fn batch_job(plan: &Plan) -> TaskFacts {
+    TaskFacts {
+        component: Component::Batch,
+        name: "movies-batch-1".to_owned(),
+        id: TimedId::new(1, &Digest::of(b"a")),
+        spec_hash: plan.batch.as_ref().unwrap().spec_hash.revision().to_owned(),
+        deleted: false,
+        state: JobState::Running,
+        finished_at: 0,
+        message: String::new(),
+    }
 }
 
 fn report(content: &str, mode: &str) -> Value {
@@ -183,6 +221,8 @@ impl Scene {
             config: (!self.served.is_empty()).then(|| config(&served_before(&self.served))),
             runs: if self.is_store_down { Err("no route".into()) } else { Ok(results(&plan, &self.runs)) },
             jobs: jobs.collect(),
+            tasks: self.is_batch_running.then(|| batch_job(&plan)).into_iter().collect(),
+            batches: Ok(EndedBatches { newest: self.batches.clone(), older: Vec::new() }),
             pods: self.pods.clone(),
             reports: (1..)
                 .zip(&self.reports)
@@ -462,6 +502,14 @@ fn described(condition: &str, when: &str) -> Scene {
             .served(trained(1, "a", 0.1))
             .run(trained(2, "b", 0.1))
             .pods(&[report_of_failure("a", "b", "CapacityInsufficient")]),
+        "a batch of lists for all users failed and is retried" => {
+            Scene { batches: vec![batch_failed(1)], ..serving().spec(&batch_spec()) }
+        }
+        "the pod of a batch cannot start (image, Secret, volume, crash, memory)" => {
+            let mut scene = serving().spec(&batch_spec());
+            scene.pods.push(pod(Component::Batch, Some(Reason::BatchBlocked)));
+            Scene { is_batch_running: true, ..scene }
+        }
         other => panic!("no state of the cluster for {condition}: {other}"),
     }
 }
@@ -515,6 +563,7 @@ fn the_reason_of_the_table_is_what_needs_attention_first() {
         (serving().run(trained(2, "b", 0.1)), "Loading"),
         (serving().spec(&json!({"model": {"revision": "0123456789"}})), "RevisionNotFound"),
         (serving().spec(&json!({"suspend": true})), "SuspendedByUser"),
+        (Scene { batches: vec![batch_failed(1)], ..serving().spec(&batch_spec()) }, "BatchNotWritten"),
         (serving().spec(&json!({"serving": {"replicas": 6}})).was_ready(1), "ReplicasUnavailable"),
         (Scene { ready: 1, ..scene().served(trained(1, "a", 0.1)) }, "PodsUnreachable"),
     ] {

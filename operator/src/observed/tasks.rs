@@ -1,0 +1,87 @@
+//! Short Jobs other than training: what they make, and how they ended.
+
+use k8s_openapi::api::batch::v1::Job;
+use kube::ResourceExt;
+use sidecar_contract::TimedId;
+
+use super::{
+    JobState,
+    jobs::{LINGERING_SECONDS, end_of},
+};
+use crate::names::{Component, SPEC_HASH_LABEL, TASK_LABEL};
+
+/// A short Job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskFacts {
+    /// What it makes.
+    pub component: Component,
+    /// Name.
+    pub name: String,
+    /// Identity of what it makes.
+    pub id: TimedId,
+    /// Short hash of the spec that it was created for.
+    pub spec_hash: String,
+    /// Whether it is being deleted.
+    pub deleted: bool,
+    /// State.
+    pub state: JobState,
+    /// Second since 1970 when it finished; 0 while it is running.
+    pub finished_at: i64,
+    /// Message of the failed condition.
+    pub message: String,
+}
+
+impl TaskFacts {
+    /// Extracts the facts from a Job; `None` if it is not a short Job.
+    pub fn of(job: &Job) -> Option<Self> {
+        let labels = job.labels();
+        let component = Component::parse(labels.get("app.kubernetes.io/component")?)?;
+        let end = end_of(job);
+        Some(Self {
+            component,
+            name: job.name_any(),
+            id: TimedId::parse(labels.get(TASK_LABEL)?)?,
+            spec_hash: labels.get(SPEC_HASH_LABEL).cloned().unwrap_or_default(),
+            deleted: job.metadata.deletion_timestamp.is_some(),
+            state: end.state,
+            finished_at: end.finished_at,
+            message: end.message,
+        })
+    }
+}
+
+/// Running Jobs that have committed their result.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConcludedTasks {
+    /// Names of those that should have ended long ago: a container that is not the operator's keeps
+    /// their pods alive.
+    pub lingering: Vec<String>,
+    /// Whether there are others.
+    pub is_ending: bool,
+}
+
+/// Ends the running Jobs of a component that have committed a result; `ended` has the id and the
+/// second since 1970 of each result, and whether it is a success.
+pub fn conclude_tasks<'a>(
+    tasks: &mut [TaskFacts],
+    component: Component,
+    ended: impl Fn(&TimedId) -> Option<(i64, bool)> + 'a,
+    now: i64,
+) -> ConcludedTasks {
+    let mut concluded = ConcludedTasks::default();
+    let running = tasks.iter_mut().filter(|task| task.component == component && task.state == JobState::Running);
+    for task in running {
+        let Some((finished_at, succeeded)) = ended(&task.id) else { continue };
+        task.state = if succeeded { JobState::Succeeded } else { JobState::Failed };
+        task.finished_at = finished_at;
+        if task.deleted {
+            continue;
+        }
+        if now.saturating_sub(finished_at) >= LINGERING_SECONDS {
+            concluded.lingering.push(task.name.clone());
+        } else {
+            concluded.is_ending = true;
+        }
+    }
+    concluded
+}
