@@ -11,6 +11,13 @@ pub struct Answer {
     pub parts: Vec<Part>,
     /// Items, best first.
     pub items: Vec<Item>,
+    /// Candidates of the question that are not in the list, in the order of the question.
+    pub left_out: Vec<LeftOut>,
+    /// Number of available items that satisfy the conditions of the question; only for a list that
+    /// is shorter than requested because of them.
+    pub matches: Option<usize>,
+    /// Cursor of the page that follows, if pages were requested and there may be one.
+    pub next: Option<String>,
     /// Whether a fallback answered in place of the model that should have.
     pub degraded: bool,
 }
@@ -26,6 +33,34 @@ pub struct Part {
     pub revision: String,
     /// Variant that the user was assigned to.
     pub variant: String,
+    /// Version of its catalogue; `None` if titles and availability are those of the snapshot.
+    pub catalogue: Option<String>,
+}
+
+/// A candidate that is not in the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Id in the question.
+    pub id: String,
+    /// Why it is not in the list.
+    pub reason: Reason,
+}
+
+/// Why a candidate is not in the list; the first one that applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The model does not have the id.
+    Unknown,
+    /// The question excludes it, by its list, its history or its item.
+    Excluded,
+    /// The user interacted with it in training.
+    Seen,
+    /// The catalogue marks it as not available.
+    Unavailable,
+    /// It does not satisfy the conditions of the question.
+    Filtered,
+    /// The list is full.
+    BeyondN,
 }
 
 /// One item of an answer.

@@ -19,10 +19,24 @@ pub struct Ask {
     pub n: usize,
     /// Which items may be in the answer.
     pub filter: Filter,
+    /// Which part of the list is the answer.
+    pub page: Page,
     /// Whether each item comes with the contributions to its score.
     pub explain: bool,
     /// Time at which the client stops waiting. `None`: the server's own timeout applies.
     pub deadline: Option<Instant>,
+}
+
+/// Which part of a list is the answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Page {
+    /// The best items; the list is not continued.
+    #[default]
+    Only,
+    /// The best items, with a cursor to continue the list.
+    First,
+    /// What follows the page that came with this cursor.
+    After(String),
 }
 
 /// What the items of an answer are for.
@@ -58,8 +72,11 @@ pub struct Filter {
     pub exclude: Vec<String>,
     /// Whether items that the user interacted with in training may be recommended.
     pub include_seen: bool,
-    /// Ids of the only items that may be in the answer; `None`: all items of the model.
+    /// Ids of the only items that may be in the answer; `None`: all items of the model. The answer
+    /// lists those that are left out with the reason.
     pub candidates: Option<Vec<String>>,
+    /// Conditions on columns of the catalogue.
+    pub matching: catalogue::Filter,
 }
 
 impl Ask {
@@ -70,6 +87,7 @@ impl Ask {
             query,
             n: ITEMS_PER_ANSWER_DEFAULT,
             filter: Filter::default(),
+            page: Page::Only,
             explain: false,
             deadline: None,
         }
@@ -84,9 +102,10 @@ impl Ask {
             }
             Query::Similar { item } => text_bytes(item),
         };
-        let Filter { exclude, include_seen: _, candidates } = &self.filter;
+        let Filter { exclude, include_seen: _, candidates, matching } = &self.filter;
+        let cursor = if let Page::After(cursor) = &self.page { text_bytes(cursor) } else { 0 };
         let ids = exclude.iter().chain(candidates.iter().flatten());
-        size_of::<Self>() + query + ids.map(|id| text_bytes(id)).sum::<usize>()
+        size_of::<Self>() + query + cursor + matching.memory_bytes() + ids.map(|id| text_bytes(id)).sum::<usize>()
     }
 }
 

@@ -10,20 +10,22 @@
 //! resolve ► candidates (with the row filter) ► re-rank ► explain ► truncate
 //! ```
 //!
-//! This crate knows snapshots and the factorization. It knows no HTTP, no Kubernetes and no clock.
+//! This crate knows snapshots, catalogues and the factorization. It knows no HTTP, no Kubernetes
+//! and no clock.
 
 mod answer;
 mod answerer;
 mod ask;
+mod cursor;
 mod error;
 pub mod limits;
 mod local;
 mod request_id;
 mod work;
 
-pub use answer::{Answer, Contribution, Explanation, Item, POPULARITY, Part, Source};
+pub use answer::{Answer, Contribution, Explanation, Item, LeftOut, POPULARITY, Part, Reason, Source};
 pub use answerer::{Answerer, Upstream, UpstreamAnswer};
-pub use ask::{Ask, Filter, HistoryEntry, Query};
+pub use ask::{Ask, Filter, HistoryEntry, Page, Query};
 pub use error::AnswerError;
 pub use local::{ListCache, Local, Lookups, Model, ModelError};
 pub use request_id::RequestId;

@@ -3,19 +3,22 @@
 mod candidates;
 mod explain;
 mod filter;
+mod item_data;
 mod list_cache;
 mod model;
 mod rerank;
 mod resolve;
 mod target;
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
+use catalogue::{Catalogue, CatalogueError};
 use sidecar_contract::ServingMode;
 
 use self::{
     candidates::Candidate,
     explain::{Parts, explain},
+    item_data::ItemData,
     list_cache::ListKey,
     resolve::Resolved,
 };
@@ -24,8 +27,9 @@ pub use self::{
     model::{Model, ModelError},
 };
 use crate::{
-    answer::{Answer, Contribution, Explanation, Item, POPULARITY, Part},
-    ask::Ask,
+    answer::{Answer, Contribution, Explanation, Item, LeftOut, POPULARITY, Part, Reason},
+    ask::{Ask, Page},
+    cursor::Last,
     error::AnswerError,
 };
 
@@ -34,21 +38,33 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Local {
     model: Arc<Model>,
+    catalogue: Option<Arc<Catalogue>>,
     variant: String,
     mode: ServingMode,
     lists: Option<Arc<ListCache>>,
 }
 
 impl Local {
-    /// A revision that answers as this variant, without a cache.
+    /// A revision that answers as this variant, without a catalogue and without a cache.
     pub fn new(model: Arc<Model>, variant: &str, mode: ServingMode) -> Self {
-        Self { model, variant: variant.to_owned(), mode, lists: None }
+        Self { model, catalogue: None, variant: variant.to_owned(), mode, lists: None }
     }
 
     /// The same revision and variant in another mode, without a cache.
     #[must_use]
     pub fn with_mode(&self, mode: ServingMode) -> Self {
         Self { mode, lists: None, ..self.clone() }
+    }
+
+    /// The same revision, variant and mode with this catalogue, without a cache.
+    ///
+    /// # Errors
+    /// A catalogue of another revision.
+    pub fn with_catalogue(&self, catalogue: Option<Arc<Catalogue>>) -> Result<Self, CatalogueError> {
+        if let Some(catalogue) = &catalogue {
+            catalogue.verify_revision(self.model.digest(), self.model.snapshot().items())?;
+        }
+        Ok(Self { catalogue, lists: None, ..self.clone() })
     }
 
     /// The same revision, variant and mode with a cache that is empty.
@@ -65,6 +81,25 @@ impl Local {
     /// The model.
     pub fn model(&self) -> &Arc<Model> {
         &self.model
+    }
+
+    /// The catalogue; `None` if titles and availability are those of the snapshot.
+    pub fn catalogue(&self) -> Option<&Arc<Catalogue>> {
+        self.catalogue.as_ref()
+    }
+
+    /// Title of an item, if it has one.
+    pub fn title(&self, row: u32) -> Option<&str> {
+        self.data().title(row)
+    }
+
+    /// Whether an item may be recommended.
+    pub fn is_available(&self, row: u32) -> bool {
+        self.data().is_available(row)
+    }
+
+    fn data(&self) -> ItemData<'_> {
+        ItemData::new(self.model.snapshot(), self.catalogue.as_deref())
     }
 
     /// Whether the factors answer, or popularity alone.
@@ -96,7 +131,7 @@ impl Local {
     /// The answer to a question whose list is in the cache under this key.
     pub fn recall(&self, ask: &Ask, key: Option<ListKey>) -> Option<Answer> {
         let list = self.lists.as_ref()?.get(&key?)?;
-        Some(self.document(ask, list.iter().filter_map(|candidate| self.item(candidate, None))))
+        Some(self.document(ask, list.iter().filter_map(|candidate| self.item(candidate, None)).collect()))
     }
 
     /// Answers a question as [`Self::answer`], without a look into the cache, which then keeps the
@@ -105,7 +140,7 @@ impl Local {
     /// # Errors
     /// Those of [`Self::answer`].
     pub fn compute(&self, ask: &Ask, key: Option<ListKey>) -> Result<Answer, AnswerError> {
-        let resolved = Resolved::new(&self.model, ask)?;
+        let resolved = Resolved::new(&self.model, self.data(), ask)?;
         let candidates = candidates::generate(&resolved, self.mode)?;
         let ranked = rerank::rerank(candidates);
         if ranked.iter().any(|candidate| !candidate.score.is_finite()) {
@@ -118,14 +153,26 @@ impl Local {
         let mut parts = if ask.explain { explain(&resolved, ranked)? } else { Vec::new() };
         parts.resize(ranked.len(), None);
         let items = ranked.iter().zip(&parts).filter_map(|(candidate, parts)| self.item(candidate, parts.as_ref()));
-        Ok(self.document(ask, items))
+        let is_short = ranked.len() < resolved.n;
+        let last = ranked.last().filter(|_| ask.page != Page::Only && !is_short);
+        let last = last.map(|Candidate { row, score: _, source }| Last { row: *row, source: *source });
+        Ok(Answer {
+            left_out: left_out(&resolved, ask, ranked),
+            matches: if is_short { resolved.filter.matches(&ask.filter) } else { None },
+            next: last.map(|last| last.encode(ask, self.model.digest())),
+            ..self.document(ask, items.collect())
+        })
     }
 
-    fn document(&self, ask: &Ask, items: impl Iterator<Item = Item>) -> Answer {
+    fn document(&self, ask: &Ask, items: Vec<Item>) -> Answer {
+        let catalogue = self.catalogue.as_ref().map(|catalogue| catalogue.version().to_owned());
         Answer {
             request_id: ask.request_id.clone(),
-            parts: vec![Part { revision: self.revision().to_owned(), variant: self.variant.clone() }],
-            items: items.collect(),
+            parts: vec![Part { revision: self.revision().to_owned(), variant: self.variant.clone(), catalogue }],
+            items,
+            left_out: Vec::new(),
+            matches: None,
+            next: None,
             degraded: false,
         }
     }
@@ -133,7 +180,7 @@ impl Local {
     /// The candidate with ids in place of rows.
     fn item(&self, candidate: &Candidate, parts: Option<&Parts>) -> Option<Item> {
         let snapshot = self.model.snapshot();
-        let title = |row: u32| snapshot.title(row).map(str::to_owned);
+        let title = |row: u32| self.title(row).map(str::to_owned);
         let explanation = parts.map(|Parts { contributions, remainder, baseline }| {
             let named = contributions.iter().filter_map(|&(row, contribution)| {
                 Some(Contribution { id: snapshot.item_id(row)?.to_owned(), title: title(row), contribution })
@@ -143,4 +190,18 @@ impl Local {
         let &Candidate { row, score, source } = candidate;
         Some(Item { id: snapshot.item_id(row)?.to_owned(), title: title(row), score, source, explanation })
     }
+}
+
+/// The candidates of the question that are not in the list.
+fn left_out(resolved: &Resolved<'_>, ask: &Ask, ranked: &[Candidate]) -> Vec<LeftOut> {
+    let Some(ids) = &ask.filter.candidates else { return Vec::new() };
+    let listed: HashSet<u32> = ranked.iter().map(|candidate| candidate.row).collect();
+    let reason = |id: &String| match resolved.model.snapshot().item_index(id) {
+        None => Some(Reason::Unknown),
+        Some(row) if listed.contains(&row) => None,
+        Some(row) => Some(resolved.filter.reason(row).unwrap_or(Reason::BeyondN)),
+    };
+    let mut named = HashSet::new();
+    let once = ids.iter().filter(|id| named.insert(id.as_str()));
+    once.filter_map(|id| Some(LeftOut { id: id.clone(), reason: reason(id)? })).collect()
 }

@@ -15,12 +15,14 @@ const ID_WORK: u64 = 1024;
 impl Local {
     /// Estimated work of an answer, in multiply-adds of the scan.
     pub fn work(&self, ask: &Ask) -> u64 {
-        let Ask { request_id: _, query, n, filter, explain, deadline: _ } = ask;
-        let Filter { exclude, include_seen: _, candidates } = filter;
+        let Ask { request_id: _, query, n, filter, page: _, explain, deadline: _ } = ask;
+        let Filter { exclude, include_seen: _, candidates, matching } = filter;
         let metadata = self.model().snapshot().metadata();
         let factors = metadata.factors;
         let square = factors.saturating_mul(factors);
-        let scan = if self.mode().is_personalized() { metadata.items.saturating_mul(factors) } else { 0 };
+        let scanned = candidates.as_ref().map_or(metadata.items, |ids| metadata.items.min(ids.len() as u64));
+        let scan = if self.mode().is_personalized() { scanned.saturating_mul(factors) } else { 0 };
+        let select = (matching.conditions().len() as u64).saturating_mul(metadata.items);
         let history = match query {
             Query::Recommend { user: _, history } => history.len() as u64,
             Query::Similar { item: _ } => 0,
@@ -31,7 +33,7 @@ impl Local {
         // An explanation solves the equations of the user once, and once more for each item.
         let explanations = if *explain { solve(history).saturating_add(square.saturating_mul(n)) } else { 0 };
         let ids = history + exclude.len() as u64 + candidates.as_ref().map_or(0, |ids| ids.len() as u64);
-        [scan, fold_in, explanations, n.saturating_mul(ITEM_WORK), ids.saturating_mul(ID_WORK)]
+        [scan, select, fold_in, explanations, n.saturating_mul(ITEM_WORK), ids.saturating_mul(ID_WORK)]
             .into_iter()
             .fold(ANSWER_WORK, u64::saturating_add)
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use sidecar_contract::Digest;
 use tensor_file::TensorFileError;
 
-use crate::limits::{FORMAT_VERSION, VERSION_BYTES_MAX};
+use crate::limits::{FORMAT_VERSION, KNOWN_BYTES_MAX, VERSION_BYTES_MAX};
 
 /// Error of writing or opening a catalogue.
 #[derive(Debug, thiserror::Error)]
@@ -102,7 +102,7 @@ pub enum FilterError {
         known: Vec<String>,
     },
     /// No item has the value.
-    #[error("where.{column}: no item has the value {value:?}; values are {}", known_values(known, *total))]
+    #[error("where.{column}: no item has the value {value:?}; values are {}", names(known, *total))]
     UnknownValue {
         /// Name of the column.
         column: String,
@@ -138,14 +138,30 @@ pub enum FilterError {
 }
 
 fn known_columns(known: &[String]) -> String {
-    if known.is_empty() { "it has no filter columns".to_owned() } else { format!("columns are {}", quoted(known)) }
+    if known.is_empty() {
+        "it has no filter columns".to_owned()
+    } else {
+        format!("columns are {}", names(known, known.len()))
+    }
 }
 
-fn known_values(known: &[String], total: usize) -> String {
-    let rest = total.saturating_sub(known.len());
-    if rest == 0 { quoted(known) } else { format!("{} and {rest} more", quoted(known)) }
-}
-
-fn quoted(names: &[String]) -> String {
-    names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
+/// The first of `total` names, as many as fit [`KNOWN_BYTES_MAX`].
+fn names(known: &[String], total: usize) -> String {
+    let mut text = String::new();
+    let mut named = 0;
+    for name in known {
+        let quoted = format!("{name:?}");
+        if text.len() + quoted.len() > KNOWN_BYTES_MAX {
+            break;
+        }
+        if named > 0 {
+            text.push_str(", ");
+        }
+        text.push_str(&quoted);
+        named += 1;
+    }
+    match total - named {
+        0 => text,
+        rest => format!("{text} and {rest} more"),
+    }
 }

@@ -25,3 +25,5 @@ pub const FILTER_CONDITIONS_MAX: usize = 32;
 pub const FILTER_VALUES_MAX: usize = 200;
 /// Maximum number of known values that an error message names.
 pub const KNOWN_VALUES_MAX: usize = 20;
+/// Maximum length of the names of known columns or values in an error message, in bytes.
+pub const KNOWN_BYTES_MAX: usize = 1000;

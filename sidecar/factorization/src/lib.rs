@@ -217,7 +217,7 @@ pub use rating_solver::{RatingRow, RatingSolver};
 pub use ratings::RatingScale;
 pub use recommend::SearchableModel;
 pub use row_solver::{RowSolver, SolveError};
-pub use scorer::Scorer;
+pub use scorer::{Part, Scorer};
 pub use top_k::{Addends, Catalogue, CodeParts, Codes, CodesChecked, CodesError, ItemCodes, ScanCounts, Scored};
 pub use warm_start::WarmStart;
 pub use weighting::{FittedWeighting, Weighting};

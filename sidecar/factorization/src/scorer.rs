@@ -22,6 +22,16 @@ pub struct Scorer<'a> {
     codes: Option<Codes<'a>>,
 }
 
+/// The part of the items that a search is limited to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Part<'a> {
+    /// The only items, ascending and each once; `None`: all. A search reads nothing else, so it is
+    /// faster than one of all items if they are few.
+    pub items: Option<&'a [u32]>,
+    /// The last item of the list that the search continues.
+    pub after: Option<u32>,
+}
+
 impl<'a> Scorer<'a> {
     /// From user factors, item factors and Gram matrix as in [`crate::Model`], in standard layout;
     /// the number of users who chose each item; and, for a model of ratings, the scale, the biases
@@ -61,7 +71,8 @@ impl<'a> Scorer<'a> {
         self
     }
 
-    /// The same scorer with the codes of its items, which make lists faster and change nothing else.
+    /// The same scorer with the codes of its items, which make lists faster and change nothing
+    /// else.
     ///
     /// # Panics
     /// If the size of the codes is not that of the items.
@@ -152,27 +163,47 @@ impl<'a> Scorer<'a> {
         lists
     }
 
-    /// [`Self::best`] of some items only, ascending and each once.
+    /// [`Self::best`] in a part of the items.
     ///
     /// # Panics
-    /// If an item is out of range.
-    pub fn best_of(&self, items: &[u32], vector: &UserVector, n: usize, keep: impl Fn(u32) -> bool) -> Vec<Scored> {
-        let mut list = self.catalogue().best_of(items, &vector.factors, n, keep);
+    /// If an item of the part is out of range.
+    pub fn best_in(&self, part: Part<'_>, vector: &UserVector, n: usize, keep: impl Fn(u32) -> bool) -> Vec<Scored> {
+        let mut catalogue = self.catalogue();
+        if let Some(last) = part.after {
+            let scored = catalogue.best_of(&[last], &vector.factors, 1, |_| true);
+            // No item ranks after one without a place.
+            let Some(last) = scored.into_iter().next() else { return Vec::new() };
+            catalogue = catalogue.after(Some(last));
+        }
+        let mut list = match part.items {
+            Some(items) => catalogue.best_of(items, &vector.factors, n, keep),
+            None => catalogue.best(&vector.factors, n, keep),
+        };
         self.predict(&mut list, vector);
         list
     }
 
-    /// The `n` items most similar to `item` by cosine, excluding itself; see [`Catalogue::similar`].
+    /// The `n` items most similar to `item` by cosine, excluding itself; see
+    /// [`Catalogue::similar`].
     pub fn similar(&self, item: u32, n: usize, keep: impl Fn(u32) -> bool) -> Vec<Scored> {
         self.catalogue().similar(item, n, keep)
     }
 
-    /// [`Self::similar`] of some items only, ascending and each once.
+    /// [`Self::similar`] in a part of the items.
     ///
     /// # Panics
-    /// If an item of `items` is out of range.
-    pub fn similar_of(&self, items: &[u32], item: u32, n: usize, keep: impl Fn(u32) -> bool) -> Vec<Scored> {
-        self.catalogue().similar_of(items, item, n, keep)
+    /// If an item of the part is out of range.
+    pub fn similar_in(&self, part: Part<'_>, item: u32, n: usize, keep: impl Fn(u32) -> bool) -> Vec<Scored> {
+        let mut catalogue = self.catalogue();
+        if let Some(last) = part.after {
+            let scored = catalogue.similar_of(&[last], item, 1, |_| true);
+            let Some(last) = scored.into_iter().next() else { return Vec::new() };
+            catalogue = catalogue.after(Some(last));
+        }
+        match part.items {
+            Some(items) => catalogue.similar_of(items, item, n, keep),
+            None => catalogue.similar(item, n, keep),
+        }
     }
 
     /// Turns the scores of a model of ratings into predicted ratings.

@@ -3,11 +3,12 @@
 //! ordered by index.
 //!
 //! - `flat`: that scan. A small catalogue is searched so.
-//! - `cascade`: the scan by `codes` of four bits a factor, which are stored with the items. A proven
-//!   upper bound (`bound`) leaves few items to score in single precision, and few blocks to read.
+//! - `cascade`: the scan by `codes` of four bits a factor, which are stored with the items. A
+//!   proven upper bound (`bound`) leaves few items to score in single precision, and few blocks to
+//!   read.
 //! - `score`: inner products (with biases and addends) and cosines.
-//! - Internal: `best` (the bounded list), `encode` (makes codes), `layout` (where a code is), `bfloat`
-//!   and `squares` (their numbers), `kernel` (vector instructions).
+//! - Internal: `best` (the bounded list), `encode` (makes codes), `layout` (where a code is),
+//!   `bfloat` and `squares` (their numbers), `kernel` (vector instructions).
 
 mod best;
 mod bfloat;
@@ -60,6 +61,7 @@ pub struct Catalogue<'a> {
     biases: Option<&'a [f32]>,
     addends: Option<Addends<'a>>,
     codes: Option<Codes<'a>>,
+    after: Option<Scored>,
 }
 
 impl<'a> Catalogue<'a> {
@@ -69,7 +71,7 @@ impl<'a> Catalogue<'a> {
             Some(_) => CowArray::from(item_factors),
             None => CowArray::from(item_factors.as_standard_layout().into_owned()),
         };
-        Self { factors, biases: None, addends: None, codes: None }
+        Self { factors, biases: None, addends: None, codes: None, after: None }
     }
 
     /// The same items with biases, which are added to inner products.
@@ -102,6 +104,14 @@ impl<'a> Catalogue<'a> {
     pub fn with_codes(self, codes: Option<Codes<'a>>) -> Self {
         assert!(codes.is_none_or(|codes| codes.dim() == self.factors.dim()), "one code per factor");
         Self { codes, ..self }
+    }
+
+    /// The same items less those that rank before `last` or are it: searches then continue a list
+    /// whose last item it was, in the same order and without repeats. Its score must be that of the
+    /// same query.
+    #[must_use]
+    pub fn after(self, last: Option<Scored>) -> Self {
+        Self { after: last, ..self }
     }
 
     /// The `n` best items by inner product with `query` (factors), among those that `keep` accepts;
@@ -180,7 +190,7 @@ impl<'a> Catalogue<'a> {
         scoring: Scoring<'_>,
     ) -> Vec<Scored> {
         let rows = self.rows(&[query]);
-        let mut best = best::Best::new(n, items.len());
+        let mut best = best::Best::new(n, items.len()).after(self.after);
         for &item in items {
             let row = &rows[item as usize * query.len()..][..query.len()];
             let mut product = [0.0];
@@ -201,14 +211,14 @@ impl<'a> Catalogue<'a> {
         let rows = self.rows(queries);
         let codes = self.codes.filter(|_| !is_small(items, factors));
         if let Some(codes) = codes {
-            let searches = queries.iter().map(|query| Search::new(query, scoring, n, items));
+            let searches = queries.iter().map(|query| Some(Search::new(query, scoring, n, items)?.after(self.after)));
             // Models whose products are near the limits of single precision are refused at load, so
             // a query that is too long for the bounds is an extreme history.
             if let Some(searches) = searches.collect() {
                 return cascade::scan(searches, &codes, rows, keep);
             }
         }
-        let lists = flat::scan(queries, rows, items, n, keep, scoring);
+        let lists = flat::scan(queries, rows, items, (n, self.after), keep, scoring);
         lists.into_iter().map(|list| (list, ScanCounts { scored: items, coded: 0 })).collect()
     }
 

@@ -1,54 +1,110 @@
 //! Which rows may be in an answer. Candidate generation applies the filter while it scans, so that
 //! an answer holds the best n items that pass, not what is left of the best n.
 
-use model_snapshot::Snapshot;
+use catalogue::ItemSet;
 
-use super::target::Target;
-use crate::ask::Filter;
+use super::{item_data::ItemData, target::Target};
+use crate::{answer::Reason, ask::Filter, error::AnswerError};
 
-/// A filter by rows. Lookups are bisections in sorted lists.
+/// Fraction of all items, as a divisor, up to which the items that satisfy the conditions are
+/// scored one by one. Above it the search of all items, which reads half a byte a factor, is
+/// faster.
+const LISTED_DIVISOR: usize = 20;
+
+/// A filter by rows. Lookups are bisections in sorted lists, and bits.
 #[derive(Debug)]
 pub struct RowFilter<'a> {
-    snapshot: &'a Snapshot,
+    data: ItemData<'a>,
     /// Ascending.
     excluded: Vec<u32>,
+    /// Ascending; empty if the question includes them.
+    seen: &'a [u32],
     /// Ascending; `None`: every row.
-    allowed: Option<Vec<u32>>,
+    candidates: Option<Vec<u32>>,
+    /// `None`: every available item.
+    selected: Option<ItemSet<'a>>,
 }
 
 impl<'a> RowFilter<'a> {
     /// Excludes the items that the filter names, those of the history, the item to be similar to,
     /// and the user's seen items unless the filter includes them.
-    pub fn new(snapshot: &'a Snapshot, target: &Target, filter: &Filter) -> Self {
+    ///
+    /// # Errors
+    /// Conditions that cannot be evaluated.
+    pub fn new(data: ItemData<'a>, target: &Target, filter: &Filter) -> Result<Self, AnswerError> {
+        let Filter { exclude, include_seen, candidates, matching } = filter;
+        let snapshot = data.snapshot();
         let rows = |ids: &[String]| ids.iter().filter_map(|id| snapshot.item_index(id)).collect::<Vec<u32>>();
-        let mut excluded = rows(&filter.exclude);
+        let mut excluded = rows(exclude);
+        let mut seen = [].as_slice();
         match target {
             Target::Similar { item } => excluded.push(*item),
             Target::Recommend { user, history } => {
                 excluded.extend(history.iter().map(|(item, _)| *item));
-                if let (Some(user), false) = (user, filter.include_seen) {
-                    excluded.extend_from_slice(snapshot.seen(*user));
+                if let (Some(user), false) = (user, include_seen) {
+                    seen = snapshot.seen(*user);
                 }
             }
         }
-        Self {
-            snapshot,
+        Ok(Self {
+            data,
             excluded: sorted(excluded),
-            allowed: filter.candidates.as_deref().map(|ids| sorted(rows(ids))),
-        }
+            seen,
+            candidates: candidates.as_deref().map(|ids| sorted(rows(ids))),
+            selected: data.select(matching)?,
+        })
     }
 
-    /// The rows that the filter is limited to, ascending and each once; `None`: every row. Those of
-    /// them that do not [pass](Self::passes) may not be in the answer either.
-    pub fn allowed(&self) -> Option<&[u32]> {
-        self.allowed.as_deref()
+    /// The rows that the question is limited to, ascending and each once; `None`: every row. Those
+    /// of them that do not [pass](Self::passes) may not be in the answer either.
+    pub fn candidates(&self) -> Option<&[u32]> {
+        self.candidates.as_deref()
+    }
+
+    /// Rows among which are all that pass, ascending and each once, if they are so few that it is
+    /// faster to score them than to search.
+    pub fn listed(&self) -> Option<Vec<u32>> {
+        if let Some(candidates) = &self.candidates {
+            return Some(candidates.clone());
+        }
+        let selected = self.selected.as_ref()?;
+        (selected.len_max() <= self.data.snapshot().items() / LISTED_DIVISOR).then(|| selected.items().collect())
+    }
+
+    /// Number of available items that satisfy the conditions; `None` if there are no conditions.
+    pub fn matches(&self, filter: &Filter) -> Option<usize> {
+        if filter.matching.is_empty() {
+            return None;
+        }
+        Some(self.selected.as_ref().map_or(self.data.snapshot().items(), ItemSet::len))
     }
 
     /// Whether a row may be in the answer.
     pub fn passes(&self, row: u32) -> bool {
-        self.excluded.binary_search(&row).is_err()
-            && self.snapshot.is_available(row)
-            && self.allowed.as_ref().is_none_or(|allowed| allowed.binary_search(&row).is_ok())
+        let is_selected = match &self.selected {
+            Some(selected) => selected.contains(row),
+            None => self.data.is_available(row),
+        };
+        is_selected
+            && self.excluded.binary_search(&row).is_err()
+            && self.seen.binary_search(&row).is_err()
+            && self.candidates.as_ref().is_none_or(|candidates| candidates.binary_search(&row).is_ok())
+    }
+
+    /// Why a candidate does not pass; `None` if it does.
+    pub fn reason(&self, row: u32) -> Option<Reason> {
+        if self.passes(row) {
+            return None;
+        }
+        Some(if self.excluded.binary_search(&row).is_ok() {
+            Reason::Excluded
+        } else if self.seen.binary_search(&row).is_ok() {
+            Reason::Seen
+        } else if self.data.is_available(row) {
+            Reason::Filtered
+        } else {
+            Reason::Unavailable
+        })
     }
 }
 

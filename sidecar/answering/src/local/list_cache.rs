@@ -1,6 +1,6 @@
 //! Lists of known users, kept for repeated questions. A cache belongs to the one value that made
-//! its lists: revision, variant and mode are then equal for all of them, and the key holds what is
-//! left of what a list depends on.
+//! its lists: revision, catalogue, variant and mode are then equal for all of them, and the key
+//! holds what is left of what a list depends on.
 
 use std::{
     fmt,
@@ -16,7 +16,7 @@ use quick_cache::{
 };
 
 use super::{candidates::Candidate, model::Model};
-use crate::ask::{Ask, Filter, Query};
+use crate::ask::{Ask, Filter, Page, Query};
 
 /// Memory of an entry besides its candidates, in bytes: the key and the pointer (32), the counts of
 /// the pointer and the allocation (32), and its part of the tables (24).
@@ -24,7 +24,7 @@ const ENTRY_BYTES: usize = 88;
 /// Number of parts with a lock each.
 const SHARDS: usize = 16;
 
-/// What a list depends on, within one revision, variant and mode.
+/// What a list depends on, within one revision, catalogue, variant and mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ListKey {
     user: u32,
@@ -36,10 +36,12 @@ impl ListKey {
     /// The key of a question's list; `None` if the list is not kept: the question names other items
     /// than its user, its user is unknown, or its answer has more than a list.
     pub fn of(model: &Model, ask: &Ask) -> Option<Self> {
-        let Ask { request_id: _, query, n, filter, explain: false, deadline: _ } = ask else { return None };
-        let Filter { exclude, include_seen, candidates: None } = filter else { return None };
+        let Ask { request_id: _, query, n, filter, page: Page::Only, explain: false, deadline: _ } = ask else {
+            return None;
+        };
+        let Filter { exclude, include_seen, candidates: None, matching } = filter else { return None };
         let Query::Recommend { user: Some(user), history } = query else { return None };
-        if !history.is_empty() || !exclude.is_empty() {
+        if !history.is_empty() || !exclude.is_empty() || !matching.is_empty() {
             return None;
         }
         Some(Self { user: model.snapshot().user_index(user)?, n: *n, include_seen: *include_seen })

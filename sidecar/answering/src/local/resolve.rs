@@ -2,9 +2,10 @@
 
 use factorization::Scorer;
 
-use super::{filter::RowFilter, model::Model, target::Target};
+use super::{filter::RowFilter, item_data::ItemData, model::Model, target::Target};
 use crate::{
-    ask::{Ask, Query},
+    ask::{Ask, Page, Query},
+    cursor::Last,
     error::AnswerError,
 };
 
@@ -15,6 +16,8 @@ pub struct Resolved<'a> {
     pub scorer: Scorer<'a>,
     pub target: Target,
     pub filter: RowFilter<'a>,
+    /// Last item of the page before.
+    pub after: Option<Last>,
     /// Maximum number of items; at most the items of the model.
     pub n: usize,
 }
@@ -23,9 +26,14 @@ impl<'a> Resolved<'a> {
     /// Resolves the ids of a question. Unknown ids of users, histories and filters are ignored.
     ///
     /// # Errors
-    /// An unknown item to be similar to, or an entry of the history without a required rating.
-    pub fn new(model: &'a Model, ask: &Ask) -> Result<Self, AnswerError> {
+    /// An unknown item to be similar to, an entry of the history without a required rating,
+    /// conditions that cannot be evaluated, or a cursor that is not valid here.
+    pub fn new(model: &'a Model, data: ItemData<'a>, ask: &Ask) -> Result<Self, AnswerError> {
         let snapshot = model.snapshot();
+        let after = match &ask.page {
+            Page::Only | Page::First => None,
+            Page::After(cursor) => Some(Last::decode(cursor, ask, model.digest())?),
+        };
         let scorer = model.scorer();
         let target = match &ask.query {
             Query::Similar { item } => {
@@ -46,7 +54,7 @@ impl<'a> Resolved<'a> {
                 Target::Recommend { user: user.as_deref().and_then(|id| snapshot.user_index(id)), history: rows }
             }
         };
-        let filter = RowFilter::new(snapshot, &target, &ask.filter);
-        Ok(Self { model, scorer, target, filter, n: ask.n.min(snapshot.items()) })
+        let filter = RowFilter::new(data, &target, &ask.filter)?;
+        Ok(Self { model, scorer, target, filter, after, n: ask.n.min(snapshot.items()) })
     }
 }

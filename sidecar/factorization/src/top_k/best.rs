@@ -39,6 +39,8 @@ impl Ord for WorstFirst {
 pub(super) struct Best {
     n: usize,
     heap: BinaryHeap<WorstFirst>,
+    /// Only items that rank after this one are added.
+    after: Option<Scored>,
     /// See [`Self::threshold`].
     threshold: f32,
 }
@@ -47,7 +49,12 @@ impl Best {
     /// An empty list of the `n` best of this many items.
     pub(super) fn new(n: usize, items: usize) -> Self {
         let threshold = if n == 0 { f32::INFINITY } else { f32::NEG_INFINITY };
-        Self { n, heap: BinaryHeap::with_capacity(n.min(items) + 1), threshold }
+        Self { n, heap: BinaryHeap::with_capacity(n.min(items) + 1), after: None, threshold }
+    }
+
+    /// The same empty list, for items that rank after `last` only.
+    pub(super) fn after(self, last: Option<Scored>) -> Self {
+        Self { after: last, ..self }
     }
 
     /// Minimum score of an item that may still enter: the worst kept score once there are `n`
@@ -71,7 +78,8 @@ impl Best {
         // Adding 0 turns −0 into 0, so that only the index orders them.
         let scored = WorstFirst(Scored { item, score: score + 0.0 });
         let is_full = self.heap.len() >= self.n;
-        if is_full && self.heap.peek().is_none_or(|worst| scored >= *worst) || !keep(item) {
+        let is_before = self.after.is_some_and(|last| scored.0.rank(&last) != Ordering::Greater);
+        if is_before || is_full && self.heap.peek().is_none_or(|worst| scored >= *worst) || !keep(item) {
             return;
         }
         if is_full {

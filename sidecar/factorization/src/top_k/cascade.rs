@@ -54,6 +54,11 @@ impl<'a> Search<'a> {
         Some(Self { query, code, scoring, best, pending, is_done: n == 0, scored: 0, scanned: 0 })
     }
 
+    /// The same search for items that rank after `last` only.
+    pub(super) fn after(self, last: Option<Scored>) -> Self {
+        Self { best: self.best.after(last), ..self }
+    }
+
     /// Scans a block.
     #[inline(always)]
     fn scan(&mut self, index: usize, codes: &Codes<'_>, rows: &[f32], integers: Integers, keep: &impl Fn(u32) -> bool) {

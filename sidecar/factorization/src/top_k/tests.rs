@@ -73,7 +73,7 @@ impl Case {
         let cosines = queries.iter().map(|query| Scoring::Cosine { query_length: super::norm(query) });
         for scoring in scorings.chain(cosines) {
             let keep = |query: usize, item: u32| self.keep(query, item);
-            let expected = flat::scan(&queries, rows, items, self.n, keep, scoring);
+            let expected = flat::scan(&queries, rows, items, (self.n, None), keep, scoring);
             let searches = queries.iter().map(|query| Search::new(query, scoring, self.n, items).unwrap()).collect();
             let found = cascade::scan(searches, &codes, rows, keep);
             for ((found, _), expected) in found.iter().zip(&expected) {
@@ -227,6 +227,32 @@ fn a_large_catalogue_is_never_scanned_flat() {
     let some: Vec<u32> = (0..5000).step_by(17).collect();
     let best_of = without_flat_scans(|| catalogue.best_of(&some, queries[0], 5, |item| item != 17));
     assert_eq!(bits(&best_of), bits(&flat.best(queries[0], 5, |item| item.is_multiple_of(17) && item != 17)));
+}
+
+#[test]
+fn pages_continue_a_list_without_gaps_or_repeats() {
+    let (items, factors) = (5000, 16);
+    // Every row is there three times, so that scores are equal across the ends of pages.
+    let matrix = Array2::from_shape_fn((items, factors), |(i, j)| number(i % 1700, j));
+    let codes = ItemCodes::new(matrix.view(), None).unwrap();
+    let query: Vec<f32> = (0..factors).map(|j| number(j + 3, 1)).collect();
+    let keep = |item: u32| item % 3 != 1;
+    let flat = Catalogue::new(matrix.view());
+    let some: Vec<u32> = (0..5000).step_by(7).collect();
+    for catalogue in [flat.clone(), Catalogue::new(matrix.view()).with_codes(Some(codes.codes()))] {
+        let expected = flat.best(&query, 100, keep);
+        let (mut pages, mut of, mut similar) = (Vec::new(), Vec::new(), Vec::new());
+        for n in [10, 25, 1, 64] {
+            pages.extend(catalogue.clone().after(pages.last().copied()).best(&query, n, keep));
+            of.extend(catalogue.clone().after(of.last().copied()).best_of(&some, &query, n, keep));
+            similar.extend(catalogue.clone().after(similar.last().copied()).similar(4000, n, keep));
+        }
+        assert_eq!(bits(&pages), bits(&expected));
+        assert_eq!(bits(&of), bits(&flat.best(&query, 100, |item| keep(item) && item.is_multiple_of(7))));
+        assert_eq!(bits(&similar), bits(&flat.similar(4000, 100, keep)));
+        let last = flat.best(&query, 5000, keep).last().copied();
+        assert_eq!(catalogue.after(last).best(&query, 10, keep), []);
+    }
 }
 
 #[test]
