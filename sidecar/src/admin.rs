@@ -1,11 +1,11 @@
-//! The admin port: probes, metrics, the model report and run reports. It shares no listener with
-//! the application, so a scrape or a probe never waits behind a request.
+//! The admin port: probes, metrics, the model report, run reports and the search of items. It
+//! shares no listener with the application, so a scrape or a probe never waits behind a request.
 
 use std::{
     convert::Infallible,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -13,8 +13,15 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use sidecar_contract::{ModelReport, RunId, ServingConfig, canonical_json, paths};
 use store_client::{Store, StoreCredentials, StoreError};
+use tokio::sync::Semaphore;
 
-use crate::{engine::Engine, metrics::Metrics};
+use crate::{
+    api::form,
+    engine::Engine,
+    item_search,
+    limits::{ID_CHARS_MAX, ITEM_SEARCHES_MAX},
+    metrics::Metrics,
+};
 
 /// Timeout of the store for a run report.
 const RUN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -52,6 +59,7 @@ pub struct Admin {
     metrics: Arc<Metrics>,
     report: Arc<Report>,
     draining: tokio::sync::watch::Receiver<bool>,
+    searches: Arc<Semaphore>,
 }
 
 impl Admin {
@@ -62,7 +70,7 @@ impl Admin {
         report: Arc<Report>,
         draining: tokio::sync::watch::Receiver<bool>,
     ) -> Self {
-        Self { engine, metrics, report, draining }
+        Self { engine, metrics, report, draining, searches: Arc::new(Semaphore::new(ITEM_SEARCHES_MAX)) }
     }
 
     /// Answers one request.
@@ -86,6 +94,7 @@ impl Admin {
                 }
             },
             paths::MODEL => respond(StatusCode::OK, "application/json", canonical_json(&self.report.get()).into()),
+            paths::ITEMS => self.items(request.uri().query().unwrap_or_default()).await,
             path if path.starts_with(paths::REPORTS) => {
                 let (status, page) = self.run_report(path).await;
                 let mut response = respond(status, "text/html; charset=utf-8", page.into());
@@ -96,13 +105,40 @@ impl Admin {
             }
             _ => text(
                 StatusCode::NOT_FOUND,
-                "valid paths are /reports/<run>.html, /livez, /readyz, /metrics and /model\n",
+                "valid paths are /reports/<run>.html, /items?q=<text>, /livez, /readyz, /metrics and /model\n",
             ),
         })
     }
 }
 
 impl Admin {
+    /// Items whose id or title contains a text.
+    async fn items(&self, query: &str) -> Response<Full<Bytes>> {
+        let text = |status, text: &'static str| respond(status, "text/plain; charset=utf-8", text.into());
+        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        let wanted = pairs.find(|(name, _)| *name == "q").and_then(|(_, value)| form::decode(value.as_bytes()).ok());
+        let Some(wanted) = wanted.filter(|wanted| (1..=ID_CHARS_MAX).contains(&wanted.chars().count())) else {
+            return text(StatusCode::BAD_REQUEST, "expected /items?q=<text>, a part of an id or of a title in UTF-8\n");
+        };
+        let serving = self.engine.serving();
+        if serving.local().is_none() {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "no model yet\n");
+        }
+        let Ok(permit) = Arc::clone(&self.searches).try_acquire_owned() else {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "another search runs: try again\n");
+        };
+        let search = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let begin = Instant::now();
+            let found = item_search::search(serving.local()?, &wanted, || begin.elapsed());
+            serde_json::to_vec(&found).ok()
+        });
+        match search.await {
+            Ok(Some(found)) => respond(StatusCode::OK, "application/json", found.into()),
+            _ => text(StatusCode::INTERNAL_SERVER_ERROR, "the search failed; the log has the cause\n"),
+        }
+    }
+
     /// The run report, rendered from the run's result in the store.
     async fn run_report(&self, path: &str) -> (StatusCode, String) {
         let name = path.strip_prefix(paths::REPORTS).and_then(|name| name.strip_suffix(".html"));
@@ -117,7 +153,7 @@ impl Admin {
             Store::open(&config.store, credentials.as_ref())?.get_run(&run).await
         };
         match tokio::time::timeout(RUN_TIMEOUT, read).await {
-            Ok(Ok(result)) => (StatusCode::OK, run_report::render(&result, Some((&config).into()))),
+            Ok(Ok(result)) => (StatusCode::OK, run_report::render_served(&result, (&config).into())),
             Ok(Err(StoreError::NotFound { .. })) => (
                 StatusCode::NOT_FOUND,
                 "this run has no result: it has not ended, or its result was deleted\n".to_owned(),

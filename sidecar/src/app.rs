@@ -27,8 +27,15 @@ use crate::{
 /// Source of the model.
 #[derive(Clone, Debug)]
 pub enum ModelSource {
-    /// One file, loaded at start, and the limits of serving it.
-    File(PathBuf, ServingLimits),
+    /// One file, loaded at start.
+    File {
+        /// The model.
+        model: PathBuf,
+        /// Its catalogue, if there is one.
+        catalogue: Option<PathBuf>,
+        /// What one request may ask for.
+        limits: ServingLimits,
+    },
     /// The mounted serving config.
     Follow(Paths),
 }
@@ -76,9 +83,11 @@ impl App {
         let (stop_admin, admin_stopped) = watch::channel(false);
         let mut serving = JoinSet::new();
         match settings.source {
-            ModelSource::File(path, limits) => {
-                let model = loading::open(&path, Verification::Any)?;
-                let local = Arc::new(Local::new(model, DEFAULT_VARIANT, ServingMode::Personalized));
+            ModelSource::File { model, catalogue, limits } => {
+                let model = loading::open(&model, Verification::Any)?;
+                let catalogue = catalogue.as_deref().map(loading::open_catalogue).transpose()?;
+                let local = Local::new(model, DEFAULT_VARIANT, ServingMode::Personalized);
+                let local = Arc::new(local.with_catalogue(catalogue)?);
                 metrics.set_model(&describe(&local));
                 report.update(|report| report.loaded = Some(describe(&local)));
                 engine.publish(Serving::of(Answerer::Local(local), limits));

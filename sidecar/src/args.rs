@@ -396,6 +396,9 @@ pub struct ServeArgs {
     /// Model file to serve without a cluster.
     #[arg(long)]
     pub model: Option<PathBuf>,
+    /// Catalogue file of that model: titles, availability and columns that requests can filter by.
+    #[arg(long, requires = "model")]
+    pub catalogue: Option<PathBuf>,
     /// Address of the application port.
     #[arg(long, default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,

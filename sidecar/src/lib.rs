@@ -23,6 +23,7 @@ pub mod cpus;
 pub mod engine;
 pub mod follower;
 pub mod headroom;
+pub mod item_search;
 pub mod limits;
 pub mod list_file;
 pub mod loading;

@@ -16,6 +16,16 @@ pub const RATING_DIGITS_MAX: usize = 9;
 /// Maximum number of entries of a list that are kept while a body is parsed: the maximum of
 /// `spec.serving.limits`.
 pub const LIST_ENTRIES_MAX: usize = 10_000;
+/// Maximum number of candidates of a request, which are all in its answer.
+pub const CANDIDATES_MAX: usize = 1000;
+/// Maximum length of a cursor, in characters; those of this release have 46.
+pub const CURSOR_CHARS_MAX: usize = 100;
+/// Maximum number of items that `GET /items` finds; a person reads them.
+pub const FOUND_ITEMS_MAX: usize = 50;
+/// Maximum time of `GET /items`; it shares the CPU with answers.
+pub const ITEM_SEARCH_TIME_MAX: Duration = Duration::from_millis(100);
+/// Maximum number of concurrent searches of items; more get 503.
+pub const ITEM_SEARCHES_MAX: usize = 1;
 /// Maximum number of items in all responses of a batch together.
 pub const ITEMS_PER_BATCH_MAX: usize = 50_000;
 /// Maximum size of a response, in bytes; titles make responses large.

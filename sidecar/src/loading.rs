@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use answering::{Ask, DEFAULT_VARIANT, Local, Model, ModelError, Query, RequestId};
+use catalogue::{Catalogue, CatalogueError};
 use model_snapshot::{Contents, PrivateFile, Snapshot, SnapshotError};
 use sidecar_contract::{Digest, ServingMode};
 use std::sync::Arc;
@@ -29,6 +30,15 @@ pub enum Verification<'a> {
 /// A file that cannot serve.
 pub fn open(path: &Path, verification: Verification<'_>) -> Result<Arc<Model>, ModelError> {
     prepare(Snapshot::read(path)?, verification)
+}
+
+/// Reads a catalogue file that others may overwrite into memory. Whether it belongs to a model is
+/// checked when it is combined with it.
+///
+/// # Errors
+/// A file that is not a valid catalogue.
+pub fn open_catalogue(path: &Path) -> Result<Arc<Catalogue>, CatalogueError> {
+    Ok(Arc::new(Catalogue::read(path)?))
 }
 
 /// Maps a file of this process, verifies it and warms it up.

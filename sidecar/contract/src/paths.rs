@@ -40,5 +40,7 @@ pub const READYZ: &str = "/readyz";
 pub const METRICS: &str = "/metrics";
 /// Admin path: prefix of run reports; the name of the run and `.html` follow.
 pub const REPORTS: &str = "/reports/";
+/// Admin path: items whose id or title contains the value of `q`, as JSON.
+pub const ITEMS: &str = "/items";
 /// Admin path: a [`crate::ModelReport`] as JSON.
 pub const MODEL: &str = "/model";

@@ -9,5 +9,5 @@ mod search;
 mod text;
 mod trial_table;
 
-pub use page::{Subject, render};
+pub use page::{Subject, render, render_served};
 pub use trial_table::TrialTable;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use sidecar_contract::{
     ColdItems, Gate, GateVerdict, Interval, Measurement, Metrics, RecentBaseline, RunOutcome, RunResult, ServingConfig,
-    patch_command,
+    patch_command, paths,
 };
 
 use crate::{
@@ -49,6 +49,21 @@ impl<'a> From<&'a ServingConfig> for Subject<'a> {
 
 /// Renders the report of a run. `subject` is the Recommender, if the run is one of a Recommender.
 pub fn render(result: &RunResult, subject: Option<Subject<'_>>) -> String {
+    page(result, subject, "")
+}
+
+/// The same for a page on the admin port of a pod, with a search of its items.
+pub fn render_served(result: &RunResult, subject: Subject<'_>) -> String {
+    let search = format!(
+        "<section><h2>Items</h2><form action=\"{}\"><input name=\"q\" required aria-label=\"Part of an id or a title\"> \
+         <button>Find items</button></form></section>",
+        paths::ITEMS
+    );
+    page(result, Some(subject), &search)
+}
+
+/// The page, with `end` after its sections.
+fn page(result: &RunResult, subject: Option<Subject<'_>>, end: &str) -> String {
     let mut body = String::new();
     head(&mut body, result, subject);
     gate(&mut body, result, subject);
@@ -94,7 +109,7 @@ pub fn render(result: &RunResult, subject: Option<Subject<'_>>) -> String {
     section(&mut body, "Run details", &run);
     let title = escaped(&title(result, subject));
     format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>{title}</title><style>{STYLE}</style></head><body><main>{body}</main></body></html>\n"
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>{title}</title><style>{STYLE}</style></head><body><main>{body}{end}</main></body></html>\n"
     )
 }
 

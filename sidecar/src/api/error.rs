@@ -44,6 +44,11 @@ impl ApiError {
             AnswerError::FoldIn(_) | AnswerError::Overflow | AnswerError::RatingMissing { .. } => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "unanswerable")
             }
+            AnswerError::Filter(_)
+            | AnswerError::NoCatalogue
+            | AnswerError::CursorInvalid
+            | AnswerError::CursorOfOtherRequest => (StatusCode::BAD_REQUEST, "invalid-field"),
+            AnswerError::CursorGone { .. } => (StatusCode::GONE, "cursor-gone"),
             AnswerError::UnknownItem => (StatusCode::NOT_FOUND, "unknown-item"),
             AnswerError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "upstream-unavailable"),
         };

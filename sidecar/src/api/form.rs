@@ -1,6 +1,8 @@
-//! `application/x-www-form-urlencoded`: `user_id=42&items=a,b&ratings=5,3&n=10`.
+//! `application/x-www-form-urlencoded`: `user_id=42&items=a,b&ratings=5,3&n=10&where.genre=comedy`.
 
-use answering::{Ask, HistoryEntry, Query, RequestId, limits::ITEMS_PER_ANSWER_DEFAULT};
+use std::collections::HashSet;
+
+use answering::{Ask, Filter, HistoryEntry, Query, RequestId, limits::ITEMS_PER_ANSWER_DEFAULT};
 use http::StatusCode;
 use percent_encoding::percent_decode;
 use schemars::JsonSchema;
@@ -11,9 +13,9 @@ use crate::{
     api::{
         error::ApiError,
         quote::quoted,
-        request::{Count, Rating, check_count, check_id, parse_rating, ratings_pattern},
+        request::{Conditions, Count, Cursor, Rating, check_count, check_id, parse_rating, ratings_pattern},
     },
-    limits::ID_CHARS_MAX,
+    limits::{CANDIDATES_MAX, CURSOR_CHARS_MAX, ID_CHARS_MAX},
 };
 
 /// The fields of the form, for the OpenAPI document.
@@ -21,7 +23,7 @@ use crate::{
 #[schemars(deny_unknown_fields, extend("anyOf" = [
     {"required": ["user_id"]},
     {"required": ["items"], "properties": {"items": {"minLength": 1}}},
-]))]
+], "patternProperties" = {"^where\\.": {"type": "string"}}))]
 pub struct RecommendForm {
     /// Id of the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,11 +38,26 @@ pub struct RecommendForm {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", regex(pattern = ratings_pattern()))]
     ratings: Option<String>,
-    /// Maximum number of items.
+    /// Maximum number of items. With candidates, their number is the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Count")]
     n: Option<u32>,
+    /// Ids of the only items that may be recommended, separated by commas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", regex(pattern = "^([^,]+(,[^,]+)*)?$"))]
+    candidates: Option<String>,
+    /// Page of the list, as in application/json.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(max = CURSOR_CHARS_MAX))]
+    cursor: Option<String>,
 }
+
+/// Prefix of the fields with conditions on columns of the catalogue: `where.<column>` has values
+/// separated by commas, `where.<column>.not` values that items must not have, `where.<column>.min`
+/// and `.max` the ends of a range.
+const WHERE: &str = "where.";
+
+const TWICE: &str = "present twice; send it once, and the values of a list separated by commas";
 
 /// Parses the form.
 ///
@@ -51,7 +68,8 @@ pub fn parse(body: &[u8], id: RequestId, limits: &ServingLimits) -> Result<Ask, 
         let detail = "content-type: application/x-www-form-urlencoded, but the body is JSON; send content-type: application/json";
         return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail));
     }
-    let (mut user, mut items, mut ratings, mut n) = (None, None, None, None);
+    let (mut user, mut items, mut ratings, mut n, mut candidates, mut cursor) = (None, None, None, None, None, None);
+    let (mut conditions, mut columns) = (Conditions::default(), HashSet::new());
     for pair in body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
         let (name, value) = split_once(pair, b'=').unwrap_or((pair, &[]));
         let name = decode(name).unwrap_or_else(|_| String::from_utf8_lossy(name).into_owned());
@@ -60,24 +78,43 @@ pub fn parse(body: &[u8], id: RequestId, limits: &ServingLimits) -> Result<Ask, 
             "items" => &mut items,
             "ratings" => &mut ratings,
             "n" => &mut n,
+            "candidates" => &mut candidates,
+            "cursor" => &mut cursor,
+            _ if name.starts_with(WHERE) => {
+                let value = decode(value).map_err(|message| ApiError::field(&quoted(&name), message))?;
+                if !columns.insert(name.clone()) {
+                    return Err(ApiError::field(&quoted(&name), TWICE));
+                }
+                let field = name.strip_prefix(WHERE).unwrap_or_default();
+                conditions.push_form(field, &value).map_err(|message| ApiError::field(&quoted(&name), message))?;
+                continue;
+            }
             _ => {
-                let message = "unknown field; valid fields are user_id, items, ratings, n";
+                let message =
+                    "unknown field; valid fields are user_id, items, ratings, n, candidates, cursor, where.<column>";
                 return Err(ApiError::field(&quoted(name), message));
             }
         };
         let value = decode(value).map_err(|message| ApiError::field(&name, message))?;
         if field.replace(value).is_some() {
-            return Err(ApiError::field(
-                &name,
-                "present twice; send it once, and the values of a list separated by commas",
-            ));
+            return Err(ApiError::field(&name, TWICE));
         }
     }
     let id_of =
         |field, text: &str| check_id(text).map(str::to_owned).map_err(|message| ApiError::field(field, message));
     let user = user.map(|user| id_of("user_id", &user)).transpose()?;
+    let candidates = candidates.as_deref().map(|text| list(Some(text)));
+    if candidates.as_ref().is_some_and(|ids| ids.len() > CANDIDATES_MAX) {
+        return Err(ApiError::field("candidates", format!("more than {CANDIDATES_MAX} entries")));
+    }
+    if candidates.is_some() && cursor.is_some() {
+        let message = "not together with candidates, which are all in one answer; send one of them";
+        return Err(ApiError::field("cursor", message));
+    }
     let n = match n {
-        None => ITEMS_PER_ANSWER_DEFAULT,
+        None => candidates
+            .as_ref()
+            .map_or(ITEMS_PER_ANSWER_DEFAULT, |ids| ids.len().clamp(1, limits.items_per_answer_max as usize)),
         Some(n) => {
             let parsed =
                 n.parse::<i64>().map_err(|_| format!("{} is not a whole number", quoted(format_args!("{n:?}"))));
@@ -109,7 +146,15 @@ pub fn parse(body: &[u8], id: RequestId, limits: &ServingLimits) -> Result<Ask, 
         Ok(HistoryEntry { item: id_of("items", item)?, rating: rating.map(Rating::value) })
     };
     let history = items.iter().enumerate().map(entry).collect::<Result<_, ApiError>>()?;
-    Ok(Ask { n, ..Ask::new(id, Query::Recommend { user, history }) })
+    let ids = |ids: Vec<&str>| ids.into_iter().map(|id| id_of("candidates", id)).collect::<Result<Vec<_>, _>>();
+    let filter = Filter {
+        candidates: candidates.map(ids).transpose()?,
+        matching: conditions.into_filter(),
+        ..Filter::default()
+    };
+    let cursor = cursor.as_deref().map(Cursor::parse).transpose();
+    let page = cursor.map_err(|message| ApiError::field("cursor", message))?.unwrap_or_default().into_page();
+    Ok(Ask { n, filter, page, ..Ask::new(id, Query::Recommend { user, history }) })
 }
 
 fn list(text: Option<&str>) -> Vec<&str> {
@@ -122,7 +167,10 @@ fn split_once(bytes: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
 }
 
 /// Decodes a name or a value strictly: a sequence that is not UTF-8 is an error, not U+FFFD.
-fn decode(encoded: &[u8]) -> Result<String, &'static str> {
+///
+/// # Errors
+/// A sentence without the name of the field.
+pub fn decode(encoded: &[u8]) -> Result<String, &'static str> {
     let spaced: Vec<u8> = encoded.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
     let decoded =
         percent_decode(&spaced).decode_utf8().map_err(|_| "not UTF-8: percent-encode the bytes of UTF-8 text")?;

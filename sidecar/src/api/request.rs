@@ -1,7 +1,9 @@
 //! Requests as they arrive, typed: parsing, their part of the OpenAPI document, and the [`Ask`]
 //! that they become. Text is borrowed from the body.
 
+mod conditions;
 mod count;
+mod cursor;
 mod id;
 mod list;
 mod object;
@@ -9,18 +11,23 @@ mod rating;
 
 use answering::{Ask, Filter, HistoryEntry, Query, RequestId, limits::EXPLAINED_ITEMS_MAX};
 use schemars::{JsonSchema, Schema};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use sidecar_contract::ServingLimits;
 
 pub use self::{
+    conditions::Conditions,
     count::{Count, check_count},
+    cursor::Cursor,
     id::{Id, check_id},
     list::List,
     object::Object,
     rating::{Rating, parse_rating, ratings_pattern},
 };
-use crate::{api::error::ApiError, limits::ITEMS_PER_BATCH_MAX};
+use crate::{
+    api::error::ApiError,
+    limits::{CANDIDATES_MAX, ITEMS_PER_BATCH_MAX},
+};
 
 /// Items for a user, a history, or both.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -30,9 +37,10 @@ pub struct RecommendRequest<'a> {
     /// Id of the user. An unknown user without a history gets popular items.
     #[serde(default, borrow)]
     user: Option<Id<'a>>,
-    /// Maximum number of items.
-    #[serde(default)]
-    n: Count,
+    /// Maximum number of items. With candidates, their number is the default.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(with = "Count")]
+    n: Option<Count>,
     /// Interactions of the user. They are folded in and replace the stored user vector.
     #[serde(default, borrow)]
     #[schemars(
@@ -44,6 +52,19 @@ pub struct RecommendRequest<'a> {
     #[serde(default, borrow)]
     #[schemars(with = "Option<Vec<Id<'a>>>", length(max = ServingLimits::default().history_per_request_max))]
     exclude: Option<List<Id<'a>>>,
+    /// The only items that may be recommended, such as those of a search result. Those that are
+    /// left out are in `leftOut` with the reason.
+    #[serde(default, borrow)]
+    #[schemars(with = "Option<Vec<Id<'a>>>", length(max = CANDIDATES_MAX))]
+    candidates: Option<List<Id<'a>>>,
+    /// Conditions on columns of the catalogue.
+    #[serde(default, rename = "where", deserialize_with = "present")]
+    #[schemars(with = "Conditions")]
+    conditions: Option<Conditions>,
+    /// Page of the list.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(with = "Cursor")]
+    cursor: Option<Cursor>,
     /// Whether items that the user interacted with in training may be recommended.
     #[serde(default)]
     include_seen: bool,
@@ -90,6 +111,19 @@ pub struct SimilarRequest<'a> {
     /// Maximum number of items.
     #[serde(default)]
     n: Count,
+    /// Conditions on columns of the catalogue.
+    #[serde(default, rename = "where", deserialize_with = "present")]
+    #[schemars(with = "Conditions")]
+    conditions: Option<Conditions>,
+    /// Page of the list.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(with = "Cursor")]
+    cursor: Option<Cursor>,
+}
+
+/// A field that may be absent, but not null.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// Adds the rules about several fields: a user or a history, and few items with explanations.
@@ -111,11 +145,23 @@ impl RecommendRequest<'_> {
     /// # Errors
     /// A number out of range, or neither user nor history.
     pub fn into_ask(self, id: RequestId, at: &str, limits: &ServingLimits) -> Result<Ask, ApiError> {
-        let Self { user, n, history, exclude, include_seen, explain } = self;
-        let n = n.check(&format!("{at}n"), limits)?;
+        let Self { user, n, history, exclude, candidates, conditions, cursor, include_seen, explain } = self;
         let entries = 0..=limits.history_per_request_max as usize;
         let history = history.unwrap_or_default().check(&format!("{at}history"), "entries", &entries)?;
         let exclude = exclude.unwrap_or_default().check(&format!("{at}exclude"), "entries", &entries)?;
+        let ids = |list: List<Id<'_>>| {
+            let ids = list.check(&format!("{at}candidates"), "entries", &(0..=CANDIDATES_MAX))?;
+            Ok::<Vec<String>, ApiError>(ids.into_iter().map(Id::into_owned).collect())
+        };
+        let candidates = candidates.map(ids).transpose()?;
+        if candidates.is_some() && cursor.is_some() {
+            let message = "not together with candidates, which are all in one answer; send one of them";
+            return Err(ApiError::field(&format!("{at}cursor"), message));
+        }
+        let n = match (n, &candidates) {
+            (None, Some(ids)) => ids.len().clamp(1, limits.items_per_answer_max as usize),
+            (n, _) => n.unwrap_or_default().check(&format!("{at}n"), limits)?,
+        };
         if user.is_none() && history.is_empty() {
             return Err(ApiError::field(&format!("{at}user"), "missing; send user, or history, or both"));
         }
@@ -129,7 +175,9 @@ impl RecommendRequest<'_> {
         });
         let query = Query::Recommend { user: user.map(Id::into_owned), history: history.collect() };
         let exclude = exclude.into_iter().map(Id::into_owned).collect();
-        Ok(Ask { n, filter: Filter { exclude, include_seen, candidates: None }, explain, ..Ask::new(id, query) })
+        let matching = conditions.unwrap_or_default().into_filter();
+        let filter = Filter { exclude, include_seen, candidates, matching };
+        Ok(Ask { n, filter, page: cursor.unwrap_or_default().into_page(), explain, ..Ask::new(id, query) })
     }
 }
 
@@ -160,7 +208,10 @@ impl SimilarRequest<'_> {
     /// # Errors
     /// A number out of range.
     pub fn into_ask(self, id: RequestId, limits: &ServingLimits) -> Result<Ask, ApiError> {
-        let n = self.n.check("n", limits)?;
-        Ok(Ask { n, ..Ask::new(id, Query::Similar { item: self.item.into_owned() }) })
+        let Self { item, n, conditions, cursor } = self;
+        let n = n.check("n", limits)?;
+        let filter = Filter { matching: conditions.unwrap_or_default().into_filter(), ..Filter::default() };
+        let page = cursor.unwrap_or_default().into_page();
+        Ok(Ask { n, filter, page, ..Ask::new(id, Query::Similar { item: item.into_owned() }) })
     }
 }

@@ -1,6 +1,7 @@
 //! Responses, typed: JSON documents and their part of the OpenAPI document.
 
-use answering::{Answer, Explanation, Item, Local, RequestId, limits::CONTRIBUTIONS_MAX};
+use answering::{Answer, Explanation, Item, LeftOut, Local, Reason, RequestId, limits::CONTRIBUTIONS_MAX};
+use catalogue::{Catalogue, ColumnKind};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -28,6 +29,40 @@ pub struct Recommendations<'a> {
     #[schemars(default)]
     degraded: bool,
     items: Vec<JsonItem<'a>>,
+    /// Candidates that are not in the list, in the order of the request; absent if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    left_out: Vec<JsonLeftOut<'a>>,
+    /// Number of available items that satisfy `where`; only if it made the list shorter than
+    /// requested.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    matches: Option<usize>,
+    /// Cursor of the next page; with `cursor`, while the list may go on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<&'a str>,
+}
+
+/// A candidate that is not in the list.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "LeftOut")]
+struct JsonLeftOut<'a> {
+    id: &'a str,
+    reason: JsonReason,
+}
+
+/// Why a candidate is not in the list: the model does not have it; the request excludes it; the
+/// user interacted with it in training; it is not available; it does not satisfy `where`; n is
+/// smaller than the number of candidates.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Reason")]
+enum JsonReason {
+    Unknown,
+    Excluded,
+    Seen,
+    Unavailable,
+    Filtered,
+    BeyondN,
 }
 
 /// Ids of recommended items, best first.
@@ -38,6 +73,9 @@ pub struct FormRecommendations<'a> {
     recommendations: Vec<&'a str>,
     /// Id of the request, as in header x-request-id.
     request_id: &'a str,
+    /// Cursor of the next page; with `cursor`, while the list may go on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<&'a str>,
 }
 
 /// What answered.
@@ -48,6 +86,9 @@ struct ModelName<'a> {
     revision: &'a str,
     /// Variant that the user was assigned to.
     variant: &'a str,
+    /// Version of the catalogue, if one is loaded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    catalogue: Option<&'a str>,
 }
 
 /// One recommended item.
@@ -142,6 +183,39 @@ pub struct ModelDocument<'a> {
     serving_mode: &'a ServingMode,
     /// Seconds since 1970.
     loaded_at: i64,
+    /// The catalogue; absent if titles and availability are those of the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    catalogue: Option<CatalogueDocument<'a>>,
+}
+
+/// The loaded catalogue.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Catalogue")]
+struct CatalogueDocument<'a> {
+    version: &'a str,
+    /// Number of items that may be recommended.
+    available_items: usize,
+    /// Columns that `where` can name.
+    columns: Vec<ColumnDocument<'a>>,
+}
+
+/// A column of the catalogue.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Column")]
+struct ColumnDocument<'a> {
+    name: &'a str,
+    kind: JsonColumnKind,
+}
+
+/// Values of a column: texts, numbers, or times.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "ColumnKind")]
+enum JsonColumnKind {
+    Category,
+    Number,
+    Time,
 }
 
 /// Lowest and highest rating.
@@ -198,6 +272,7 @@ pub fn recommendations(answer: &Answer, format: ResponseFormat) -> Vec<u8> {
         ResponseFormat::Form => json_bytes(&FormRecommendations {
             recommendations: answer.items.iter().map(|item| item.id.as_str()).collect(),
             request_id,
+            next: answer.next.as_deref(),
         }),
         ResponseFormat::Json => {
             json_bytes_sized(&json_recommendations(answer), DOCUMENT_BYTES + answer.items.len() * ITEM_BYTES)
@@ -218,12 +293,28 @@ pub fn batch(responses: &[Box<RawValue>], id: &RequestId) -> Vec<u8> {
 fn json_recommendations(answer: &Answer) -> Recommendations<'_> {
     let (revision, variant) =
         answer.parts.first().map_or(("", ""), |part| (part.revision.as_str(), part.variant.as_str()));
+    let catalogue = answer.parts.first().and_then(|part| part.catalogue.as_deref());
     Recommendations {
         request_id: answer.request_id.as_str(),
-        model: ModelName { revision, variant },
+        model: ModelName { revision, variant, catalogue },
         degraded: answer.degraded,
         items: answer.items.iter().map(json_item).collect(),
+        left_out: answer.left_out.iter().map(json_left_out).collect(),
+        matches: answer.matches,
+        next: answer.next.as_deref(),
     }
+}
+
+fn json_left_out(LeftOut { id, reason }: &LeftOut) -> JsonLeftOut<'_> {
+    let reason = match reason {
+        Reason::Unknown => JsonReason::Unknown,
+        Reason::Excluded => JsonReason::Excluded,
+        Reason::Seen => JsonReason::Seen,
+        Reason::Unavailable => JsonReason::Unavailable,
+        Reason::Filtered => JsonReason::Filtered,
+        Reason::BeyondN => JsonReason::BeyondN,
+    };
+    JsonLeftOut { id, reason }
 }
 
 fn json_item(Item { id, title, score, source, explanation }: &Item) -> JsonItem<'_> {
@@ -268,7 +359,24 @@ pub fn model(local: &Local, id: &RequestId) -> Vec<u8> {
         factors: metadata.factors,
         serving_mode: &local.mode(),
         loaded_at: model.loaded_at(),
+        catalogue: local.catalogue().map(|catalogue| catalogue_document(catalogue)),
     })
+}
+
+fn catalogue_document(catalogue: &Catalogue) -> CatalogueDocument<'_> {
+    let column = |(name, kind)| ColumnDocument {
+        name,
+        kind: match kind {
+            ColumnKind::Category => JsonColumnKind::Category,
+            ColumnKind::Number => JsonColumnKind::Number,
+            ColumnKind::Time => JsonColumnKind::Time,
+        },
+    };
+    CatalogueDocument {
+        version: catalogue.version(),
+        available_items: catalogue.available_items(),
+        columns: catalogue.columns().map(column).collect(),
+    }
 }
 
 /// Problem details as a document.

@@ -110,6 +110,9 @@ mod tests {
             request_id: RequestId::new(),
             parts: Vec::new(),
             items: vec![item("a", None), item("b", Some(explanation)), item("c", Some(exact))],
+            left_out: Vec::new(),
+            matches: None,
+            next: None,
             degraded: false,
         };
         let expected = "\

@@ -18,9 +18,10 @@ use crate::{
 /// A port that is in use, or a model file that cannot be loaded.
 pub async fn run(args: ServeArgs) -> Result<()> {
     let source = match args.model {
-        Some(path) => {
+        Some(model) => {
             let latency_budget_milliseconds = args.latency_budget_ms;
-            ModelSource::File(path, ServingLimits { latency_budget_milliseconds, ..ServingLimits::default() })
+            let limits = ServingLimits { latency_budget_milliseconds, ..ServingLimits::default() };
+            ModelSource::File { model, catalogue: args.catalogue, limits }
         }
         None => ModelSource::Follow(Paths {
             config_file: args.config_dir.join(paths::SERVING_CONFIG_FILE),

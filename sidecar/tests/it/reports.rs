@@ -28,7 +28,8 @@ async fn a_run_has_a_report_while_its_result_is_in_the_store() {
     let (status, html) = get(report);
     assert_eq!(status, 200, "{html}");
     let subject = run_report::Subject { namespace: "shop", name: "movies", gate: None };
-    assert_eq!(html, run_report::render(&result, Some(subject)));
+    assert_eq!(html, run_report::render_served(&result, subject));
+    assert!(html.contains("<form action=\"/items\">"), "{html}");
     for path in ["/reports/", "/reports/7.html", "/reports/..%2f..%2fsnapshots.html", "/reports/0000000007-0123456789"]
     {
         assert_eq!(get(path).0, 404, "{path}");
