@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use answering::{Answer, Ask, DEFAULT_VARIANT, Item, POPULARITY, Part, Query, Source};
+use answering::{Answer, Ask, DEFAULT_VARIANT, Filter, Item, POPULARITY, Page, Part, Query, Source};
 
 use super::kept_answers::{AnswerKey, KeptAnswer};
 
@@ -15,17 +15,28 @@ pub fn key(query: &Query) -> Option<AnswerKey> {
     }
 }
 
-/// The answer from what is known; `None` if nothing is.
+/// The answer from what is known; `None` if nothing is, or if only a serving pod can tell which
+/// items satisfy the question.
 pub fn answer(ask: &Ask, last: Option<KeptAnswer>, popular: Option<&[Item]>) -> Option<Answer> {
-    if last.is_none() && popular.is_none() {
+    let Filter { exclude: _, include_seen: _, candidates, matching } = &ask.filter;
+    let is_limited = candidates.is_some() || !matching.is_empty() || ask.page != Page::Only;
+    if is_limited || last.is_none() && popular.is_none() {
         return None;
     }
-    let popularity = || Part { revision: POPULARITY.to_owned(), variant: DEFAULT_VARIANT.to_owned() };
+    let popularity = || Part { revision: POPULARITY.to_owned(), variant: DEFAULT_VARIANT.to_owned(), catalogue: None };
     let (part, last) = last.map_or_else(|| (popularity(), Vec::new()), |last| (last.part, last.items));
     let mut taken: HashSet<&str> = left_out(ask).collect();
     let candidates = last.iter().chain(popular.unwrap_or_default());
     let items = candidates.filter(|item| taken.insert(&item.id)).take(ask.n).cloned().collect();
-    Some(Answer { request_id: ask.request_id.clone(), parts: vec![part], items, degraded: true })
+    Some(Answer {
+        request_id: ask.request_id.clone(),
+        parts: vec![part],
+        items,
+        left_out: Vec::new(),
+        matches: None,
+        next: None,
+        degraded: true,
+    })
 }
 
 /// What ranked the first item, which names the answer in metrics.
@@ -46,7 +57,7 @@ fn left_out(ask: &Ask) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
-    use answering::{Filter, HistoryEntry, RequestId};
+    use answering::{HistoryEntry, RequestId};
 
     use super::*;
 
@@ -56,7 +67,7 @@ mod tests {
     }
 
     fn last(ids: &[&str]) -> KeptAnswer {
-        let part = Part { revision: "0123456789".to_owned(), variant: "canary".to_owned() };
+        let part = Part { revision: "0123456789".to_owned(), variant: "canary".to_owned(), catalogue: None };
         KeptAnswer { part, items: items(ids, Source::LastAnswer) }
     }
 
@@ -64,7 +75,7 @@ mod tests {
         let owned = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<String>>();
         let history = owned(history).into_iter().map(|item| HistoryEntry { item, rating: None }).collect();
         let query = Query::Recommend { user: Some("u".to_owned()), history };
-        let filter = Filter { exclude: owned(exclude), include_seen, candidates: None };
+        let filter = Filter { exclude: owned(exclude), include_seen, ..Filter::default() };
         Ask { n, filter, ..Ask::new(RequestId::new(), query) }
     }
 
@@ -103,6 +114,21 @@ mod tests {
         assert_eq!(ids(&answered), [("p", "popular"), ("q", "popular")]);
         assert_eq!(answered.parts[0].revision, POPULARITY);
         assert_eq!(answer(&ask, None, None), None);
+    }
+
+    #[test]
+    fn conditions_candidates_and_pages_are_never_ignored() {
+        let mut matching = catalogue::Filter::default();
+        matching.push("genre".to_owned(), catalogue::Condition::AnyOf(vec!["comedy".to_owned()]));
+        let ask = recommend(2, &[], &[], false);
+        let popular = items(&["p"], Source::Popular);
+        for limited in [
+            Ask { filter: Filter { matching, ..Filter::default() }, ..ask.clone() },
+            Ask { filter: Filter { candidates: Some(Vec::new()), ..Filter::default() }, ..ask.clone() },
+            Ask { page: Page::First, ..ask },
+        ] {
+            assert_eq!(answer(&limited, Some(last(&["a"])), Some(&popular)), None);
+        }
     }
 
     #[test]

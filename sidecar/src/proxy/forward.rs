@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use http_body_util::Full;
 use hyper::body::Body;
 use mesh::{ATTEMPT_HEADER, Call, TIMEOUT_HEADER, Unanswered, Upstream, parse_timeout};
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use sidecar_contract::ServingLimits;
 use tokio::{sync::Semaphore, time::Instant};
 
@@ -78,6 +78,12 @@ struct KeyFields<'a> {
     user: Option<Id<'a>>,
     #[serde(borrow, default)]
     item: Option<Id<'a>>,
+    #[serde(default, rename = "where")]
+    conditions: Option<IgnoredAny>,
+    #[serde(default)]
+    candidates: Option<IgnoredAny>,
+    #[serde(default)]
+    cursor: Option<IgnoredAny>,
 }
 
 impl Forward {
@@ -238,7 +244,11 @@ fn answer_key(route: &str, headers: &HeaderMap, body: &[u8]) -> Option<AnswerKey
     if headers.contains_key(header::CONTENT_ENCODING) {
         return None;
     }
-    let KeyFields { user, item } = serde_json::from_slice(body).ok()?;
+    let KeyFields { user, item, conditions, candidates, cursor } = serde_json::from_slice(body).ok()?;
+    if conditions.or(candidates).or(cursor).is_some() {
+        // A part of the user's list is not an answer to other requests.
+        return None;
+    }
     match route {
         "/recommend" => user.map(|user| AnswerKey::User(user.into_owned())),
         "/similar" => item.map(|item| AnswerKey::Item(item.into_owned())),

@@ -72,6 +72,8 @@ struct DocumentModel<'a> {
     revision: Cow<'a, str>,
     #[serde(borrow)]
     variant: Cow<'a, str>,
+    #[serde(borrow, default)]
+    catalogue: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -108,7 +110,12 @@ pub fn parse(document: &[u8]) -> Option<KeptAnswer> {
         source: Source::LastAnswer,
         explanation: None,
     });
-    let part = Part { revision: model.revision.into_owned(), variant: model.variant.into_owned() };
+    let DocumentModel { revision, variant, catalogue } = model;
+    let part = Part {
+        revision: revision.into_owned(),
+        variant: variant.into_owned(),
+        catalogue: catalogue.map(Cow::into_owned),
+    };
     Some(KeptAnswer { part, items: items.collect() })
 }
 
