@@ -1,6 +1,6 @@
 //! Command line. The Helm chart sets the arguments.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, Parser, Subcommand, builder::RangedU64ValueParser};
 use sidecar_contract::ports::{ADMIN, any_address};
@@ -28,12 +28,51 @@ pub enum Command {
     /// Print the report of a run as HTML: `kubectl exec deploy/recmesh-operator -- recmesh-operator
     /// report shop/movies`. It needs no serving pod.
     Report(ReportArgs),
+    /// Add the sidecar of a Recommender to the pods in manifests that are labelled
+    /// `recmesh.dev/inject`, and print them: for clusters without the chart's policy, and for
+    /// GitOps.
+    Inject(InjectArgs),
     /// Succeed if a URL returns a 2xx status; used by `helm test` because the image has no shell.
     Check {
         /// URL to request.
         #[arg(long)]
         url: String,
     },
+}
+
+/// Arguments of `inject`. The chart's policy for the cluster has the same settings.
+#[derive(Args, Clone, Debug)]
+pub struct InjectArgs {
+    /// File of manifests in YAML or JSON; - is standard input.
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    pub filename: PathBuf,
+    /// Image of the sidecar.
+    #[arg(long, env = "RECMESH_SIDECAR_IMAGE")]
+    pub sidecar_image: String,
+    /// Pull policy of that image.
+    #[arg(long, default_value = "IfNotPresent")]
+    pub image_pull_policy: String,
+    /// User and group of the container: `true` sets 65532; `false` leaves them to the cluster, as
+    /// OpenShift requires.
+    #[arg(long, default_value_t = true, action = ArgAction::Set)]
+    pub fixed_user_ids: bool,
+    /// Requests and limits of the container as JSON.
+    #[arg(long, value_name = "JSON", default_value = PROXY_RESOURCES, value_parser = resources)]
+    pub resources: serde_json::Value,
+}
+
+/// Default requests and limits of an app's sidecar; the same as `mesh.resources` in the chart.
+const PROXY_RESOURCES: &str =
+    r#"{"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"cpu": "1", "memory": "64Mi"}}"#;
+
+/// Parses requests and limits; the API server checks the quantities.
+fn resources(text: &str) -> Result<serde_json::Value, String> {
+    let expected = || format!("expected JSON such as {PROXY_RESOURCES}");
+    let resources: serde_json::Value =
+        serde_json::from_str(text).map_err(|error| format!("{error}; {}", expected()))?;
+    let is_known = |name: &String| name == "requests" || name == "limits";
+    resources.as_object().filter(|fields| fields.keys().all(is_known)).ok_or_else(expected)?;
+    Ok(resources)
 }
 
 /// Arguments of `report`.
@@ -169,7 +208,7 @@ mod tests {
         let cli = Cli::try_parse_from(required.iter().chain(arguments)).map_err(|error| error.to_string())?;
         match cli.command {
             Command::Run(settings) => settings.check().map(|()| settings),
-            Command::Report(_) | Command::Check { .. } => Err("not run".to_owned()),
+            Command::Report(_) | Command::Inject(_) | Command::Check { .. } => Err("not run".to_owned()),
         }
     }
 

@@ -26,6 +26,7 @@ pub mod error;
 pub mod events;
 pub mod fair_limiter;
 pub mod finalizer;
+pub mod inject;
 pub mod installation;
 pub mod leader;
 pub mod leadership;

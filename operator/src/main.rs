@@ -1,16 +1,20 @@
 //! Entry point: parses arguments, sets up logging, and starts the operator.
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{fs::File, io::Read, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use futures::FutureExt as _;
 use recommender_operator::{
     admin, api_client,
-    args::{Cli, Command, ReportArgs, Settings},
+    args::{Cli, Command, InjectArgs, ReportArgs, Settings},
     context::Context,
     controller,
     events::Recorder,
+    inject::{
+        Injection,
+        manifests::{MANIFEST_BYTES_MAX, inject_all},
+    },
     leader::Candidate,
     leadership,
     metrics::Metrics,
@@ -42,6 +46,7 @@ fn execute(command: Command) -> Result<()> {
         match command {
             Command::Run(settings) => run(settings).await,
             Command::Report(arguments) => print_report(arguments).await,
+            Command::Inject(arguments) => print_injected(&arguments),
             Command::Check { url } => check(&url).await,
         }
     });
@@ -92,6 +97,21 @@ async fn print_report(arguments: ReportArgs) -> Result<()> {
     let recorder = Recorder::new(client.clone(), settings.pod_name.clone());
     let context = Context::new(client, settings, root, Arc::new(Metrics::new()?), recorder, reports_client()?);
     print!("{}", report::render(&context, &namespace, &name, run).await?);
+    Ok(())
+}
+
+fn print_injected(arguments: &InjectArgs) -> Result<()> {
+    let InjectArgs { filename, sidecar_image, image_pull_policy, fixed_user_ids, resources } = arguments.clone();
+    let mut text = String::new();
+    let input: Box<dyn Read> =
+        if filename.as_os_str() == "-" { Box::new(std::io::stdin()) } else { Box::new(File::open(&filename)?) };
+    let limit = u64::try_from(MANIFEST_BYTES_MAX)?;
+    let name = filename.display();
+    input.take(limit + 1).read_to_string(&mut text).with_context(|| format!("cannot read {name}"))?;
+    ensure!(text.len() <= MANIFEST_BYTES_MAX, "{name} has more than {MANIFEST_BYTES_MAX} bytes; expected manifests");
+    let injection = Injection { image: sidecar_image, image_pull_policy, fixed_user_ids, resources };
+    let manifests = inject_all(&text, &injection).map_err(anyhow::Error::msg).with_context(|| name.to_string())?;
+    print!("{manifests}");
     Ok(())
 }
 

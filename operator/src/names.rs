@@ -8,6 +8,14 @@ use sidecar_contract::pods_service;
 pub const MANAGER: &str = "recmesh-operator";
 /// Label of a child: the name of its Recommender.
 pub const RECOMMENDER_LABEL: &str = "recmesh.dev/recommender";
+/// Label of a pod of an app: the Recommender whose sidecar it asks for.
+pub const INJECT_LABEL: &str = "recmesh.dev/inject";
+/// Label of a pod that has this sidecar.
+pub const INJECTED_LABEL: &str = "recmesh.dev/injected";
+/// Label of a pod of an app: what its sidecar does.
+pub const MODE_LABEL: &str = "recmesh.dev/mode";
+/// Label of a pod of an app: the namespace of the Recommender, if it is another one.
+pub const NAMESPACE_LABEL: &str = "recmesh.dev/namespace";
 /// Label of a Job: the hash of its attempt.
 pub const ATTEMPT_LABEL: &str = "recmesh.dev/attempt";
 /// Label of a Job: the hash of the spec that it was created for.

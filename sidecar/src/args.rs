@@ -437,7 +437,7 @@ pub struct ProxyArgs {
     #[arg(long)]
     pub recommender: String,
     /// Namespace of the Recommender.
-    #[arg(long)]
+    #[arg(long, env = paths::NAMESPACE_ENV)]
     pub namespace: String,
     /// Address of serving pods instead of those of the Recommender's Service; may be repeated. All
     /// addresses of a host name are used.

@@ -7,6 +7,7 @@ mod data;
 mod examples; // unmodified crds/examples
 mod failures; // errors are reported, and fixing them recovers
 mod kstatus; // status as computed by deployment tools
+mod mesh; // sidecars of apps
 mod metrics; // series and dashboard queries in Prometheus
 mod recommender_lifecycle; // train, serve, change, delete
 mod revisions; // gate, pin, promotion, history

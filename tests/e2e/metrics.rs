@@ -58,9 +58,12 @@ async fn prometheus_has_request_rate_and_ndcg_by_revision() -> Result<()> {
     .await
 }
 
-/// Whether a query has no data in this test: errors that do not occur, and the rmse of ratings.
+/// Whether a query has no data in this test: errors that do not occur, the rmse of ratings, and the
+/// sidecars of apps.
 fn may_be_empty(title: &str, query: &str) -> bool {
-    ["Failed model loads", "Store errors"].contains(&title) || query.contains("recommender_evaluation_rmse")
+    ["Failed model loads", "Store errors"].contains(&title)
+        || query.contains("recommender_evaluation_rmse")
+        || query.contains("recommender_proxy_")
 }
 
 /// Returns title and query of each panel of the chart's dashboard, with its variables set for this

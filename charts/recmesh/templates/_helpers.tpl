@@ -99,6 +99,65 @@ capabilities: {drop: [ALL]}
 {{- toJson $named -}}
 {{- end }}
 
+{{- define "recmesh.injection" -}}{{ .Values.fullnameOverride }}-injection{{- end }}
+
+{{- /* Not empty if the API server adds sidecars. Without a cluster (helm template), auto needs --api-versions. */ -}}
+{{- define "recmesh.injects" -}}
+{{- $served := .Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy" -}}
+{{- $enabled := toString .Values.mesh.enabled -}}
+{{- if and (eq .Values.scope "cluster") (or (eq $enabled "true") (and (eq $enabled "auto") $served)) -}}true{{- end -}}
+{{- end }}
+
+{{- /* Pods that ask for a sidecar and have none, in the watched namespaces. The label injected excludes pods of
+`recmesh-operator inject`, and a pod that was changed already. */ -}}
+{{- define "recmesh.injectedPods" -}}
+namespaceSelector:
+  matchExpressions:
+  - {key: kubernetes.io/metadata.name, operator: NotIn, values: [kube-system, {{ .Release.Namespace }}]}
+  {{- with include "recmesh.watched" . | fromJsonArray }}
+  - {key: kubernetes.io/metadata.name, operator: In, values: {{ toJson . }}}
+  {{- end }}
+objectSelector:
+  matchExpressions:
+  - {key: recmesh.dev/inject, operator: Exists}
+  - {key: recmesh.dev/injected, operator: DoesNotExist}
+resourceRules:
+- apiGroups: [""]
+  apiVersions: [v1]
+  operations: [CREATE]
+  resources: [pods]
+{{- end }}
+
+{{- /* What a pod must be to have a sidecar. */ -}}
+{{- define "recmesh.injectionConditions" -}}
+- name: not-ours
+  expression: object.metadata.labels[?'app.kubernetes.io/part-of'].orValue('') != 'recmesh'
+- name: mode
+  expression: object.metadata.labels[?'recmesh.dev/mode'].orValue('proxy') == 'proxy'
+- name: own-network
+  expression: "!object.spec.?hostNetwork.orValue(false)"
+- name: linux
+  expression: object.spec.?os.?name.orValue('linux') != 'windows'
+- name: name-is-free
+  expression: >-
+    (object.spec.containers + object.spec.?initContainers.orValue([])).all(container, container.name != 'recmesh-proxy')
+- name: ports-are-valid
+  expression: >-
+    [object.metadata.?annotations[?'recmesh.dev/port'].orValue('8088'),
+    object.metadata.?annotations[?'recmesh.dev/admin-port'].orValue('9098')].all(port,
+    port.matches('^[1-9][0-9]{3,4}$') && int(port) >= 1024 && int(port) <= 65535)
+- name: ports-differ
+  expression: >-
+    object.metadata.?annotations[?'recmesh.dev/port'].orValue('8088') !=
+    object.metadata.?annotations[?'recmesh.dev/admin-port'].orValue('9098')
+- name: ports-are-free
+  expression: >-
+    (object.spec.containers + object.spec.?initContainers.orValue([])).all(container,
+    container.?ports.orValue([]).all(port, !(string(port.containerPort) in [
+    object.metadata.?annotations[?'recmesh.dev/port'].orValue('8088'),
+    object.metadata.?annotations[?'recmesh.dev/admin-port'].orValue('9098')])))
+{{- end }}
+
 {{- /* Complete rights of the operator in the namespaces of Recommenders. Kubernetes' garbage collection deletes the children
 of a Recommender, so the operator deletes only Jobs (a run that is replaced) and credentials that are not needed any more. It reads Secrets only by name: it applies the store
 credentials that it derives, and sees in the status of a pod that a Secret of the user is missing. */ -}}

@@ -44,7 +44,9 @@ fn settings() -> Settings {
     ];
     match Cli::parse_from(arguments).command {
         Command::Run(settings) => settings,
-        Command::Report(_) | Command::Check { .. } => unreachable!("the arguments contain the subcommand run"),
+        Command::Report(_) | Command::Inject(_) | Command::Check { .. } => {
+            unreachable!("the arguments contain the subcommand run")
+        }
     }
 }
 

@@ -21,6 +21,8 @@ pub const DESTINATION_SECRET_ENV_PREFIX: &str = "RECMESH_DESTINATION_";
 pub const SECRET_NAME: &str = "SECRET_NAME";
 /// Environment variable of trainer and sidecar with the name of the pod (downward API).
 pub const POD_NAME_ENV: &str = "RECMESH_POD_NAME";
+/// Environment variable of an app's sidecar with the namespace of the Recommender.
+pub const NAMESPACE_ENV: &str = "RECMESH_NAMESPACE";
 /// Mount point of the store credential; [`crate::credentials`] names its files.
 pub const STORE_CREDENTIALS_DIR: &str = "/var/run/secrets/recmesh/store";
 /// Mount point of a ConfigMap or PersistentVolumeClaim source; read-only.

@@ -1,0 +1,282 @@
+//! The sidecar of an app in its pod template: what `recmesh-operator inject` adds. Pure.
+//!
+//! The MutatingAdmissionPolicy of the chart adds the same to pods. `charts/tests/injection`
+//! compares both.
+
+pub mod manifests;
+
+use serde_json::{Map, Value, json};
+use sidecar_contract::{paths, ports};
+
+use crate::names::{INJECT_LABEL, INJECTED_LABEL, MODE_LABEL, NAMESPACE_LABEL};
+
+/// Name of the container and prefix of the volume's name.
+pub const CONTAINER: &str = "recmesh-proxy";
+/// The volume that is mounted where the token of the app's account would be.
+const NO_TOKEN_VOLUME: &str = "recmesh-proxy-no-token";
+/// Mount point of the tokens of accounts. Admission mounts one where a container mounts nothing.
+const TOKEN_DIR: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+/// Annotation: the application port on the loopback address, if the app uses the default itself.
+const PORT_ANNOTATION: &str = "recmesh.dev/port";
+/// Annotation: the port of probes and metrics.
+const ADMIN_PORT_ANNOTATION: &str = "recmesh.dev/admin-port";
+/// Environment variable of the app's containers with the address of the sidecar.
+const URL_ENV: &str = "RECMESH_URL";
+/// User and group of the container.
+const USER: i64 = 65532;
+/// Seconds that the sidecar has to open its ports, one try a second.
+const STARTUP_SECONDS: u32 = 30;
+
+/// What does not depend on the pod.
+#[derive(Clone, Debug)]
+pub struct Injection {
+    /// Image of the sidecar.
+    pub image: String,
+    /// Its pull policy.
+    pub image_pull_policy: String,
+    /// Whether the user and group are set; OpenShift assigns them.
+    pub fixed_user_ids: bool,
+    /// Requests and limits.
+    pub resources: Value,
+}
+
+/// What a pod asks for.
+#[derive(Debug, PartialEq, Eq)]
+struct Wanted {
+    recommender: String,
+    /// Namespace of the Recommender; `None`: that of the pod.
+    namespace: Option<String>,
+    port: u16,
+    admin_port: u16,
+}
+
+/// Adds the sidecar to a pod, or to a pod template. Returns whether it did: a pod that does not ask
+/// for it, or has it, stays as it is.
+///
+/// # Errors
+/// A sentence: why a pod that asks for a sidecar cannot have one, and what to try.
+pub fn inject(pod: &mut Value, injection: &Injection) -> Result<bool, String> {
+    let Some(wanted) = wanted(pod)? else { return Ok(false) };
+    let url = format!("http://127.0.0.1:{}", wanted.port);
+    let labels = pod.get_mut("metadata").and_then(|metadata| metadata.get_mut("labels"));
+    if let Some(labels) = labels.and_then(Value::as_object_mut) {
+        labels.insert(INJECTED_LABEL.to_owned(), json!("true"));
+    }
+    let spec = pod.get_mut("spec").and_then(Value::as_object_mut).ok_or("spec: missing; expected that of a pod")?;
+    for container in spec.get_mut("containers").and_then(Value::as_array_mut).into_iter().flatten() {
+        let is_set = items(container, "env").any(|variable| at(variable, &["name"]) == URL_ENV);
+        if let Some(container) = container.as_object_mut().filter(|_| !is_set) {
+            add(container, "env", usize::MAX, json!({"name": URL_ENV, "value": url}));
+        }
+    }
+    add(spec, "initContainers", 0, container(&wanted, injection));
+    add(spec, "volumes", usize::MAX, json!({"name": NO_TOKEN_VOLUME, "emptyDir": {}}));
+    Ok(true)
+}
+
+/// What the labels and annotations ask for; `None` if they ask for nothing, or it is there.
+fn wanted(pod: &Value) -> Result<Option<Wanted>, String> {
+    let label = |name: &str| at(pod, &["metadata", "labels", name]).as_str();
+    let Some(recommender) = label(INJECT_LABEL).filter(|_| label(INJECTED_LABEL).is_none()) else { return Ok(None) };
+    if label("app.kubernetes.io/part-of") == Some("recmesh") {
+        return Err("a pod of Recmesh gets no sidecar; remove the label".to_owned());
+    }
+    if let Some(mode) = label(MODE_LABEL).filter(|mode| *mode != "proxy") {
+        return Err(format!("label {MODE_LABEL}: {mode:?}; expected proxy"));
+    }
+    if at(pod, &["spec", "hostNetwork"]) == true {
+        return Err("a pod with hostNetwork gets no sidecar: its ports would be those of the node".to_owned());
+    }
+    if at(pod, &["spec", "os", "name"]) == "windows" {
+        return Err("a pod for Windows gets no sidecar: the image is for Linux".to_owned());
+    }
+    let port = |annotation: &str, default: u16| {
+        let value = at(pod, &["metadata", "annotations", annotation]);
+        if value.is_null() { Ok(default) } else { parse_port(annotation, value) }
+    };
+    let (port, admin_port) = (port(PORT_ANNOTATION, ports::PROXY)?, port(ADMIN_PORT_ANNOTATION, ports::PROXY_ADMIN)?);
+    if port == admin_port {
+        return Err(format!(
+            "annotations {PORT_ANNOTATION}, {ADMIN_PORT_ANNOTATION}: {port} twice; expected two ports"
+        ));
+    }
+    let spec = at(pod, &["spec"]);
+    let containers = || items(spec, "initContainers").chain(items(spec, "containers"));
+    if containers().any(|container| at(container, &["name"]) == CONTAINER) {
+        return Err(format!("a container is named {CONTAINER} already; rename it, or remove the label"));
+    }
+    for (number, annotation) in [(port, PORT_ANNOTATION), (admin_port, ADMIN_PORT_ANNOTATION)] {
+        let mut declared = containers().flat_map(|container| items(container, "ports"));
+        if declared.any(|port| at(port, &["containerPort"]) == number) {
+            return Err(format!("a container declares port {number}; choose another with annotation {annotation}"));
+        }
+    }
+    Ok(Some(Wanted {
+        recommender: recommender.to_owned(),
+        namespace: label(NAMESPACE_LABEL).map(str::to_owned),
+        port,
+        admin_port,
+    }))
+}
+
+/// The port of an annotation: unprivileged, because the container runs without capabilities.
+fn parse_port(annotation: &str, value: &Value) -> Result<u16, String> {
+    let port = value.as_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0'));
+    let port = port.and_then(|text| text.parse().ok()).filter(|port| *port >= 1024);
+    port.ok_or_else(|| format!("annotation {annotation}: {value}; expected a port from 1024 to 65535, in quotes"))
+}
+
+fn container(wanted: &Wanted, injection: &Injection) -> Value {
+    let namespace = match &wanted.namespace {
+        Some(namespace) => json!({"name": paths::NAMESPACE_ENV, "value": namespace}),
+        None => json!({"name": paths::NAMESPACE_ENV, "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}}),
+    };
+    let mut security = json!({
+        "allowPrivilegeEscalation": false,
+        "readOnlyRootFilesystem": true,
+        "runAsNonRoot": true,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    });
+    if injection.fixed_user_ids
+        && let Some(fields) = security.as_object_mut()
+    {
+        fields.insert("runAsUser".to_owned(), json!(USER));
+        fields.insert("runAsGroup".to_owned(), json!(USER));
+    }
+    json!({
+        "name": CONTAINER,
+        "image": injection.image,
+        "imagePullPolicy": injection.image_pull_policy,
+        // A sidecar: it starts before the app, and ends after it.
+        "restartPolicy": "Always",
+        "args": [
+            "proxy",
+            format!("--recommender={}", wanted.recommender),
+            format!("--listen=127.0.0.1:{}", wanted.port),
+            format!("--admin-listen=[::]:{}", wanted.admin_port),
+        ],
+        "env": [namespace],
+        "ports": [{"name": ports::PROXY_ADMIN_NAME, "containerPort": wanted.admin_port, "protocol": "TCP"}],
+        // Listening, not answering: the app starts also without serving pods.
+        "startupProbe": {
+            "httpGet": {"path": paths::LIVEZ, "port": wanted.admin_port},
+            "periodSeconds": 1, "failureThreshold": STARTUP_SECONDS,
+        },
+        "resources": injection.resources,
+        "securityContext": security,
+        "volumeMounts": [{"name": NO_TOKEN_VOLUME, "mountPath": TOKEN_DIR, "readOnly": true}],
+    })
+}
+
+/// The value at a path of fields; null if it is absent.
+fn at<'a>(value: &'a Value, path: &[&str]) -> &'a Value {
+    path.iter().try_fold(value, |value, name| value.get(name)).unwrap_or(&Value::Null)
+}
+
+/// The entries of the list in a field.
+fn items<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
+    value.get(name).and_then(Value::as_array).into_iter().flatten()
+}
+
+/// Adds to the list in a field, at an index or at the end; an absent list becomes empty first.
+fn add(parent: &mut Map<String, Value>, name: &str, index: usize, added: Value) {
+    match parent.entry(name).or_insert(Value::Null) {
+        Value::Array(list) => list.insert(index.min(list.len()), added),
+        absent => *absent = json!([added]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn injection() -> Injection {
+        Injection {
+            image: "sidecar:1".to_owned(),
+            image_pull_policy: "IfNotPresent".to_owned(),
+            fixed_user_ids: true,
+            resources: json!({"requests": {"cpu": "10m"}}),
+        }
+    }
+
+    fn pod(change: impl FnOnce(&mut Value)) -> Value {
+        let mut pod = json!({
+            "metadata": {"labels": {"recmesh.dev/inject": "films"}},
+            "spec": {"containers": [{"name": "app", "image": "app:1"}]},
+        });
+        change(&mut pod);
+        pod
+    }
+
+    #[test]
+    fn the_sidecar_is_the_first_init_container_and_the_app_knows_its_address() {
+        let mut pod = pod(|pod| {
+            pod["spec"]["initContainers"] = json!([{"name": "migrate"}]);
+            pod["spec"]["volumes"] = json!([{"name": "data"}]);
+            pod["spec"]["containers"] = json!([
+                {"name": "app", "env": [{"name": "A", "value": "b"}]},
+                {"name": "own", "env": [{"name": "RECMESH_URL", "value": "http://films:8080"}]},
+            ]);
+        });
+        assert_eq!(inject(&mut pod, &injection()), Ok(true));
+        let spec = &pod["spec"];
+        assert_eq!(spec["initContainers"][0]["name"], CONTAINER);
+        assert_eq!(spec["initContainers"][1]["name"], "migrate");
+        assert_eq!(
+            spec["initContainers"][0]["args"],
+            json!(["proxy", "--recommender=films", "--listen=127.0.0.1:8088", "--admin-listen=[::]:9098"])
+        );
+        assert_eq!(spec["volumes"][1], json!({"name": NO_TOKEN_VOLUME, "emptyDir": {}}));
+        let url = json!({"name": "RECMESH_URL", "value": "http://127.0.0.1:8088"});
+        assert_eq!(spec["containers"][0]["env"], json!([{"name": "A", "value": "b"}, url]));
+        assert_eq!(spec["containers"][1]["env"][0]["value"], "http://films:8080");
+        assert_eq!(pod["metadata"]["labels"]["recmesh.dev/injected"], "true");
+        let before = pod.clone();
+        assert_eq!(inject(&mut pod, &injection()), Ok(false), "it is there already");
+        assert_eq!(pod, before);
+    }
+
+    #[test]
+    fn another_namespace_and_other_ports_are_passed_on() {
+        let mut pod = pod(|pod| {
+            pod["metadata"]["labels"][NAMESPACE_LABEL] = json!("media");
+            pod["metadata"]["annotations"] = json!({"recmesh.dev/port": "8188", "recmesh.dev/admin-port": "9198"});
+            pod["spec"]["containers"][0]["ports"] = json!([{"containerPort": 8088}, {"containerPort": 9098}]);
+        });
+        assert_eq!(inject(&mut pod, &injection()), Ok(true));
+        let proxy = &pod["spec"]["initContainers"][0];
+        assert_eq!(proxy["env"], json!([{"name": "RECMESH_NAMESPACE", "value": "media"}]));
+        assert_eq!(proxy["startupProbe"]["httpGet"]["port"], 9198);
+        assert_eq!(pod["spec"]["containers"][0]["env"][0]["value"], "http://127.0.0.1:8188");
+    }
+
+    /// What makes a pod impossible, and a word of the message.
+    type Impossible = (&'static str, fn(&mut Value));
+
+    #[test]
+    fn a_pod_that_cannot_have_a_sidecar_is_named_and_stays_as_it_is() {
+        let cases: [Impossible; 9] = [
+            ("expected proxy", |pod| pod["metadata"]["labels"][MODE_LABEL] = json!("local")),
+            ("hostNetwork", |pod| pod["spec"]["hostNetwork"] = json!(true)),
+            ("Windows", |pod| pod["spec"]["os"] = json!({"name": "windows"})),
+            ("recmesh.dev/port", |pod| pod["spec"]["containers"][0]["ports"] = json!([{"containerPort": 8088}])),
+            ("recmesh.dev/admin-port", |pod| {
+                pod["spec"]["initContainers"] = json!([{"name": "a", "ports": [{"containerPort": 9098}]}]);
+            }),
+            ("from 1024 to 65535", |pod| pod["metadata"]["annotations"] = json!({"recmesh.dev/port": "80"})),
+            ("expected two ports", |pod| pod["metadata"]["annotations"] = json!({"recmesh.dev/port": "9098"})),
+            ("rename it", |pod| pod["spec"]["containers"][0]["name"] = json!(CONTAINER)),
+            ("a pod of Recmesh", |pod| pod["metadata"]["labels"]["app.kubernetes.io/part-of"] = json!("recmesh")),
+        ];
+        for (word, change) in cases {
+            let mut pod = pod(change);
+            let before = pod.clone();
+            let error = inject(&mut pod, &injection()).unwrap_err();
+            assert!(error.contains(word), "expected {word:?} in: {error}");
+            assert_eq!(pod, before);
+        }
+        let mut other = pod(|pod| pod["metadata"] = json!({"labels": {"app": "web"}}));
+        assert_eq!(inject(&mut other, &injection()), Ok(false));
+    }
+}
