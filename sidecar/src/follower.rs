@@ -5,6 +5,7 @@
 //! swapped in.
 
 mod cache;
+mod catalogue;
 mod config_file;
 mod load;
 mod load_error;
@@ -12,14 +13,15 @@ mod plan;
 mod retired;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
+use ::catalogue::Catalogue;
 use answering::{Answerer, DEFAULT_VARIANT, Local, Model, Source};
-use sidecar_contract::{Digest, LoadFailure, Reading, RevisionRef, RevisionRole, ServingConfig};
+use sidecar_contract::{CatalogueRef, Digest, LoadFailure, Reading, RevisionRef, RevisionRole, ServingConfig};
 use tokio::{
     sync::watch,
     task::{self, AbortHandle, JoinError, JoinSet},
@@ -28,6 +30,7 @@ use tokio::{
 
 use self::{
     cache::{Cache, Crash},
+    catalogue::Change,
     config_file::ConfigFile,
     load::{Origin, load},
     load_error::LoadError,
@@ -65,7 +68,17 @@ struct Retry {
     pause: Duration,
 }
 
-type Loaded = (Digest, Result<Arc<Model>, LoadError>);
+/// A revision with its catalogue, which is never served without.
+#[derive(Debug)]
+struct LoadedRevision {
+    model: Arc<Model>,
+    catalogue: Option<Arc<Catalogue>>,
+}
+
+type Loaded = (Digest, Result<LoadedRevision, LoadError>);
+
+/// A catalogue for the revision that serves.
+type LoadedCatalogue = (CatalogueRef, Result<Arc<Catalogue>, LoadError>);
 
 /// The follower's own state. What serves is in the engine.
 #[derive(Debug)]
@@ -84,7 +97,13 @@ pub struct Follower {
     retries: BTreeMap<Digest, Retry>,
     /// Loads during which an earlier process ended.
     crashes: BTreeMap<Digest, Crash>,
-    retired: Retired,
+    retired: Retired<Model>,
+    catalogues: JoinSet<LoadedCatalogue>,
+    /// Version of the catalogue that is being loaded.
+    loading_catalogue: Option<(String, AbortHandle)>,
+    /// Version of the catalogue whose load failed.
+    failed_catalogue: Option<(String, Retry)>,
+    retired_catalogues: Retired<Catalogue>,
 }
 
 impl Follower {
@@ -105,6 +124,10 @@ impl Follower {
             loading: HashMap::new(),
             retries: BTreeMap::new(),
             retired: Retired::default(),
+            catalogues: JoinSet::new(),
+            loading_catalogue: None,
+            failed_catalogue: None,
+            retired_catalogues: Retired::default(),
         }
     }
 
@@ -117,6 +140,7 @@ impl Follower {
             tokio::select! {
                 () = wait_until_true(&mut stop) => return,
                 Some(finished) = self.loads.join_next_with_id() => self.finish(finished),
+                Some(finished) = self.catalogues.join_next() => self.finish_catalogue(finished),
                 () = tokio::time::sleep(self.paths.config_poll) => {}
             }
         }
@@ -126,8 +150,12 @@ impl Follower {
     pub async fn step(&mut self) {
         self.observe();
         self.act();
-        while let Some(finished) = self.loads.join_next_with_id().await {
-            self.finish(finished);
+        loop {
+            tokio::select! {
+                Some(finished) = self.loads.join_next_with_id() => self.finish(finished),
+                Some(finished) = self.catalogues.join_next() => self.finish_catalogue(finished),
+                else => return,
+            }
             self.observe();
             self.act();
         }
@@ -136,6 +164,7 @@ impl Follower {
     /// Reads the config, and unmaps retired models.
     fn observe(&mut self) {
         self.retired.release();
+        self.retired_catalogues.release();
         if let Some(reading) = self.config_file.read_new() {
             self.apply(reading);
         }
@@ -161,6 +190,7 @@ impl Follower {
             report.failure.take_if(|f| !config.revisions.iter().any(|r| r.digest == f.digest));
         });
         self.retries.clear();
+        self.failed_catalogue = None;
         if let Some(local) = &self.local {
             let digest = local.model().digest();
             let wanted = config.revisions.iter().find(|revision| revision.digest == *digest);
@@ -201,6 +231,98 @@ impl Follower {
             self.retries.insert(revision.digest.clone(), Retry { due: Instant::now() + pause, pause });
             self.report_failure(&revision, &error);
         }
+        self.update_catalogue();
+    }
+
+    /// Starts to load the catalogue that the config names for the revision that serves.
+    fn update_catalogue(&mut self) {
+        let (Some(config), Some(local)) = (self.config.clone(), self.local.clone()) else { return };
+        let loaded = local.catalogue().map(|catalogue| catalogue.version());
+        let change = catalogue::change(&config, local.model().digest(), loaded);
+        let wanted = if let Change::Load(wanted) = change { Some(wanted) } else { None };
+        let is_loading = |(version, _): &mut (String, AbortHandle)| wanted.is_some_and(|w| w.version == *version);
+        if let Some((_, load)) = self.loading_catalogue.take_if(|loading| !is_loading(loading)) {
+            load.abort();
+        }
+        match change {
+            Change::Nothing => {}
+            Change::Remove => self.swap_catalogue(None),
+            Change::Load(wanted) => {
+                let is_paused =
+                    |(version, retry): &(String, Retry)| *version == wanted.version && retry.due > Instant::now();
+                if self.loading_catalogue.is_some() || self.failed_catalogue.as_ref().is_some_and(is_paused) {
+                    return;
+                }
+                let (origin, wanted) = (self.origin(&config), wanted.clone());
+                let version = wanted.version.clone();
+                let load =
+                    self.catalogues.spawn(async move { (wanted.clone(), catalogue::load(origin, wanted).await) });
+                self.loading_catalogue = Some((version, load));
+            }
+        }
+    }
+
+    /// Handles the end of the load of a catalogue.
+    fn finish_catalogue(&mut self, finished: Result<LoadedCatalogue, JoinError>) {
+        let (wanted, outcome) = match finished {
+            Ok(loaded) => loaded,
+            Err(error) if error.is_cancelled() => return,
+            Err(_) => {
+                // Without the name of what was loaded; the next pass begins again.
+                self.loading_catalogue = None;
+                return;
+            }
+        };
+        if self.loading_catalogue.take_if(|(version, _)| *version == wanted.version).is_none() {
+            // The load was aborted, but the catalogue may have been complete by then.
+            if let Ok(catalogue) = outcome {
+                self.retired_catalogues.push(catalogue);
+            }
+            return;
+        }
+        match outcome {
+            Ok(catalogue) => self.swap_catalogue(Some(catalogue)),
+            Err(error) => self.fail_catalogue(&wanted.version, &error),
+        }
+    }
+
+    /// Swaps in the catalogue of the revision that serves; the model stays.
+    fn swap_catalogue(&mut self, catalogue: Option<Arc<Catalogue>>) {
+        let Some(before) = self.local.clone() else { return };
+        let version = catalogue.as_ref().map(|catalogue| catalogue.version().to_owned()).unwrap_or_default();
+        match before.with_catalogue(catalogue) {
+            Ok(local) => {
+                self.local = Some(Arc::new(local));
+                if let Some(catalogue) = before.catalogue() {
+                    self.retired_catalogues.push(Arc::clone(catalogue));
+                }
+                self.publish();
+                self.failed_catalogue = None;
+                tracing::info!(revision = before.model().digest().revision(), version, "swapped in a catalogue");
+                if let Some(config) = self.config.clone() {
+                    self.remove_other_files(&config);
+                }
+            }
+            // A catalogue of another revision.
+            Err(error) => self.fail_catalogue(&version, &error.into()),
+        }
+    }
+
+    fn fail_catalogue(&mut self, version: &str, error: &LoadError) {
+        let last = self.failed_catalogue.as_ref().filter(|(failed, _)| failed == version);
+        let pause = last.map_or(LOAD_RETRY_MIN, |(_, retry)| (retry.pause * 2).min(LOAD_RETRY_MAX));
+        self.failed_catalogue = Some((version.to_owned(), Retry { due: Instant::now() + pause, pause }));
+        let reason = error.reason();
+        tracing::error!(version, reason, %error, "a catalogue cannot be loaded; the current one stays");
+        self.metrics.count_load_failure(reason);
+    }
+
+    fn origin(&self, config: &ServingConfig) -> Origin {
+        Origin {
+            cache: self.cache.clone(),
+            store: config.store.clone(),
+            credentials_dir: self.paths.credentials_dir.clone(),
+        }
     }
 
     /// Starts at most one load. Returns the revision that may not be loaded because its loads ended
@@ -226,16 +348,12 @@ impl Follower {
             let error = LoadError::Crashed { retry_seconds: pause.as_secs() };
             return Some((revision, error, pause));
         }
-        let origin = Origin {
-            cache: self.cache.clone(),
-            store: config.store.clone(),
-            credentials_dir: self.paths.credentials_dir.clone(),
-        };
+        let origin = self.origin(&config);
         let earlier_crashes = crash.map_or(0, |crash| crash.loads);
         let digest = revision.digest.clone();
         let load = self.loads.spawn(async move {
             let digest = revision.digest.clone();
-            (digest, load(origin, revision, earlier_crashes).await)
+            (digest, load_with_catalogue(origin, revision, earlier_crashes).await)
         });
         self.loading.insert(digest, load);
         None
@@ -264,8 +382,8 @@ impl Follower {
         let started = self.loading.iter().find(|(_, load)| load.id() == id).map(|(digest, _)| digest.clone());
         let Some(digest) = started else {
             // The load was aborted, but its model may have been complete by then.
-            if let Some((_, Ok(model))) = loaded {
-                self.retired.push(model);
+            if let Some((_, Ok(revision))) = loaded {
+                self.retire(revision);
             }
             return;
         };
@@ -275,8 +393,8 @@ impl Follower {
         let Some(config) = self.config.clone() else { return };
         let Some(revision) = config.revisions.iter().find(|revision| revision.digest == digest) else { return };
         match outcome {
-            Ok(model) if self.situation(&config).is_wanted(&digest) => self.swap(model, revision, &config),
-            Ok(model) => self.retired.push(model),
+            Ok(loaded) if self.situation(&config).is_wanted(&digest) => self.swap(loaded, revision, &config),
+            Ok(loaded) => self.retire(loaded),
             Err(error) => {
                 let last = self.retries.get(&digest);
                 let pause = last.map_or(LOAD_RETRY_MIN, |retry| (retry.pause * 2).min(LOAD_RETRY_MAX));
@@ -286,19 +404,39 @@ impl Follower {
         }
     }
 
-    fn swap(&mut self, model: Arc<Model>, revision: &RevisionRef, config: &ServingConfig) {
+    fn swap(&mut self, loaded: LoadedRevision, revision: &RevisionRef, config: &ServingConfig) {
         // The config may have changed during the load; the next attempt reports the unknown mode.
-        let Some(mode) = revision.serving_mode.known() else { return self.retired.push(model) };
-        let local = Arc::new(Local::new(model, DEFAULT_VARIANT, mode));
-        if let Some(before) = self.local.replace(local) {
-            self.retired.push(Arc::clone(before.model()));
+        let Some(mode) = revision.serving_mode.known() else { return self.retire(loaded) };
+        let LoadedRevision { model, catalogue } = loaded;
+        // The load has verified that they belong together.
+        let Ok(local) = Local::new(model, DEFAULT_VARIANT, mode).with_catalogue(catalogue) else { return };
+        if let Some(before) = self.local.replace(Arc::new(local)) {
+            self.retire(LoadedRevision {
+                model: Arc::clone(before.model()),
+                catalogue: before.catalogue().map(Arc::clone),
+            });
         }
         self.publish();
         tracing::info!(revision = revision.digest.revision(), "swapped in a model");
         self.retries.remove(&revision.digest);
-        let named: BTreeSet<Digest> = config.revisions.iter().map(|r| r.digest.clone()).collect();
-        self.cache.retain(&named);
-        self.crashes.retain(|digest, _| named.contains(digest));
+        self.remove_other_files(config);
+        self.crashes.retain(|digest, _| config.revisions.iter().any(|revision| revision.digest == *digest));
+    }
+
+    fn retire(&mut self, LoadedRevision { model, catalogue }: LoadedRevision) {
+        self.retired.push(model);
+        if let Some(catalogue) = catalogue {
+            self.retired_catalogues.push(catalogue);
+        }
+    }
+
+    /// Removes the files that the config does not name.
+    fn remove_other_files(&self, config: &ServingConfig) {
+        let named = config.revisions.iter().flat_map(|revision| {
+            let catalogue = revision.catalogue.as_ref().map(|catalogue| catalogue.digest.clone());
+            [Some(revision.digest.clone()), catalogue]
+        });
+        self.cache.retain(&named.flatten().collect());
     }
 
     fn report_failure(&self, revision: &RevisionRef, error: &LoadError) {
@@ -316,4 +454,18 @@ impl Follower {
             });
         }
     }
+}
+
+/// Loads a revision and its catalogue, and verifies that they belong together.
+async fn load_with_catalogue(
+    origin: Origin,
+    revision: RevisionRef,
+    earlier_crashes: u32,
+) -> Result<LoadedRevision, LoadError> {
+    let catalogue = catalogue::load_of(&origin, &revision).await?;
+    let model = load(origin, revision, earlier_crashes).await?;
+    if let Some(catalogue) = &catalogue {
+        catalogue.verify_revision(model.digest(), model.snapshot().items())?;
+    }
+    Ok(LoadedRevision { model, catalogue })
 }

@@ -58,5 +58,6 @@ pub fn describe(local: &Local) -> LoadedModel {
         factors: u32::try_from(metadata.factors).unwrap_or(u32::MAX),
         serving_mode: local.mode().into(),
         loaded_at: model.loaded_at(),
+        catalogue: local.catalogue().map(|catalogue| catalogue.version().to_owned()),
     }
 }

@@ -52,6 +52,9 @@ pub struct LoadedModel {
     pub serving_mode: Open<ServingMode>,
     /// Unix time in seconds when it replaced the previous model.
     pub loaded_at: i64,
+    /// Version of the catalogue that it serves with; absent if it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catalogue: Option<String>,
 }
 
 /// Failure to load a revision.

@@ -19,6 +19,7 @@ use crate::limits::{CRASH_PAUSE_MAX, CRASH_PAUSE_MIN};
 /// another user.
 const PRIVATE_DIRECTORY: &str = "snapshots";
 const SNAPSHOT_SUFFIX: &str = ".safetensors";
+const CATALOGUE_SUFFIX: &str = ".catalogue";
 const OPENED_SUFFIX: &str = ".opened";
 const MARKER_PREFIX: &str = "loading-";
 
@@ -56,9 +57,18 @@ impl Cache {
 
     /// Creates the directory; returns the file of a snapshot, present or not.
     pub fn prepare(&self, digest: &Digest) -> Result<PrivateFile, LoadError> {
+        self.prepare_file(&name(digest))
+    }
+
+    /// As [`Self::prepare`], for a catalogue.
+    pub fn prepare_catalogue(&self, digest: &Digest) -> Result<PrivateFile, LoadError> {
+        self.prepare_file(&format!("{digest}{CATALOGUE_SUFFIX}"))
+    }
+
+    fn prepare_file(&self, name: &str) -> Result<PrivateFile, LoadError> {
         let failed = |source| LoadError::Cache { path: self.directory.clone(), source };
         let directory = PrivateDirectory::create(&self.directory).map_err(failed)?;
-        directory.file(&name(digest)).ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))
+        directory.file(name).ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))
     }
 
     fn snapshot(&self, digest: &Digest) -> PathBuf {
@@ -95,8 +105,8 @@ impl Cache {
         self.names().into_iter().filter_map(crash).collect()
     }
 
-    /// Notes that the snapshot's bytes hash to its digest, and that it has passed the checks of this
-    /// release.
+    /// Notes that the snapshot's bytes hash to its digest, and that it has passed the checks of
+    /// this release.
     pub fn note_opened(&self, digest: &Digest) {
         let written = identity(&self.snapshot(digest)).and_then(|identity| fs::write(self.opened(digest), identity));
         if let Err(error) = written {
@@ -116,12 +126,19 @@ impl Cache {
         remove(&self.opened(digest));
     }
 
-    /// Removes the files of all other revisions. A mapped file may be removed: the mapping stays.
+    /// Removes a catalogue.
+    pub fn discard_catalogue(&self, digest: &Digest) {
+        remove(&self.directory.join(format!("{digest}{CATALOGUE_SUFFIX}")));
+    }
+
+    /// Removes the files of all other revisions and catalogues. A mapped file may be removed: the
+    /// mapping stays.
     pub fn retain(&self, kept: &BTreeSet<Digest>) {
         for name in self.names() {
             let digest = name
                 .strip_suffix(SNAPSHOT_SUFFIX)
                 .or_else(|| name.strip_suffix(OPENED_SUFFIX))
+                .or_else(|| name.strip_suffix(CATALOGUE_SUFFIX))
                 .or_else(|| name.strip_prefix(MARKER_PREFIX));
             let digest = digest.and_then(|digest| Digest::try_from(digest.to_owned()).ok());
             if digest.is_some_and(|digest| !kept.contains(&digest)) {

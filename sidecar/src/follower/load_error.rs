@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use algorithms::AlgorithmError;
 use answering::ModelError;
+use catalogue::CatalogueError;
 use model_snapshot::SnapshotError;
 use store_client::StoreError;
 
@@ -14,6 +15,8 @@ pub enum LoadError {
     Store(#[from] StoreError),
     #[error("{0}")]
     Model(#[from] ModelError),
+    #[error("{0}")]
+    Catalogue(#[from] CatalogueError),
     #[error("serving mode {mode} is not supported by this image: use an image at least as new as the operator's")]
     ServingMode { mode: String },
     #[error(
@@ -37,14 +40,16 @@ impl LoadError {
             Self::Store(StoreError::NotFound { .. }) => "NotFound",
             Self::Store(StoreError::TooLarge { .. }) | Self::Capacity { .. } => "CapacityInsufficient",
             Self::Store(StoreError::Corrupt { .. })
-            | Self::Model(ModelError::Snapshot(SnapshotError::WrongDigest { .. })) => "DigestMismatch",
+            | Self::Model(ModelError::Snapshot(SnapshotError::WrongDigest { .. }))
+            | Self::Catalogue(CatalogueError::WrongDigest { .. }) => "DigestMismatch",
             Self::Store(_) => "StoreUnreachable",
             Self::ServingMode { .. }
+            | Self::Catalogue(CatalogueError::UnknownVersion { .. })
             | Self::Model(
                 ModelError::Snapshot(SnapshotError::UnknownVersion { .. } | SnapshotError::UnknownCapability { .. })
                 | ModelError::Algorithm(AlgorithmError::Unknown { .. } | AlgorithmError::Signal { .. }),
             ) => "FormatUnknown",
-            Self::Model(_) => "Corrupt",
+            Self::Model(_) | Self::Catalogue(_) => "Corrupt",
             Self::Crashed { .. } | Self::Panicked => "CrashedWhileLoading",
             Self::Cache { .. } => "CacheUnwritable",
         }
