@@ -23,5 +23,6 @@ mod servers;
 mod setup;
 mod splits;
 mod tuning;
+mod two_hop;
 mod warm;
 mod weights;
