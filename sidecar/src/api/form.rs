@@ -23,7 +23,7 @@ use crate::{
 #[schemars(deny_unknown_fields, extend("anyOf" = [
     {"required": ["user_id"]},
     {"required": ["items"], "properties": {"items": {"minLength": 1}}},
-], "patternProperties" = {"^where\\.": {"type": "string"}}))]
+], "patternProperties" = {"^where\\.": {"type": "string"}}, "not" = {"required": ["candidates", "cursor"]}))]
 pub struct RecommendForm {
     /// Id of the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]

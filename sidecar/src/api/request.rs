@@ -126,7 +126,8 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> R
     T::deserialize(deserializer).map(Some)
 }
 
-/// Adds the rules about several fields: a user or a history, and few items with explanations.
+/// Adds the rules about several fields: a user or a history, few items with explanations, and no
+/// pages of candidates.
 fn add_rules(schema: &mut Schema) {
     let user_or_history = json!({"anyOf": [
         {"required": ["user"], "properties": {"user": {"not": {"type": "null"}}}},
@@ -136,7 +137,10 @@ fn add_rules(schema: &mut Schema) {
         "if": {"required": ["explain"], "properties": {"explain": {"const": true}}},
         "then": {"properties": {"n": {"maximum": EXPLAINED_ITEMS_MAX}}},
     });
-    schema.insert("allOf".to_owned(), json!([user_or_history, few_explanations]));
+    let no_pages_of_candidates = json!({
+        "not": {"required": ["candidates", "cursor"], "properties": {"candidates": {"type": "array"}}},
+    });
+    schema.insert("allOf".to_owned(), json!([user_or_history, few_explanations, no_pages_of_candidates]));
 }
 
 impl RecommendRequest<'_> {
@@ -159,7 +163,10 @@ impl RecommendRequest<'_> {
             return Err(ApiError::field(&format!("{at}cursor"), message));
         }
         let n = match (n, &candidates) {
-            (None, Some(ids)) => ids.len().clamp(1, limits.items_per_answer_max as usize),
+            (None, Some(ids)) => {
+                let max = if explain { EXPLAINED_ITEMS_MAX } else { usize::MAX };
+                ids.len().clamp(1, max.min(limits.items_per_answer_max as usize))
+            }
             (n, _) => n.unwrap_or_default().check(&format!("{at}n"), limits)?,
         };
         if user.is_none() && history.is_empty() {

@@ -2,6 +2,7 @@
 
 use std::{collections::HashSet, path::Path, time::Duration};
 
+use answering::{DEFAULT_VARIANT, Local};
 use catalogue::{CatalogueWriter, ColumnKind};
 use recommender_sidecar::{
     item_search::search,
@@ -9,7 +10,6 @@ use recommender_sidecar::{
     loading::{self, Verification},
 };
 use serde_json::{Value, json};
-use answering::{DEFAULT_VARIANT, Local};
 use sidecar_contract::ServingMode;
 
 use crate::{
@@ -47,8 +47,7 @@ async fn a_catalogue_file_gives_filters_candidates_pages_and_a_search() {
     let model = train(at, 4).await;
     let catalogue = at.join("catalogue");
     write_catalogue(&model, &catalogue, "v1");
-    let process =
-        start_with(at, &["--model", model.to_str().unwrap(), "--catalogue", catalogue.to_str().unwrap()]);
+    let process = start_with(at, &["--model", model.to_str().unwrap(), "--catalogue", catalogue.to_str().unwrap()]);
     wait_for("readiness", || process.is_ready());
     let post = |path: &str, body: Value| {
         let (status, body) = request(process.port, "POST", path, &body.to_string()).unwrap();

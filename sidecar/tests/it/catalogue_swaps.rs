@@ -5,8 +5,8 @@ use std::{path::Path, sync::Arc};
 
 use model_snapshot::Snapshot;
 use recommender_sidecar::{admin::Report, engine::Engine, follower::Follower};
-use sidecar_contract::{CatalogueRef, Digest, ServingConfig, canonical_json};
 use serde_json::json;
+use sidecar_contract::{CatalogueRef, Digest, ServingConfig, canonical_json};
 use store_client::Store;
 
 use crate::{catalogue::write_catalogue, follower::follower, model::train};
@@ -109,8 +109,7 @@ async fn a_revision_waits_for_its_catalogue_and_later_ones_need_no_load_of_the_m
 
     // One that is not in the store, one of another revision, and one with other bytes.
     let second = setup.put_model(5).await;
-    let (v3, v4, v5) =
-        (setup.catalogue(&first, "v3"), setup.catalogue(&second, "v4"), setup.catalogue(&first, "v5"));
+    let (v3, v4, v5) = (setup.catalogue(&first, "v3"), setup.catalogue(&second, "v4"), setup.catalogue(&first, "v5"));
     setup.put(&v4);
     setup.put(&CatalogueRef { version: "v3".to_owned(), ..v5.clone() });
     for bad in [&v3, &v4, &v5] {

@@ -9,6 +9,7 @@ use std::{
 use recommender_sidecar::api::route::ROUTES;
 
 use crate::{
+    catalogue::write_catalogue,
     model::train,
     process::{start_with, wait_for},
 };
@@ -33,7 +34,10 @@ fn setting(name: &str, default: &str) -> String {
 async fn the_api_behaves_as_its_openapi_document_states() {
     let at = tempfile::tempdir().unwrap();
     let model = train(at.path(), 6).await;
-    let process = start_with(at.path(), &["--model", model.to_str().unwrap()]);
+    let catalogue = at.path().join("catalogue");
+    write_catalogue(&model, &catalogue, "v1");
+    let files = ["--model", model.to_str().unwrap(), "--catalogue", catalogue.to_str().unwrap()];
+    let process = start_with(at.path(), &files);
     wait_for("readiness", || process.is_ready());
     let output = Command::new(python())
         .args(["-m", "schemathesis.cli", "--no-color", "--config-file"])

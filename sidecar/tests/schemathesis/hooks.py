@@ -14,7 +14,7 @@ ITEMS = [f"item{number}" for number in range(20)]
 def before_call(context, case, kwargs):
     """Puts ids of the model into valid requests."""
     if case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE:
-        case.body = known(case.body)
+        case.body = with_catalogue(known(case.body))
         if case.media_type == "application/x-www-form-urlencoded":
             complete(case.body)
 
@@ -25,11 +25,27 @@ def known(value, field=None):
         return {name: known(entry, name) for name, entry in value.items()}
     if isinstance(value, list):
         return [known(entry, field) for entry in value]
-    ids = {"user": USERS, "user_id": USERS, "item": ITEMS, "exclude": ITEMS}.get(field)
+    ids = {"user": USERS, "user_id": USERS, "item": ITEMS, "exclude": ITEMS, "candidates": ITEMS}.get(field)
     if ids is None or not isinstance(value, (str, int)):
         return value
     number = sum(str(value).encode())
     return value if number % 2 else ids[number // 2 % len(ids)]
+
+
+def with_catalogue(body):
+    """Puts columns of the catalogue into conditions, and the cursor of the first page into pages."""
+    if not isinstance(body, dict):
+        return body
+    if body.get("where"):
+        body["where"] = {"genre": ["comedy"], "price": {"max": 15}}
+    for field in [field for field in body if field.startswith("where.")]:
+        del body[field]
+        body["where.genre"] = "comedy"
+    if "cursor" in body:
+        body["cursor"] = "*"
+    for request in body.get("requests") or []:
+        with_catalogue(request)
+    return body
 
 
 def complete(form):
