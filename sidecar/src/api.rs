@@ -10,6 +10,7 @@ pub mod quote;
 pub mod refusal_pace;
 pub mod request;
 pub mod request_id;
+pub mod request_timeout;
 pub mod response;
 pub mod route;
 
@@ -73,6 +74,16 @@ pub enum Parsed {
 }
 
 impl Parsed {
+    fn set_deadline(&mut self, deadline: Option<Instant>) {
+        let asks = match self {
+            Self::One(ask, _) => std::slice::from_mut(ask),
+            Self::Batch(asks) => asks.as_mut_slice(),
+        };
+        for ask in asks {
+            ask.deadline = deadline;
+        }
+    }
+
     /// Memory that it occupies while it waits.
     fn memory_bytes(&self) -> usize {
         match self {
@@ -160,14 +171,16 @@ impl Api {
             let detail = format!("{path} reads no query string; send all fields in the body");
             return Err(ApiError::new(StatusCode::BAD_REQUEST, "unexpected-query", detail));
         }
+        let deadline = request_timeout::deadline(request.headers(), Instant::now())?;
         let content_type = content_type(&request, path)?;
         let encoding = ContentEncoding::of(request.headers())?;
         let body = self.budget.receive(request.into_body()).await?;
         let body = encoding.decode(body, &self.budget)?;
-        let parsed = {
+        let mut parsed = {
             let _parsing = self.budget.parsing(body.length()).await;
             parse(path, content_type, &body.bytes(), id, &self.engine.serving().limits)?
         };
+        parsed.set_deadline(deadline);
         // A question owns its text: the body's bytes return to the budget, and its own take their
         // place while it waits.
         drop(body);

@@ -93,12 +93,23 @@ pub struct Try {
 }
 
 impl Try {
-    /// Records how the try ended; returns why the pod was ejected, if it was.
-    pub fn end(mut self, outcome: TryOutcome, retry_after: Option<Duration>) -> Option<EjectionReason> {
-        self.record(outcome, retry_after)
+    /// Records how the try, which had the time `given`, ended; returns why the pod was ejected, if
+    /// it was.
+    pub fn end(
+        mut self,
+        outcome: TryOutcome,
+        given: Duration,
+        retry_after: Option<Duration>,
+    ) -> Option<EjectionReason> {
+        self.record(outcome, given, retry_after)
     }
 
-    fn record(&mut self, outcome: TryOutcome, retry_after: Option<Duration>) -> Option<EjectionReason> {
+    fn record(
+        &mut self,
+        outcome: TryOutcome,
+        given: Duration,
+        retry_after: Option<Duration>,
+    ) -> Option<EjectionReason> {
         self.is_ended = true;
         let now = Instant::now();
         let took = now.saturating_duration_since(self.begin);
@@ -109,14 +120,14 @@ impl Try {
         if outcome != TryOutcome::Cancelled || was_slower {
             health.latency.observe(outcome.latency(took, retry_after), now);
         }
-        health.ejection.end(outcome.evidence(took), self.is_probe, now)
+        health.ejection.end(outcome.evidence(given), self.is_probe, now)
     }
 }
 
 impl Drop for Try {
     fn drop(&mut self) {
         if !self.is_ended {
-            self.record(TryOutcome::Cancelled, None);
+            self.record(TryOutcome::Cancelled, Duration::ZERO, None);
         }
     }
 }
@@ -125,6 +136,8 @@ impl Drop for Try {
 mod tests {
     use super::*;
     use crate::limits::CONSECUTIVE_FAILURES_MAX;
+
+    const SECOND: Duration = Duration::from_secs(1);
 
     fn endpoint() -> Arc<Endpoint> {
         Arc::new(Endpoint::new(([127, 0, 0, 1], 1).into(), Duration::from_millis(1), Instant::now()))
@@ -140,7 +153,7 @@ mod tests {
         drop(first);
         assert_eq!(in_flight(), 1);
         assert!((endpoint.latency(Instant::now()) - 2.0).abs() < 1e-9, "an aborted request took two seconds");
-        second.end(TryOutcome::Answered, None);
+        second.end(TryOutcome::Answered, SECOND, None);
         assert_eq!(in_flight(), 0);
     }
 
@@ -148,14 +161,14 @@ mod tests {
     async fn the_probe_of_an_ejected_pod_is_given_once_and_again_when_it_is_aborted() {
         let endpoint = endpoint();
         for _ in 0..CONSECUTIVE_FAILURES_MAX {
-            endpoint.begin(Instant::now()).unwrap().end(TryOutcome::ConnectFailed, None);
+            endpoint.begin(Instant::now()).unwrap().end(TryOutcome::ConnectFailed, SECOND, None);
         }
         assert!(endpoint.begin(Instant::now()).is_none() && endpoint.is_ejected(Instant::now()));
         tokio::time::advance(Duration::from_secs(1)).await;
         let probe = endpoint.begin(Instant::now()).unwrap();
         assert!(endpoint.begin(Instant::now()).is_none());
         drop(probe);
-        endpoint.begin(Instant::now()).unwrap().end(TryOutcome::Answered, None);
+        endpoint.begin(Instant::now()).unwrap().end(TryOutcome::Answered, SECOND, None);
         assert!(!endpoint.is_ejected(Instant::now()));
     }
 }

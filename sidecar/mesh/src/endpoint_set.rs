@@ -70,7 +70,7 @@ mod tests {
         for (endpoint, milliseconds) in set.current().iter().zip([40, 70, 90]) {
             let attempt = endpoint.begin(Instant::now()).unwrap();
             tokio::time::advance(Duration::from_millis(milliseconds)).await;
-            attempt.end(TryOutcome::Answered, None);
+            attempt.end(TryOutcome::Answered, Duration::from_secs(1), None);
         }
         let before = set.current();
         let now = Instant::now();

@@ -39,8 +39,8 @@ pub const WINDOW: Duration = Duration::from_secs(5);
 pub const EJECTION_MIN: Duration = Duration::from_secs(1);
 /// ...up to this. A pod that never recovers costs one retry in this time.
 pub const EJECTION_MAX: Duration = Duration::from_secs(10);
-/// Duration from which on a try that timed out is a failure of its pod. With a shorter timeout it
-/// is evidence of an impatient client only.
+/// Time of a try from which on a timeout, or a refusal by the pod, is a failure of the pod. With a
+/// shorter time it is evidence of an impatient client only.
 pub const TIMEOUT_EVIDENCE_MIN: Duration = Duration::from_millis(100);
 
 /// Maximum number of requests in flight to a pod: the number of streams that a connection of a

@@ -78,12 +78,13 @@ impl TryOutcome {
         !matches!(self, Self::Answered | Self::TooLarge | Self::Cancelled)
     }
 
-    /// What the try says about its pod.
-    pub fn evidence(self, took: Duration) -> Evidence {
+    /// What the try, which had this time, says about its pod. A serving pod refuses a request at
+    /// once if its wait would take longer than that.
+    pub fn evidence(self, given: Duration) -> Evidence {
         match self {
             Self::Answered | Self::TooLarge => Evidence::Success,
             Self::Limited => Evidence::Limited,
-            Self::TimedOut if took < TIMEOUT_EVIDENCE_MIN => Evidence::None,
+            Self::TimedOut | Self::Unavailable if given < TIMEOUT_EVIDENCE_MIN => Evidence::None,
             Self::Unavailable | Self::ServerError | Self::ConnectFailed | Self::ConnectionLost | Self::TimedOut => {
                 Evidence::Failure
             }
@@ -115,7 +116,7 @@ mod tests {
     #[test]
     fn a_rejected_request_is_no_failure_of_the_pod() {
         let evidence =
-            |status: u16| TryOutcome::of(StatusCode::from_u16(status).unwrap()).evidence(Duration::from_millis(1));
+            |status: u16| TryOutcome::of(StatusCode::from_u16(status).unwrap()).evidence(Duration::from_secs(1));
         for status in [200, 204, 301, 400, 404, 413, 422] {
             assert_eq!(evidence(status), Evidence::Success, "{status}");
         }
@@ -132,8 +133,11 @@ mod tests {
         assert_eq!(TryOutcome::Unavailable.latency(fast, None), second);
         assert_eq!(TryOutcome::Limited.latency(fast, Some(second * 7)), second * 7);
         assert_eq!(TryOutcome::Limited.latency(fast, Some(second * 86_400)), PENALTY_MAX);
-        assert_eq!(TryOutcome::TimedOut.evidence(fast), Evidence::None);
-        assert_eq!(TryOutcome::TimedOut.evidence(TIMEOUT_EVIDENCE_MIN), Evidence::Failure);
+        for outcome in [TryOutcome::TimedOut, TryOutcome::Unavailable] {
+            assert_eq!(outcome.evidence(fast), Evidence::None);
+            assert_eq!(outcome.evidence(TIMEOUT_EVIDENCE_MIN), Evidence::Failure);
+        }
+        assert_eq!(TryOutcome::ConnectionLost.evidence(fast), Evidence::Failure);
     }
 
     #[test]

@@ -121,7 +121,7 @@ impl Upstream {
                 Err(_) => (TryOutcome::TimedOut, None),
             };
             let pause = response.as_ref().and_then(|response| retry_after(response.headers()));
-            if let Some(reason) = attempt.end(outcome, pause) {
+            if let Some(reason) = attempt.end(outcome, timeout, pause) {
                 tracing::info!(address = %endpoint.connection.address(), reason = reason.as_str(), "serving pod ejected");
                 self.observer.ejected(reason);
             }

@@ -1,9 +1,14 @@
 //! A second kind of answerer behind the same endpoints: they know nothing of what answers.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 use answering::{Answer, AnswerError, Answerer, Ask, Item, Part, Query, Source, Upstream, UpstreamAnswer};
-use http::StatusCode;
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
+use http_body_util::Full;
 use recommender_sidecar::{
     api::{Api, REVISION_HEADER},
     engine::Engine,
@@ -46,6 +51,30 @@ impl Upstream for Stub {
             })
         })
     }
+}
+
+#[tokio::test]
+async fn the_time_that_a_client_waits_becomes_the_deadline_of_each_question() {
+    let (engine, stub) = (Arc::new(Engine::default()), Arc::new(Stub::default()));
+    engine.publish(Serving::of(Answerer::Upstream(Arc::clone(&stub) as Arc<dyn Upstream>), ServingLimits::default()));
+    let api = Api::new(engine, Arc::new(Metrics::new().unwrap()));
+    let ask = async |path: &str, body: &'static str, timeout: &str| {
+        let request = Request::post(path).header(header::CONTENT_TYPE, JSON).header("x-request-timeout-ms", timeout);
+        api.handle(request.body(Full::new(Bytes::from_static(body.as_bytes()))).unwrap()).await.unwrap().status()
+    };
+    let begin = Instant::now();
+    assert_eq!(ask("/recommend", r#"{"user": "a"}"#, "60000").await, StatusCode::OK);
+    assert_eq!(
+        ask("/recommend:batch", r#"{"requests": [{"user": "a"}, {"user": "b"}]}"#, "60000").await,
+        StatusCode::OK
+    );
+    let (minute, end) = (Duration::from_mins(1), Instant::now());
+    let asks = std::mem::take(&mut *stub.asks.lock().unwrap());
+    assert_eq!(asks.len(), 3);
+    assert!(asks.iter().all(|ask| ask.deadline.is_some_and(|at| at >= begin + minute && at <= end + minute)));
+    assert_eq!(ask("/recommend", r#"{"user": "a"}"#, "1s").await, StatusCode::BAD_REQUEST);
+    send(&api, "POST", "/recommend", JSON, br#"{"user": "a"}"#).await;
+    assert_eq!(stub.asks.lock().unwrap().pop().unwrap().deadline, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
