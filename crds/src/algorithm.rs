@@ -23,12 +23,19 @@ pub struct AlgorithmSpec {
     /// gradient descent on one thread. For data.signal: implicit only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bpr: Option<Bpr>,
+    /// Chooses one of the algorithms that suit the data, with its parameters, by a search before
+    /// each run's fit: the simplest one within one standard error of the best. An algorithm or a
+    /// number of factors that needs more memory than training.resources.limits or
+    /// serving.resources.limits allow is not tried. status.model.algorithm and
+    /// status.model.parameters show the choice, status.model.search what was tried. Example: {}.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto: Option<Auto>,
 }
 
 impl Default for AlgorithmSpec {
     /// `als: {}`.
     fn default() -> Self {
-        Self { als: Some(Als::default()), svd: None, bpr: None }
+        Self { als: Some(Als::default()), svd: None, bpr: None, auto: None }
     }
 }
 
@@ -143,34 +150,11 @@ pub struct Svd {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub degree_exponent: Option<f64>,
-    /// Popularity debiasing exponent of users, 0 (off) to 1; degreeExponent then applies to items
-    /// only. For data.signal: implicit only. Absent: degreeExponent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub user_degree_exponent: Option<f64>,
-    /// Weight of the two-hop term, 0 (off) to 10000: how much an item counts that shares users with
-    /// the user's items, besides what the factors represent of it. For data.signal: implicit only.
-    /// Absent: chosen on a tenth of the training part; status.model.parameters shows the value.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0.0, max = 10_000.0))]
-    pub co_occurrence_weight: Option<f64>,
-    /// Items with fewer users take no part in the two-hop term, 1 to 1000, so that no list repeats
-    /// the choices of a few users. Absent: 5.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1000))]
-    pub min_users_per_item: Option<u32>,
 }
 
 impl Default for Svd {
     fn default() -> Self {
-        Self {
-            factors: 64,
-            iterations: 10,
-            degree_exponent: None,
-            user_degree_exponent: None,
-            co_occurrence_weight: None,
-            min_users_per_item: None,
-        }
+        Self { factors: 64, iterations: 10, degree_exponent: None }
     }
 }
 
@@ -196,5 +180,30 @@ pub struct Bpr {
 impl Default for Bpr {
     fn default() -> Self {
         Self { factors: 64, iterations: 100, learning_rate: 0.05, regularization: 0.003 }
+    }
+}
+
+/// Limits of the search that chooses an algorithm.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Auto {
+    /// Maximum number of fits, 1 to 1000: one of each algorithm with its defaults, the others with
+    /// random parameters by successive halving. Equal data, spec and seed give an equal choice.
+    /// Default: 24.
+    #[schemars(range(min = 1, max = 1000))]
+    pub fits: u32,
+    /// Maximum number of latent factors, 1 to 1024. Default: 128.
+    #[schemars(range(min = 1, max = 1024))]
+    pub factors_max: u32,
+    /// Time after which no new fit starts, from 10s to 168h, in h, m and s. It counts towards
+    /// training.deadline. A search that is stopped by it may choose another algorithm in the next
+    /// run. Default: 20m.
+    #[schemars(length(min = 2, max = 20))]
+    pub budget: String,
+}
+
+impl Default for Auto {
+    fn default() -> Self {
+        Self { fits: 24, factors_max: 128, budget: "20m".to_owned() }
     }
 }

@@ -169,9 +169,20 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         at: &["spec.algorithm"],
-        rule: "[has(self.als), has(self.svd), has(self.bpr)].filter(x, x).size() == 1",
-        message: "algorithm: set exactly one of als, svd and bpr, for example als: {}; in a merge patch, set the old one to \
-                  null",
+        rule: "[has(self.als), has(self.svd), has(self.bpr), has(self.auto)].filter(x, x).size() == 1",
+        message: "algorithm: set exactly one of als, svd, bpr and auto, for example als: {}; in a merge patch, set the old one \
+                  to null",
+    },
+    Rule {
+        at: &["spec.algorithm.auto"],
+        rule: "self.budget.matches('^([0-9]{1,6}[hms])+$') && duration(self.budget) >= duration('10s') && \
+               duration(self.budget) <= duration('168h')",
+        message: "algorithm.auto.budget: must be from 10s to 168h, in whole h, m and s, for example 20m",
+    },
+    Rule {
+        at: &["spec"],
+        rule: "!has(self.training) || !has(self.training.tuning) || !has(self.algorithm) || !has(self.algorithm.auto)",
+        message: "training.tuning is not valid with algorithm.auto, which searches parameters itself: remove it",
     },
     Rule {
         at: &["spec.algorithm.als"],
@@ -203,20 +214,6 @@ pub const RULES: &[Rule] = &[
                self.algorithm.svd.degreeExponent == 0.0",
         message: "svd.degreeExponent is valid only with data.signal: implicit, because user and item averages serve its \
                   purpose for ratings: remove it",
-    },
-    Rule {
-        at: &["spec"],
-        rule: "self.data.signal == 'implicit' || !has(self.algorithm) || !has(self.algorithm.svd) || \
-               !has(self.algorithm.svd.userDegreeExponent) || self.algorithm.svd.userDegreeExponent == 0.0",
-        message: "svd.userDegreeExponent is valid only with data.signal: implicit, because user and item averages serve its \
-                  purpose for ratings: remove it",
-    },
-    Rule {
-        at: &["spec"],
-        rule: "self.data.signal == 'implicit' || !has(self.algorithm) || !has(self.algorithm.svd) || \
-               !has(self.algorithm.svd.coOccurrenceWeight) || self.algorithm.svd.coOccurrenceWeight == 0.0",
-        message: "svd.coOccurrenceWeight is valid only with data.signal: implicit, because users who share an item may have \
-                  rated it differently: remove it",
     },
     Rule {
         at: &["spec"],

@@ -166,15 +166,6 @@ pub struct ModelParameters {
     /// Popularity debiasing exponent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub degree_exponent: Option<f64>,
-    /// Popularity debiasing exponent of users, if it is another one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub user_degree_exponent: Option<f64>,
-    /// Weight of the two-hop term.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub co_occurrence_weight: Option<f64>,
-    /// Items with fewer users take no part in the two-hop term.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub min_users_per_item: Option<u32>,
     /// How much of the popularity debiasing is undone at ranking time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub popularity_boost: Option<f64>,
@@ -218,6 +209,10 @@ pub struct SearchedAlgorithm {
     /// over the same users. Absent for the best.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub standard_errors_below_best: Option<f64>,
+    /// Why the algorithm was not tried, or only with fewer factors than factorsMax. Absent if it
+    /// was not limited.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub limited: String,
 }
 
 /// Metrics of the model and the baseline on the held-out set.

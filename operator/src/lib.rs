@@ -30,6 +30,7 @@ pub mod inject;
 pub mod installation;
 pub mod leader;
 pub mod leadership;
+pub mod memory_quantity;
 pub mod metrics;
 pub mod names;
 pub mod notice;

@@ -118,6 +118,8 @@ pub enum AlgorithmArg {
     Svd,
     /// Bayesian personalized ranking; implicit data only.
     Bpr,
+    /// The simplest one within one standard error of the best, chosen by a search.
+    Auto,
 }
 
 impl AlgorithmArg {
@@ -222,9 +224,22 @@ pub struct DataArgs {
     /// Training algorithm.
     #[arg(long, value_enum, default_value_t = AlgorithmArg::Als)]
     pub algorithm: AlgorithmArg,
-    /// Number of latent factors, 1 to 1024.
+    /// Number of latent factors, 1 to 1024; auto has --factors-max instead.
     #[arg(long, default_value_t = 64)]
     pub factors: u32,
+    /// auto and tune: maximum number of factors to try, 1 to 1024; default: 128 for auto, else only
+    /// --factors.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub factors_max: Option<u32>,
+    /// auto: maximum number of fits of the search, 1 to 1000; default: 24.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub fits: Option<u32>,
+    /// auto and tune: time budget in seconds; no new fit starts after it.
+    #[arg(long, default_value_t = 1200)]
+    pub budget: u64,
+    /// auto: maximum size of the model file in MiB; default: no limit.
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 24))]
+    pub model_mib_max: Option<u64>,
     /// Number of iterations, 1 to 1000; default: 15 for ALS, 100 for BPR, at most 10 for SVD.
     #[arg(long)]
     pub iterations: Option<u32>,
@@ -232,16 +247,6 @@ pub struct DataArgs {
     /// popular items; default: 0.5.
     #[arg(long, value_parser = finite)]
     pub degree_exponent: Option<f64>,
-    /// SVD: popularity debiasing exponent of users, 0 to 1; default: --degree-exponent.
-    #[arg(long, value_parser = finite)]
-    pub user_degree_exponent: Option<f64>,
-    /// SVD: weight of the two-hop term for implicit data, 0 (off) to 10000: how much items count
-    /// that share users with the history; default: chosen from the data.
-    #[arg(long, value_parser = finite)]
-    pub co_occurrence_weight: Option<f64>,
-    /// SVD: items with fewer users take no part in the two-hop term, 1 to 1000; default: 5.
-    #[arg(long)]
-    pub min_users_per_item: Option<u32>,
     /// ALS: how strongly popular items are boosted at serving time (0–1); requires
     /// --degree-exponent above 0; default: 0.5.
     #[arg(long, value_parser = finite)]
@@ -346,12 +351,6 @@ pub struct TuneArgs {
     /// Number of parameter sets to try, including the given one.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(2..=1000))]
     pub trials: u32,
-    /// Time budget in seconds; no new fit starts after it.
-    #[arg(long, default_value_t = 1200)]
-    pub budget: u64,
-    /// Maximum number of factors to try, 1 to 1024; default: only --factors.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
-    pub factors_max: Option<u32>,
 }
 
 /// Arguments of `suggest`.

@@ -74,12 +74,13 @@ fn algorithm(args: &DataArgs, signal: Signal) -> Algorithm {
         ("regularizationExponent", json!(args.regularization_exponent)),
         ("unobservedWeight", json!(args.unobserved_weight)),
         ("degreeExponent", json!(args.degree_exponent)),
-        ("userDegreeExponent", json!(args.user_degree_exponent)),
-        ("coOccurrenceWeight", json!(args.co_occurrence_weight)),
-        ("minUsersPerItem", json!(args.min_users_per_item)),
         ("popularityBoost", json!(args.popularity_boost)),
         ("learningRate", json!(args.learning_rate)),
         ("samples", json!(args.samples)),
+        ("fits", json!(args.fits)),
+        ("factorsMax", json!(args.factors_max)),
+        ("budgetSeconds", json!(args.budget)),
+        ("snapshotBytesMax", json!(args.model_mib_max.map(|mebibytes| mebibytes << 20))),
     ];
     let given = options.into_iter().filter(|(_, value)| !value.is_null());
     let given = given.map(|(name, value)| (name.to_owned(), value)).collect();
@@ -105,6 +106,7 @@ fn report_error(error: &recommender_trainer::RunError) -> sidecar_contract::Exit
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
+    use sidecar_contract::AutoConfig;
 
     use super::*;
     use crate::args::{Cli, Command};
@@ -176,6 +178,21 @@ mod tests {
         let items = defaults.items.unwrap();
         assert_eq!((items.id, items.title), (Column::Name("item_id".to_owned()), None));
         assert!(evaluate(&["--delimiter=::"]).unwrap_err().contains("not one character"));
+    }
+
+    #[test]
+    fn auto_has_limits_in_place_of_parameters() {
+        let auto = |arguments: &[&str]| match evaluate(&[&["--algorithm=auto"], arguments].concat()).unwrap().algorithm
+        {
+            Algorithm::Auto(auto) => auto,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(auto(&["--factors=8"]), AutoConfig::default());
+        let given = auto(&["--fits=7", "--factors-max=32", "--budget=60", "--model-mib-max=3"]);
+        let snapshot_bytes_max = Some(3 << 20);
+        let expected =
+            AutoConfig { fits: 7, factors_max: 32, budget_seconds: 60, snapshot_bytes_max, training_bytes_max: None };
+        assert_eq!(given, expected);
     }
 
     #[test]

@@ -184,7 +184,7 @@ pub const CRASH_PAUSE_MAX: Duration = Duration::from_hours(1);
 /// Memory that stays free in addition to a snapshot, in bytes: for [`TRANSFER_BYTES_MAX`], the
 /// buffers and shares of [`CONNECTIONS_MAX`] connections, and a body that is being parsed. A test
 /// measures it under attack; docs/revisions.md states it.
-pub const HEADROOM_RESERVE_BYTES: u64 = 80 << 20;
+pub const HEADROOM_RESERVE_BYTES: u64 = sidecar_contract::serving_memory::HEADROOM_RESERVE_BYTES;
 /// Default of the maximum number of rows that `suggest` reads.
 pub const SUGGEST_ROWS_MAX: u64 = 10_000_000;
 /// Number of recommendations that are computed to warm up a model before it serves.

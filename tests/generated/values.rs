@@ -89,6 +89,7 @@ const HINTS: &[Hint] = &[
     hint("training.deadline", "{}", DURATION.0, DURATION.1, ""),
     hint("training.startingDeadline", "{}", DURATION.0, DURATION.1, ""),
     hint("tuning.budget", "{}", DURATION.0, DURATION.1, ""),
+    hint("auto.budget", "{}", DURATION.0, DURATION.1, ""),
     hint("training.dataCheckInterval", "{}", r#""0s" "1m" "168h""#, r#""59s" "169h""#, ""),
     hint("ipBlock.cidr", "{}", r#""10.0.0.0/8" "2001:db8::/32""#, r#""10.0.0.0/99" "10.0.0.0""#, ""),
     hint(

@@ -92,6 +92,17 @@ fn parameters_of(algorithm: &Algorithm) -> Option<ModelParameters> {
     serde_json::from_value(serde_json::Value::Object(algorithm.parameters())).ok()
 }
 
+/// Maximum size of the reason why an algorithm is limited, in bytes.
+const LIMITED_REASON_BYTES_MAX: usize = 256;
+
+fn truncated(reason: &str) -> String {
+    if reason.len() <= LIMITED_REASON_BYTES_MAX {
+        return reason.to_owned();
+    }
+    let end = reason.floor_char_boundary(LIMITED_REASON_BYTES_MAX - "…".len());
+    format!("{}…", reason.get(..end).unwrap_or_default())
+}
+
 /// The search by algorithm: trials are sorted best first, so the first one of an algorithm is its
 /// best.
 fn model_search(summary: &SearchSummary, trials: &[Trial]) -> ModelSearch {
@@ -105,6 +116,18 @@ fn model_search(summary: &SearchSummary, trials: &[Trial]) -> ModelSearch {
                 trials: 1,
                 value: trial.value,
                 standard_errors_below_best: trial.standard_errors_below_best,
+                limited: String::new(),
+            }),
+        }
+    }
+    for limited in summary.limited.iter().take(SEARCHED_ALGORITHMS_MAX) {
+        let reason = truncated(&limited.reason);
+        match algorithms.iter_mut().find(|known| known.name == limited.name) {
+            Some(known) => known.limited = reason,
+            None => algorithms.push(SearchedAlgorithm {
+                name: limited.name.clone(),
+                limited: reason,
+                ..SearchedAlgorithm::default()
             }),
         }
     }
@@ -140,6 +163,8 @@ pub(super) fn metric_text(model: &ModelStatus) -> String {
 
 #[cfg(test)]
 mod tests {
+    use sidecar_contract::LimitedAlgorithm;
+
     use super::*;
 
     #[test]
@@ -151,10 +176,17 @@ mod tests {
             {"parameters": {"svd": {}}, "iterationsRun": 0},
         ]))
         .unwrap();
-        let search = model_search(&SearchSummary { fits: 5, stopped_by_time: true }, &trials);
+        let limited = |name: &str, factors_max, reason: &str| LimitedAlgorithm {
+            name: name.to_owned(),
+            factors_max,
+            reason: reason.to_owned(),
+        };
+        let limited = vec![limited("bpr", Some(8), "memory"), limited("svd", None, &"m".repeat(1000))];
+        let search = model_search(&SearchSummary { fits: 5, stopped_by_time: true, limited }, &trials);
         let expected = serde_json::json!({"fits": 5, "stoppedByTime": true, "algorithms": [
             {"name": "als", "trials": 2, "value": 0.5},
-            {"name": "bpr", "trials": 1, "value": 0.4, "standardErrorsBelowBest": 2.5},
+            {"name": "bpr", "trials": 1, "value": 0.4, "standardErrorsBelowBest": 2.5, "limited": "memory"},
+            {"name": "svd", "trials": 0, "limited": format!("{}…", "m".repeat(253))},
         ]});
         assert_eq!(serde_json::to_value(search).unwrap(), expected);
     }

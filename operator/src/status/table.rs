@@ -553,7 +553,7 @@ fn the_table_has_all_conditions_and_reasons() {
 
 #[test]
 fn the_reason_of_the_table_is_what_needs_attention_first() {
-    for (scene, expected) in [
+    let scenes = vec![
         (serving(), "Serving"),
         (scene().job(JobState::Running, None), "TrainingRunning"),
         (gate_failed(), "GateFailed"),
@@ -566,7 +566,8 @@ fn the_reason_of_the_table_is_what_needs_attention_first() {
         (Scene { batches: vec![batch_failed(1)], ..serving().spec(&batch_spec()) }, "BatchNotWritten"),
         (serving().spec(&json!({"serving": {"replicas": 6}})).was_ready(1), "ReplicasUnavailable"),
         (Scene { ready: 1, ..scene().served(trained(1, "a", 0.1)) }, "PodsUnreachable"),
-    ] {
+    ];
+    for (scene, expected) in scenes {
         let status = scene.status();
         assert_eq!(status.reason, expected, "{:?}", status.conditions);
     }

@@ -8,6 +8,7 @@ use super::{StatusInput, time};
 use crate::{
     applied::JobOutcome,
     decide::TrainingDecision,
+    memory_quantity::bytes_of_quantity,
     names::Component,
     observed::{JobFacts, JobState, PodFacts, PodProblem},
 };
@@ -107,23 +108,9 @@ fn out_of_memory(input: StatusInput<'_>) -> String {
 }
 
 /// Twice a quantity of bytes, in MiB; `None` if it is not a plausible memory size.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be in range")]
 fn twice_in_mebibytes(quantity: &str) -> Option<u64> {
-    const UNITS: [(&str, f64); 10] = [
-        ("Ki", 1024.0),
-        ("Mi", 1_048_576.0),
-        ("Gi", 1_073_741_824.0),
-        ("Ti", 1_099_511_627_776.0),
-        ("k", 1e3),
-        ("M", 1e6),
-        ("G", 1e9),
-        ("T", 1e12),
-        ("m", 1e-3),
-        ("", 1.0),
-    ];
-    let (number, unit) = UNITS.iter().find_map(|(suffix, unit)| Some((quantity.strip_suffix(suffix)?, unit)))?;
-    let mebibytes = (2.0 * number.parse::<f64>().ok()? * unit / 1_048_576.0).ceil();
-    (1.0..1e12).contains(&mebibytes).then_some(mebibytes as u64)
+    let mebibytes = bytes_of_quantity(quantity)?.saturating_mul(2).div_ceil(1 << 20);
+    (mebibytes > 0).then_some(mebibytes)
 }
 
 pub(super) fn trained(input: StatusInput<'_>) -> ConditionUpdate {

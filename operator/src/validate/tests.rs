@@ -4,7 +4,7 @@
 use factorization::params::bounds;
 use recommender_crds::Recommender;
 use sidecar_contract::{
-    Algorithm, AlsConfig, BprConfig,
+    Algorithm, AlsConfig, AutoConfig, BprConfig,
     Signal::{Explicit, Implicit},
 };
 
@@ -31,10 +31,6 @@ fn schema_bounds_equal_factorization_bounds() {
     assert_eq!(samples["maximum"].as_f64(), Some(f64::from(bounds::SAMPLES_MAX)));
     assert_eq!(maximum("degreeExponent"), Some(bounds::DEGREE_EXPONENT_MAX));
     assert_eq!(maximum("popularityBoost"), Some(bounds::POPULARITY_BOOST_MAX));
-    let svd = |field: &str| algorithm["svd"]["properties"][field]["maximum"].as_f64();
-    assert_eq!(svd("userDegreeExponent"), Some(bounds::DEGREE_EXPONENT_MAX));
-    assert_eq!(svd("coOccurrenceWeight"), Some(bounds::CO_OCCURRENCE_WEIGHT_MAX));
-    assert_eq!(svd("minUsersPerItem"), Some(f64::from(bounds::USERS_PER_ITEM_MIN_MAX)));
     let rate = &bpr["learningRate"];
     assert_eq!(rate["minimum"].as_f64(), Some(bounds::LEARNING_RATE_MIN));
     assert_eq!(rate["maximum"].as_f64(), Some(bounds::LEARNING_RATE_MAX));
@@ -46,7 +42,7 @@ fn every_parameter_of_the_schema_reaches_the_trainer() {
     let crd = serde_json::to_value(recommender_crds::crd()).unwrap();
     let path = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/algorithm/properties";
     let algorithms = crd.pointer(path).unwrap().as_object().unwrap();
-    assert_eq!(algorithms.keys().collect::<Vec<_>>(), ["als", "bpr", "svd"]);
+    assert_eq!(algorithms.keys().collect::<Vec<_>>(), ["als", "auto", "bpr", "svd"]);
     let algorithm_of = |algorithm: &str, parameters: &str| {
         let yaml = format!(
             "apiVersion: recmesh.dev/v1alpha1\nkind: Recommender\nmetadata: {{name: a}}\nspec: {{data: {{source: {{url: 's3://x/y.csv'}}}}, \
@@ -56,7 +52,7 @@ fn every_parameter_of_the_schema_reaches_the_trainer() {
     };
     // Valid for every parameter, and the default of none.
     let value = |schema: &serde_json::Value| if schema["type"] == "integer" { "7" } else { "0.25" };
-    for (algorithm, schema) in algorithms {
+    for (algorithm, schema) in algorithms.iter().filter(|(algorithm, _)| *algorithm != "auto") {
         for (parameter, schema) in schema["properties"].as_object().unwrap() {
             let (name, value, given) = match schema["properties"].as_object() {
                 Some(group) => {
@@ -73,6 +69,30 @@ fn every_parameter_of_the_schema_reaches_the_trainer() {
             );
         }
     }
+}
+
+#[test]
+fn auto_has_its_limits_and_those_of_the_memory() {
+    let auto = |auto: &str, more: &str| {
+        let yaml = format!(
+            "apiVersion: recmesh.dev/v1alpha1\nkind: Recommender\nmetadata: {{name: a}}\n\
+             spec: {{data: {{source: {{url: 's3://x/y.csv'}}}}, algorithm: {{auto: {auto}}}{more}}}\n"
+        );
+        let Algorithm::Auto(auto) = plan_of(&yaml).unwrap().training.algorithm else { panic!() };
+        auto
+    };
+    assert_eq!(auto("{}", ""), AutoConfig::default());
+    let resources = |memory: &str| format!("{{resources: {{limits: {{memory: {memory}}}}}}}");
+    let limits = format!(", training: {}, serving: {}", resources("1Gi"), resources("612Mi"));
+    let expected = AutoConfig {
+        fits: 7,
+        factors_max: 9,
+        budget_seconds: 90,
+        training_bytes_max: Some(1 << 30),
+        // 612 MiB − 32 MiB of the process − 80 MiB in reserve = 500 MiB; a fifth is a margin.
+        snapshot_bytes_max: Some(400 << 20),
+    };
+    assert_eq!(auto("{fits: 7, factorsMax: 9, budget: 1m30s}", &limits), expected);
 }
 
 #[test]
@@ -126,7 +146,7 @@ fn problems_name_the_field_and_the_expected_value() {
         ("{data: {source: {url: 'ftp://x/y'}}}", "data.source.url: \"ftp://x/y\"; expected s3://bucket/key.csv or"),
         (
             "{data: {source: {url: 's3://x/y.csv'}}, algorithm: {}}",
-            "algorithm: expected exactly one of als, svd and bpr",
+            "algorithm: expected exactly one of als, svd, bpr and auto",
         ),
         ("{data: {source: {url: 's3://x/y.csv'}, csv: {delimiter: ab}}}", "data.csv.delimiter: \"ab\"; expected one"),
         (

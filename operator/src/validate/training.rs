@@ -4,15 +4,15 @@
 use std::time::Duration;
 
 use recommender_crds::{
-    ChosenAlgorithm, Format, ItemsSpec, RecommenderSpec, Signal, SourceSpec, Split, TrainingSpec, Weighting,
+    Auto, ChosenAlgorithm, Format, ItemsSpec, RecommenderSpec, Signal, SourceSpec, Split, TrainingSpec, Weighting,
 };
 use serde_json::{Map, Value};
 use sidecar_contract::{
-    Algorithm, Column, Columns, Csv, EvaluationConfig, HOURS_TO_SECONDS, Items, RunId, Source, SplitKind, StoreConfig,
-    TrainingConfig, TuningConfig, WeightsConfig, parse_duration, parse_half_life, paths,
+    Algorithm, AutoConfig, Column, Columns, Csv, EvaluationConfig, HOURS_TO_SECONDS, Items, RunId, Source, SplitKind,
+    StoreConfig, TrainingConfig, TuningConfig, WeightsConfig, parse_duration, parse_half_life, paths, serving_memory,
 };
 
-use crate::schedule::Schedule;
+use crate::{memory_quantity::memory_limit, schedule::Schedule};
 
 /// Settings of a training run.
 #[derive(Clone, Debug, PartialEq)]
@@ -194,12 +194,28 @@ fn algorithm(
     problems: &mut Vec<String>,
 ) -> Option<Algorithm> {
     let Some(ChosenAlgorithm { name, parameters }) = spec.chosen_algorithm() else {
-        let [others @ .., last] = Algorithm::NAMES;
-        problems.push(format!("algorithm: expected exactly one of {} and {last}", others.join(", ")));
+        let names = Algorithm::NAMES.join(", ");
+        problems.push(format!("algorithm: expected exactly one of {names} and auto"));
         return None;
     };
+    if let Some(limits) = spec.algorithm.as_ref().and_then(|algorithm| algorithm.auto.as_ref()) {
+        return Some(Algorithm::Auto(auto(spec, limits, problems)));
+    }
     let algorithm = Algorithm::with_defaults(&name, signal, without_groups(parameters));
     algorithm.map_err(|error| problems.push(format!("algorithm.{name}: {error}"))).ok()
+}
+
+/// Limits of the search that chooses an algorithm. Memory limits are among them, because they
+/// decide what it may choose.
+fn auto(spec: &RecommenderSpec, limits: &Auto, problems: &mut Vec<String>) -> AutoConfig {
+    let serving_limit = memory_limit(spec.serving.pod.resources.as_ref());
+    AutoConfig {
+        fits: limits.fits,
+        factors_max: limits.factors_max,
+        budget_seconds: duration(&limits.budget, "algorithm.auto.budget", problems).as_secs(),
+        training_bytes_max: memory_limit(spec.training.pod.resources.as_ref()),
+        snapshot_bytes_max: serving_limit.map(serving_memory::snapshot_bytes_max),
+    }
 }
 
 /// Parameters of the contract. It has no groups: `sampling: {samples: 50}` is `samples: 50`.

@@ -4,10 +4,13 @@ use factorization::{BprParams, ValidParams};
 use sidecar_contract::{Algorithm, BprConfig, Signal};
 
 use crate::{
-    definition::{Definition, Search, rounded},
-    draws::Draws,
+    definition::{Definition, Search, Simplicity, rounded},
+    draws::{DataShape, Draws},
 };
 
+/// Maximum number of entries for which a search tries the algorithm: the default 100 iterations of
+/// more take minutes.
+const ENTRIES_MAX: f64 = 5e6;
 /// Search range of γ. Its product with the largest λ is far below 1, so every draw is valid.
 const LEARNING_RATE: (f64, f64) = (0.005, 0.5);
 /// Search range of λ.
@@ -19,6 +22,19 @@ impl Definition for BprConfig {
             Signal::Implicit => None,
             Signal::Explicit => Some("it learns from chosen and not chosen items"),
         }
+    }
+
+    fn unsuitable(&self, shape: &DataShape) -> Option<String> {
+        (shape.entries() > ENTRIES_MAX).then(|| {
+            format!(
+                "it takes its steps on one thread, and {:.0} interactions are more than {ENTRIES_MAX:.0}",
+                shape.entries()
+            )
+        })
+    }
+
+    fn simplicity(&self) -> Simplicity {
+        Simplicity::Samples
     }
 
     fn valid_params(&self, _signal: Signal) -> Result<ValidParams, String> {

@@ -3,7 +3,7 @@
 use factorization::{Interactions, ValidParams};
 use sidecar_contract::{Algorithm, Signal};
 
-use crate::draws::Draws;
+use crate::draws::{DataShape, Draws};
 
 /// An algorithm with its parameters, as configs and snapshots have them.
 pub trait Definition {
@@ -11,6 +11,15 @@ pub trait Definition {
     fn unsupported(&self, _signal: Signal) -> Option<&'static str> {
         None
     }
+
+    /// Why the algorithm is not tried for data of this shape when a search chooses the algorithm;
+    /// `None` if it is. A user may set it anyway.
+    fn unsuitable(&self, _shape: &DataShape) -> Option<String> {
+        None
+    }
+
+    /// Rank among equally good models with as many factors: the lower one is chosen.
+    fn simplicity(&self) -> Simplicity;
 
     /// The checked parameters, for a signal that the algorithm takes.
     ///
@@ -25,7 +34,7 @@ pub trait Definition {
 
     /// The algorithm with all parameters set; `None` if they are. Before the data is known, a
     /// default stands in for each parameter that the data decides.
-    fn resolved(&self, _signal: Signal, _data: Option<TrainingPart<'_>>) -> Option<Algorithm> {
+    fn resolved(&self, _signal: Signal, _data: Option<&Interactions>) -> Option<Algorithm> {
         None
     }
 
@@ -50,14 +59,15 @@ pub trait Definition {
     fn search(&self) -> &dyn Search;
 }
 
-/// The data that decides parameters: weighted rows without any that are held out, and the seed of a
-/// run.
-#[derive(Clone, Copy, Debug)]
-pub struct TrainingPart<'a> {
-    /// The rows.
-    pub interactions: &'a Interactions,
-    /// Seed of every random choice.
-    pub seed: u64,
+/// What makes a model of an algorithm simpler than another with as many factors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Simplicity {
+    /// A decomposition without regularization.
+    Decomposition,
+    /// An objective whose parameters depend on the data.
+    Objective,
+    /// Samples of the data, on one thread; no explanations.
+    Samples,
 }
 
 /// The search space of an algorithm: its parameters without an obvious value. The others stay as

@@ -12,6 +12,9 @@ pub enum AlgorithmError {
         /// Name of the algorithm.
         name: String,
     },
+    /// A choice in place of an algorithm.
+    #[error("auto is not the algorithm of a model, which is {}: a training run chooses one", Algorithm::NAMES.join(", "))]
+    NotChosen,
     /// The algorithm does not take data of this signal.
     #[error("{algorithm} is not valid with spec.data.signal: {}, because {reason}: set spec.algorithm.{others}", name(*signal))]
     Signal {

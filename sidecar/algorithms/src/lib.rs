@@ -19,7 +19,7 @@ mod svd;
 use factorization::ValidParams;
 use sidecar_contract::{Algorithm, Signal};
 
-pub use definition::{Definition, Search, TrainingPart};
+pub use definition::{Definition, Search, Simplicity};
 pub use draws::{DataShape, Draws};
 pub use error::AlgorithmError;
 
@@ -32,6 +32,7 @@ pub fn definition(algorithm: &Algorithm) -> Result<&dyn Definition, AlgorithmErr
         Algorithm::Als(als) => Ok(als),
         Algorithm::Svd(svd) => Ok(svd),
         Algorithm::Bpr(bpr) => Ok(bpr),
+        Algorithm::Auto(_) => Err(AlgorithmError::NotChosen),
         Algorithm::Unknown { name, .. } => Err(AlgorithmError::Unknown { name: name.clone() }),
     }
 }

@@ -9,11 +9,12 @@ use serde::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::signal::Signal;
+use crate::{auto::AutoConfig, signal::Signal};
 
 const ALS: &str = "als";
 const SVD: &str = "svd";
 const BPR: &str = "bpr";
+const AUTO: &str = "auto";
 
 /// Exactly one algorithm with its parameters; in JSON, an object with the name as its only key.
 ///
@@ -27,6 +28,8 @@ pub enum Algorithm {
     Svd(SvdConfig),
     /// Bayesian personalized ranking.
     Bpr(BprConfig),
+    /// The one that a search chooses: of a training config only, never of a model.
+    Auto(AutoConfig),
     /// An algorithm of a newer version. It serializes unchanged.
     Unknown {
         /// Its name.
@@ -37,7 +40,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// Names of the algorithms that this build knows.
+    /// Names of the algorithms of models that this build knows.
     pub const NAMES: [&str; 3] = [ALS, SVD, BPR];
 
     /// Name in the resource, in metrics and in the output of `kubectl get`.
@@ -46,6 +49,7 @@ impl Algorithm {
             Self::Als(_) => ALS,
             Self::Svd(_) => SVD,
             Self::Bpr(_) => BPR,
+            Self::Auto(_) => AUTO,
             Self::Unknown { name, .. } => name,
         }
     }
@@ -53,7 +57,7 @@ impl Algorithm {
     /// Name of the algorithm if this build does not know it.
     pub fn unknown(&self) -> Option<&str> {
         match self {
-            Self::Als(_) | Self::Svd(_) | Self::Bpr(_) => None,
+            Self::Als(_) | Self::Svd(_) | Self::Bpr(_) | Self::Auto(_) => None,
             Self::Unknown { name, .. } => Some(name),
         }
     }
@@ -74,10 +78,10 @@ impl Algorithm {
             }
             SVD => {
                 let degree_exponent = SvdConfig::default_degree_exponent(signal);
-                let co_occurrence_weight = SvdConfig::default_co_occurrence_weight(signal);
-                Self::Svd(SvdConfig { degree_exponent, co_occurrence_weight, ..SvdConfig::default() })
+                Self::Svd(SvdConfig { degree_exponent, ..SvdConfig::default() })
             }
             BPR => Self::Bpr(BprConfig::default()),
+            AUTO => Self::Auto(AutoConfig::default()),
             _ => Self::Unknown { name: name.to_owned(), parameters: Value::Object(Map::new()) },
         };
         let mut parameters = defaults.parameters();
@@ -92,15 +96,8 @@ impl Algorithm {
             ALS => Some(Self::Als(AlsConfig::WIRE_DEFAULT)),
             SVD => Some(Self::Svd(SvdConfig::default())),
             BPR => Some(Self::Bpr(BprConfig::default())),
+            AUTO => Some(Self::Auto(AutoConfig::default())),
             _ => None,
-        }
-    }
-
-    /// Whether scores have a two-hop term. False if this build does not know the algorithm.
-    pub fn has_two_hop_term(&self) -> bool {
-        match self {
-            Self::Svd(svd) => svd.co_occurrence_weight.is_some_and(|weight| weight > 0.0),
-            Self::Als(_) | Self::Bpr(_) | Self::Unknown { .. } => false,
         }
     }
 
@@ -110,6 +107,7 @@ impl Algorithm {
             Self::Als(parameters) => json!(parameters),
             Self::Svd(parameters) => json!(parameters),
             Self::Bpr(parameters) => json!(parameters),
+            Self::Auto(limits) => json!(limits),
             Self::Unknown { parameters, .. } => parameters.clone(),
         };
         match parameters {
@@ -126,6 +124,7 @@ impl Serialize for Algorithm {
             Self::Als(parameters) => map.serialize_entry(ALS, parameters)?,
             Self::Svd(parameters) => map.serialize_entry(SVD, parameters)?,
             Self::Bpr(parameters) => map.serialize_entry(BPR, parameters)?,
+            Self::Auto(limits) => map.serialize_entry(AUTO, limits)?,
             Self::Unknown { name, parameters } => map.serialize_entry(name, parameters)?,
         }
         map.end()
@@ -155,6 +154,7 @@ impl<'de> Visitor<'de> for ByName {
             ALS => Algorithm::Als(map.next_value()?),
             SVD => Algorithm::Svd(map.next_value()?),
             BPR => Algorithm::Bpr(map.next_value()?),
+            AUTO => Algorithm::Auto(map.next_value()?),
             _ => Algorithm::Unknown { parameters: map.next_value()?, name },
         };
         match map.next_key::<IgnoredAny>()? {
@@ -251,41 +251,9 @@ pub struct SvdConfig {
     pub iterations: u32,
     /// Popularity debiasing exponent η; 0 for explicit data.
     pub degree_exponent: f64,
-    /// That of users, η′; `None`: η. Omitted if `None`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub user_degree_exponent: Option<f64>,
-    /// Weight c of the two-hop term; 0: no term. `None` in a request: chosen from the data. Always
-    /// set in a result. Omitted if 0, as in models that predate the field.
-    #[serde(skip_serializing_if = "is_no_weight")]
-    pub co_occurrence_weight: Option<f64>,
-    /// Items with fewer users take no part in the two-hop term. Omitted if it is the default.
-    #[serde(skip_serializing_if = "is_default_users_min")]
-    pub min_users_per_item: u32,
-}
-
-#[expect(clippy::ref_option, reason = "serde passes a reference")]
-fn is_no_weight(weight: &Option<f64>) -> bool {
-    weight.is_some_and(is_zero)
-}
-
-fn is_zero(weight: f64) -> bool {
-    weight == 0.0
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_default_users_min(users: &u32) -> bool {
-    *users == SvdConfig::default().min_users_per_item
 }
 
 impl SvdConfig {
-    /// Default of c for this signal: chosen from the data, or no term for ratings.
-    pub fn default_co_occurrence_weight(signal: Signal) -> Option<f64> {
-        match signal {
-            Signal::Implicit => None,
-            Signal::Explicit => Some(0.0),
-        }
-    }
-
     /// Default of η for this signal.
     pub fn default_degree_exponent(signal: Signal) -> f64 {
         match signal {
@@ -297,14 +265,7 @@ impl SvdConfig {
 
 impl Default for SvdConfig {
     fn default() -> Self {
-        Self {
-            factors: 64,
-            iterations: 10,
-            degree_exponent: Self::default_degree_exponent(Signal::Implicit),
-            user_degree_exponent: None,
-            co_occurrence_weight: Some(0.0),
-            min_users_per_item: 5,
-        }
+        Self { factors: 64, iterations: 10, degree_exponent: Self::default_degree_exponent(Signal::Implicit) }
     }
 }
 
@@ -364,11 +325,7 @@ mod tests {
             let degree_exponent = SvdConfig::default_degree_exponent(signal);
             assert_eq!(
                 with("svd", signal, "{}"),
-                Algorithm::Svd(SvdConfig {
-                    degree_exponent,
-                    co_occurrence_weight: SvdConfig::default_co_occurrence_weight(signal),
-                    ..SvdConfig::default()
-                })
+                Algorithm::Svd(SvdConfig { degree_exponent, ..SvdConfig::default() })
             );
         }
         // The default of the popularity boost depends on the degree exponent.
@@ -400,6 +357,17 @@ mod tests {
             assert_eq!(Algorithm::wire_default(name), Some(read(&format!("{{\"{name}\":{{}}}}")).unwrap()));
         }
         assert_eq!(Algorithm::wire_default("slim"), None);
+    }
+
+    #[test]
+    fn auto_is_read_and_written_with_its_limits() {
+        let given = serde_json::from_str(r#"{"fits": 9}"#).unwrap();
+        let auto = Algorithm::with_defaults("auto", Signal::Implicit, given).unwrap();
+        assert_eq!((auto.name(), auto.unknown()), ("auto", None));
+        let text = r#"{"auto":{"budgetSeconds":1200,"factorsMax":128,"fits":9}}"#;
+        assert_eq!(canonical_json(&auto), text);
+        assert_eq!(read(text).unwrap(), auto);
+        assert_eq!(read(r#"{"auto":{}}"#).unwrap(), Algorithm::wire_default("auto").unwrap());
     }
 
     #[test]

@@ -124,7 +124,7 @@ fn non_default_fields<T: serde::Serialize>(value: &T, default: &T) -> Option<Val
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AlsConfig, Column, RunId, SplitKind, StoreConfig, SvdConfig, WarmStartConfig, Weighting};
+    use crate::{AlsConfig, AutoConfig, Column, RunId, SplitKind, StoreConfig, SvdConfig, WarmStartConfig, Weighting};
 
     fn config() -> TrainingConfig {
         TrainingConfig {
@@ -217,6 +217,33 @@ mod tests {
             r#""version":1,"weights":{"events":{"buy":10.0,"view":1.0},"halfLifeSeconds":3600,"weighting":"log"}}"#
         );
         assert_eq!(canonical_json(&inputs(&weighted)), expected);
+    }
+
+    #[test]
+    fn auto_is_an_input_with_its_budget_and_limits() {
+        let auto = |change: fn(&mut AutoConfig)| {
+            let mut limits = AutoConfig::default();
+            change(&mut limits);
+            TrainingConfig { algorithm: Algorithm::Auto(limits), ..config() }
+        };
+        let plain =
+            r#"{"algorithm":{"auto":{}},"source":["s3://shop/ratings.csv","s3://shop/ratings.csv"],"version":1}"#;
+        assert_eq!(canonical_json(&inputs(&auto(|_| {}))), plain);
+        let limited = auto(|limits| limits.snapshot_bytes_max = Some(9));
+        assert!(canonical_json(&inputs(&limited)).starts_with(r#"{"algorithm":{"auto":{"snapshotBytesMax":9}}"#));
+        let changes: [fn(&mut AutoConfig); 6] = [
+            |_| {},
+            |limits| limits.fits = 25,
+            |limits| limits.factors_max = 64,
+            |limits| limits.budget_seconds = 60,
+            |limits| limits.training_bytes_max = Some(9),
+            |limits| limits.snapshot_bytes_max = Some(9),
+        ];
+        let mut hashes: Vec<_> = changes.into_iter().map(|change| auto(change).config_hash()).collect();
+        hashes.push(config().config_hash());
+        hashes.sort();
+        hashes.dedup();
+        assert_eq!(hashes.len(), changes.len() + 1);
     }
 
     #[test]

@@ -13,6 +13,7 @@
 //! - `fixtures/` contains every released form of every document; a test reads them all.
 
 mod algorithm;
+mod auto;
 pub mod batch;
 mod catalogue;
 pub mod credentials;
@@ -34,6 +35,7 @@ pub mod run_result;
 mod search;
 pub mod services;
 pub mod serving;
+pub mod serving_memory;
 mod signal;
 pub mod store;
 mod timed_id;
@@ -41,6 +43,7 @@ pub mod training;
 mod unknown;
 
 pub use algorithm::{Algorithm, AlsConfig, BprConfig, SvdConfig};
+pub use auto::AutoConfig;
 pub use batch::{BatchConfig, BatchId, BatchResult, WrittenLists};
 pub use catalogue::{CatalogueRef, CatalogueVersion};
 pub use duration::{DurationError, HOURS_TO_SECONDS, parse_duration};
@@ -57,7 +60,7 @@ pub use open::Open;
 pub use reading::{ReadError, Reading, read};
 pub use run_outcome::RunOutcome;
 pub use run_result::{RowCounts, RunResult, TerminationMessage};
-pub use search::{SearchSummary, Trial};
+pub use search::{LimitedAlgorithm, SearchSummary, Trial};
 pub use services::pods_service;
 pub use serving::{RevisionRef, RevisionRole, ServingConfig, ServingLimits, ServingMode};
 pub use signal::Signal;

@@ -44,4 +44,21 @@ pub struct SearchSummary {
     /// other parameters.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub stopped_by_time: bool,
+    /// Algorithms that the search did not try, or only with fewer factors than it might; empty for
+    /// a search of the parameters of one algorithm.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub limited: Vec<LimitedAlgorithm>,
+}
+
+/// An algorithm that a search did not try, or only with fewer factors than it might.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LimitedAlgorithm {
+    /// Its name.
+    pub name: String,
+    /// Maximum number of factors that were tried; absent if it was not tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factors_max: Option<u32>,
+    /// Why.
+    pub reason: String,
 }

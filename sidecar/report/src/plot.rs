@@ -188,6 +188,27 @@ pub fn dots(title: &str, name: &str, dots: &[Dot]) -> String {
     svg + "</svg>"
 }
 
+/// Values by category, in a column for each category.
+pub fn strips(title: &str, values: &[(String, f64)]) -> String {
+    let mut categories: Vec<&str> = values.iter().map(|(category, _)| category.as_str()).collect();
+    categories.sort_unstable();
+    categories.dedup();
+    let (low, high) = range(values.iter().map(|(_, value)| *value).filter(|value| value.is_finite()));
+    let y = Scale { low, high, from: HEIGHT - BOTTOM - MARGIN, to: MARGIN };
+    let mut svg = open(title, HEIGHT);
+    axes(&mut svg, &y, &[low, f64::midpoint(low, high), high]);
+    let width = (WIDTH - LEFT - MARGIN) / categories.len().max(1) as f64;
+    for (column, category) in categories.iter().enumerate() {
+        let middle = LEFT + width * (column as f64 + 0.5);
+        below(&mut svg, middle, category);
+        for (_, value) in values.iter().filter(|(name, value)| name == category && value.is_finite()) {
+            let at = y.at(*value);
+            let _ = write!(svg, "<circle class=\"dot\" cx=\"{middle:.1}\" cy=\"{at:.1}\" r=\"4\"/>");
+        }
+    }
+    svg + "</svg>"
+}
+
 /// Horizontal bars with labels and counts.
 pub fn horizontal_bars(title: &str, rows: &[(String, u64, String)]) -> String {
     let row = 26.0;

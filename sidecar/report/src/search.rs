@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
-use sidecar_contract::{Algorithm, SearchSummary, Trial};
+use sidecar_contract::{Algorithm, LimitedAlgorithm, SearchSummary, Trial};
 
 use crate::{
     plot::{self, Dot},
     text::escaped,
-    trial_table::TrialTable,
+    trial_table::{ALGORITHM, TrialTable},
 };
 
 /// Parameters without a plot: each trial has its own best number of iterations.
@@ -16,6 +16,12 @@ const NOT_PLOTTED: &str = "iterations";
 /// Appends the section; nothing without trials.
 pub(crate) fn section(body: &mut String, trials: &[Trial], search: Option<&SearchSummary>, used: Option<&Algorithm>) {
     if trials.is_empty() {
+        if search.is_some() {
+            body.push_str(
+                "<h2>Search</h2><p class=\"soft\">Too few rows to compare parameters on: the defaults are used.</p>",
+            );
+            limited(body, search);
+        }
         return;
     }
     let table = TrialTable::new(trials);
@@ -39,12 +45,29 @@ pub(crate) fn section(body: &mut String, trials: &[Trial], search: Option<&Searc
             ""
         }
     );
+    limited(body, search);
     plots(body, trials, &table);
     rows(body, trials, &table, chosen);
 }
 
+/// The algorithms that were not tried, or only with fewer factors.
+fn limited(body: &mut String, search: Option<&SearchSummary>) {
+    for LimitedAlgorithm { name, factors_max, reason } in search.iter().flat_map(|search| &search.limited) {
+        let tried = match factors_max {
+            Some(factors) => format!("tried with at most {factors} factors"),
+            None => "not tried".to_owned(),
+        };
+        let _ = write!(body, "<p>{}: {tried}, because {}.</p>", escaped(name), escaped(reason));
+    }
+}
+
 /// A plot of the metric for each parameter with several values.
 fn plots(body: &mut String, trials: &[Trial], table: &TrialTable) {
+    if table.columns.first().is_some_and(|name| name == ALGORITHM) {
+        let value = |(trial, row): (&Trial, &Vec<String>)| Some((row.first()?.clone(), trial.value?));
+        let values: Vec<(String, f64)> = trials.iter().zip(&table.rows).filter_map(value).collect();
+        body.push_str(&plot::strips("metric of each trial by algorithm", &values));
+    }
     for (column, name) in table.columns.iter().enumerate().filter(|(_, name)| *name != NOT_PLOTTED) {
         let cell = |row: &Vec<String>| row.get(column)?.parse().ok();
         let dots: Vec<Dot> = trials

@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use sidecar_contract::{Algorithm, Trial};
 
+/// Name of the column of algorithms.
+pub(crate) const ALGORITHM: &str = "algorithm";
+
 /// The parameters of trials as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrialTable {
@@ -53,7 +56,7 @@ impl TrialTable {
         Self {
             rows: trials.iter().map(row).collect(),
             columns: has_several
-                .then(|| "algorithm".to_owned())
+                .then(|| ALGORITHM.to_owned())
                 .into_iter()
                 .chain(varied.iter().map(|name| (*name).clone()))
                 .collect(),
@@ -73,7 +76,7 @@ fn parameter_text(value: &Value) -> String {
 /// The algorithm and its parameters by name.
 pub(crate) fn named(algorithm: &Algorithm) -> Vec<(String, String)> {
     let parameters = algorithm.parameters().into_iter().map(|(name, value)| (name, parameter_text(&value)));
-    std::iter::once(("algorithm".to_owned(), algorithm.name().to_owned())).chain(parameters).collect()
+    std::iter::once((ALGORITHM.to_owned(), algorithm.name().to_owned())).chain(parameters).collect()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use model_snapshot::Snapshot;
 use recommender_trainer::{Options, Secrets, TrainedFile, describe_metrics, progress, train_to_file};
 use sidecar_contract::{
-    Algorithm, ExitCode, RunResult, TerminationMessage, TrainingConfig, WarmStartConfig, paths,
+    Algorithm, ExitCode, RunResult, TerminationMessage, TrainingConfig, WarmStartConfig, canonical_json, paths,
     run_result::RUN_RESULT_VERSION,
 };
 use store_client::{Store, StoreCredentials};
@@ -43,6 +43,9 @@ pub async fn run(args: TrainArgs) -> Result<ExitCode> {
                         model.items,
                         model.interactions
                     );
+                    if let (Algorithm::Auto(_), Some(search)) = (&config.algorithm, &model.search) {
+                        println!("chosen in {} fits: {}", search.fits, canonical_json(&model.algorithm));
+                    }
                     if let Some(metrics) = &model.metrics {
                         println!("{}", describe_metrics(metrics));
                     }
@@ -65,9 +68,13 @@ pub async fn run(args: TrainArgs) -> Result<ExitCode> {
 const WARM_ITERATIONS_DIVISOR: u32 = 3;
 
 fn warm_start(algorithm: &Algorithm, earlier: &Path, iterations: Option<u32>) -> Result<WarmStartConfig> {
-    let digest =
-        Snapshot::read(earlier).with_context(|| format!("cannot warm-start from {}", earlier.display()))?.digest();
-    // The trainer rejects a warm start of an algorithm that has none.
+    let snapshot = Snapshot::read(earlier).with_context(|| format!("cannot warm-start from {}", earlier.display()))?;
+    let digest = snapshot.digest();
+    // A search chooses an algorithm later. The trainer rejects a warm start of one that has none.
+    let algorithm = match algorithm {
+        Algorithm::Auto(_) => &snapshot.metadata().algorithm,
+        given => given,
+    };
     let cold_iterations = algorithms::definition(algorithm)?.iterations();
     Ok(WarmStartConfig { digest, iterations: iterations.unwrap_or(cold_iterations.div_ceil(WARM_ITERATIONS_DIVISOR)) })
 }

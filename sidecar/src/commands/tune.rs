@@ -17,8 +17,12 @@ use crate::{
 /// which the search does not use.
 pub async fn run(args: TuneArgs) -> ExitCode {
     let mut config = training_config(&args.data);
-    config.tuning =
-        Some(TuningConfig { trials: args.trials, budget_seconds: args.budget, factors_max: args.factors_max });
+    // auto is a search by itself.
+    config.tuning = (!matches!(config.algorithm, Algorithm::Auto(_))).then_some(TuningConfig {
+        trials: args.trials,
+        budget_seconds: args.data.budget,
+        factors_max: args.data.factors_max,
+    });
     let progress = progress::for_standard_error();
     match tune(&config, &*progress, &Options::default()).await {
         Ok(tuned) if tuned.trials.is_empty() => {

@@ -68,16 +68,10 @@ pub fn render(suggestion: &Suggestion) -> String {
         yaml.columns(3, columns);
         yaml.attributes(3, columns, profile.cold_items);
     }
-    if let Algorithm::Als(als) = &config.algorithm {
-        yaml.algorithm(als);
-    }
+    yaml.algorithm(&config.algorithm);
     yaml.evaluation(sizes, explicit);
     let (request, limit) = sizes.training;
     yaml.line(1, "training:");
-    if config.tuning.is_some() {
-        yaml.comment(2, "Each run searches for hyperparameters, because the best regularization depends on the data.");
-        yaml.line(2, "tuning: {}");
-    }
     let peak = mebibytes(request);
     yaml.comment(
         2,
@@ -253,11 +247,23 @@ impl Yaml {
         }
     }
 
-    fn algorithm(&mut self, als: &AlsConfig) {
-        if als.factors != AlsConfig::WIRE_DEFAULT.factors {
-            self.line(1, "algorithm:");
-            self.comment(2, "Fewer factors than by default, because the data is small: more would fit noise.");
-            self.line(2, &format!("als: {{factors: {}}}", als.factors));
+    fn algorithm(&mut self, algorithm: &Algorithm) {
+        match algorithm {
+            Algorithm::Als(als) if als.factors != AlsConfig::WIRE_DEFAULT.factors => {
+                self.line(1, "algorithm:");
+                self.comment(2, "Fewer factors than by default, because the data is small: more would fit noise.");
+                self.line(2, &format!("als: {{factors: {}}}", als.factors));
+            }
+            Algorithm::Auto(limits) => {
+                self.line(1, "algorithm:");
+                self.comment(
+                    2,
+                    "Each run chooses an algorithm and its parameters by a search, because the best ones depend on the data. \
+                     Its result can be set here instead: status.model.algorithm and status.model.parameters.",
+                );
+                self.line(2, &format!("auto: {{factorsMax: {}}}", limits.factors_max));
+            }
+            _ => {}
         }
     }
 }

@@ -1,10 +1,10 @@
-//! Settings that depend on the size of the data: factors, split, tuning, memory.
+//! Settings that depend on the size of the data: algorithm, factors, split, memory.
 
 use anyhow::Result;
-use recommender_trainer::{Profile, memory_forecast};
-use sidecar_contract::{Algorithm, AlsConfig, Signal, SplitKind, TrainingConfig, TuningConfig};
-
-use crate::limits::HEADROOM_RESERVE_BYTES;
+use recommender_trainer::{Profile, SnapshotSize, memory_forecast};
+use sidecar_contract::{
+    Algorithm, AlsConfig, AutoConfig, Signal, SplitKind, TrainingConfig, serving_memory::pod_bytes,
+};
 
 /// Minimum and maximum of the suggested factors.
 const FACTORS: (u64, u64) = (4, 64);
@@ -14,12 +14,10 @@ const ENTITIES_PER_FACTOR: u64 = 8;
 pub const TEST_USERS_MIN: u64 = 20;
 /// Test users that are enough for a time split, however many a random split has.
 const TEST_USERS_ENOUGH: u64 = 100;
-/// Minimum number of pairs for tuning: with fewer the search picks parameters by chance.
-const TUNING_PAIRS_MIN: u64 = 2000;
+/// Minimum number of pairs for a search: with fewer it chooses by chance.
+const SEARCH_PAIRS_MIN: u64 = 2000;
 /// Assumed number of CPUs of the node; the trainer allocates scratch memory per CPU.
 pub const ASSUMED_CPUS: u64 = 16;
-/// Memory of the serving process in addition to the model and the reserve.
-const SERVING_BYTES: u64 = 32 << 20;
 /// Models up to this size fit the default memory request of serving pods, which is the next one.
 const SMALL_MODEL_BYTES: u64 = 24 << 20;
 const SERVING_REQUEST_BYTES: u64 = 64 << 20;
@@ -33,8 +31,6 @@ const HALF_INTERVAL_NARROW: f64 = 0.02;
 const GATE_TOLERANCE_MAX: f64 = 0.5;
 /// Minimum memory request of a run, which is the default, and minimum limit.
 const TRAINING_BYTES_MIN: (u64, u64) = (128 << 20, 256 << 20);
-/// Size of a snapshot's header.
-const HEADER_BYTES: u64 = 4096;
 const MEBIBYTE: u64 = 1 << 20;
 
 /// The chosen settings.
@@ -64,12 +60,23 @@ pub fn choose(config: &mut TrainingConfig, profile: &Profile) -> Result<Sizes> {
     let (split, test_users) = split(profile);
     config.evaluation.split = split.as_ref().map(|(kind, _)| *kind);
     let factors = factors(profile.users(), profile.items());
-    let tuned = profile.pairs() >= TUNING_PAIRS_MIN && test_users >= TEST_USERS_MIN;
-    config.tuning = tuned.then(TuningConfig::default);
-    config.algorithm = Algorithm::Als(AlsConfig { factors, ..AlsConfig::defaults_for(config.signal) });
+    let searched = profile.pairs() >= SEARCH_PAIRS_MIN && test_users >= TEST_USERS_MIN;
+    config.algorithm = if searched {
+        Algorithm::Auto(AutoConfig { factors_max: factors, ..AutoConfig::default() })
+    } else {
+        Algorithm::Als(AlsConfig { factors, ..AlsConfig::defaults_for(config.signal) })
+    };
     let scale = |bytes: u64| scaled(bytes, profile.fraction_read);
     let forecast = scale(memory_forecast(config, profile, ASSUMED_CPUS)?);
-    let model_bytes = scale(model_bytes(profile, u64::from(factors), config));
+    let size = SnapshotSize {
+        users: profile.users(),
+        items: profile.items(),
+        pairs: profile.pairs(),
+        id_bytes: profile.id_bytes,
+        is_weighted: config.columns.rating.is_some(),
+        has_biases: config.signal == Signal::Explicit,
+    };
+    let model_bytes = scale(size.bytes(u64::from(factors)));
     Ok(Sizes {
         // The limit adds a quarter for memory that the forecast does not cover.
         training: (
@@ -87,7 +94,7 @@ pub fn choose(config: &mut TrainingConfig, profile: &Profile) -> Result<Sizes> {
 /// Memory request and memory limit of a pod with a model of this size. A small model fits the
 /// default request.
 fn serving(model_bytes: u64) -> (u64, u64) {
-    let limit = rounded(model_bytes + model_bytes / 4 + SERVING_BYTES + HEADROOM_RESERVE_BYTES);
+    let limit = rounded(pod_bytes(model_bytes));
     if model_bytes > SMALL_MODEL_BYTES { (limit, limit) } else { (SERVING_REQUEST_BYTES, limit) }
 }
 
@@ -135,24 +142,6 @@ fn split(profile: &Profile) -> (Option<(SplitKind, String)>, u64) {
         ),
     };
     (Some((SplitKind::Random, reason)), at_random)
-}
-
-/// Size of the snapshot: factors, ids with their offsets and sort order, histories, biases,
-/// popularity.
-fn model_bytes(profile: &Profile, factors: u64, config: &TrainingConfig) -> u64 {
-    let (users, items, pairs) = (profile.users(), profile.items(), profile.pairs());
-    let rows = users + items;
-    let weights = if config.columns.rating.is_some() { 4 * pairs } else { 0 };
-    let biases = if config.signal == Signal::Explicit { 4 * rows } else { 0 };
-    HEADER_BYTES
-        + rows * (4 * factors + 12)
-        + 8 * factors * factors
-        + profile.id_bytes
-        + 8 * users
-        + 8 * items
-        + 4 * pairs
-        + weights
-        + biases
 }
 
 /// Rounds up to the next step of about a tenth, in whole mebibytes.

@@ -58,7 +58,11 @@ async fn suggested(path: &Path, flags: &[&str]) -> Suggestion {
 async fn assert_trains(suggestion: &Suggestion, directory: &Path) {
     let output = directory.join("model.safetensors");
     let mut config = suggestion.config.clone();
-    config.tuning = None;
+    // The size is that of a model with the most factors.
+    if let Algorithm::Auto(limits) = &config.algorithm {
+        let factors = serde_json::json!({"factors": limits.factors_max}).as_object().unwrap().clone();
+        config.algorithm = Algorithm::with_defaults("als", config.signal, factors).unwrap();
+    }
     let trained = train_to_file(&config, &output, &Silent, &Options::default()).await.unwrap();
     assert_eq!(
         (trained.rows.read, trained.rows.dropped),
@@ -190,8 +194,8 @@ async fn parquet_and_the_included_visits_are_detected() {
     assert_eq!(visits.profile.titled, Some(285));
     let (items, _) = visits.items.as_ref().unwrap();
     assert_eq!((items.get("id"), items.get("title")), (Some(&name("item_id")), Some(&name("title"))));
-    let Algorithm::Als(als) = &visits.config.algorithm else { panic!("{:?}", visits.config.algorithm) };
-    assert_eq!((als.factors, visits.config.tuning.is_some()), (32, true));
+    let Algorithm::Auto(limits) = &visits.config.algorithm else { panic!("{:?}", visits.config.algorithm) };
+    assert_eq!(limits.factors_max, 32);
     assert_well_formed(&visits);
     assert_trains(&visits, tempfile::tempdir().unwrap().path()).await;
 }

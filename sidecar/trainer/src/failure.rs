@@ -47,7 +47,9 @@ impl From<AlgorithmError> for RunError {
     fn from(error: AlgorithmError) -> Self {
         let reason = match error {
             AlgorithmError::Unknown { .. } => FailureReason::NotSupported,
-            AlgorithmError::Signal { .. } | AlgorithmError::Parameter { .. } => FailureReason::ConfigInvalid,
+            AlgorithmError::NotChosen | AlgorithmError::Signal { .. } | AlgorithmError::Parameter { .. } => {
+                FailureReason::ConfigInvalid
+            }
         };
         Self::permanent(reason, format!("spec.algorithm.{error}"))
     }

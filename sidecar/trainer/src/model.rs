@@ -1,5 +1,6 @@
 //! split ► fit ► measure ► refit ► write: the computations of a run, on merged interactions.
 
+mod auto;
 mod check;
 mod cold;
 mod evaluator;
@@ -20,10 +21,10 @@ mod warm;
 use std::{borrow::Cow, io::BufWriter, num::NonZeroUsize, ops::ControlFlow, path::Path};
 
 use factorization::{
-    CodeParts, Entry, Fit as _, FitError, Interactions, IterationReport, Model, OwnedRows, RatingScale, TwoHopModel,
-    ValidParams, WarmStart, popularity,
+    CodeParts, Entry, Fit as _, FitError, Interactions, IterationReport, Model, RatingScale, ValidParams, WarmStart,
+    popularity,
 };
-use model_snapshot::{Biases, ItemCodes, Metadata, ModelParts, Rows, Scale, Seen, Snapshot, StringTable, TwoHopRows};
+use model_snapshot::{Biases, ItemCodes, Metadata, ModelParts, Scale, Seen, Snapshot, StringTable};
 use sidecar_contract::{Algorithm, Metrics, RunOutcome, SearchSummary, Signal, TrainingConfig, Trial};
 
 use crate::{
@@ -37,7 +38,7 @@ use revision::ServingRevision;
 use tune::Search;
 use warm::WarmStartModel;
 
-pub(crate) use check::check;
+pub(crate) use check::{check, check_config};
 pub(crate) use measure::{compares_with_revision, measurable_users};
 pub use memory::forecast as memory_forecast;
 pub use model_snapshot::Written;
@@ -132,12 +133,26 @@ pub(crate) fn train(
     earlier: EarlierModels<'_>,
 ) -> Result<Trained, RunError> {
     in_pool(threads, || {
-        let given = config;
+        let (given, choice) = with_algorithm(config, data, progress)?;
+        let given = given.as_ref();
         let (config, params) = prepare(given, data)?;
         let config = config.as_ref();
         // Validated first, so that an invalid warm start fails before hours of computation.
-        let warm_start = WarmStartModel::new(config, earlier.warm_start, &data.interactions)?;
-        let Searched { config, params, trials, summary } = tuned(config, params, &data.interactions, progress)?;
+        let warm_start = match earlier.warm_start {
+            Some(snapshot) if choice.is_some() && !WarmStartModel::suits(config, snapshot)? => {
+                tracing::warn!(
+                    "the fit starts from the seed: the model for the warm start has another algorithm or number of factors than the chosen one"
+                );
+                None
+            }
+            snapshot => WarmStartModel::new(config, snapshot, &data.interactions)?,
+        };
+        let Searched { config, params, trials, summary } = match choice {
+            Some(choice) => {
+                Searched { config: Cow::Borrowed(config), params, trials: choice.trials, summary: Some(choice.summary) }
+            }
+            None => tuned(config, params, &data.interactions, progress)?,
+        };
         let cold_config = if matches!(config, Cow::Owned(_)) { config.as_ref() } else { given };
         let metrics = measured((config.as_ref(), &params), cold_config, data, earlier.incumbent, progress)?;
         let config = config.as_ref();
@@ -185,6 +200,19 @@ fn measured(
     Ok(Some(Metrics { cold_items: cold::measure(cold_config, data, progress)?, ..metrics }))
 }
 
+/// The config with an algorithm, and the search that has chosen it; `None` if the config has one.
+fn with_algorithm<'a>(
+    config: &'a TrainingConfig,
+    data: &Data,
+    progress: &dyn Progress,
+) -> Result<(Cow<'a, TrainingConfig>, Option<Search>), RunError> {
+    let Algorithm::Auto(limits) = &config.algorithm else { return Ok((Cow::Borrowed(config), None)) };
+    check_config(config)?;
+    check_values(config, &data.interactions)?;
+    let search = auto::choose(config, limits, data, progress)?;
+    Ok((Cow::Owned(TrainingConfig { algorithm: search.algorithm.clone(), ..config.clone() }), Some(search)))
+}
+
 /// A config with the parameters that a search finds.
 struct Searched<'a> {
     config: Cow<'a, TrainingConfig>,
@@ -220,9 +248,13 @@ pub(crate) fn tune(
     threads: Option<NonZeroUsize>,
 ) -> Result<Tuned, RunError> {
     in_pool(threads, || {
-        let (config, params) = prepare(config, data)?;
+        let (config, choice) = with_algorithm(config, data, progress)?;
+        let (config, params) = prepare(&config, data)?;
         let interactions = &data.interactions;
-        let Searched { config: found, params, trials, summary } = tuned(&config, params, interactions, progress)?;
+        let Searched { config: found, params, trials, summary } = match choice {
+            Some(choice) => Searched { config, params, trials: choice.trials, summary: Some(choice.summary) },
+            None => tuned(&config, params, interactions, progress)?,
+        };
         let metrics = measure::measure(&found, &params, interactions, None, progress)?;
         Ok(Tuned { algorithm: found.algorithm.clone(), trials, search: summary, metrics })
     })
@@ -236,8 +268,9 @@ pub(crate) fn measure(
     threads: Option<NonZeroUsize>,
 ) -> Result<Option<Metrics>, RunError> {
     in_pool(threads, || {
-        let (prepared, params) = prepare(config, data)?;
-        measured((&prepared, &params), config, data, None, progress)
+        let (config, _) = with_algorithm(config, data, progress)?;
+        let (prepared, params) = prepare(&config, data)?;
+        measured((&prepared, &params), &config, data, None, progress)
     })
 }
 
@@ -246,26 +279,29 @@ pub(crate) fn measure(
 fn prepare<'a>(config: &'a TrainingConfig, data: &Data) -> Result<(Cow<'a, TrainingConfig>, ValidParams), RunError> {
     check(config)?;
     let interactions = &data.interactions;
-    match config.signal {
-        Signal::Implicit if !interactions.weights.iter().any(|weight| *weight > 0.0) => {
-            return Err(RunError::permanent(
-                FailureReason::TooFewInteractions,
-                "there are no positive interactions: every rating is 0 or less, which is a dislike. Check spec.data.columns.rating",
-            ));
-        }
-        Signal::Explicit if are_equal(&interactions.weights) => {
-            let only = interactions.weights.first().copied().unwrap_or_default();
-            return Err(RunError::bad_data(format!(
-                "every rating is {only}, so ratings carry no preference: set spec.data.columns.rating to the column of the \
-                 ratings, or spec.data.signal to implicit"
-            )));
-        }
-        Signal::Implicit | Signal::Explicit => {}
-    }
+    check_values(config, interactions)?;
     memory::check(config, data)?;
     let config = resolve_defaults::resolve_defaults(config, interactions)?;
     let params = check(&config)?;
     Ok((config, params))
+}
+
+/// Rejects weights or ratings without information.
+fn check_values(config: &TrainingConfig, interactions: &InteractionTable) -> Result<(), RunError> {
+    match config.signal {
+        Signal::Implicit if !interactions.weights.iter().any(|weight| *weight > 0.0) => Err(RunError::permanent(
+            FailureReason::TooFewInteractions,
+            "there are no positive interactions: every rating is 0 or less, which is a dislike. Check spec.data.columns.rating",
+        )),
+        Signal::Explicit if are_equal(&interactions.weights) => {
+            let only = interactions.weights.first().copied().unwrap_or_default();
+            Err(RunError::bad_data(format!(
+                "every rating is {only}, so ratings carry no preference: set spec.data.columns.rating to the column of the \
+                 ratings, or spec.data.signal to implicit"
+            )))
+        }
+        Signal::Implicit | Signal::Explicit => Ok(()),
+    }
 }
 
 fn are_equal(ratings: &[f32]) -> bool {
@@ -350,7 +386,6 @@ fn write(
     {
         item_ids = Cow::Owned(table.item_ids.iter().chain(features.cold_ids.iter()).collect::<StringTable>());
     }
-    let two_hop = model.two_hop.as_ref().map(TwoHopModel::index);
     let metadata = Metadata {
         algorithm: config.algorithm.clone(),
         signal: config.signal,
@@ -364,7 +399,6 @@ fn write(
             let RatingScale { mean, deviation, low, high } = ratings.scale;
             Scale { mean, deviation, low, high }
         }),
-        two_hop_entries: two_hop.map(|index| index.users_of_items().columns().len() as u64),
         cold_items: cold_items as u64,
     };
     // The weights of the fit: folding them in gives the stored factors.
@@ -386,8 +420,6 @@ fn write(
         seen: Seen { offsets: &table.offsets, items: &table.items, weights: weighted.then_some(weights) },
         titles: attributes.titles.as_ref(),
         available: attributes.available.as_deref(),
-        two_hop: two_hop
-            .map(|index| TwoHopRows { lists: rows(index.users_of_items()), rows: index.items_of_users().map(rows) }),
         item_codes: codes.as_ref().map(|codes| {
             let CodeParts { order, codes, scales, bounds } = codes.parts();
             ItemCodes { order, codes, scales, bounds }
@@ -395,10 +427,6 @@ fn write(
     };
     let out = std::fs::File::create(file).map_err(|error| cannot_write(file, &error))?;
     model_snapshot::write(&parts, BufWriter::new(out)).map_err(|error| cannot_write(file, &error))
-}
-
-fn rows(rows: &OwnedRows) -> Rows<'_> {
-    Rows { offsets: rows.offsets(), columns: rows.columns(), weights: rows.values() }
 }
 
 /// Verifies the snapshot, so that an unreadable file is never stored.

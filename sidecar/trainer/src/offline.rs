@@ -119,7 +119,7 @@ async fn read(
     progress: &dyn Progress,
     options: &Options,
 ) -> Result<(Data, RowCounts), RunError> {
-    model::check(config)?;
+    model::check_config(config)?;
     let sources = Sources::new(config, &options.data_dir, &options.secrets)?;
     progress.event(&Event::Step(Step::Stat));
     let stats = sources.stat().await?;

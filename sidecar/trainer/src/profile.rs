@@ -56,7 +56,7 @@ pub async fn read_rows<'a>(
     progress: &dyn Progress,
     options: &Options,
 ) -> Result<Rows<'a>, RunError> {
-    model::check(config)?;
+    model::check_config(config)?;
     let sources = Sources::new(config, &options.data_dir, &options.secrets)?;
     let stats = sources.stat().await?;
     let mut counts = RowCounts::default();

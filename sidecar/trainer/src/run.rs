@@ -84,7 +84,7 @@ async fn train(
     so_far: &mut SoFar,
 ) -> Result<RunOutcome, RunError> {
     check_inputs_known(config)?;
-    model::check(config)?;
+    model::check_config(config)?;
     let sources = Sources::new(config, &options.data_dir, &options.secrets)?;
     progress.event(&Event::Step(Step::Stat));
     let stats = sources.stat().await?;

@@ -1,7 +1,7 @@
 //! Validation of a config that needs no data.
 
 use factorization::{ValidParams, params::bounds::FACTORS_MAX};
-use sidecar_contract::{EvaluationConfig, Signal, TrainingConfig, WeightsConfig};
+use sidecar_contract::{Algorithm, AutoConfig, EvaluationConfig, Signal, TrainingConfig, WeightsConfig};
 
 use crate::failure::{FailureReason, RunError};
 
@@ -11,13 +11,33 @@ const HOLDOUT_MAX: f64 = 0.5;
 const K_MAX: u32 = 1000;
 /// Valid number of tuning trials.
 const TRIALS: std::ops::RangeInclusive<u32> = 2..=1000;
+/// Maximum number of fits of a search that chooses the algorithm.
+const FITS_MAX: u32 = 1000;
 /// Maximum number of events with a weight.
 const EVENTS_MAX: usize = 50;
 /// Maximum magnitude of an event's weight.
 const EVENT_WEIGHT_MAX: f64 = 1e6;
 
-/// Validates everything in the config that needs no data; returns the parameters of the algorithm.
+/// Validates everything in the config that needs no data.
+pub(crate) fn check_config(config: &TrainingConfig) -> Result<(), RunError> {
+    match &config.algorithm {
+        Algorithm::Auto(limits) => {
+            check_settings(config)?;
+            check_limits(config, limits)
+        }
+        _ => check(config).map(|_| ()),
+    }
+}
+
+/// Validates everything that needs no data in a config with an algorithm; returns its parameters.
 pub(crate) fn check(config: &TrainingConfig) -> Result<ValidParams, RunError> {
+    check_settings(config)?;
+    check_search_space(config)?;
+    Ok(algorithms::check(&config.algorithm, config.signal)?)
+}
+
+/// Validates everything but the algorithm.
+fn check_settings(config: &TrainingConfig) -> Result<(), RunError> {
     let invalid = |message: String| Err(RunError::permanent(FailureReason::ConfigInvalid, message));
     let EvaluationConfig { split: _, holdout, k } = config.evaluation;
     if !(holdout > 0.0 && holdout <= HOLDOUT_MAX) {
@@ -48,6 +68,29 @@ pub(crate) fn check(config: &TrainingConfig) -> Result<ValidParams, RunError> {
             "spec.training.tuning.factorsMax is {factors}: expected a number from 1 to {FACTORS_MAX}"
         ));
     }
+    Ok(())
+}
+
+/// Validates the limits of a search that chooses the algorithm.
+fn check_limits(config: &TrainingConfig, auto: &AutoConfig) -> Result<(), RunError> {
+    let invalid = |message: String| Err(RunError::permanent(FailureReason::ConfigInvalid, message));
+    if config.tuning.is_some() {
+        return invalid(
+            "spec.training.tuning is not valid with spec.algorithm.auto, which searches parameters itself: remove it"
+                .to_owned(),
+        );
+    }
+    for (name, given, max) in [("fits", auto.fits, FITS_MAX), ("factorsMax", auto.factors_max, FACTORS_MAX)] {
+        if !(1..=max).contains(&given) {
+            return invalid(format!("spec.algorithm.auto.{name} is {given}: expected a number from 1 to {max}"));
+        }
+    }
+    Ok(())
+}
+
+/// Validates that a search has something to vary.
+fn check_search_space(config: &TrainingConfig) -> Result<(), RunError> {
+    let invalid = |message: String| Err(RunError::permanent(FailureReason::ConfigInvalid, message));
     if config.tuning.as_ref().is_some_and(|tuning| tuning.factors_max.is_none())
         && !algorithms::definition(&config.algorithm)?.search().varies(config.signal)
     {
@@ -57,7 +100,7 @@ pub(crate) fn check(config: &TrainingConfig) -> Result<ValidParams, RunError> {
             config.algorithm.name()
         ));
     }
-    Ok(algorithms::check(&config.algorithm, config.signal)?)
+    Ok(())
 }
 
 fn check_weights(config: &TrainingConfig) -> Result<(), String> {

@@ -8,6 +8,13 @@ use crate::failure::RunError;
 /// One in this many attempts advances to the next round.
 const REDUCTION: usize = 3;
 
+/// Maximum number of attempts whose rounds take at most this number of fits.
+pub(super) fn draws_within(fits: u32) -> usize {
+    let fits = fits as usize;
+    let taken = |attempts: usize| attempts + attempts.div_ceil(REDUCTION) + attempts.div_ceil(REDUCTION * REDUCTION);
+    (0..=fits).take_while(|attempts| taken(*attempts) <= fits).last().unwrap_or(0)
+}
+
 /// Runs all rounds, and sorts the attempts best first.
 pub(super) fn halve(trials: &Trials<'_>, attempts: &mut [Attempt]) -> Result<(), RunError> {
     let rounds = attempts.iter().map(|attempt| attempt.rounds().len()).max().unwrap_or(0);
@@ -23,4 +30,17 @@ pub(super) fn halve(trials: &Trials<'_>, attempts: &mut [Attempt]) -> Result<(),
         remaining = remaining.div_ceil(REDUCTION);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_draws_fits_the_budget() {
+        // 14 + 5 + 2 = 21, and 15 + 5 + 2 = 22.
+        for (fits, draws) in [(0, 0), (2, 0), (3, 1), (20, 13), (21, 14), (22, 15), (1000, 692)] {
+            assert_eq!(draws_within(fits), draws, "{fits}");
+        }
+    }
 }

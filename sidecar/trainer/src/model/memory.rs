@@ -1,7 +1,7 @@
 //! Forecast of the fit's memory, compared with the container's limit before hours of computation.
 
 use factorization::{AttributeMap, AttributeSize, FitSize, ValidParams};
-use sidecar_contract::{Signal, TrainingConfig};
+use sidecar_contract::{Algorithm, AutoConfig, Signal, TrainingConfig, serving_memory::pod_bytes};
 
 use crate::{
     data::Data,
@@ -9,9 +9,13 @@ use crate::{
     item_features::ItemFeatures,
     memory_limit::MemoryLimit,
     profile::Profile,
+    snapshot_size::SnapshotSize,
 };
 
 const MEBIBYTE: u64 = 1 << 20;
+/// Number of threads for which a search forecasts memory, so that its choice does not depend on the
+/// node.
+const THREADS_ASSUMED: u64 = 16;
 
 /// Bytes of a row: as read (with a time), plus as sorted.
 const ROW_BYTES: u64 = 20 + 16;
@@ -28,12 +32,78 @@ const PROCESS_BYTES: u64 = 32 * MEBIBYTE;
 
 /// Peak memory of a run in bytes, for data with this profile.
 pub fn forecast(config: &TrainingConfig, data: &Profile, threads: u64) -> Result<u64, RunError> {
-    let params = largest_params(config)?;
     let (users, items, pairs) = (data.users(), data.items(), data.pairs());
     let ids = (users + items) * ID_BYTES + ID_COPIES * data.id_bytes;
     let reading = data.rows.kept * ROW_BYTES + pairs * PAIR_BYTES;
-    let fitting = pairs * PAIR_BYTES + params.memory_forecast_bytes(&FitSize { users, items, entries: pairs, threads });
+    let fitting = pairs * PAIR_BYTES + fit_forecast(config, &FitSize { users, items, entries: pairs, threads })?;
     Ok(PROCESS_BYTES + ids + reading.max(fitting))
+}
+
+/// What is short for a fit or for serving its model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "it needs about {} MiB of memory {purpose} and the limit is {} MiB: raise {field}",
+    needed.div_ceil(MEBIBYTE),
+    limit / MEBIBYTE
+)]
+pub(super) struct Shortage {
+    needed: u64,
+    limit: u64,
+    purpose: &'static str,
+    field: &'static str,
+}
+
+/// What the candidates of a search must not exceed.
+pub(super) struct MemoryBudget {
+    fit: FitSize,
+    /// Bytes of a run before its fit: the process, ids and merged pairs.
+    before_fit: u64,
+    snapshot: SnapshotSize,
+    training_max: Option<u64>,
+    snapshot_max: Option<u64>,
+}
+
+impl MemoryBudget {
+    /// The limits of the config. Without a memory limit for training in the config, that of the
+    /// process.
+    pub(super) fn new(auto: &AutoConfig, data: &Data) -> Self {
+        let table = &data.interactions;
+        let (users, items) =
+            (table.user_ids.len() as u64, (table.item_ids.len() + data.attributes.cold_items()) as u64);
+        let pairs = table.items.len() as u64;
+        let id_bytes: usize = table.user_ids.iter().chain(table.item_ids.iter()).map(str::len).sum();
+        let ids = (users + items) * ID_BYTES + ID_COPIES * id_bytes as u64;
+        Self {
+            fit: FitSize { users, items, entries: pairs, threads: THREADS_ASSUMED },
+            before_fit: PROCESS_BYTES + ids + pairs * PAIR_BYTES,
+            snapshot: SnapshotSize {
+                users,
+                items,
+                pairs,
+                id_bytes: id_bytes as u64,
+                is_weighted: table.weights.iter().any(|weight| weight.to_bits() != 1.0_f32.to_bits()),
+                has_biases: false,
+            },
+            training_max: auto.training_bytes_max.or_else(|| MemoryLimit::read().map(|limit| limit.bytes)),
+            snapshot_max: auto.snapshot_bytes_max,
+        }
+    }
+
+    /// What is short for a fit with these parameters, or for its model. The forecast does not
+    /// depend on the number of threads.
+    pub(super) fn shortage(&self, config: &TrainingConfig, params: &ValidParams) -> Option<Shortage> {
+        let training = self.before_fit.saturating_add(params.memory_forecast_bytes(&self.fit));
+        let size = SnapshotSize { has_biases: config.signal == Signal::Explicit, ..self.snapshot };
+        let snapshot = size.bytes(params.factors() as u64);
+        let exceeds = |needed: u64, max: Option<u64>| max.filter(|max| needed > *max);
+        if let Some(limit) = exceeds(training, self.training_max) {
+            let field = "spec.training.resources.limits.memory";
+            return Some(Shortage { needed: training, limit, purpose: "for training", field });
+        }
+        let max = exceeds(snapshot, self.snapshot_max)?;
+        let field = "spec.serving.resources.limits.memory";
+        Some(Shortage { needed: pod_bytes(snapshot), limit: pod_bytes(max), purpose: "for serving", field })
+    }
 }
 
 /// Rejects a run whose largest fit would exceed the container's limit, or whose map from item
@@ -54,6 +124,21 @@ pub(super) fn check(config: &TrainingConfig, data: &Data) -> Result<(), RunError
     let limit = MemoryLimit::read();
     tracing::debug!(bytes = run, ?limit, "memory forecast");
     limit.map_or(Ok(()), |limit| compare(run, limit))
+}
+
+/// Peak memory of the largest fit of a config.
+fn fit_forecast(config: &TrainingConfig, size: &FitSize) -> Result<u64, RunError> {
+    let Algorithm::Auto(limits) = &config.algorithm else {
+        return Ok(largest_params(config)?.memory_forecast_bytes(size));
+    };
+    super::check_config(config)?;
+    let forecast = |name: &str| {
+        let defaults = Algorithm::with_defaults(name, config.signal, serde_json::Map::new()).ok()?;
+        let largest = algorithms::definition(&defaults).ok()?.with_factors(limits.factors_max);
+        // An algorithm that does not take the signal is no candidate.
+        Some(algorithms::check(&largest, config.signal).ok()?.memory_forecast_bytes(size))
+    };
+    Ok(Algorithm::NAMES.into_iter().filter_map(forecast).max().unwrap_or(0))
 }
 
 /// The given parameters, or those of a trial with the most factors.

@@ -180,7 +180,7 @@ impl<'a> Trials<'a> {
 
     /// What the search spent so far.
     pub(super) fn summary(&self) -> SearchSummary {
-        SearchSummary { fits: self.fits.get(), stopped_by_time: self.stopped_by_time.get() }
+        SearchSummary { fits: self.fits.get(), stopped_by_time: self.stopped_by_time.get(), limited: Vec::new() }
     }
 }
 

@@ -21,6 +21,15 @@ pub(super) struct WarmStartModel<'a> {
 }
 
 impl<'a> WarmStartModel<'a> {
+    /// Whether a fit of the config can start from the earlier model: a search may have chosen
+    /// another algorithm or number of factors.
+    pub(super) fn suits(config: &TrainingConfig, snapshot: &Snapshot) -> Result<bool, RunError> {
+        let metadata = snapshot.metadata();
+        Ok(definition(&config.algorithm)?.has_warm_start()
+            && metadata.algorithm.name() == config.algorithm.name()
+            && snapshot.factors() == check(config)?.factors())
+    }
+
     /// Validates the earlier model; `None` if the config has no warm start.
     pub(super) fn new(
         config: &TrainingConfig,

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::format_push_string, clippy::format_collect, reason = "readability matters more than speed in tests")]
 
+mod auto;
 mod bad_data;
 mod buckets;
 mod codes;
@@ -23,6 +24,5 @@ mod servers;
 mod setup;
 mod splits;
 mod tuning;
-mod two_hop;
 mod warm;
 mod weights;
