@@ -103,6 +103,39 @@ fn trained_run_shows_its_numbers() {
 }
 
 #[test]
+fn a_search_over_several_algorithms_shows_what_was_tried_and_what_was_not() {
+    let trial = |parameters: Value, value: f64| json!({"iterationsRun": 10, "value": value, "parameters": parameters});
+    let svd = json!({"svd": {"factors": 16, "degreeExponent": 0.25}});
+    let outcome = |trials: Value, search: Value| {
+        json!({
+            "kind": "trained", "digest": DIGEST, "snapshotBytes": 4096, "algorithm": "svd", "users": 50, "items": 30,
+            "interactions": 987, "parameters": svd, "trials": trials, "search": search,
+        })
+    };
+    let limited = json!([
+        {"name": "bpr", "reason": "it <learns> from chosen items"},
+        {"name": "als", "factorsMax": 8, "reason": "it needs about 9 MiB"},
+    ]);
+    let trials = json!([trial(json!({"als": {"factors": 8}}), 0.25), trial(svd.clone(), 0.24)]);
+    let page = run_report::render(&result(&outcome(trials, json!({"fits": 5, "limited": limited}))), None);
+    assert_well_formed(&page);
+    for shown in [
+        "2 sets of parameters in 5 fits, best first",
+        "The run uses number 2, the simplest one",
+        "<p>bpr: not tried, because it &lt;learns&gt; from chosen items.</p>",
+        "<p>als: tried with at most 8 factors, because it needs about 9 MiB.</p>",
+        "metric of each trial by algorithm",
+        "<th class=\"n\">algorithm</th>",
+        "<td class=\"n\">2, used</td>",
+    ] {
+        assert!(page.contains(shown), "{shown} is not in the page");
+    }
+    let page = run_report::render(&result(&outcome(json!([]), json!({"fits": 0}))), None);
+    assert_well_formed(&page);
+    assert!(page.contains("Too few rows to compare parameters on: the defaults are used."));
+}
+
+#[test]
 fn recent_popularity_and_the_reference_of_a_comparison_are_shown() {
     let metrics = |reference: &str| {
         json!({
