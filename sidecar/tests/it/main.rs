@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // A test may panic.
 
 mod answerers; // a second kind of answerer behind the same endpoints
-mod attacks; // clients that try to confuse, block or exhaust the server
+mod attacks;
+mod auto; // clients that try to confuse, block or exhaust the server
 mod bad_requests; // rejected requests, and the generated table in the docs
 mod batch; // lists of all users in a bucket, and crashes at each write
 mod capacity; // a snapshot that does not fit into memory
