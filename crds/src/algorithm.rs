@@ -150,11 +150,34 @@ pub struct Svd {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub degree_exponent: Option<f64>,
+    /// Popularity debiasing exponent of users, 0 (off) to 1; degreeExponent then applies to items
+    /// only. For data.signal: implicit only. Absent: degreeExponent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub user_degree_exponent: Option<f64>,
+    /// Weight of the two-hop term, 0 (off) to 10000: how much an item counts that shares users with
+    /// the user's items, besides what the factors represent of it. For data.signal: implicit only.
+    /// Absent: chosen on a tenth of the training part; status.model.parameters shows the value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 10_000.0))]
+    pub co_occurrence_weight: Option<f64>,
+    /// Items with fewer users take no part in the two-hop term, 1 to 1000, so that no list repeats
+    /// the choices of a few users. Absent: 5.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub min_users_per_item: Option<u32>,
 }
 
 impl Default for Svd {
     fn default() -> Self {
-        Self { factors: 64, iterations: 10, degree_exponent: None }
+        Self {
+            factors: 64,
+            iterations: 10,
+            degree_exponent: None,
+            user_degree_exponent: None,
+            co_occurrence_weight: None,
+            min_users_per_item: None,
+        }
     }
 }
 

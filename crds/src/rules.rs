@@ -217,6 +217,20 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         at: &["spec"],
+        rule: "self.data.signal == 'implicit' || !has(self.algorithm) || !has(self.algorithm.svd) || \
+               !has(self.algorithm.svd.userDegreeExponent) || self.algorithm.svd.userDegreeExponent == 0.0",
+        message: "svd.userDegreeExponent is valid only with data.signal: implicit, because user and item averages serve its \
+                  purpose for ratings: remove it",
+    },
+    Rule {
+        at: &["spec"],
+        rule: "self.data.signal == 'implicit' || !has(self.algorithm) || !has(self.algorithm.svd) || \
+               !has(self.algorithm.svd.coOccurrenceWeight) || self.algorithm.svd.coOccurrenceWeight == 0.0",
+        message: "svd.coOccurrenceWeight is valid only with data.signal: implicit, because users who share an item may have \
+                  rated it differently: remove it",
+    },
+    Rule {
+        at: &["spec"],
         rule: "self.data.signal == 'implicit' || !has(self.algorithm) || !has(self.algorithm.als) || \
                !has(self.algorithm.als.degreeExponent) || self.algorithm.als.degreeExponent == 0.0",
         message: "als.degreeExponent is valid only with data.signal: implicit, because user and item averages serve its \

@@ -166,6 +166,15 @@ pub struct ModelParameters {
     /// Popularity debiasing exponent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub degree_exponent: Option<f64>,
+    /// Popularity debiasing exponent of users, if it is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_degree_exponent: Option<f64>,
+    /// Weight of the two-hop term.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub co_occurrence_weight: Option<f64>,
+    /// Items with fewer users take no part in the two-hop term.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_users_per_item: Option<u32>,
     /// How much of the popularity debiasing is undone at ranking time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub popularity_boost: Option<f64>,

@@ -2,10 +2,10 @@
 
 mod search;
 
-use factorization::{AlsParams, ExplicitAlsParams, Interactions, ValidParams, default_regularization};
+use factorization::{AlsParams, ExplicitAlsParams, ValidParams, default_regularization};
 use sidecar_contract::{Algorithm, AlsConfig, Signal};
 
-use crate::definition::{Definition, Search, Simplicity, check_degree_exponent, rounded};
+use crate::definition::{Definition, Search, Simplicity, TrainingPart, check_degree_exponent, rounded};
 
 impl Definition for AlsConfig {
     fn simplicity(&self) -> Simplicity {
@@ -67,13 +67,13 @@ impl Definition for AlsConfig {
         self.regularization.is_none() && signal == Signal::Implicit
     }
 
-    fn resolved(&self, signal: Signal, data: Option<&Interactions>) -> Option<Algorithm> {
+    fn resolved(&self, signal: Signal, data: Option<TrainingPart<'_>>) -> Option<Algorithm> {
         if self.regularization.is_some() {
             return None;
         }
         let regularization = match (signal, data) {
             (Signal::Implicit, Some(data)) => {
-                rounded(default_regularization(data, self.unobserved_weight, self.regularization_exponent))
+                rounded(default_regularization(data.interactions, self.unobserved_weight, self.regularization_exponent))
             }
             (Signal::Implicit, None) => AlsParams::default().regularization,
             (Signal::Explicit, _) => ExplicitAlsParams::default().regularization,

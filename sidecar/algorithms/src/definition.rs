@@ -34,7 +34,7 @@ pub trait Definition {
 
     /// The algorithm with all parameters set; `None` if they are. Before the data is known, a
     /// default stands in for each parameter that the data decides.
-    fn resolved(&self, _signal: Signal, _data: Option<&Interactions>) -> Option<Algorithm> {
+    fn resolved(&self, _signal: Signal, _data: Option<TrainingPart<'_>>) -> Option<Algorithm> {
         None
     }
 
@@ -57,6 +57,16 @@ pub trait Definition {
 
     /// The search space.
     fn search(&self) -> &dyn Search;
+}
+
+/// The data that decides parameters: weighted rows without any that are held out, and the seed of a
+/// run.
+#[derive(Clone, Copy, Debug)]
+pub struct TrainingPart<'a> {
+    /// The rows.
+    pub interactions: &'a Interactions,
+    /// Seed of every random choice.
+    pub seed: u64,
 }
 
 /// What makes a model of an algorithm simpler than another with as many factors.

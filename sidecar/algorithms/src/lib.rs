@@ -19,7 +19,7 @@ mod svd;
 use factorization::ValidParams;
 use sidecar_contract::{Algorithm, Signal};
 
-pub use definition::{Definition, Search, Simplicity};
+pub use definition::{Definition, Search, Simplicity, TrainingPart};
 pub use draws::{DataShape, Draws};
 pub use error::AlgorithmError;
 

@@ -53,6 +53,7 @@ fn snapshot_bytes(with_codes: bool) -> Vec<u8> {
         offsets.push(offsets.last().unwrap() + row.len() as u64);
     }
     let metadata = Metadata {
+        two_hop_entries: None,
         algorithm: Algorithm::Als(AlsConfig { factors: 16, regularization: Some(0.1), ..AlsConfig::WIRE_DEFAULT }),
         signal: Signal::Implicit,
         seed: 1,
@@ -67,6 +68,7 @@ fn snapshot_bytes(with_codes: bool) -> Vec<u8> {
     let codes = factorization::ItemCodes::new(item_factors.view(), None).unwrap();
     let factorization::CodeParts { order, codes, scales, bounds } = codes.parts();
     let parts = ModelParts {
+        two_hop: None,
         metadata: &metadata,
         user_ids: &names("user", USERS),
         item_ids: &names("item", ITEMS),

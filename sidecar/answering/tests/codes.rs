@@ -35,6 +35,7 @@ fn model(codes: Option<&factorization::ItemCodes>) -> Result<Model, ModelError> 
         interactions: 0,
         mean_degree_weight: None,
         ratings: None,
+        two_hop_entries: None,
         cold_items: 0,
     };
     let available: Vec<bool> = (0..ITEMS).map(|row| row % 5 != 0).collect();
@@ -43,6 +44,7 @@ fn model(codes: Option<&factorization::ItemCodes>) -> Result<Model, ModelError> 
         ItemCodes { order, codes, scales, bounds }
     });
     let parts = ModelParts {
+        two_hop: None,
         metadata: &metadata,
         user_ids: &names("user", USERS),
         item_ids: &names("item", ITEMS),

@@ -36,6 +36,7 @@ fn local(mode: ServingMode) -> Local {
         interactions: SEEN.len() as u64,
         mean_degree_weight: None,
         ratings: None,
+        two_hop_entries: None,
         cold_items: 0,
     };
     let user_factors = array![[2.0, 1.0], [0.0, 0.0]];
@@ -54,6 +55,7 @@ fn local(mode: ServingMode) -> Local {
         seen: Seen { offsets: &[0, 2, 2], items: &SEEN, weights: None },
         titles: Some(&titles),
         available: Some(&available),
+        two_hop: None,
         item_codes: None,
     };
     write(&parts, &mut bytes).unwrap();

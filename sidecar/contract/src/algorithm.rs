@@ -78,7 +78,8 @@ impl Algorithm {
             }
             SVD => {
                 let degree_exponent = SvdConfig::default_degree_exponent(signal);
-                Self::Svd(SvdConfig { degree_exponent, ..SvdConfig::default() })
+                let co_occurrence_weight = SvdConfig::default_co_occurrence_weight(signal);
+                Self::Svd(SvdConfig { degree_exponent, co_occurrence_weight, ..SvdConfig::default() })
             }
             BPR => Self::Bpr(BprConfig::default()),
             AUTO => Self::Auto(AutoConfig::default()),
@@ -98,6 +99,14 @@ impl Algorithm {
             BPR => Some(Self::Bpr(BprConfig::default())),
             AUTO => Some(Self::Auto(AutoConfig::default())),
             _ => None,
+        }
+    }
+
+    /// Whether scores have a two-hop term. False if this build does not know the algorithm.
+    pub fn has_two_hop_term(&self) -> bool {
+        match self {
+            Self::Svd(svd) => svd.co_occurrence_weight.is_some_and(|weight| weight > 0.0),
+            Self::Als(_) | Self::Bpr(_) | Self::Auto(_) | Self::Unknown { .. } => false,
         }
     }
 
@@ -251,9 +260,41 @@ pub struct SvdConfig {
     pub iterations: u32,
     /// Popularity debiasing exponent η; 0 for explicit data.
     pub degree_exponent: f64,
+    /// That of users, η′; `None`: η. Omitted if `None`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_degree_exponent: Option<f64>,
+    /// Weight c of the two-hop term; 0: no term. `None` in a request: chosen from the data. Always
+    /// set in a result. Omitted if 0, as in models that predate the field.
+    #[serde(skip_serializing_if = "is_no_weight")]
+    pub co_occurrence_weight: Option<f64>,
+    /// Items with fewer users take no part in the two-hop term. Omitted if it is the default.
+    #[serde(skip_serializing_if = "is_default_users_min")]
+    pub min_users_per_item: u32,
+}
+
+#[expect(clippy::ref_option, reason = "serde passes a reference")]
+fn is_no_weight(weight: &Option<f64>) -> bool {
+    weight.is_some_and(is_zero)
+}
+
+fn is_zero(weight: f64) -> bool {
+    weight == 0.0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_default_users_min(users: &u32) -> bool {
+    *users == SvdConfig::default().min_users_per_item
 }
 
 impl SvdConfig {
+    /// Default of c for this signal: chosen from the data, or no term for ratings.
+    pub fn default_co_occurrence_weight(signal: Signal) -> Option<f64> {
+        match signal {
+            Signal::Implicit => None,
+            Signal::Explicit => Some(0.0),
+        }
+    }
+
     /// Default of η for this signal.
     pub fn default_degree_exponent(signal: Signal) -> f64 {
         match signal {
@@ -265,7 +306,14 @@ impl SvdConfig {
 
 impl Default for SvdConfig {
     fn default() -> Self {
-        Self { factors: 64, iterations: 10, degree_exponent: Self::default_degree_exponent(Signal::Implicit) }
+        Self {
+            factors: 64,
+            iterations: 10,
+            degree_exponent: Self::default_degree_exponent(Signal::Implicit),
+            user_degree_exponent: None,
+            co_occurrence_weight: Some(0.0),
+            min_users_per_item: 5,
+        }
     }
 }
 
@@ -325,7 +373,11 @@ mod tests {
             let degree_exponent = SvdConfig::default_degree_exponent(signal);
             assert_eq!(
                 with("svd", signal, "{}"),
-                Algorithm::Svd(SvdConfig { degree_exponent, ..SvdConfig::default() })
+                Algorithm::Svd(SvdConfig {
+                    degree_exponent,
+                    co_occurrence_weight: SvdConfig::default_co_occurrence_weight(signal),
+                    ..SvdConfig::default()
+                })
             );
         }
         // The default of the popularity boost depends on the degree exponent.

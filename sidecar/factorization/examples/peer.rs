@@ -169,7 +169,7 @@ fn execute(command: Command, data: &mut Option<Interactions>) -> Result<Value, B
         }
         Command::Svd { factors, iterations, degree_exponent, threads, seed, out } => {
             let data = data.as_ref().ok_or("load a file first")?;
-            let params = SvdParams { factors, iterations, degree_exponent, ratings: false }.check()?;
+            let params = SvdParams { factors, iterations, degree_exponent, ..SvdParams::default() }.check()?;
             timed(threads, out, |progress| params.fit(data, seed, None, progress))
         }
         Command::Bpr { factors, iterations, learning_rate, regularization, threads, seed, out } => {

@@ -15,6 +15,7 @@ use crate::{
     model::Model,
     params::ValidParams,
     row_solver::SolveError,
+    two_hop::TwoHopParams,
     warm_start::WarmStart,
 };
 
@@ -25,6 +26,17 @@ pub(crate) trait Algorithm: Fit {
 
     /// Peak memory of the fit in bytes, in addition to the interactions.
     fn fit_bytes(&self, size: &FitSize) -> u64;
+
+    /// Parameters of the two-hop term; `None` without one.
+    fn two_hop(&self) -> Option<TwoHopParams> {
+        None
+    }
+
+    /// The same parameters with this weight of the two-hop term, which must be in its range; `None`
+    /// if the algorithm has no such term.
+    fn with_co_occurrence_weight(&self, _weight: f64) -> Option<ValidParams> {
+        None
+    }
 
     /// Fold-in of histories into a model with these parts.
     ///
@@ -47,6 +59,16 @@ impl ValidParams {
     /// Length of a factor row.
     pub fn factors(&self) -> usize {
         self.algorithm().factors()
+    }
+
+    /// Parameters of the two-hop term; `None` without one.
+    pub fn two_hop(&self) -> Option<TwoHopParams> {
+        self.algorithm().two_hop()
+    }
+
+    /// See [`Algorithm::with_co_occurrence_weight`].
+    pub(crate) fn with_co_occurrence_weight(&self, weight: f64) -> Option<Self> {
+        self.algorithm().with_co_occurrence_weight(weight)
     }
 
     /// Forecast of the peak memory of a fit in bytes: entries as read, both orientations of the

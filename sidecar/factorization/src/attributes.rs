@@ -215,6 +215,9 @@ impl Model {
         if !self.item_counts.is_empty() {
             self.item_counts.resize(self.item_factors.nrows(), 0);
         }
+        if let Some(two_hop) = &mut self.two_hop {
+            two_hop.append_items(attributes.users());
+        }
     }
 }
 

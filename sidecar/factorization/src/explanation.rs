@@ -13,10 +13,13 @@
 //! the mean and the item's bias, and the unclipped prediction is μ + c + the sum. In SVD the user's
 //! bias is the shrunk mean of the bⱼ and is subtracted from them before the projection: with gⱼ =
 //! vⱼᵀ M v, n ratings and shrinkage β the contribution of an entry is bⱼ (gⱼ + (1 − Σg) / (n + β)).
+//! The two-hop term is a sum over the history by itself; its part of an entry is added to that of
+//! the product.
 
 use crate::{
     row_solver::{SolveError, check_entries},
     scorer::Scorer,
+    two_hop::History,
 };
 
 /// A score as a sum. In a model of ratings it is the prediction before clipping to the scale.
@@ -38,8 +41,9 @@ impl Explanation {
 
 impl Scorer<'_> {
     /// Explains the score of each of `targets` for the user vector of these entries (items
-    /// ascending, each once). The sum equals the score up to the rounding of the user vector to
-    /// f32. `None` if the algorithm's scores are not sums over a history.
+    /// ascending, each once). They are the stored history of `user` if it is given. The sum equals
+    /// the score up to the rounding of the user vector to f32. `None` if the algorithm's scores are
+    /// not sums over a history.
     ///
     /// The cost is about that of a fold-in, plus little for each target.
     ///
@@ -49,6 +53,7 @@ impl Scorer<'_> {
         &self,
         items: &[u32],
         values: &[f32],
+        user: Option<u32>,
         targets: &[u32],
     ) -> Result<Option<Vec<Explanation>>, SolveError> {
         let bound = self.item_factors.nrows();
@@ -62,7 +67,14 @@ impl Scorer<'_> {
         }
         let Some(influence) = self.fold_in.influence(items, values)? else { return Ok(None) };
         let rows = (self.item_factors.to_slice().unwrap_or_default(), self.item_factors.ncols());
-        let explained = targets.iter().zip(influence.contributions(rows, items, targets));
+        let mut contributions = influence.contributions(rows, items, targets);
+        if let Some(two_hop) = &self.two_hop {
+            let history = History { items: items.to_vec(), weights: values.to_vec(), user };
+            for (sums, parts) in contributions.iter_mut().zip(two_hop.contributions(&history, targets)) {
+                sums.iter_mut().zip(parts).for_each(|(sum, part)| *sum += part);
+            }
+        }
+        let explained = targets.iter().zip(contributions);
         let explained =
             explained.map(|(&target, contributions)| Explanation { baseline: self.baseline(target), contributions });
         Ok(Some(explained.collect()))

@@ -7,6 +7,7 @@ use ndarray::ArrayView2;
 
 use crate::{
     degrees::Degrees, gram_view::GramView, influence::Influence, ratings::RatingScale, row_solver::SolveError,
+    two_hop::History,
 };
 
 /// Representation of a user in a model: a row of factors, and a bias in models of ratings
@@ -17,9 +18,16 @@ pub struct UserVector {
     pub factors: Vec<f32>,
     /// Bias in units of the rating.
     pub bias: f32,
+    /// The history, in a model with a two-hop term.
+    pub history: Option<History>,
 }
 
 impl UserVector {
+    /// A vector without a two-hop term.
+    pub fn new(factors: Vec<f32>, bias: f32) -> Self {
+        Self { factors, bias, history: None }
+    }
+
     /// Whether it is 0. It then carries no preferences: items would be ranked by their biases or
     /// arbitrarily.
     pub fn is_empty(&self) -> bool {

@@ -51,7 +51,7 @@ impl FoldIn for HistorySolver<'_> {
     fn fold_in(&self, items: &[u32], values: &[f32]) -> Result<UserVector, SolveError> {
         let history = self.fitted(items, values);
         let (solver, indexes) = history.solver(&self.solver);
-        Ok(UserVector { factors: solver.solve(indexes, &history.weights)?, bias: 0.0 })
+        Ok(UserVector::new(solver.solve(indexes, &history.weights)?, 0.0))
     }
 
     fn influence(&self, items: &[u32], values: &[f32]) -> Result<Option<Influence>, SolveError> {

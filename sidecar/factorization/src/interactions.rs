@@ -216,6 +216,22 @@ impl Interactions {
         kept
     }
 
+    /// A matrix of the same shape with only the pairs that `keep` selects by user, item and value.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "users ≤ INDEX_MAX")]
+    pub(crate) fn keep_entries(&self, keep: impl Fn(u32, u32, f32) -> bool) -> Self {
+        let mut kept = Self { offsets: vec![0], columns: Vec::new(), values: Vec::new(), items: self.items };
+        for user in 0..self.users() {
+            let (items, values) = self.row(user);
+            for (&item, &value) in items.iter().zip(values).filter(|(item, value)| keep(user as u32, **item, **value)) {
+                kept.columns.push(item);
+                kept.values.push(value);
+            }
+            kept.offsets.push(kept.columns.len());
+        }
+        kept
+    }
+
     /// The transpose: items × users.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "users ≤ INDEX_MAX")]

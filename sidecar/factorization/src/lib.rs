@@ -91,6 +91,32 @@
 //! matrices D hold the degrees of users and of items: the number of likes plus 10. Factors
 //! approximate C again: DᵑU for users and DᵑVΣ for items. A user's own degree cancels: u =
 //! Σ⁻²(DᵑVΣ)ᵀ D⁻²ᵑ c, with D of items, so fold-in needs the number of users who chose each item.
+//! Users may have an exponent η′ of their own, which only changes the decomposition.
+//!
+//! # The two-hop term
+//! Few factors cannot represent what items share directly. The term adds it: with the matrix R̃ =
+//! D⁻ᵑ′ C D⁻ᵑ that is decomposed, P = R̃ᵀR̃ and its factors VΛVᵀ (Λ = Σ²), both divided by λ₁, a
+//! history x has the scores
+//!
+//! ```text
+//!   s = Dᵑ [ V Vᵀ + c (P − V Λ Vᵀ) ] D⁻ᵑ x
+//! ```
+//! The factors of a user are therefore multiplied by 1 − cλ, and c Dᵑ P D⁻ᵑ x is added to the
+//! products; c = 0 is the decomposition alone. P is not computed. For unobserved 0, d of users and
+//! items, and the entries w of C, the term of an item j is at least 0 and two sparse products:
+//!
+//! ```text
+//!   s_j = c/λ₁ m_j Σ_v w_vj y_v,   y_v = (d_v + 10)^−2η′ Σ_i w_vi m_i x_i (d_i + 10)^−2η
+//! ```
+//! over users v and the history's items i. An item with fewer users than a minimum is left out (m =
+//! 0), so that no list repeats the choices of a few users. Of an item with very many users a sample
+//! is walked, and m is the number of its users over that of the sample; otherwise m is 1.
+//!
+//! The first product of two hops is item-based collaborative filtering (Sarwar, Karypis, Konstan
+//! and Riedl 2001, "Item-based collaborative filtering recommendation algorithms", WWW; Deshpande
+//! and Karypis 2004, "Item-based top-N recommendation algorithms", TOIS). Its sum with an ideal
+//! low-pass filter of the same matrix is GF-CF (Shen et al. 2021, "How powerful is graph
+//! convolution for recommendation?", CIKM), which has no subtraction of VΛVᵀ.
 //!
 //! # Bayesian personalized ranking
 //!
@@ -123,8 +149,10 @@
 //!   `history_solver` (implicit ALS), `projection` (SVD), `pair_solver` and `pairs` (Bayesian
 //!   personalized ranking), `fold_in` (their interface).
 //! - Models: [`model`], [`scorer`] (items for a user vector), [`mod@top_k`] (best items),
-//!   [`explanation`] (contributions to a score; internal: `influence`), [`attributes`] (cold-start
-//!   items); internal: `recommend` (lists of a model in memory).
+//!   [`two_hop`] (the two-hop term; internal: `co_occurrence_weight` chooses its weight),
+//!   [`explanation`] (contributions to a score; internal:
+//!   `influence`), [`attributes`] (cold-start items); internal: `recommend` (lists of a model in
+//!   memory).
 //! - Evaluation: [`ranking`] (metrics), [`mod@popularity`] and [`biases`] (baselines),
 //!   [`bootstrap`] (confidence intervals), [`paired`] (comparison of parameters),
 //!   [`mod@objective`].
@@ -146,6 +174,7 @@ pub mod biases;
 mod blocks;
 pub mod bootstrap;
 mod cholesky;
+mod co_occurrence_weight;
 mod conjugate_gradient;
 pub mod default_regularization;
 pub mod degrees;
@@ -188,6 +217,7 @@ mod subspace;
 mod symmetric_eigen;
 mod tile;
 pub mod top_k;
+pub mod two_hop;
 pub mod warm_start;
 pub mod weighting;
 
@@ -218,6 +248,7 @@ pub use ratings::RatingScale;
 pub use recommend::SearchableModel;
 pub use row_solver::{RowSolver, SolveError};
 pub use scorer::{Part, Scorer};
-pub use top_k::{Addends, Catalogue, CodeParts, Codes, CodesChecked, CodesError, ItemCodes, ScanCounts, Scored};
+pub use top_k::{Catalogue, CodeParts, Codes, CodesChecked, CodesError, ItemCodes, ScanCounts, Scored};
+pub use two_hop::{OwnedRows, SparseRows, TwoHop, TwoHopIndex, TwoHopModel, TwoHopParams, TwoHopScales};
 pub use warm_start::WarmStart;
 pub use weighting::{FittedWeighting, Weighting};

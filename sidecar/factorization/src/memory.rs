@@ -57,6 +57,12 @@ impl FitSize {
         self.entries.saturating_mul(ENTRY_BYTES)
     }
 
+    /// What the two-hop term walks: the histories and both orientations of the index, lists with
+    /// their starts, and the scales.
+    pub(crate) fn two_hop_bytes(&self) -> u64 {
+        self.entries.saturating_mul(3 * ENTRY_BYTES).saturating_add(self.rows().saturating_mul(6 * 8))
+    }
+
     /// Users and items.
     pub(crate) fn rows(&self) -> u64 {
         self.users.saturating_add(self.items)

@@ -2,7 +2,7 @@
 
 use ndarray::Array2;
 
-use crate::{params::ValidParams, ratings::RatingScale};
+use crate::{params::ValidParams, ratings::RatingScale, two_hop::TwoHopModel};
 
 /// A fitted model.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +20,8 @@ pub struct Model {
     pub mean_degree_weight: Option<f64>,
     /// Scale and biases of a model of ratings.
     pub ratings: Option<RatingBiases>,
+    /// What the two-hop term walks, in a model with one.
+    pub two_hop: Option<TwoHopModel>,
     /// Parameters of the fit.
     pub params: ValidParams,
 }

@@ -51,7 +51,7 @@ impl FoldIn for PairSolver<'_> {
     fn fold_in(&self, items: &[u32], values: &[f32]) -> Result<UserVector, SolveError> {
         let mut factors = vec![0.0; self.params.factors()];
         self.solve_into(items, values, &mut factors)?;
-        Ok(UserVector { factors, bias: 0.0 })
+        Ok(UserVector::new(factors, 0.0))
     }
 
     /// The row is the result of descent, not a sum.

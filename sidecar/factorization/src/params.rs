@@ -15,8 +15,9 @@
 //! undetermined.
 //!
 //! Truncated SVD has factors, iterations (maximum, 10 by default; the fit stops once an iteration
-//! adds no more than 1e-7 to the explained variance) and η (0..=1, 0 by default: weights
-//! unchanged).
+//! adds no more than 1e-7 to the explained variance), η (0..=1, 0 by default: weights unchanged),
+//! η′ (likewise; η by default), c (0..=10,000, 0 by default: no two-hop term), and the minimum
+//! number of users of an item in that term (1..=1000, 5 by default).
 //!
 //! Bayesian personalized ranking has factors, iterations (100 by default), γ (0.05; 1e-6..=10) and
 //! λ (0.003); γλ must not exceed 1.
@@ -33,6 +34,10 @@ use crate::{interactions::CellWeights, pairs::StepSize, ratings::RatingScale};
 /// entries of a popular one. ADR 14 has the figures.
 const DEGREE_SMOOTHING: f64 = 10.0;
 
+/// Default of the minimum number of users of an item in the two-hop term: with fewer, a list could
+/// repeat the choices of single users.
+pub const USERS_PER_ITEM_MIN: u32 = 5;
+
 /// Bounds of the parameters; the CRD schema repeats them.
 pub mod bounds {
     /// Maximum number of factors.
@@ -47,8 +52,12 @@ pub mod bounds {
     pub const REGULARIZATION_MAX: f64 = 1e6;
     /// Maximum ν.
     pub const REGULARIZATION_EXPONENT_MAX: f64 = 2.0;
-    /// Maximum η.
+    /// Maximum η and η′.
     pub const DEGREE_EXPONENT_MAX: f64 = 1.0;
+    /// Maximum weight of the two-hop term. With more the factors have no influence.
+    pub const CO_OCCURRENCE_WEIGHT_MAX: f64 = 1e4;
+    /// Maximum of the minimum number of users of an item in the two-hop term.
+    pub const USERS_PER_ITEM_MIN_MAX: u32 = 1000;
     /// Minimum γ.
     pub const LEARNING_RATE_MIN: f64 = 1e-6;
     /// Maximum γ.
@@ -170,9 +179,14 @@ pub struct SvdParams {
     /// Maximum number of iterations. The fit stops once an iteration adds no more than 1e-7 to the
     /// explained variance.
     pub iterations: u32,
-    /// η: a weight is divided by this power of its user's and its item's degree. Must be 0 for
-    /// ratings.
+    /// η: a weight is divided by this power of its item's degree. Must be 0 for ratings.
     pub degree_exponent: f64,
+    /// η′: the power of its user's degree; η if `None`. Must be 0 for ratings.
+    pub user_degree_exponent: Option<f64>,
+    /// c: weight of the two-hop term. 0: no term. Must be 0 for ratings.
+    pub co_occurrence_weight: f64,
+    /// Items with fewer users take no part in the two-hop term.
+    pub users_per_item_min: u32,
     /// Whether values are ratings, whose residuals after the bias baseline are decomposed;
     /// otherwise they are weights.
     pub ratings: bool,
@@ -180,7 +194,15 @@ pub struct SvdParams {
 
 impl Default for SvdParams {
     fn default() -> Self {
-        Self { factors: 64, iterations: 10, degree_exponent: 0.0, ratings: false }
+        Self {
+            factors: 64,
+            iterations: 10,
+            degree_exponent: 0.0,
+            user_degree_exponent: None,
+            co_occurrence_weight: 0.0,
+            users_per_item_min: USERS_PER_ITEM_MIN,
+            ratings: false,
+        }
     }
 }
 
@@ -296,10 +318,15 @@ impl SvdParams {
     /// The first parameter outside its range; NaN is outside every range.
     pub fn check(self) -> Result<ValidSvdParams, ParamsError> {
         let degree_exponent_max = if self.ratings { 0.0 } else { bounds::DEGREE_EXPONENT_MAX };
+        let weight_max = if self.ratings { 0.0 } else { bounds::CO_OCCURRENCE_WEIGHT_MAX };
+        let users_max = f64::from(bounds::USERS_PER_ITEM_MIN_MAX);
         check_ranges(&[
             ("factors", f64::from(self.factors), 1.0, f64::from(bounds::FACTORS_MAX)),
             ("iterations", f64::from(self.iterations), 1.0, f64::from(bounds::ITERATIONS_MAX)),
             ("degreeExponent", self.degree_exponent, 0.0, degree_exponent_max),
+            ("userDegreeExponent", self.user_degree_exponent.unwrap_or_default(), 0.0, degree_exponent_max),
+            ("coOccurrenceWeight", self.co_occurrence_weight, 0.0, weight_max),
+            ("minUsersPerItem", f64::from(self.users_per_item_min), 1.0, users_max),
         ])?;
         Ok(ValidSvdParams(self))
     }
@@ -368,10 +395,45 @@ impl ValidSvdParams {
         self.0.ratings
     }
 
-    /// (d + 10)^(`factor`·η) for a row or column with `entries` entries.
+    /// (d + 10)^(`factor`·η) for an item with `entries` entries.
     pub(crate) fn degree_power(&self, entries: u32, factor: f64) -> f64 {
-        libm::pow(f64::from(entries) + DEGREE_SMOOTHING, factor * self.0.degree_exponent)
+        smoothed_degree_power(entries, factor * self.0.degree_exponent)
     }
+
+    /// (d + 10)^−η′ for a user with `entries` entries.
+    pub(crate) fn inverse_user_degree_power(&self, entries: u32) -> f64 {
+        smoothed_degree_power(entries, -self.user_degree_exponent())
+    }
+
+    /// η of items.
+    pub(crate) fn degree_exponent(&self) -> f64 {
+        self.0.degree_exponent
+    }
+
+    /// η′: that of users.
+    pub(crate) fn user_degree_exponent(&self) -> f64 {
+        self.0.user_degree_exponent.unwrap_or(self.0.degree_exponent)
+    }
+
+    /// c: weight of the two-hop term.
+    pub fn co_occurrence_weight(&self) -> f64 {
+        self.0.co_occurrence_weight
+    }
+
+    /// The same parameters with another weight of the two-hop term, which must be in its range.
+    pub(crate) fn weighted_by(self, co_occurrence_weight: f64) -> Self {
+        Self(SvdParams { co_occurrence_weight, ..self.0 })
+    }
+
+    /// Minimum number of users of an item that is walked.
+    pub(crate) fn users_per_item_min(&self) -> u32 {
+        self.0.users_per_item_min
+    }
+}
+
+/// (d + 10)^`exponent` for a degree d.
+pub(crate) fn smoothed_degree_power(degree: u32, exponent: f64) -> f64 {
+    libm::pow(f64::from(degree) + DEGREE_SMOOTHING, exponent)
 }
 
 fn check_ranges(ranges: &[(&'static str, f64, f64, f64)]) -> Result<(), ParamsError> {

@@ -164,7 +164,7 @@ impl<'a> RatingFoldIn<'a> {
 impl FoldIn for RatingFoldIn<'_> {
     fn fold_in(&self, items: &[u32], values: &[f32]) -> Result<UserVector, SolveError> {
         let RatingRow { factors, bias } = self.solver.solve(items, values)?;
-        Ok(UserVector { factors, bias })
+        Ok(UserVector::new(factors, bias))
     }
 
     fn influence(&self, items: &[u32], values: &[f32]) -> Result<Option<Influence>, SolveError> {

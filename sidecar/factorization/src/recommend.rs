@@ -11,6 +11,7 @@ use crate::{
     row_solver::SolveError,
     scorer::Scorer,
     top_k::{ItemCodes, Scored},
+    two_hop::TwoHopModel,
 };
 
 impl Model {
@@ -22,7 +23,8 @@ impl Model {
         let ratings = self.ratings.as_ref().map(|r| (r.scale, r.users.as_slice(), r.items.as_slice()));
         let parts = (self.user_factors.view(), self.item_factors.view(), self.gram.view().into());
         let degrees = Degrees { item_counts: &self.item_counts, mean_degree_weight: self.mean_degree_weight };
-        Scorer::new(parts, degrees, ratings, &self.params)
+        Ok(Scorer::new(parts, degrees, ratings, &self.params)?
+            .with_two_hop(self.two_hop.as_ref().map(TwoHopModel::view)))
     }
 
     /// The factors of a user with this history (items ascending, each once).
@@ -49,6 +51,9 @@ impl Model {
             if let Some(ratings) = &mut self.ratings {
                 ratings.users[user] = vector.bias;
             }
+        }
+        if let Some(two_hop) = &mut self.two_hop {
+            two_hop.with_histories(histories);
         }
         Ok(self)
     }

@@ -10,6 +10,7 @@ use crate::{
     ratings::{RatingScale, mean_rating},
     row_solver::{SolveError, check_entries},
     top_k::{Catalogue, Codes, Scored},
+    two_hop::{History, TwoHop},
 };
 
 /// Borrowed parts of a model, checked for consistency. It is cheap to make.
@@ -20,6 +21,7 @@ pub struct Scorer<'a> {
     pub(crate) fold_in: Box<dyn FoldIn + 'a>,
     pub(crate) ratings: Option<Ratings<'a>>,
     codes: Option<Codes<'a>>,
+    pub(crate) two_hop: Option<TwoHop<'a>>,
 }
 
 /// The part of the items that a search is limited to.
@@ -59,7 +61,7 @@ impl<'a> Scorer<'a> {
             }
         }
         let fold_in = params.fold_in(Parts { items: item_factors, gram, degrees, ratings })?;
-        Ok(Self { user_factors, item_factors, fold_in, ratings, codes: None })
+        Ok(Self { user_factors, item_factors, fold_in, ratings, codes: None, two_hop: None })
     }
 
     /// The same scorer, where the last items are cold-start items, whose factors come from their
@@ -83,8 +85,23 @@ impl<'a> Scorer<'a> {
         self
     }
 
+    /// The same scorer with the two-hop term of its parameters, `None` without one.
+    ///
+    /// # Panics
+    /// If the term is of another number of items.
+    #[must_use]
+    pub fn with_two_hop(mut self, two_hop: Option<TwoHop<'a>>) -> Self {
+        let items = self.item_factors.nrows();
+        assert!(two_hop.is_none_or(|two_hop| two_hop.items() == items), "one scale per item");
+        self.two_hop = two_hop;
+        self
+    }
+
     /// The items to search.
-    fn catalogue(&self) -> Catalogue<'a> {
+    fn catalogue<'b>(&self) -> Catalogue<'b>
+    where
+        'a: 'b,
+    {
         let biases = self.ratings.map(|ratings| ratings.items);
         Catalogue::new(self.item_factors).with_biases(biases).with_codes(self.codes)
     }
@@ -95,13 +112,14 @@ impl<'a> Scorer<'a> {
     }
 
     /// User vector of a user in the training data.
-    pub fn stored(&self, user: u32) -> Option<UserVector> {
-        let user = user as usize;
+    pub fn stored(&self, index: u32) -> Option<UserVector> {
+        let user = index as usize;
         if user >= self.user_factors.nrows() {
             return None;
         }
         let bias = self.ratings.as_ref().and_then(|ratings| ratings.users.get(user)).copied().unwrap_or(0.0);
-        Some(UserVector { factors: self.user_factors.row(user).to_vec(), bias })
+        let history = self.two_hop.and_then(|two_hop| two_hop.history(index));
+        Some(UserVector { history, ..UserVector::new(self.user_factors.row(user).to_vec(), bias) })
     }
 
     /// User vector of these entries (items ascending, each once), computed as by the fit: the
@@ -111,7 +129,9 @@ impl<'a> Scorer<'a> {
     /// Entries are out of range, out of order or not finite, or the equations cannot be solved.
     pub fn fold_in(&self, items: &[u32], values: &[f32]) -> Result<UserVector, SolveError> {
         check_entries(items, values, self.item_factors.nrows())?;
-        self.fold_in.fold_in(items, values)
+        let vector = self.fold_in.fold_in(items, values)?;
+        let history = self.two_hop.map(|_| History { items: items.to_vec(), weights: values.to_vec(), user: None });
+        Ok(UserVector { history, ..vector })
     }
 
     /// As [`Self::fold_in`], for entries in any order, which are [merged](Self::merge) first.
@@ -155,6 +175,15 @@ impl<'a> Scorer<'a> {
         n: usize,
         keep: impl Fn(usize, u32) -> bool,
     ) -> Vec<Vec<Scored>> {
+        if let Some(two_hop) = &self.two_hop {
+            // The terms of a batch would take the memory of a row of factors for every vector.
+            let list = |(index, vector): (usize, &UserVector)| {
+                let terms = vector.history.as_ref().map(|history| two_hop.terms(history));
+                let catalogue = self.catalogue().with_addends(terms.as_deref());
+                catalogue.best(&vector.factors, n, |item| keep(index, item))
+            };
+            return vectors.iter().enumerate().map(list).collect();
+        }
         let queries: Vec<&[f32]> = vectors.iter().map(|vector| vector.factors.as_slice()).collect();
         let mut lists = self.catalogue().best_for_each(&queries, n, keep);
         for (list, vector) in lists.iter_mut().zip(vectors) {
@@ -168,7 +197,8 @@ impl<'a> Scorer<'a> {
     /// # Panics
     /// If an item of the part is out of range.
     pub fn best_in(&self, part: Part<'_>, vector: &UserVector, n: usize, keep: impl Fn(u32) -> bool) -> Vec<Scored> {
-        let mut catalogue = self.catalogue();
+        let terms = self.two_hop.zip(vector.history.as_ref()).map(|(two_hop, history)| two_hop.terms(history));
+        let mut catalogue = self.catalogue().with_addends(terms.as_deref());
         if let Some(last) = part.after {
             let scored = catalogue.best_of(&[last], &vector.factors, 1, |_| true);
             // No item ranks after one without a place.
@@ -204,6 +234,14 @@ impl<'a> Scorer<'a> {
             Some(items) => catalogue.similar_of(items, item, n, keep),
             None => catalogue.similar(item, n, keep),
         }
+    }
+
+    /// Upper bound of the additions of the two-hop term of a history of these items, from the
+    /// lengths of their lists; 0 without a term. Items that are out of range do not count.
+    pub fn two_hop_additions(&self, items: impl Iterator<Item = u32>) -> usize {
+        let Some(two_hop) = &self.two_hop else { return 0 };
+        let known = items.filter(|item| (*item as usize) < self.item_factors.nrows());
+        two_hop.additions(known)
     }
 
     /// Turns the scores of a model of ratings into predicted ratings.

@@ -7,9 +7,11 @@
 //!   proven upper bound (`bound`) leaves few items to score in single precision, and few blocks to
 //!   read.
 //! - `score`: inner products (with biases and addends) and cosines.
-//! - Internal: `best` (the bounded list), `encode` (makes codes), `layout` (where a code is),
-//!   `bfloat` and `squares` (their numbers), `kernel` (vector instructions).
+//! - Internal: `best` (the bounded list), `allowances` (addends in the order of the codes),
+//!   `encode` (makes codes), `layout` (where a code is), `bfloat` and `squares` (their numbers),
+//!   `kernel` (vector instructions).
 
+mod allowances;
 mod best;
 mod bfloat;
 mod bound;
@@ -31,7 +33,6 @@ pub use self::{
     codes::{BOUNDS, CodeParts, Codes, CodesChecked, CodesError},
     encode::ItemCodes,
     layout::{BLOCK_ITEMS, block_bytes, blocks},
-    score::Addends,
 };
 use self::{cascade::Search, score::Scoring};
 use crate::lanes::dots;
@@ -59,7 +60,7 @@ pub struct Catalogue<'a> {
     /// items × factors, in standard layout.
     factors: CowArray<'a, f32, Ix2>,
     biases: Option<&'a [f32]>,
-    addends: Option<Addends<'a>>,
+    addends: Option<&'a [f32]>,
     codes: Option<Codes<'a>>,
     after: Option<Scored>,
 }
@@ -84,15 +85,15 @@ impl<'a> Catalogue<'a> {
         Self { biases, ..self }
     }
 
-    /// The same items with addends, which are added to inner products after biases.
+    /// The same items with addends, which are added to inner products after biases and are at least
+    /// 0.
     ///
     /// # Panics
-    /// If the number of addends is not that of items, or the number of maxima not that of blocks.
+    /// If the number of addends is not that of items.
     #[must_use]
-    pub fn with_addends(self, addends: Addends<'a>) -> Self {
-        let items = self.factors.nrows();
-        assert_eq!((addends.values.len(), addends.block_max.len()), (items, blocks(items)), "one addend per item");
-        Self { addends: Some(addends), ..self }
+    pub fn with_addends(self, addends: Option<&'a [f32]>) -> Self {
+        assert!(addends.is_none_or(|addends| addends.len() == self.factors.nrows()), "one addend per item");
+        Self { addends, ..self }
     }
 
     /// The same items with their codes, which were checked against these factors and biases. They
@@ -211,7 +212,7 @@ impl<'a> Catalogue<'a> {
         let rows = self.rows(queries);
         let codes = self.codes.filter(|_| !is_small(items, factors));
         if let Some(codes) = codes {
-            let searches = queries.iter().map(|query| Some(Search::new(query, scoring, n, items)?.after(self.after)));
+            let searches = queries.iter().map(|query| Some(Search::new(query, scoring, n, &codes)?.after(self.after)));
             // Models whose products are near the limits of single precision are refused at load, so
             // a query that is too long for the bounds is an extreme history.
             if let Some(searches) = searches.collect() {

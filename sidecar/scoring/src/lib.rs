@@ -4,9 +4,9 @@
 use algorithms::{AlgorithmError, valid_params};
 use factorization::{
     CodeParts, Codes, CodesChecked, CodesError, Degrees, GramForm, GramView, RatingScale, Scorer, SolveError,
-    ValidParams,
+    SparseRows, TwoHop, TwoHopScales, ValidParams,
 };
-use model_snapshot::{Contents, ItemCodes, Scale, Snapshot};
+use model_snapshot::{Contents, ItemCodes, Rows, Scale, Seen, Snapshot, TwoHopRows};
 
 /// What is checked and computed once for a snapshot, so that a [`Scorer`] of it is cheap to make.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub struct Scoring {
     gram_form: GramForm,
     /// `None` without codes.
     codes: Option<CodesChecked>,
+    /// `None` without a two-hop term.
+    two_hop: Option<TwoHopScales>,
 }
 
 /// Why a snapshot cannot score.
@@ -50,7 +52,11 @@ impl Scoring {
             Contents::CheckedBefore => Codes::checked_before(parts, snapshot.item_factors(), biases),
         };
         let codes = code_parts(snapshot).map(check).transpose()?;
-        let scoring = Self { params, gram_form: GramForm::of(snapshot.gram()), codes };
+        let two_hop = params.two_hop().zip(snapshot.two_hop()).map(|(params, walked)| {
+            let first_square = snapshot.gram().diag().iter().copied().fold(0.0, f64::max);
+            TwoHopScales::new(&params, first_square, snapshot.item_counts(), histories(snapshot), rows(walked.lists))
+        });
+        let scoring = Self { params, gram_form: GramForm::of(snapshot.gram()), codes, two_hop };
         scoring.scorer(snapshot)?;
         Ok(scoring)
     }
@@ -70,8 +76,23 @@ impl Scoring {
         let degrees =
             Degrees { item_counts: snapshot.item_counts(), mean_degree_weight: snapshot.metadata().mean_degree_weight };
         let codes = code_parts(snapshot).zip(self.codes).and_then(|(parts, checked)| Codes::new(parts, checked));
-        Ok(Scorer::new(parts, degrees, ratings, &self.params)?.with_cold_items(cold).with_codes(codes))
+        let two_hop =
+            self.two_hop.as_ref().zip(snapshot.two_hop()).map(|(scales, TwoHopRows { lists, rows: walked })| {
+                TwoHop::new(histories(snapshot), rows(lists), walked.map(rows), scales)
+            });
+        let scorer = Scorer::new(parts, degrees, ratings, &self.params)?;
+        Ok(scorer.with_cold_items(cold).with_codes(codes).with_two_hop(two_hop))
     }
+}
+
+/// Items and weights of all users.
+fn histories(snapshot: &Snapshot) -> SparseRows<'_> {
+    let Seen { offsets, items, weights } = snapshot.all_seen();
+    SparseRows::new(offsets, items, weights)
+}
+
+fn rows(Rows { offsets, columns, weights }: Rows<'_>) -> SparseRows<'_> {
+    SparseRows::new(offsets, columns, weights)
 }
 
 /// The codes of a snapshot; `None` in one of an older release or of a small catalogue.

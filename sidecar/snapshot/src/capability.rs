@@ -17,11 +17,13 @@ pub enum Capability {
     DegreeWeights,
     /// Scores are predicted ratings: biases are added to the product of the factors.
     Ratings,
+    /// A two-hop term is added to the product of the factors.
+    TwoHop,
 }
 
 impl Capability {
     /// All capabilities, sorted by name.
-    pub const ALL: [Self; 3] = [Self::ColdItems, Self::DegreeWeights, Self::Ratings];
+    pub const ALL: [Self; 4] = [Self::ColdItems, Self::DegreeWeights, Self::Ratings, Self::TwoHop];
 
     /// Name in the file.
     pub fn name(self) -> &'static str {
@@ -29,6 +31,7 @@ impl Capability {
             Self::ColdItems => "cold-items",
             Self::DegreeWeights => "degree-weights",
             Self::Ratings => "ratings",
+            Self::TwoHop => "two-hop",
         }
     }
 

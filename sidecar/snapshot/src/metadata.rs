@@ -34,6 +34,10 @@ pub struct Metadata {
     /// Scale of the ratings; present if and only if there are biases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ratings: Option<Scale>,
+    /// Number of entries that the two-hop term walks. Present if and only if `algorithm` has the
+    /// term.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub two_hop_entries: Option<u64>,
     /// Number of cold-start items, which are the last items.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cold_items: u64,
@@ -51,6 +55,7 @@ impl Metadata {
             Capability::ColdItems => self.cold_items > 0,
             Capability::DegreeWeights => self.mean_degree_weight.is_some(),
             Capability::Ratings => self.ratings.is_some(),
+            Capability::TwoHop => self.two_hop_entries.is_some(),
         }
     }
 
@@ -70,6 +75,9 @@ impl Metadata {
         // The reader of an unknown algorithm decides.
         if self.algorithm.unknown().is_none() && self.mean_degree_weight.is_some() != has_degree_weights {
             return corrupt("a mean degree weight is expected if and only if als has a degree exponent");
+        }
+        if self.algorithm.unknown().is_none() && self.two_hop_entries.is_some() != self.algorithm.has_two_hop_term() {
+            return corrupt("entries of a two-hop term are expected if and only if coOccurrenceWeight is above 0");
         }
         Ok(())
     }

@@ -32,6 +32,8 @@ pub struct ModelParts<'a> {
     pub titles: Option<&'a StringTable>,
     /// Whether each item may be recommended.
     pub available: Option<&'a [bool]>,
+    /// What the two-hop term walks, in a model with one.
+    pub two_hop: Option<TwoHopRows<'a>>,
     /// Codes of the item factors for faster lists, if the catalogue is large.
     pub item_codes: Option<ItemCodes<'a>>,
 }
@@ -48,6 +50,26 @@ pub struct ItemCodes<'a> {
     pub scales: &'a [u32],
     /// Maximum norm, minimum norm and maximum bias of each block.
     pub bounds: &'a [f32],
+}
+
+/// Entries that the two-hop term walks.
+#[derive(Clone, Copy, Debug)]
+pub struct TwoHopRows<'a> {
+    /// Users of each item.
+    pub lists: Rows<'a>,
+    /// Items of each user; `None` if they are those of [`ModelParts::seen`].
+    pub rows: Option<Rows<'a>>,
+}
+
+/// Sparse rows in compressed format; ascending within a row.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a> {
+    /// Start of each row, and the end of the last.
+    pub offsets: &'a [u64],
+    /// Columns of all rows.
+    pub columns: &'a [u32],
+    /// Their weights; `None` if every weight is 1.
+    pub weights: Option<&'a [f32]>,
 }
 
 /// Biases that are added to the dot product of the factors, in units of the rating.

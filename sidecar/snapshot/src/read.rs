@@ -11,7 +11,7 @@ use tensor_file::{Buffer, Container, Contents, Dtype, Number, PrivateFile, bytes
 use crate::{
     error::SnapshotError,
     metadata::{Metadata, Scale},
-    parts::ItemCodes,
+    parts::{ItemCodes, Rows, Seen, TwoHopRows},
     tensors::{Spec, Tensor},
 };
 
@@ -109,6 +109,10 @@ impl Snapshot {
         check::offsets("seen.offsets", seen_offsets, *interactions)?;
         check::below("seen.items", seen_items, *items)?;
         check::ascending_rows("seen.items", seen_offsets, seen_items)?;
+        if let Some(TwoHopRows { lists, rows }) = self.two_hop() {
+            check_rows("two_hop.lists", lists, self.metadata.users)?;
+            rows.map_or(Ok(()), |rows| check_rows("two_hop.rows", rows, *items))?;
+        }
         if self.ranges.get(TITLES.bytes).is_some() {
             self.check_strings(TITLES)?;
         }
@@ -246,6 +250,27 @@ impl Snapshot {
         })
     }
 
+    /// What the two-hop term walks; `None` in a model without one.
+    pub fn two_hop(&self) -> Option<TwoHopRows<'_>> {
+        let rows = |offsets, columns, weights| {
+            let (offsets, columns) = (self.optional(offsets)?, self.optional(columns)?);
+            Some(Rows { offsets, columns, weights: self.optional(weights) })
+        };
+        Some(TwoHopRows {
+            lists: rows(Tensor::TwoHopLists, Tensor::TwoHopUsers, Tensor::TwoHopUserWeights)?,
+            rows: rows(Tensor::TwoHopRows, Tensor::TwoHopItems, Tensor::TwoHopItemWeights),
+        })
+    }
+
+    /// Items and weights of all users; see [`Self::seen`] and [`Self::seen_weights`].
+    pub fn all_seen(&self) -> Seen<'_> {
+        Seen {
+            offsets: self.numbers(Tensor::SeenOffsets),
+            items: self.numbers(Tensor::SeenItems),
+            weights: self.optional(Tensor::SeenWeights),
+        }
+    }
+
     /// Number of factors.
     pub fn factors(&self) -> usize {
         self.factors
@@ -319,6 +344,13 @@ impl Snapshot {
         let bytes = self.buffer.bytes().get(range.clone()).and_then(numbers);
         Some(bytes.expect("range, length and alignment are validated at open"))
     }
+}
+
+/// Checks that sparse rows are ascending, with columns below `limit`.
+fn check_rows(name: &str, rows: Rows<'_>, limit: u64) -> Result<(), SnapshotError> {
+    check::offsets(name, rows.offsets, rows.columns.len() as u64)?;
+    check::below(name, rows.columns, limit)?;
+    Ok(check::ascending_rows(name, rows.offsets, rows.columns)?)
 }
 
 impl Ranges {

@@ -17,6 +17,8 @@ pub(crate) enum Length {
     ItemsPlusOne,
     Factors,
     Interactions,
+    /// Entries that the two-hop term walks.
+    TwoHopEntries,
     /// Length of the concatenated strings; only the file has it.
     Bytes,
     /// Number of items with a rank; only the file has it.
@@ -42,6 +44,7 @@ impl Length {
             Self::ItemsPlusOne => Some(metadata.items + 1),
             Self::Factors => Some(metadata.factors),
             Self::Interactions => Some(metadata.interactions),
+            Self::TwoHopEntries => metadata.two_hop_entries,
             Self::Sha256 => Some(SHA_256_BYTES),
             Self::Two => Some(2),
             Self::Three => Some(3),
@@ -128,6 +131,12 @@ tensors! {
     Codes         "item_codes.codes"    U8  [Bytes]            WITH_CODES   "four bits a factor"
     CodeScales    "item_codes.scales"   BF16 [Items, Two]      WITH_CODES   "residual bound and scale"
     CodeBounds    "item_codes.bounds"   F32 [Blocks, Three]    WITH_CODES   "norms and bias of a block"
+    TwoHopLists   "two_hop.lists"       U64 [ItemsPlusOne]     WITH_TWO_HOP "start of each item's users"
+    TwoHopUsers   "two_hop.users"       U32 [TwoHopEntries]    WITH_TWO_HOP "users of each item, ascending"
+    TwoHopUserWeights "two_hop.user_weights" F32 [TwoHopEntries] OPTIONAL   "their weights, unless all are 1"
+    TwoHopRows    "two_hop.rows"        U64 [UsersPlusOne]     OPTIONAL     "start of each user's items, unless as `seen`"
+    TwoHopItems   "two_hop.items"       U32 [TwoHopEntries]    WITH_ROWS    "items of each user, ascending"
+    TwoHopItemWeights "two_hop.item_weights" F32 [TwoHopEntries] OPTIONAL   "their weights, unless all are 1"
     Checksum      "checksum"            U8  [Sha256]           OPTIONAL     "SHA-256 of all bytes before it"
 }
 
@@ -135,6 +144,8 @@ const ALWAYS: Presence = Presence::Always;
 const OPTIONAL: Presence = Presence::Optional;
 const WITH_RATINGS: Presence = Presence::With(Capability::Ratings);
 const WITH_CODES: Presence = Presence::Beside(Tensor::CodeOrder);
+const WITH_TWO_HOP: Presence = Presence::With(Capability::TwoHop);
+const WITH_ROWS: Presence = Presence::Beside(Tensor::TwoHopRows);
 const WITH_TITLES: Presence = Presence::Beside(Tensor::TitleBytes);
 
 impl Tensor {
@@ -179,6 +190,7 @@ mod tests {
                 Length::ItemsPlusOne => "items + 1",
                 Length::Factors => "factors",
                 Length::Interactions => "interactions",
+                Length::TwoHopEntries => "two-hop entries",
                 Length::Bytes => "bytes",
                 Length::UpToItems => "up to items",
                 Length::Blocks => "blocks",

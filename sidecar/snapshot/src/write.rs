@@ -76,6 +76,12 @@ impl<'a> Numbers<'a> {
             Tensor::Codes => Self::U8(parts.item_codes?.codes),
             Tensor::CodeScales => Self::Bf16Pairs(parts.item_codes?.scales),
             Tensor::CodeBounds => Self::F32Triples(parts.item_codes?.bounds),
+            Tensor::TwoHopLists => Self::U64(parts.two_hop?.lists.offsets),
+            Tensor::TwoHopUsers => Self::U32(parts.two_hop?.lists.columns),
+            Tensor::TwoHopUserWeights => Self::F32(parts.two_hop?.lists.weights?),
+            Tensor::TwoHopRows => Self::U64(parts.two_hop?.rows?.offsets),
+            Tensor::TwoHopItems => Self::U32(parts.two_hop?.rows?.columns),
+            Tensor::TwoHopItemWeights => Self::F32(parts.two_hop?.rows?.weights?),
             Tensor::Checksum => Self::Checksum,
         })
     }

@@ -21,10 +21,10 @@ mod warm;
 use std::{borrow::Cow, io::BufWriter, num::NonZeroUsize, ops::ControlFlow, path::Path};
 
 use factorization::{
-    CodeParts, Entry, Fit as _, FitError, Interactions, IterationReport, Model, RatingScale, ValidParams, WarmStart,
-    popularity,
+    CodeParts, Entry, Fit as _, FitError, Interactions, IterationReport, Model, OwnedRows, RatingScale, TwoHopModel,
+    ValidParams, WarmStart, popularity,
 };
-use model_snapshot::{Biases, ItemCodes, Metadata, ModelParts, Scale, Seen, Snapshot, StringTable};
+use model_snapshot::{Biases, ItemCodes, Metadata, ModelParts, Rows, Scale, Seen, Snapshot, StringTable, TwoHopRows};
 use sidecar_contract::{Algorithm, Metrics, RunOutcome, SearchSummary, Signal, TrainingConfig, Trial};
 
 use crate::{
@@ -386,6 +386,7 @@ fn write(
     {
         item_ids = Cow::Owned(table.item_ids.iter().chain(features.cold_ids.iter()).collect::<StringTable>());
     }
+    let two_hop = model.two_hop.as_ref().map(TwoHopModel::index);
     let metadata = Metadata {
         algorithm: config.algorithm.clone(),
         signal: config.signal,
@@ -399,6 +400,7 @@ fn write(
             let RatingScale { mean, deviation, low, high } = ratings.scale;
             Scale { mean, deviation, low, high }
         }),
+        two_hop_entries: two_hop.map(|index| index.users_of_items().columns().len() as u64),
         cold_items: cold_items as u64,
     };
     // The weights of the fit: folding them in gives the stored factors.
@@ -420,6 +422,8 @@ fn write(
         seen: Seen { offsets: &table.offsets, items: &table.items, weights: weighted.then_some(weights) },
         titles: attributes.titles.as_ref(),
         available: attributes.available.as_deref(),
+        two_hop: two_hop
+            .map(|index| TwoHopRows { lists: rows(index.users_of_items()), rows: index.items_of_users().map(rows) }),
         item_codes: codes.as_ref().map(|codes| {
             let CodeParts { order, codes, scales, bounds } = codes.parts();
             ItemCodes { order, codes, scales, bounds }
@@ -427,6 +431,10 @@ fn write(
     };
     let out = std::fs::File::create(file).map_err(|error| cannot_write(file, &error))?;
     model_snapshot::write(&parts, BufWriter::new(out)).map_err(|error| cannot_write(file, &error))
+}
+
+fn rows(rows: &OwnedRows) -> Rows<'_> {
+    Rows { offsets: rows.offsets(), columns: rows.columns(), weights: rows.values() }
 }
 
 /// Verifies the snapshot, so that an unreadable file is never stored.

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use algorithms::{AlgorithmError, DataShape, Draws, check, definition, names_with, valid_params};
+use algorithms::{AlgorithmError, DataShape, Draws, TrainingPart, check, definition, names_with, valid_params};
 use factorization::{Entry, Fit as _, FitError, Interactions, ValidParams, WarmStart};
 use serde_json::json;
 use sidecar_contract::{Algorithm, AlsConfig, Signal, SvdConfig};
@@ -53,7 +53,8 @@ fn resolved_parameters_are_set_and_the_others_stay() {
         for signal in SIGNALS.into_iter().filter(|signal| takes(name, *signal)) {
             let given = small(name, signal);
             let needs_data = definition(&given).unwrap().needs_data(signal);
-            let resolved = definition(&given).unwrap().resolved(signal, Some(&data));
+            let resolved =
+                definition(&given).unwrap().resolved(signal, Some(TrainingPart { interactions: &data, seed: 3 }));
             assert_eq!(valid_params(&given, signal).is_err(), resolved.is_some(), "{name}");
             let resolved = resolved.unwrap_or_else(|| given.clone());
             let params = valid_params(&resolved, signal).unwrap();

@@ -32,7 +32,8 @@ pub fn explain(resolved: &Resolved<'_>, candidates: &[Candidate]) -> Result<Vec<
         return Ok(Vec::new());
     }
     let (items, values) = fitted_history(resolved, *user, history);
-    let Some(explanations) = resolved.scorer.explain(&items, &values, &targets)? else { return Ok(Vec::new()) };
+    let stored = user.filter(|_| history.is_empty());
+    let Some(explanations) = resolved.scorer.explain(&items, &values, stored, &targets)? else { return Ok(Vec::new()) };
     let is_rating = resolved.scorer.scale().is_some();
     let mut explanations = explanations.iter();
     let parts = candidates.iter().map(|candidate| {

@@ -117,6 +117,7 @@ impl Fit for ValidAlsParams {
             item_counts: item_counts.unwrap_or_default(),
             mean_degree_weight,
             ratings: None,
+            two_hop: None,
             params: ValidParams::Als(*self),
         })
     }

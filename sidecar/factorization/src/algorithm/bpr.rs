@@ -96,6 +96,7 @@ impl Fit for ValidBprParams {
             item_counts: Vec::new(),
             mean_degree_weight: None,
             ratings: None,
+            two_hop: None,
             params: ValidParams::Bpr(*self),
         })
     }

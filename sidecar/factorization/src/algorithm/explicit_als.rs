@@ -114,6 +114,7 @@ impl Fit for ValidExplicitAlsParams {
             item_counts: Vec::new(),
             mean_degree_weight: None,
             ratings: Some(RatingBiases { scale, users: user_biases, items: item_biases }),
+            two_hop: None,
             params: ValidParams::ExplicitAls(*self),
         })
     }

@@ -24,9 +24,10 @@ use crate::{
     model::{Model, RatingBiases},
     params::{ValidParams, ValidSvdParams},
     popularity::popularity,
-    projection::{Projection, ProjectionFoldIn, residual, weight},
+    projection::{Projection, ProjectionFoldIn, first_square, residual, weight},
     row_solver::SolveError,
     subspace::{self, NotFinite, RANK_PRECISION, Subspace},
+    two_hop::{TwoHopModel, TwoHopParams},
     warm_start::WarmStart,
 };
 
@@ -51,13 +52,28 @@ impl Algorithm for ValidSvdParams {
         let blocks = subspace::blocks_bytes(size.users, size.items, width as u64);
         let blocks = blocks.saturating_add(blocks / ALLOCATOR_RETAINS_ONE_IN);
         let factors = size.factor_bytes(f, f).saturating_add(size.item_bytes(width));
+        let two_hop = if self.two_hop().is_some() { size.two_hop_bytes() } else { 0 };
         total([
             blocks.max(factors),
+            two_hop,
             size.scratch_bytes(f),
             size.square_bytes(width, SQUARES),
             // Degree-weighted entries, or residuals of the bias baseline.
             size.orientation_bytes(),
         ])
+    }
+
+    fn two_hop(&self) -> Option<TwoHopParams> {
+        (self.co_occurrence_weight() > 0.0).then(|| TwoHopParams {
+            weight: self.co_occurrence_weight(),
+            item_exponent: self.degree_exponent(),
+            user_exponent: self.user_degree_exponent(),
+            users_per_item_min: self.users_per_item_min(),
+        })
+    }
+
+    fn with_co_occurrence_weight(&self, weight: f64) -> Option<ValidParams> {
+        (!self.ratings()).then(|| ValidParams::Svd(self.weighted_by(weight)))
     }
 
     fn fold_in<'a>(&'a self, parts: Parts<'a>) -> Result<Box<dyn FoldIn + 'a>, SolveError> {
@@ -100,10 +116,15 @@ impl Fit for ValidSvdParams {
         let counts = baseline.is_none().then_some(item_counts.as_slice());
         let user_factors = project(interactions, &matrix, (&item_factors, &gram), counts, self)
             .map_err(|(row, source)| FitError::Row { side: Side::User, row, iteration, source })?;
+        let two_hop = self.two_hop().map(|two_hop| {
+            let first_square = first_square(gram.as_slice().unwrap_or_default(), self.factors());
+            TwoHopModel::new(interactions, &item_counts, (&two_hop, first_square), seed)
+        });
         Ok(Model {
             user_factors,
             item_factors,
             gram,
+            two_hop,
             item_counts: if baseline.is_none() { item_counts } else { Vec::new() },
             mean_degree_weight: None,
             ratings: baseline.map(|Biases { scale, user, item }| RatingBiases { scale, users: user, items: item }),
@@ -112,13 +133,13 @@ impl Fit for ValidSvdParams {
     }
 }
 
-/// D⁻ᵑ C D⁻ᵑ: weights, each divided by powers of the degrees of its user and its item.
+/// D⁻ᵑ′ C D⁻ᵑ: weights, each divided by powers of the degrees of its user and its item.
 fn normalized(interactions: &Interactions, item_counts: &[u32], params: &ValidSvdParams) -> Interactions {
     let item_powers: Vec<f64> = item_counts.iter().map(|&count| params.degree_power(count, -1.0)).collect();
     let mut values = Vec::with_capacity(interactions.nnz());
     for user in 0..interactions.users() {
         let (items, weights) = interactions.row(user);
-        let user_power = params.degree_power(likes(weights), -1.0);
+        let user_power = params.inverse_user_degree_power(likes(weights));
         values.extend(items.iter().zip(weights).map(|(item, &value)| {
             #[expect(clippy::cast_possible_truncation, reason = "not larger than the weight")]
             {

@@ -36,6 +36,7 @@ impl Ord for WorstFirst {
 }
 
 /// The best items so far, at most `n`.
+#[derive(Clone)]
 pub(super) struct Best {
     n: usize,
     heap: BinaryHeap<WorstFirst>,
@@ -57,8 +58,13 @@ impl Best {
         Self { after: last, ..self }
     }
 
+    /// Leaves out items below a score that `n` items are known to reach.
+    pub(super) fn set_floor(&mut self, floor: f32) {
+        self.threshold = self.threshold.max(floor);
+    }
+
     /// Minimum score of an item that may still enter: the worst kept score once there are `n`
-    /// items, where a smaller index decides between equal scores; −∞ before.
+    /// items, where a smaller index decides between equal scores; the floor, or −∞, before.
     #[inline(always)]
     pub(super) fn threshold(&self) -> f32 {
         self.threshold

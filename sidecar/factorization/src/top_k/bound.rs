@@ -1,9 +1,9 @@
 //! A quantized query and the proven upper bound of an item's score by codes.
 //!
 //! # The bound
-//! Let q be the query and x an item, x̂ = s·(c − 7.5·1) its code with ‖x − x̂‖ ≤ ρ, and q̂ = 2a·z the
-//! quantized query with integers |zⱼ| ≤ 127. With u = 2⁻²⁴, the unit roundoff of single precision,
-//! the score f of a flat scan satisfies
+//! Let q be the query and x an item, x̂ = s·(c − 7.5·1) its code with ‖x − x̂‖ ≤ ρ, and q̂ = 2a·z
+//! the quantized query with integers |zⱼ| ≤ 127. With u = 2⁻²⁴, the unit roundoff of single
+//! precision, the score f of a flat scan satisfies
 //!
 //! ```text
 //!   f ≤ ⟨q, x⟩ + γ‖q‖‖x‖ + η                                  rounding of the flat scan
@@ -30,8 +30,8 @@
 //!   N ≥ (1 + ε)‖q‖
 //!   C ≥ (1 + ε)(‖q − q̂‖ + γ‖q‖ + 4u‖q̂‖)·X + 2⁻¹²⁶             ε = 2⁻¹⁹ > 4u
 //! ```
-//! ε also covers the rounding of the norms, which are computed in f64. Likewise no item of the block
-//! has a score above (1 + γ + ε)‖q‖·X + 2⁻¹²⁶. Terms are at most 2¹²⁶, because all norms are
+//! ε also covers the rounding of the norms, which are computed in f64. Likewise no item of the
+//! block has a score above (1 + γ + ε)‖q‖·X + 2⁻¹²⁶. Terms are at most 2¹²⁶, because all norms are
 //! limited to [`NORM_MAX`], so nothing overflows and no result is NaN.
 
 use super::{

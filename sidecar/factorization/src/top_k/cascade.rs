@@ -3,6 +3,7 @@
 
 use super::{
     Scored,
+    allowances::{Allowances, NO_ALLOWANCES},
     best::Best,
     bound::QueryCode,
     codes::Codes,
@@ -25,6 +26,9 @@ pub(super) struct Search<'a> {
     query: &'a [f32],
     code: QueryCode,
     scoring: Scoring<'a>,
+    /// Of items with addends.
+    allowances: Option<Allowances>,
+    n: usize,
     best: Best,
     /// Items to score.
     pending: Vec<u32>,
@@ -47,11 +51,38 @@ pub struct ScanCounts {
 
 impl<'a> Search<'a> {
     /// `None` if bounds in single precision do not hold for the query.
-    pub(super) fn new(query: &'a [f32], scoring: Scoring<'a>, n: usize, items: usize) -> Option<Self> {
-        let best = Best::new(n, items);
+    pub(super) fn new(query: &'a [f32], scoring: Scoring<'a>, n: usize, codes: &Codes<'_>) -> Option<Self> {
+        let best = Best::new(n, codes.dim().0);
         let pending = Vec::with_capacity(PENDING + BLOCK_ITEMS);
         let code = QueryCode::new(query)?;
-        Some(Self { query, code, scoring, best, pending, is_done: n == 0, scored: 0, scanned: 0 })
+        let allowances = scoring.addends().map(|addends| Allowances::new(addends, codes));
+        Some(Self { query, code, scoring, allowances, n, best, pending, is_done: n == 0, scored: 0, scanned: 0 })
+    }
+
+    /// Scores the items with the largest addends, so that the scan starts with a threshold.
+    fn set_floor(&mut self, rows: &[f32], keep: &impl Fn(u32) -> bool) {
+        let Some(addends) = self.scoring.addends() else { return };
+        let mut first = Best::new(FIRST_PER_ITEM * self.n, addends.len());
+        for (item, addend) in (0_u32..).zip(addends) {
+            first.push(item, *addend, keep);
+        }
+        let mut best = self.best.clone();
+        let first = first.into_list();
+        self.scored += first.len();
+        for Scored { item, score: _ } in first {
+            best.push(item, self.score_of(item, rows), |_| true);
+        }
+        self.best.set_floor(best.threshold());
+    }
+
+    /// The score of an item in single precision.
+    #[inline(always)]
+    fn score_of(&self, item: u32, rows: &[f32]) -> f32 {
+        let factors = self.query.len();
+        let row = &rows[item as usize * factors..][..factors];
+        let mut product = [0.0];
+        dots(self.query, row, &mut product);
+        self.scoring.score(product[0], item as usize, || row)
     }
 
     /// The same search for items that rank after `last` only.
@@ -63,8 +94,9 @@ impl<'a> Search<'a> {
     #[inline(always)]
     fn scan(&mut self, index: usize, codes: &Codes<'_>, rows: &[f32], integers: Integers, keep: &impl Fn(u32) -> bool) {
         let bound = codes.bound(index);
-        let product_min = self.scoring.product_min(self.best.threshold(), index, &bound);
-        if !self.code.reaches(&bound, product_min) {
+        let product_min = self.scoring.product_min(self.best.threshold(), &bound);
+        let (max, allowances) = self.allowances.as_ref().map_or((0.0, &NO_ALLOWANCES), |all| all.block(index));
+        if !self.code.reaches(&bound, product_min - max) {
             self.is_done = self.scoring.ends_at_the_first_block_below();
             return;
         }
@@ -78,7 +110,7 @@ impl<'a> Search<'a> {
             &padded
         };
         let slack = self.code.slack(&bound);
-        let input = Input { query: &self.code, codes: block.codes, scales, slack, product_min };
+        let input = Input { query: &self.code, codes: block.codes, scales, slack, product_min, allowances };
         let mut found = survivors(input, integers);
         let factors = self.query.len();
         while found != 0 {
@@ -98,17 +130,17 @@ impl<'a> Search<'a> {
 
     /// Scores the pending items.
     fn score(&mut self, rows: &[f32], keep: &impl Fn(u32) -> bool) {
-        let factors = self.query.len();
         self.scored += self.pending.len();
-        for item in self.pending.drain(..) {
-            let row = &rows[item as usize * factors..][..factors];
-            let mut product = [0.0];
-            dots(self.query, row, &mut product);
-            self.best.push(item, self.scoring.score(product[0], item as usize, || row), keep);
+        let mut pending = std::mem::take(&mut self.pending);
+        for item in pending.drain(..) {
+            self.best.push(item, self.score_of(item, rows), keep);
         }
+        self.pending = pending;
     }
 }
 
+/// Items with the largest addends that are scored first, for each item of the list.
+const FIRST_PER_ITEM: usize = 2;
 /// Factors in a cache line.
 const LINE_FACTORS: usize = 16;
 
@@ -121,6 +153,9 @@ pub(super) fn scan(
 ) -> Vec<(Vec<Scored>, ScanCounts)> {
     let integers = simd::integers();
     let blocks = codes.blocks();
+    for (index, search) in searches.iter_mut().enumerate() {
+        search.set_floor(rows, &|item| keep(index, item));
+    }
     for start in (0..blocks).step_by(BLOCKS_PER_ROUND) {
         let mut is_done = true;
         for (index, search) in searches.iter_mut().enumerate() {

@@ -1,7 +1,7 @@
 //! Quantized items: four bits a factor, in blocks of [`BLOCK_ITEMS`] items by descending norm.
 //!
-//! An item x is x̂ = s·(c − 7.5·1) plus a residual, with codes c of 0 to 15, a scale s, and an upper
-//! bound ρ of the residual's norm.
+//! An item x is x̂ = s·(c − 7.5·1) plus a residual, with codes c of 0 to 15, a scale s, and an
+//! upper bound ρ of the residual's norm.
 
 use ndarray::ArrayView2;
 use rayon::prelude::*;

@@ -24,9 +24,12 @@ pub(super) struct Input<'a> {
     pub(super) slack: f32,
     /// The inner product to reach.
     pub(super) product_min: f32,
+    /// How much less than that each item may have.
+    pub(super) allowances: &'a [f32; BLOCK_ITEMS],
 }
 
-/// Bit i is set if item i of the block may have an inner product of at least `product_min`.
+/// Bit i is set if item i of the block may have an inner product of at least `product_min` less its
+/// allowance.
 #[inline(always)]
 pub(super) fn survivors(input: Input<'_>, integers: Integers) -> u64 {
     assert!(input.codes.len() == input.query.groups.len() * GROUP_BYTES, "the codes are those of a whole block");
@@ -43,7 +46,7 @@ pub(super) fn survivors(input: Input<'_>, integers: Integers) -> u64 {
 
 /// [`survivors`] in safe Rust.
 #[expect(clippy::cast_precision_loss, reason = "|t| < 2²⁴")]
-fn scalar(Input { query, codes, scales, slack, product_min }: Input<'_>) -> u64 {
+fn scalar(Input { query, codes, scales, slack, product_min, allowances }: Input<'_>) -> u64 {
     let mut sums = [0_i32; BLOCK_ITEMS];
     for (group, codes) in query.groups.iter().zip(codes.chunks_exact(GROUP_BYTES)) {
         let factors = group.to_le_bytes().map(|byte| i32::from(byte.cast_signed()));
@@ -57,11 +60,11 @@ fn scalar(Input { query, codes, scales, slack, product_min }: Input<'_>) -> u64 
         }
     }
     let mut survivors = 0;
-    for (item, (sum, scale)) in sums.iter().zip(scales).enumerate() {
+    for (item, ((sum, scale), allowance)) in sums.iter().zip(scales).zip(allowances).enumerate() {
         let (scale, residual) = (f32::from_bits(scale & HIGH), f32::from_bits(scale << 16));
         let t = (2 * sum - query.offset) as f32;
         let bound = query.unit.mul_add(scale * t, query.norm.mul_add(residual, slack));
-        survivors |= u64::from(bound >= product_min) << item;
+        survivors |= u64::from(bound >= product_min - allowance) << item;
     }
     survivors
 }
@@ -74,9 +77,10 @@ const HIGH: u32 = 0xffff_0000;
 mod avx2 {
     use std::arch::x86_64::{
         __m256i, _CMP_GE_OQ, _mm256_add_epi16, _mm256_add_epi32, _mm256_and_si256, _mm256_castsi256_ps, _mm256_cmp_ps,
-        _mm256_cvtepi32_ps, _mm256_fmadd_ps, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16,
-        _mm256_movemask_ps, _mm256_mul_ps, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps,
-        _mm256_setzero_si256, _mm256_slli_epi32, _mm256_srli_epi16, _mm256_sub_epi32,
+        _mm256_cvtepi32_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16,
+        _mm256_maddubs_epi16, _mm256_movemask_ps, _mm256_mul_ps, _mm256_set1_epi8, _mm256_set1_epi16,
+        _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_si256, _mm256_slli_epi32, _mm256_srli_epi16,
+        _mm256_sub_epi32, _mm256_sub_ps,
     };
 
     use super::{BLOCK_ITEMS, GROUP_BYTES, HIGH, Input};
@@ -92,7 +96,7 @@ mod avx2 {
     /// query.
     #[target_feature(enable = "avx2,fma")]
     pub(super) unsafe fn survivors(input: Input<'_>) -> u64 {
-        let Input { query, codes, scales, slack, product_min } = input;
+        let Input { query, codes, scales, slack, product_min, allowances } = input;
         let (low, ones) = (_mm256_set1_epi8(15), _mm256_set1_epi16(1));
         let mut survivors = 0;
         for part in 0..BLOCK_ITEMS / PART_ITEMS {
@@ -128,7 +132,10 @@ mod avx2 {
                 let coded = _mm256_mul_ps(scale, _mm256_cvtepi32_ps(t));
                 let rest = _mm256_fmadd_ps(_mm256_set1_ps(query.norm), residual, _mm256_set1_ps(slack));
                 let bound = _mm256_fmadd_ps(_mm256_set1_ps(query.unit), coded, rest);
-                let reaches = _mm256_cmp_ps::<_CMP_GE_OQ>(bound, _mm256_set1_ps(product_min));
+                // SAFETY: eight of 64 allowances from a multiple of eight below 64.
+                let allowances = unsafe { _mm256_loadu_ps(allowances.as_ptr().add(first)) };
+                let least = _mm256_sub_ps(_mm256_set1_ps(product_min), allowances);
+                let reaches = _mm256_cmp_ps::<_CMP_GE_OQ>(bound, least);
                 survivors |= u64::from(_mm256_movemask_ps(reaches).cast_unsigned()) << first;
             }
         }
@@ -141,9 +148,9 @@ mod avx2 {
 mod avx512 {
     use std::arch::x86_64::{
         __m512i, _CMP_GE_OQ, _mm512_add_epi32, _mm512_and_si512, _mm512_castsi512_ps, _mm512_cmp_ps_mask,
-        _mm512_cvtepi32_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_si512, _mm512_mul_ps,
+        _mm512_cvtepi32_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mul_ps,
         _mm512_permutex2var_epi64, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setr_epi64,
-        _mm512_setzero_si512, _mm512_slli_epi32, _mm512_srli_epi16, _mm512_sub_epi32,
+        _mm512_setzero_si512, _mm512_slli_epi32, _mm512_srli_epi16, _mm512_sub_epi32, _mm512_sub_ps,
     };
 
     use super::{GROUP_BYTES, HIGH, Input};
@@ -152,7 +159,7 @@ mod avx512 {
     /// As for AVX2.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     pub(super) unsafe fn survivors(input: Input<'_>) -> u64 {
-        let Input { query, codes, scales, slack, product_min } = input;
+        let Input { query, codes, scales, slack, product_min, allowances } = input;
         let low = _mm512_set1_epi8(15);
         let [mut s0, mut s1, mut s2, mut s3] = [_mm512_setzero_si512(); 4];
         for (at, group) in query.groups.iter().enumerate() {
@@ -187,8 +194,10 @@ mod avx512 {
             let coded = _mm512_mul_ps(scale, _mm512_cvtepi32_ps(t));
             let rest = _mm512_fmadd_ps(_mm512_set1_ps(query.norm), residual, _mm512_set1_ps(slack));
             let bound = _mm512_fmadd_ps(_mm512_set1_ps(query.unit), coded, rest);
-            survivors |=
-                u64::from(_mm512_cmp_ps_mask::<_CMP_GE_OQ>(bound, _mm512_set1_ps(product_min))) << (vector * 16);
+            // SAFETY: sixteen of 64 allowances from a multiple of sixteen below 64.
+            let allowances = unsafe { _mm512_loadu_ps(allowances.as_ptr().add(vector * 16)) };
+            let least = _mm512_sub_ps(_mm512_set1_ps(product_min), allowances);
+            survivors |= u64::from(_mm512_cmp_ps_mask::<_CMP_GE_OQ>(bound, least)) << (vector * 16);
         }
         survivors
     }
@@ -228,7 +237,10 @@ mod tests {
             });
             // Around the median of the bounds.
             let product_min = if round % 2 == 0 { draw(4, round) as f32 * 30.0 } else { 0.0 };
-            let input = Input { query: &query, codes: &codes, scales: &scales, slack: 0.125, product_min };
+            let allowances =
+                std::array::from_fn(|i| if round % 3 == 0 { draw(5, round * 64 + i).abs() as f32 } else { 0.0 });
+            let allowances = &allowances;
+            let input = Input { query: &query, codes: &codes, scales: &scales, slack: 0.125, product_min, allowances };
             let expected = scalar(input);
             selected[expected.count_ones() as usize] += 1;
             for integers in available() {

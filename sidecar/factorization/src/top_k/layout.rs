@@ -1,9 +1,9 @@
 //! Where the code of an item's factor is.
 //!
-//! A block holds the codes of its items in groups of four factors: byte 4i + j of the 32-byte vector
-//! v of a group holds factor j of the item 16v + i in its low half and of the item 16v + 8 + i in
-//! its high half. So one layout serves kernels with vectors of 32 and of 64 bytes. Factors and items
-//! that pad the last group and block have code 0.
+//! A block holds the codes of its items in groups of four factors: byte 4i + j of the 32-byte
+//! vector v of a group holds factor j of the item 16v + i in its low half and of the item 16v + 8 +
+//! i in its high half. So one layout serves kernels with vectors of 32 and of 64 bytes. Factors and
+//! items that pad the last group and block have code 0.
 
 /// Items per block.
 pub const BLOCK_ITEMS: usize = 64;

@@ -6,24 +6,18 @@ use super::{codes::BlockBound, norm};
 /// operations in single precision, and lengths of at most [`crate::params::bounds::FACTORS_MAX`]
 /// squares.
 const ROUNDING: f64 = 1.0 / 1024.0;
+/// Relative rounding error of the additions of bias and addend, generously: each rounds by at most
+/// 2⁻²⁴, and so does the subtraction of an allowance.
+pub(super) const ADDITION_ROUNDING: f64 = 1.0 / (1 << 20) as f64;
 /// Minimum length of a vector for a cosine by codes. The squares of shorter ones lose digits below
 /// the normal range of single precision.
 const LENGTH_MIN: f32 = f32::from_bits((127 - 50) << 23);
 
-/// A number ≥ 0 for each item that is added to its score.
-#[derive(Clone, Copy, Debug)]
-pub struct Addends<'a> {
-    /// One per item.
-    pub values: &'a [f32],
-    /// An upper bound of all of `values`' entries in each block of the codes' order.
-    pub block_max: &'a [f32],
-}
-
 /// What ranks the items of a query.
 #[derive(Clone, Copy)]
 pub(super) enum Scoring<'a> {
-    /// The inner product, plus the item's bias, plus its addend.
-    Product { biases: Option<&'a [f32]>, addends: Option<Addends<'a>> },
+    /// The inner product, plus the item's bias, plus its addend, which is at least 0.
+    Product { biases: Option<&'a [f32]>, addends: Option<&'a [f32]> },
     /// The inner product over the lengths of query and item; 0 if a length is 0.
     Cosine { query_length: f32 },
 }
@@ -39,7 +33,7 @@ impl Scoring<'_> {
                     score += biases[item];
                 }
                 if let Some(addends) = addends {
-                    score += addends.values[item];
+                    score += addends[item];
                 }
                 score
             }
@@ -50,22 +44,22 @@ impl Scoring<'_> {
         }
     }
 
-    /// A product below which no item of a block can score `threshold`.
+    /// A product below which no item of a block can score `threshold`. Of items with addends it is
+    /// lower by an item's allowance (`allowances`), which includes the rounding of its addition.
     ///
-    /// For a sum of product, bias b and addend c, whose two additions round by at most a relative
-    /// 2⁻²⁴ each: the threshold less the block's maximum terms, less a multiple of their size. For
-    /// a cosine: the threshold times the lengths, with the shortest item of the block for a
-    /// positive threshold and the longest for a negative one.
+    /// For a sum of product and bias b, whose addition rounds by at most a relative 2⁻²⁴: the
+    /// threshold less the block's maximum bias, less a multiple of their size. For a cosine: the
+    /// threshold times the lengths, with the shortest item of the block for a positive threshold
+    /// and the longest for a negative one.
     #[inline(always)]
-    pub(super) fn product_min(&self, threshold: f32, block: usize, bound: &BlockBound) -> f32 {
+    pub(super) fn product_min(&self, threshold: f32, bound: &BlockBound) -> f32 {
         match self {
             Self::Product { biases: None, addends: None } => threshold,
-            Self::Product { biases, addends } => {
+            Self::Product { biases, addends: _ } => {
                 let bias = biases.map_or(0.0, |_| f64::from(bound.bias_max));
-                let addend = addends.map_or(0.0, |addends| f64::from(addends.block_max[block]));
                 let threshold = f64::from(threshold);
-                let size = threshold.abs() + bias.abs() + addend.abs();
-                round_down(threshold - bias - addend - size * f64::from(f32::EPSILON) * 4.0)
+                let size = threshold.abs() + bias.abs();
+                round_down(threshold - bias - size * ADDITION_ROUNDING)
             }
             Self::Cosine { query_length } => {
                 if *query_length < LENGTH_MIN || bound.norm_min < LENGTH_MIN {
@@ -78,6 +72,14 @@ impl Scoring<'_> {
                     at_least * f64::from(bound.norm_max) * (1.0 + ROUNDING)
                 })
             }
+        }
+    }
+
+    /// The addends of items.
+    pub(super) fn addends(&self) -> Option<&[f32]> {
+        match self {
+            Self::Product { addends, .. } => *addends,
+            Self::Cosine { .. } => None,
         }
     }
 

@@ -6,7 +6,8 @@ use ndarray::Array2;
 use proptest::prelude::*;
 
 use super::{
-    Addends, Catalogue, CodeParts, Codes, CodesError, ItemCodes, Scored,
+    Catalogue, CodeParts, Codes, CodesError, ItemCodes, Scored,
+    allowances::NO_ALLOWANCES,
     bound::QueryCode,
     cascade::{self, Search},
     flat,
@@ -60,21 +61,14 @@ impl Case {
         let rows = self.factors.as_slice().unwrap();
         let codes = ItemCodes::of_any_size(self.factors.view(), self.biases.as_deref()).unwrap();
         let codes = codes.codes();
-        let block_max: Vec<f32> = codes
-            .order()
-            .chunks(BLOCK_ITEMS)
-            .map(|block| {
-                block.iter().map(|i| self.addends.as_ref().map_or(0.0, |a| a[*i as usize])).fold(0.0, f32::max)
-            })
-            .collect();
-        let addends = self.addends.as_deref().map(|values| Addends { values, block_max: &block_max });
+        let addends = self.addends.as_deref();
         let queries: Vec<&[f32]> = self.queries.iter().map(Vec::as_slice).collect();
         let scorings = std::iter::once(Scoring::Product { biases: self.biases.as_deref(), addends });
         let cosines = queries.iter().map(|query| Scoring::Cosine { query_length: super::norm(query) });
         for scoring in scorings.chain(cosines) {
             let keep = |query: usize, item: u32| self.keep(query, item);
             let expected = flat::scan(&queries, rows, items, (self.n, None), keep, scoring);
-            let searches = queries.iter().map(|query| Search::new(query, scoring, self.n, items).unwrap()).collect();
+            let searches = queries.iter().map(|query| Search::new(query, scoring, self.n, &codes).unwrap()).collect();
             let found = cascade::scan(searches, &codes, rows, keep);
             for ((found, _), expected) in found.iter().zip(&expected) {
                 assert_eq!(bits(found), bits(expected), "{self:?}");
@@ -149,7 +143,14 @@ fn missed(factors: &Array2<f32>, query: &[f32], change: impl Fn(u32) -> u32) -> 
         let (coded, bound) = (codes.block(block), codes.bound(block));
         let scales = std::array::from_fn(|at| change(coded.scales.get(at).copied().unwrap_or(0)));
         let (slack, [product_min]) = (query_code.slack(&bound), product_min);
-        let input = Input { query: &query_code, codes: coded.codes, scales: &scales, slack, product_min };
+        let input = Input {
+            query: &query_code,
+            codes: coded.codes,
+            scales: &scales,
+            slack,
+            product_min,
+            allowances: &NO_ALLOWANCES,
+        };
         !query_code.reaches(&bound, product_min) || survivors(input, integers) >> at & 1 == 0
     };
     let of_block = |block: usize| codes.block(block).order.iter().enumerate().map(move |(at, &item)| (block, at, item));
@@ -237,9 +238,11 @@ fn pages_continue_a_list_without_gaps_or_repeats() {
     let codes = ItemCodes::new(matrix.view(), None).unwrap();
     let query: Vec<f32> = (0..factors).map(|j| number(j + 3, 1)).collect();
     let keep = |item: u32| item % 3 != 1;
-    let flat = Catalogue::new(matrix.view());
+    let addends: Vec<f32> = (0..items).map(|i| number(i % 1700, 5).max(0.0)).collect();
     let some: Vec<u32> = (0..5000).step_by(7).collect();
-    for catalogue in [flat.clone(), Catalogue::new(matrix.view()).with_codes(Some(codes.codes()))] {
+    for (has_codes, addends) in [(false, None), (true, None), (true, Some(addends.as_slice()))] {
+        let flat = Catalogue::new(matrix.view()).with_addends(addends);
+        let catalogue = flat.clone().with_codes(has_codes.then(|| codes.codes()));
         let expected = flat.best(&query, 100, keep);
         let (mut pages, mut of, mut similar) = (Vec::new(), Vec::new(), Vec::new());
         for n in [10, 25, 1, 64] {

@@ -16,7 +16,8 @@ fn models() -> [(&'static str, Interactions, Model); 6] {
     let weighted = weighted.fit(&weights, 1, None, never_cancel).unwrap();
     let explicit = explicit_params().check().unwrap().fit(&stars, 1, None, never_cancel).unwrap();
     let mut svd = |data: &Interactions, ratings, degree_exponent| {
-        let params = SvdParams { factors: 7, iterations: 20, degree_exponent, ratings }.check().unwrap();
+        let params =
+            SvdParams { factors: 7, iterations: 20, degree_exponent, ratings, ..SvdParams::default() }.check().unwrap();
         params.fit(data, 1, None, never_cancel).unwrap()
     };
     let (plain, degrees, rated) = (svd(&weights, false, 0.0), svd(&weights, false, 0.4), svd(&stars, true, 0.0));
@@ -45,7 +46,7 @@ fn the_contributions_of_a_stored_user_add_up_to_their_score() {
         let targets: Vec<u32> = (0..40).collect();
         for user in 0..60 {
             let (items, values) = data.row(user);
-            let explained = scorer.explain(items, values, &targets).unwrap().unwrap();
+            let explained = scorer.explain(items, values, None, &targets).unwrap().unwrap();
             let vector = scorer.stored(u32::try_from(user).unwrap()).unwrap();
             for (item, explanation) in explained.iter().enumerate() {
                 let score = score(&model, &vector, u32::try_from(item).unwrap());
@@ -102,7 +103,7 @@ fn each_contribution_equals_that_of_dense_algebra() {
         if explicit {
             matrix[[f, f]] += BIAS_SHRINKAGE;
         }
-        let explained = model.scorer().unwrap().explain(&items, &values, &[0, 3, 39]).unwrap().unwrap();
+        let explained = model.scorer().unwrap().explain(&items, &values, None, &[0, 3, 39]).unwrap().unwrap();
         for (target, explanation) in [0, 3, 39].into_iter().zip(&explained) {
             let solved = gauss_jordan(matrix.clone(), augmented.row(target).to_owned());
             for ((&item, b), found) in items.iter().zip(&linear_weights).zip(&explanation.contributions) {
@@ -123,7 +124,7 @@ fn an_svd_contribution_is_the_change_of_the_score_without_its_entry() {
     for (name, _, model) in models().into_iter().filter(|(name, ..)| name.contains("svd")) {
         let scorer = model.scorer().unwrap();
         let (items, values) = (vec![2_u32, 9, 17, 30], vec![3.0_f32, 1.5, 4.0, 2.0]);
-        let explained = scorer.explain(&items, &values, &[5]).unwrap().unwrap().remove(0);
+        let explained = scorer.explain(&items, &values, None, &[5]).unwrap().unwrap().remove(0);
         for left_out in 0..4 {
             let mut without = values.clone();
             without[left_out] = match &model.ratings {
@@ -141,12 +142,14 @@ fn an_svd_contribution_is_the_change_of_the_score_without_its_entry() {
 fn without_a_history_only_the_baseline_is_left_and_invalid_targets_are_named() {
     for (name, _, model) in models() {
         let scorer = model.scorer().unwrap();
-        let explained = scorer.explain(&[], &[], &[7]).unwrap().unwrap();
+        let explained = scorer.explain(&[], &[], None, &[7]).unwrap().unwrap();
         assert!(explained[0].contributions.is_empty());
         let baseline = model.ratings.as_ref().map_or(0.0, |r| f64::from(r.scale.mean) + f64::from(r.items[7]));
         assert_eq!(explained[0].sum(), baseline, "{name}");
-        assert!(scorer.explain(&[1], &[1.0], &[40]).unwrap_err().to_string().contains("index 40 is outside 0..40"));
-        assert!(scorer.explain(&[1], &[f32::NAN], &[3]).is_err());
+        assert!(
+            scorer.explain(&[1], &[1.0], None, &[40]).unwrap_err().to_string().contains("index 40 is outside 0..40")
+        );
+        assert!(scorer.explain(&[1], &[f32::NAN], None, &[3]).is_err());
     }
 }
 
@@ -161,7 +164,7 @@ proptest! {
         for (name, _, model) in &*MODELS {
             let scorer = model.scorer().unwrap();
             let (items, values) = scorer.merge(&history);
-            let explained = scorer.explain(&items, &values, &targets).unwrap().unwrap();
+            let explained = scorer.explain(&items, &values, None, &targets).unwrap().unwrap();
             let vector = scorer.fold_in_entries(&history).unwrap();
             for (&target, explanation) in targets.iter().zip(&explained) {
                 let score = score(model, &vector, target);

@@ -17,6 +17,7 @@ mod python;
 mod ranking;
 mod svd;
 mod top_k;
+mod two_hop;
 mod warm_start;
 mod weighting;
 mod with_users;

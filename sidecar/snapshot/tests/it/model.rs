@@ -1,10 +1,10 @@
 //! An owned model for tests.
 
 use model_snapshot::{
-    Biases, ItemCodes, Metadata, ModelParts, Scale, Seen, SnapshotError, StringTable, Written, write,
+    Biases, ItemCodes, Metadata, ModelParts, Rows, Scale, Seen, SnapshotError, StringTable, TwoHopRows, Written, write,
 };
 use ndarray::Array2;
-use sidecar_contract::{Algorithm, AlsConfig, Signal};
+use sidecar_contract::{Algorithm, AlsConfig, Signal, SvdConfig};
 
 #[derive(Clone, Debug)]
 pub struct Model {
@@ -22,6 +22,15 @@ pub struct Model {
     pub titles: Option<Vec<String>>,
     pub available: Option<Vec<bool>>,
     pub codes: Option<Codes>,
+    /// Users of each item and, if they are not those of `seen`, items of each user.
+    pub two_hop: Option<(Table, Option<Table>)>,
+}
+
+/// Offsets, columns and weights of sparse rows.
+pub type Table = (Vec<u64>, Vec<u32>, Option<Vec<f32>>);
+
+fn rows((offsets, columns, weights): &Table) -> Rows<'_> {
+    Rows { offsets, columns, weights: weights.as_deref() }
 }
 
 /// Codes of items: order, codes, scales, bounds.
@@ -45,6 +54,7 @@ impl Model {
                 interactions: interactions as u64,
                 mean_degree_weight: None,
                 ratings: None,
+                two_hop_entries: None,
                 cold_items: 0,
             },
             user_factors: matrix(users, 0.25),
@@ -57,6 +67,7 @@ impl Model {
             titles: None,
             available: None,
             codes: None,
+            two_hop: None,
             user_ids,
             item_ids,
             seen,
@@ -80,6 +91,17 @@ impl Model {
         self.metadata.ratings = Some(Scale { mean: 3.1, deviation: 1.2, low: 0.5, high: 5.0 });
         let numbers = |n: usize, from: f32| (0..n).map(|i| from + i as f32 / 7.0).collect();
         self.biases = Some((numbers(self.user_ids.len(), -0.3), numbers(self.item_ids.len(), 0.1)));
+        self
+    }
+
+    /// Adds a two-hop term, with rows and weights of its own if it is sampled. For 11 items and 5
+    /// users.
+    pub fn with_two_hop(mut self, is_sampled: bool) -> Self {
+        self.metadata.algorithm = Algorithm::Svd(SvdConfig { co_occurrence_weight: Some(2.5), ..SvdConfig::default() });
+        self.metadata.two_hop_entries = Some(4);
+        let lists = (vec![0, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3, 4], vec![0, 3, 4, 1], is_sampled.then(|| vec![1.5; 4]));
+        let rows = (vec![0, 1, 2, 2, 3, 4], vec![0, 10, 0, 2], Some(vec![0.5; 4]));
+        self.two_hop = Some((lists, is_sampled.then_some(rows)));
         self
     }
 
@@ -121,6 +143,10 @@ impl Model {
                 seen: Seen { offsets: &offsets, items: &items, weights: self.weights.as_deref() },
                 titles: titles.as_ref(),
                 available: self.available.as_deref(),
+                two_hop: self
+                    .two_hop
+                    .as_ref()
+                    .map(|(lists, of_users)| TwoHopRows { lists: rows(lists), rows: of_users.as_ref().map(rows) }),
                 item_codes: self.codes.as_ref().map(|(order, codes, scales, bounds)| ItemCodes {
                     order,
                     codes,

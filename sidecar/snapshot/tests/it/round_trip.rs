@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use model_snapshot::{Contents, PrivateDirectory, Snapshot, SnapshotError, StringTable};
+use model_snapshot::{Capability, Contents, PrivateDirectory, Rows, Snapshot, SnapshotError, StringTable};
 use proptest::prelude::*;
 use safetensors::{Dtype, SafeTensors};
 use sidecar_contract::Digest;
@@ -24,6 +24,8 @@ fn check(model: &Model, snapshot: &Snapshot) {
     let codes = snapshot.item_codes();
     let codes = codes.map(|c| (c.order.to_vec(), c.codes.to_vec(), c.scales.to_vec(), c.bounds.to_vec()));
     assert_eq!(codes, model.codes);
+    let table = |rows: Rows<'_>| (rows.offsets.to_vec(), rows.columns.to_vec(), rows.weights.map(<[f32]>::to_vec));
+    assert_eq!(snapshot.two_hop().map(|two_hop| (table(two_hop.lists), two_hop.rows.map(table))), model.two_hop);
     assert_eq!(snapshot.popular(), model.popular_items);
     assert_eq!((snapshot.users(), snapshot.items()), (model.user_ids.len(), model.item_ids.len()));
     let mut start = 0;
@@ -51,6 +53,30 @@ fn check(model: &Model, snapshot: &Snapshot) {
     for unknown in ["\u{10ffff}\u{10ffff}", "no such id, surely"] {
         assert_eq!((snapshot.user_index(unknown), snapshot.item_index(unknown)), (None, None));
     }
+}
+
+#[test]
+fn models_with_a_two_hop_term_round_trip_and_need_a_reader_that_knows_it() {
+    for is_sampled in [false, true] {
+        let model = Model::full().with_two_hop(is_sampled);
+        let (bytes, _) = model.write();
+        let snapshot = Snapshot::from_bytes(&bytes).unwrap();
+        check(&model, &snapshot);
+        assert_eq!(snapshot.metadata().capabilities(), [Capability::TwoHop]);
+    }
+    let broken = |change: fn(&mut Model), words: &str| {
+        let mut model = Model::full().with_two_hop(true);
+        change(&mut model);
+        let error = model.try_write().and_then(|(bytes, _)| Snapshot::from_bytes(&bytes)).unwrap_err().to_string();
+        assert!(error.contains(words), "{words:?} is not in: {error}");
+    };
+    broken(|model| model.two_hop = None, "two_hop.lists");
+    broken(|model| model.metadata.two_hop_entries = None, "coOccurrenceWeight is above 0");
+    broken(|model| model.two_hop.as_mut().unwrap().0.1[1] = 5, "two_hop.lists");
+    broken(|model| model.two_hop.as_mut().unwrap().0.1[1] = 0, "is not ascending");
+    broken(|model| model.two_hop.as_mut().unwrap().0.0[3] = 9, "two_hop.lists");
+    broken(|model| model.two_hop.as_mut().unwrap().1.as_mut().unwrap().1[0] = 11, "two_hop.rows");
+    broken(|model| model.two_hop.as_mut().unwrap().1.as_mut().unwrap().2.as_mut().unwrap()[2] = f32::NAN, "not finite");
 }
 
 #[test]

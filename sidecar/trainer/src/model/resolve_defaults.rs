@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use algorithms::definition;
+use algorithms::{TrainingPart, definition};
 use factorization::Interactions;
 use sidecar_contract::{TrainingConfig, canonical_json};
 
@@ -39,6 +39,7 @@ pub(super) fn resolved<'a>(
     config: &'a TrainingConfig,
     training: Option<&Interactions>,
 ) -> Result<Cow<'a, TrainingConfig>, RunError> {
+    let training = training.map(|interactions| TrainingPart { interactions, seed: config.seed });
     Ok(match definition(&config.algorithm)?.resolved(config.signal, training) {
         None => Cow::Borrowed(config),
         Some(algorithm) => Cow::Owned(TrainingConfig { algorithm, ..config.clone() }),

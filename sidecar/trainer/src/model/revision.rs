@@ -74,7 +74,7 @@ impl<'a> ServingRevision<'a> {
         let scale = *scorer.scale()?;
         let vector = vector(&scorer, &self.history(user, history));
         let unknown = scale.clip(scale.mean + vector.as_ref().map_or(0.0, |vector| vector.bias));
-        let vector = vector.unwrap_or_else(|| UserVector { factors: vec![0.0; self.snapshot.factors()], bias: 0.0 });
+        let vector = vector.unwrap_or_else(|| UserVector::new(vec![0.0; self.snapshot.factors()], 0.0));
         let rating = |item: &u32| {
             let row = self.rows.get(*item as usize).copied().flatten();
             row.and_then(|row| scorer.rating(&vector, row)).unwrap_or(unknown)

@@ -24,5 +24,6 @@ mod servers;
 mod setup;
 mod splits;
 mod tuning;
+mod two_hop;
 mod warm;
 mod weights;

@@ -1,0 +1,159 @@
+//! The two hops: from the items of a history to their users, and on to the items of these.
+//!
+//! All sums are in f64, without fused multiply-adds, over items and users in ascending order.
+
+use super::{History, TwoHop};
+
+/// Maximum number of additions of a walk: about a millisecond of one core. It is part of the model:
+/// with another number, long histories have other terms.
+pub const ADDITIONS_MAX: usize = 500_000;
+/// Fraction (one in this many) of the additions that the first hop may take.
+const FIRST_HOP_ONE_IN: usize = 2;
+/// Bits of a weight in single precision that order the users of a long walk: the exponent and seven
+/// bits of the fraction, so users whose weights differ by less than 1 % count as equal.
+const ORDER_BITS: u32 = 16;
+
+/// An item of a history that is walked.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Source {
+    /// Place in the history.
+    pub(super) at: usize,
+    pub(super) item: u32,
+    /// x m D⁻²ᵇ.
+    pub(super) weight: f64,
+}
+
+/// A user whose row is walked.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Visit {
+    pub(super) user: u32,
+    /// D⁻²ᵃ Σ over the shared items.
+    pub(super) weight: f64,
+}
+
+impl TwoHop<'_> {
+    /// The term of each item: at least 0, and rounded to single precision once.
+    pub(crate) fn terms(&self, history: &History) -> Vec<f32> {
+        self.bounded_terms(history, ADDITIONS_MAX)
+    }
+
+    /// [`Self::terms`] within this number of additions.
+    pub(super) fn bounded_terms(&self, history: &History, additions_max: usize) -> Vec<f32> {
+        let sources = self.sources(history, additions_max);
+        let visits = self.visits(&sources, additions_max);
+        let mut sums = vec![0.0_f64; self.items()];
+        for visit in visits.iter().filter(|visit| Some(visit.user) != history.user) {
+            let row = self.items_of_users.row(visit.user as usize);
+            match row.values {
+                None => row.columns.iter().for_each(|item| sums[*item as usize] += visit.weight),
+                Some(values) => {
+                    for (item, value) in row.columns.iter().zip(values) {
+                        sums[*item as usize] += visit.weight * like(*value);
+                    }
+                }
+            }
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "terms are added to scores in single precision")]
+        let terms = sums.iter().zip(self.scales.targets()).map(|(sum, by)| (sum * by) as f32).collect();
+        terms
+    }
+
+    /// The liked items of a history, ascending. If the history has too many users, those with the
+    /// shortest lists, which weigh most.
+    pub(super) fn sources(&self, history: &History, additions_max: usize) -> Vec<Source> {
+        let source = |(at, (&item, &value)): (usize, (&u32, &f32))| {
+            let weight = like(value) * self.scales.source(item);
+            (weight > 0.0).then_some(Source { at, item, weight })
+        };
+        let entries = history.items.iter().zip(&history.weights).enumerate();
+        let mut sources: Vec<Source> = entries.filter_map(source).collect();
+        let length = |source: &Source| self.users_of_items.row(source.item as usize).columns.len();
+        let first_hop_max = additions_max / FIRST_HOP_ONE_IN;
+        if sources.iter().map(length).sum::<usize>() > first_hop_max {
+            sources.sort_by_key(|source| (length(source), source.item));
+            let mut additions = 0;
+            sources.retain(|source| {
+                additions += length(source);
+                additions <= first_hop_max
+            });
+            sources.sort_unstable_by_key(|source| source.at);
+        }
+        sources
+    }
+
+    /// The users of these items, ascending. If they have too many items, those of the largest
+    /// weights, and among equal weights those of the smallest index.
+    pub(super) fn visits(&self, sources: &[Source], additions_max: usize) -> Vec<Visit> {
+        let users = self.items_of_users.len();
+        let mut sums = vec![0.0_f64; users];
+        // A bit for each user, which gives the users in ascending order.
+        let mut reached = vec![0_u64; users.div_ceil(64)];
+        let mut additions = 0;
+        for source in sources {
+            let list = self.users_of_items.row(source.item as usize);
+            additions += list.columns.len();
+            for (at, &user) in list.columns.iter().enumerate() {
+                sums[user as usize] += source.weight * list.values.map_or(1.0, |values| like(values[at]));
+                reached[user as usize / 64] |= 1 << (user % 64);
+            }
+        }
+        let mut visits = Vec::new();
+        let mut length = 0;
+        for (index, mut bits) in (0_u32..).zip(reached) {
+            while bits != 0 {
+                let user = index * 64 + bits.trailing_zeros();
+                bits &= bits - 1;
+                visits.push(Visit { user, weight: sums[user as usize] * self.scales.user(user) });
+                length += self.length(user);
+            }
+        }
+        let left = additions_max.saturating_sub(additions);
+        if length > left {
+            self.keep_heaviest(&mut visits, left);
+        }
+        visits
+    }
+
+    /// Keeps the users of the largest weights whose rows have at most `left` items together.
+    fn keep_heaviest(&self, visits: &mut Vec<Visit>, left: usize) {
+        let mut lengths = vec![0_usize; 1 << ORDER_BITS];
+        for visit in visits.iter() {
+            lengths[order(visit.weight)] += self.length(visit.user);
+        }
+        // The weights above `lowest` fit, and of `lowest` itself as many as fit after them.
+        let (mut lowest, mut above) = (lengths.len(), 0);
+        while lowest > 0 && above + lengths[lowest - 1] <= left {
+            lowest -= 1;
+            above += lengths[lowest];
+        }
+        let mut rest = left - above;
+        visits.retain(|visit| match order(visit.weight) {
+            at if at >= lowest => true,
+            at if at + 1 == lowest => {
+                let length = self.length(visit.user);
+                let fits = length <= rest;
+                rest -= if fits { length } else { 0 };
+                fits
+            }
+            _ => false,
+        });
+    }
+
+    /// Number of items of a user.
+    fn length(&self, user: u32) -> usize {
+        self.items_of_users.row(user as usize).columns.len()
+    }
+}
+
+/// Value in the matrix for a weight: dislikes count as not observed.
+#[inline(always)]
+pub(super) fn like(value: f32) -> f64 {
+    f64::from(value.max(0.0))
+}
+
+/// Place of a weight, which is at least 0, in ascending order.
+fn order(weight: f64) -> usize {
+    #[expect(clippy::cast_possible_truncation, reason = "the order needs few bits")]
+    let bits = (weight as f32).to_bits();
+    (bits >> (u32::BITS - ORDER_BITS)) as usize
+}

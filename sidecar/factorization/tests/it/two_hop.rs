@@ -1,0 +1,221 @@
+//! The two-hop term in the scores of a model: closed forms, known and new users, rare items.
+
+use std::{collections::BTreeSet, ops::ControlFlow};
+
+use factorization::{Entry, Fit as _, Interactions, Model, Part, Scored, SvdParams};
+
+use crate::data::interactions;
+
+fn fit(data: &Interactions, params: SvdParams) -> Model {
+    params.check().unwrap().fit(data, 42, None, &mut |_| ControlFlow::Continue(())).unwrap()
+}
+
+fn params(factors: u32, co_occurrence_weight: f64) -> SvdParams {
+    SvdParams {
+        factors,
+        iterations: 60,
+        degree_exponent: 0.5,
+        user_degree_exponent: Some(0.3),
+        co_occurrence_weight,
+        ..SvdParams::default()
+    }
+}
+
+/// Scores of all items, by item.
+fn by_item(mut list: Vec<Scored>) -> Vec<f32> {
+    list.sort_by_key(|scored| scored.item);
+    list.into_iter().map(|scored| scored.score).collect()
+}
+
+#[test]
+fn with_all_singular_values_the_term_cancels() {
+    // VΛVᵀ is P, so the scores are those of the decomposition alone.
+    let data = interactions(70, 30, 700, 3);
+    let all = |weight| fit(&data, SvdParams { users_per_item_min: 1, ..params(30, weight) });
+    let (with, without) = (all(7.0), all(0.0));
+    let (with, without) = (with.scorer().unwrap(), without.scorer().unwrap());
+    let history = ([2, 9, 17], [1.0, 0.5, 3.0]);
+    let [with, without] = [with, without]
+        .map(|scorer| by_item(scorer.best(&scorer.fold_in(&history.0, &history.1).unwrap(), 30, |_| true)));
+    assert_eq!(with.len(), 30);
+    for (with, without) in with.iter().zip(&without) {
+        assert!((with - without).abs() < 2e-4, "{with} {without}");
+    }
+}
+
+#[test]
+fn with_one_singular_value_scores_are_those_of_the_formula() {
+    let data = interactions(60, 25, 500, 4);
+    let model = fit(&data, SvdParams { users_per_item_min: 1, ..params(1, 2.5) });
+    let (users, items) = (data.users(), data.items());
+    let mut c = vec![vec![0.0_f64; items]; users];
+    for (user, row) in c.iter_mut().enumerate() {
+        let (columns, values) = data.row(user);
+        columns.iter().zip(values).for_each(|(item, value)| row[*item as usize] = f64::from(value.max(0.0)));
+    }
+    let degree = |likes: usize| likes as f64 + 10.0;
+    let item_degrees: Vec<f64> = (0..items).map(|i| degree(c.iter().filter(|row| row[i] > 0.0).count())).collect();
+    let normalized: Vec<Vec<f64>> = c
+        .iter()
+        .map(|row| {
+            let user = degree(row.iter().filter(|x| **x > 0.0).count()).powf(0.3);
+            row.iter().zip(&item_degrees).map(|(x, item)| x / user / item.sqrt()).collect()
+        })
+        .collect();
+    let p = |i: usize, j: usize| normalized.iter().map(|row| row[i] * row[j]).sum::<f64>();
+    let p: Vec<Vec<f64>> = (0..items).map(|i| (0..items).map(|j| p(i, j)).collect()).collect();
+    // The first eigenvector of P, by the power method.
+    let mut v = vec![1.0; items];
+    let mut square = 0.0;
+    for _ in 0..2000 {
+        let next: Vec<f64> = p.iter().map(|row| row.iter().zip(&v).map(|(x, y)| x * y).sum()).collect();
+        square = next.iter().map(|x| x * x).sum::<f64>().sqrt();
+        v = next.into_iter().map(|x| x / square).collect();
+    }
+    let history = ([1, 7, 20], [1.0_f32, 2.0, 0.5]);
+    let scorer = model.scorer().unwrap();
+    let found = by_item(scorer.best(&scorer.fold_in(&history.0, &history.1).unwrap(), items, |_| true));
+    for (j, found) in found.iter().enumerate() {
+        let terms = history.0.iter().zip(history.1).map(|(&i, x)| {
+            let i = i as usize;
+            let kernel = v[i] * v[j] + 2.5 * (p[i][j] / square - v[i] * v[j]);
+            item_degrees[j].sqrt() * kernel / item_degrees[i].sqrt() * f64::from(x)
+        });
+        let expected: f64 = terms.sum();
+        assert!((f64::from(*found) - expected).abs() < 1e-5, "{j}: {found} {expected}");
+    }
+}
+
+#[test]
+fn a_known_user_gets_the_list_of_the_same_history_bit_for_bit() {
+    let data = interactions(90, 40, 900, 5);
+    let model = fit(&data, params(5, 3.0));
+    let scorer = model.scorer().unwrap();
+    let bits = |list: Vec<Scored>| list.iter().map(|scored| (scored.item, scored.score.to_bits())).collect::<Vec<_>>();
+    for user in 0..90_u32 {
+        let (items, values) = data.row(user as usize);
+        let (stored, folded_in) = (scorer.stored(user).unwrap(), scorer.fold_in(items, values).unwrap());
+        assert_eq!(stored.factors, folded_in.factors);
+        let new = |item: u32| items.binary_search(&item).is_err();
+        let lists = [&stored, &folded_in].map(|vector| bits(scorer.best(vector, 10, new)));
+        assert_eq!(lists[0], lists[1], "user {user}");
+        // Batches, and searches of some items, give the same scores.
+        assert_eq!(
+            bits(scorer.best_for_each(&[folded_in, stored.clone()], 10, |_, item| new(item)).remove(1)),
+            lists[0]
+        );
+        let all: Vec<u32> = (0..40).collect();
+        assert_eq!(bits(scorer.best_in(Part { items: Some(&all), after: None }, &stored, 10, new)), lists[0]);
+        let after = lists[0].get(3).map(|(item, _)| *item);
+        assert_eq!(
+            bits(scorer.best_in(Part { items: None, after }, &stored, 6, new)),
+            lists[0][4.min(lists[0].len())..]
+        );
+        // With the items of the history, the own row adds to these only.
+        let with_seen = bits(scorer.best(&stored, 40, |_| true));
+        let listed: Vec<_> = with_seen.into_iter().filter(|(item, _)| new(*item)).take(10).collect();
+        assert_eq!(listed, lists[0]);
+    }
+}
+
+#[test]
+fn users_that_are_folded_in_have_terms_but_are_not_walked() {
+    let data = interactions(80, 30, 700, 6);
+    let fitted = data.keep_users(|user| user < 60);
+    let held_out = data.keep_users(|user| user >= 60);
+    let model = fit(&fitted, params(4, 3.0));
+    let before = model.clone();
+    let after = model.with_users(&held_out).unwrap();
+    let (before, after) = (before.scorer().unwrap(), after.scorer().unwrap());
+    for user in 0..80_u32 {
+        let (items, values) = data.row(user as usize);
+        let new = |item: u32| items.binary_search(&item).is_err();
+        let expected = before.best(&before.fold_in(items, values).unwrap(), 12, new);
+        assert_eq!(after.best(&after.stored(user).unwrap(), 12, new), expected, "user {user}");
+    }
+}
+
+#[test]
+fn an_item_with_few_users_reveals_none_of_their_rows() {
+    // Four users share the rare item 0 and have a row that nobody else has.
+    let common = interactions(200, 40, 4000, 7);
+    let mut entries: Vec<Entry> = Vec::new();
+    for user in 0..200_u32 {
+        let (items, values) = common.row(user as usize);
+        let row = items.iter().zip(values).filter(|(item, _)| **item >= 10);
+        entries.extend(row.map(|(&item, &value)| Entry { user, item, value }));
+    }
+    for user in 0..4 {
+        entries.extend((0..10).map(|item| Entry { user, item, value: 1.0 }));
+    }
+    let data = Interactions::from_entries(200, 40, entries).unwrap();
+    let terms = |users_per_item_min: u32, item: u32| {
+        let model = fit(&data, SvdParams { users_per_item_min, ..params(3, 4.0) });
+        let scorer = model.scorer().unwrap();
+        let vector = scorer.fold_in(&[item], &[1.0]).unwrap();
+        let with = by_item(scorer.best(&vector, 40, |_| true));
+        let without = by_item(scorer.best(&factorization::UserVector { history: None, ..vector }, 40, |_| true));
+        (0_u32..)
+            .zip(with.iter().zip(&without))
+            .filter(|(_, (x, y))| x != y)
+            .map(|(item, _)| item)
+            .collect::<BTreeSet<_>>()
+    };
+    for rare in 0..10 {
+        assert_eq!(terms(5, rare), BTreeSet::new(), "item {rare} is not walked from");
+    }
+    let common: BTreeSet<u32> = (10..40).collect();
+    for item in 10..40 {
+        assert!(terms(5, item).is_subset(&common), "no rare item is walked to");
+    }
+    // With a minimum of one user the rows of these users are in the terms.
+    assert!(terms(1, 0).is_superset(&(0..10).collect()));
+}
+
+#[test]
+fn explanations_of_scores_with_the_term_add_up() {
+    let data = interactions(400, 60, 8000, 8);
+    let model = fit(&data, params(6, 2.0));
+    let scorer = model.scorer().unwrap();
+    let targets: Vec<u32> = (0..60).collect();
+    for length in [1_u32, 2, 10, 59] {
+        let items: Vec<u32> = (0..length).collect();
+        let values = vec![1.0; items.len()];
+        let scores = by_item(scorer.best(&scorer.fold_in(&items, &values).unwrap(), 60, |_| true));
+        let explained = scorer.explain(&items, &values, None, &targets).unwrap().unwrap();
+        // Products and terms are larger than their sums.
+        let size = f64::from(scores.iter().fold(0.0_f32, |max, score| max.max(score.abs())));
+        for (score, explanation) in scores.iter().zip(&explained) {
+            assert!((f64::from(*score) - explanation.sum()).abs() < 1e-5 * size, "{score} {explanation:?}");
+        }
+    }
+    let (items, values) = data.row(3);
+    let stored = by_item(scorer.best(&scorer.stored(3).unwrap(), 60, |_| true));
+    let explained = scorer.explain(items, values, Some(3), &targets).unwrap().unwrap();
+    for (score, explanation) in stored.iter().zip(&explained) {
+        assert!((f64::from(*score) - explanation.sum()).abs() < 1e-5, "{score} {}", explanation.sum());
+    }
+}
+
+#[test]
+fn bytes_are_equal_on_any_number_of_threads() {
+    let data = interactions(9000, 300, 60_000, 9);
+    let on = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| fit(&data, SvdParams { iterations: 3, ..params(6, 2.5) }))
+    };
+    assert_eq!(on(1), on(3));
+}
+
+#[test]
+fn parameters_of_the_term_are_checked() {
+    let message = |params: SvdParams| params.check().unwrap_err().to_string();
+    assert!(message(params(3, -1.0)).contains("coOccurrenceWeight is -1"));
+    assert!(message(params(3, f64::NAN)).contains("coOccurrenceWeight"));
+    assert!(
+        message(SvdParams { user_degree_exponent: Some(1.5), ..params(3, 1.0) }).contains("userDegreeExponent is 1.5")
+    );
+    assert!(message(SvdParams { users_per_item_min: 0, ..params(3, 1.0) }).contains("minUsersPerItem is 0"));
+    let ratings = SvdParams { ratings: true, ..SvdParams::default() };
+    assert!(message(SvdParams { co_occurrence_weight: 1.0, ..ratings }).contains("coOccurrenceWeight is 1"));
+}
