@@ -35,10 +35,15 @@ pub use self::{
     layout::{BLOCK_ITEMS, block_bytes, blocks},
 };
 use self::{cascade::Search, score::Scoring};
-use crate::lanes::dots;
+use crate::{lanes::dots, simd};
 
 /// Maximum number of factors of a catalogue that is scanned flat although it has codes.
 const FLAT_FACTORS_MAX: usize = 64 * 1024;
+
+/// Items whose factors are requested from memory before one of some items is scored.
+const PREFETCHED: usize = 16;
+/// Factors in a cache line.
+const LINE_FACTORS: usize = 16;
 
 /// An item and its score.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -191,9 +196,13 @@ impl<'a> Catalogue<'a> {
         scoring: Scoring<'_>,
     ) -> Vec<Scored> {
         let rows = self.rows(&[query]);
+        let row_of = |item: u32| &rows[item as usize * query.len()..][..query.len()];
         let mut best = best::Best::new(n, items.len()).after(self.after);
-        for &item in items {
-            let row = &rows[item as usize * query.len()..][..query.len()];
+        for (at, &item) in items.iter().enumerate() {
+            if let Some(&ahead) = items.get(at + PREFETCHED) {
+                row_of(ahead).chunks(LINE_FACTORS).for_each(simd::prefetch);
+            }
+            let row = row_of(item);
             let mut product = [0.0];
             dots(query, row, &mut product);
             best.push(item, scoring.score(product[0], item as usize, || row), &keep);

@@ -2,7 +2,7 @@
 //! score in single precision for those that may enter the list.
 
 use super::{
-    Scored,
+    LINE_FACTORS, Scored,
     allowances::{Allowances, NO_ALLOWANCES},
     best::Best,
     bound::QueryCode,
@@ -18,6 +18,10 @@ use crate::{
 
 /// Blocks that all queries scan one after the other while they are in a core's private cache.
 const BLOCKS_PER_ROUND: usize = 64;
+/// Survivors of a block above which they are tested before they are scored: while few kept items
+/// are in the list, most items survive, and one that is not kept costs its factors for nothing. Few
+/// survivors are tested only if their score reaches the list, which is rarer.
+const CROWDED_MIN: u32 = 8;
 /// Items whose factors are requested from memory before the first of them is scored.
 const PENDING: usize = 16;
 
@@ -113,11 +117,15 @@ impl<'a> Search<'a> {
         let input = Input { query: &self.code, codes: block.codes, scales, slack, product_min, allowances };
         let mut found = survivors(input, integers);
         let factors = self.query.len();
+        let is_crowded = found.count_ones() > CROWDED_MIN;
         while found != 0 {
             let at = found.trailing_zeros() as usize;
             found &= found - 1;
             // Bits of items that pad the block.
             let Some(&item) = block.order.get(at) else { break };
+            if is_crowded && !keep(item) {
+                continue;
+            }
             for line in rows[item as usize * factors..][..factors].chunks(LINE_FACTORS) {
                 simd::prefetch(line);
             }
@@ -141,9 +149,6 @@ impl<'a> Search<'a> {
 
 /// Items with the largest addends that are scored first, for each item of the list.
 const FIRST_PER_ITEM: usize = 2;
-/// Factors in a cache line.
-const LINE_FACTORS: usize = 16;
-
 /// Runs searches over the items (in rows of factors), and returns their lists and what they read.
 pub(super) fn scan(
     mut searches: Vec<Search<'_>>,

@@ -1,0 +1,89 @@
+//! Times searches that a set of items limits, for the script that records them: the set tested
+//! where an item would enter the list, and its items scored one by one, against the search of all
+//! items. Writes one JSON object per line to standard output.
+
+#![allow(clippy::indexing_slicing)] // Every index is of an item.
+
+use std::{error::Error, time::Instant};
+
+use factorization::{
+    Catalogue, ItemCodes, Scored,
+    random::{uniform, word},
+};
+use ndarray::{Array2, ArrayView1};
+use serde_json::json;
+
+const ITEMS: usize = 1_000_000;
+const FACTORS: usize = 64;
+const QUERIES: usize = 30;
+const N: usize = 10;
+/// Kept fractions, as divisors.
+const DIVISORS: [usize; 4] = [2, 10, 20, 100];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    for (what, skewed) in [("Gaussian", false), ("norms as of popularity", true)] {
+        let (items, queries) = (gaussian(1, ITEMS, skewed), gaussian(2, QUERIES, false));
+        let codes = ItemCodes::new(items.view(), None).ok_or("the catalogue is too small for codes")?;
+        let catalogue = Catalogue::new(items.view()).with_codes(Some(codes.codes()));
+        let norm = |row: ArrayView1<'_, f32>| row.iter().map(|x| x * x).sum::<f32>();
+        let mut by_norm: Vec<(f32, usize)> = items.rows().into_iter().map(norm).zip(0..).collect();
+        by_norm.sort_by(|a, b| a.0.total_cmp(&b.0));
+        for divisor in DIVISORS {
+            let random: Vec<usize> =
+                (0..ITEMS).filter(|i| uniform(word(3, 0, *i as u64)) * (divisor as f64) < 1.0).collect();
+            let least = by_norm.iter().take(ITEMS / divisor).map(|(_, item)| *item).collect();
+            for (which, kept) in [("at random", random), ("of least norm", least)] {
+                let row = times(&catalogue, &queries, &kept)?;
+                println!("{}", json!({ "items": what, "kept": which, "divisor": divisor, "ms": row }));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Milliseconds of each query: of all items, with the set tested, and of its items one by one.
+fn times(catalogue: &Catalogue<'_>, queries: &Array2<f32>, kept: &[usize]) -> Result<[Vec<f64>; 3], Box<dyn Error>> {
+    let mut bits = vec![0_u64; ITEMS.div_ceil(64)];
+    for item in kept {
+        bits[item / 64] |= 1 << (item % 64);
+    }
+    let is_kept = |item: u32| bits[item as usize / 64] >> (item % 64) & 1 == 1;
+    let mut milliseconds = [Vec::new(), Vec::new(), Vec::new()];
+    for query in queries.rows() {
+        let query = query.to_slice().ok_or("queries are rows")?;
+        let all = timed(&mut milliseconds[0], || catalogue.best(query, N, |_| true));
+        let tested = timed(&mut milliseconds[1], || catalogue.best(query, N, is_kept));
+        let listed = timed(&mut milliseconds[2], || {
+            let items: Vec<u32> = (0..).zip(&bits).flat_map(|(word, bits)| ones(word * 64, *bits)).collect();
+            catalogue.best_of(&items, query, N, is_kept)
+        });
+        assert!(all.len() == N && tested == listed, "the lists differ");
+    }
+    Ok(milliseconds)
+}
+
+fn ones(first: u32, mut bits: u64) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        let bit = (bits != 0).then(|| bits.trailing_zeros())?;
+        bits &= bits - 1;
+        Some(first + bit)
+    })
+}
+
+fn timed(to: &mut Vec<f64>, search: impl FnOnce() -> Vec<Scored>) -> Vec<Scored> {
+    let begin = Instant::now();
+    let list = search();
+    to.push(1e3 * begin.elapsed().as_secs_f64());
+    list
+}
+
+/// Rows of nearly normal numbers (sums of four uniform ones). Lengths of skewed rows fall with the
+/// power 0.35 of their rank, as those of popular and rare items do.
+fn gaussian(seed: u64, rows: usize, skewed: bool) -> Array2<f32> {
+    Array2::from_shape_fn((rows, FACTORS), |(row, factor)| {
+        let bits = word(seed, factor as u64, row as u64);
+        let sum: u64 = (0..4).map(|part| bits >> (16 * part) & 0xffff).sum();
+        let number = (sum as f32 / 65_536.0 - 2.0) * 3_f32.sqrt();
+        if skewed { number / (1.0 + row as f32).powf(0.35) } else { number }
+    })
+}

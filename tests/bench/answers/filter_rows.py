@@ -1,0 +1,30 @@
+"""Records the rows of `filter` from the lines of the example `filtered`."""
+
+import json
+import os
+import statistics
+import sys
+
+import results
+
+# As LISTED_DIVISOR of crate answering.
+LISTED_DIVISOR = 20
+ROWS = {100: "filter_1pct", 2: "filter_50pct"}
+
+for line in sys.stdin:
+    run = json.loads(line)
+    name = ROWS.get(run["divisor"])
+    if name is None:
+        continue
+    everything, tested, listed = run["ms"]
+    kept = listed if run["divisor"] >= LISTED_DIVISOR else tested
+    results.add({
+        "name": name,
+        "setting": f"search alone, 1000000 × 64, {run['items']}, kept {run['kept']}, top 10, one thread; median ms",
+        "ours": f"{statistics.median(kept):.3f}",
+        "peer": f"{statistics.median(everything):.3f}",
+        "peer_name": "the same search of all items",
+        **results.ratio([a / b for a, b in zip(kept, everything)]),
+        "load": os.getloadavg()[1],
+        "command": "tests/bench/answers/filter",
+    })  # fmt: skip
