@@ -8,7 +8,7 @@ use std::{
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mesh::{Target, limits::TIMEOUT_MILLISECONDS_MAX};
 use sidecar_contract::{
-    Column, Format, ServingLimits, parse_half_life, paths,
+    Column, FilterColumn, FilterKind, Format, ServingLimits, parse_half_life, paths,
     ports::{self, any_address},
 };
 
@@ -48,6 +48,8 @@ pub enum Command {
     Suggest(SuggestArgs),
     /// Print recommendations from a model file.
     Recommend(RecommendArgs),
+    /// Make the catalogue of a model from an item table: titles, availability and filter columns.
+    Catalogue(CatalogueArgs),
     /// Write the lists of all users to a bucket, as configured by a Job.
     Batch(BatchArgs),
 }
@@ -59,6 +61,7 @@ impl Cli {
             Command::Train(args) => args.config.is_some(),
             Command::Serve(args) => args.model.is_none(),
             Command::Batch(_) => true,
+            Command::Catalogue(args) => args.config.is_some(),
             Command::Proxy(args) => args.upstream.is_empty(),
             Command::Evaluate(_) | Command::Tune(_) | Command::Suggest(_) | Command::Recommend(_) => false,
         };
@@ -511,4 +514,55 @@ pub struct BatchArgs {
     /// Config of a Job, as JSON.
     #[arg(long, env = paths::BATCH_CONFIG_ENV, hide_env_values = true)]
     pub config: String,
+}
+
+/// Arguments of `catalogue`.
+#[derive(Debug, Args)]
+pub struct CatalogueArgs {
+    /// Item table: a file, or a directory of files, in any format of the interactions.
+    #[arg(required_unless_present = "config")]
+    pub items: Option<PathBuf>,
+    /// Model file whose items the catalogue has.
+    #[arg(long, default_value = "model.safetensors")]
+    pub model: PathBuf,
+    /// File to write the catalogue to.
+    #[arg(short, long, default_value = "catalogue.safetensors")]
+    pub output: PathBuf,
+    /// Format of the item table; default: by file name.
+    #[arg(long, value_enum)]
+    pub format: Option<FormatArg>,
+    /// Field delimiter of delimited text; default: that of the format.
+    #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
+    pub delimiter: Option<char>,
+    /// Item id column, by name or by index from 0.
+    #[arg(long, value_name = "COLUMN", value_parser = column, default_value = "item_id")]
+    pub id: Column,
+    /// Title column.
+    #[arg(long, value_name = "COLUMN", value_parser = column)]
+    pub title: Option<Column>,
+    /// Availability column; items whose value means no are not recommended.
+    #[arg(long, value_name = "COLUMN", value_parser = column)]
+    pub available: Option<Column>,
+    /// Filter columns with their kind: category (the default), number or time; for example
+    /// genre,price:number,added:time.
+    #[arg(long, value_name = "COLUMNS", value_parser = filter, value_delimiter = ',')]
+    pub filters: Vec<FilterColumn>,
+    /// Config of a Job, as JSON.
+    #[arg(long, env = paths::CATALOGUE_CONFIG_ENV, hide = true)]
+    pub config: Option<String>,
+}
+
+/// Parses `price:number`.
+fn filter(text: &str) -> Result<FilterColumn, String> {
+    let (name, kind) = match text.rsplit_once(':') {
+        None => (text, FilterKind::Category),
+        Some((name, "category")) => (name, FilterKind::Category),
+        Some((name, "number")) => (name, FilterKind::Number),
+        Some((name, "time")) => (name, FilterKind::Time),
+        Some((_, other)) => {
+            return Err(format!("{other:?} is not a kind of filter column; expected category, number or time"));
+        }
+    };
+    let column = name.parse().map_or_else(|_| Column::Name(name.to_owned()), Column::Index);
+    Ok(FilterColumn { column, name: None, kind })
 }

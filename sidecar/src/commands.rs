@@ -1,6 +1,7 @@
 //! The subcommands: each maps its arguments to an exit code.
 
 pub mod batch;
+pub mod catalogue;
 pub mod evaluate;
 mod job;
 pub mod proxy;

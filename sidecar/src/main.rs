@@ -36,6 +36,7 @@ fn run(cli: Cli) -> anyhow::Result<sidecar_contract::ExitCode> {
             Command::Evaluate(args) => Ok(commands::evaluate::run(args).await),
             Command::Suggest(args) => commands::suggest::run(args).await,
             Command::Tune(args) => Ok(commands::tune::run(args).await),
+            Command::Catalogue(args) => commands::catalogue::run(args).await,
             Command::Batch(args) => commands::batch::run(args).await,
             Command::Proxy(args) => commands::proxy::run(args).await.map(|()| sidecar_contract::ExitCode::Done),
             Command::Recommend(args) => commands::recommend::run(args).map(|()| sidecar_contract::ExitCode::Done),

@@ -14,7 +14,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{batch::BatchId, catalogue::CatalogueVersion, hash::Digest};
+use crate::{hash::Digest, timed_id::TimedId};
 
 /// Digits of the run number in a key.
 const NUMBER_DIGITS: usize = 10;
@@ -94,17 +94,17 @@ impl KeyLayout {
     }
 
     /// Key of the catalogue of a revision, relative to the prefix.
-    pub fn relative_catalogue(version: &CatalogueVersion, revision: &Digest) -> String {
+    pub fn relative_catalogue(version: &TimedId, revision: &Digest) -> String {
         format!("catalogue/{version}/{revision}")
     }
 
     /// Key of the catalogue of a revision.
-    pub fn catalogue(&self, version: &CatalogueVersion, revision: &Digest) -> String {
+    pub fn catalogue(&self, version: &TimedId, revision: &Digest) -> String {
         self.below(&Self::relative_catalogue(version, revision))
     }
 
     /// Key of the document that commits that catalogue.
-    pub fn catalogue_result(&self, version: &CatalogueVersion, revision: &Digest) -> String {
+    pub fn catalogue_result(&self, version: &TimedId, revision: &Digest) -> String {
         format!("{}.json", self.catalogue(version, revision))
     }
 
@@ -114,13 +114,13 @@ impl KeyLayout {
     }
 
     /// Parses a key of [`Self::catalogue_result`].
-    pub fn parse_catalogue_result_key(&self, key: &str) -> Option<(CatalogueVersion, Digest)> {
+    pub fn parse_catalogue_result_key(&self, key: &str) -> Option<(TimedId, Digest)> {
         let (version, revision) = key.strip_prefix(&self.catalogues())?.strip_suffix(".json")?.split_once('/')?;
-        Some((CatalogueVersion::parse(version)?, Digest::try_from(revision.to_owned()).ok()?))
+        Some((TimedId::parse(version)?, Digest::try_from(revision.to_owned()).ok()?))
     }
 
     /// Key of the result of a batch.
-    pub fn batch(&self, id: &BatchId) -> String {
+    pub fn batch(&self, id: &TimedId) -> String {
         format!("{}{id}.json", self.batches())
     }
 
@@ -130,8 +130,8 @@ impl KeyLayout {
     }
 
     /// Parses a key of [`Self::batch`].
-    pub fn parse_batch_key(&self, key: &str) -> Option<BatchId> {
-        BatchId::parse(key.strip_prefix(&self.batches())?.strip_suffix(".json")?)
+    pub fn parse_batch_key(&self, key: &str) -> Option<TimedId> {
+        TimedId::parse(key.strip_prefix(&self.batches())?.strip_suffix(".json")?)
     }
 
     /// Parses a key of [`Self::run`].
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn catalogue_keys_round_trip() {
         let keys = KeyLayout::new(KeyLayout::recommender_prefix("1b2c", "shop", "movies"));
-        let (version, revision) = (CatalogueVersion::new(1_764_370_000, &Digest::of(b"")), Digest::of(b"model"));
+        let (version, revision) = (TimedId::new(1_764_370_000, &Digest::of(b"")), Digest::of(b"model"));
         let file = keys.catalogue(&version, &revision);
         assert_eq!(file, format!("1b2c/shop/movies/catalogue/1764370000-e3b0c44298/{revision}"));
         assert_eq!(keys.parse_catalogue_result_key(&file), None);
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn batch_keys_round_trip() {
         let keys = KeyLayout::new(KeyLayout::recommender_prefix("1b2c", "shop", "movies"));
-        let id = BatchId::new(1_764_370_000, &Digest::of(b""));
+        let id = TimedId::new(1_764_370_000, &Digest::of(b""));
         assert_eq!(keys.batch(&id), "1b2c/shop/movies/batches/1764370000-e3b0c44298.json");
         assert_eq!(keys.parse_batch_key(&keys.batch(&id)), Some(id));
         assert_eq!(keys.parse_batch_key("1b2c/shop/movies/batches/1764370000.json"), None);

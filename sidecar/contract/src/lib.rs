@@ -15,7 +15,7 @@
 mod algorithm;
 mod auto;
 pub mod batch;
-mod catalogue;
+pub mod catalogue;
 pub mod credentials;
 mod duration;
 pub mod exit_code;
@@ -45,7 +45,10 @@ mod unknown;
 pub use algorithm::{Algorithm, AlsConfig, BprConfig, SvdConfig};
 pub use auto::AutoConfig;
 pub use batch::{BatchConfig, BatchId, BatchResult, WrittenLists};
-pub use catalogue::{CatalogueRef, CatalogueVersion};
+pub use catalogue::{
+    CatalogueConfig, CatalogueRef, CatalogueResult, CatalogueVersion, FilterColumn, FilterKind, ItemCounts,
+    KnownCatalogue,
+};
 pub use duration::{DurationError, HOURS_TO_SECONDS, parse_duration};
 pub use exit_code::ExitCode;
 pub use gate::{Gate, GateVerdict, patch_command};

@@ -15,6 +15,8 @@ pub const SOURCE_SECRET_ENV_PREFIX: &str = "RECMESH_SOURCE_";
 pub const ITEMS_SECRET_ENV_PREFIX: &str = "RECMESH_ITEMS_";
 /// Environment variable of a batch Job with a [`crate::BatchConfig`] as JSON.
 pub const BATCH_CONFIG_ENV: &str = "RECMESH_BATCH";
+/// Environment variable of a catalogue Job with a [`crate::CatalogueConfig`] as JSON.
+pub const CATALOGUE_CONFIG_ENV: &str = "RECMESH_CATALOGUE";
 /// Prefix of the environment variables that hold the keys of the destination's Secret.
 pub const DESTINATION_SECRET_ENV_PREFIX: &str = "RECMESH_DESTINATION_";
 /// Suffix, after each prefix, of the variable with the name of the Secret.

@@ -15,16 +15,18 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 use sidecar_contract::{
-    BatchConfig, BatchResult, Digest, ModelReport, Reading, RunResult, ServingConfig, TerminationMessage,
-    TrainingConfig, canonical_json,
+    BatchConfig, BatchResult, CatalogueConfig, CatalogueResult, Digest, ModelReport, Reading, RunResult, ServingConfig,
+    TerminationMessage, TrainingConfig, canonical_json,
     credentials::{AccessKeyId, derive_secret},
     read,
 };
 
-const DOCUMENTS: [&str; 8] = [
+const DOCUMENTS: [&str; 10] = [
     "access-key",
     "batch-config",
     "batch-result",
+    "catalogue-config",
+    "catalogue-result",
     "model-report",
     "run-result",
     "serving-config",
@@ -108,6 +110,8 @@ fn facts_of(document: &str, text: &str) -> Facts {
         "model-report" => facts::<ModelReport>(text, |report| unknown(&report.unknown_values())),
         "batch-config" => facts::<BatchConfig>(text, |_| Facts::new()),
         "batch-result" => facts::<BatchResult>(text, |_| Facts::new()),
+        "catalogue-config" => facts::<CatalogueConfig>(text, |_| Facts::new()),
+        "catalogue-result" => facts::<CatalogueResult>(text, |_| Facts::new()),
         "termination-message" => facts::<TerminationMessage>(text, |_| Facts::new()),
         "access-key" => access_key_facts(text),
         other => panic!("{other}: no such document"),

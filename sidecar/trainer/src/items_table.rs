@@ -143,7 +143,7 @@ impl RowSink for ItemsReader<'_> {
             let available = available.flag().map_err(&mut count).unwrap_or(true);
             let title = title.text(&mut self.title_digits).map_err(&mut count).unwrap_or_default();
             let title: Box<str> = title.get(..title.floor_char_boundary(TITLE_BYTES_MAX)).unwrap_or_default().into();
-            for (column, cell) in attributes.into_iter().enumerate() {
+            for (column, cell) in attributes.into_iter().take(ATTRIBUTE_COLUMNS_MAX).enumerate() {
                 let text = cell.text(&mut self.title_digits).map_err(&mut count).unwrap_or_default();
                 values = values.take().and_then(|mut known| self.values.add(column, &text, &mut known).map(|()| known));
             }

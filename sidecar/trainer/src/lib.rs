@@ -13,6 +13,7 @@
 //! The functions that train need a multi-threaded tokio runtime because they compute in place
 //! (`block_in_place`).
 
+mod catalogue_run;
 mod data;
 mod dropped;
 mod events;
@@ -23,6 +24,7 @@ mod interner;
 mod item_features;
 mod items_table;
 pub mod limits;
+mod make_catalogue;
 mod memory_limit;
 mod merge;
 mod model;
@@ -44,8 +46,10 @@ mod time_units;
 mod timestamp;
 mod weights;
 
+pub use catalogue_run::{Refreshed, refresh_catalogue};
 pub use failure::{FailureReason, RetryReason, RunError};
 pub use limits::Limits;
+pub use make_catalogue::{ItemTable, MadeCatalogue, TableVersion};
 pub use memory_limit::MemoryLimit;
 pub use model::{Trained, Tuned, memory_forecast};
 pub use offline::{TrainedFile, describe_metrics, evaluate, local_config, local_source, train_to_file, tune};

@@ -42,6 +42,8 @@ pub const PARQUET_COLUMN_BYTES_MAX: u64 = 2 << 30;
 pub const TITLE_BYTES_MAX: usize = 1024;
 /// Maximum number of feature columns in an item table.
 pub const ATTRIBUTE_COLUMNS_MAX: usize = 5;
+/// Maximum number of filter columns in an item table.
+pub const FILTER_COLUMNS_MAX: usize = 8;
 /// Separator of several values of one attribute.
 pub const ATTRIBUTE_SEPARATOR: char = '|';
 /// Maximum number of values in one cell; further values are ignored.

@@ -21,12 +21,17 @@ use std::{borrow::Cow, ops::ControlFlow};
 use sidecar_contract::Column;
 
 use crate::{
-    dropped::DropReason, failure::RunError, limits::ATTRIBUTE_COLUMNS_MAX, reinterpreted::Reinterpretation,
+    dropped::DropReason,
+    failure::RunError,
+    limits::{ATTRIBUTE_COLUMNS_MAX, FILTER_COLUMNS_MAX},
+    reinterpreted::Reinterpretation,
     timestamp::Time,
 };
 
 /// Maximum number of columns that a sink requests from one table.
-pub(crate) const COLUMNS_REQUESTED_MAX: usize = 3 + ATTRIBUTE_COLUMNS_MAX;
+pub(crate) const COLUMNS_REQUESTED_MAX: usize = 3 + FILTER_COLUMNS_MAX;
+const _: () =
+    assert!(ATTRIBUTE_COLUMNS_MAX <= FILTER_COLUMNS_MAX, "a sink requests three columns and one of these kinds");
 
 /// Meaning of a column. Typed formats reject a column whose type does not fit its role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +143,22 @@ impl<'a> Cell<'a> {
             )]
             Self::Float(number) => number as f32,
             Self::Int(number) => number as f32,
+            Self::Micros(_) | Self::Bool(_) | Self::Uuid(_) | Self::Other => return Err(DropReason::WrongType),
+        };
+        if number.is_finite() { Ok(number) } else { Err(DropReason::NotFinite) }
+    }
+
+    /// The cell as a finite number in full precision.
+    pub(crate) fn double(self) -> Result<f64, DropReason> {
+        let number = match self {
+            Self::Null => return Err(DropReason::NotANumber),
+            Self::Text(bytes) => number::parse(trimmed(bytes)?.ok_or(DropReason::NotANumber)?)?,
+            Self::Float(number) => number,
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "a number beyond 2^53 is rounded, as in the JSON of a request"
+            )]
+            Self::Int(number) => number as f64,
             Self::Micros(_) | Self::Bool(_) | Self::Uuid(_) | Self::Other => return Err(DropReason::WrongType),
         };
         if number.is_finite() { Ok(number) } else { Err(DropReason::NotFinite) }

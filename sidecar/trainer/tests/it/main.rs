@@ -5,6 +5,7 @@
 mod auto;
 mod bad_data;
 mod buckets;
+mod catalogues;
 mod codes;
 mod cold;
 mod commit;

@@ -1,0 +1,85 @@
+//! `recmesh-sidecar catalogue`: makes the catalogue of a model file, or that of a revision as the
+//! Job of a Recommender.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use model_snapshot::Snapshot;
+use recommender_trainer::{
+    ItemTable, MadeCatalogue, Options, Refreshed, RunError, Secrets, local_source, refresh_catalogue,
+};
+use sidecar_contract::{CatalogueConfig, Csv, ExitCode, Format, Items, TerminationMessage, paths};
+use store_client::{Store, StoreCredentials};
+
+use crate::{
+    args::CatalogueArgs,
+    clock::unix_seconds,
+    commands::{job, report_error},
+};
+
+/// Makes a catalogue according to the command line, or according to the config in the environment.
+///
+/// # Errors
+/// A model file that cannot be read, unreadable store credentials, or an invalid store URL.
+pub async fn run(args: CatalogueArgs) -> Result<ExitCode> {
+    store_client::install_tls_provider();
+    match (&args.items, &args.config) {
+        (Some(items), _) => match local(&args, items).await? {
+            Ok(made) => {
+                let MadeCatalogue { items, available, missing, unknown, .. } = made;
+                println!(
+                    "{}: {items} items, {available} available, {missing} not in the table; {unknown} rows of other items",
+                    args.output.display()
+                );
+                Ok(ExitCode::Done)
+            }
+            Err(error) => Ok(report_error(&error)),
+        },
+        (None, Some(config)) => of_job(config).await,
+        (None, None) => anyhow::bail!("no item table given; expected for example: recmesh-sidecar catalogue items.csv"),
+    }
+}
+
+/// Writes the catalogue of a model file; the file appears when it is complete.
+async fn local(args: &CatalogueArgs, items: &Path) -> Result<Result<MadeCatalogue, RunError>> {
+    let snapshot = Snapshot::read(&args.model).with_context(|| format!("cannot read {}", args.model.display()))?;
+    let revision = snapshot.checked_digest()?;
+    let config = Items {
+        source: local_source(items),
+        format: args.format.map(Format::from),
+        csv: Csv { delimiter: args.delimiter, ..Csv::default() },
+        id: args.id.clone(),
+        title: args.title.clone(),
+        available: args.available.clone(),
+        attributes: Vec::new(),
+    };
+    let directory = args.output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let cannot_write = || format!("cannot write {}", args.output.display());
+    let file = tempfile::NamedTempFile::new_in(directory).with_context(cannot_write)?;
+    let options = Options::default();
+    let made = async {
+        let table = ItemTable::new(&config, &args.filters, &options)?;
+        let version = table.stat().await?;
+        table.write(&version, unix_seconds(), (&revision, &snapshot), file.path()).await
+    };
+    let made = made.await;
+    if made.is_ok() {
+        file.persist(&args.output).with_context(cannot_write)?;
+    }
+    Ok(made)
+}
+
+async fn of_job(config: &str) -> Result<ExitCode> {
+    let config: CatalogueConfig = match job::read_config(config, paths::CATALOGUE_CONFIG_ENV) {
+        Ok(config) => config,
+        Err(exit) => return Ok(exit),
+    };
+    let credentials = StoreCredentials::read(Path::new(paths::STORE_CREDENTIALS_DIR))?;
+    let store = Store::open(&config.store, credentials.as_ref())?;
+    let options = Options { secrets: Secrets::from_env(), ..Options::default() };
+    let Refreshed { exit, termination_message, .. } = refresh_catalogue(&config, &store, &options).await;
+    let TerminationMessage { reason, message } = &termination_message;
+    tracing::info!(revision = config.revision.revision(), reason, message, "catalogue refresh finished");
+    job::report_termination(&termination_message);
+    Ok(exit)
+}

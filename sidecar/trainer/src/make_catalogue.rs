@@ -1,0 +1,338 @@
+//! The catalogue of a revision, made from the item table: titles, availability and filter columns
+//! of the model's items, in their order.
+
+use std::{fs::File, io::BufWriter, ops::ControlFlow, path::Path};
+
+use catalogue::{CatalogueError, CatalogueWriter, ColumnId, ColumnKind};
+use model_snapshot::Snapshot;
+use serde_json::json;
+use sidecar_contract::{CatalogueVersion, Column, Digest, FilterColumn, FilterKind, Items, canonical_json};
+
+use crate::{
+    dropped::{DropReason, Dropped},
+    failure::{FailureReason, RunError, chain},
+    limits::{ATTRIBUTE_SEPARATOR, ATTRIBUTE_VALUES_PER_CELL_MAX, FILTER_COLUMNS_MAX, TITLE_BYTES_MAX},
+    options::Options,
+    read::{TableFormat, read_all},
+    source::{Source, Stat},
+    table::{COLUMNS_REQUESTED_MAX, Cell, ColumnRequest, Digits, Role, RowSink},
+};
+
+/// Microseconds of a second.
+const SECOND: f64 = 1e6;
+
+/// An item table, and the columns that a catalogue has of it. Nothing has been read yet.
+pub struct ItemTable<'a> {
+    items: &'a Items,
+    filters: &'a [FilterColumn],
+    source: Source,
+    table_format: TableFormat<'a>,
+}
+
+/// State of an item table at one point in time.
+pub struct TableVersion {
+    stat: Stat,
+    /// Hash of the table's data version and of the columns that are read. Equal hashes mean equal
+    /// catalogues of a revision.
+    pub source: Digest,
+}
+
+/// A catalogue that was written, and how the table and the model match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MadeCatalogue {
+    /// SHA-256 of the file.
+    pub digest: Digest,
+    /// Size of the file in bytes.
+    pub bytes: u64,
+    /// Items of the model.
+    pub items: u64,
+    /// Items of the model that are available.
+    pub available: u64,
+    /// Items of the model that the table does not have. They have no title and are available.
+    pub missing: u64,
+    /// Rows of the table whose items the model does not have.
+    pub unknown: u64,
+}
+
+impl<'a> ItemTable<'a> {
+    /// Checks everything that needs no data.
+    ///
+    /// # Errors
+    /// Too many filter columns, or a source or format that is not supported.
+    pub fn new(items: &'a Items, filters: &'a [FilterColumn], options: &Options) -> Result<Self, RunError> {
+        if filters.len() > FILTER_COLUMNS_MAX {
+            let message =
+                format!("spec.data.items.filters: {} columns; expected at most {FILTER_COLUMNS_MAX}", filters.len());
+            return Err(RunError::permanent(FailureReason::ConfigInvalid, message));
+        }
+        let secret = options.secrets.items.as_ref();
+        let source = Source::new(&items.source, "spec.data.items.source", &options.data_dir, secret)?;
+        let table_format = TableFormat { format: items.format, csv: &items.csv, spec_field: "spec.data.items" };
+        table_format.check()?;
+        Ok(Self { items, filters, source, table_format })
+    }
+
+    /// The current version of the table.
+    ///
+    /// # Errors
+    /// A source that does not exist or does not respond.
+    pub async fn stat(&self) -> Result<TableVersion, RunError> {
+        let stat = self.source.stat().await?;
+        let Items { source: _, format, csv, id, title, available, attributes: _ } = self.items;
+        let inputs = json!([stat.version, format, csv, id, title, available, self.filters]);
+        Ok(TableVersion { stat, source: Digest::of(canonical_json(&inputs).as_bytes()) })
+    }
+
+    /// Reads the table and writes the catalogue of a revision, whose snapshot has this digest, to
+    /// `output`.
+    ///
+    /// # Errors
+    /// A table that does not match its description or that changes while it is read, or a file that
+    /// cannot be written.
+    pub async fn write(
+        &self,
+        version: &TableVersion,
+        decided_at: i64,
+        (revision, snapshot): (&Digest, &Snapshot),
+        output: &Path,
+    ) -> Result<MadeCatalogue, RunError> {
+        let name = CatalogueVersion::new(decided_at, &version.source);
+        let read = tokio::task::block_in_place(|| {
+            let mut reader = CatalogueReader::new(self, snapshot);
+            // The reader never breaks.
+            let _: ControlFlow<()> = read_all(&self.source, &version.stat, self.table_format, &mut reader, &|_, _| ())?;
+            reader.finish(&name, revision, output)
+        });
+        // If the table changed during the read, an error in it may be fixed by now.
+        match read {
+            Err(error @ RunError::Transient { .. }) => Err(error),
+            read if self.stat().await?.source == version.source => read,
+            _ => Err(RunError::transient(format!("{} changed while it was being read", self.source.described_as))),
+        }
+    }
+}
+
+/// What the last row of an item has in one filter column.
+enum Values {
+    Texts(Vec<Option<Box<str>>>),
+    Numbers(Vec<f64>),
+}
+
+/// Collects the rows of the items of a model; the last row of an item counts. A row without a valid
+/// id is dropped and counted. A value that cannot be read counts as missing.
+struct CatalogueReader<'a> {
+    table: &'a ItemTable<'a>,
+    snapshot: &'a Snapshot,
+    requests: Vec<ColumnRequest>,
+    begun: bool,
+    found: Vec<bool>,
+    titles: Vec<Box<str>>,
+    available: Vec<bool>,
+    filters: Vec<Values>,
+    read: u64,
+    unknown: u64,
+    dropped: Dropped,
+    unreadable: Dropped,
+    id_digits: Digits,
+    text_digits: Digits,
+}
+
+impl<'a> CatalogueReader<'a> {
+    fn new(table: &'a ItemTable<'a>, snapshot: &'a Snapshot) -> Self {
+        let Items { id, title, available, .. } = table.items;
+        let request = |column: Option<&Column>, spec_field, role| ColumnRequest {
+            column: column.cloned(),
+            default_name: None,
+            spec_field,
+            role,
+        };
+        let columns = [
+            request(Some(id), "spec.data.items.columns.id", Role::Id),
+            request(title.as_ref(), "spec.data.items.columns.title", Role::Text),
+            request(available.as_ref(), "spec.data.items.columns.available", Role::Flag),
+        ];
+        let filters = table.filters.iter().map(|filter| {
+            let role = match filter.kind {
+                FilterKind::Category => Role::Text,
+                FilterKind::Number => Role::Number,
+                FilterKind::Time => Role::Time,
+            };
+            request(Some(&filter.column), "spec.data.items.filters", role)
+        });
+        let items = snapshot.items();
+        Self {
+            requests: columns.into_iter().chain(filters).collect(),
+            begun: false,
+            found: vec![false; items],
+            titles: vec![Box::default(); if title.is_some() { items } else { 0 }],
+            available: vec![true; items],
+            filters: table
+                .filters
+                .iter()
+                .map(|filter| match filter.kind {
+                    FilterKind::Category => Values::Texts(vec![None; items]),
+                    FilterKind::Number | FilterKind::Time => Values::Numbers(vec![f64::NAN; items]),
+                })
+                .collect(),
+            read: 0,
+            unknown: 0,
+            dropped: Dropped::default(),
+            unreadable: Dropped::default(),
+            id_digits: Digits::default(),
+            text_digits: Digits::default(),
+            table,
+            snapshot,
+        }
+    }
+
+    /// Writes the catalogue.
+    fn finish(self, version: &CatalogueVersion, revision: &Digest, output: &Path) -> Result<MadeCatalogue, RunError> {
+        let described_as = &self.table.source.described_as;
+        if !self.begun {
+            return Err(RunError::bad_data(format!("{described_as} is empty: expected a header and one or more rows")));
+        }
+        let count = |flags: &[bool]| flags.iter().filter(|flag| **flag).count() as u64;
+        let (items, known, available) = (self.found.len() as u64, count(&self.found), count(&self.available));
+        tracing::info!(
+            rows = self.read,
+            dropped = self.dropped.described(),
+            unreadable = self.unreadable.described(),
+            known,
+            items,
+            available,
+            "item table read"
+        );
+        let cannot_write =
+            |error: std::io::Error| RunError::transient(format!("cannot write {}: {error}", output.display()));
+        let file = File::create(output).map_err(cannot_write)?;
+        let writer = self.writer(version, revision).map_err(|error| not_written(described_as, &error))?;
+        let written = writer.write(BufWriter::new(&file)).map_err(|error| not_written(described_as, &error))?;
+        file.sync_all().map_err(cannot_write)?;
+        Ok(MadeCatalogue {
+            digest: written.digest,
+            bytes: written.bytes,
+            items,
+            available,
+            missing: items - known,
+            unknown: self.unknown,
+        })
+    }
+
+    fn writer(&self, version: &CatalogueVersion, revision: &Digest) -> Result<CatalogueWriter, CatalogueError> {
+        let mut writer = CatalogueWriter::new(&version.to_string(), revision, self.found.len())?;
+        for (item, title) in (0..).zip(&self.titles) {
+            writer.set_title(item, title)?;
+        }
+        for (item, available) in (0..).zip(&self.available) {
+            writer.set_available(item, *available);
+        }
+        for (filter, values) in self.table.filters.iter().zip(&self.filters) {
+            let kind = match filter.kind {
+                FilterKind::Category => ColumnKind::Category,
+                FilterKind::Number => ColumnKind::Number,
+                FilterKind::Time => ColumnKind::Time,
+            };
+            let column = writer.column(&filter.request_name(), kind)?;
+            match values {
+                Values::Texts(texts) => {
+                    for (item, text) in (0..).zip(texts) {
+                        add_texts(&mut writer, column, item, text.as_deref().unwrap_or_default())?;
+                    }
+                }
+                Values::Numbers(numbers) => {
+                    for (item, number) in (0..).zip(numbers) {
+                        writer.set_number(column, item, *number)?;
+                    }
+                }
+            }
+        }
+        Ok(writer)
+    }
+}
+
+/// Adds the values of a cell, which `|` separates.
+fn add_texts(writer: &mut CatalogueWriter, column: ColumnId, item: u32, text: &str) -> Result<(), CatalogueError> {
+    let values = text.split(ATTRIBUTE_SEPARATOR).map(str::trim).filter(|value| !value.is_empty());
+    values.take(ATTRIBUTE_VALUES_PER_CELL_MAX).try_for_each(|value| writer.add_value(column, item, value))
+}
+
+/// A catalogue that the table does not allow, or that the disk does not hold.
+fn not_written(described_as: &str, error: &CatalogueError) -> RunError {
+    let message = format!("spec.data.items.filters, {described_as}: {}", chain(error));
+    match error {
+        CatalogueError::Write(_) => RunError::transient(message),
+        _ => RunError::bad_data(message),
+    }
+}
+
+impl RowSink for CatalogueReader<'_> {
+    fn requests(&self) -> &[ColumnRequest] {
+        &self.requests
+    }
+
+    fn begin(&mut self, _: &str, _: [bool; COLUMNS_REQUESTED_MAX]) -> Result<(), RunError> {
+        self.begun = true;
+        Ok(())
+    }
+
+    fn row(&mut self, cells: &[Cell<'_>; COLUMNS_REQUESTED_MAX]) -> Result<ControlFlow<()>, RunError> {
+        self.read += 1;
+        let [id, title, available, filters @ ..] = *cells;
+        let row = self.read;
+        let index = match id.id(&mut self.id_digits, DropReason::EmptyItem) {
+            Ok(id) => self.snapshot.item_index(id).map(|index| index as usize),
+            Err(reason) => {
+                self.dropped.add(reason, row, 1);
+                return Ok(ControlFlow::Continue(()));
+            }
+        };
+        let Some(index) = index else {
+            self.unknown += 1;
+            return Ok(ControlFlow::Continue(()));
+        };
+        let unreadable = &mut self.unreadable;
+        let mut count = |reason| unreadable.add(reason, row, 1);
+        set(&mut self.found, index, true);
+        set(&mut self.available, index, available.flag().map_err(&mut count).unwrap_or(true));
+        if !self.titles.is_empty() {
+            let title = title.text(&mut self.text_digits).map_err(&mut count).unwrap_or_default();
+            let title = title.get(..title.floor_char_boundary(TITLE_BYTES_MAX)).unwrap_or_default();
+            set(&mut self.titles, index, title.into());
+        }
+        for ((filter, values), cell) in self.table.filters.iter().zip(&mut self.filters).zip(filters) {
+            match values {
+                Values::Texts(texts) => {
+                    let text = cell.text(&mut self.text_digits).map_err(&mut count).unwrap_or_default();
+                    set(texts, index, (!text.is_empty()).then(|| text.into()));
+                }
+                Values::Numbers(numbers) => {
+                    let number = match (cell, filter.kind) {
+                        (Cell::Null, _) => f64::NAN,
+                        (cell, FilterKind::Time) => {
+                            cell.time().map_err(&mut count).map_or(f64::NAN, |time| seconds(time.micros))
+                        }
+                        (cell, _) => cell.double().map_err(&mut count).unwrap_or(f64::NAN),
+                    };
+                    set(numbers, index, number);
+                }
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn bad(&mut self, reason: DropReason, rows: u64) {
+        self.read += rows;
+        self.dropped.add(reason, self.read + 1 - rows, rows);
+    }
+}
+
+fn set<T>(values: &mut [T], index: usize, value: T) {
+    if let Some(entry) = values.get_mut(index) {
+        *entry = value;
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a time in f64 seconds is exact to a microsecond")]
+fn seconds(micros: i64) -> f64 {
+    micros as f64 / SECOND
+}
