@@ -64,6 +64,8 @@ named_enum! {
         CapacityInsufficient,
         /// The last batch of lists for all users failed.
         BatchFailed,
+        /// A newer item table does not serve.
+        CatalogueHeld,
     }
 }
 
@@ -187,6 +189,11 @@ named_enum! {
         BatchNotWritten,
         /// The pod of a batch cannot be created or started until someone acts.
         BatchBlocked,
+        // CatalogueHeld
+        /// The item table takes out more than half of the available items.
+        CatalogueShrunk,
+        /// A refresh failed and is retried.
+        CatalogueNotMade,
     }
 }
 

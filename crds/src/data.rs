@@ -247,6 +247,50 @@ pub struct ItemsSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = ATTRIBUTE_COLUMNS_MAX))]
     pub attributes: Vec<Column>,
+    /// Columns that requests can filter by, up to 8. They are no input of the model: a change of
+    /// them does not train. Titles, availability and these columns are then kept apart from the
+    /// model, as a catalogue that a short Job makes for each model. Absent: requests cannot filter.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = FILTER_COLUMNS_MAX))]
+    pub filters: Vec<ItemFilter>,
+    /// How often the table is read again for titles, availability and filters, without training,
+    /// from 1m to 168h, in h, m and s. An unchanged table writes nothing. Absent: once for each
+    /// model, and when the annotation recmesh.dev/refresh-catalogue changes. Example: 5m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 20))]
+    pub refresh: Option<String>,
+}
+
+/// Maximum number of filter columns.
+const FILTER_COLUMNS_MAX: usize = 8;
+
+/// A column that requests can filter by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ItemFilter {
+    /// Column of the item table.
+    pub column: Column,
+    /// Name in requests. Absent: the name of the column.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub name: Option<String>,
+    /// What its values are: `category`, texts, of which several in one field are separated by |;
+    /// `number`; `time`, in any form of data.columns.timestamp. Default: category.
+    #[serde(default, rename = "type")]
+    pub kind: FilterType,
+}
+
+/// What the values of a filter column are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum FilterType {
+    /// Texts.
+    #[default]
+    Category,
+    /// Numbers.
+    Number,
+    /// Points in time.
+    Time,
 }
 
 /// Maximum number of item feature columns.

@@ -26,17 +26,17 @@ pub use column::Column;
 pub use condition::{ConditionType, Reason};
 pub use crd::{CRD_BYTES_MAX, crd, crd_yaml};
 pub use data::{
-    Columns, ConfigMapKey, Csv, DataSpec, Format, ItemColumns, ItemsSpec, NameRef, Signal, SourceSpec, VolumeFile,
-    Weighting,
+    Columns, ConfigMapKey, Csv, DataSpec, FilterType, Format, ItemColumns, ItemFilter, ItemsSpec, NameRef, Signal,
+    SourceSpec, VolumeFile, Weighting,
 };
 pub use evaluation::{EvaluationSpec, Gate, Split};
 pub use pod::{PodSettings, QuantityOrInt, Resources};
 pub use recommender::{DeletionPolicy, ModelSpec, Promotion, Recommender, RecommenderSpec, StoreSpec};
 pub use serving::{POPULAR, ServingLimits, ServingSpec};
 pub use status::{
-    BatchStatus, HISTORY_ENTRIES_MAX, HistoryEntry, Interval, LastRun, Measurement, ModelMetrics, ModelParameters,
-    ModelSearch, ModelStatus, RecommenderStatus, Rows, RunOutcome, SEARCHED_ALGORITHMS_MAX, SearchedAlgorithm,
-    ServingMode,
+    BatchStatus, CatalogueStatus, HISTORY_ENTRIES_MAX, HistoryEntry, Interval, LastRun, Measurement, ModelMetrics,
+    ModelParameters, ModelSearch, ModelStatus, RecommenderStatus, Rows, RunOutcome, SEARCHED_ALGORITHMS_MAX,
+    SearchedAlgorithm, ServingMode,
 };
 pub use training::{TrainingSpec, Tuning};
 

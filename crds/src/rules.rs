@@ -168,6 +168,18 @@ pub const RULES: &[Rule] = &[
                   indexes, for example columns: {id: 0, title: 1}",
     },
     Rule {
+        at: &["spec.data.items"],
+        rule: "self.csv.header || !has(self.filters) || self.filters.all(filter, type(filter.column) == int)",
+        message: "items.filters: without a header (csv.header: false) columns must be zero-based indexes, for example \
+                  filters: [{column: 3, name: genre}]",
+    },
+    Rule {
+        at: &["spec.data.items"],
+        rule: "!has(self.refresh) || self.refresh.matches('^([0-9]{1,6}[hms])+$') && \
+               duration(self.refresh) >= duration('1m') && duration(self.refresh) <= duration('168h')",
+        message: "items.refresh: must be from 1m to 168h, in whole h, m and s, for example 5m",
+    },
+    Rule {
         at: &["spec.algorithm"],
         rule: "[has(self.als), has(self.svd), has(self.bpr), has(self.auto)].filter(x, x).size() == 1",
         message: "algorithm: set exactly one of als, svd, bpr and auto, for example als: {}; in a merge patch, set the old one \

@@ -21,8 +21,8 @@ pub struct RecommenderStatus {
     pub observed_generation: i64,
 
     /// Conditions by type: Ready, DataReady, Trained, QualityGatePassed, ModelLoaded and
-    /// ServingAvailable; and Reconciling, Stalled, Suspended, RolledBack, CapacityInsufficient and
-    /// BatchFailed only while they are true.
+    /// ServingAvailable; and Reconciling, Stalled, Suspended, RolledBack, CapacityInsufficient,
+    /// BatchFailed and CatalogueHeld only while they are true.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]), length(max = 32))]
     pub conditions: Vec<Condition>,
@@ -59,6 +59,10 @@ pub struct RecommenderStatus {
     /// The newest lists for all users (spec.batch).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<BatchStatus>,
+
+    /// The newest catalogue of the model (data.items.filters, data.items.refresh).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub catalogue: Option<CatalogueStatus>,
 
     /// Retained models, newest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -379,4 +383,32 @@ pub struct BatchStatus {
     /// Time of the next batch or retry. Absent: a batch starts when another model is served.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_time: Option<Time>,
+}
+
+/// The newest catalogue of the model.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CatalogueStatus {
+    /// Its version, as in responses. Absent: the model has no catalogue yet.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub version: String,
+    /// Time at which it was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub made_at: Option<Time>,
+    /// Time at which the item table was last checked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checked_at: Option<Time>,
+    /// Items of the model.
+    pub items: u64,
+    /// Items of the model that are available.
+    pub available: u64,
+    /// Items of the model that the table does not have. They have no title and are available.
+    pub missing: u64,
+    /// Rows of the table whose items the model does not have.
+    pub unknown: u64,
+    /// Number of consecutive failed refreshes.
+    pub failures: u32,
+    /// Last value of the annotation recmesh.dev/refresh-catalogue that was handled.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub last_handled_refresh: String,
 }

@@ -11,6 +11,8 @@ pub struct Applied {
     pub job: JobOutcome,
     /// State of the Job that writes lists for all users.
     pub batch: JobOutcome,
+    /// State of the Job that makes a catalogue.
+    pub catalogue: JobOutcome,
     /// Serving config and Deployment.
     pub rollout: AppliedRollout,
     /// Whether a pod has not applied the serving config yet.
@@ -27,8 +29,8 @@ impl Applied {
     /// Whether no Job is in progress or due, and nothing was refused, deleted or left for later.
     /// Changes of children are reported by watches.
     pub fn is_quiet(&self) -> bool {
-        let Self { job, batch, rollout, config_pending, resource_version, deleted_runs, refused } = self;
-        [job, batch].iter().all(|job| **job == JobOutcome::None)
+        let Self { job, batch, catalogue, rollout, config_pending, resource_version, deleted_runs, refused } = self;
+        [job, batch, catalogue].iter().all(|job| **job == JobOutcome::None)
             && !rollout.queued
             && !config_pending
             && resource_version.is_none()

@@ -67,6 +67,7 @@ async fn write(pass: Pass<'_>, desired: Desired) -> Result<Applied, Error> {
         serve_secret,
         job,
         batch,
+        catalogue,
         obsolete_jobs,
         network_policy,
         service,
@@ -96,6 +97,7 @@ async fn write(pass: Pass<'_>, desired: Desired) -> Result<Applied, Error> {
     }
     let job = job::apply(pass, job, may_start, &mut refused).await?;
     let batch = task::apply(pass, &context.slots.batches, batch, may_start, &mut refused).await?;
+    let catalogue = task::apply(pass, &context.slots.catalogues, catalogue, may_start, &mut refused).await?;
     for job in obsolete_jobs {
         refused.unless_rejected(delete_job(context, &plan.namespace, &job).await)?;
     }
@@ -107,7 +109,16 @@ async fn write(pass: Pass<'_>, desired: Desired) -> Result<Applied, Error> {
     for (kind, name) in pruned {
         refused.unless_rejected(objects::delete(pass, kind, &name).await)?;
     }
-    Ok(Applied { job, batch, rollout, config_pending, resource_version, deleted_runs: Vec::new(), refused: refused.0 })
+    Ok(Applied {
+        job,
+        batch,
+        catalogue,
+        rollout,
+        config_pending,
+        resource_version,
+        deleted_runs: Vec::new(),
+        refused: refused.0,
+    })
 }
 
 /// Writes that the API server rejected permanently.

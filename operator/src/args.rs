@@ -151,6 +151,9 @@ pub struct Settings {
     /// Recommenders that may write lists for all users concurrently; the others are queued.
     #[arg(long, default_value_t = 5, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub batches_max: usize,
+    /// Recommenders that may make catalogues concurrently; the others are queued.
+    #[arg(long, default_value_t = 10, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    pub catalogues_max: usize,
     /// Default interval in seconds between checks for changed data; 0 disables the checks.
     #[arg(long, default_value_t = 3600, value_parser = RangedU64ValueParser::<u64>::new().range(..=SECONDS_MAX))]
     pub data_check_seconds: u64,
@@ -220,6 +223,7 @@ mod tests {
             "--rollouts-max=0",
             "--trainings-max=0",
             "--batches-max=0",
+            "--catalogues-max=0",
             "--retry-seconds-min=0",
             "--data-check-seconds=99999999999",
             "--ephemeral-storage-max=much",

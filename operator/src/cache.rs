@@ -11,7 +11,12 @@ use sidecar_contract::{Digest, RunResult};
 
 use tokio::time::Instant;
 
-use crate::{child_kind::ChildKind, observed::EndedBatches, rest::Rest, store_scope::StoreKey};
+use crate::{
+    child_kind::ChildKind,
+    observed::{EndedBatches, EndedCatalogues},
+    rest::Rest,
+    store_scope::StoreKey,
+};
 
 /// Remembered state of all Recommenders.
 #[derive(Debug, Default)]
@@ -21,6 +26,7 @@ pub struct Cache(Mutex<HashMap<String, Entry>>);
 struct Entry {
     runs: Option<KnownRuns>,
     batches: Option<KnownBatches>,
+    catalogues: Option<KnownCatalogues>,
     /// Store that was swept last for orphans, and the second since 1970.
     swept: Option<(StoreKey, i64)>,
     applied: BTreeMap<(ChildKind, String), AppliedVersion>,
@@ -49,6 +55,20 @@ pub struct KnownBatches {
     pub store: StoreKey,
     /// The batches that have ended.
     pub ended: EndedBatches,
+    /// Second since 1970 when they were read.
+    pub read_at: i64,
+}
+
+/// Results of catalogues that were read from a store.
+#[derive(Clone, Debug)]
+pub struct KnownCatalogues {
+    /// The store.
+    pub store: StoreKey,
+    /// The results.
+    pub ended: EndedCatalogues,
+    /// Names of the Jobs that had ended before they were read. One without a result has found the
+    /// table unchanged, or failed.
+    pub ended_jobs: Vec<String>,
     /// Second since 1970 when they were read.
     pub read_at: i64,
 }
@@ -109,6 +129,23 @@ impl Cache {
     pub fn forget_batches(&self, uid: &str) {
         if let Some(entry) = self.entries().get_mut(uid) {
             entry.batches = None;
+        }
+    }
+
+    /// The results of catalogues that were read last from this store.
+    pub fn catalogues(&self, uid: &str, store: &StoreKey) -> Option<KnownCatalogues> {
+        self.entries().get(uid)?.catalogues.clone().filter(|known| known.store == *store)
+    }
+
+    /// Remembers results of catalogues, to save reads, and for use while the store is down.
+    pub fn record_catalogues(&self, uid: &str, known: KnownCatalogues) {
+        self.entries().entry(uid.to_owned()).or_default().catalogues = Some(known);
+    }
+
+    /// Forgets the results of catalogues, which have changed in the store.
+    pub fn forget_catalogues(&self, uid: &str) {
+        if let Some(entry) = self.entries().get_mut(uid) {
+            entry.catalogues = None;
         }
     }
 

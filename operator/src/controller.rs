@@ -154,7 +154,7 @@ where
 
 /// Recommenders that were queued for a Job and now have a slot.
 fn granted_slots(context: &Context, scope: Option<&str>) -> impl Stream<Item = ObjectRef<Guarded>> + Send + 'static {
-    let limiters = [&context.slots.trainings, &context.slots.batches];
+    let limiters = [&context.slots.trainings, &context.slots.batches, &context.slots.catalogues];
     stream::select_all(limiters.map(|limiter| granted_slots_of(limiter, scope).boxed()))
 }
 
@@ -184,7 +184,12 @@ fn granted_slots_of(
 /// # Errors
 /// Fails if the API request fails.
 async fn count_running(context: &Context, scopes: &[Option<String>]) -> Result<(), Error> {
-    let kinds = [(Component::Trainer, &context.slots.trainings), (Component::Batch, &context.slots.batches)];
+    let slots = &context.slots;
+    let kinds = [
+        (Component::Trainer, &slots.trainings),
+        (Component::Batch, &slots.batches),
+        (Component::Catalogue, &slots.catalogues),
+    ];
     for scope in scopes {
         for (component, slots) in kinds {
             for job in jobs(context, scope.as_deref(), component).await?.iter().filter(|job| !has_ended(job)) {

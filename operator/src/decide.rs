@@ -2,6 +2,7 @@
 //! serve, what may be deleted from the store. Pure: observed state in, decisions out.
 
 mod batch;
+mod catalogue;
 mod data_guard;
 mod due;
 mod gate;
@@ -17,6 +18,7 @@ use sidecar_contract::Incumbent;
 
 pub use self::{
     batch::{BATCHES_RETAINED, Batch, NewBatch},
+    catalogue::{CATALOGUES_RETAINED, Catalogue, NewCatalogue, is_of_task, request_hash},
     data_guard::{DataFault, INTENDED_REASON},
     due::Trigger,
     gate::{Judged, result_digest},
@@ -42,6 +44,8 @@ pub struct Decision {
     pub training: TrainingDecision,
     /// Whether to write lists for all users.
     pub batch: Batch,
+    /// Whether to make a catalogue.
+    pub catalogue: Catalogue,
     /// Verdict of gate and data guards on the pinned model, or else on the newest one; `None`
     /// without a model.
     pub gate: Option<Judged>,
@@ -75,13 +79,19 @@ impl Decision {
             TaskDecision::Wait { until } => Some(until.saturating_add(1)),
             TaskDecision::Running | TaskDecision::Replace { .. } | TaskDecision::Start(_) => None,
         };
-        training.into_iter().chain(batch).min()
+        let catalogue = match self.catalogue.decision {
+            TaskDecision::Idle { next } => next,
+            TaskDecision::Wait { until } => Some(until.saturating_add(1)),
+            TaskDecision::Running | TaskDecision::Replace { .. } | TaskDecision::Start(_) => None,
+        };
+        training.into_iter().chain(batch).chain(catalogue).min()
     }
 
     /// Whether no Job runs, starts, stops or is retried.
     pub fn is_idle(&self) -> bool {
         matches!(self.training, TrainingDecision::Idle { .. })
             && matches!(self.batch.decision, TaskDecision::Idle { .. })
+            && matches!(self.catalogue.decision, TaskDecision::Idle { .. })
     }
 }
 
@@ -101,15 +111,27 @@ pub fn decide(
         // Without the results, a new run could repeat an existing one.
         Err(_) => training::while_runs_are_unknown(&observed.jobs),
     };
-    let serving = serving::serving(plan, &models, config).with_loads_first(observed, now);
+    let wanted = serving::serving(plan, &models, config);
+    let catalogue = catalogue::catalogue(plan, observed, &wanted, before, timing.backoff, now);
+    let gate = serving::gated(plan, &models, &wanted).map(Judged::from);
+    // A new revision is announced with its catalogue: until then, the current one serves.
+    let is_awaited = catalogue.is_awaited(plan, &wanted, config);
+    let announced = if is_awaited { wanted.keep_current(config) } else { wanted };
+    let serving = announced.with_catalogues(plan, observed).with_loads_first(observed, now);
+    let mut stale_jobs = job_history::stale(&observed.jobs);
+    stale_jobs.extend_from_slice(&catalogue.stale_jobs);
     Decision {
         progress,
         training,
         batch: batch::batch(plan, observed, &serving, timing.backoff, now),
-        gate: serving::gated(plan, &models, &serving).map(Judged::from),
-        serving_while_queued: serving.keep_current(config).with_loads_first(observed, now),
+        catalogue,
+        gate,
+        serving_while_queued: serving
+            .keep_current(config)
+            .with_catalogues(plan, observed)
+            .with_loads_first(observed, now),
         incumbent: serving::incumbent(plan, &models, config),
-        stale_jobs: job_history::stale(&observed.jobs),
+        stale_jobs,
         garbage: retention::retention(plan, observed, &serving, now),
         serving,
     }

@@ -134,8 +134,8 @@ async fn stop_runs(context: &Context, recommender: &Recommender, namespace: &str
     let is_of_run = |pod: &PartialObjectMeta<Pod>| {
         let (labels, names) = (pod.labels(), Names::new(name));
         let run = labels.get(RUN_LABEL).and_then(|run| run.parse().ok()).map(|run| names.job(run));
-        let batch = labels.get(TASK_LABEL).and_then(|id| TimedId::parse(id)).map(|id| names.batch_job(id.decided_at));
-        let jobs = [run, batch];
+        let decided_at = labels.get(TASK_LABEL).and_then(|id| TimedId::parse(id)).map(|id| id.decided_at);
+        let jobs = [run, decided_at.map(|at| names.batch_job(at)), decided_at.map(|at| names.catalogue_job(at))];
         let is_of_job =
             |owner: &OwnerReference| owner.kind == "Job" && jobs.iter().flatten().any(|job| owner.name == *job);
         pod.owner_references().iter().any(|owner| owner.controller == Some(true) && is_of_job(owner))

@@ -2,6 +2,7 @@
 //! Pure: a plan and decisions in, objects out; no client, no clock.
 
 mod batch;
+mod catalogue;
 mod child;
 mod config_map;
 mod deployment;
@@ -48,6 +49,8 @@ pub struct Desired {
     pub job: JobChange,
     /// What happens to the Job that writes lists for all users.
     pub batch: TaskChange,
+    /// What happens to the Job that makes a catalogue.
+    pub catalogue: TaskChange,
     /// Jobs that are deleted: those whose runs have ended although their pods still run, and old
     /// failed ones.
     pub obsolete_jobs: Vec<String>,
@@ -87,6 +90,7 @@ pub fn desired(plan: &Plan, decision: &Decision, observed: &Observed, installati
         serve_secret,
         job: job::change(plan, decision, observed, installation),
         batch: batch::change(plan, decision, observed, installation),
+        catalogue: catalogue::change(plan, decision, observed, installation),
         obsolete_jobs: observed.lingering_jobs.iter().chain(&decision.stale_jobs).cloned().collect(),
         network_policy: network_policy::build(plan, &installation.settings),
         service: services::service(plan),

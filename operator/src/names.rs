@@ -31,6 +31,13 @@ pub const CONFIG_HASH_ANNOTATION: &str = "recmesh.dev/config-hash";
 pub const RETRAIN_AT_ANNOTATION: &str = "recmesh.dev/retrain-at";
 /// Annotation of a Recommender: the revision to promote if `promotion` is Manual.
 pub const PROMOTE_ANNOTATION: &str = "recmesh.dev/promote";
+/// Annotation of a Recommender that requests a refresh of the catalogue; each new value requests
+/// one.
+pub const REFRESH_CATALOGUE_ANNOTATION: &str = "recmesh.dev/refresh-catalogue";
+/// Annotation of a Recommender: the version of the held item table to accept.
+pub const ACCEPT_CATALOGUE_ANNOTATION: &str = "recmesh.dev/accept-catalogue";
+/// Label of a short Job: hash of the value of the annotation that was set when it started.
+pub const REQUEST_LABEL: &str = "recmesh.dev/request";
 /// Annotation of a Deployment: the hash of the pod template that the operator applied.
 pub const TEMPLATE_HASH_ANNOTATION: &str = "recmesh.dev/template-hash";
 /// Finalizer of a Recommender whose store data is deleted with it.
@@ -49,11 +56,13 @@ pub enum Component {
     Trainer,
     /// Pods that write lists for all users.
     Batch,
+    /// Pods that make catalogues.
+    Catalogue,
 }
 
 impl Component {
     /// All components.
-    pub const ALL: [Self; 3] = [Self::Serving, Self::Trainer, Self::Batch];
+    pub const ALL: [Self; 4] = [Self::Serving, Self::Trainer, Self::Batch, Self::Catalogue];
 
     /// The component with this label value.
     pub fn parse(label: &str) -> Option<Self> {
@@ -66,6 +75,7 @@ impl Component {
             Self::Serving => "serving",
             Self::Trainer => "trainer",
             Self::Batch => "batch",
+            Self::Catalogue => "catalogue",
         }
     }
 
@@ -75,6 +85,7 @@ impl Component {
             Self::Serving => "sidecar",
             Self::Trainer => "trainer",
             Self::Batch => "batch",
+            Self::Catalogue => "catalogue",
         }
     }
 }
@@ -119,6 +130,11 @@ impl Names {
     /// Job that writes the lists of a batch that was decided at this second since 1970.
     pub fn batch_job(&self, decided_at: i64) -> String {
         self.with_suffix(&format!("batch-{decided_at}"))
+    }
+
+    /// Job that makes a catalogue that was decided at this second since 1970.
+    pub fn catalogue_job(&self, decided_at: i64) -> String {
+        self.with_suffix(&format!("catalogue-{decided_at}"))
     }
 
     /// Job of a run.

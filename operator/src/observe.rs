@@ -3,6 +3,7 @@
 
 mod batches;
 mod blockers;
+mod catalogues;
 mod children;
 mod reports;
 mod secrets;
@@ -25,11 +26,12 @@ use kube::{
     api::{ListParams, PartialObjectMeta},
 };
 use recommender_crds::Recommender;
-use sidecar_contract::{ServingConfig, TimedId};
+use sidecar_contract::ServingConfig;
 
 use crate::{
     child_kind::ChildKind,
     context::Context,
+    decide::is_of_task,
     error::Error,
     names::{Component, Names, RECOMMENDER_LABEL},
     observed::{
@@ -89,15 +91,25 @@ pub async fn observe(context: &Context, recommender: &Recommender, now: Timestam
     let batches = batches::batches(context, recommender, &observed.tasks, &observed.pods, now.as_second()).await;
     observed.batches = batches.ended;
     let ended = observed.batches.as_ref().map(|ended| ended.newest.as_slice()).unwrap_or_default();
-    let of_batch = |id: &TimedId| {
-        let result = ended.iter().find(|result| result.id == *id)?;
+    let of_batch = |task: &TaskFacts| {
+        let result = ended.iter().find(|result| result.id == task.id)?;
         Some((result.finished_at, result.lists.is_some()))
     };
     let concluded_batches = conclude_tasks(&mut observed.tasks, Component::Batch, of_batch, now.as_second());
+    let catalogues =
+        catalogues::catalogues(context, recommender, &observed.tasks, &observed.pods, now.as_second()).await;
+    observed.catalogues = catalogues.ended;
+    let made = observed.catalogues.as_ref().map(|ended| ended.newest.as_slice()).unwrap_or_default();
+    let of_catalogue = |task: &TaskFacts| {
+        let result = made.iter().find(|result| is_of_task(result, task))?;
+        Some((result.finished_at, result.failure.is_empty()))
+    };
+    let concluded_catalogues = conclude_tasks(&mut observed.tasks, Component::Catalogue, of_catalogue, now.as_second());
     observed.lingering_jobs = concluded.lingering;
+    observed.lingering_jobs.extend(concluded_catalogues.lingering);
     observed.lingering_jobs.extend(concluded_batches.lingering);
-    let is_ending = concluded.is_ending || concluded_batches.is_ending;
-    let retry_after = runs.retry_after.or(batches.retry_after);
+    let is_ending = concluded.is_ending || concluded_batches.is_ending || concluded_catalogues.is_ending;
+    let retry_after = runs.retry_after.or(batches.retry_after).or(catalogues.retry_after);
     observed.look_again_after = retry_after.or(is_ending.then_some(ENDING_JOB_INTERVAL));
     if runs.retry_after.is_none() && observed.all_pods_report() {
         observed.snapshots = store::snapshots(context, recommender, now.as_second()).await;

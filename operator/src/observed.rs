@@ -11,7 +11,9 @@ mod tasks;
 use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::OwnerReference};
-use sidecar_contract::{BatchId, BatchResult, Digest, ModelReport, RunResult, ServingConfig, paths};
+use sidecar_contract::{
+    BatchId, BatchResult, CatalogueResult, CatalogueVersion, Digest, ModelReport, RunResult, ServingConfig, paths,
+};
 
 pub use self::{
     deployment::DeploymentFacts,
@@ -46,6 +48,8 @@ pub struct Observed {
     pub runs: Result<Vec<RunResult>, String>,
     /// Batches that have ended, or why they are unknown; none unless the spec asks for lists.
     pub batches: Result<EndedBatches, String>,
+    /// Results of catalogues, or why they are unknown; none unless the spec asks for catalogues.
+    pub catalogues: Result<EndedCatalogues, String>,
     /// Jobs that have committed their result, but whose pods still run.
     pub lingering_jobs: Vec<String>,
     /// Whether the store failed.
@@ -69,6 +73,15 @@ pub struct EndedBatches {
     pub older: Vec<BatchId>,
 }
 
+/// Refreshes of catalogues that have committed a result.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndedCatalogues {
+    /// Results of the newest ones, newest first.
+    pub newest: Vec<CatalogueResult>,
+    /// Version and revision of all older ones.
+    pub older: Vec<(CatalogueVersion, Digest)>,
+}
+
 impl Observed {
     /// Nothing exists, and no run has finished.
     pub fn nothing() -> Self {
@@ -83,6 +96,7 @@ impl Observed {
             secret_versions: BTreeMap::new(),
             runs: Ok(Vec::new()),
             batches: Ok(EndedBatches::default()),
+            catalogues: Ok(EndedCatalogues::default()),
             lingering_jobs: Vec::new(),
             store_is_down: false,
             look_again_after: None,

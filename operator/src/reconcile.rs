@@ -178,6 +178,7 @@ async fn pass(context: &Context, recommender: &Recommender, now: Timestamp) -> R
         slots: UsedSlots {
             training: applied.job.uses_slot(),
             batch: applied.batch.uses_slot(),
+            catalogue: applied.catalogue.uses_slot(),
             rollout: !status::has_rolled_out(input),
         },
         refused: applied.refused.into_iter().next(),
@@ -205,6 +206,7 @@ async fn reject(
         slots: UsedSlots {
             training: observed.is_training(),
             batch: observed.runs_task(Component::Batch),
+            catalogue: observed.runs_task(Component::Catalogue),
             rollout: false,
         },
         refused: None,

@@ -44,7 +44,7 @@ pub fn after_pass(
 ) -> Action {
     let next = if let Some(polls) = polls {
         settling_interval(polls)
-    } else if [applied.job, applied.batch].contains(&JobOutcome::Queued) {
+    } else if [applied.job, applied.batch, applied.catalogue].contains(&JobOutcome::Queued) {
         jittered(QUEUE_POLL_INTERVAL)
     } else {
         let regular = jittered(resync);

@@ -10,6 +10,8 @@ pub struct Slots {
     pub trainings: FairLimiter,
     /// Limits concurrent batches of lists.
     pub batches: FairLimiter,
+    /// Limits concurrent refreshes of catalogues.
+    pub catalogues: FairLimiter,
     /// Limits concurrent rollouts.
     pub rollouts: FairLimiter,
 }
@@ -17,11 +19,14 @@ pub struct Slots {
 /// The slots that a Recommender uses or waits for after a pass. Every way out of a pass states
 /// them, so that none is held by a Recommender that cannot use it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each kind of slot; all combinations occur")]
 pub struct UsedSlots {
     /// It trains, or is queued for training.
     pub training: bool,
     /// It writes lists for all users, or is queued for that.
     pub batch: bool,
+    /// It makes a catalogue, or is queued for that.
+    pub catalogue: bool,
     /// It rolls out.
     pub rollout: bool,
 }
@@ -32,18 +37,22 @@ impl Slots {
         Self {
             trainings: FairLimiter::new("training", settings.trainings_max),
             batches: FairLimiter::new("batch", settings.batches_max),
+            catalogues: FairLimiter::new("catalogue", settings.catalogues_max),
             rollouts: FairLimiter::new("rollout", settings.rollouts_max),
         }
     }
 
     /// Releases the slots that a Recommender does not use after a pass.
     pub fn settle(&self, uid: &str, used: UsedSlots, now: i64) {
-        let UsedSlots { training, batch, rollout } = used;
+        let UsedSlots { training, batch, catalogue, rollout } = used;
         if !training {
             self.trainings.release(uid, now);
         }
         if !batch {
             self.batches.release(uid, now);
+        }
+        if !catalogue {
+            self.catalogues.release(uid, now);
         }
         if !rollout {
             self.rollouts.release(uid, now);
@@ -54,6 +63,7 @@ impl Slots {
     pub fn retain(&self, uids: &dyn Fn(&str) -> bool, now: i64) {
         self.trainings.retain(uids, now);
         self.batches.retain(uids, now);
+        self.catalogues.retain(uids, now);
         self.rollouts.retain(uids, now);
     }
 }

@@ -2,6 +2,7 @@
 
 mod batch;
 mod block;
+mod catalogue;
 mod data;
 mod gate;
 mod model;
@@ -105,6 +106,7 @@ pub fn compute(input: StatusInput<'_>, now: Timestamp) -> RecommenderStatus {
         status.next_run_time.clone_from(&before.next_run_time);
     }
     status.batch = batch::status(input);
+    status.catalogue = catalogue::status(input);
     status.conditions = merge(&before.conditions, &condition_updates(input, &status), plan.generation, now);
     status.reason = reason::reason(&status.conditions);
     status
@@ -222,6 +224,7 @@ fn condition_updates(input: StatusInput<'_>, status: &RecommenderStatus) -> Vec<
         updates.push(ConditionUpdate::is(ConditionType::CapacityInsufficient, Reason::MemoryInsufficient, message));
     }
     updates.extend(batch::failed(input));
+    updates.extend(catalogue::held(input));
     updates.push(model_loaded);
     updates.push(available);
     updates

@@ -4,6 +4,7 @@
 //! older CRD. The conversion translates the public API to the terms of the contract.
 
 mod batch;
+mod catalogue;
 mod hashes;
 mod training;
 
@@ -14,12 +15,13 @@ use sidecar_contract::Gate;
 
 pub use self::{
     batch::BatchPlan,
+    catalogue::CataloguePlan,
     hashes::Hashes,
     training::{INTERACTIONS_MOUNT, ITEMS_MOUNT, TrainingPlan},
 };
 use crate::{
     child_kind::ChildKind,
-    names::{PROMOTE_ANNOTATION, RETRAIN_AT_ANNOTATION},
+    names::{ACCEPT_CATALOGUE_ANNOTATION, PROMOTE_ANNOTATION, REFRESH_CATALOGUE_ANNOTATION, RETRAIN_AT_ANNOTATION},
     observed::Observed,
     store_scope::{self, StoreScope},
 };
@@ -43,6 +45,12 @@ pub struct Plan {
     pub training: TrainingPlan,
     /// Lists for all users, if the spec asks for them.
     pub batch: Option<BatchPlan>,
+    /// Catalogues apart from the model, if the spec asks for them.
+    pub catalogue: Option<CataloguePlan>,
+    /// Value of the annotation that requests a refresh of the catalogue.
+    pub refresh_catalogue: Option<String>,
+    /// Value of the annotation that accepts a held item table.
+    pub accept_catalogue: Option<String>,
     /// The spec, for pod settings and the gate.
     pub spec: RecommenderSpec,
     /// Hashes of the training config, the spec and the attempt.
@@ -143,6 +151,8 @@ pub fn plan(recommender: &Recommender, secret_versions: &BTreeMap<String, String
     }
     let training = training::plan(spec, &namespace, &mut problems);
     let batch = spec.batch.as_ref().map(|batch| batch::plan(batch, &mut problems));
+    let items = spec.data.items.as_ref().zip(training.as_ref().and_then(|training| training.items.as_ref()));
+    let catalogue = items.and_then(|(spec, items)| catalogue::plan(spec, items, &mut problems));
     problems.extend(spec.store.as_ref().and_then(store_scope::problem));
     let (Some(training), true) = (training, problems.is_empty()) else { return Err(problems) };
     let annotation = |name: &str| meta.annotations.as_ref().and_then(|a| a.get(name)).cloned();
@@ -157,6 +167,9 @@ pub fn plan(recommender: &Recommender, secret_versions: &BTreeMap<String, String
         hashes: Hashes::of(spec, &training, retrain_at.as_deref(), secret_versions),
         training,
         batch,
+        catalogue,
+        refresh_catalogue: annotation(REFRESH_CATALOGUE_ANNOTATION),
+        accept_catalogue: annotation(ACCEPT_CATALOGUE_ANNOTATION),
         spec: spec.clone(),
         retrain_at,
         promote: annotation(PROMOTE_ANNOTATION),

@@ -82,6 +82,7 @@ const HINTS: &[Hint] = &[
         r#""Europe/""#,
         r#""Nowhere/Land""#,
     ),
+    hint("items.refresh", "{}", r#""1m" "168h""#, r#""59s" "169h""#, ""),
     hint("batch.schedule", "{}", r#""0 5 * * *""#, r#""0 3 * *" "0 24 * * *""#, r#""0 0 31 2 *""#),
     hint("batch.timeZone", r#"{"batch":{"schedule":"0 5 * * *"}}"#, r#""UTC""#, r#""Europe/""#, r#""Nowhere/Land""#),
     hint("destination.url", "{}", r#""s3://lists" "gs://lists/x/y""#, r#""https://a/b" "s3://""#, ""),

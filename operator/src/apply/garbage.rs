@@ -26,7 +26,8 @@ use crate::{
 /// Fails if an API request fails.
 pub async fn delete(pass: Pass<'_>, garbage: &Garbage) -> Result<Vec<RunId>, Error> {
     let Pass { context, plan, now, .. } = pass;
-    if garbage.runs.is_empty() && garbage.orphans.is_none() && garbage.batches.is_empty() {
+    let Garbage { runs, orphans, batches, catalogues, .. } = garbage;
+    if runs.is_empty() && orphans.is_none() && batches.is_empty() && catalogues.is_empty() {
         return Ok(Vec::new());
     }
     // The Recommender may have been pinned since this pass read it.
@@ -50,6 +51,9 @@ pub async fn delete(pass: Pass<'_>, garbage: &Garbage) -> Result<Vec<RunId>, Err
     if !garbage.batches.is_empty() {
         context.cache.forget_batches(&plan.uid);
     }
+    if !garbage.catalogues.is_empty() {
+        context.cache.forget_catalogues(&plan.uid);
+    }
     let deleted: Vec<RunId> = deleted.into_inner();
     if !deleted.is_empty() {
         context.cache.forget_runs(&plan.uid);
@@ -65,13 +69,16 @@ async fn delete_from(
     garbage: &Garbage,
     deleted: &Mutex<Vec<RunId>>,
 ) -> Result<(), StoreError> {
-    let Garbage { runs, snapshots, orphans, batches } = garbage;
+    let Garbage { runs, snapshots, orphans, batches, catalogues } = garbage;
     for run in runs {
         store.delete_run(run).await?;
         deleted.lock().await.push(run.clone());
     }
     for id in batches {
         store.delete_batch(id).await?;
+    }
+    for (version, revision) in catalogues {
+        store.delete_catalogue(version, revision).await?;
     }
     for digest in snapshots {
         store.delete_snapshot(digest).await?;

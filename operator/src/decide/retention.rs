@@ -4,9 +4,9 @@
 
 use std::collections::BTreeSet;
 
-use sidecar_contract::{BatchId, Digest, ModelReport, RunId, RunResult, ServingConfig};
+use sidecar_contract::{BatchId, CatalogueVersion, Digest, ModelReport, RunId, RunResult, ServingConfig};
 
-use super::{Serving, batch, result_digest, serving::matches_revision};
+use super::{Serving, batch, catalogue, result_digest, serving::matches_revision};
 use crate::{observed::Observed, validate::Plan};
 
 /// Minimum number of newest results that are retained, whatever their outcome: they determine the
@@ -40,6 +40,8 @@ pub struct Garbage {
     pub orphans: Option<BTreeSet<Digest>>,
     /// Results of old batches.
     pub batches: Vec<BatchId>,
+    /// Old catalogues.
+    pub catalogues: Vec<(CatalogueVersion, Digest)>,
 }
 
 /// Decides what is deleted. Nothing is deleted while the results are unknown, or while a pod
@@ -55,6 +57,7 @@ pub(super) fn retention(plan: &Plan, observed: &Observed, serving: &Serving, now
     let stored = observed.snapshots.as_deref().filter(|_| all_known);
     Garbage {
         batches: batch::garbage(observed),
+        catalogues: catalogue::garbage(observed, serving),
         orphans: stored.map(|stored| orphans(plan, results, references, stored, now)),
         ..garbage(plan, results, references)
     }
@@ -85,6 +88,7 @@ pub(super) fn garbage(plan: &Plan, results: &[RunResult], references: RevisionRe
         runs: garbage.iter().map(|result| result.run.clone()).collect(),
         orphans: None,
         batches: Vec::new(),
+        catalogues: Vec::new(),
     }
 }
 

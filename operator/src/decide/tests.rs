@@ -16,6 +16,7 @@ use crate::{
 use sidecar_contract::{Digest, GateVerdict, Incumbent, RunResult, ServingConfig};
 
 mod batch;
+mod catalogue;
 mod data_guard;
 mod due;
 mod retention;

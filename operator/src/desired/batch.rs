@@ -45,6 +45,7 @@ fn build(plan: &Plan, batch: &BatchPlan, new: &NewBatch, installation: &Installa
         name: Names::new(&plan.name).batch_job(id.decided_at),
         id,
         spec_hash: batch.spec_hash.revision(),
+        request: None,
         command: "batch",
         pod,
     };

@@ -160,7 +160,7 @@ fn template_input(plan: &Plan, settings: &Settings, names: &Names, config: &Trai
     }
 }
 
-fn volume(name: &str, source: &SourceSpec) -> Option<Value> {
+pub(super) fn volume(name: &str, source: &SourceSpec) -> Option<Value> {
     if let Some(map) = &source.config_map {
         // Optional: the trainer reports a missing key clearly, while a failing mount would leave
         // the pod pending.

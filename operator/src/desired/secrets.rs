@@ -26,7 +26,7 @@ pub fn store_volume(plan: &Plan, embedded: &str) -> Option<Value> {
 pub fn store_secret(plan: &Plan, component: Component, (id, secret): &(String, String)) -> Child {
     let names = Names::new(&plan.name);
     let name = match component {
-        Component::Trainer | Component::Batch => names.train_secret(),
+        Component::Trainer | Component::Batch | Component::Catalogue => names.train_secret(),
         Component::Serving => names.serve_secret(),
     };
     Child {

@@ -12,7 +12,7 @@ use crate::{
     args::Settings,
     child_kind::ChildKind,
     decide::TaskDecision,
-    names::{Component, Names, SPEC_HASH_LABEL, TASK_LABEL},
+    names::{Component, Names, REQUEST_LABEL, SPEC_HASH_LABEL, TASK_LABEL},
     observed::Observed,
     validate::Plan,
 };
@@ -55,11 +55,19 @@ pub(super) fn change<T>(decision: &TaskDecision<T>, observed: &Observed) -> Task
 pub(super) struct TaskPod {
     env: Vec<Value>,
     env_from: Vec<Value>,
+    volumes: Vec<Value>,
+    mounts: Vec<Value>,
 }
 
 impl TaskPod {
     pub(super) fn new(env: Vec<Value>) -> Self {
-        Self { env, env_from: Vec::new() }
+        Self { env, env_from: Vec::new(), volumes: Vec::new(), mounts: Vec::new() }
+    }
+
+    /// Adds a volume of the user with data, read-only.
+    pub(super) fn add_data_volume(&mut self, name: &str, volume: Value) {
+        self.volumes.push(volume);
+        self.mounts.push(json!({"name": name, "mountPath": format!("{}/{name}", paths::DATA_DIR), "readOnly": true}));
     }
 
     /// Adds the keys of a user's Secret with a prefix of their own. The operator does not read the
@@ -79,6 +87,8 @@ pub(super) struct TaskInput<'a> {
     pub(super) id: &'a TimedId,
     /// Short hash of the spec that it is created for.
     pub(super) spec_hash: &'a str,
+    /// Hash of the request that it handles.
+    pub(super) request: Option<String>,
     /// Subcommand of the image.
     pub(super) command: &'static str,
     pub(super) pod: TaskPod,
@@ -86,7 +96,8 @@ pub(super) struct TaskInput<'a> {
 
 /// Builds a short Job.
 pub(super) fn task_job(plan: &Plan, settings: &Settings, input: TaskInput<'_>) -> Child {
-    let TaskInput { component, name, id, spec_hash, command, pod: TaskPod { env, env_from } } = input;
+    let TaskInput { component, name, id, spec_hash, request, command, pod } = input;
+    let TaskPod { env, env_from, volumes: data_volumes, mounts: data_mounts } = pod;
     let mut volumes = vec![temporary("work", settings), temporary("tmp", settings)];
     let mut mounts =
         vec![json!({"name": "work", "mountPath": paths::WORK_DIR}), json!({"name": "tmp", "mountPath": "/tmp"})];
@@ -94,6 +105,8 @@ pub(super) fn task_job(plan: &Plan, settings: &Settings, input: TaskInput<'_>) -
         volumes.push(volume);
         mounts.push(json!({"name": "store", "mountPath": paths::STORE_CREDENTIALS_DIR, "readOnly": true}));
     }
+    volumes.extend(data_volumes);
+    mounts.extend(data_mounts);
     let template_input = PodTemplateInput {
         component,
         labels: vec![(TASK_LABEL, id.to_string())],
@@ -131,6 +144,7 @@ pub(super) fn task_job(plan: &Plan, settings: &Settings, input: TaskInput<'_>) -
     if let Some(Value::Object(labels)) = manifest.pointer_mut("/metadata/labels") {
         labels.insert(TASK_LABEL.to_owned(), json!(id.to_string()));
         labels.insert(SPEC_HASH_LABEL.to_owned(), json!(spec_hash));
+        labels.extend(request.map(|request| (REQUEST_LABEL.to_owned(), json!(request))));
     }
     Child { kind: ChildKind::Job, manifest }
 }

@@ -106,6 +106,7 @@ fn children(desired: Desired) -> Vec<Child> {
         serve_secret,
         job,
         batch,
+        catalogue,
         network_policy,
         service,
         headless_service,
@@ -120,8 +121,10 @@ fn children(desired: Desired) -> Vec<Child> {
     if let JobChange::Create { job, .. } = job {
         children.push(job);
     }
-    if let TaskChange::Create(job) = batch {
-        children.push(job);
+    for task in [batch, catalogue] {
+        if let TaskChange::Create(job) = task {
+            children.push(job);
+        }
     }
     if let Some(Rollout { next: Release { config_map, deployment }, while_queued: _ }) = rollout {
         children.push(config_map);

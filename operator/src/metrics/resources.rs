@@ -45,6 +45,10 @@ struct ResourceMetrics {
     /// Second since 1970 when the newest lists for all users were complete, their rows, and the
     /// consecutive failures since; only for a Recommender that writes lists.
     batch: Option<(Option<i64>, u64, u32)>,
+    /// Second since 1970 when the item table was last checked for the catalogue.
+    catalogue_checked_at: Option<i64>,
+    /// Items of the model in the catalogue: all, available, not in the table.
+    catalogue_items: Option<[(&'static str, u64); 3]>,
     /// Serving pods that exist, are ready, have loaded the model.
     replicas: [(&'static str, i32); 3],
 }
@@ -81,6 +85,13 @@ impl ResourceMetrics {
             batch: status.batch.as_ref().map(|batch| {
                 let written_at = batch.written_at.as_ref().map(|time| time.0.as_second());
                 (written_at, batch.rows, batch.failures)
+            }),
+            catalogue_checked_at: status
+                .catalogue
+                .as_ref()
+                .and_then(|catalogue| Some(catalogue.checked_at.as_ref()?.0.as_second())),
+            catalogue_items: status.catalogue.as_ref().map(|catalogue| {
+                [("all", catalogue.items), ("available", catalogue.available), ("missing", catalogue.missing)]
             }),
             replicas: [
                 ("existing", status.replicas),
@@ -148,6 +159,8 @@ struct Gauges {
     batch_written_at: IntGaugeVec,
     batch_rows: IntGaugeVec,
     batch_failures: IntGaugeVec,
+    catalogue_checked_at: IntGaugeVec,
+    catalogue_items: IntGaugeVec,
     replicas: IntGaugeVec,
 }
 
@@ -199,6 +212,16 @@ impl Gauges {
                 "Consecutive failed batches of lists for all users.",
                 &[],
             )?,
+            catalogue_checked_at: gauge(
+                "recommender_resource_catalogue_checked_timestamp_seconds",
+                "Time when the item table was last checked for the catalogue.",
+                &[],
+            )?,
+            catalogue_items: gauge(
+                "recommender_resource_catalogue_items",
+                "Items of the model by state in the newest catalogue: all, available, missing in the table.",
+                &["state"],
+            )?,
             replicas: gauge(
                 "recommender_resource_replicas",
                 "Serving pods by state: existing, ready, loaded.",
@@ -207,9 +230,11 @@ impl Gauges {
         })
     }
 
-    fn all(&self) -> [&IntGaugeVec; 11] {
+    fn all(&self) -> [&IntGaugeVec; 13] {
         let Self { conditions, info, checked_at, last_run, failures, next_run_at, rows, .. } = self;
-        let Self { batch_written_at, batch_rows, batch_failures, replicas, .. } = self;
+        let Self {
+            batch_written_at, batch_rows, batch_failures, catalogue_checked_at, catalogue_items, replicas, ..
+        } = self;
         [
             conditions,
             info,
@@ -221,6 +246,8 @@ impl Gauges {
             batch_written_at,
             batch_rows,
             batch_failures,
+            catalogue_checked_at,
+            catalogue_items,
             replicas,
         ]
     }
@@ -253,6 +280,13 @@ impl Gauges {
                 self.batch_rows.with_label_values(&[namespace, name]).set(rows);
             }
             self.batch_failures.with_label_values(&[namespace, name]).set(failures.into());
+        }
+        if let Some(at) = metrics.catalogue_checked_at {
+            self.catalogue_checked_at.with_label_values(&[namespace, name]).set(at);
+        }
+        for (state, count) in metrics.catalogue_items.into_iter().flatten() {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.catalogue_items.with_label_values(&[namespace, name, state]).set(count);
         }
         for (state, count) in metrics.replicas {
             self.replicas.with_label_values(&[namespace, name, state]).set(i64::from(count));
@@ -305,6 +339,7 @@ conditions:
 failures: 3
 readyReplicas: 2
 batch: {{writtenAt: '1970-01-01T00:00:50Z', rows: 60, failures: 2}}
+catalogue: {{checkedAt: '1970-01-01T00:00:40Z', items: 60, available: 59, missing: 2}}
 lastRun: {{outcome: Failed, rows: {{read: 100, kept: 60, dropped: {{eventNotListed: 10, notANumber: 30}}}}}}
 "
             )),
@@ -324,6 +359,8 @@ lastRun: {{outcome: Failed, rows: {{read: 100, kept: 60, dropped: {{eventNotList
             ("recommender_resource_batch_written_timestamp_seconds{name=\"movies\",namespace=\"shop\"}", 50),
             ("recommender_resource_batch_rows{name=\"movies\",namespace=\"shop\"}", 60),
             ("recommender_resource_batch_failures{name=\"movies\",namespace=\"shop\"}", 2),
+            ("recommender_resource_catalogue_checked_timestamp_seconds{name=\"movies\",namespace=\"shop\"}", 40),
+            ("recommender_resource_catalogue_items{name=\"movies\",namespace=\"shop\",state=\"available\"}", 59),
             (CHECKED, 1000),
         ] {
             assert_eq!(value(&resources, series), Some(expected), "{series} in {}", text(&resources));

@@ -35,7 +35,7 @@ pub(super) fn problem(
 pub fn field(component: Option<Component>) -> &'static str {
     match component {
         // The Jobs of a Recommender have the settings of the trainer's pods.
-        Some(Component::Trainer | Component::Batch) => "training",
+        Some(Component::Trainer | Component::Batch | Component::Catalogue) => "training",
         Some(Component::Serving) | None => "serving",
     }
 }
@@ -45,6 +45,7 @@ pub fn blocked(component: Option<Component>) -> Reason {
     match component {
         Some(Component::Trainer) => Reason::TrainingBlocked,
         Some(Component::Batch) => Reason::BatchBlocked,
+        Some(Component::Catalogue) => Reason::CatalogueNotMade,
         Some(Component::Serving) | None => Reason::ReplicasUnavailable,
     }
 }

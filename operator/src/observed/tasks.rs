@@ -8,7 +8,7 @@ use super::{
     JobState,
     jobs::{LINGERING_SECONDS, end_of},
 };
-use crate::names::{Component, SPEC_HASH_LABEL, TASK_LABEL};
+use crate::names::{Component, REQUEST_LABEL, SPEC_HASH_LABEL, TASK_LABEL};
 
 /// A short Job.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct TaskFacts {
     pub id: TimedId,
     /// Short hash of the spec that it was created for.
     pub spec_hash: String,
+    /// Hash of the request that it handles.
+    pub request: Option<String>,
     /// Whether it is being deleted.
     pub deleted: bool,
     /// State.
@@ -42,6 +44,7 @@ impl TaskFacts {
             name: job.name_any(),
             id: TimedId::parse(labels.get(TASK_LABEL)?)?,
             spec_hash: labels.get(SPEC_HASH_LABEL).cloned().unwrap_or_default(),
+            request: labels.get(REQUEST_LABEL).cloned(),
             deleted: job.metadata.deletion_timestamp.is_some(),
             state: end.state,
             finished_at: end.finished_at,
@@ -60,18 +63,18 @@ pub struct ConcludedTasks {
     pub is_ending: bool,
 }
 
-/// Ends the running Jobs of a component that have committed a result; `ended` has the id and the
-/// second since 1970 of each result, and whether it is a success.
+/// Ends the running Jobs of a component that have committed a result; `ended` is the second since
+/// 1970 of the result of a Job, and whether it is a success.
 pub fn conclude_tasks<'a>(
     tasks: &mut [TaskFacts],
     component: Component,
-    ended: impl Fn(&TimedId) -> Option<(i64, bool)> + 'a,
+    ended: impl Fn(&TaskFacts) -> Option<(i64, bool)> + 'a,
     now: i64,
 ) -> ConcludedTasks {
     let mut concluded = ConcludedTasks::default();
     let running = tasks.iter_mut().filter(|task| task.component == component && task.state == JobState::Running);
     for task in running {
-        let Some((finished_at, succeeded)) = ended(&task.id) else { continue };
+        let Some((finished_at, succeeded)) = ended(task) else { continue };
         task.state = if succeeded { JobState::Succeeded } else { JobState::Failed };
         task.finished_at = finished_at;
         if task.deleted {

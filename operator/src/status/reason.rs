@@ -5,7 +5,7 @@ use recommender_crds::{ConditionType, Reason, condition::find};
 
 /// Conditions that report a problem of a Recommender that serves, the most urgent first, with the
 /// status that does.
-const PROBLEMS: [(ConditionType, &str); 12] = [
+const PROBLEMS: [(ConditionType, &str); 13] = [
     (ConditionType::Stalled, "True"),
     (ConditionType::CapacityInsufficient, "True"),
     (ConditionType::RolledBack, "True"),
@@ -16,6 +16,7 @@ const PROBLEMS: [(ConditionType, &str); 12] = [
     (ConditionType::QualityGatePassed, "False"),
     (ConditionType::ServingAvailable, "False"),
     (ConditionType::ModelLoaded, "False"),
+    (ConditionType::CatalogueHeld, "True"),
     (ConditionType::BatchFailed, "True"),
     (ConditionType::Suspended, "True"),
 ];

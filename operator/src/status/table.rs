@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use k8s_openapi::jiff::Timestamp;
 use recommender_crds::{ConditionType, Reason, Recommender, RecommenderStatus, condition::find};
 use serde_json::{Value, json};
-use sidecar_contract::{BatchConfig, BatchResult, Digest, RunResult, ServingConfig, TimedId};
+use sidecar_contract::{
+    BatchConfig, BatchResult, CatalogueResult, Digest, ItemCounts, RunResult, ServingConfig, TimedId,
+};
 
 use super::{StatusInput, compute, stalled};
 use crate::{
@@ -13,7 +15,9 @@ use crate::{
     decide::{Backoff, Serving, TrainingDecision, TrainingTiming, decide},
     error::Error,
     names::{Component, PROMOTE_ANNOTATION},
-    observed::{DeploymentFacts, EndedBatches, JobFacts, JobState, Observed, PodFacts, PodProblem, TaskFacts},
+    observed::{
+        DeploymentFacts, EndedBatches, EndedCatalogues, JobFacts, JobState, Observed, PodFacts, PodProblem, TaskFacts,
+    },
     validate::{self, Plan},
 };
 
@@ -29,6 +33,8 @@ struct Scene {
     /// Results of batches of lists, newest first.
     batches: Vec<BatchResult>,
     is_batch_running: bool,
+    /// Results of catalogues, newest first.
+    catalogues: Vec<CatalogueResult>,
     pods: Vec<PodFacts>,
     /// Reports of pods.
     reports: Vec<Value>,
@@ -57,6 +63,7 @@ fn scene() -> Scene {
         jobs: Vec::new(),
         batches: Vec::new(),
         is_batch_running: false,
+        catalogues: Vec::new(),
         pods: Vec::new(),
         reports: Vec::new(),
         served: Vec::new(),
@@ -89,6 +96,25 @@ fn failed(number: u32, reason: &str) -> Value {
     json!({"run": {"number": number}, "outcome": {"kind": "failed", "reason": reason, "message": "m"}})
 }
 
+fn items_spec() -> Value {
+    json!({"data": {"items": {"source": {"url": "s3://shop/items.csv"}, "filters": [{"column": "genre"}]}}})
+}
+
+/// A result without a catalogue.
+fn catalogue_result(held: bool, failure: &str) -> CatalogueResult {
+    CatalogueResult {
+        version: 1,
+        id: TimedId::new(1, &Digest::of(b"table")),
+        spec_hash: Digest::of(b""),
+        revision: Digest::of(b"a"),
+        catalogue: None,
+        items: held.then_some(ItemCounts { items: 60, available: 20, missing: 0, unknown: 0 }),
+        held,
+        failure: failure.to_owned(),
+        finished_at: 1,
+    }
+}
+
 fn batch_spec() -> Value {
     json!({"batch": {"destination": {"url": "s3://shop/lists"}}})
 }
@@ -115,6 +141,7 @@ fn batch_job(plan: &Plan) -> TaskFacts {
         name: "movies-batch-1".to_owned(),
         id: TimedId::new(1, &Digest::of(b"a")),
         spec_hash: plan.batch.as_ref().unwrap().spec_hash.revision().to_owned(),
+        request: None,
         deleted: false,
         state: JobState::Running,
         finished_at: 0,
@@ -206,6 +233,16 @@ impl Scene {
         validate::plan(&recommender, &BTreeMap::new()).unwrap()
     }
 
+    /// The results, of the spec of this scene.
+    fn ended_catalogues(&self, plan: &Plan) -> Vec<CatalogueResult> {
+        let spec_hash = plan.catalogue.as_ref().map(|catalogue| catalogue.spec_hash.clone());
+        let of_spec = |result: &CatalogueResult| CatalogueResult {
+            spec_hash: spec_hash.clone().unwrap_or_else(|| result.spec_hash.clone()),
+            ..result.clone()
+        };
+        self.catalogues.iter().map(of_spec).collect()
+    }
+
     fn status(&self) -> RecommenderStatus {
         let now = Timestamp::from_second(NOW).unwrap();
         if let Some((reason, message)) = self.stopped {
@@ -223,6 +260,7 @@ impl Scene {
             jobs: jobs.collect(),
             tasks: self.is_batch_running.then(|| batch_job(&plan)).into_iter().collect(),
             batches: Ok(EndedBatches { newest: self.batches.clone(), older: Vec::new() }),
+            catalogues: Ok(EndedCatalogues { newest: self.ended_catalogues(&plan), older: Vec::new() }),
             pods: self.pods.clone(),
             reports: (1..)
                 .zip(&self.reports)
@@ -502,6 +540,12 @@ fn described(condition: &str, when: &str) -> Scene {
             .served(trained(1, "a", 0.1))
             .run(trained(2, "b", 0.1))
             .pods(&[report_of_failure("a", "b", "CapacityInsufficient")]),
+        "the item table takes out more than half of the available items" => {
+            Scene { catalogues: vec![catalogue_result(true, "")], ..serving().spec(&items_spec()) }
+        }
+        "a refresh of the catalogue failed and is retried" => {
+            Scene { catalogues: vec![catalogue_result(false, "no column")], ..serving().spec(&items_spec()) }
+        }
         "a batch of lists for all users failed and is retried" => {
             Scene { batches: vec![batch_failed(1)], ..serving().spec(&batch_spec()) }
         }

@@ -267,7 +267,7 @@ fn weights(data: &recommender_crds::DataSpec, problems: &mut Vec<String>) -> Wei
     }
 }
 
-fn column(given: &recommender_crds::Column) -> Column {
+pub(super) fn column(given: &recommender_crds::Column) -> Column {
     match given {
         recommender_crds::Column::Index(index) => Column::Index(*index),
         recommender_crds::Column::Name(name) => Column::Name(name.clone()),

@@ -4,6 +4,7 @@
 
 mod batches;
 mod blockers;
+mod catalogues;
 mod cluster;
 mod deletion;
 mod events;

@@ -216,7 +216,7 @@ impl RowSink for InteractionReader<'_> {
         let (mut user_digits, mut item_digits) =
             (std::mem::take(&mut self.user_digits), std::mem::take(&mut self.item_digits));
         let event_weight = |event: Cell<'_>, rating| self.events.weight(event, &mut self.event_digits, rating);
-        let kept = match parse(*cells, present, &mut user_digits, &mut item_digits, event_weight) {
+        let kept = match parse(cells, present, &mut user_digits, &mut item_digits, event_weight) {
             Ok(parsed) => {
                 let [user, item, rating, ..] = *cells;
                 row_forms::count(&mut self.reinterpreted, [user, item], rating, parsed.time);
@@ -247,13 +247,13 @@ impl RowSink for InteractionReader<'_> {
 }
 
 fn parse<'a>(
-    cells: [Cell<'a>; COLUMNS_REQUESTED_MAX],
+    cells: &[Cell<'a>; COLUMNS_REQUESTED_MAX],
     present: [bool; COLUMNS_REQUESTED_MAX],
     user_digits: &'a mut Digits,
     item_digits: &'a mut Digits,
     event_weight: impl FnOnce(Cell<'_>, f32) -> Result<f32, DropReason>,
 ) -> Result<Parsed<'a>, DropReason> {
-    let [user, item, rating, time, event, ..] = cells;
+    let [user, item, rating, time, event, ..] = *cells;
     let [_, _, rated, timed, has_event, ..] = present;
     let user = user.id(user_digits, DropReason::EmptyUser)?;
     let item = item.id(item_digits, DropReason::EmptyItem)?;

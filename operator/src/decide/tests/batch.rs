@@ -48,6 +48,7 @@ fn task_of(plan: &Plan, at: i64, state: JobState) -> TaskFacts {
         name: format!("movies-batch-{at}"),
         id: TimedId::new(at, &Digest::of(b"a")),
         spec_hash: plan.batch.as_ref().unwrap().spec_hash.revision().to_owned(),
+        request: None,
         deleted: false,
         state,
         finished_at: at,
