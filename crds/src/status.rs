@@ -208,23 +208,24 @@ pub struct ModelSearch {
 
 /// An algorithm of a hyperparameter search.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase")]
 pub struct SearchedAlgorithm {
     /// Its name in spec.algorithm.
+    // The key of a list must be required or have a default.
     pub name: String,
     /// Number of sets of its parameters that were fitted.
     pub trials: u32,
     /// Metric of its best trial (status.model.metrics.metric) on the validation set, which is
     /// separate from the held-out set.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
     /// How much worse its best trial is than the best of all, in standard errors of the difference
     /// over the same users. Absent for the best.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standard_errors_below_best: Option<f64>,
     /// Why the algorithm was not tried, or only with fewer factors than factorsMax. Absent if it
     /// was not limited.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub limited: String,
 }
 

@@ -16,9 +16,11 @@ spec:
     metadata: {labels: {recmesh.dev/inject: movies}}
     spec:
       restartPolicy: Never
+      securityContext: {runAsNonRoot: true, runAsUser: 65532, seccompProfile: {type: RuntimeDefault}}
       containers:
       - name: asks
         image: localhost/recmesh/busybox:1
+        securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
         command: [sh, -c]
         args:
         - >-
