@@ -58,12 +58,18 @@ async fn prometheus_has_request_rate_and_ndcg_by_revision() -> Result<()> {
     .await
 }
 
-/// Whether a query has no data in this test: errors that do not occur, the rmse of ratings, and the
-/// sidecars of apps.
+/// Whether a query has no data in this test: errors that do not occur, the rmse of ratings, the
+/// sidecars of apps, lists for all users, and catalogues.
 fn may_be_empty(title: &str, query: &str) -> bool {
     ["Failed model loads", "Store errors"].contains(&title)
-        || query.contains("recommender_evaluation_rmse")
-        || query.contains("recommender_proxy_")
+        || [
+            "recommender_evaluation_rmse",
+            "recommender_proxy_",
+            "recommender_resource_batch_",
+            "recommender_resource_catalogue_",
+        ]
+        .iter()
+        .any(|metric| query.contains(metric))
 }
 
 /// Returns title and query of each panel of the chart's dashboard, with its variables set for this

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use e2e::{Cluster, Namespace, wait};
 use serde_json::{Value, json};
 
@@ -55,7 +55,10 @@ async fn svd_trains_and_serves_a_model() -> Result<()> {
     namespace.config_map("visits", "visits.csv", &two_groups())?;
     namespace.apply(&recommender("movies", 2, 1).replace("als: {factors: 2, iterations: 5}", "svd: {factors: 2}"))?;
     namespace.wait_ready("movies").await?;
-    let model = &namespace.get("recommender", "movies")?["status"]["model"];
+    let mut model = namespace.get("recommender", "movies")?["status"]["model"].take();
+    let parameters = model["parameters"].as_object_mut().context("no parameters")?;
+    let weight = parameters.remove("coOccurrenceWeight").and_then(|weight| weight.as_f64());
+    ensure!(weight.is_some_and(|chosen| chosen >= 0.0), "{weight:?}");
     let expected = json!({"factors": 2, "iterations": 10, "degreeExponent": 0.5});
     ensure!(model["algorithm"] == "svd" && model["parameters"] == expected, "{model}");
     // user6 interacted with every even item but item12. A history of odd items gives an odd item.

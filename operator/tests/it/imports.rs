@@ -9,7 +9,7 @@ use std::{
 
 /// Pure files, with the files below them: no client, no store, no clock, no wait. They get what
 /// they need as arguments.
-const PURE: [&str; 16] = [
+const PURE: [&str; 17] = [
     "applied",
     "args",
     "child_kind",
@@ -19,6 +19,7 @@ const PURE: [&str; 16] = [
     "finalizer",
     "inject",
     "installation",
+    "memory_quantity",
     "names",
     "notice",
     "observed",

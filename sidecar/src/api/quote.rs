@@ -14,11 +14,14 @@ pub fn quoted(value: impl Display) -> String {
     quote.text
 }
 
+/// Max characters of the end of a message: it has the names of all fields of a request.
+const END_CHARS_MAX: usize = QUOTED_CHARS_MAX * 3 / 2;
+
 /// The beginning and the end of a message that quotes a value in its middle: the end has what was
 /// expected.
 pub fn shortened(message: &str) -> String {
     let end = |(start, _): (usize, char)| message.get(start..).unwrap_or_default();
-    let tail = message.char_indices().nth_back(QUOTED_CHARS_MAX - 1).map_or(message, end);
+    let tail = message.char_indices().nth_back(END_CHARS_MAX - 1).map_or(message, end);
     match message.strip_suffix(tail).unwrap_or_default() {
         "" => message.to_owned(),
         head => format!("{}{tail}", quoted(head)),
@@ -57,7 +60,7 @@ mod tests {
         let middle = "é".repeat(1000);
         let short = shortened(&format!("invalid: {middle}, expected a number"));
         assert!(short.starts_with("invalid: éé") && short.ends_with("éé, expected a number"), "{short}");
-        assert_eq!(short.chars().count(), 2 * QUOTED_CHARS_MAX + 1);
+        assert_eq!(short.chars().count(), QUOTED_CHARS_MAX + END_CHARS_MAX + 1);
         for whole in ["", "short", &"é".repeat(QUOTED_CHARS_MAX), &"é".repeat(2 * QUOTED_CHARS_MAX)] {
             assert_eq!(shortened(whole), whole);
         }

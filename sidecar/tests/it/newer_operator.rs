@@ -20,7 +20,7 @@ fn a_training_config_with_an_unknown_value_is_refused_for_good() {
             .unwrap();
         assert_eq!(output.status.code(), Some(i32::from(ExitCode::Usage.code())));
         let log = String::from_utf8_lossy(&output.stderr);
-        assert!(log.contains("the training config is not supported by this image"), "{log}");
+        assert!(log.contains("the config in RECMESH_TRAINING is not supported by this image"), "{log}");
         assert!(log.contains(problem) && log.contains("Use an image at least as new as the operator's"), "{log}");
     }
 }
