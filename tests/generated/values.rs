@@ -254,6 +254,9 @@ pub fn spec(schema: &Value, set: &[(&Leaf, &Value)]) -> Value {
         if path.ends_with("items.source") {
             return json!({"url": "s3://shop/items.csv"});
         }
+        if path.ends_with("batch.destination") {
+            return json!({"url": "s3://shop/lists"});
+        }
         let leaf = Leaf { path: path.to_owned(), schema: schema.clone() };
         values(&leaf).ok().and_then(|values| values.good.first().cloned()).unwrap_or_default()
     });
