@@ -18,6 +18,9 @@ use crate::{
     values::{Values, base, spec, values},
 };
 
+/// Fields that start other Jobs than trainings, which the simulated cluster does not run.
+const NOT_SIMULATED: [&str; 3] = ["batch.", "data.items.refresh", "data.items.filters"];
+
 /// Number of concurrent transitions.
 const CONCURRENCY: usize = 8;
 /// Number of namespaces for the transitions.
@@ -106,7 +109,9 @@ impl Space {
 /// Runs `count` transitions, or more if each leaf field needs them. The operator uses `proxy`.
 pub async fn every_leaf(cluster: &FakeCluster, proxy: &Proxy, count: usize, seed: u64) -> Result<()> {
     let schema = cluster.schema().await?;
-    let leaves: Result<Vec<_>> = leaves(&schema).into_iter().map(|leaf| Ok((leaf.clone(), values(&leaf)?))).collect();
+    let is_simulated = |leaf: &Leaf| !NOT_SIMULATED.iter().any(|start| leaf.path.starts_with(start));
+    let leaves = leaves(&schema).into_iter().filter(is_simulated);
+    let leaves: Result<Vec<_>> = leaves.map(|leaf| Ok((leaf.clone(), values(&leaf)?))).collect();
     let space = Space { schema, leaves: leaves? };
     for number in 0..NAMESPACES {
         cluster.create_namespace(&format!("t-{number}")).await?;
