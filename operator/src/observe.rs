@@ -6,6 +6,7 @@ mod blockers;
 mod catalogues;
 mod children;
 mod reports;
+mod results;
 mod secrets;
 mod store;
 

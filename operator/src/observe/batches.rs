@@ -8,21 +8,17 @@ use recommender_crds::Recommender;
 use sidecar_contract::BatchResult;
 use store_client::{Store, StoreError};
 
+use super::results::{REREAD_SECONDS, if_readable};
 use crate::{
     cache::KnownBatches,
     context::Context,
     decide::BATCHES_RETAINED,
-    error::chain,
     names::Component,
     observed::{EndedBatches, JobState, PodFacts, TaskFacts},
     store_access::{READ_DEADLINE, with_store},
     store_gate::StoreProblem,
     store_scope::StoreScope,
 };
-
-/// Seconds after which the results are read again although no Job has ended. Only someone who
-/// changes the store by hand could have changed them.
-const REREAD_SECONDS: i64 = 600;
 
 /// What a pass knows of the batches that have ended.
 #[derive(Clone, Debug)]
@@ -81,22 +77,9 @@ async fn read_from(store: Store, known: Vec<BatchResult>) -> Result<EndedBatches
     let older = ids.split_off(ids.len().min(BATCHES_RETAINED));
     let mut newest = Vec::with_capacity(ids.len());
     for id in ids {
-        if let Some(result) = known.iter().find(|result| result.id == id) {
-            newest.push(result.clone());
-            continue;
-        }
-        match store.get_batch(&id).await {
-            Ok(result) => newest.push(result),
-            // An unreadable result must not hide the others.
-            Err(
-                error @ (StoreError::Malformed { .. }
-                | StoreError::TooLarge { .. }
-                | StoreError::NotFound { .. }
-                | StoreError::Corrupt { .. }),
-            ) => {
-                tracing::warn!(batch = %id, error = chain(&error), "cannot read the result of a batch");
-            }
-            Err(error) => return Err(error),
+        match known.iter().find(|result| result.id == id) {
+            Some(result) => newest.push(result.clone()),
+            None => newest.extend(if_readable(store.get_batch(&id).await, "batch", &id)?),
         }
     }
     Ok(EndedBatches { newest, older })

@@ -8,21 +8,17 @@ use recommender_crds::Recommender;
 use sidecar_contract::CatalogueResult;
 use store_client::{Store, StoreError};
 
+use super::results::{REREAD_SECONDS, if_readable};
 use crate::{
     cache::KnownCatalogues,
     context::Context,
     decide::{CATALOGUES_RETAINED, is_of_task},
-    error::chain,
     names::Component,
     observed::{EndedCatalogues, JobState, PodFacts, TaskFacts},
     store_access::{READ_DEADLINE, with_store},
     store_gate::StoreProblem,
     store_scope::StoreScope,
 };
-
-/// Seconds after which the results are read again although no Job has ended. Only someone who
-/// changes the store by hand could have changed them.
-const REREAD_SECONDS: i64 = 600;
 
 /// What a pass knows of the catalogues.
 #[derive(Clone, Debug)]
@@ -92,19 +88,8 @@ async fn read_from(store: Store, known: Vec<CatalogueResult>) -> Result<EndedCat
             newest.push(result.clone());
             continue;
         }
-        match store.get_catalogue_result(&version, &revision).await {
-            Ok(result) => newest.push(result),
-            // An unreadable result must not hide the others.
-            Err(
-                error @ (StoreError::Malformed { .. }
-                | StoreError::TooLarge { .. }
-                | StoreError::NotFound { .. }
-                | StoreError::Corrupt { .. }),
-            ) => {
-                tracing::warn!(catalogue = %version, error = chain(&error), "cannot read the result of a catalogue");
-            }
-            Err(error) => return Err(error),
-        }
+        let read = store.get_catalogue_result(&version, &revision).await;
+        newest.extend(if_readable(read, "catalogue", &version)?);
     }
     Ok(EndedCatalogues { newest, older })
 }

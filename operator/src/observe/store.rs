@@ -8,10 +8,10 @@ use recommender_crds::Recommender;
 use sidecar_contract::{Digest, RunId, RunResult};
 use store_client::{Store, StoreError};
 
+use super::results::{REREAD_SECONDS, if_readable};
 use crate::{
     cache::KnownRuns,
     context::Context,
-    error::chain,
     observed::{JobFacts, PodFacts, may_have_result},
     store_access::{READ_DEADLINE, with_store},
     store_gate::StoreProblem,
@@ -20,9 +20,6 @@ use crate::{
 
 /// Maximum number of newest runs that are read; retention keeps fewer.
 const RUNS_MAX: usize = 200;
-/// Seconds after which the results are read again although no run has ended. Only someone who
-/// changes the store by hand could have changed them.
-const REREAD_SECONDS: i64 = 600;
 /// Seconds between two sweeps for orphaned snapshots, which no result references.
 const SWEEP_INTERVAL_SECONDS: i64 = 3600;
 
@@ -87,22 +84,9 @@ async fn read_from(store: Store, cached: Vec<RunResult>) -> Result<Vec<RunResult
     runs.truncate(RUNS_MAX);
     let mut results = Vec::with_capacity(runs.len());
     for run in runs {
-        if let Some(result) = cached.iter().find(|result| result.run == run) {
-            results.push(result.clone());
-            continue;
-        }
-        match store.get_run(&run).await {
-            Ok(result) => results.push(result),
-            // An unreadable result must not hide the others.
-            Err(
-                error @ (StoreError::Malformed { .. }
-                | StoreError::TooLarge { .. }
-                | StoreError::NotFound { .. }
-                | StoreError::Corrupt { .. }),
-            ) => {
-                tracing::warn!(run = %run, error = chain(&error), "cannot read a run result");
-            }
-            Err(error) => return Err(error),
+        match cached.iter().find(|result| result.run == run) {
+            Some(result) => results.push(result.clone()),
+            None => results.extend(if_readable(store.get_run(&run).await, "run", &run)?),
         }
     }
     Ok(results)
