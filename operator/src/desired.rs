@@ -16,6 +16,7 @@ mod secrets;
 mod service_account;
 mod services;
 mod task;
+mod trainer_job;
 
 pub use self::{
     child::Child,

@@ -6,7 +6,8 @@ use sidecar_contract::{BatchConfig, canonical_json, paths};
 
 use super::{
     child::Child,
-    task::{self, TaskChange, TaskInput, TaskPod, task_job},
+    task::{self, TaskChange, TaskInput, task_job},
+    trainer_job::JobPod,
 };
 use crate::{
     decide::{Decision, NewBatch, TaskDecision},
@@ -36,7 +37,8 @@ fn build(plan: &Plan, batch: &BatchPlan, new: &NewBatch, installation: &Installa
         spec_hash: batch.spec_hash.clone(),
         store: plan.store_scope().config(installation),
     };
-    let mut pod = TaskPod::new(vec![json!({"name": paths::BATCH_CONFIG_ENV, "value": canonical_json(&config)})]);
+    let env = vec![json!({"name": paths::BATCH_CONFIG_ENV, "value": canonical_json(&config)})];
+    let mut pod = JobPod::new(plan, &installation.settings, env);
     if let Some(secret) = &batch.secret {
         pod.add_secret(paths::DESTINATION_SECRET_ENV_PREFIX, secret);
     }

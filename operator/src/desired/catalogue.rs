@@ -5,8 +5,8 @@ use sidecar_contract::{CatalogueConfig, TimedId, canonical_json, paths};
 
 use super::{
     child::Child,
-    job::volume,
-    task::{self, TaskChange, TaskInput, TaskPod, task_job},
+    task::{self, TaskChange, TaskInput, task_job},
+    trainer_job::JobPod,
 };
 use crate::{
     decide::{Decision, NewCatalogue, TaskDecision, request_hash},
@@ -38,14 +38,10 @@ fn build(plan: &Plan, wanted: &CataloguePlan, new: &NewCatalogue, installation: 
         spec_hash: wanted.spec_hash.clone(),
         store: plan.store_scope().config(installation),
     };
-    let mut pod = TaskPod::new(vec![json!({"name": paths::CATALOGUE_CONFIG_ENV, "value": canonical_json(&config)})]);
+    let env = vec![json!({"name": paths::CATALOGUE_CONFIG_ENV, "value": canonical_json(&config)})];
+    let mut pod = JobPod::new(plan, &installation.settings, env);
     if let Some(items) = &plan.spec.data.items {
-        if let Some(volume) = volume(ITEMS_MOUNT, &items.source) {
-            pod.add_data_volume(ITEMS_MOUNT, volume);
-        }
-        if let Some(secret) = &items.source.secret_ref {
-            pod.add_secret(paths::ITEMS_SECRET_ENV_PREFIX, &secret.name);
-        }
+        pod.add_source(ITEMS_MOUNT, paths::ITEMS_SECRET_ENV_PREFIX, &items.source);
     }
     let input = TaskInput {
         component: Component::Catalogue,
