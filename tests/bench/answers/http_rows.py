@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import results
+from interactions import csv_of
 
 HERE = Path(__file__).resolve().parent
 OURS, BARE = 18080, 18081
@@ -30,15 +31,6 @@ SEED = 1
 # A rate is sustained if nothing fails and the p99 is at most this.
 SUSTAINED_P99_MS = 10.0
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
-
-
-def csv_of(train: Path, out: Path) -> None:
-    """Converts lines `user item item …` to CSV."""
-    with out.open("w") as file:
-        file.write("user_id,item_id\n")
-        for line in train.read_text().splitlines():
-            user, *items = line.split()
-            file.writelines(f"{user},{item}\n" for item in items)
 
 
 class Case:
@@ -235,8 +227,6 @@ def anonymous_memory(case: Case, options: argparse.Namespace) -> None:
         "name": "rss_above_model_mib",
         "setting": "gowalla, 64 factors, default cache, after 100,000 requests of all users; RssAnon of the process less the file",
         "ours": {"mib": round(kibibytes / 1024 - model_mib, 2), "file_mib": round(model_mib, 2), "answers": round(answered)},
-        "peer": "–",
-        "peer_name": "no peer",
         "command": "tests/bench/answers/http … rss_above_model_mib",
     })  # fmt: skip
 
@@ -253,8 +243,6 @@ def start_ready(case: Case, options: argparse.Namespace) -> None:
         "name": "start_ready_ms",
         "setting": f"gowalla, 64 factors, a file of {case.model.stat().st_size >> 20} MiB with --model, which verifies its checksum",
         "ours": {"ms": round(statistics.median(times[1:]), 1)},
-        "peer": "–",
-        "peer_name": "no peer",
         "command": "tests/bench/answers/http … start_ready_ms",
     })  # fmt: skip
 

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import results
+from interactions import csv_of
 
 PORT = 18080
 LIST_ITEMS = 20
@@ -29,22 +30,13 @@ SEED = 1
 BEST_FACTORS = 256
 # A snapshot of 1 GiB: factors of users and items, and what belongs to each.
 LARGE_USERS, LARGE_ITEMS, LARGE_FACTORS = 2_000_000, 20_000, 128
-# The codes need this many items to be a part of the comparison in the table of sizes.
+# Items and factors of the second row of sizes.
 WIDE_ITEMS, WIDE_FACTORS = 1_000_000, 64
 
 
 def sidecar(*arguments: object) -> list[str]:
     """A command of the sidecar."""
     return [os.environ["RECMESH_SIDECAR"], "--log", "warn", *map(str, arguments)]
-
-
-def interactions_of(lines: Path, out: Path) -> None:
-    """Converts lines `user item item …` to CSV."""
-    with out.open("w") as file:
-        file.write("user_id,item_id\n")
-        for line in lines.read_text().splitlines():
-            user, *items = line.split()
-            file.writelines(f"{user},{item}\n" for item in items)
 
 
 def random_interactions(users: int, items: int, rows: int, out: Path) -> None:
@@ -116,7 +108,7 @@ def recall(model: Path, test: Path, work: Path) -> float:
 def whole_job(name: str, options: argparse.Namespace, work: Path, *flags: object) -> None:
     """From the file to answers over HTTP, several times."""
     source, model = work / "train.csv", work / f"{name}.safetensors"
-    interactions_of(options.train, source)
+    csv_of(options.train, source)
     seconds, memory = [], []
     for _ in range(options.runs):
         trained, trainer_mib = train(source, model, *flags)
@@ -132,8 +124,6 @@ def whole_job(name: str, options: argparse.Namespace, work: Path, *flags: object
             "peak_mib": round(max(memory), 1),
             "recall_20": round(recall(model, options.test, work), 4),
         },
-        "peer": "–",
-        "peer_name": "no peer",
         "command": f"tests/bench/answers/job … {name}",
     })  # fmt: skip
 
@@ -150,7 +140,7 @@ def tensor_bytes(model: Path) -> dict[str, int]:
 def snapshot_size(options: argparse.Namespace, work: Path) -> None:
     """Size of a snapshot divided by its size without codes."""
     narrow, wide = work / "train.csv", work / "wide.csv"
-    interactions_of(options.train, narrow)
+    csv_of(options.train, narrow)
     random_interactions(WIDE_ITEMS // 10, WIDE_ITEMS, 2 * WIDE_ITEMS, wide)
     cases = [("gowalla, 64 factors", narrow, ()), (f"{WIDE_ITEMS} × {WIDE_FACTORS}", wide, ("--iterations", 1))]
     for setting, source, flags in cases:
@@ -201,8 +191,6 @@ def start_mapped(options: argparse.Namespace, work: Path) -> None:
         "name": "start_ready_ms",
         "setting": f"{LARGE_USERS} users, {LARGE_ITEMS} items, {LARGE_FACTORS} factors: a mapped snapshot of {size >> 20} MiB that was opened before",
         "ours": {"ms": round(statistics.median(times), 1), "ms_max": round(max(times), 1)},
-        "peer": "–",
-        "peer_name": "no peer",
         "command": "tests/bench/answers/job … start_ready_ms",
     })  # fmt: skip
 

@@ -61,8 +61,9 @@ def shown(figures: str | float | dict[str, float]) -> str:
 
 
 def add(row: dict) -> None:
-    """Adds a row, or replaces the one with the same name and setting, and renders the table."""
-    row = {**row, "machine": machine(), "date": date.today().isoformat()}
+    """Adds a row, or replaces the one with the same name and setting, and renders the table. A row without a
+    peer says so."""
+    row = {"peer": "–", "peer_name": "no peer", **row, "machine": machine(), "date": date.today().isoformat()}
     FILE.parent.mkdir(exist_ok=True)
     with FILE.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
