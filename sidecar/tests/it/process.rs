@@ -63,9 +63,7 @@ pub fn start_with(directory: &Path, arguments: &[&str]) -> Process {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let process = Process { child, port, admin_port };
-    wait_for("liveness", || request(admin_port, "GET", "/livez", "").is_some_and(|(status, _)| status == 200));
-    process
+    Process { child, port, admin_port }.when_live()
 }
 
 /// Starts `proxy` with serving pods at these ports; the log goes to `proxy.log` in the directory.
@@ -80,12 +78,16 @@ pub fn start_proxy(directory: &Path, upstreams: &[u16]) -> Process {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let process = Process { child, port, admin_port };
-    wait_for("liveness", || request(admin_port, "GET", "/livez", "").is_some_and(|(status, _)| status == 200));
-    process
+    Process { child, port, admin_port }.when_live()
 }
 
 impl Process {
+    /// The process, once it is live.
+    fn when_live(self) -> Self {
+        wait_for("liveness", || request(self.admin_port, "GET", "/livez", "").is_some_and(|(status, _)| status == 200));
+        self
+    }
+
     /// The sum of the series of a metric whose labels contain a text.
     pub fn metric(&self, name: &str, labels: &str) -> f64 {
         let (_, text) = request(self.admin_port, "GET", "/metrics", "").unwrap();
