@@ -33,10 +33,8 @@ pub(crate) fn section(body: &mut String, trials: &[Trial], search: Option<&Searc
          separate from the held-out set. Only the best sets ran all iterations.{}{}</p>",
         trials.len(),
         match chosen {
-            Some(rank) if rank > 0 => format!(
-                " The run uses number {}, the simplest one that the best surpasses by at most one standard error.",
-                rank + 1
-            ),
+            Some(rank) if rank > 0 =>
+                format!(" The run uses number {}, the simplest one within one standard error of the best.", rank + 1),
             _ => String::new(),
         },
         if search.is_some_and(|search| search.stopped_by_time) {

@@ -89,7 +89,7 @@ fn trained_run_shows_its_numbers() {
         "Objective by iteration",
         "4 iterations, from 9.5 to 3.9",
         "4 sets of parameters in 9 fits, best first",
-        "The run uses number 2, the simplest one that the best surpasses by at most one standard error.",
+        "The run uses number 2, the simplest one within one standard error of the best.",
         "The time budget ended the search",
         "<td class=\"n\">2, used</td><td class=\"n\">0.4600</td><td class=\"n\">0.8</td>",
         "metric by regularization of each trial",

@@ -2,9 +2,9 @@
 //! data (Thornton, Hutter, Hoos and Leyton-Brown 2013, "Auto-WEKA: combined selection and
 //! hyperparameter optimization of classification algorithms", KDD), with successive halving.
 //!
-//! Every candidate is fitted with its defaults first, then draws of all candidates compete. Of what
-//! the best surpasses by at most one standard error, the simplest is chosen: the one with the
-//! fewest factors, then by [`algorithms::Simplicity`], then defaults before draws.
+//! Every candidate is fitted with its defaults first, then draws of all candidates compete. The
+//! simplest within one standard error of the best is chosen: the one with the fewest factors, then
+//! by [`algorithms::Simplicity`], then defaults before draws.
 
 use algorithms::{DataShape, Draws, definition};
 use sidecar_contract::{Algorithm, AutoConfig, LimitedAlgorithm, SearchSummary, TrainingConfig};
