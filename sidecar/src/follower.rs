@@ -268,8 +268,9 @@ impl Follower {
             Ok(loaded) => loaded,
             Err(error) if error.is_cancelled() => return,
             Err(_) => {
-                // Without the name of what was loaded; the next pass begins again.
-                self.loading_catalogue = None;
+                if let Some((version, _)) = self.loading_catalogue.take() {
+                    self.fail_catalogue(&version, &LoadError::Panicked);
+                }
                 return;
             }
         };
