@@ -12,6 +12,7 @@
 //!   read, and the type says what its reader does with it.
 //! - `fixtures/` contains every released form of every document; a test reads them all.
 
+mod access;
 mod algorithm;
 mod auto;
 pub mod batch;
@@ -42,6 +43,7 @@ mod timed_id;
 pub mod training;
 mod unknown;
 
+pub use access::{Access, AllowedCaller, PlaintextAccess};
 pub use algorithm::{Algorithm, AlsConfig, BprConfig, SvdConfig};
 pub use auto::AutoConfig;
 pub use batch::{BatchConfig, BatchId, BatchResult, WrittenLists};

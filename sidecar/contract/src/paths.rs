@@ -27,6 +27,15 @@ pub const POD_NAME_ENV: &str = "RECMESH_POD_NAME";
 pub const NAMESPACE_ENV: &str = "RECMESH_NAMESPACE";
 /// Mount point of the store credential; [`crate::credentials`] names its files.
 pub const STORE_CREDENTIALS_DIR: &str = "/var/run/secrets/recmesh/store";
+/// Mount point of the certificate of a pod; only the sidecar mounts it.
+pub const IDENTITY_DIR: &str = "/var/run/recmesh/identity";
+/// File in [`IDENTITY_DIR`] with the private key and the certificate chain, as PEM.
+pub const CREDENTIALS_FILE: &str = "credentials.pem";
+/// Mount point of the trust anchors, which is apart from the certificate: a certificate that is not
+/// renewed must not delay new anchors.
+pub const ANCHORS_DIR: &str = "/var/run/recmesh/anchors";
+/// File in [`ANCHORS_DIR`] with the certificates of the trust anchors, as PEM.
+pub const ANCHORS_FILE: &str = "anchors.pem";
 /// Mount point of a ConfigMap or PersistentVolumeClaim source; read-only.
 pub const DATA_DIR: &str = "/var/run/recmesh/data";
 /// Writable emptyDir for verified snapshots and markers.

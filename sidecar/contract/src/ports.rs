@@ -7,6 +7,10 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 pub const APP: u16 = 8080;
 /// Name of [`APP`] in pods and services.
 pub const APP_NAME: &str = "http";
+/// Port of the sidecar for mutual TLS: the same endpoints, for callers with a certificate.
+pub const MESH: u16 = 8443;
+/// Name of [`MESH`] in pods and services.
+pub const MESH_NAME: &str = "mesh";
 /// Admin port of every process: probes and metrics; never shares a listener with [`APP`].
 pub const ADMIN: u16 = 9090;
 /// Name of [`ADMIN`] in pods and services.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    access::Access,
     catalogue::CatalogueRef,
     gate::Gate,
     hash::{Digest, canonical_json},
@@ -43,6 +44,9 @@ pub struct ServingConfig {
     /// The quality gate, for run reports; absent in configs of older operators.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<Gate>,
+    /// Who may ask the serving pods.
+    #[serde(default, skip_serializing_if = "Access::is_default")]
+    pub access: Access,
 }
 
 impl ServingConfig {
@@ -67,6 +71,7 @@ impl ServingConfig {
             let split = metrics.as_ref().and_then(Metrics::unknown_split);
             unknown.add(&format!("revisions[{index}].metrics.split"), split);
         }
+        self.access.add_unknown(&mut unknown);
         unknown.into_list()
     }
 }

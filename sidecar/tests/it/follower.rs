@@ -13,7 +13,8 @@ use recommender_sidecar::{
     metrics::Metrics,
 };
 use sidecar_contract::{
-    Digest, Open, RevisionRef, RevisionRole, ServingConfig, ServingLimits, ServingMode, StoreConfig, canonical_json,
+    Access, Digest, Open, RevisionRef, RevisionRole, ServingConfig, ServingLimits, ServingMode, StoreConfig,
+    canonical_json,
 };
 use store_client::Store;
 
@@ -100,6 +101,7 @@ impl Setup {
             store: self.store.clone(),
             limits: ServingLimits::default(),
             gate: None,
+            access: Access::default(),
         };
         std::fs::write(self.directory.path().join("serving.json"), canonical_json(&config)).unwrap();
     }

@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::{Value, json};
 use sidecar_contract::{
-    Digest, ModelReport, RevisionRef, RevisionRole, ServingConfig, ServingLimits, ServingMode, StoreConfig,
+    Access, Digest, ModelReport, RevisionRef, RevisionRole, ServingConfig, ServingLimits, ServingMode, StoreConfig,
     canonical_json,
 };
 use store_client::Store;
@@ -194,6 +194,7 @@ pub fn configure(directory: &Path, store: &StoreConfig, revisions: &[RevisionRef
         store: store.clone(),
         limits,
         gate: None,
+        access: Access::default(),
     };
     std::fs::write(directory.join("new"), canonical_json(&config)).unwrap();
     std::fs::rename(directory.join("new"), directory.join(sidecar_contract::paths::SERVING_CONFIG_FILE)).unwrap();

@@ -1,6 +1,6 @@
 //! The decision for every combination that matters, with revisions named by a letter.
 
-use sidecar_contract::{ServingLimits, ServingMode, StoreConfig};
+use sidecar_contract::{Access, ServingLimits, ServingMode, StoreConfig};
 
 use super::*;
 
@@ -40,6 +40,7 @@ fn config(desired: Option<char>, last_good: Option<char>, loads_first: Option<&s
         },
         limits: ServingLimits::default(),
         gate: None,
+        access: Access::default(),
     }
 }
 
