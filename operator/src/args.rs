@@ -5,6 +5,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{ArgAction, Args, Parser, Subcommand, builder::RangedU64ValueParser};
 use sidecar_contract::ports::{ADMIN, any_address};
 
+use crate::identity::TrustDomain;
+
 /// Longest interval: 30 days.
 const SECONDS_MAX: u64 = 30 * 24 * 3600;
 
@@ -171,6 +173,32 @@ pub struct Settings {
     /// Elect a leader; required with more than one replica.
     #[arg(long)]
     pub leader_election: bool,
+    /// Signer of the certificates of sidecars.
+    #[command(flatten)]
+    pub identity: Option<IdentityArgs>,
+}
+
+/// Settings of identity; without them sidecars have no certificates.
+#[derive(Args, Clone, Debug)]
+pub struct IdentityArgs {
+    /// Sign PodCertificateRequests for this signer, such as recmesh.dev/recmesh.
+    #[arg(long, value_name = "NAME", value_parser = signer_name, required = false, requires_all = ["trust_domain", "identity_guard"])]
+    pub identity_signer: String,
+    /// Trust domain of the certificates. It is fixed when the root is made.
+    #[arg(long, value_name = "DOMAIN", value_parser = TrustDomain::parse, required = false)]
+    pub trust_domain: TrustDomain,
+    /// ValidatingAdmissionPolicy that lets only kubelets ask; without it nothing is signed.
+    #[arg(long, value_name = "POLICY", required = false)]
+    pub identity_guard: String,
+}
+
+/// Checks the form of a signer's name; the API server checks the rest.
+fn signer_name(text: &str) -> Result<String, String> {
+    let is_valid =
+        |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte));
+    let parts =
+        text.split_once('/').filter(|(domain, name)| domain.contains('.') && is_valid(domain) && is_valid(name));
+    parts.map(|_| text.to_owned()).ok_or_else(|| "expected <domain>/<name>, such as recmesh.dev/recmesh".to_owned())
 }
 
 /// Checks the form of a quantity; the API server checks the rest.

@@ -43,6 +43,14 @@ pub enum Error {
         /// Description of the problem.
         problem: &'static str,
     },
+    /// The Secret with the roots of identity exists but is unusable, or cannot be made.
+    #[error("Secret {name}: {problem}; restore it, or delete it and all pods that have certificates")]
+    IdentitySecret {
+        /// Name of the Secret.
+        name: &'static str,
+        /// Description of the problem.
+        problem: String,
+    },
 }
 
 impl Error {
@@ -54,6 +62,7 @@ impl Error {
             Self::NameConflict { .. } => "name_conflict",
             Self::Incomplete(_) => "incomplete",
             Self::RootSecret { .. } => "root_secret",
+            Self::IdentitySecret { .. } => "identity_secret",
         }
     }
 

@@ -1,6 +1,15 @@
 //! Entry point: parses arguments, sets up logging, and starts the operator.
 
-use std::{fs::File, io::Read, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    fs::File,
+    io::Read,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
@@ -18,7 +27,9 @@ use recommender_operator::{
     leader::Candidate,
     leadership,
     metrics::Metrics,
-    report, store_root, telemetry,
+    report,
+    signer::{Signer, SignerSettings},
+    store_root, telemetry,
 };
 use reqwest::redirect::Policy;
 use tokio::signal::unix::{SignalKind, signal};
@@ -62,6 +73,9 @@ async fn run(settings: Settings) -> Result<()> {
     tokio::spawn(admin::bind(settings.admin_listen, Arc::clone(&metrics)).await?);
     let client = api_client::connect().await?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let is_leader = Arc::new(AtomicBool::new(false));
+    // Before the lease is held: pods that start wait for a signature.
+    tokio::spawn(sign(&client, &settings, &metrics, &is_leader));
     // The root Secret must exist before the lease is held: the store cannot start without it.
     let root = store_root::ensure(&client, &settings.namespace).await?;
     let candidate = Candidate::new(client.clone(), &settings.namespace, &settings.pod_name);
@@ -73,6 +87,7 @@ async fn run(settings: Settings) -> Result<()> {
         }
     }
     metrics.set_leader(true);
+    is_leader.store(true, Ordering::Relaxed);
     let recorder = Recorder::new(client.clone(), settings.pod_name.clone());
     let context = Arc::new(Context::new(client, settings, root, metrics, recorder, reports_client()?));
     let terminated = async {
@@ -82,6 +97,22 @@ async fn run(settings: Settings) -> Result<()> {
         controller::run(context, stopped.map(drop)).await;
     })
     .await
+}
+
+/// The signer of certificates, if identity is on.
+fn sign(
+    client: &kube::Client,
+    settings: &Settings,
+    metrics: &Arc<Metrics>,
+    is_leader: &Arc<AtomicBool>,
+) -> impl Future<Output = ()> + Send + use<> {
+    let signer = SignerSettings::of(settings)
+        .map(|settings| Signer::new(client.clone(), settings, Arc::clone(metrics), Arc::clone(is_leader)));
+    async move {
+        if let Some(signer) = signer {
+            signer.run().await;
+        }
+    }
 }
 
 /// HTTP client for the admin ports of pods. They are in the cluster: no proxy, no redirects.

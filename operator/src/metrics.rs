@@ -1,6 +1,8 @@
-//! Metric names and labels of the operator; those of Recommenders are in `resources`. Label values
+//! Metric names and labels of the operator; those of Recommenders are in `resources`, and those
+//! of identity in `identity`. Label values
 //! are namespaces, names and words from closed sets.
 
+mod identity;
 mod resources;
 
 use std::{collections::BTreeSet, time::Duration};
@@ -10,7 +12,7 @@ use prometheus::{
 };
 use recommender_crds::RecommenderStatus;
 
-use self::resources::Resources;
+use self::{identity::IdentityMetrics, resources::Resources};
 
 /// Upper bounds in seconds.
 const DURATION_BUCKETS: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
@@ -22,6 +24,7 @@ pub struct Metrics {
     reconciles: IntCounterVec,
     durations: Histogram,
     resources: Resources,
+    identity: IdentityMetrics,
     leader: IntGauge,
 }
 
@@ -41,6 +44,7 @@ impl Metrics {
                 .buckets(DURATION_BUCKETS.to_vec()),
         )?;
         let resources = Resources::new()?;
+        let identity = IdentityMetrics::new(&registry)?;
         let leader = IntGauge::new("recommender_operator_leader", "1 if this operator is the leader.")?;
         let build =
             IntGaugeVec::new(Opts::new("recommender_operator_build_info", "Version of the operator."), &["version"])?;
@@ -50,7 +54,7 @@ impl Metrics {
         registry.register(Box::new(resources.clone()))?;
         registry.register(Box::new(leader.clone()))?;
         registry.register(Box::new(build))?;
-        Ok(Self { registry, reconciles, durations, resources, leader })
+        Ok(Self { registry, reconciles, durations, resources, identity, leader })
     }
 
     /// Records a reconcile; `error` is the reason if it failed.
@@ -62,6 +66,26 @@ impl Metrics {
     /// Records whether this process is the leader.
     pub fn set_leader(&self, is_leader: bool) {
         self.leader.set(i64::from(is_leader));
+    }
+
+    /// Counts a decision on a request for a certificate: a word of [`crate::identity`].
+    pub fn count_identity_answer(&self, decision: &'static str) {
+        self.identity.decisions.with_label_values(&[decision]).inc();
+    }
+
+    /// Records the number of requests without an answer, and the age of the oldest.
+    pub fn set_identity_pending(&self, number: usize, oldest: Duration) {
+        self.identity.set_pending(number, oldest);
+    }
+
+    /// Records that identity is on, or why it is off.
+    pub fn set_identity_off(&self, reason: Option<&'static str>) {
+        self.identity.set_off(reason);
+    }
+
+    /// Records when the root that signs expires.
+    pub fn set_identity_root(&self, not_after: i64) {
+        self.identity.root_not_after.set(not_after);
     }
 
     /// Records the status of a Recommender.

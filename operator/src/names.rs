@@ -44,6 +44,14 @@ pub const TEMPLATE_HASH_ANNOTATION: &str = "recmesh.dev/template-hash";
 pub const FINALIZER: &str = "recmesh.dev/store-cleanup";
 /// Secret in the operator's namespace that holds the root key of the store.
 pub const ROOT_SECRET: &str = "recmesh-store-root";
+/// Secret in the operator's namespace that holds the roots of identity.
+pub const IDENTITY_SECRET: &str = "recmesh-identity-root";
+/// Annotation of this Secret that requests a rotation; each new value requests one.
+pub const ROTATE_ANNOTATION: &str = "recmesh.dev/rotate";
+/// Label of the ClusterTrustBundle with the anchors, by which volumes select it.
+pub const ANCHORS_LABEL: &str = "recmesh.dev/anchors";
+/// Annotation of this bundle: the namespace of the operator that publishes it.
+pub const INSTALLATION_ANNOTATION: &str = "recmesh.dev/installation";
 /// Name of the leader election Lease.
 pub const LEASE: &str = "recmesh-operator";
 

@@ -9,7 +9,7 @@ use std::{
 
 /// Pure files, with the files below them: no client, no store, no clock, no wait. They get what
 /// they need as arguments.
-const PURE: [&str; 17] = [
+const PURE: [&str; 18] = [
     "applied",
     "args",
     "child_kind",
@@ -17,6 +17,7 @@ const PURE: [&str; 17] = [
     "desired",
     "error",
     "finalizer",
+    "identity",
     "inject",
     "installation",
     "memory_quantity",

@@ -23,5 +23,6 @@ mod rest;
 mod retention;
 mod secrets;
 mod serving_pods;
+mod signer;
 mod slots;
 mod watch;

@@ -1,0 +1,102 @@
+//! The live pod that a request names: what the signer compares with it. The bindings of the minimum
+//! version of Kubernetes do not have volumes with a certificate.
+
+use std::borrow::Cow;
+
+use kube::{Resource, api::ObjectMeta, core::NamespaceResourceScope};
+use serde::{Deserialize, Serialize};
+
+/// A pod.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LivePod {
+    /// Metadata.
+    #[serde(default)]
+    pub metadata: ObjectMeta,
+    /// Spec.
+    #[serde(default)]
+    pub spec: Spec,
+}
+
+/// The part of a pod's spec that concerns identity.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Spec {
+    /// Name of the account.
+    pub service_account_name: String,
+    /// Name of the node.
+    pub node_name: String,
+    /// Volumes.
+    pub volumes: Vec<Volume>,
+}
+
+/// A volume.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Volume {
+    /// Set for a projected volume.
+    #[serde(default)]
+    pub projected: Option<Projected>,
+}
+
+/// A projected volume.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Projected {
+    /// Its sources.
+    #[serde(default)]
+    pub sources: Vec<Source>,
+}
+
+/// A source of a projected volume.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Source {
+    /// Set for a certificate.
+    #[serde(default)]
+    pub pod_certificate: Option<PodCertificate>,
+}
+
+/// A certificate in a volume.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodCertificate {
+    /// Its signer.
+    pub signer_name: String,
+}
+
+impl LivePod {
+    /// Whether a volume of the pod asks for a certificate of this signer.
+    pub fn asks(&self, signer: &str) -> bool {
+        let sources = self.spec.volumes.iter().filter_map(|volume| volume.projected.as_ref());
+        let mut certificates =
+            sources.flat_map(|projected| &projected.sources).filter_map(|s| s.pod_certificate.as_ref());
+        certificates.any(|certificate| certificate.signer_name == signer)
+    }
+}
+
+impl Resource for LivePod {
+    type DynamicType = ();
+    type Scope = NamespaceResourceScope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        "Pod".into()
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        "".into()
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        "v1".into()
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        "pods".into()
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}

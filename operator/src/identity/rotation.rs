@@ -1,0 +1,74 @@
+//! The steps of a rotation of the root. Each step waits for the one before to have reached all
+//! pods, so that at any time each sidecar has the anchor of each certificate that is in use.
+//!
+//! ```text
+//! Stable ─requested─► Prepared ─published─► Published ─confirmed─► Switched ─expired─► Stable
+//! anchors:  old       old, new              old, new               old, new            new
+//! signs:    old       old                   old                    new                 new
+//! ```
+//! Confirmation is by time: the kubelet and the sidecar read the anchors again within
+//! [`CONFIRM_SECONDS`].
+
+use serde::{Deserialize, Serialize};
+
+use super::leaf::LIFE_SECONDS_MAX;
+
+/// How long both anchors are published before the new root signs. The kubelet refreshes projected
+/// volumes every 60 to 90 s, and the sidecar reads its files every 10 s; the rest is for nodes that
+/// are slow or restart.
+pub const CONFIRM_SECONDS: i64 = 600;
+/// How long a replica may use a Secret that it has read. After it, the replica signs nothing.
+pub const READ_AGE_SECONDS_MAX: i64 = 120;
+
+/// Step of a rotation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "step")]
+pub enum Step {
+    /// There is one root.
+    #[default]
+    Stable,
+    /// A new root exists. The bundle may lack it.
+    Prepared,
+    /// The bundle has both roots.
+    Published {
+        /// Second since 1970 since when.
+        since: i64,
+    },
+    /// The new root signs. Certificates of the old one may be in use.
+    #[serde(rename_all = "camelCase")]
+    Switched {
+        /// Second since 1970 after which no certificate of the old root is valid.
+        drop_after: i64,
+    },
+}
+
+/// What a rotation does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transition {
+    /// Make a new root.
+    Prepare,
+    /// Record that the bundle has both roots.
+    Confirm,
+    /// Sign with the new root.
+    Switch,
+    /// Remove the old root.
+    Drop,
+}
+
+/// The transition that is due at `now`. `is_requested`: a rotation was requested that has not
+/// begun. `is_published`: the bundle in the API server has all anchors of the step.
+pub fn due(step: Step, is_requested: bool, is_published: bool, now: i64) -> Option<Transition> {
+    match step {
+        Step::Stable => is_requested.then_some(Transition::Prepare),
+        Step::Prepared => is_published.then_some(Transition::Confirm),
+        // A bundle that was changed meanwhile must be repaired first.
+        Step::Published { since } => (is_published && now >= since + CONFIRM_SECONDS).then_some(Transition::Switch),
+        Step::Switched { drop_after } => (now >= drop_after).then_some(Transition::Drop),
+    }
+}
+
+/// When the old root can be removed if the new one signs from `now` on: another replica may sign
+/// with the old one until it reads the Secret again.
+pub fn drop_after(now: i64) -> i64 {
+    now + READ_AGE_SECONDS_MAX + LIFE_SECONDS_MAX
+}

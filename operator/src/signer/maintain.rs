@@ -1,0 +1,145 @@
+//! Keeps what the signer needs: the guard, the Secret, the published anchors, and the rotation.
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::jiff::Timestamp;
+use tokio::time::{Instant, sleep};
+
+use super::{Signer, bundle, guard, root_secret};
+use crate::{
+    error::{Error, chain},
+    identity::{TrustDomain, authority::Authority},
+    signer::bundle::Published,
+};
+
+/// Interval of passes. With the deadline of a request it is well below the time for which a
+/// replica may use the Secret that it has read.
+const INTERVAL: Duration = Duration::from_secs(30);
+/// Pause after a failed pass. Pods wait meanwhile.
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Why identity is off.
+#[derive(Debug)]
+enum Off {
+    /// The admission policy is not in force.
+    Guard(String),
+    /// Another installation has the same signer.
+    OtherInstallation(String),
+    /// The API server or the Secret failed.
+    Failed(Error),
+}
+
+impl Off {
+    /// Label of the metric.
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Guard(_) => "guard",
+            Self::OtherInstallation(_) => "other_installation",
+            Self::Failed(error) => error.reason(),
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Self::Guard(message) | Self::OtherInstallation(message) => message.clone(),
+            Self::Failed(error) => chain(error),
+        }
+    }
+
+    /// Whether what was read before may be used until it is too old: a failure of the API server
+    /// takes nothing back.
+    fn keeps_authority(&self) -> bool {
+        matches!(self, Self::Failed(Error::Api { .. }))
+    }
+}
+
+impl From<Error> for Off {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Runs passes until the process ends.
+pub async fn run(signer: &Signer) {
+    let mut last = String::new();
+    let mut is_first = true;
+    loop {
+        let begin = Instant::now();
+        let pause = match pass(signer).await {
+            Ok(authority) => {
+                if !last.is_empty() {
+                    tracing::info!("identity is on again");
+                    last.clear();
+                }
+                if is_first {
+                    log_trust_domain(&authority.trust_domain, &signer.settings.trust_domain);
+                    is_first = false;
+                }
+                signer.metrics.set_identity_off(None);
+                signer.metrics.set_identity_root(authority.root.not_after());
+                signer.set_authority(Some((begin, authority)));
+                INTERVAL
+            }
+            Err(off) => {
+                let message = off.message();
+                if message != last {
+                    tracing::error!(reason = off.reason(), message, "identity is off: no certificates are signed");
+                }
+                last = message;
+                signer.metrics.set_identity_off(Some(off.reason()));
+                if !off.keeps_authority() {
+                    signer.set_authority(None);
+                }
+                RETRY_INTERVAL
+            }
+        };
+        sleep(pause).await;
+    }
+}
+
+/// Logs the trust domain in use, which is that of the root.
+fn log_trust_domain(used: &TrustDomain, set: &TrustDomain) {
+    tracing::info!(trust_domain = used.as_str(), "identity is on");
+    if used != set {
+        tracing::warn!(
+            used = used.as_str(),
+            ignored = set.as_str(),
+            "the trust domain is fixed by the root; to change it, delete the Secret and all pods with certificates"
+        );
+    }
+}
+
+/// One pass. Returns the authority to sign with.
+async fn pass(signer: &Signer) -> Result<Arc<Authority>, Off> {
+    let Signer { client, settings, .. } = signer;
+    let (name, namespace) = (settings.name.as_str(), settings.namespace.as_str());
+    let problem = guard::problem(client, &settings.guard).await;
+    if let Some(problem) = problem.map_err(Error::api("cannot read the admission policy of the signer"))? {
+        return Err(Off::Guard(problem));
+    }
+    loop {
+        let stored = root_secret::ensure(client, namespace, &settings.trust_domain).await?;
+        let authority = &stored.authority;
+        if let Published::ByOther(other) = bundle::publish(client, name, namespace, &authority.anchors()).await? {
+            return Err(Off::OtherInstallation(format!(
+                "the operator in namespace {other} signs as {name} already; choose another fullnameOverride, or delete \
+                 ClusterTrustBundle {} if that installation is gone",
+                crate::identity::cluster_trust_bundle::name(name)
+            )));
+        }
+        let now = Timestamp::now().as_second();
+        let requested = stored.requested_rotation().map(str::to_owned);
+        // One replica rotates; the version of the Secret would stop a second one.
+        let due = signer.leads().then(|| authority.due(requested.as_deref(), true, now)).flatten();
+        let Some(transition) = due else { return Ok(Arc::new(stored.authority)) };
+        let current = Authority::read(&authority.secret_data()).map_err(malformed)?;
+        let changed = current.after(transition, requested.as_deref(), now).map_err(malformed)?;
+        if root_secret::replace(client, namespace, &stored, &changed).await? {
+            tracing::info!(?transition, step = ?changed.step, "the root of identity is being rotated");
+        }
+    }
+}
+
+fn malformed(problem: impl std::error::Error) -> Error {
+    Error::IdentitySecret { name: crate::names::IDENTITY_SECRET, problem: chain(&problem) }
+}

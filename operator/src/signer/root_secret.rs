@@ -1,0 +1,90 @@
+//! The Secret with the authority. A replica creates it if it does not exist; of several replicas
+//! one creates it, and the others read it. A change is written only to the version that was read.
+
+use k8s_openapi::{api::core::v1::Secret, jiff::Timestamp};
+use kube::{
+    Api, Client,
+    api::{ObjectMeta, PostParams},
+};
+
+use crate::{
+    error::Error,
+    identity::{TrustDomain, authority::Authority},
+    names::{IDENTITY_SECRET, MANAGER, ROTATE_ANNOTATION},
+};
+
+/// The Secret as it was read.
+pub struct Stored {
+    /// Its contents.
+    pub authority: Authority,
+    secret: Secret,
+}
+
+impl Stored {
+    /// Value of the annotation that requests a rotation.
+    pub fn requested_rotation(&self) -> Option<&str> {
+        self.secret.metadata.annotations.as_ref()?.get(ROTATE_ANNOTATION).map(String::as_str)
+    }
+}
+
+/// Reads the Secret, or creates it with a new root.
+///
+/// # Errors
+/// Fails if an API request fails, or if the Secret is malformed.
+pub async fn ensure(client: &Client, namespace: &str, trust_domain: &TrustDomain) -> Result<Stored, Error> {
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let action = format!("cannot read or create Secret {namespace}/{IDENTITY_SECRET}");
+    if let Some(found) = secrets.get_opt(IDENTITY_SECRET).await.map_err(Error::api(action.clone()))? {
+        return read(found);
+    }
+    let authority = Authority::generate(trust_domain.clone(), Timestamp::now().as_second()).map_err(unusable)?;
+    let labels = [("app.kubernetes.io/part-of", "recmesh"), ("app.kubernetes.io/managed-by", MANAGER)];
+    let secret = Secret {
+        metadata: ObjectMeta {
+            name: Some(IDENTITY_SECRET.to_owned()),
+            labels: Some(labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()),
+            ..ObjectMeta::default()
+        },
+        data: Some(authority.secret_data()),
+        ..Secret::default()
+    };
+    match secrets.create(&PostParams::default(), &secret).await {
+        Ok(created) => {
+            tracing::info!(
+                secret = IDENTITY_SECRET,
+                trust_domain = trust_domain.as_str(),
+                "created the root of identity"
+            );
+            read(created)
+        }
+        Err(kube::Error::Api(status)) if status.code == 409 => {
+            read(secrets.get(IDENTITY_SECRET).await.map_err(Error::api(action))?)
+        }
+        Err(error) => Err(Error::api(action)(error)),
+    }
+}
+
+/// Replaces the authority, if the Secret was not changed since `secret` was read. Returns whether
+/// it was replaced.
+///
+/// # Errors
+/// Fails if the API request fails.
+pub async fn replace(client: &Client, namespace: &str, stored: &Stored, changed: &Authority) -> Result<bool, Error> {
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let mut secret = stored.secret.clone();
+    secret.data = Some(changed.secret_data());
+    match secrets.replace(IDENTITY_SECRET, &PostParams::default(), &secret).await {
+        Ok(_) => Ok(true),
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+        Err(error) => Err(Error::api(format!("cannot replace Secret {namespace}/{IDENTITY_SECRET}"))(error)),
+    }
+}
+
+fn read(secret: Secret) -> Result<Stored, Error> {
+    let authority = Authority::read(secret.data.as_ref().unwrap_or(&std::collections::BTreeMap::new()));
+    Ok(Stored { authority: authority.map_err(unusable)?, secret })
+}
+
+fn unusable(problem: impl std::error::Error) -> Error {
+    Error::IdentitySecret { name: IDENTITY_SECRET, problem: crate::error::chain(&problem) }
+}
