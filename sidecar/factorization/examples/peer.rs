@@ -12,11 +12,14 @@
 //!    "samples": 50, "threads": 2, "seed": 1, "out": "directory"}
 //!     → {"seconds": …, "objective": …, "mean": …}
 //!   {"op": "svd", "factors": 64, "iterations": 10, "degreeExponent": 0.5,
-//!    "threads": 2, "seed": 1, "out": "directory"}
-//!     → {"seconds": …, "objective": …}
+//!    "userDegreeExponent": 0.3, "coOccurrenceWeight": 2.5, "threads": 2,
+//!    "seed": 1, "out": "directory"}
+//!     → {"seconds": …, "objective": …, "coOccurrenceWeight": …}
 //!   {"op": "bpr", "factors": 64, "iterations": 50, "learningRate": 0.05,
 //!    "regularization": 0.01, "threads": 2, "seed": 1, "out": "directory"}
 //!     → {"seconds": …, "objective": …}
+//!   {"op": "rank", "history": "train.bin", "test": "test.bin", "k": 10}
+//!     → {"users": […], "recall": […], "ndcg": […]}
 //! ```
 //! A file holds the numbers of users, items and entries (three u64), then user (u32), item (u32)
 //! and confidence (f32) of all entries, one column after the other, little-endian.
@@ -27,6 +30,10 @@
 //! `"regularization"`, λ is the default one. `out` may name a directory for `users.f32` and
 //! `items.f32`, in row-major order. Explicit ALS takes values as ratings and also writes
 //! `user_biases.f32` and `item_biases.f32`. The seconds are those of the fit alone.
+//!
+//! A decomposition has no two-hop term without `"coOccurrenceWeight"`; `"chosen"` chooses the
+//! weight as a run does. `rank` lists items for each user with test entries by the model of the
+//! last fit: the user is folded in from the history, whose items are not listed.
 
 use std::{
     error::Error,
@@ -38,8 +45,8 @@ use std::{
 };
 
 use factorization::{
-    AlsParams, AlsSolver, BprParams, Entry, ExplicitAlsParams, Fit as _, FitError, Interactions, IterationReport,
-    Model, SvdParams, ValueMeaning, default_regularization,
+    AlsParams, AlsSolver, BprParams, Entry, ExplicitAlsParams, Fit as _, FitError, Interactions, ItemCodes,
+    IterationReport, Model, SvdParams, ValidParams, ValueMeaning, default_regularization, evaluate_ranking,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -83,6 +90,9 @@ enum Command {
         factors: u32,
         iterations: u32,
         degree_exponent: f64,
+        user_degree_exponent: Option<f64>,
+        #[serde(default)]
+        co_occurrence_weight: CoOccurrenceWeight,
         threads: usize,
         seed: u64,
         out: Option<PathBuf>,
@@ -96,14 +106,46 @@ enum Command {
         seed: u64,
         out: Option<PathBuf>,
     },
+    Rank {
+        history: PathBuf,
+        test: PathBuf,
+        k: usize,
+    },
+}
+
+/// Weight of the two-hop term.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum CoOccurrenceWeight {
+    Given(f64),
+    Chosen(Chosen),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Chosen {
+    Chosen,
+}
+
+impl Default for CoOccurrenceWeight {
+    fn default() -> Self {
+        Self::Given(0.0)
+    }
+}
+
+/// What earlier commands have made.
+#[derive(Default)]
+struct State {
+    data: Option<Interactions>,
+    model: Option<Model>,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut data = None;
+    let mut state = State::default();
     for line in std::io::stdin().lock().lines() {
         let response = serde_json::from_str(&line?)
             .map_err(Into::into)
-            .and_then(|command| execute(command, &mut data))
+            .and_then(|command| execute(command, &mut state))
             .unwrap_or_else(|error: Box<dyn Error>| json!({"error": error.to_string()}));
         let mut out = std::io::stdout().lock();
         writeln!(out, "{response}")?;
@@ -112,7 +154,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn execute(command: Command, data: &mut Option<Interactions>) -> Result<Value, Box<dyn Error>> {
+fn execute(command: Command, State { data, model }: &mut State) -> Result<Value, Box<dyn Error>> {
     match command {
         Command::Load { path } => {
             let loaded = data.insert(read(&fs::read(path)?)?);
@@ -147,7 +189,7 @@ fn execute(command: Command, data: &mut Option<Interactions>) -> Result<Value, B
                 solver,
             }
             .check()?;
-            timed(threads, out, |progress| params.fit(data, seed, None, progress))
+            timed(model, threads, out, |progress| params.fit(data, seed, None, progress))
         }
         Command::ExplicitAls {
             factors,
@@ -165,17 +207,41 @@ fn execute(command: Command, data: &mut Option<Interactions>) -> Result<Value, B
             let params =
                 ExplicitAlsParams { factors, iterations, regularization, regularization_exponent, solver, samples }
                     .check()?;
-            timed(threads, out, |progress| params.fit(data, seed, None, progress))
+            timed(model, threads, out, |progress| params.fit(data, seed, None, progress))
         }
-        Command::Svd { factors, iterations, degree_exponent, threads, seed, out } => {
+        Command::Svd {
+            factors,
+            iterations,
+            degree_exponent,
+            user_degree_exponent,
+            co_occurrence_weight,
+            threads,
+            seed,
+            out,
+        } => {
             let data = data.as_ref().ok_or("load a file first")?;
-            let params = SvdParams { factors, iterations, degree_exponent, ..SvdParams::default() }.check()?;
-            timed(threads, out, |progress| params.fit(data, seed, None, progress))
+            let given =
+                SvdParams { factors, iterations, degree_exponent, user_degree_exponent, ..SvdParams::default() };
+            let weight = match co_occurrence_weight {
+                CoOccurrenceWeight::Given(weight) => weight,
+                CoOccurrenceWeight::Chosen(Chosen::Chosen) => {
+                    let params = ValidParams::Svd(given.check()?);
+                    pool(threads)?.install(|| params.choose_co_occurrence_weight(data, seed))
+                }
+            };
+            let params = SvdParams { co_occurrence_weight: weight, ..given }.check()?;
+            let response = timed(model, threads, out, |progress| params.fit(data, seed, None, progress))?;
+            let of_fit = |name: &str| response.get(name).cloned();
+            Ok(json!({"seconds": of_fit("seconds"), "objective": of_fit("objective"), "coOccurrenceWeight": weight}))
         }
         Command::Bpr { factors, iterations, learning_rate, regularization, threads, seed, out } => {
             let data = data.as_ref().ok_or("load a file first")?;
             let params = BprParams { factors, iterations, learning_rate, regularization }.check()?;
-            timed(threads, out, |progress| params.fit(data, seed, None, progress))
+            timed(model, threads, out, |progress| params.fit(data, seed, None, progress))
+        }
+        Command::Rank { history, test, k } => {
+            let model = model.as_ref().ok_or("fit a model first")?;
+            rank(model, &read(&fs::read(history)?)?, &read(&fs::read(test)?)?, k)
         }
     }
 }
@@ -184,13 +250,18 @@ fn solver(steps: u32) -> AlsSolver {
     if steps == 0 { AlsSolver::Cholesky } else { AlsSolver::ConjugateGradient { steps } }
 }
 
+fn pool(threads: usize) -> Result<rayon::ThreadPool, rayon::ThreadPoolBuildError> {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build()
+}
+
 /// Fits, writes the factors, and returns the duration of the fit and its final objective.
 fn timed(
+    fitted: &mut Option<Model>,
     threads: usize,
     out: Option<PathBuf>,
     fit: impl FnOnce(&mut dyn FnMut(&IterationReport) -> ControlFlow<()>) -> Result<Model, FitError> + Send,
 ) -> Result<Value, Box<dyn Error>> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+    let pool = pool(threads)?;
     let mut objective = f64::NAN;
     let begin = Instant::now();
     let model = pool.install(|| {
@@ -208,8 +279,31 @@ fn timed(
             fs::write(out.join("item_biases.f32"), bytes(&ratings.items))?;
         }
     }
-    let mean = model.ratings.map(|ratings| ratings.scale.mean);
+    let mean = model.ratings.as_ref().map(|ratings| ratings.scale.mean);
+    *fitted = Some(model);
     Ok(json!({"seconds": seconds, "objective": objective, "mean": mean}))
+}
+
+/// Recall and NDCG of each test user, folded in from the history.
+fn rank(model: &Model, history: &Interactions, test: &Interactions, k: usize) -> Result<Value, Box<dyn Error>> {
+    if history.users() < test.users() {
+        return Err(format!("the history has {} users, the test set {}", history.users(), test.users()).into());
+    }
+    let codes = ItemCodes::new(model.item_factors.view(), None);
+    let scorer = model.scorer()?.with_codes(codes.as_ref().map(ItemCodes::codes));
+    let list = |user: &u32| {
+        let (items, values) = history.row(*user as usize);
+        let Ok(vector) = scorer.fold_in(items, values) else { return Vec::new() };
+        let best = scorer.best(&vector, k, |item| items.binary_search(&item).is_err());
+        best.into_iter().map(|scored| scored.item).collect()
+    };
+    let metrics = evaluate_ranking(test, k, |users| users.iter().map(list).collect());
+    let users: Vec<u32> = metrics.users.iter().map(|scores| scores.user).collect();
+    let [recall, ndcg]: [Vec<f64>; 2] = [
+        metrics.users.iter().map(|scores| scores.recall).collect(),
+        metrics.users.iter().map(|scores| scores.ndcg).collect(),
+    ];
+    Ok(json!({"users": users, "recall": recall, "ndcg": ndcg}))
 }
 
 fn read(bytes: &[u8]) -> Result<Interactions, Box<dyn Error>> {

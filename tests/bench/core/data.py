@@ -1,5 +1,7 @@
 """Data sets: users × items in compressed sparse rows, all entries 1."""
 
+import re
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,11 +19,30 @@ def visits(path: Path) -> sp.csr_matrix:
     return ones(users, items)
 
 
-def rows_of(path: Path) -> sp.csr_matrix:
-    """Reads a file of lines `user,item,…` with a header. Further columns are ignored."""
-    pairs = [line.split(",")[:2] for line in path.read_text().splitlines()[1:]]
-    users, items = (np.unique([pair[column] for pair in pairs], return_inverse=True)[1] for column in (0, 1))
+def pairs_of(path: Path) -> sp.csr_matrix:
+    """Reads user and item of lines that are separated by tabs or commas, or of an HDF5 file.
+
+    The first line is a header if it begins with a letter. Further columns are ignored.
+    """
+    if path.suffix == ".hdf5":
+        import h5py  # Not in the environment of `explicit`.
+
+        with h5py.File(path) as file:
+            columns = (file["user"][:], file["item"][:])
+    else:
+        lines = [re.split(r"[\t,]", line)[:2] for line in path.read_text().splitlines()]
+        columns = zip(*lines[lines[0][0][0].isalpha() :])
+    users, items = (np.unique(np.asarray(column), return_inverse=True)[1] for column in columns)
     return ones(users, items)
+
+
+def read(path: Path) -> sp.csr_matrix:
+    """Reads a file of lines `user item item …` or of pairs."""
+    if path.suffix == ".hdf5":
+        return pairs_of(path)
+    with path.open() as file:
+        first = file.readline()
+    return pairs_of(path) if "\t" in first or "," in first else visits(path)
 
 
 def ones(users: Sequence[int], items: Sequence[int]) -> sp.csr_matrix:
@@ -32,13 +53,21 @@ def ones(users: Sequence[int], items: Sequence[int]) -> sp.csr_matrix:
     return matrix
 
 
-def as_csv(path: Path, out: Path) -> None:
-    """Converts a file of lines `user item item …` to CSV for the sidecar."""
+def as_csv(matrix: sp.csr_matrix, out: Path) -> None:
+    """Writes a matrix as CSV for the sidecar, with indices as ids."""
+    entries = matrix.tocoo()
     with out.open("w") as file:
         file.write("user_id,item_id\n")
-        for line in path.read_text().splitlines():
-            user, *items = line.split()
-            file.writelines(f"{user},{item}\n" for item in items)
+        file.writelines(f"{user},{item}\n" for user, item in zip(entries.row, entries.col))
+
+
+def write_binary(matrix: sp.csr_matrix, out: Path) -> None:
+    """Writes a matrix for the example `peer`."""
+    entries = matrix.tocoo()
+    with out.open("wb") as file:
+        file.write(struct.pack("<3Q", *matrix.shape, matrix.nnz))
+        for column in (entries.row.astype("<u4"), entries.col.astype("<u4"), entries.data.astype("<f4")):
+            file.write(column.tobytes())
 
 
 def movielens_shape(seed: int = 1) -> sp.csr_matrix:

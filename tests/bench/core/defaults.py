@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import results
 import scipy.sparse as sp
-from data import rows_of, visits
+from data import read
 from ours import Ours
 from peers import IMPLICIT, implicit_fit
 from ranking import recall_and_ndcg
@@ -82,13 +82,12 @@ def measure(name: str, matrix: sp.csr_matrix, factors: int, trials: int) -> None
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", nargs="+", help="NAME=FILE, with lines `user,item` (.csv) or `user item item …` (.txt)")
+    parser.add_argument("data", nargs="+", help="NAME=FILE; `data.read` has the formats")
     parser.add_argument("--factors", type=int, default=64)
     parser.add_argument("--trials", type=int, default=32)
     options = parser.parse_args()
     for pair in options.data:
         name, _, file = pair.partition("=")
-        read = rows_of if file.endswith(".csv") else visits
         measure(name, read(Path(file)), options.factors, options.trials)
 
 

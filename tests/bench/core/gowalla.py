@@ -21,7 +21,7 @@ def tuned(train: Path, factors: int, trials: int) -> dict[str, float]:
     """Returns the tuned parameters by their resource names, and prints the table of the search."""
     with tempfile.TemporaryDirectory() as directory:
         csv = Path(directory) / "train.csv"
-        as_csv(train, csv)
+        as_csv(visits(train), csv)
         command = [os.environ["RECMESH_SIDECAR"], "--log", "warn", "tune", str(csv), "--factors", str(factors)]
         command += ["-k", "20", "--trials", str(trials), "--budget", "7200"]
         printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout

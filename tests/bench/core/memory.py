@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 import results
-from data import as_csv
+from data import as_csv, visits
 from stars import stars
 
 MEBIBYTE = 1 << 20
@@ -99,7 +99,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         files = {data: Path(directory) / f"{data}.csv" for data in ("gowalla", "generated star ratings")}
-        as_csv(options.train, files["gowalla"])
+        as_csv(visits(options.train), files["gowalla"])
         stars_as_csv(files["generated star ratings"])
         for kind in options.kinds:
             for command in ("train", "evaluate"):

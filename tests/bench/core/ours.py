@@ -2,13 +2,13 @@
 
 import json
 import os
-import struct
 import subprocess
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
+from data import write_binary
 
 
 class Ours:
@@ -20,13 +20,15 @@ class Ours:
         self.process = subprocess.Popen(
             [os.environ["RECMESH_PEER"]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        file, rows = Path(self.directory.name) / "data.bin", matrix.tocoo()
-        with file.open("wb") as out:
-            out.write(struct.pack("<3Q", *matrix.shape, matrix.nnz))
-            for column in (rows.row.astype("<u4"), rows.col.astype("<u4"), rows.data.astype("<f4")):
-                out.write(column.tobytes())
+        file = self.written("data.bin", matrix)
         self.send(op="load", path=str(file))
         file.unlink()
+
+    def written(self, name: str, matrix: sp.csr_matrix) -> Path:
+        """Writes a matrix for the process and returns its path."""
+        file = Path(self.directory.name) / name
+        write_binary(matrix, file)
+        return file
 
     def send(self, **command) -> dict:
         """Sends a command and returns the response. An error response is raised."""
@@ -71,13 +73,27 @@ class Ours:
         products = np.einsum("nf,nf->n", user_factors[users], item_factors[items])
         return self.mean + bias("user_biases.f32")[users] + bias("item_biases.f32")[items] + products
 
-    def svd(self, factors: int, iterations: int, degree_exponent: float, threads: int = 2) -> float:
-        """Returns the seconds of an SVD."""
+    def svd(
+        self, factors: int, iterations: int, degree_exponent: float, threads: int = 2, **more: float | str | None
+    ) -> float:
+        """Returns the seconds of an SVD; `more` are parameters of the two-hop term, see the example `peer`."""
         response = self.send(
             op="svd", factors=factors, iterations=iterations, degreeExponent=degree_exponent,
-            threads=threads, seed=1, out=self.directory.name,
+            threads=threads, seed=1, out=self.directory.name, **more,
         )  # fmt: skip
+        self.co_occurrence_weight = response["coOccurrenceWeight"]
         return response["seconds"]
+
+    def rank(self, history: sp.csr_matrix, test: sp.csr_matrix, k: int) -> dict[str, np.ndarray]:
+        """Returns users, recall and NDCG of the lists of the last fit.
+
+        Each user with test items is folded in from the history, whose items are not listed.
+        """
+        files = {"history": self.written("history.bin", history), "test": self.written("test.bin", test)}
+        response = self.send(op="rank", k=k, **{name: str(file) for name, file in files.items()})
+        for file in files.values():
+            file.unlink()
+        return {name: np.array(values) for name, values in response.items()}
 
     def factors(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns the user factors and the item factors of the last fit."""

@@ -1,4 +1,4 @@
-"""Recall@k and NDCG@k of factors, over all users with test items and without training items."""
+"""Recall@k and NDCG@k of factors, of users with test items and without training items."""
 
 import numpy as np
 import scipy.sparse as sp
@@ -9,7 +9,15 @@ BATCH = 512
 def recall_and_ndcg(
     users: np.ndarray, items: np.ndarray, train: sp.csr_matrix, test: sp.csr_matrix, k: int = 20
 ) -> tuple[float, float]:
-    """Returns the means over users.
+    """Returns the means over users; see `of_each_user`."""
+    recall, ndcg = of_each_user(users, items, train, test, k)
+    return float(recall.mean()), float(ndcg.mean())
+
+
+def of_each_user(
+    users: np.ndarray, items: np.ndarray, train: sp.csr_matrix, test: sp.csr_matrix, k: int = 20
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns recall and NDCG of each user with test items.
 
     Definitions as in the published figures of LightGCN (recall: hits / relevant; NDCG: ideal of
     min(k, relevant)).
@@ -29,4 +37,4 @@ def recall_and_ndcg(
         hits, counts = relevant[rows, top], relevant.sum(axis=1)
         recall.append(hits.sum(axis=1) / counts)
         ndcg.append((hits * discount).sum(axis=1) / ideal[np.minimum(k, counts)])
-    return float(np.concatenate(recall).mean()), float(np.concatenate(ndcg).mean())
+    return np.concatenate(recall), np.concatenate(ndcg)

@@ -6,10 +6,11 @@ import platform
 from datetime import date
 from pathlib import Path
 
-from plot import quality_by_seconds
+from plot import quality_by_days, quality_by_seconds
 
 DIRECTORY = Path(__file__).resolve().parent.parent / "results"
 PLOT = "time_to_ndcg.svg"
+AGEING_PLOT = "ageing.svg"
 
 
 def machine() -> str:
@@ -24,6 +25,13 @@ def add(entry: dict) -> None:
     """Adds an entry, or replaces the one with the same name and setting, and renders the files."""
     entries = [e for e in read() if (e["name"], e["setting"]) != (entry["name"], entry["setting"])]
     write([*entries, {**entry, "machine": machine(), "date": date.today().isoformat()}])
+
+
+def replace(entry: dict, *keys: str) -> None:
+    """Adds an entry in place of all others of its name with equal values of the keys."""
+    is_other = lambda e: any(e.get(key) != entry.get(key) for key in ("name", *keys))
+    write([e for e in read() if is_other(e)])
+    add(entry)
 
 
 def copy_best(name: str, of: list[str], figure: str) -> None:
@@ -48,6 +56,11 @@ def write(entries: list[dict]) -> None:
     (DIRECTORY / "core.md").write_text(table(entries))
     if plotted := with_curves(entries):
         (DIRECTORY / PLOT).write_text(plot(plotted))
+    for entry in entries:
+        if "ageing" in entry:
+            setting, *_ = entry["setting"].split(";")
+            title = "Ranking quality by the age of a model"
+            (DIRECTORY / AGEING_PLOT).write_text(quality_by_days(title, setting, "NDCG@10", entry["ageing"]))
 
 
 def with_curves(entries: list[dict]) -> dict | None:

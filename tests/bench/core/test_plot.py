@@ -3,7 +3,7 @@
 import unittest
 from xml.etree import ElementTree
 
-from plot import BOTTOM, LEFT, RIGHT, TOP, linear_ticks, quality_by_seconds, seconds_ticks
+from plot import BOTTOM, LEFT, RIGHT, TOP, linear_ticks, quality_by_days, quality_by_seconds, seconds_ticks
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -27,6 +27,12 @@ class Plot(unittest.TestCase):
         self.assertEqual(circles, [(LEFT, BOTTOM), ((LEFT + RIGHT) / 2, (TOP + BOTTOM) / 2), (RIGHT, TOP)])
         labels = [text.text for text in root.iter(f"{SVG}text")]
         self.assertTrue({"t & u", "a <b>", "c", "0.1", "0.2", "0.5", "1", "0.0", "1.0"} <= set(labels), labels)
+
+    def test_axes_of_days_begin_at_0(self):
+        root = ElementTree.fromstring(quality_by_days("t", "n", "q", {"a": [[10.0, 0.1]], "b": [[5.0, 0.2]], "c": [[0.0, 0.0]]}))
+        circles = [(float(c.get("cx")), float(c.get("cy"))) for c in root.iter(f"{SVG}circle")]
+        middle = (LEFT + RIGHT) / 2
+        self.assertEqual(circles, [(RIGHT, (TOP + BOTTOM) / 2), (middle, TOP), (LEFT, BOTTOM)])
 
 
 if __name__ == "__main__":
