@@ -26,6 +26,9 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 /// Values that every version of the chart supports.
 const VALUES: [&str; 2] = ["--set", "image.operator.tag=dev,image.sidecar.tag=dev,store.size=1Gi"];
 
+/// Certificates would restart the pods once.
+const NO_IDENTITY: [&str; 2] = ["--set", "mesh.identity.provider=none"];
+
 fn helm(commands: &Commands, arguments: &[&str]) -> Result<String> {
     commands.helm(&[arguments, &["--wait", &wait::timeout_argument()]].concat())
 }
@@ -188,7 +191,7 @@ async fn serving_is_unaffected_by_upgrade_uninstall_and_reinstall() -> Result<()
     ));
 
     let upgrade = ["upgrade", "recmesh", &chart, "--namespace", SYSTEM_NAMESPACE];
-    helm(&commands, &[&upgrade[..], &VALUES].concat())?;
+    helm(&commands, &[&upgrade[..], &VALUES, &NO_IDENTITY].concat())?;
     wait_reconciled(&namespace, 11).await?;
     counters.check("upgrade from the previous version").await?;
     check_unchanged("upgrade from the previous version")?;
@@ -196,7 +199,7 @@ async fn serving_is_unaffected_by_upgrade_uninstall_and_reinstall() -> Result<()
     wait_reconciled(&namespace, 12).await?;
     counters.check("rollback").await?;
     check_unchanged("rollback")?;
-    helm(&commands, &[&upgrade[..], &VALUES].concat())?;
+    helm(&commands, &[&upgrade[..], &VALUES, &NO_IDENTITY].concat())?;
 
     helm(&commands, &["uninstall", "recmesh", "--namespace", SYSTEM_NAMESPACE])?;
     wait::until("the pods of operator and store are deleted", || {
@@ -216,7 +219,7 @@ async fn serving_is_unaffected_by_upgrade_uninstall_and_reinstall() -> Result<()
     };
 
     let other = ["install", "other", &chart, "--namespace", SYSTEM_NAMESPACE, "--take-ownership"];
-    helm(&commands, &[&other[..], &VALUES].concat())?;
+    helm(&commands, &[&other[..], &VALUES, &NO_IDENTITY].concat())?;
     wait_reconciled(&namespace, 13).await?;
     counters.check("install under another release name").await?;
     check_unchanged("install under another release name")?;
@@ -226,7 +229,7 @@ async fn serving_is_unaffected_by_upgrade_uninstall_and_reinstall() -> Result<()
     copy_root_secret(&commands)?;
     move_volume(&commands)?;
     let moved = ["install", "recmesh", &chart, "--namespace", OTHER_NAMESPACE, "--take-ownership"];
-    helm(&commands, &[&moved[..], &VALUES, &["--set", "store.existingClaim=store"]].concat())?;
+    helm(&commands, &[&moved[..], &VALUES, &NO_IDENTITY, &["--set", "store.existingClaim=store"]].concat())?;
     wait_reconciled(&namespace, 14).await?;
     counters.check("move to another namespace").await?;
     check_unchanged("move to another namespace")?;

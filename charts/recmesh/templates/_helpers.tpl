@@ -134,6 +134,8 @@ resourceRules:
   expression: object.metadata.labels[?'app.kubernetes.io/part-of'].orValue('') != 'recmesh'
 - name: mode
   expression: object.metadata.labels[?'recmesh.dev/mode'].orValue('proxy') == 'proxy'
+- name: identity
+  expression: object.metadata.?annotations[?'recmesh.dev/identity'].orValue('none') == 'none'
 - name: own-network
   expression: "!object.spec.?hostNetwork.orValue(false)"
 - name: linux
@@ -214,4 +216,38 @@ credentials that it derives, and sees in the status of a pod that a Secret of th
 - apiGroups: [""]
   resources: [events]
   verbs: [list]
+{{- end }}
+
+{{- /* Signer of the certificates of sidecars. */ -}}
+{{- define "recmesh.signer" -}}recmesh.dev/{{ .Values.fullnameOverride }}{{- end }}
+
+{{- /* Admission policy and ClusterRole of the signer. */ -}}
+{{- define "recmesh.identityName" -}}{{ .Values.fullnameOverride }}-identity{{- end }}
+
+{{- /* Not empty if the operator signs certificates. A kubelet before 1.37 cannot mount them, so that auto reads the versions of
+the nodes, which helm template cannot. */ -}}
+{{- define "recmesh.identity" -}}
+{{- $provider := .Values.mesh.identity.provider -}}
+{{- $possible := and (eq .Values.scope "cluster") .Values.operator.leaderElection -}}
+{{- if eq $provider "podCertificate" -}}
+{{- if not $possible -}}{{- fail "mesh.identity.provider: podCertificate needs scope cluster, and operator.leaderElection for its two replicas" -}}{{- end -}}
+true
+{{- else if and (eq $provider "auto") $possible -}}
+{{- $served := .Capabilities.APIVersions.Has "certificates.k8s.io/v1/PodCertificateRequest" -}}
+{{- $nodes := (lookup "v1" "Node" "" "").items -}}
+{{- if and (not $nodes) (or $served (include "recmesh.injects" .)) (not (lookup "v1" "Namespace" "" "kube-system")) -}}
+{{- fail "mesh.identity.provider: auto reads the versions of the nodes, which is not possible without a cluster; state podCertificate (Kubernetes 1.37 on all nodes) or none" -}}
+{{- end -}}
+{{- $old := list -}}
+{{- range $nodes -}}
+{{- if semverCompare "<1.37.0-0" .status.nodeInfo.kubeletVersion -}}{{- $old = append $old .metadata.name -}}{{- end -}}
+{{- end -}}
+{{- if and $served $nodes (not $old) -}}true{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- /* Pods that start wait for a signature: with identity there are at least two operators, unless there is none by choice. */ -}}
+{{- define "recmesh.operatorReplicas" -}}
+{{- $replicas := int .Values.operator.replicas -}}
+{{- if and $replicas (include "recmesh.identity" .) -}}{{- max 2 $replicas -}}{{- else -}}{{- $replicas -}}{{- end -}}
 {{- end }}
