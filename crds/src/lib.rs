@@ -5,6 +5,7 @@
 //! the API server, and [`unsupported`] those for values that this version does not support.
 //! [`crd()`] combines them into the definition in `crds/recommenders.yaml`.
 
+mod access;
 mod algorithm;
 mod batch;
 mod column;
@@ -20,6 +21,7 @@ mod status;
 mod training;
 pub mod unsupported;
 
+pub use access::{AccessSpec, AllowedCaller, Identity, Plaintext};
 pub use algorithm::*;
 pub use batch::{BatchDestination, BatchSpec};
 pub use column::Column;

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AlgorithmSpec, BatchSpec, ChosenAlgorithm, DataSpec, EvaluationSpec, NameRef, RecommenderStatus, ServingSpec,
-    TrainingSpec,
+    AccessSpec, AlgorithmSpec, BatchSpec, ChosenAlgorithm, DataSpec, EvaluationSpec, NameRef, RecommenderStatus,
+    ServingSpec, TrainingSpec,
 };
 
 /// Training data, algorithm, evaluation, training and serving. Only `data.source` is required.
@@ -117,6 +117,10 @@ pub struct RecommenderSpec {
     /// Serving pods.
     #[serde(default)]
     pub serving: ServingSpec,
+
+    /// Who may ask the serving pods, and how. Absent: this namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<AccessSpec>,
 
     /// Lists for all users, written to a bucket of yours by a Job. Absent: no lists are written.
     #[serde(default, skip_serializing_if = "Option::is_none")]

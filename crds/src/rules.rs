@@ -357,6 +357,12 @@ pub const RULES: &[Rule] = &[
         message: "serving.allowFrom: ipBlock.cidr must be an address range, for example 10.0.0.0/8",
     },
     Rule {
+        at: &["spec.access"],
+        rule: "self.plaintext != 'Never' || self.identity != 'None'",
+        message: "access: nobody can ask serving pods that have no certificate (identity: None) and refuse plaintext \
+                  (plaintext: Never); change one of them",
+    },
+    Rule {
         at: &["spec.serving.tolerations", "spec.training.tolerations"],
         rule: "self.all(t, (!has(t.effect) || t.effect in ['', 'NoSchedule', 'PreferNoSchedule', 'NoExecute']) && \
                (has(t.operator) && t.operator == 'Exists' ? !has(t.value) || t.value == '' : \

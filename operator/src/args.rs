@@ -58,6 +58,10 @@ pub struct InjectArgs {
     /// OpenShift requires.
     #[arg(long, default_value_t = true, action = ArgAction::Set)]
     pub fixed_user_ids: bool,
+    /// Signer of the certificates of the sidecars, such as recmesh.dev/recmesh; without it they
+    /// have none, and connect in plaintext.
+    #[arg(long, value_name = "NAME", value_parser = signer_name)]
+    pub identity_signer: Option<String>,
     /// Requests and limits of the container as JSON.
     #[arg(long, value_name = "JSON", default_value = PROXY_RESOURCES, value_parser = resources)]
     pub resources: serde_json::Value,
@@ -227,6 +231,11 @@ impl Settings {
     /// [`Self::resync_seconds`] as a duration.
     pub fn resync(&self) -> Duration {
         Duration::from_secs(self.resync_seconds)
+    }
+
+    /// The signer of certificates, if identity is on.
+    pub fn signer(&self) -> Option<&str> {
+        self.identity.as_ref().map(|identity| identity.identity_signer.as_str())
     }
 }
 

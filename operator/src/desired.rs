@@ -95,7 +95,7 @@ pub fn desired(plan: &Plan, decision: &Decision, observed: &Observed, installati
         obsolete_jobs: observed.lingering_jobs.iter().chain(&decision.stale_jobs).cloned().collect(),
         network_policy: network_policy::build(plan, &installation.settings),
         service: services::service(plan),
-        headless_service: services::headless(plan),
+        headless_service: services::headless(plan, &installation.settings),
         disruption_budget: disruption_budget::build(plan),
         rollout,
         garbage: decision.garbage.clone(),

@@ -16,6 +16,7 @@ pub mod public_key;
 pub mod root;
 pub mod rotation;
 pub mod trust_domain;
+pub mod volumes;
 
 pub use self::{
     cluster_trust_bundle::ClusterTrustBundle, pod_certificate_request::PodCertificateRequest, trust_domain::TrustDomain,

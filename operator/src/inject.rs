@@ -8,12 +8,19 @@ pub mod manifests;
 use serde_json::{Map, Value, json};
 use sidecar_contract::{paths, ports};
 
-use crate::names::{INJECT_LABEL, INJECTED_LABEL, MODE_LABEL, NAMESPACE_LABEL};
+use crate::{
+    identity::volumes,
+    names::{IDENTITY_ANNOTATION, INJECT_LABEL, INJECTED_LABEL, MODE_LABEL, NAMESPACE_LABEL, SERVICE_ACCOUNT_LABEL},
+};
 
 /// Name of the container and prefix of the volume's name.
 pub const CONTAINER: &str = "recmesh-proxy";
 /// The volume that is mounted where the token of the app's account would be.
 const NO_TOKEN_VOLUME: &str = "recmesh-proxy-no-token";
+/// The volume with the certificate.
+const CERTIFICATE_VOLUME: &str = "recmesh-proxy-certificate";
+/// The volume with the trust anchors.
+const ANCHORS_VOLUME: &str = "recmesh-proxy-anchors";
 /// Mount point of the tokens of accounts. Admission mounts one where a container mounts nothing.
 const TOKEN_DIR: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// Annotation: the application port on the loopback address, if the app uses the default itself.
@@ -36,6 +43,8 @@ pub struct Injection {
     pub image_pull_policy: String,
     /// Whether the user and group are set; OpenShift assigns them.
     pub fixed_user_ids: bool,
+    /// Signer of the certificate; `None`: the sidecar has none.
+    pub signer: Option<String>,
     /// Requests and limits.
     pub resources: Value,
 }
@@ -48,6 +57,17 @@ struct Wanted {
     namespace: Option<String>,
     port: u16,
     admin_port: u16,
+    /// Whether the sidecar has a certificate where there is a signer.
+    identity: bool,
+    /// ServiceAccount of the serving pods; `None`: that of the Recommender's name.
+    service_account: Option<String>,
+}
+
+impl Wanted {
+    /// The signer of the sidecar's certificate, if it has one.
+    fn signer<'a>(&self, injection: &'a Injection) -> Option<&'a str> {
+        injection.signer.as_deref().filter(|_| self.identity)
+    }
 }
 
 /// Adds the sidecar to a pod, or to a pod template. Returns whether it did: a pod that does not ask
@@ -71,6 +91,10 @@ pub fn inject(pod: &mut Value, injection: &Injection) -> Result<bool, String> {
     }
     add(spec, "initContainers", 0, container(&wanted, injection));
     add(spec, "volumes", usize::MAX, json!({"name": NO_TOKEN_VOLUME, "emptyDir": {}}));
+    if let Some(signer) = wanted.signer(injection) {
+        add(spec, "volumes", usize::MAX, volumes::certificate(CERTIFICATE_VOLUME, signer));
+        add(spec, "volumes", usize::MAX, volumes::anchors(ANCHORS_VOLUME, signer));
+    }
     Ok(true)
 }
 
@@ -100,6 +124,10 @@ fn wanted(pod: &Value) -> Result<Option<Wanted>, String> {
             "annotations {PORT_ANNOTATION}, {ADMIN_PORT_ANNOTATION}: {port} twice; expected two ports"
         ));
     }
+    let identity = at(pod, &["metadata", "annotations", IDENTITY_ANNOTATION]);
+    if !identity.is_null() && identity != "none" {
+        return Err(format!("annotation {IDENTITY_ANNOTATION}: {identity}; expected none, or no such annotation"));
+    }
     let spec = at(pod, &["spec"]);
     let containers = || items(spec, "initContainers").chain(items(spec, "containers"));
     if containers().any(|container| at(container, &["name"]) == CONTAINER) {
@@ -116,6 +144,8 @@ fn wanted(pod: &Value) -> Result<Option<Wanted>, String> {
         namespace: label(NAMESPACE_LABEL).map(str::to_owned),
         port,
         admin_port,
+        identity: identity.is_null(),
+        service_account: label(SERVICE_ACCOUNT_LABEL).map(str::to_owned),
     }))
 }
 
@@ -144,18 +174,27 @@ fn container(wanted: &Wanted, injection: &Injection) -> Value {
         fields.insert("runAsUser".to_owned(), json!(USER));
         fields.insert("runAsGroup".to_owned(), json!(USER));
     }
+    let mut arguments = vec![
+        "proxy".to_owned(),
+        format!("--recommender={}", wanted.recommender),
+        format!("--listen=127.0.0.1:{}", wanted.port),
+        format!("--admin-listen=[::]:{}", wanted.admin_port),
+    ];
+    let mut mounts = vec![json!({"name": NO_TOKEN_VOLUME, "mountPath": TOKEN_DIR, "readOnly": true})];
+    if wanted.signer(injection).is_some() {
+        arguments.extend(volumes::arguments());
+        // The kubelet replaces the variable.
+        let server = |account| format!("--server-identity=$({})/{account}", paths::NAMESPACE_ENV);
+        arguments.extend(wanted.service_account.as_ref().map(server));
+        mounts.extend(volumes::mounts(CERTIFICATE_VOLUME, ANCHORS_VOLUME));
+    }
     json!({
         "name": CONTAINER,
         "image": injection.image,
         "imagePullPolicy": injection.image_pull_policy,
         // A sidecar: it starts before the app, and ends after it.
         "restartPolicy": "Always",
-        "args": [
-            "proxy",
-            format!("--recommender={}", wanted.recommender),
-            format!("--listen=127.0.0.1:{}", wanted.port),
-            format!("--admin-listen=[::]:{}", wanted.admin_port),
-        ],
+        "args": arguments,
         "env": [namespace],
         "ports": [{"name": ports::PROXY_ADMIN_NAME, "containerPort": wanted.admin_port, "protocol": "TCP"}],
         // Listening, not answering: the app starts also without serving pods.
@@ -165,7 +204,7 @@ fn container(wanted: &Wanted, injection: &Injection) -> Value {
         },
         "resources": injection.resources,
         "securityContext": security,
-        "volumeMounts": [{"name": NO_TOKEN_VOLUME, "mountPath": TOKEN_DIR, "readOnly": true}],
+        "volumeMounts": mounts,
     })
 }
 
@@ -196,6 +235,7 @@ mod tests {
             image: "sidecar:1".to_owned(),
             image_pull_policy: "IfNotPresent".to_owned(),
             fixed_user_ids: true,
+            signer: None,
             resources: json!({"requests": {"cpu": "10m"}}),
         }
     }
@@ -251,12 +291,38 @@ mod tests {
         assert_eq!(pod["spec"]["containers"][0]["env"][0]["value"], "http://127.0.0.1:8188");
     }
 
+    #[test]
+    fn a_certificate_is_mounted_by_the_sidecar_alone_unless_the_app_wants_none() {
+        let injection = Injection { signer: Some("recmesh.dev/recmesh".to_owned()), ..injection() };
+        let mut with = pod(|pod| pod["metadata"]["labels"][SERVICE_ACCOUNT_LABEL] = json!("server"));
+        assert_eq!(inject(&mut with, &injection), Ok(true));
+        let names = |list: &Value| list.as_array().unwrap().iter().map(|v| v["name"].clone()).collect::<Vec<_>>();
+        let expected = ["recmesh-proxy-no-token", "recmesh-proxy-certificate", "recmesh-proxy-anchors"];
+        let proxy = &with["spec"]["initContainers"][0];
+        assert_eq!(names(&with["spec"]["volumes"]), expected);
+        assert_eq!(names(&proxy["volumeMounts"]), expected);
+        assert_eq!(with["spec"]["containers"][0]["volumeMounts"], Value::Null);
+        let args: Vec<&str> = proxy["args"].as_array().unwrap().iter().skip(4).filter_map(Value::as_str).collect();
+        let files = [
+            "--credentials=/var/run/recmesh/identity/credentials.pem",
+            "--anchors=/var/run/recmesh/anchors/anchors.pem",
+            "--server-identity=$(RECMESH_NAMESPACE)/server",
+        ];
+        assert_eq!(args, files);
+        let none = |pod: &mut Value| pod["metadata"]["annotations"] = json!({IDENTITY_ANNOTATION: "none"});
+        let (mut without, mut plain) = (pod(none), pod(none));
+        assert_eq!(inject(&mut without, &injection), Ok(true));
+        assert_eq!(inject(&mut plain, &Injection { signer: None, ..injection }), Ok(true));
+        assert_eq!(without, plain);
+    }
+
     /// What makes a pod impossible, and a word of the message.
     type Impossible = (&'static str, fn(&mut Value));
 
     #[test]
     fn a_pod_that_cannot_have_a_sidecar_is_named_and_stays_as_it_is() {
-        let cases: [Impossible; 9] = [
+        let cases: [Impossible; 10] = [
+            ("expected none", |pod| pod["metadata"]["annotations"] = json!({"recmesh.dev/identity": "off"})),
             ("expected proxy", |pod| pod["metadata"]["labels"][MODE_LABEL] = json!("local")),
             ("hostNetwork", |pod| pod["spec"]["hostNetwork"] = json!(true)),
             ("Windows", |pod| pod["spec"]["os"] = json!({"name": "windows"})),

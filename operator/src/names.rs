@@ -16,6 +16,11 @@ pub const INJECTED_LABEL: &str = "recmesh.dev/injected";
 pub const MODE_LABEL: &str = "recmesh.dev/mode";
 /// Label of a pod of an app: the namespace of the Recommender, if it is another one.
 pub const NAMESPACE_LABEL: &str = "recmesh.dev/namespace";
+/// Label of a pod of an app: the ServiceAccount of the serving pods, if it is not named after the
+/// Recommender.
+pub const SERVICE_ACCOUNT_LABEL: &str = "recmesh.dev/service-account";
+/// Annotation of a pod of an app: `none` for a sidecar without a certificate.
+pub const IDENTITY_ANNOTATION: &str = "recmesh.dev/identity";
 /// Label of a Job: the hash of its attempt.
 pub const ATTEMPT_LABEL: &str = "recmesh.dev/attempt";
 /// Label of a Job: the hash of the spec that it was created for.

@@ -3,6 +3,7 @@
 //! The API server has validated the schema. The checks here catch objects that were stored under an
 //! older CRD. The conversion translates the public API to the terms of the contract.
 
+mod access;
 mod batch;
 mod catalogue;
 mod hashes;
@@ -10,8 +11,8 @@ mod training;
 
 use std::collections::BTreeMap;
 
-use recommender_crds::{NAME_CHARS_MAX, Reason, Recommender, RecommenderSpec};
-use sidecar_contract::Gate;
+use recommender_crds::{Identity, NAME_CHARS_MAX, Reason, Recommender, RecommenderSpec};
+use sidecar_contract::{Access, Gate};
 
 pub use self::{
     batch::BatchPlan,
@@ -61,12 +62,19 @@ pub struct Plan {
     pub promote: Option<String>,
     /// Fallback sources, used after the model.
     pub fallback: Vec<String>,
+    /// Who may ask the serving pods.
+    pub access: Access,
 }
 
 impl Plan {
     /// The part of the store that belongs to the Recommender.
     pub fn store_scope(&self) -> StoreScope<'_> {
         StoreScope { namespace: &self.namespace, name: &self.name, store: self.spec.store.as_ref() }
+    }
+
+    /// Whether the serving pods have certificates where the installation signs them.
+    pub fn wants_identity(&self) -> bool {
+        self.spec.access.as_ref().is_none_or(|access| access.identity == Identity::Auto)
     }
 
     /// Whether a pod runs under the ServiceAccount that the operator creates.
@@ -174,6 +182,7 @@ pub fn plan(recommender: &Recommender, secret_versions: &BTreeMap<String, String
         retrain_at,
         promote: annotation(PROMOTE_ANNOTATION),
         fallback: spec.serving.fallback.clone(),
+        access: access::plan(spec.access.as_ref()),
     })
 }
 

@@ -135,6 +135,14 @@ const HINTS: &[Hint] = &[
     ),
     hint("resources.requests{}", "{}", r#""500m" 2 "0" "0.5" "1e3""#, r#""2 GB" -1"#, r#""1e999""#),
     hint("resources.limits{}", "{}", r#""500m" 2 "0.5" "1e3""#, r#""2 GB" -1"#, r#""1e999""#),
+    hint("access.allow[].namespace", "{}", r#""shop" "a""#, r#""*" "a.b""#, ""),
+    hint(
+        "access.allow[].serviceAccount",
+        r#"{"access":{"allow":[{"namespace":"shop"}]}}"#,
+        r#""web" "a.b-c""#,
+        r#""A""#,
+        "",
+    ),
     hint("serviceAccountName", "{}", r#""trainer" "a.b-c""#, r#""A" """#, r#""a..b""#),
 ];
 

@@ -1,7 +1,7 @@
 //! The ConfigMap with the serving config, which names the revisions that the pods should load.
 
 use serde_json::json;
-use sidecar_contract::{Access, ServingConfig, ServingLimits, StoreConfig, canonical_json, paths};
+use sidecar_contract::{ServingConfig, ServingLimits, StoreConfig, canonical_json, paths};
 
 use super::child::{Child, metadata};
 use crate::{
@@ -29,7 +29,7 @@ pub fn serving_config(plan: &Plan, serving: &Serving, store: StoreConfig) -> Ser
             latency_budget_milliseconds: limits.latency_budget_milliseconds,
         },
         gate: Some(plan.gate()),
-        access: Access::default(),
+        access: plan.access.clone(),
     }
 }
 

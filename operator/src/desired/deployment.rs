@@ -15,12 +15,18 @@ use super::{
 use crate::{
     args::Settings,
     child_kind::ChildKind,
+    identity::volumes as identity,
     names::{Component, Names, TEMPLATE_HASH_ANNOTATION, selector},
     validate::Plan,
 };
 
 /// Seconds from SIGTERM to SIGKILL: the drain period of the sidecar, and a margin.
 const TERMINATION_SECONDS: u32 = 30;
+
+/// Volume with the certificate of the pod.
+const CERTIFICATE: &str = "certificate";
+/// Volume with the trust anchors.
+const ANCHORS: &str = "anchors";
 
 /// Timeout of a probe in seconds. With the default, 1 s, a pod on a busy node leaves the Service
 /// although it answers.
@@ -45,14 +51,24 @@ pub fn build(plan: &Plan, settings: &Settings) -> Child {
     }
     volumes.push(temporary("cache", settings));
     mounts.push(mount("cache", paths::CACHE_DIR, false));
+    let listen =
+        ["--listen", &any_address(ports::APP).to_string(), "--admin-listen", &any_address(ports::ADMIN).to_string()];
+    let mut arguments = vec!["serve".to_owned()];
+    arguments.extend(listen.map(str::to_owned));
+    let port = |name: &str, number: u16| json!({"name": name, "containerPort": number, "protocol": "TCP"});
+    let mut container_ports = vec![port(ports::APP_NAME, ports::APP), port(ports::ADMIN_NAME, ports::ADMIN)];
+    if let Some(signer) = settings.signer().filter(|_| plan.wants_identity()) {
+        volumes.extend([identity::certificate(CERTIFICATE, signer), identity::anchors(ANCHORS, signer)]);
+        mounts.extend(identity::mounts(CERTIFICATE, ANCHORS));
+        arguments.extend(identity::arguments());
+        arguments.push(format!("--mesh-port={}", ports::MESH));
+        container_ports.push(port(ports::MESH_NAME, ports::MESH));
+    }
     let container = json!({
         "name": Component::Serving.container(),
-        "args": ["serve", "--listen", any_address(ports::APP), "--admin-listen", any_address(ports::ADMIN)],
+        "args": arguments,
         "env": [{"name": paths::POD_NAME_ENV, "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
-        "ports": [
-            {"name": ports::APP_NAME, "containerPort": ports::APP, "protocol": "TCP"},
-            {"name": ports::ADMIN_NAME, "containerPort": ports::ADMIN, "protocol": "TCP"},
-        ],
+        "ports": container_ports,
         "startupProbe": probe(paths::LIVEZ, 1, 30),
         "livenessProbe": probe(paths::LIVEZ, 10, 3),
         "readinessProbe": probe(paths::READYZ, 1, 2),

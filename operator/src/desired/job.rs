@@ -86,7 +86,8 @@ pub fn build(plan: &Plan, settings: &Settings, config: &TrainingConfig) -> Child
         command: "train",
         pod,
         final_codes,
-        // Training should not compete for CPU with a serving pod of the same Recommender on its node.
+        // Training should not compete for CPU with a serving pod of the same Recommender on its
+        // node.
         affinity: Some(json!({"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{
             "weight": 1,
             "podAffinityTerm": {

@@ -1,6 +1,8 @@
 //! The NetworkPolicy of the serving pods. It restricts ingress only; egress is left to the
 //! cluster's own policies.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use sidecar_contract::ports;
 
@@ -12,8 +14,9 @@ use crate::{
     validate::Plan,
 };
 
-/// Builds the policy. The application port is open to the namespace and to `serving.allowFrom`, the
-/// admin port to the namespaces of the operator and of monitoring.
+/// Builds the policy. The application port is open to the namespace and to `serving.allowFrom`,
+/// unless plaintext is refused; the admin port to the namespaces of the operator and of monitoring;
+/// the port for mutual TLS to the namespaces of allowed callers, whose certificates the pods check.
 pub fn build(plan: &Plan, settings: &Settings) -> Child {
     let mut clients = vec![json!({"podSelector": {}})];
     clients.extend(plan.spec.serving.allow_from.iter().filter_map(|peer| serde_json::to_value(peer).ok()));
@@ -23,7 +26,28 @@ pub fn build(plan: &Plan, settings: &Settings) -> Child {
     let admin_clients = json!([{"namespaceSelector": {"matchExpressions": [
         {"key": "kubernetes.io/metadata.name", "operator": "In", "values": namespaces},
     ]}}]);
+    let mesh_clients = match &plan.access.allow {
+        None => vec![json!({"podSelector": {}})],
+        Some(callers) => {
+            let namespaces: BTreeSet<&str> = callers.iter().map(|caller| caller.namespace.as_str()).collect();
+            let peer = |namespaces| {
+                json!({"namespaceSelector": {"matchExpressions": [
+                    {"key": "kubernetes.io/metadata.name", "operator": "In", "values": namespaces},
+                ]}})
+            };
+            Some(namespaces).filter(|namespaces| !namespaces.is_empty()).map(peer).into_iter().collect()
+        }
+    };
     let rule = |from: Value, port: u16| json!({"from": from, "ports": [{"protocol": "TCP", "port": port}]});
+    let mut ingress = Vec::new();
+    if plan.access.allows_plaintext() {
+        ingress.push(rule(Value::from(clients), ports::APP));
+    }
+    ingress.push(rule(admin_clients, ports::ADMIN));
+    // A rule without peers would admit all.
+    if settings.signer().is_some() && plan.wants_identity() && !mesh_clients.is_empty() {
+        ingress.push(rule(Value::from(mesh_clients), ports::MESH));
+    }
     Child {
         kind: ChildKind::NetworkPolicy,
         manifest: json!({
@@ -33,7 +57,7 @@ pub fn build(plan: &Plan, settings: &Settings) -> Child {
             "spec": {
                 "podSelector": {"matchLabels": selector(&plan.name, Component::Serving)},
                 "policyTypes": ["Ingress"],
-                "ingress": [rule(Value::from(clients), ports::APP), rule(admin_clients, ports::ADMIN)],
+                "ingress": ingress,
             },
         }),
     }

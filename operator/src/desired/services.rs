@@ -5,6 +5,7 @@ use sidecar_contract::ports;
 
 use super::child::{Child, metadata};
 use crate::{
+    args::Settings,
     child_kind::ChildKind,
     names::{Component, Names, selector},
     validate::Plan,
@@ -30,8 +31,12 @@ pub fn service(plan: &Plan) -> Child {
 }
 
 /// `<name>-pods`: all pods, ready or not, for clients that must reach each of them.
-pub fn headless(plan: &Plan) -> Child {
+pub fn headless(plan: &Plan, settings: &Settings) -> Child {
     let port = |name: &str, number: u16| json!({"name": name, "port": number, "targetPort": name, "protocol": "TCP"});
+    let mut service_ports = vec![port(ports::APP_NAME, ports::APP), port(ports::ADMIN_NAME, ports::ADMIN)];
+    if settings.signer().is_some() && plan.wants_identity() {
+        service_ports.push(port(ports::MESH_NAME, ports::MESH));
+    }
     Child {
         kind: ChildKind::Service,
         manifest: json!({
@@ -42,7 +47,7 @@ pub fn headless(plan: &Plan) -> Child {
                 "clusterIP": "None",
                 "publishNotReadyAddresses": true,
                 "selector": selector(&plan.name, Component::Serving),
-                "ports": [port(ports::APP_NAME, ports::APP), port(ports::ADMIN_NAME, ports::ADMIN)],
+                "ports": service_ports,
             },
         }),
     }

@@ -9,9 +9,10 @@ use sidecar_contract::{Digest, RunResult};
 
 use super::*;
 use crate::{
-    args::{Cli, Command, Settings},
+    args::{Cli, Command, IdentityArgs, Settings},
     child_kind::ChildKind,
     decide::{self, TrainingDecision},
+    identity::TrustDomain,
     installation::StoreRoot,
     names::{FINALIZER, Names, TEMPLATE_HASH_ANNOTATION},
     observed::{DeploymentFacts, JobFacts, JobState},
@@ -258,6 +259,94 @@ fn the_admin_port_is_open_to_operator_and_monitoring_only() {
     assert_eq!((&ingress[0]["ports"][0]["port"], &ingress[1]["ports"][0]["port"]), (&json!(8080), &json!(9090)));
     let namespaces = &ingress[1]["from"][0]["namespaceSelector"]["matchExpressions"][0]["values"];
     assert_eq!(*namespaces, json!(["recmesh-system"]));
+}
+
+fn with_identity(plan: &Plan) -> (Settings, [Value; 3]) {
+    let identity = IdentityArgs {
+        identity_signer: "recmesh.dev/recmesh".to_owned(),
+        trust_domain: TrustDomain::parse("films.example").unwrap(),
+        identity_guard: "guard".to_owned(),
+    };
+    let settings = Settings { identity: Some(identity), ..settings() };
+    let manifests = [
+        deployment::build(plan, &settings).manifest,
+        network_policy::build(plan, &settings).manifest,
+        services::headless(plan, &settings).manifest,
+    ];
+    (settings, manifests)
+}
+
+#[test]
+fn serving_pods_have_a_certificate_where_the_installation_signs_and_the_spec_wants_it() {
+    let (_, [deployment, policy, service]) = with_identity(&plan());
+    let pod = &deployment["spec"]["template"]["spec"];
+    let args = pod["containers"][0]["args"].as_array().unwrap();
+    for argument in [
+        "--credentials=/var/run/recmesh/identity/credentials.pem",
+        "--anchors=/var/run/recmesh/anchors/anchors.pem",
+        "--mesh-port=8443",
+    ] {
+        assert!(args.contains(&json!(argument)), "{args:?}");
+    }
+    let volume = |name: &str| pod["volumes"].as_array().unwrap().iter().find(|v| v["name"] == name).cloned().unwrap();
+    assert_eq!(
+        volume("certificate")["projected"]["sources"],
+        json!([{"podCertificate": {
+            "signerName": "recmesh.dev/recmesh", "keyType": "ECDSAP256", "credentialBundlePath": "credentials.pem",
+        }}])
+    );
+    assert_eq!(
+        volume("anchors")["projected"]["sources"],
+        json!([{"clusterTrustBundle": {
+            "signerName": "recmesh.dev/recmesh", "labelSelector": {"matchLabels": {"recmesh.dev/anchors": "true"}},
+            "path": "anchors.pem",
+        }}])
+    );
+    assert_eq!(
+        policy["spec"]["ingress"][2],
+        json!({"from": [{"podSelector": {}}], "ports": [{"protocol": "TCP", "port": 8443}]})
+    );
+    assert_eq!(service["spec"]["ports"][2]["port"], 8443);
+    // By choice of the spec, none.
+    let mut without = plan();
+    without.spec.access = serde_json::from_value(json!({"identity": "None"})).unwrap();
+    let (_, manifests) = with_identity(&without);
+    let plain = [
+        deployment::build(&plan(), &settings()).manifest,
+        network_policy::build(&plan(), &settings()).manifest,
+        services::headless(&plan(), &settings()).manifest,
+    ];
+    assert_eq!(manifests, plain);
+}
+
+#[test]
+fn access_opens_the_ports_to_whom_it_names_only() {
+    let ports = |access: Value| {
+        let manifest = format!(
+            "apiVersion: recmesh.dev/v1alpha1
+kind: Recommender
+metadata: {{name: movies, namespace: shop, uid: u-1, generation: 1}}
+spec: {{data: {{source: {{url: 's3://shop/a.csv'}}}}, access: {access}}}
+"
+        );
+        let (_, [_, policy, _]) = with_identity(&plan_of(&manifest));
+        let ingress = policy["spec"]["ingress"].as_array().unwrap().clone();
+        ingress
+            .iter()
+            .map(|rule| (rule["ports"][0]["port"].as_u64().unwrap(), rule["from"].clone()))
+            .collect::<Vec<_>>()
+    };
+    let numbers = |rules: &[(u64, Value)]| rules.iter().map(|(port, _)| *port).collect::<Vec<_>>();
+    assert_eq!(numbers(&ports(json!({}))), [8080, 9090, 8443]);
+    assert_eq!(numbers(&ports(json!({"plaintext": "Never"}))), [9090, 8443]);
+    assert_eq!(numbers(&ports(json!({"allow": []}))), [8080, 9090], "a rule without peers would admit all");
+    let named = ports(json!({"plaintext": "Never", "allow": [
+        {"namespace": "web", "serviceAccount": "a"}, {"namespace": "web", "serviceAccount": "b"}, {"namespace": "app"},
+    ]}));
+    let expected = json!([{"namespaceSelector": {"matchExpressions": [
+        {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["app", "web"]},
+    ]}}]);
+    assert_eq!(named[1], (8443, expected));
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! What all Jobs of the trainer's image have in common: volumes, the user's sources and Secrets, and
-//! which failures end a Job.
+//! What all Jobs of the trainer's image have in common: volumes, the user's sources and Secrets,
+//! and which failures end a Job.
 
 use recommender_crds::SourceSpec;
 use serde_json::{Value, json};
@@ -44,8 +44,8 @@ impl JobPod {
         Self { env, env_from: Vec::new(), volumes, mounts }
     }
 
-    /// Adds a source of the user: its volume, read-only, and its Secret. Each source has a prefix of
-    /// its own, so that its credentials are never used for another one.
+    /// Adds a source of the user: its volume, read-only, and its Secret. Each source has a prefix
+    /// of its own, so that its credentials are never used for another one.
     pub(super) fn add_source(&mut self, name: &str, prefix: &str, source: &SourceSpec) {
         if let Some(volume) = volume(name, source) {
             self.volumes.push(volume);

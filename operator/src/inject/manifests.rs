@@ -95,6 +95,7 @@ mod tests {
         Injection {
             image: "sidecar:1".to_owned(),
             image_pull_policy: "Always".to_owned(),
+            signer: None,
             fixed_user_ids: false,
             resources: json!({}),
         }

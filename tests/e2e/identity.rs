@@ -1,0 +1,95 @@
+//! Certificates on a real node: an app's Job gets its answer over mutual TLS from serving pods that
+//! refuse plaintext.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // Tests may panic.
+
+#[allow(dead_code, reason = "shared with another test target")]
+mod data;
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use e2e::{
+    Cluster, Namespace,
+    commands::Commands,
+    install::{SYSTEM_NAMESPACE, install},
+    wait,
+};
+use serde_json::Value;
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+/// A Job that asks its own sidecar, by the address in its environment.
+const JOB: &str = r#"apiVersion: batch/v1
+kind: Job
+metadata: {name: asks}
+spec:
+  backoffLimit: 0
+  template:
+    metadata: {labels: {recmesh.dev/inject: movies}}
+    spec:
+      restartPolicy: Never
+      securityContext: {runAsNonRoot: true, runAsUser: 65532, seccompProfile: {type: RuntimeDefault}}
+      containers:
+      - name: asks
+        image: localhost/recmesh/busybox:1
+        securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+        command: [sh, -c]
+        args:
+        - >-
+          wget -q -O - --header 'content-type: application/json'
+          --post-data '{"user": "user6", "n": 3}' "$RECMESH_URL/recommend"
+"#;
+
+#[tokio::test]
+async fn a_job_gets_its_answer_over_mutual_tls_from_pods_that_refuse_plaintext() -> Result<()> {
+    let cluster = Cluster::ready().await?;
+    install_with_identity(&cluster.commands)?;
+    let outcome = ask(&cluster).await;
+    // Without identity again, as the other tests expect.
+    install(&cluster.commands)?;
+    outcome
+}
+
+fn install_with_identity(commands: &Commands) -> Result<()> {
+    let chart = format!("{ROOT}/charts/recmesh");
+    let values = format!("{ROOT}/tests/demo/values.yaml");
+    let identity = ["--set", "mesh.identity.provider=podCertificate"];
+    let upgrade = ["upgrade", "recmesh", &chart, "--namespace", SYSTEM_NAMESPACE, "--values", &values];
+    commands.helm(&[&upgrade[..], &identity, &["--wait", &wait::timeout_argument()]].concat())?;
+    Ok(())
+}
+
+async fn ask(cluster: &Cluster) -> Result<()> {
+    let namespace = Namespace::new(cluster, "identity")?;
+    namespace.config_map("visits", "visits.csv", &data::two_groups())?;
+    let recommender = data::recommender("movies", 4, 2).replacen("spec:", "spec:\n  access: {plaintext: Never}", 1);
+    namespace.apply(&recommender)?;
+    namespace.wait_ready("movies").await?;
+    for request in namespace.list("podcertificaterequests", "")? {
+        ensure!(request["status"]["conditions"][0]["type"] == "Issued", "{request}");
+    }
+
+    namespace.apply(JOB)?;
+    namespace.kubectl(&["wait", "job/asks", "--for=condition=complete", &wait::timeout_argument()])?;
+    let answer: Value = serde_json::from_str(&namespace.kubectl(&["logs", "job/asks", "--container=asks"])?)?;
+    ensure!(answer["items"].as_array().is_some_and(|items| items.len() == 3), "{answer}");
+    ensure!(answer["degraded"].is_null() && answer["items"][0]["source"] == "model", "{answer}");
+
+    // The sidecar alone mounts the key.
+    let pods = namespace.list("pods", "recmesh.dev/injected=true")?;
+    let pod = pods.first().context("no pod has a sidecar")?;
+    let mounts = |container: &Value| {
+        let mounts = container["volumeMounts"].as_array().cloned().unwrap_or_default();
+        mounts.iter().filter(|mount| mount["name"] == "recmesh-proxy-certificate").count()
+    };
+    let app = &pod["spec"]["containers"][0];
+    ensure!((mounts(&pod["spec"]["initContainers"][0]), mounts(app)) == (1, 0), "{}", pod["spec"]);
+
+    // Plaintext from outside the pods: refused by the pods, or by the NetworkPolicy.
+    let url = format!("{}/recommend", namespace.service_url("movies")?);
+    let request = cluster.http.post(url).header("content-type", "application/json").body(r#"{"user": "user6"}"#);
+    let answered = request.timeout(Duration::from_secs(5)).send().await;
+    ensure!(answered.as_ref().map_or(true, |response| response.status() == 403), "{answered:?}");
+    Ok(())
+}
