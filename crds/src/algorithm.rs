@@ -96,6 +96,22 @@ pub struct Als {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub popularity_boost: Option<f64>,
+    /// Popularity debiasing exponent of users in the two-hop term, 0 (off) to 1; degreeExponent
+    /// then applies to its items only. For data.signal: implicit only. Absent: degreeExponent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub user_degree_exponent: Option<f64>,
+    /// Weight of the two-hop term, 0 (off) to 10000: how much an item counts that shares users with
+    /// the user's items, besides what the factors represent of it. For data.signal: implicit only.
+    /// Absent: chosen on a tenth of the training part; status.model.parameters shows the value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 10_000.0))]
+    pub co_occurrence_weight: Option<f64>,
+    /// Items with fewer users take no part in the two-hop term, 1 to 1000, so that no list repeats
+    /// the choices of a few users. Absent: 5.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub min_users_per_item: Option<u32>,
     /// Refines the ALS fit by Gibbs sampling and serves the posterior mean: better predicted
     /// ratings, longer training. For data.signal: explicit only. regularizationExponent: 0.5 works
     /// well with it. Absent: the ALS fit is served. Example: {}.
@@ -113,6 +129,9 @@ impl Default for Als {
             unobserved_weight: None,
             degree_exponent: None,
             popularity_boost: None,
+            user_degree_exponent: None,
+            co_occurrence_weight: None,
+            min_users_per_item: None,
             sampling: None,
         }
     }

@@ -244,6 +244,20 @@ pub const RULES: &[Rule] = &[
     Rule {
         at: &["spec"],
         rule: "self.data.signal == 'implicit' || !has(self.algorithm) || !has(self.algorithm.als) || \
+               !has(self.algorithm.als.userDegreeExponent) || self.algorithm.als.userDegreeExponent == 0.0",
+        message: "als.userDegreeExponent is valid only with data.signal: implicit, because it belongs to the two-hop term, \
+                  which als and svd have for implicit data only: remove it",
+    },
+    Rule {
+        at: &["spec"],
+        rule: "self.data.signal == 'implicit' || !has(self.algorithm) || !has(self.algorithm.als) || \
+               !has(self.algorithm.als.coOccurrenceWeight) || self.algorithm.als.coOccurrenceWeight == 0.0",
+        message: "als.coOccurrenceWeight is valid only with data.signal: implicit, because users who share an item may have \
+                  rated it differently: remove it",
+    },
+    Rule {
+        at: &["spec"],
+        rule: "self.data.signal == 'implicit' || !has(self.algorithm) || !has(self.algorithm.als) || \
                !has(self.algorithm.als.degreeExponent) || self.algorithm.als.degreeExponent == 0.0",
         message: "als.degreeExponent is valid only with data.signal: implicit, because user and item averages serve its \
                   purpose for ratings: remove it",

@@ -250,14 +250,15 @@ pub struct DataArgs {
     /// popular items; default: 0.5.
     #[arg(long, value_parser = finite)]
     pub degree_exponent: Option<f64>,
-    /// SVD: popularity debiasing exponent of users, 0 to 1; default: --degree-exponent.
+    /// SVD, and the two-hop term of ALS: popularity debiasing exponent of users, 0 to 1; default:
+    /// --degree-exponent.
     #[arg(long, value_parser = finite)]
     pub user_degree_exponent: Option<f64>,
-    /// SVD: weight of the two-hop term for implicit data, 0 (off) to 10000: how much items count
-    /// that share users with the history; default: chosen from the data.
+    /// ALS and SVD: weight of the two-hop term for implicit data, 0 (off) to 10000: how much items
+    /// count that share users with the history; default: chosen from the data.
     #[arg(long, value_parser = finite)]
     pub co_occurrence_weight: Option<f64>,
-    /// SVD: items with fewer users take no part in the two-hop term, 1 to 1000; default: 5.
+    /// ALS and SVD: items with fewer users take no part in the two-hop term, 1 to 1000; default: 5.
     #[arg(long)]
     pub min_users_per_item: Option<u32>,
     /// ALS: how strongly popular items are boosted at serving time (0–1); requires

@@ -11,13 +11,18 @@ pub mod suggest;
 pub mod train;
 pub mod tune;
 
+use algorithms::definition;
+use recommender_trainer::{FailureReason, RunError};
 use serde_json::json;
 use sidecar_contract::{Algorithm, Column, Columns, Csv, Format, Items, Signal, SplitKind, TrainingConfig, Weighting};
 
 use crate::args::{DataArgs, SignalArg, SplitArg, WeightingArg};
 
 /// Training config of the command-line arguments.
-fn training_config(args: &DataArgs) -> TrainingConfig {
+///
+/// # Errors
+/// An option that the algorithm does not have.
+fn training_config(args: &DataArgs) -> Result<TrainingConfig, RunError> {
     let mut config = recommender_trainer::local_config(&args.data);
     config.format = args.format.map(Format::from);
     config.csv = Csv { header: args.header, delimiter: args.delimiter };
@@ -40,7 +45,7 @@ fn training_config(args: &DataArgs) -> TrainingConfig {
         SignalArg::Implicit => Signal::Implicit,
         SignalArg::Explicit => Signal::Explicit,
     };
-    config.algorithm = algorithm(args, config.signal);
+    config.algorithm = algorithm(args, config.signal)?;
     config.evaluation.split = args.split.map(|split| match split {
         SplitArg::Time => SplitKind::Time,
         SplitArg::Random => SplitKind::Random,
@@ -50,7 +55,7 @@ fn training_config(args: &DataArgs) -> TrainingConfig {
     config.evaluation.holdout = args.holdout;
     config.evaluation.k = args.k;
     config.seed = args.seed;
-    config
+    Ok(config)
 }
 
 fn items(args: &DataArgs) -> Option<Items> {
@@ -66,8 +71,9 @@ fn items(args: &DataArgs) -> Option<Items> {
 }
 
 /// The algorithm with the parameters of the command line. Those that the algorithm does not have
-/// are ignored, and those that are not given have their defaults.
-fn algorithm(args: &DataArgs, signal: Signal) -> Algorithm {
+/// are ignored, except for those of the two-hop term, and those that are not given have their
+/// defaults.
+fn algorithm(args: &DataArgs, signal: Signal) -> Result<Algorithm, RunError> {
     let options = [
         ("factors", json!(args.factors)),
         ("iterations", json!(args.iterations)),
@@ -89,12 +95,28 @@ fn algorithm(args: &DataArgs, signal: Signal) -> Algorithm {
     let given = options.into_iter().filter(|(_, value)| !value.is_null());
     let given = given.map(|(name, value)| (name.to_owned(), value)).collect();
     let algorithm = Algorithm::with_defaults(&args.algorithm.name(), signal, given);
-    algorithm.expect("options have the types of the parameters")
+    let algorithm = algorithm.expect("options have the types of the parameters");
+    let of_two_hop_term = [
+        ("--co-occurrence-weight", args.co_occurrence_weight.is_some()),
+        ("--user-degree-exponent", args.user_degree_exponent.is_some()),
+        ("--min-users-per-item", args.min_users_per_item.is_some()),
+    ];
+    let has_term = definition(&algorithm).is_ok_and(algorithms::Definition::has_two_hop_term);
+    match of_two_hop_term.into_iter().find(|(_, is_given)| *is_given && !has_term) {
+        None => Ok(algorithm),
+        Some((option, _)) => Err(RunError::Permanent {
+            reason: FailureReason::ConfigInvalid,
+            message: format!(
+                "{option} is not valid with --algorithm {}, which has no two-hop term: remove it, or use {}",
+                algorithm.name(),
+                algorithms::names_with(|algorithm| algorithm.has_two_hop_term())
+            ),
+        }),
+    }
 }
 
 /// Prints the error of a failed run and returns the exit code.
-fn report_error(error: &recommender_trainer::RunError) -> sidecar_contract::ExitCode {
-    use recommender_trainer::RunError;
+fn report_error(error: &RunError) -> sidecar_contract::ExitCode {
     match error {
         RunError::Permanent { reason, message } => {
             eprintln!("error: {message}");
@@ -118,7 +140,7 @@ mod tests {
     fn evaluate(arguments: &[&str]) -> Result<TrainingConfig, String> {
         let cli = Cli::try_parse_from([&["recmesh-sidecar", "evaluate", "events.csv"], arguments].concat());
         match cli.map_err(|error| error.to_string())?.command {
-            Command::Evaluate(args) => Ok(training_config(&args)),
+            Command::Evaluate(args) => training_config(&args).map_err(|error| error.to_string()),
             other => panic!("{other:?}"),
         }
     }
@@ -135,6 +157,21 @@ mod tests {
         assert_eq!(train(&["events.csv", "--items=items.csv", "--header=false"]), Some((true, false)));
         assert_eq!(train(&["--config={}"]), Some((false, true)));
         assert_eq!(train(&[]), None);
+    }
+
+    #[test]
+    fn options_of_the_two_hop_term_need_an_algorithm_with_one() {
+        for option in ["--co-occurrence-weight=2.5", "--user-degree-exponent=0.3", "--min-users-per-item=9"] {
+            let (name, _) = option.split_once('=').unwrap();
+            for algorithm in ["bpr", "auto"] {
+                let message = evaluate(&["--algorithm", algorithm, option]).unwrap_err();
+                let expected = format!("{name} is not valid with --algorithm {algorithm}");
+                assert!(message.contains(&expected) && message.ends_with("use als or svd"), "{message}");
+            }
+            for algorithm in ["als", "svd"] {
+                evaluate(&["--algorithm", algorithm, option]).unwrap();
+            }
+        }
     }
 
     #[test]

@@ -31,10 +31,12 @@ fn schema_bounds_equal_factorization_bounds() {
     assert_eq!(samples["maximum"].as_f64(), Some(f64::from(bounds::SAMPLES_MAX)));
     assert_eq!(maximum("degreeExponent"), Some(bounds::DEGREE_EXPONENT_MAX));
     assert_eq!(maximum("popularityBoost"), Some(bounds::POPULARITY_BOOST_MAX));
-    let svd = |field: &str| algorithm["svd"]["properties"][field]["maximum"].as_f64();
-    assert_eq!(svd("userDegreeExponent"), Some(bounds::DEGREE_EXPONENT_MAX));
-    assert_eq!(svd("coOccurrenceWeight"), Some(bounds::CO_OCCURRENCE_WEIGHT_MAX));
-    assert_eq!(svd("minUsersPerItem"), Some(f64::from(bounds::USERS_PER_ITEM_MIN_MAX)));
+    for with_term in ["als", "svd"] {
+        let maximum = |field: &str| algorithm[with_term]["properties"][field]["maximum"].as_f64();
+        assert_eq!(maximum("userDegreeExponent"), Some(bounds::DEGREE_EXPONENT_MAX));
+        assert_eq!(maximum("coOccurrenceWeight"), Some(bounds::CO_OCCURRENCE_WEIGHT_MAX));
+        assert_eq!(maximum("minUsersPerItem"), Some(f64::from(bounds::USERS_PER_ITEM_MIN_MAX)));
+    }
     let rate = &bpr["learningRate"];
     assert_eq!(rate["minimum"].as_f64(), Some(bounds::LEARNING_RATE_MIN));
     assert_eq!(rate["maximum"].as_f64(), Some(bounds::LEARNING_RATE_MAX));

@@ -5,7 +5,10 @@ mod search;
 use factorization::{AlsParams, ExplicitAlsParams, ValidParams, default_regularization};
 use sidecar_contract::{Algorithm, AlsConfig, Signal};
 
-use crate::definition::{Definition, Search, Simplicity, TrainingPart, check_degree_exponent, rounded};
+use crate::definition::{
+    Definition, Search, Simplicity, TrainingPart, check_degree_exponent, check_two_hop_term,
+    chosen_co_occurrence_weight, rounded,
+};
 
 impl Definition for AlsConfig {
     fn simplicity(&self) -> Simplicity {
@@ -21,10 +24,15 @@ impl Definition for AlsConfig {
             unobserved_weight,
             degree_exponent,
             popularity_boost,
+            user_degree_exponent,
+            co_occurrence_weight,
+            min_users_per_item,
             samples,
         } = self;
         check_degree_exponent(degree_exponent, signal)?;
         let regularization = regularization.ok_or("regularization is not set: expected a number")?;
+        let co_occurrence_weight = co_occurrence_weight.ok_or("coOccurrenceWeight is not set: expected a number")?;
+        check_two_hop_term(co_occurrence_weight, user_degree_exponent, signal)?;
         match signal {
             Signal::Implicit if samples > 0 => Err(format!(
                 "sampling requests {samples} samples: it is valid only with spec.data.signal: explicit, because it estimates \
@@ -39,6 +47,9 @@ impl Definition for AlsConfig {
                     unobserved_weight,
                     degree_exponent,
                     popularity_boost,
+                    user_degree_exponent,
+                    co_occurrence_weight,
+                    users_per_item_min: min_users_per_item,
                     ..AlsParams::default()
                 };
                 params.check().map(ValidParams::Als).map_err(|error| error.to_string())
@@ -62,23 +73,27 @@ impl Definition for AlsConfig {
         }
     }
 
-    /// λ of implicit data.
+    /// λ, and the weight of the two-hop term, of implicit data.
     fn needs_data(&self, signal: Signal) -> bool {
-        self.regularization.is_none() && signal == Signal::Implicit
+        (self.regularization.is_none() || self.co_occurrence_weight.is_none()) && signal == Signal::Implicit
     }
 
     fn resolved(&self, signal: Signal, data: Option<TrainingPart<'_>>) -> Option<Algorithm> {
-        if self.regularization.is_some() {
+        if self.regularization.is_some() && self.co_occurrence_weight.is_some() {
             return None;
         }
-        let regularization = match (signal, data) {
+        let regularization = self.regularization.unwrap_or_else(|| match (signal, data) {
             (Signal::Implicit, Some(data)) => {
                 rounded(default_regularization(data.interactions, self.unobserved_weight, self.regularization_exponent))
             }
             (Signal::Implicit, None) => AlsParams::default().regularization,
             (Signal::Explicit, _) => ExplicitAlsParams::default().regularization,
-        };
-        Some(Algorithm::Als(Self { regularization: Some(regularization), ..self.clone() }))
+        });
+        let without = Self { regularization: Some(regularization), co_occurrence_weight: Some(0.0), ..self.clone() };
+        let weight = self
+            .co_occurrence_weight
+            .unwrap_or_else(|| chosen_co_occurrence_weight(without.valid_params(signal), (signal, data)));
+        Some(Algorithm::Als(Self { co_occurrence_weight: Some(weight), ..without }))
     }
 
     fn factors(&self) -> u32 {
@@ -98,6 +113,10 @@ impl Definition for AlsConfig {
     }
 
     fn has_warm_start(&self) -> bool {
+        true
+    }
+
+    fn has_two_hop_term(&self) -> bool {
         true
     }
 

@@ -50,6 +50,11 @@ pub trait Definition {
     /// The algorithm with this number of iterations.
     fn with_iterations(&self, iterations: u32) -> Algorithm;
 
+    /// Whether models of weights have a two-hop term, and so its parameters.
+    fn has_two_hop_term(&self) -> bool {
+        false
+    }
+
     /// Whether a fit can start from an earlier model.
     fn has_warm_start(&self) -> bool {
         false
@@ -101,6 +106,43 @@ pub(crate) fn check_degree_exponent(degree_exponent: f64, signal: Signal) -> Res
         ));
     }
     Ok(())
+}
+
+/// Rejects a two-hop term of ratings, and an exponent of their users.
+pub(crate) fn check_two_hop_term(weight: f64, user_exponent: Option<f64>, signal: Signal) -> Result<(), String> {
+    if signal == Signal::Implicit {
+        return Ok(());
+    }
+    let user_exponent = user_exponent.unwrap_or_default();
+    if weight != 0.0 {
+        return Err(format!(
+            "coOccurrenceWeight is {weight}: expected 0 with spec.data.signal: explicit, because users who share an item may \
+             have rated it differently. Remove it: only {} with spec.data.signal: implicit have the two-hop term",
+            crate::names_with(|algorithm| algorithm.has_two_hop_term())
+        ));
+    }
+    if user_exponent != 0.0 {
+        return Err(format!(
+            "userDegreeExponent is {user_exponent}: expected 0 with spec.data.signal: explicit, because biases replace it for \
+             ratings. Remove it"
+        ));
+    }
+    Ok(())
+}
+
+/// The weight of the two-hop term that the data decides, for parameters without the term.
+pub(crate) fn chosen_co_occurrence_weight(
+    params: Result<ValidParams, String>,
+    (signal, data): (Signal, Option<TrainingPart<'_>>),
+) -> f64 {
+    match (signal, data) {
+        (Signal::Implicit, Some(TrainingPart { interactions, seed })) => {
+            params.map_or(0.0, |params| params.choose_co_occurrence_weight(interactions, seed))
+        }
+        // The memory of the fit is forecast before the data decides, so as if there were a term.
+        (Signal::Implicit, None) => 1.0,
+        (Signal::Explicit, _) => 0.0,
+    }
 }
 
 /// Rounds to three digits, so that the value is easy to copy into a resource.

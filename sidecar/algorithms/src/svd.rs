@@ -4,7 +4,10 @@ use factorization::{SvdParams, ValidParams};
 use sidecar_contract::{Algorithm, Signal, SvdConfig};
 
 use crate::{
-    definition::{Definition, Search, Simplicity, TrainingPart, check_degree_exponent, rounded},
+    definition::{
+        Definition, Search, Simplicity, TrainingPart, check_degree_exponent, check_two_hop_term,
+        chosen_co_occurrence_weight, rounded,
+    },
     draws::Draws,
 };
 
@@ -17,8 +20,26 @@ impl Definition for SvdConfig {
     }
 
     fn valid_params(&self, signal: Signal) -> Result<ValidParams, String> {
-        let weight = self.co_occurrence_weight.ok_or("coOccurrenceWeight is not set: expected a number")?;
-        let params = params(self, weight, signal)?;
+        let &Self {
+            factors,
+            iterations,
+            degree_exponent,
+            user_degree_exponent,
+            co_occurrence_weight,
+            min_users_per_item,
+        } = self;
+        let co_occurrence_weight = co_occurrence_weight.ok_or("coOccurrenceWeight is not set: expected a number")?;
+        check_degree_exponent(degree_exponent, signal)?;
+        check_two_hop_term(co_occurrence_weight, user_degree_exponent, signal)?;
+        let params = SvdParams {
+            factors,
+            iterations,
+            degree_exponent,
+            user_degree_exponent,
+            co_occurrence_weight,
+            users_per_item_min: min_users_per_item,
+            ratings: signal == Signal::Explicit,
+        };
         params.check().map(ValidParams::Svd).map_err(|error| error.to_string())
     }
 
@@ -31,17 +52,9 @@ impl Definition for SvdConfig {
         if self.co_occurrence_weight.is_some() {
             return None;
         }
-        let weight = match (signal, data) {
-            (Signal::Implicit, Some(TrainingPart { interactions, seed })) => {
-                let params = params(self, 0.0, signal).ok().and_then(|params| params.check().ok());
-                params.map_or(0.0, |params| ValidParams::Svd(params).choose_co_occurrence_weight(interactions, seed))
-            }
-            // The memory of the fit is forecast before the data decides, so as if there were a
-            // term.
-            (Signal::Implicit, None) => 1.0,
-            (Signal::Explicit, _) => 0.0,
-        };
-        Some(Algorithm::Svd(Self { co_occurrence_weight: Some(weight), ..self.clone() }))
+        let without = Self { co_occurrence_weight: Some(0.0), ..self.clone() };
+        let weight = chosen_co_occurrence_weight(without.valid_params(signal), (signal, data));
+        Some(Algorithm::Svd(Self { co_occurrence_weight: Some(weight), ..without }))
     }
 
     fn factors(&self) -> u32 {
@@ -58,6 +71,10 @@ impl Definition for SvdConfig {
 
     fn with_iterations(&self, iterations: u32) -> Algorithm {
         Algorithm::Svd(Self { iterations, ..self.clone() })
+    }
+
+    fn has_two_hop_term(&self) -> bool {
+        true
     }
 
     fn search(&self) -> &dyn Search {
@@ -80,31 +97,4 @@ impl Search for SvdConfig {
             Signal::Explicit => given,
         })
     }
-}
-
-fn params(config: &SvdConfig, co_occurrence_weight: f64, signal: Signal) -> Result<SvdParams, String> {
-    let &SvdConfig {
-        factors,
-        iterations,
-        degree_exponent,
-        user_degree_exponent,
-        co_occurrence_weight: _,
-        min_users_per_item,
-    } = config;
-    check_degree_exponent(degree_exponent, signal)?;
-    if signal == Signal::Explicit && co_occurrence_weight != 0.0 {
-        return Err(format!(
-            "coOccurrenceWeight is {co_occurrence_weight}: expected 0 with spec.data.signal: explicit, because users who \
-             share an item may have rated it differently. Remove it"
-        ));
-    }
-    Ok(SvdParams {
-        factors,
-        iterations,
-        degree_exponent,
-        user_degree_exponent,
-        co_occurrence_weight,
-        users_per_item_min: min_users_per_item,
-        ratings: signal == Signal::Explicit,
-    })
 }

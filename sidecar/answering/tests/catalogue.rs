@@ -54,6 +54,7 @@ fn snapshot_bytes(with_codes: bool) -> Vec<u8> {
     }
     let metadata = Metadata {
         two_hop_entries: None,
+        two_hop_first_square: None,
         algorithm: Algorithm::Als(AlsConfig { factors: 16, regularization: Some(0.1), ..AlsConfig::WIRE_DEFAULT }),
         signal: Signal::Implicit,
         seed: 1,

@@ -36,6 +36,7 @@ fn model(codes: Option<&factorization::ItemCodes>) -> Result<Model, ModelError> 
         mean_degree_weight: None,
         ratings: None,
         two_hop_entries: None,
+        two_hop_first_square: None,
         cold_items: 0,
     };
     let available: Vec<bool> = (0..ITEMS).map(|row| row % 5 != 0).collect();

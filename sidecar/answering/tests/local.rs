@@ -37,6 +37,7 @@ fn local(mode: ServingMode) -> Local {
         mean_degree_weight: None,
         ratings: None,
         two_hop_entries: None,
+        two_hop_first_square: None,
         cold_items: 0,
     };
     let user_factors = array![[2.0, 1.0], [0.0, 0.0]];

@@ -16,6 +16,9 @@ const SVD: &str = "svd";
 const BPR: &str = "bpr";
 const AUTO: &str = "auto";
 
+/// Default of the minimum number of users of an item in the two-hop term.
+const DEFAULT_USERS_MIN: u32 = 5;
+
 /// Exactly one algorithm with its parameters; in JSON, an object with the name as its only key.
 ///
 /// The operator shows an unknown algorithm by its name and passes it on. The trainer and the
@@ -78,7 +81,7 @@ impl Algorithm {
             }
             SVD => {
                 let degree_exponent = SvdConfig::default_degree_exponent(signal);
-                let co_occurrence_weight = SvdConfig::default_co_occurrence_weight(signal);
+                let co_occurrence_weight = default_co_occurrence_weight(signal);
                 Self::Svd(SvdConfig { degree_exponent, co_occurrence_weight, ..SvdConfig::default() })
             }
             BPR => Self::Bpr(BprConfig::default()),
@@ -105,8 +108,10 @@ impl Algorithm {
     /// Whether scores have a two-hop term. False if this build does not know the algorithm.
     pub fn has_two_hop_term(&self) -> bool {
         match self {
-            Self::Svd(svd) => svd.co_occurrence_weight.is_some_and(|weight| weight > 0.0),
-            Self::Als(_) | Self::Bpr(_) | Self::Auto(_) | Self::Unknown { .. } => false,
+            Self::Als(AlsConfig { co_occurrence_weight, .. }) | Self::Svd(SvdConfig { co_occurrence_weight, .. }) => {
+                co_occurrence_weight.is_some_and(|weight| weight > 0.0)
+            }
+            Self::Bpr(_) | Self::Auto(_) | Self::Unknown { .. } => false,
         }
     }
 
@@ -197,6 +202,16 @@ pub struct AlsConfig {
     /// 0. Omitted if 0.
     #[serde(skip_serializing_if = "is_default")]
     pub popularity_boost: f64,
+    /// Exponent η′ of users in the two-hop term; `None`: η. Omitted if `None`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_degree_exponent: Option<f64>,
+    /// Weight c of the two-hop term; 0: no term. `None` in a request: chosen from the data. Always
+    /// set in a result. Omitted if 0, as in models that predate the field.
+    #[serde(skip_serializing_if = "is_no_weight")]
+    pub co_occurrence_weight: Option<f64>,
+    /// Items with fewer users take no part in the two-hop term. Omitted if it is the default.
+    #[serde(skip_serializing_if = "is_default_users_min")]
+    pub min_users_per_item: u32,
     /// Gibbs samples whose mean is served; only for explicit data. 0 disables sampling and is
     /// omitted.
     #[serde(skip_serializing_if = "is_default")]
@@ -222,6 +237,9 @@ impl AlsConfig {
         unobserved_weight: 0.1,
         degree_exponent: 0.0,
         popularity_boost: 0.0,
+        user_degree_exponent: None,
+        co_occurrence_weight: Some(0.0),
+        min_users_per_item: DEFAULT_USERS_MIN,
         samples: 0,
     };
 
@@ -233,6 +251,7 @@ impl AlsConfig {
                 unobserved_weight: 0.3,
                 degree_exponent: 0.5,
                 popularity_boost: Self::default_popularity_boost(0.5),
+                co_occurrence_weight: default_co_occurrence_weight(signal),
                 ..Self::WIRE_DEFAULT
             },
             Signal::Explicit => Self { regularization: None, ..Self::WIRE_DEFAULT },
@@ -283,18 +302,18 @@ fn is_zero(weight: f64) -> bool {
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_default_users_min(users: &u32) -> bool {
-    *users == SvdConfig::default().min_users_per_item
+    *users == DEFAULT_USERS_MIN
+}
+
+/// Default of c for this signal: chosen from the data, or no term for ratings.
+fn default_co_occurrence_weight(signal: Signal) -> Option<f64> {
+    match signal {
+        Signal::Implicit => None,
+        Signal::Explicit => Some(0.0),
+    }
 }
 
 impl SvdConfig {
-    /// Default of c for this signal: chosen from the data, or no term for ratings.
-    pub fn default_co_occurrence_weight(signal: Signal) -> Option<f64> {
-        match signal {
-            Signal::Implicit => None,
-            Signal::Explicit => Some(0.0),
-        }
-    }
-
     /// Default of η for this signal.
     pub fn default_degree_exponent(signal: Signal) -> f64 {
         match signal {
@@ -312,7 +331,7 @@ impl Default for SvdConfig {
             degree_exponent: Self::default_degree_exponent(Signal::Implicit),
             user_degree_exponent: None,
             co_occurrence_weight: Some(0.0),
-            min_users_per_item: 5,
+            min_users_per_item: DEFAULT_USERS_MIN,
         }
     }
 }
@@ -375,7 +394,7 @@ mod tests {
                 with("svd", signal, "{}"),
                 Algorithm::Svd(SvdConfig {
                     degree_exponent,
-                    co_occurrence_weight: SvdConfig::default_co_occurrence_weight(signal),
+                    co_occurrence_weight: default_co_occurrence_weight(signal),
                     ..SvdConfig::default()
                 })
             );

@@ -1,18 +1,19 @@
-//! Chooses, fits and measures a decomposition with the two-hop term, for `tests/bench/core/run
-//! hybrid`. It prints one JSON object.
+//! Chooses, fits and measures a model with the two-hop term, for `tests/bench/core/run hybrid`. It
+//! prints one JSON object.
 //!
 //! ```text
-//!   hybrid train.txt test.txt factors seed…
+//!   hybrid train.txt test.txt svd|als factors seed…
 //! ```
-//! For each seed, the user exponent with the best NDCG@20 on a random tenth of the training set is
-//! chosen; the weight of the term is always the automatic one, of which each fit holds out a tenth
-//! of its own. Then the whole training set is fitted and the test set is measured once.
+//! ALS has the defaults of the resource. For each seed, the user exponent with the best NDCG@20 on
+//! a random tenth of the training set is chosen; the weight of the term is always the automatic
+//! one, of which each fit holds out a tenth of its own. Then the whole training set is fitted and
+//! the test set is measured once.
 
 use std::{error::Error, ops::ControlFlow, time::Instant};
 
 use factorization::{
-    Entry, Fit as _, Interactions, ItemCodes, Model, RankingMetrics, SvdParams, UserVector, ValidParams,
-    evaluate_ranking,
+    AlsParams, Entry, Fit as _, Interactions, ItemCodes, Model, RankingMetrics, SvdParams, UserVector, ValidParams,
+    default_regularization, evaluate_ranking,
     random::{uniform, word},
 };
 use serde_json::{Value, json};
@@ -31,10 +32,15 @@ const STREAM: u64 = 0x6868;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [train_path, test_path, factors, seeds @ ..] = arguments.as_slice() else {
-        return Err("usage: hybrid train.txt test.txt factors seed…".into());
+    let [train_path, test_path, algorithm, factors, seeds @ ..] = arguments.as_slice() else {
+        return Err("usage: hybrid train.txt test.txt svd|als factors seed…".into());
     };
     let factors = factors.parse()?;
+    let params = match algorithm.as_str() {
+        "svd" => svd,
+        "als" => als,
+        _ => return Err("expected svd or als".into()),
+    };
     let started = Instant::now();
     let train = visits::read(train_path)?;
     let reading = started.elapsed().as_secs_f64();
@@ -56,14 +62,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         let started = Instant::now();
         let mut validated = Vec::new();
         for exponent in USER_EXPONENTS {
-            let (model, weight) = fit(&part, params(factors, exponent), seed)?;
+            let (model, weight) = fit(&part, |weight| params(&part, factors, exponent, weight), seed)?;
             let metrics = measure(&model, &part, &held_out);
             validated.push((metrics.ndcg().unwrap_or(0.0), exponent, weight, metrics.recall().unwrap_or(0.0)));
         }
         let search = started.elapsed().as_secs_f64();
         let best = validated.iter().max_by(|x, y| x.0.total_cmp(&y.0)).ok_or("no user exponent")?;
         let started = Instant::now();
-        let (model, weight) = fit(&all, params(factors, best.1), seed)?;
+        let (model, weight) = fit(&all, |weight| params(&all, factors, best.1, weight), seed)?;
         let fitting = started.elapsed().as_secs_f64();
         let metrics = measure(&model, &all, &test);
         let trial = |&(ndcg, exponent, weight, recall): &(f64, f64, f64, f64)| json!({"userDegreeExponent": exponent, "coOccurrenceWeight": weight, "recall20": recall, "ndcg20": ndcg});
@@ -77,7 +83,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "ndcg20": metrics.ndcg(),
             "searchSeconds": search,
             "seconds": reading + fitting,
-            "answers": answers(&model, &all, seed)?,
+            "answers": answers((&model, &fit_params(params(&all, factors, best.1, 0.0)?, &all, seed)?), &all)?,
         }));
         eprintln!("{}", runs.last().unwrap_or(&Value::Null));
     }
@@ -85,15 +91,39 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn params(factors: u32, user_exponent: f64) -> SvdParams {
-    SvdParams { factors, degree_exponent: 0.5, user_degree_exponent: Some(user_exponent), ..SvdParams::default() }
+type Params = Result<ValidParams, Box<dyn Error>>;
+
+fn svd(_data: &Interactions, factors: u32, user_exponent: f64, co_occurrence_weight: f64) -> Params {
+    let user_degree_exponent = Some(user_exponent);
+    let params =
+        SvdParams { factors, user_degree_exponent, co_occurrence_weight, degree_exponent: 0.5, ..SvdParams::default() };
+    Ok(ValidParams::Svd(params.check()?))
+}
+
+/// The defaults of the resource.
+fn als(data: &Interactions, factors: u32, user_exponent: f64, co_occurrence_weight: f64) -> Params {
+    const UNOBSERVED_WEIGHT: f64 = 0.3;
+    let params = AlsParams {
+        factors,
+        regularization: default_regularization(data, UNOBSERVED_WEIGHT, 1.0),
+        unobserved_weight: UNOBSERVED_WEIGHT,
+        degree_exponent: 0.5,
+        popularity_boost: 0.5,
+        user_degree_exponent: Some(user_exponent),
+        co_occurrence_weight,
+        ..AlsParams::default()
+    };
+    Ok(ValidParams::Als(params.check()?))
 }
 
 /// Chooses the weight of the term and fits.
-fn fit(data: &Interactions, params: SvdParams, seed: u64) -> Result<(Model, f64), Box<dyn Error>> {
-    let weight = ValidParams::Svd(params.check()?).choose_co_occurrence_weight(data, seed);
-    let params = SvdParams { co_occurrence_weight: weight, ..params }.check()?;
-    Ok((params.fit(data, seed, None, &mut |_| ControlFlow::Continue(()))?, weight))
+fn fit(data: &Interactions, params: impl Fn(f64) -> Params, seed: u64) -> Result<(Model, f64), Box<dyn Error>> {
+    let weight = params(0.0)?.choose_co_occurrence_weight(data, seed);
+    Ok((fit_params(params(weight)?, data, seed)?, weight))
+}
+
+fn fit_params(params: ValidParams, data: &Interactions, seed: u64) -> Result<Model, Box<dyn Error>> {
+    Ok(params.fit(data, seed, None, &mut |_| ControlFlow::Continue(()))?)
 }
 
 fn measure(model: &Model, history: &Interactions, test: &Interactions) -> RankingMetrics {
@@ -105,12 +135,9 @@ fn measure(model: &Model, history: &Interactions, test: &Interactions) -> Rankin
 }
 
 /// Microseconds of an answer in one thread: with the term; without it, by codes and by a flat scan.
-/// What is without the term is the decomposition alone.
-fn answers(model: &Model, history: &Interactions, seed: u64) -> Result<Value, Box<dyn Error>> {
-    let ValidParams::Svd(_) = model.params else { return Err("not a decomposition".into()) };
-    let alone = SvdParams { co_occurrence_weight: 0.0, ..params(u32::try_from(model.params.factors())?, 0.5) };
-    let alone = alone.check()?.fit(history, seed, None, &mut |_| ControlFlow::Continue(()))?;
-    let codes = [model, &alone].map(|model| ItemCodes::new(model.item_factors.view(), None));
+/// What is without the term is the model of the factors alone.
+fn answers((model, alone): (&Model, &Model), history: &Interactions) -> Result<Value, Box<dyn Error>> {
+    let codes = [model, alone].map(|model| ItemCodes::new(model.item_factors.view(), None));
     let time = |model: &Model, codes: Option<&ItemCodes>| -> Result<f64, Box<dyn Error>> {
         let scorer = model.scorer()?.with_codes(codes.map(ItemCodes::codes));
         let users = u32::try_from(history.users())?;
@@ -128,7 +155,7 @@ fn answers(model: &Model, history: &Interactions, seed: u64) -> Result<Value, Bo
     // The fastest of alternating rounds: other processes only add time.
     let mut fastest = [f64::INFINITY; 3];
     for _ in 0..3 {
-        let round = [time(model, codes[0].as_ref())?, time(&alone, codes[1].as_ref())?, time(&alone, None)?];
+        let round = [time(model, codes[0].as_ref())?, time(alone, codes[1].as_ref())?, time(alone, None)?];
         fastest.iter_mut().zip(round).for_each(|(fastest, micros)| *fastest = fastest.min(micros));
     }
     Ok(json!({"micros": fastest[0], "codesAloneMicros": fastest[1], "flatAloneMicros": fastest[2]}))

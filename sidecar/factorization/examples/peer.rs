@@ -187,6 +187,7 @@ fn execute(command: Command, State { data, model }: &mut State) -> Result<Value,
                 popularity_boost,
                 values: unobserved_weight.map_or(ValueMeaning::Confidence, |_| ValueMeaning::Weight),
                 solver,
+                ..AlsParams::default()
             }
             .check()?;
             timed(model, threads, out, |progress| params.fit(data, seed, None, progress))

@@ -15,7 +15,7 @@ use crate::{
     model::Model,
     params::ValidParams,
     row_solver::SolveError,
-    two_hop::TwoHopParams,
+    two_hop_params::TwoHopParams,
     warm_start::WarmStart,
 };
 

@@ -16,6 +16,7 @@ use crate::{
     random::{uniform, word},
     ranking::evaluate_ranking,
     top_k::ItemCodes,
+    two_hop::Spectrum,
 };
 
 /// Fraction of the likes that is held out.
@@ -43,7 +44,7 @@ impl ValidParams {
         let (training, test) = split(data, seed);
         let Some(params) = self.with_co_occurrence_weight(1.0) else { return 0.0 };
         match params.fit(&training, seed, None, &mut |_| ControlFlow::Continue(())) {
-            Ok(model) => Search::new(&training, &test, model, params).best(),
+            Ok(model) => Search::new(&training, &test, model).best(),
             Err(_) => 0.0,
         }
     }
@@ -53,7 +54,6 @@ impl ValidParams {
 struct Search<'a> {
     training: &'a Interactions,
     test: &'a Interactions,
-    params: ValidParams,
     model: Model,
     codes: Option<ItemCodes>,
     tried: u32,
@@ -67,16 +67,16 @@ struct Lists {
 }
 
 impl<'a> Search<'a> {
-    fn new(training: &'a Interactions, test: &'a Interactions, model: Model, params: ValidParams) -> Self {
+    fn new(training: &'a Interactions, test: &'a Interactions, model: Model) -> Self {
         let codes = ItemCodes::new(model.item_factors.view(), None);
-        Self { training, test, params, model, codes, tried: 0 }
+        Self { training, test, model, codes, tried: 0 }
     }
 
     fn best(mut self) -> f64 {
         let without = self.lists(0.0);
-        let squares: Vec<f64> = self.model.gram.diag().iter().copied().filter(|square| *square > 0.0).collect();
-        let first = squares.iter().copied().fold(0.0, f64::max);
-        let last = squares.iter().copied().fold(f64::INFINITY, f64::min);
+        let Some(Spectrum { first, last }) = self.model.two_hop.as_ref().map(|two_hop| two_hop.spectrum) else {
+            return 0.0;
+        };
         let start = (first / last / 2.0).clamp(FIRST_MIN, CO_OCCURRENCE_WEIGHT_MAX);
         let mut best = self.lists(start);
         if !self.climb(&mut best, STEP) {
@@ -109,23 +109,21 @@ impl<'a> Search<'a> {
     fn lists(&mut self, weight: f64) -> Lists {
         self.tried += 1;
         let weight = rounded(weight.min(CO_OCCURRENCE_WEIGHT_MAX));
-        let first_square = self.model.gram.diag().iter().copied().fold(0.0, f64::max);
-        self.model.params = self.params.with_co_occurrence_weight(weight).unwrap_or(self.params);
         if let Some(two_hop) = &mut self.model.two_hop {
-            two_hop.set_weight(weight, first_square);
+            two_hop.set_weight(weight);
         }
         let ndcgs = self.ndcgs();
         let sum = ndcgs.iter().sum();
         Lists { weight, ndcgs, sum }
     }
 
-    /// NDCG of each test user, folded in as a new user: the stored rows have another weight.
+    /// NDCG of each test user.
     fn ndcgs(&self) -> Vec<f64> {
         let Ok(scorer) = self.model.scorer() else { return Vec::new() };
         let scorer = scorer.with_codes(self.codes.as_ref().map(ItemCodes::codes));
         let list = |user: &u32| {
-            let (items, values) = self.training.row(*user as usize);
-            let Ok(vector) = scorer.fold_in(items, values) else { return Vec::new() };
+            let items = self.training.row(*user as usize).0;
+            let Some(vector) = scorer.stored(*user) else { return Vec::new() };
             let best = scorer.best(&vector, LIST_ITEMS, |item| items.binary_search(&item).is_err());
             best.into_iter().map(|scored| scored.item).collect()
         };

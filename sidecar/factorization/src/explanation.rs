@@ -70,7 +70,9 @@ impl Scorer<'_> {
         let mut contributions = influence.contributions(rows, items, targets);
         if let Some(two_hop) = &self.two_hop {
             let history = History { items: items.to_vec(), weights: values.to_vec(), user };
-            for (sums, parts) in contributions.iter_mut().zip(two_hop.contributions(&history, targets)) {
+            for (sums, parts) in
+                contributions.iter_mut().zip(two_hop.contributions(&history, self.item_factors, targets))
+            {
                 sums.iter_mut().zip(parts).for_each(|(sum, part)| *sum += part);
             }
         }

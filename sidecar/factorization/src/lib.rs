@@ -95,15 +95,26 @@
 //!
 //! # The two-hop term
 //! Few factors cannot represent what items share directly. The term adds it: with the matrix R̃ =
-//! D⁻ᵑ′ C D⁻ᵑ that is decomposed, P = R̃ᵀR̃ and its factors VΛVᵀ (Λ = Σ²), both divided by λ₁, a
+//! D⁻ᵑ′ C D⁻ᵑ, P = R̃ᵀR̃, and served item factors G, whose span D⁻ᵑG has the orthonormal basis Q, a
 //! history x has the scores
 //!
 //! ```text
-//!   s = Dᵑ [ V Vᵀ + c (P − V Λ Vᵀ) ] D⁻ᵑ x
+//!   s = G u + c/λ₁ Dᵑ E D⁻ᵑ x,   E = P − Q QᵀPQ Qᵀ
 //! ```
-//! The factors of a user are therefore multiplied by 1 − cλ, and c Dᵑ P D⁻ᵑ x is added to the
-//! products; c = 0 is the decomposition alone. P is not computed. For unobserved 0, d of users and
-//! items, and the entries w of C, the term of an item j is at least 0 and two sparse products:
+//! where λ₁ is the largest eigenvalue of QᵀPQ: what the factors represent of P already is
+//! subtracted. c = 0 is the model of the factors alone. The second part of E changes the query
+//! only:
+//!
+//! ```text
+//!   s = G (u − c/λ₁ K Gᵀ D⁻²ᵑ x) + c/λ₁ Dᵑ P D⁻ᵑ x
+//!   K = S⁻¹TS⁻¹,   S = BᵀB,   T = (R̃B)ᵀ(R̃B),   B = D⁻ᵑG
+//! ```
+//! In a decomposition of R̃, G = DᵑVΣ, so that QQᵀPQQᵀ is its part VΣ²Vᵀ of P and K is the
+//! identity. In ALS, η of items is that of its degree weights, and K is part of the model. P has
+//! nothing of an item without users, so E is 0 for it: its score is its product with u.
+//!
+//! P is not computed. For unobserved 0, d of users and items, and the entries w of C, its part of
+//! the score of an item j is at least 0 and two sparse products:
 //!
 //! ```text
 //!   s_j = c/λ₁ m_j Σ_v w_vj y_v,   y_v = (d_v + 10)^−2η′ Σ_i w_vi m_i x_i (d_i + 10)^−2η
@@ -116,7 +127,7 @@
 //! and Riedl 2001, "Item-based collaborative filtering recommendation algorithms", WWW; Deshpande
 //! and Karypis 2004, "Item-based top-N recommendation algorithms", TOIS). Its sum with an ideal
 //! low-pass filter of the same matrix is GF-CF (Shen et al. 2021, "How powerful is graph
-//! convolution for recommendation?", CIKM), which has no subtraction of VΛVᵀ.
+//! convolution for recommendation?", CIKM), which has no subtraction.
 //!
 //! # Bayesian personalized ranking
 //!
@@ -140,7 +151,7 @@
 //! # Modules
 //! - Data: [`interactions`] (sparse matrix), [`weighting`] (transformed weights), [`degrees`]
 //!   (degree weights), [`ratings`] (scale), [`split`] (held-out set), [`random`] (counter-based
-//!   random numbers).
+//!   random numbers), internal: `normalization` (weights divided by powers of degrees).
 //! - Parameters: [`params`], [`mod@default_regularization`].
 //! - Fits: [`mod@fit`] (the interface of all algorithms), [`warm_start`], [`memory`] (forecast);
 //!   internal: `algorithm` (the list of algorithms, with a file for each), `gibbs`, `rating_draw`
@@ -194,6 +205,7 @@ pub mod interactions;
 mod lanes;
 pub mod memory;
 pub mod model;
+mod normalization;
 pub mod objective;
 mod pair_solver;
 pub mod paired;
@@ -218,6 +230,7 @@ mod symmetric_eigen;
 mod tile;
 pub mod top_k;
 pub mod two_hop;
+mod two_hop_params;
 pub mod warm_start;
 pub mod weighting;
 
@@ -249,6 +262,7 @@ pub use recommend::SearchableModel;
 pub use row_solver::{RowSolver, SolveError};
 pub use scorer::{Part, Scorer};
 pub use top_k::{Catalogue, CodeParts, Codes, CodesChecked, CodesError, ItemCodes, ScanCounts, Scored};
-pub use two_hop::{OwnedRows, SparseRows, TwoHop, TwoHopIndex, TwoHopModel, TwoHopParams, TwoHopScales};
+pub use two_hop::{OwnedRows, SparseRows, TwoHop, TwoHopIndex, TwoHopModel, TwoHopScales};
+pub use two_hop_params::TwoHopParams;
 pub use warm_start::WarmStart;
 pub use weighting::{FittedWeighting, Weighting};

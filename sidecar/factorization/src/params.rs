@@ -9,6 +9,9 @@
 //! | `unobserved_weight` | 0.1 | 0..=1e4 | α₀ |
 //! | `degree_exponent` | 0 | 0..=1 | η |
 //! | `popularity_boost` | 0 | 0..=1 | ρ; 0 without η |
+//! | `user_degree_exponent` | η | 0..=1 | η′ of the two-hop term |
+//! | `co_occurrence_weight` | 0 | 0..=10,000 | c; 0: no two-hop term |
+//! | `users_per_item_min` | 5 | 1..=1000 | users of an item in that term |
 //!
 //! The defaults are those of Rendle et al. for MovieLens-20M; [`fn@crate::default_regularization`]
 //! computes λ for other data. λ and α₀ must not both be 0: a row without entries would be
@@ -16,8 +19,7 @@
 //!
 //! Truncated SVD has factors, iterations (maximum, 10 by default; the fit stops once an iteration
 //! adds no more than 1e-7 to the explained variance), η (0..=1, 0 by default: weights unchanged),
-//! η′ (likewise; η by default), c (0..=10,000, 0 by default: no two-hop term), and the minimum
-//! number of users of an item in that term (1..=1000, 5 by default).
+//! and η′, c and the minimum number of users as above.
 //!
 //! Bayesian personalized ranking has factors, iterations (100 by default), γ (0.05; 1e-6..=10) and
 //! λ (0.003); γλ must not exceed 1.
@@ -28,7 +30,7 @@
 
 use thiserror::Error;
 
-use crate::{interactions::CellWeights, pairs::StepSize, ratings::RatingScale};
+use crate::{interactions::CellWeights, pairs::StepSize, ratings::RatingScale, two_hop_params::TwoHopParams};
 
 /// Added to every degree, so that a single entry of a rare item does not weigh as much as all
 /// entries of a popular one. ADR 14 has the figures.
@@ -118,6 +120,12 @@ pub struct AlsParams {
     pub degree_exponent: f64,
     /// ρ: how much of the popularity debiasing is undone at ranking time. Must be 0 if η is 0.
     pub popularity_boost: f64,
+    /// η′: exponent of user degrees in the two-hop term; η if `None`.
+    pub user_degree_exponent: Option<f64>,
+    /// c: weight of the two-hop term. 0: no term. Must be 0 with confidences.
+    pub co_occurrence_weight: f64,
+    /// Items with fewer users take no part in the two-hop term.
+    pub users_per_item_min: u32,
     /// Whether values are weights or confidences.
     pub values: ValueMeaning,
     /// How rows are solved.
@@ -134,6 +142,9 @@ impl Default for AlsParams {
             unobserved_weight: 0.1,
             degree_exponent: 0.0,
             popularity_boost: 0.0,
+            user_degree_exponent: None,
+            co_occurrence_weight: 0.0,
+            users_per_item_min: USERS_PER_ITEM_MIN,
             values: ValueMeaning::Weight,
             solver: AlsSolver::ConjugateGradient { steps: 2 },
         }
@@ -280,6 +291,10 @@ impl AlsParams {
             ("unobservedWeight", self.unobserved_weight, 0.0, bounds::UNOBSERVED_WEIGHT_MAX),
             ("degreeExponent", self.degree_exponent, 0.0, degree_exponent_max),
         ])?;
+        check_two_hop(
+            (self.user_degree_exponent, self.co_occurrence_weight, self.users_per_item_min),
+            self.values == ValueMeaning::Weight,
+        )?;
         self.solver.check()?;
         let boost_max = if self.degree_exponent > 0.0 { bounds::POPULARITY_BOOST_MAX } else { 0.0 };
         check_ranges(&[("popularityBoost", self.popularity_boost, 0.0, boost_max)])?;
@@ -318,16 +333,12 @@ impl SvdParams {
     /// The first parameter outside its range; NaN is outside every range.
     pub fn check(self) -> Result<ValidSvdParams, ParamsError> {
         let degree_exponent_max = if self.ratings { 0.0 } else { bounds::DEGREE_EXPONENT_MAX };
-        let weight_max = if self.ratings { 0.0 } else { bounds::CO_OCCURRENCE_WEIGHT_MAX };
-        let users_max = f64::from(bounds::USERS_PER_ITEM_MIN_MAX);
         check_ranges(&[
             ("factors", f64::from(self.factors), 1.0, f64::from(bounds::FACTORS_MAX)),
             ("iterations", f64::from(self.iterations), 1.0, f64::from(bounds::ITERATIONS_MAX)),
             ("degreeExponent", self.degree_exponent, 0.0, degree_exponent_max),
-            ("userDegreeExponent", self.user_degree_exponent.unwrap_or_default(), 0.0, degree_exponent_max),
-            ("coOccurrenceWeight", self.co_occurrence_weight, 0.0, weight_max),
-            ("minUsersPerItem", f64::from(self.users_per_item_min), 1.0, users_max),
         ])?;
+        check_two_hop((self.user_degree_exponent, self.co_occurrence_weight, self.users_per_item_min), !self.ratings)?;
         Ok(ValidSvdParams(self))
     }
 }
@@ -400,11 +411,6 @@ impl ValidSvdParams {
         smoothed_degree_power(entries, factor * self.0.degree_exponent)
     }
 
-    /// (d + 10)^−η′ for a user with `entries` entries.
-    pub(crate) fn inverse_user_degree_power(&self, entries: u32) -> f64 {
-        smoothed_degree_power(entries, -self.user_degree_exponent())
-    }
-
     /// η of items.
     pub(crate) fn degree_exponent(&self) -> f64 {
         self.0.degree_exponent
@@ -415,20 +421,36 @@ impl ValidSvdParams {
         self.0.user_degree_exponent.unwrap_or(self.0.degree_exponent)
     }
 
-    /// c: weight of the two-hop term.
-    pub fn co_occurrence_weight(&self) -> f64 {
-        self.0.co_occurrence_weight
+    /// Parameters of the two-hop term; `None` without one.
+    pub(crate) fn two_hop(&self) -> Option<TwoHopParams> {
+        (self.0.co_occurrence_weight > 0.0).then(|| TwoHopParams {
+            weight: self.0.co_occurrence_weight,
+            item_exponent: self.degree_exponent(),
+            user_exponent: self.user_degree_exponent(),
+            users_per_item_min: self.0.users_per_item_min,
+        })
     }
 
-    /// The same parameters with another weight of the two-hop term, which must be in its range.
-    pub(crate) fn weighted_by(self, co_occurrence_weight: f64) -> Self {
-        Self(SvdParams { co_occurrence_weight, ..self.0 })
+    /// The same parameters with another weight of the two-hop term, which must be in its range;
+    /// `None` for ratings.
+    pub(crate) fn with_co_occurrence_weight(self, co_occurrence_weight: f64) -> Option<Self> {
+        (!self.0.ratings).then_some(Self(SvdParams { co_occurrence_weight, ..self.0 }))
     }
+}
 
-    /// Minimum number of users of an item that is walked.
-    pub(crate) fn users_per_item_min(&self) -> u32 {
-        self.0.users_per_item_min
-    }
+/// Checks η′, c and the minimum number of users of the two-hop term. Data that has no such term
+/// allows 0 only.
+fn check_two_hop(
+    (user_exponent, weight, users_min): (Option<f64>, f64, u32),
+    has_term: bool,
+) -> Result<(), ParamsError> {
+    let of_term = |max: f64| if has_term { max } else { 0.0 };
+    let users_max = f64::from(bounds::USERS_PER_ITEM_MIN_MAX);
+    check_ranges(&[
+        ("userDegreeExponent", user_exponent.unwrap_or_default(), 0.0, of_term(bounds::DEGREE_EXPONENT_MAX)),
+        ("coOccurrenceWeight", weight, 0.0, of_term(bounds::CO_OCCURRENCE_WEIGHT_MAX)),
+        ("minUsersPerItem", f64::from(users_min), 1.0, users_max),
+    ])
 }
 
 /// (d + 10)^`exponent` for a degree d.
@@ -527,6 +549,22 @@ impl ValidAlsParams {
         #[expect(clippy::cast_possible_truncation, reason = "factors are stored in f32; from 1e-9 to 1")]
         let inverse = libm::pow(1.0 + f64::from(likes) / DEGREE_SMOOTHING, exponent) as f32;
         inverse
+    }
+
+    /// Parameters of the two-hop term; `None` without one.
+    pub(crate) fn two_hop(&self) -> Option<TwoHopParams> {
+        (self.0.co_occurrence_weight > 0.0).then(|| TwoHopParams {
+            weight: self.0.co_occurrence_weight,
+            item_exponent: self.0.degree_exponent,
+            user_exponent: self.0.user_degree_exponent.unwrap_or(self.0.degree_exponent),
+            users_per_item_min: self.0.users_per_item_min,
+        })
+    }
+
+    /// The same parameters with another weight of the two-hop term, which must be in its range;
+    /// `None` for confidences.
+    pub(crate) fn with_co_occurrence_weight(self, co_occurrence_weight: f64) -> Option<Self> {
+        (self.0.values == ValueMeaning::Weight).then_some(Self(AlsParams { co_occurrence_weight, ..self.0 }))
     }
 
     /// How rows are solved while training.

@@ -7,14 +7,14 @@ use crate::{
     biases::solve_bias,
     fold_in::{FoldIn, Ratings, UserVector},
     influence::{Influence, Inverse},
+    normalization::weight,
     params::ValidSvdParams,
     row_solver::{SolveError, check_counts},
     simd::{self, Kernel},
 };
 
 /// Projects onto item factors VΣ, whose columns are orthogonal: u = Σ⁻²(VΣ)ᵀ a, where Σ² is the
-/// diagonal of the Gram matrix. The crate docs explain the effect of degrees and of the two-hop
-/// term.
+/// diagonal of the Gram matrix. The crate docs explain the effect of degrees.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Projection<'a> {
     /// items × factors, in row-major order.
@@ -60,23 +60,16 @@ impl<'a> Projection<'a> {
         weighted.collect()
     }
 
-    /// Diagonal of (1 − cΛ/λ₁) Σ⁻², with 0 for a singular value of 0.
+    /// Diagonal of Σ⁻², with 0 for a singular value of 0.
     fn inverse(&self) -> Vec<f64> {
         let squares = self.gram.iter().step_by(self.factors + 1);
-        let weight = self.params.co_occurrence_weight();
-        let weight = if weight > 0.0 { weight / first_square(self.gram, self.factors) } else { 0.0 };
-        squares.map(|square| if *square > 0.0 { (1.0 - weight * square) / square } else { 0.0 }).collect()
+        squares.map(|square| if *square > 0.0 { 1.0 / square } else { 0.0 }).collect()
     }
 
     /// Entries must be valid.
     pub(crate) fn project_into(&self, items: &[u32], values: &[f32], row: &mut [f32]) -> Result<(), SolveError> {
         simd::run(Project { projection: self, items, values, row })
     }
-}
-
-/// λ₁: the largest entry of the diagonal of a Gram matrix with rows of this length.
-pub(crate) fn first_square(gram: &[f64], factors: usize) -> f64 {
-    gram.iter().step_by(factors + 1).copied().fold(0.0, f64::max)
 }
 
 /// Fold-in into a singular value decomposition, of weights or of ratings.
@@ -111,11 +104,6 @@ impl FoldIn for ProjectionFoldIn<'_> {
     }
 }
 
-/// Value in the matrix for a weight: dislikes count as not observed.
-pub(crate) fn weight(value: f32) -> f32 {
-    value.max(0.0)
-}
-
 /// Residual of a rating after the bias baseline.
 pub(crate) fn residual(rating: f32, mean: f32, user: f32, item: f32) -> f32 {
     #[expect(clippy::cast_possible_truncation, reason = "overflow becomes infinite, which is rejected")]
@@ -136,7 +124,7 @@ impl Kernel for Project<'_> {
 
     #[inline(always)]
     fn run(self) -> Self::Output {
-        let Self { projection: &Projection { fixed, gram, factors: f, params, .. }, items, values, row } = self;
+        let Self { projection: &Projection { fixed, gram, factors: f, .. }, items, values, row } = self;
         let mut sums = vec![0.0_f64; f];
         for (&item, &value) in items.iter().zip(values) {
             let factors = &fixed[item as usize * f..(item as usize + 1) * f];
@@ -144,13 +132,11 @@ impl Kernel for Project<'_> {
                 *sum = f64::from(value).mul_add(f64::from(v), *sum);
             }
         }
-        let weight = params.co_occurrence_weight();
-        let first = if weight > 0.0 { first_square(gram, f) } else { 1.0 };
         for (k, (to, sum)) in row.iter_mut().zip(sums).enumerate() {
             let square = gram[k * f + k];
             #[expect(clippy::cast_possible_truncation, reason = "factors are stored in f32; overflow is checked")]
             {
-                *to = if square > 0.0 { (sum / square * (1.0 - weight * (square / first))) as f32 } else { 0.0 };
+                *to = if square > 0.0 { (sum / square) as f32 } else { 0.0 };
             }
         }
         if row.iter().all(|factor| factor.is_finite()) { Ok(()) } else { Err(SolveError::NotFinite) }

@@ -1,5 +1,7 @@
 //! Scores items for a user vector, for models of every algorithm, in memory or mapped from a file.
 
+use std::borrow::Cow;
+
 use ndarray::ArrayView2;
 
 use crate::{
@@ -10,7 +12,7 @@ use crate::{
     ratings::{RatingScale, mean_rating},
     row_solver::{SolveError, check_entries},
     top_k::{Catalogue, Codes, Scored},
-    two_hop::{History, TwoHop},
+    two_hop::{History, TwoHop, TwoHopQuery},
 };
 
 /// Borrowed parts of a model, checked for consistency. It is cheap to make.
@@ -22,6 +24,12 @@ pub struct Scorer<'a> {
     pub(crate) ratings: Option<Ratings<'a>>,
     codes: Option<Codes<'a>>,
     pub(crate) two_hop: Option<TwoHop<'a>>,
+}
+
+/// What ranks items: products with these factors, plus addends.
+struct Query<'a> {
+    factors: Cow<'a, [f32]>,
+    addends: Option<Vec<f32>>,
 }
 
 /// The part of the items that a search is limited to.
@@ -106,6 +114,17 @@ impl<'a> Scorer<'a> {
         Catalogue::new(self.item_factors).with_biases(biases).with_codes(self.codes)
     }
 
+    /// What ranks the items for a user vector.
+    fn query<'b>(&self, vector: &'b UserVector, two_hop: Option<&TwoHop<'_>>) -> Query<'b> {
+        match two_hop.zip(vector.history.as_ref()) {
+            Some((two_hop, history)) => {
+                let TwoHopQuery { factors, addends } = two_hop.query(&vector.factors, history, self.item_factors);
+                Query { factors: Cow::Owned(factors), addends: Some(addends) }
+            }
+            None => Query { factors: Cow::Borrowed(&vector.factors), addends: None },
+        }
+    }
+
     /// The scale of a model of ratings.
     pub fn scale(&self) -> Option<&RatingScale> {
         self.ratings.as_ref().map(|ratings| &ratings.scale)
@@ -178,9 +197,8 @@ impl<'a> Scorer<'a> {
         if let Some(two_hop) = &self.two_hop {
             // The terms of a batch would take the memory of a row of factors for every vector.
             let list = |(index, vector): (usize, &UserVector)| {
-                let terms = vector.history.as_ref().map(|history| two_hop.terms(history));
-                let catalogue = self.catalogue().with_addends(terms.as_deref());
-                catalogue.best(&vector.factors, n, |item| keep(index, item))
+                let Query { factors, addends } = self.query(vector, Some(two_hop));
+                self.catalogue().with_addends(addends.as_deref()).best(&factors, n, |item| keep(index, item))
             };
             return vectors.iter().enumerate().map(list).collect();
         }
@@ -197,17 +215,17 @@ impl<'a> Scorer<'a> {
     /// # Panics
     /// If an item of the part is out of range.
     pub fn best_in(&self, part: Part<'_>, vector: &UserVector, n: usize, keep: impl Fn(u32) -> bool) -> Vec<Scored> {
-        let terms = self.two_hop.zip(vector.history.as_ref()).map(|(two_hop, history)| two_hop.terms(history));
-        let mut catalogue = self.catalogue().with_addends(terms.as_deref());
+        let Query { factors, addends } = self.query(vector, self.two_hop.as_ref());
+        let mut catalogue = self.catalogue().with_addends(addends.as_deref());
         if let Some(last) = part.after {
-            let scored = catalogue.best_of(&[last], &vector.factors, 1, |_| true);
+            let scored = catalogue.best_of(&[last], &factors, 1, |_| true);
             // No item ranks after one without a place.
             let Some(last) = scored.into_iter().next() else { return Vec::new() };
             catalogue = catalogue.after(Some(last));
         }
         let mut list = match part.items {
-            Some(items) => catalogue.best_of(items, &vector.factors, n, keep),
-            None => catalogue.best(&vector.factors, n, keep),
+            Some(items) => catalogue.best_of(items, &factors, n, keep),
+            None => catalogue.best(&factors, n, keep),
         };
         self.predict(&mut list, vector);
         list

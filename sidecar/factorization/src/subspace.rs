@@ -173,7 +173,7 @@ fn degree(spread: f64) -> u32 {
 /// K with KSKᵀ = 1 for a matrix S of inner products, by the Cholesky decomposition S = LLᵀ and K =
 /// L⁻¹, with S scaled to a unit diagonal. Rows of columns that depend on previous ones are 0, also
 /// in KSKᵀ.
-fn cholesky_orthonormalization(mut s: Array2<f64>) -> Array2<f64> {
+pub(crate) fn cholesky_orthonormalization(mut s: Array2<f64>) -> Array2<f64> {
     let n = s.nrows();
     let scales: Vec<f64> =
         s.diag().iter().map(|square| if *square > 0.0 { 1.0 / square.sqrt() } else { 0.0 }).collect();
@@ -191,7 +191,8 @@ fn cholesky_orthonormalization(mut s: Array2<f64>) -> Array2<f64> {
     Array2::from_shape_vec((n, n), inverse).expect("the buffer has n × n elements")
 }
 
-fn transpose(matrix: &Array2<f64>) -> Array2<f64> {
+/// The transpose, in standard layout.
+pub(crate) fn transpose(matrix: &Array2<f64>) -> Array2<f64> {
     matrix.t().as_standard_layout().into_owned()
 }
 

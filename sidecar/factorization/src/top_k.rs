@@ -90,8 +90,7 @@ impl<'a> Catalogue<'a> {
         Self { biases, ..self }
     }
 
-    /// The same items with addends, which are added to inner products after biases and are at least
-    /// 0.
+    /// The same items with addends, which are added to inner products after biases.
     ///
     /// # Panics
     /// If the number of addends is not that of items.

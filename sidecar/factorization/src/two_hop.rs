@@ -7,37 +7,28 @@
 //! what weighs most.
 //!
 //! - `rows`: sparse rows; `index`: which entries are walked; `scales`: the powers of degrees;
-//!   `walk`: the two hops; `explain`: the part of each item of the history.
+//!   `walk`: the two hops; `represented`: what is subtracted, because the factors represent it;
+//!   `explain`: the part of each item of the history.
 
 mod explain;
 mod index;
+mod represented;
 mod rows;
 mod scales;
 #[cfg(test)]
 mod tests;
 mod walk;
 
+use ndarray::{Array2, ArrayView2};
+
+pub(crate) use self::represented::{Span, Spectrum};
 pub use self::{
     index::{TwoHopIndex, USERS_PER_ITEM_MAX},
     rows::{OwnedRows, Row, SparseRows},
     scales::TwoHopScales,
     walk::ADDITIONS_MAX,
 };
-use crate::interactions::Interactions;
-
-/// Parameters of the term, as part of an algorithm's checked parameters.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TwoHopParams {
-    /// c: weight of the term, above 0.
-    pub weight: f64,
-    /// Exponent of item degrees.
-    pub item_exponent: f64,
-    /// Exponent of user degrees.
-    pub user_exponent: f64,
-    /// Items with fewer users take no part in walks, so that no list repeats the choices of a few
-    /// users.
-    pub users_per_item_min: u32,
-}
+use crate::{interactions::Interactions, two_hop_params::TwoHopParams};
 
 /// A history in the terms of a walk.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,11 +52,22 @@ pub struct TwoHop<'a> {
     /// Items of each user that are walked; the histories unless some items are sampled.
     items_of_users: SparseRows<'a>,
     scales: &'a TwoHopScales,
+    /// K; `None`: the identity.
+    span: Option<ArrayView2<'a, f64>>,
+}
+
+/// What ranks the items of a history: the score of an item is its product with the factors, plus
+/// its addend.
+#[derive(Clone, Debug)]
+pub(crate) struct TwoHopQuery {
+    pub(crate) factors: Vec<f32>,
+    pub(crate) addends: Vec<f32>,
 }
 
 impl<'a> TwoHop<'a> {
     /// From the histories of the stored users, the index in both orientations (`None`: the
-    /// histories are walked) and the scales of both.
+    /// histories are walked), the scales of both, and K of the item factors (`None`: they are those
+    /// of a decomposition).
     ///
     /// # Panics
     /// If the sizes do not match.
@@ -74,11 +76,12 @@ impl<'a> TwoHop<'a> {
         users_of_items: SparseRows<'a>,
         items_of_users: Option<SparseRows<'a>>,
         scales: &'a TwoHopScales,
+        span: Option<ArrayView2<'a, f64>>,
     ) -> Self {
         let items_of_users = items_of_users.unwrap_or(histories);
         assert_eq!(users_of_items.len(), scales.items(), "one list of users per item");
         assert!(items_of_users.len() <= scales.users(), "one scale per user");
-        Self { histories, users_of_items, items_of_users, scales }
+        Self { histories, users_of_items, items_of_users, scales, span }
     }
 
     /// Number of items.
@@ -95,6 +98,16 @@ impl<'a> TwoHop<'a> {
         })
     }
 
+    /// The query of a user vector with this history, for these item factors.
+    pub(crate) fn query(&self, user: &[f32], history: &History, factors: ArrayView2<'_, f32>) -> TwoHopQuery {
+        let represented = self.represented(history, factors);
+        let mut addends = self.terms(history);
+        self.restore(&represented, factors, &mut addends);
+        #[expect(clippy::cast_possible_truncation, reason = "queries are in single precision")]
+        let factors = user.iter().zip(&represented).map(|(user, less)| (f64::from(*user) - less) as f32).collect();
+        TwoHopQuery { factors, addends }
+    }
+
     /// Upper bound of the additions of the walk from these items, from the lengths of their lists.
     pub(crate) fn additions(&self, items: impl Iterator<Item = u32>) -> usize {
         let lists: usize = items.map(|item| self.users_of_items.row(item as usize).columns.len()).sum();
@@ -109,19 +122,40 @@ pub struct TwoHopModel {
     pub(crate) histories: OwnedRows,
     pub(crate) index: TwoHopIndex,
     pub(crate) scales: TwoHopScales,
+    pub(crate) spectrum: Spectrum,
+    /// K; `None` if the factors are those of a decomposition.
+    pub(crate) span: Option<Array2<f64>>,
 }
 
 impl TwoHopModel {
-    /// Of fitted data. `counts` are the numbers of users of the items, and `first_square` is λ₁.
-    pub(crate) fn new(
+    /// Of the fitted data of a decomposition. `counts` are the numbers of users of the items.
+    pub(crate) fn of_decomposition(
         data: &Interactions,
         counts: &[u32],
-        (params, first_square): (&TwoHopParams, f64),
+        (params, spectrum): (&TwoHopParams, Spectrum),
         seed: u64,
     ) -> Self {
         let (histories, index) = (OwnedRows::of(data), TwoHopIndex::new(data, params.users_per_item_min, seed));
-        let scales = TwoHopScales::new(params, first_square, counts, histories.view(), index.users_of_items().view());
-        Self { histories, index, scales }
+        let lists = index.users_of_items().view();
+        let scales = TwoHopScales::new(params, spectrum.first, counts, histories.view(), lists);
+        Self { histories, index, scales, spectrum, span: None }
+    }
+
+    /// Of the fitted data of other item factors.
+    pub(crate) fn of_span(
+        data: &Interactions,
+        counts: &[u32],
+        (params, span): (&TwoHopParams, Span),
+        seed: u64,
+    ) -> Self {
+        let Span { matrix, spectrum } = span;
+        Self { span: Some(matrix), ..Self::of_decomposition(data, counts, (params, spectrum), seed) }
+    }
+
+    /// K and λ₁, unless the factors are those of a decomposition: those follow from its Gram
+    /// matrix.
+    pub fn span(&self) -> Option<(ArrayView2<'_, f64>, f64)> {
+        self.span.as_ref().map(|matrix| (matrix.view(), self.spectrum.first))
     }
 
     /// The index, which a snapshot contains.
@@ -129,15 +163,16 @@ impl TwoHopModel {
         &self.index
     }
 
-    /// What walks.
+    /// The term.
     pub(crate) fn view(&self) -> TwoHop<'_> {
         let (lists, rows) = (self.index.users_of_items().view(), self.index.items_of_users());
-        TwoHop::new(self.histories.view(), lists, rows.map(OwnedRows::view), &self.scales)
+        let span = self.span.as_ref().map(|span| span.view());
+        TwoHop::new(self.histories.view(), lists, rows.map(OwnedRows::view), &self.scales, span)
     }
 
     /// Sets c.
-    pub(crate) fn set_weight(&mut self, weight: f64, first_square: f64) {
-        self.scales.set_weight(weight, first_square);
+    pub(crate) fn set_weight(&mut self, weight: f64) {
+        self.scales.set_weight(weight, self.spectrum.first);
     }
 
     /// Gives items without users to a model to which items are appended.

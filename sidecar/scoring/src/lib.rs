@@ -53,7 +53,10 @@ impl Scoring {
         };
         let codes = code_parts(snapshot).map(check).transpose()?;
         let two_hop = params.two_hop().zip(snapshot.two_hop()).map(|(params, walked)| {
-            let first_square = snapshot.gram().diag().iter().copied().fold(0.0, f64::max);
+            let first_square = match snapshot.metadata().two_hop_first_square {
+                Some(square) => square,
+                None => snapshot.gram().diag().iter().copied().fold(0.0, f64::max),
+            };
             TwoHopScales::new(&params, first_square, snapshot.item_counts(), histories(snapshot), rows(walked.lists))
         });
         let scoring = Self { params, gram_form: GramForm::of(snapshot.gram()), codes, two_hop };
@@ -77,8 +80,8 @@ impl Scoring {
             Degrees { item_counts: snapshot.item_counts(), mean_degree_weight: snapshot.metadata().mean_degree_weight };
         let codes = code_parts(snapshot).zip(self.codes).and_then(|(parts, checked)| Codes::new(parts, checked));
         let two_hop =
-            self.two_hop.as_ref().zip(snapshot.two_hop()).map(|(scales, TwoHopRows { lists, rows: walked })| {
-                TwoHop::new(histories(snapshot), rows(lists), walked.map(rows), scales)
+            self.two_hop.as_ref().zip(snapshot.two_hop()).map(|(scales, TwoHopRows { lists, rows: walked, span })| {
+                TwoHop::new(histories(snapshot), rows(lists), walked.map(rows), scales, span)
             });
         let scorer = Scorer::new(parts, degrees, ratings, &self.params)?;
         Ok(scorer.with_cold_items(cold).with_codes(codes).with_two_hop(two_hop))

@@ -19,11 +19,14 @@ pub enum Capability {
     Ratings,
     /// A two-hop term is added to the product of the factors.
     TwoHop,
+    /// What the factors represent of the two-hop term is a matrix of its own, because they are not
+    /// those of a decomposition.
+    TwoHopSpan,
 }
 
 impl Capability {
     /// All capabilities, sorted by name.
-    pub const ALL: [Self; 4] = [Self::ColdItems, Self::DegreeWeights, Self::Ratings, Self::TwoHop];
+    pub const ALL: [Self; 5] = [Self::ColdItems, Self::DegreeWeights, Self::Ratings, Self::TwoHop, Self::TwoHopSpan];
 
     /// Name in the file.
     pub fn name(self) -> &'static str {
@@ -32,6 +35,7 @@ impl Capability {
             Self::DegreeWeights => "degree-weights",
             Self::Ratings => "ratings",
             Self::TwoHop => "two-hop",
+            Self::TwoHopSpan => "two-hop-span",
         }
     }
 

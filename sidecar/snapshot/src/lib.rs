@@ -36,6 +36,7 @@
 //! | `two_hop.rows`         | U64  | users + 1        | start of each user's items, unless as `seen`; optional |
 //! | `two_hop.items`        | U32  | two-hop entries  | items of each user, ascending; optional                |
 //! | `two_hop.item_weights` | F32  | two-hop entries  | their weights, unless all are 1; optional              |
+//! | `two_hop.span`         | F64  | factors, factors | K of the item factors; with `two-hop-span`             |
 //! | `checksum`             | U8   | 32               | SHA-256 of all bytes before it; optional               |
 //!
 //! The codes belong to the crate `factorization`, which documents their layout and checks that they

@@ -38,6 +38,10 @@ pub struct Metadata {
     /// term.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub two_hop_entries: Option<u64>,
+    /// λ₁ of the two-hop term, above 0. Present if and only if the term has a matrix of what the
+    /// factors represent of it: that of ALS. λ₁ of a decomposition is in its Gram matrix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub two_hop_first_square: Option<f64>,
     /// Number of cold-start items, which are the last items.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cold_items: u64,
@@ -56,6 +60,7 @@ impl Metadata {
             Capability::DegreeWeights => self.mean_degree_weight.is_some(),
             Capability::Ratings => self.ratings.is_some(),
             Capability::TwoHop => self.two_hop_entries.is_some(),
+            Capability::TwoHopSpan => self.two_hop_first_square.is_some(),
         }
     }
 
@@ -78,6 +83,13 @@ impl Metadata {
         }
         if self.algorithm.unknown().is_none() && self.two_hop_entries.is_some() != self.algorithm.has_two_hop_term() {
             return corrupt("entries of a two-hop term are expected if and only if coOccurrenceWeight is above 0");
+        }
+        if self.two_hop_first_square.is_some_and(|square| !(square > 0.0 && square.is_finite())) {
+            return corrupt("the first eigenvalue of the two-hop term is not a number above 0");
+        }
+        let has_span = matches!(&self.algorithm, Algorithm::Als(_)) && self.algorithm.has_two_hop_term();
+        if self.algorithm.unknown().is_none() && self.two_hop_first_square.is_some() != has_span {
+            return corrupt("a first eigenvalue is expected if and only if als has a two-hop term");
         }
         Ok(())
     }

@@ -59,6 +59,9 @@ pub struct TwoHopRows<'a> {
     pub lists: Rows<'a>,
     /// Items of each user; `None` if they are those of [`ModelParts::seen`].
     pub rows: Option<Rows<'a>>,
+    /// What the item factors represent of the term, factors × factors; `None` if they are those of
+    /// a decomposition.
+    pub span: Option<ArrayView2<'a, f64>>,
 }
 
 /// Sparse rows in compressed format; ascending within a row.

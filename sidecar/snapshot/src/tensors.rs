@@ -137,6 +137,7 @@ tensors! {
     TwoHopRows    "two_hop.rows"        U64 [UsersPlusOne]     OPTIONAL     "start of each user's items, unless as `seen`"
     TwoHopItems   "two_hop.items"       U32 [TwoHopEntries]    WITH_ROWS    "items of each user, ascending"
     TwoHopItemWeights "two_hop.item_weights" F32 [TwoHopEntries] OPTIONAL   "their weights, unless all are 1"
+    TwoHopSpan    "two_hop.span"        F64 [Factors, Factors] WITH_SPAN    "K of the item factors"
     Checksum      "checksum"            U8  [Sha256]           OPTIONAL     "SHA-256 of all bytes before it"
 }
 
@@ -145,6 +146,7 @@ const OPTIONAL: Presence = Presence::Optional;
 const WITH_RATINGS: Presence = Presence::With(Capability::Ratings);
 const WITH_CODES: Presence = Presence::Beside(Tensor::CodeOrder);
 const WITH_TWO_HOP: Presence = Presence::With(Capability::TwoHop);
+const WITH_SPAN: Presence = Presence::With(Capability::TwoHopSpan);
 const WITH_ROWS: Presence = Presence::Beside(Tensor::TwoHopRows);
 const WITH_TITLES: Presence = Presence::Beside(Tensor::TitleBytes);
 

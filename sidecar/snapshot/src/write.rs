@@ -82,6 +82,7 @@ impl<'a> Numbers<'a> {
             Tensor::TwoHopRows => Self::U64(parts.two_hop?.rows?.offsets),
             Tensor::TwoHopItems => Self::U32(parts.two_hop?.rows?.columns),
             Tensor::TwoHopItemWeights => Self::F32(parts.two_hop?.rows?.weights?),
+            Tensor::TwoHopSpan => Self::Matrix64(parts.two_hop?.span?),
             Tensor::Checksum => Self::Checksum,
         })
     }

@@ -11,7 +11,11 @@ use crate::{
 /// Fits without the held-out set and prints the metrics on it.
 pub async fn run(args: DataArgs) -> ExitCode {
     let progress = progress::for_standard_error();
-    match evaluate(&training_config(&args), &*progress, &Options::default()).await {
+    let config = match training_config(&args) {
+        Ok(config) => config,
+        Err(error) => return report_error(&error),
+    };
+    match evaluate(&config, &*progress, &Options::default()).await {
         Ok(Some(metrics)) => {
             println!("{}", describe_metrics(&metrics));
             ExitCode::Done

@@ -26,7 +26,10 @@ pub async fn run(args: TrainArgs) -> Result<ExitCode> {
     store_client::install_tls_provider();
     match (args.data, args.config) {
         (Some(data), _) => {
-            let mut config = training_config(&data);
+            let mut config = match training_config(&data) {
+                Ok(config) => config,
+                Err(error) => return Ok(report_error(&error)),
+            };
             if let Some(earlier) = &args.warm_start {
                 config.warm_start = Some(warm_start(&config.algorithm, earlier, args.warm_iterations)?);
             }

@@ -16,7 +16,10 @@ use crate::{
 /// Runs the search. Prints all trials, the best parameters, and their metrics on the held-out set,
 /// which the search does not use.
 pub async fn run(args: TuneArgs) -> ExitCode {
-    let mut config = training_config(&args.data);
+    let mut config = match training_config(&args.data) {
+        Ok(config) => config,
+        Err(error) => return report_error(&error),
+    };
     // auto is a search by itself.
     config.tuning = (!matches!(config.algorithm, Algorithm::Auto(_))).then_some(TuningConfig {
         trials: args.trials,

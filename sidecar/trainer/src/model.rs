@@ -386,7 +386,8 @@ fn write(
     {
         item_ids = Cow::Owned(table.item_ids.iter().chain(features.cold_ids.iter()).collect::<StringTable>());
     }
-    let two_hop = model.two_hop.as_ref().map(TwoHopModel::index);
+    let two_hop = model.two_hop.as_ref();
+    let span = two_hop.and_then(TwoHopModel::span);
     let metadata = Metadata {
         algorithm: config.algorithm.clone(),
         signal: config.signal,
@@ -400,7 +401,8 @@ fn write(
             let RatingScale { mean, deviation, low, high } = ratings.scale;
             Scale { mean, deviation, low, high }
         }),
-        two_hop_entries: two_hop.map(|index| index.users_of_items().columns().len() as u64),
+        two_hop_entries: two_hop.map(|two_hop| two_hop.index().users_of_items().columns().len() as u64),
+        two_hop_first_square: span.map(|(_, first_square)| first_square),
         cold_items: cold_items as u64,
     };
     // The weights of the fit: folding them in gives the stored factors.
@@ -422,8 +424,11 @@ fn write(
         seen: Seen { offsets: &table.offsets, items: &table.items, weights: weighted.then_some(weights) },
         titles: attributes.titles.as_ref(),
         available: attributes.available.as_deref(),
-        two_hop: two_hop
-            .map(|index| TwoHopRows { lists: rows(index.users_of_items()), rows: index.items_of_users().map(rows) }),
+        two_hop: two_hop.map(TwoHopModel::index).map(|index| TwoHopRows {
+            lists: rows(index.users_of_items()),
+            rows: index.items_of_users().map(rows),
+            span: span.map(|(matrix, _)| matrix),
+        }),
         item_codes: codes.as_ref().map(|codes| {
             let CodeParts { order, codes, scales, bounds } = codes.parts();
             ItemCodes { order, codes, scales, bounds }

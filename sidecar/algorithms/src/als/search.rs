@@ -23,24 +23,25 @@ impl Search for AlsConfig {
         let DataShape { entries_per_user: mean, items, .. } = draws.shape;
         let factors = draws.factors(self.factors);
         let exponent = self.regularization_exponent;
+        // The data has decided the weight of the two-hop term before a search.
+        let co_occurrence_weight = Some(self.co_occurrence_weight.unwrap_or_default());
+        let given = Self { factors, co_occurrence_weight, ..self.clone() };
         Algorithm::Als(match signal {
             Signal::Implicit => {
                 let unobserved_weight = rounded(draws.log_uniform(0, UNOBSERVED_WEIGHT));
                 let total_weight = mean + unobserved_weight * items;
                 let (degree_exponent, popularity_boost) = draws.one_of(2, &DEGREES, DEGREES[0]);
                 Self {
-                    factors,
                     regularization: Some(rounded(draws.log_uniform(1, STRENGTH) / total_weight.powf(exponent))),
                     unobserved_weight,
                     degree_exponent,
                     popularity_boost,
-                    ..self.clone()
+                    ..given
                 }
             }
             Signal::Explicit => Self {
-                factors,
                 regularization: Some(rounded(draws.log_uniform(1, RATINGS_REGULARIZATION) * mean.powf(1.0 - exponent))),
-                ..self.clone()
+                ..given
             },
         })
     }

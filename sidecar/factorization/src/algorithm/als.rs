@@ -1,6 +1,8 @@
 //! Alternating least squares on implicit data. Each half-iteration solves every row of one side in
 //! the eigenbasis of the fixed side's Gram matrix, in which that matrix is diagonal.
 
+use std::borrow::Cow;
+
 use ndarray::{Array1, Array2, ArrayView1};
 
 use super::Algorithm;
@@ -19,7 +21,10 @@ use crate::{
     model::Model,
     objective::regularization_term,
     params::{AlsSolver, ValidAlsParams, ValidParams},
+    popularity::popularity,
     row_solver::{RowSolver, Scratch, SolveError},
+    two_hop::{Span, TwoHopModel},
+    two_hop_params::TwoHopParams,
     warm_start::WarmStart,
 };
 
@@ -35,13 +40,29 @@ impl Algorithm for ValidAlsParams {
         let served = if width > f || !self.has_popularity_boost() { 0 } else { size.item_bytes(f) };
         let degrees =
             if self.has_degrees() { size.orientation_bytes().saturating_add(size.rows().saturating_mul(8)) } else { 0 };
+        // What is walked; besides the normalized matrix, and item factors and their image.
+        let two_hop = match self.two_hop() {
+            Some(_) => {
+                total([size.two_hop_bytes(), size.orientation_bytes(), size.rows().saturating_mul(4 * f as u64)])
+            }
+            None => 0,
+        };
         total([
             size.factor_bytes(f, width),
             size.scratch_bytes(f),
             size.square_bytes(width, EIGENBASIS_SQUARES),
             degrees,
             served,
+            two_hop,
         ])
+    }
+
+    fn two_hop(&self) -> Option<TwoHopParams> {
+        self.two_hop()
+    }
+
+    fn with_co_occurrence_weight(&self, weight: f64) -> Option<ValidParams> {
+        (*self).with_co_occurrence_weight(weight).map(ValidParams::Als)
     }
 
     fn fold_in<'a>(&'a self, parts: Parts<'a>) -> Result<Box<dyn FoldIn + 'a>, SolveError> {
@@ -110,14 +131,21 @@ impl Fit for ValidAlsParams {
             }
         }
         let (item_counts, mean_degree_weight) = degrees.unzip();
+        let item_factors = served.unwrap_or_else(|| without_padding(items, f));
+        let two_hop = self.two_hop().map(|params| {
+            let counts = item_counts.as_ref().map_or_else(|| Cow::Owned(popularity(data).0), Cow::Borrowed);
+            let span = Span::new(data, &counts, item_factors.view(), &params)
+                .ok_or(FitError::Basis { side: Side::Item, iteration: iterations })?;
+            Ok(TwoHopModel::of_span(data, &counts, (&params, span), seed))
+        });
         Ok(Model {
             user_factors: without_padding(users, f),
-            item_factors: served.unwrap_or_else(|| without_padding(items, f)),
+            two_hop: two_hop.transpose()?,
+            item_factors,
             gram: item_gram,
             item_counts: item_counts.unwrap_or_default(),
             mean_degree_weight,
             ratings: None,
-            two_hop: None,
             params: ValidParams::Als(*self),
         })
     }

@@ -13,7 +13,6 @@ use rayon::prelude::*;
 use super::Algorithm;
 use crate::{
     biases::Biases,
-    degrees::likes,
     factor_rows::{check_finite, solve_rows},
     fit::{Fit, IterationReport, Progress, check_cold_start},
     fit_error::{FitError, Side},
@@ -22,12 +21,14 @@ use crate::{
     interactions::Interactions,
     memory::{EIGENBASIS_SQUARES, FitSize, total},
     model::{Model, RatingBiases},
+    normalization::normalized,
     params::{ValidParams, ValidSvdParams},
     popularity::popularity,
-    projection::{Projection, ProjectionFoldIn, first_square, residual, weight},
+    projection::{Projection, ProjectionFoldIn, residual},
     row_solver::SolveError,
     subspace::{self, NotFinite, RANK_PRECISION, Subspace},
-    two_hop::{TwoHopModel, TwoHopParams},
+    two_hop::{Spectrum, TwoHopModel},
+    two_hop_params::TwoHopParams,
     warm_start::WarmStart,
 };
 
@@ -64,16 +65,11 @@ impl Algorithm for ValidSvdParams {
     }
 
     fn two_hop(&self) -> Option<TwoHopParams> {
-        (self.co_occurrence_weight() > 0.0).then(|| TwoHopParams {
-            weight: self.co_occurrence_weight(),
-            item_exponent: self.degree_exponent(),
-            user_exponent: self.user_degree_exponent(),
-            users_per_item_min: self.users_per_item_min(),
-        })
+        self.two_hop()
     }
 
     fn with_co_occurrence_weight(&self, weight: f64) -> Option<ValidParams> {
-        (!self.ratings()).then(|| ValidParams::Svd(self.weighted_by(weight)))
+        (*self).with_co_occurrence_weight(weight).map(ValidParams::Svd)
     }
 
     fn fold_in<'a>(&'a self, parts: Parts<'a>) -> Result<Box<dyn FoldIn + 'a>, SolveError> {
@@ -99,7 +95,7 @@ impl Fit for ValidSvdParams {
         let baseline = if self.ratings() { Biases::fit(interactions) } else { None };
         let (item_counts, _) = popularity(interactions);
         let matrix = match &baseline {
-            None => normalized(interactions, &item_counts, self),
+            None => normalized(interactions, &item_counts, (self.user_degree_exponent(), self.degree_exponent())),
             Some(baseline) => residuals(interactions, baseline),
         };
         let (values, vectors, iteration) = decompose(&matrix, self, seed, progress)?;
@@ -117,8 +113,8 @@ impl Fit for ValidSvdParams {
         let user_factors = project(interactions, &matrix, (&item_factors, &gram), counts, self)
             .map_err(|(row, source)| FitError::Row { side: Side::User, row, iteration, source })?;
         let two_hop = self.two_hop().map(|two_hop| {
-            let first_square = first_square(gram.as_slice().unwrap_or_default(), self.factors());
-            TwoHopModel::new(interactions, &item_counts, (&two_hop, first_square), seed)
+            let spectrum = Spectrum::of(gram.diag().iter().copied());
+            TwoHopModel::of_decomposition(interactions, &item_counts, (&two_hop, spectrum), seed)
         });
         Ok(Model {
             user_factors,
@@ -131,23 +127,6 @@ impl Fit for ValidSvdParams {
             params: ValidParams::Svd(*self),
         })
     }
-}
-
-/// D⁻ᵑ′ C D⁻ᵑ: weights, each divided by powers of the degrees of its user and its item.
-fn normalized(interactions: &Interactions, item_counts: &[u32], params: &ValidSvdParams) -> Interactions {
-    let item_powers: Vec<f64> = item_counts.iter().map(|&count| params.degree_power(count, -1.0)).collect();
-    let mut values = Vec::with_capacity(interactions.nnz());
-    for user in 0..interactions.users() {
-        let (items, weights) = interactions.row(user);
-        let user_power = params.inverse_user_degree_power(likes(weights));
-        values.extend(items.iter().zip(weights).map(|(item, &value)| {
-            #[expect(clippy::cast_possible_truncation, reason = "not larger than the weight")]
-            {
-                (f64::from(weight(value)) * user_power * item_powers[*item as usize]) as f32
-            }
-        }));
-    }
-    interactions.with_values(values)
 }
 
 /// Residuals of ratings after the bias baseline.

@@ -15,9 +15,9 @@ pub(super) struct Allowances {
 }
 
 impl Allowances {
-    /// Of addends, which are at least 0.
+    /// Of addends. One below 0 allows nothing: adding it does not increase the score.
     pub(super) fn new(addends: &[f32], codes: &Codes<'_>) -> Self {
-        let allowance = |item: &u32| round_up(f64::from(addends[*item as usize]) * (1.0 + ADDITION_ROUNDING));
+        let allowance = |item: &u32| round_up(f64::from(addends[*item as usize].max(0.0)) * (1.0 + ADDITION_ROUNDING));
         let block = |items: &[u32]| {
             let mut block = [0.0; BLOCK_ITEMS];
             block.iter_mut().zip(items).for_each(|(to, item)| *to = allowance(item));

@@ -16,7 +16,7 @@ const LENGTH_MIN: f32 = f32::from_bits((127 - 50) << 23);
 /// What ranks the items of a query.
 #[derive(Clone, Copy)]
 pub(super) enum Scoring<'a> {
-    /// The inner product, plus the item's bias, plus its addend, which is at least 0.
+    /// The inner product, plus the item's bias, plus its addend.
     Product { biases: Option<&'a [f32]>, addends: Option<&'a [f32]> },
     /// The inner product over the lengths of query and item; 0 if a length is 0.
     Cosine { query_length: f32 },

@@ -1,14 +1,29 @@
 //! The part of each item of a history in the terms of some items.
 
+use ndarray::ArrayView2;
+
 use super::{
     History, TwoHop,
     walk::{ADDITIONS_MAX, like},
 };
 
 impl TwoHop<'_> {
-    /// The term of each of `targets` as a sum over the entries of the history, in order.
-    pub(crate) fn contributions(&self, history: &History, targets: &[u32]) -> Vec<Vec<f64>> {
-        self.bounded_contributions(history, targets, ADDITIONS_MAX)
+    /// The term of each of `targets`, less what these item factors represent of it, as a sum over
+    /// the entries of the history, in order.
+    pub(crate) fn contributions(
+        &self,
+        history: &History,
+        factors: ArrayView2<'_, f32>,
+        targets: &[u32],
+    ) -> Vec<Vec<f64>> {
+        let mut contributions = self.bounded_contributions(history, targets, ADDITIONS_MAX);
+        for (parts, &target) in contributions.iter_mut().zip(targets) {
+            if self.scales.without_users().binary_search(&target).is_err() {
+                let represented = self.represented_parts(history, factors, target);
+                parts.iter_mut().zip(represented).for_each(|(part, represented)| *part -= represented);
+            }
+        }
+        contributions
     }
 
     pub(super) fn bounded_contributions(

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::{History, TwoHopIndex, TwoHopModel, TwoHopParams, TwoHopScales, rows::OwnedRows};
-use crate::{Entry, Interactions, popularity};
+use super::{History, Spectrum, TwoHopIndex, TwoHopModel, TwoHopScales, rows::OwnedRows};
+use crate::{Entry, Interactions, TwoHopParams, popularity};
 
 const PARAMS: TwoHopParams =
     TwoHopParams { weight: 2.5, item_exponent: 0.5, user_exponent: 0.3, users_per_item_min: 2 };
@@ -15,7 +15,7 @@ fn model(data: &Interactions, users_max: usize) -> TwoHopModel {
     let index = TwoHopIndex::sampled(data, PARAMS.users_per_item_min, users_max, 11);
     let counts = popularity(data).0;
     let scales = TwoHopScales::new(&PARAMS, FIRST_SQUARE, &counts, histories.view(), index.users_of_items().view());
-    TwoHopModel { histories, index, scales }
+    TwoHopModel { histories, index, scales, spectrum: Spectrum { first: FIRST_SQUARE, last: FIRST_SQUARE }, span: None }
 }
 
 /// The entries of the index, users × items, with those of a sampled item multiplied by its number

@@ -24,6 +24,8 @@ pub struct Model {
     pub codes: Option<Codes>,
     /// Users of each item and, if they are not those of `seen`, items of each user.
     pub two_hop: Option<(Table, Option<Table>)>,
+    /// What the item factors represent of the term, if they are not those of a decomposition.
+    pub span: Option<Array2<f64>>,
 }
 
 /// Offsets, columns and weights of sparse rows.
@@ -55,6 +57,7 @@ impl Model {
                 mean_degree_weight: None,
                 ratings: None,
                 two_hop_entries: None,
+                two_hop_first_square: None,
                 cold_items: 0,
             },
             user_factors: matrix(users, 0.25),
@@ -67,6 +70,7 @@ impl Model {
             titles: None,
             available: None,
             codes: None,
+            span: None,
             two_hop: None,
             user_ids,
             item_ids,
@@ -103,6 +107,16 @@ impl Model {
         let rows = (vec![0, 1, 2, 2, 3, 4], vec![0, 10, 0, 2], Some(vec![0.5; 4]));
         self.two_hop = Some((lists, is_sampled.then_some(rows)));
         self
+    }
+
+    /// Adds a two-hop term of ALS.
+    pub fn with_two_hop_span(self) -> Self {
+        let mut model = self.with_two_hop(false);
+        let als = AlsConfig { co_occurrence_weight: Some(2.5), ..AlsConfig::WIRE_DEFAULT };
+        model.metadata.algorithm = Algorithm::Als(als);
+        model.metadata.two_hop_first_square = Some(0.75);
+        model.span = Some(model.gram.mapv(|x| -x));
+        model
     }
 
     /// Adds codes with distinct numbers.
@@ -143,10 +157,11 @@ impl Model {
                 seen: Seen { offsets: &offsets, items: &items, weights: self.weights.as_deref() },
                 titles: titles.as_ref(),
                 available: self.available.as_deref(),
-                two_hop: self
-                    .two_hop
-                    .as_ref()
-                    .map(|(lists, of_users)| TwoHopRows { lists: rows(lists), rows: of_users.as_ref().map(rows) }),
+                two_hop: self.two_hop.as_ref().map(|(lists, of_users)| TwoHopRows {
+                    lists: rows(lists),
+                    rows: of_users.as_ref().map(rows),
+                    span: self.span.as_ref().map(|span| span.view()),
+                }),
                 item_codes: self.codes.as_ref().map(|(order, codes, scales, bounds)| ItemCodes {
                     order,
                     codes,

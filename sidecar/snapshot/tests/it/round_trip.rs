@@ -80,6 +80,28 @@ fn models_with_a_two_hop_term_round_trip_and_need_a_reader_that_knows_it() {
 }
 
 #[test]
+fn a_two_hop_term_of_als_has_a_matrix_and_its_first_eigenvalue() {
+    let model = Model::full().with_two_hop_span();
+    let snapshot = Snapshot::from_bytes(&model.write().0).unwrap();
+    check(&model, &snapshot);
+    assert_eq!(snapshot.metadata().capabilities(), [Capability::TwoHop, Capability::TwoHopSpan]);
+    assert_eq!(snapshot.two_hop().unwrap().span, model.span.as_ref().map(|span| span.view()));
+    let broken = |change: fn(&mut Model), words: &str| {
+        let mut model = Model::full().with_two_hop_span();
+        change(&mut model);
+        let error = model.try_write().and_then(|(bytes, _)| Snapshot::from_bytes(&bytes)).unwrap_err().to_string();
+        assert!(error.contains(words), "{words:?} is not in: {error}");
+    };
+    broken(|model| model.span = None, "two_hop.span");
+    broken(|model| model.metadata.two_hop_first_square = None, "first eigenvalue");
+    broken(|model| model.metadata.two_hop_first_square = Some(-1.0), "first eigenvalue");
+    broken(|model| model.span.as_mut().unwrap()[[0, 0]] = f64::NAN, "not finite");
+    let mut of_svd = Model::full().with_two_hop(false);
+    of_svd.metadata.two_hop_first_square = Some(1.0);
+    assert!(of_svd.try_write().is_err());
+}
+
+#[test]
 fn models_with_cold_items_round_trip_with_and_without_biases() {
     for mut model in [Model::full(), Model::full().with_biases()] {
         model.metadata.cold_items = 2;

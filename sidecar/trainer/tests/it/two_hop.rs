@@ -1,13 +1,19 @@
 //! The two-hop term from the data to a scorer of the snapshot.
 
 use factorization::Scored;
-use sidecar_contract::{Algorithm, RunOutcome, Signal, SvdConfig};
+use model_snapshot::Snapshot;
+use sidecar_contract::{Algorithm, AlsConfig, RunOutcome, Signal, SvdConfig};
 use snapshot_scoring::Scoring;
 
 use crate::setup::{Numbers, Setup, csv};
 
 fn svd(co_occurrence_weight: Option<f64>) -> Algorithm {
     Algorithm::Svd(SvdConfig { factors: 4, co_occurrence_weight, ..SvdConfig::default() })
+}
+
+fn als(co_occurrence_weight: Option<f64>) -> Algorithm {
+    let defaults = AlsConfig::defaults_for(Signal::Implicit);
+    Algorithm::Als(AlsConfig { factors: 4, regularization: Some(0.01), co_occurrence_weight, ..defaults })
 }
 
 /// Visits of users to items of their own group and to some others, with repeated visits.
@@ -29,12 +35,17 @@ fn bits(list: Vec<Scored>) -> Vec<(u32, u32)> {
 
 #[test]
 fn a_known_user_is_answered_as_the_same_history() {
-    let mut setup = Setup::new("visits.csv", visits(150));
-    setup.config.algorithm = svd(Some(2.5));
-    let (_, snapshot) = setup.trained();
+    for algorithm in [svd(Some(2.5)), als(Some(2.5))] {
+        let mut setup = Setup::new("visits.csv", visits(150));
+        setup.config.algorithm = algorithm;
+        check_known_users(&setup.trained().1);
+    }
+}
+
+fn check_known_users(snapshot: &Snapshot) {
     assert!(snapshot.two_hop().is_some());
-    let scoring = Scoring::new(&snapshot).unwrap();
-    let scorer = scoring.scorer(&snapshot).unwrap();
+    let scoring = Scoring::new(snapshot).unwrap();
+    let scorer = scoring.scorer(snapshot).unwrap();
     let mut with_term = 0;
     for user in 0..150 {
         let seen = snapshot.seen(user);
@@ -50,25 +61,25 @@ fn a_known_user_is_answered_as_the_same_history() {
 
 #[test]
 fn a_weight_that_is_not_given_is_chosen_and_recorded_and_equal_inputs_give_equal_bytes() {
-    let mut setup = Setup::new("visits.csv", visits(600));
-    setup.config.algorithm = svd(None);
-    let (result, snapshot) = setup.trained();
-    let RunOutcome::Trained { parameters: Some(Algorithm::Svd(chosen)), metrics: Some(metrics), .. } = &result.outcome
-    else {
-        panic!("{result:?}")
-    };
-    let weight = chosen.co_occurrence_weight.unwrap();
-    assert!(weight > 0.0, "{chosen:?}");
-    assert_eq!(snapshot.metadata().algorithm, Algorithm::Svd(chosen.clone()));
-    assert_eq!(setup.digest(), snapshot.digest());
-    // The choice is that of the training part, and better there than none; here also on the
-    // held-out set.
-    let mut without = Setup::new("visits.csv", visits(600));
-    without.config.algorithm = svd(Some(0.0));
-    let (result, plain) = without.trained();
-    let RunOutcome::Trained { metrics: Some(plain_metrics), .. } = &result.outcome else { panic!("{result:?}") };
-    assert!(metrics.model.ndcg > plain_metrics.model.ndcg, "{metrics:?} {plain_metrics:?}");
-    assert!(plain.two_hop().is_none() && plain.metadata().capabilities().is_empty());
+    for algorithm in [svd, als] {
+        let mut setup = Setup::new("visits.csv", visits(600));
+        setup.config.algorithm = algorithm(None);
+        let (result, snapshot) = setup.trained();
+        let RunOutcome::Trained { parameters: Some(chosen), metrics: Some(metrics), .. } = &result.outcome else {
+            panic!("{result:?}")
+        };
+        assert!(chosen.has_two_hop_term(), "{chosen:?}");
+        assert_eq!(snapshot.metadata().algorithm, *chosen);
+        assert_eq!(setup.digest(), snapshot.digest());
+        // The choice is that of the training part, and better there than none; here also on the
+        // held-out set.
+        let mut without = Setup::new("visits.csv", visits(600));
+        without.config.algorithm = algorithm(Some(0.0));
+        let (result, plain) = without.trained();
+        let RunOutcome::Trained { metrics: Some(plain_metrics), .. } = &result.outcome else { panic!("{result:?}") };
+        assert!(metrics.model.ndcg > plain_metrics.model.ndcg, "{metrics:?} {plain_metrics:?}");
+        assert!(plain.two_hop().is_none());
+    }
 }
 
 #[test]
