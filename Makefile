@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo down test check fmt bench bench-core bench-answers bench-overload bench-neighbours soak bench-fleet
+.PHONY: help demo down test check fmt bench bench-core bench-answers bench-mesh bench-overload bench-neighbours soak bench-fleet
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ bench-answers: ## compare answers with faiss, usearch, implicit and a bare HTTP 
 	@tests/bench/answers/topk "$(TRAIN)"
 	@tests/bench/answers/http "$(TRAIN)"
 	@tests/bench/answers/job "$(TRAIN)" "$(TEST)"
+
+bench-mesh: ## latency that the sidecar of an app adds with mutual TLS, compared with HAProxy; its memory and start
+	@tests/bench/mesh/run
 
 bench-fleet: ## resource usage of an operator with 2,000 Recommenders, on its own local cluster (Linux, root)
 	@tests/bench/fleet

@@ -17,6 +17,7 @@ pub mod route;
 use std::{
     collections::BTreeMap,
     convert::Infallible,
+    net::IpAddr,
     sync::{Arc, LazyLock},
     time::Instant,
 };
@@ -137,6 +138,34 @@ impl Api {
         }
         let route = route.map_or("other", |route| route.path);
         self.metrics.observe_request(route, response.status(), revision.as_deref(), begin.elapsed());
+        Ok(response)
+    }
+
+    /// Answers one request that came without TLS from a client at this address.
+    ///
+    /// # Errors
+    /// Never; the type is hyper's.
+    pub async fn handle_plaintext<B>(
+        &self,
+        request: Request<B>,
+        client: IpAddr,
+    ) -> Result<Response<Full<Bytes>>, Infallible>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        // Containers of the pod itself are within its boundary.
+        if client.to_canonical().is_loopback() || self.engine.serving().access.allows_plaintext() {
+            return self.handle(request).await;
+        }
+        let begin = Instant::now();
+        let (route, id) = (Route::find(request.uri().path()), request_id(request.headers()));
+        let mut response = ApiError::plaintext_refused().into_response(&id);
+        if let Some(value) = header_value(&id) {
+            response.headers_mut().insert(REQUEST_ID_HEADER, value);
+        }
+        let route = route.map_or("other", |route| route.path);
+        self.metrics.observe_request(route, response.status(), None, begin.elapsed());
         Ok(response)
     }
 

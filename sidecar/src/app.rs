@@ -4,6 +4,11 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use answering::{Answerer, DEFAULT_VARIANT, Local};
 use anyhow::{Context, Result};
+use http::Request;
+use mesh::{
+    LogPace,
+    identity::{Admission, Identity, IdentitySettings, Purpose, ServerTls},
+};
 use sidecar_contract::{ServingLimits, ServingMode, ports::listen_candidates};
 use tokio::{
     net::TcpListener,
@@ -17,10 +22,13 @@ use crate::{
     cpus::available_cpus,
     engine::{Engine, measure_io_delay},
     follower::{Follower, Paths},
-    limits::{ADMIN_CONNECTIONS_MAX, CONNECTIONS_MAX, DRAIN_GRACE},
+    limits::{
+        ADMIN_CONNECTIONS_MAX, CONNECTIONS_MAX, DRAIN_GRACE, HTTP2_CONNECTIONS_MAX, HTTP2_PLAINTEXT_CONNECTIONS_MAX,
+    },
     loading::{self, Verification},
-    metrics::Metrics,
-    server::{ShutdownSignals, serve},
+    mesh_access::MeshAccess,
+    metrics::{Metrics, identity::IdentityMetrics},
+    server::{ConnectionLimits, MutualTls, RequestBody, ShutdownSignals, serve, serve_mutual_tls},
     serving::{Serving, describe},
 };
 
@@ -51,6 +59,17 @@ pub struct Settings {
     pub source: ModelSource,
     /// Size of the cache of lists; 0 turns it off.
     pub cache_bytes: usize,
+    /// Mutual TLS, if the pod has an identity.
+    pub mutual_tls: Option<MutualTlsSettings>,
+}
+
+/// The port for callers with a certificate.
+#[derive(Clone, Debug)]
+pub struct MutualTlsSettings {
+    /// Address.
+    pub listen: SocketAddr,
+    /// The identity of the pod.
+    pub identity: IdentitySettings,
 }
 
 /// A started process.
@@ -60,15 +79,19 @@ pub struct App {
     pub address: SocketAddr,
     /// Bound address of the admin port.
     pub admin_address: SocketAddr,
+    /// Bound address of the port for mutual TLS.
+    pub mesh_address: Option<SocketAddr>,
     drain: watch::Sender<bool>,
     stop: watch::Sender<bool>,
     stop_admin: watch::Sender<bool>,
     serving: JoinSet<()>,
     admin: JoinHandle<()>,
+    /// Tasks that have no end.
+    background: JoinSet<()>,
 }
 
 impl App {
-    /// Binds both ports and starts.
+    /// Binds the ports and starts.
     ///
     /// # Errors
     /// A port that is in use, or a model file that cannot serve.
@@ -105,18 +128,62 @@ impl App {
         let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
         let api = Arc::new(Api::new(Arc::clone(&engine), Arc::clone(&metrics)));
         let signals = ShutdownSignals { draining: draining.clone(), stopped };
-        serving.spawn(serve(listener, CONNECTIONS_MAX, signals, move |request| {
+        let (mut background, mut mesh_address) = (JoinSet::new(), None);
+        let is_mutual_tls = settings.mutual_tls.is_some();
+        if let Some(MutualTlsSettings { listen, identity }) = settings.mutual_tls {
+            let interval = identity.interval;
+            let identity = Identity::open(identity, Purpose::Server, Arc::<IdentityMetrics>::clone(&metrics.identity));
+            let admission: Arc<dyn Admission> = Arc::new(MeshAccess(Arc::clone(&engine)));
+            let mutual_tls = MutualTls {
+                tls: ServerTls::new(Arc::clone(&identity), Arc::clone(&admission))?,
+                admission,
+                metrics: Arc::clone(&metrics.identity),
+                beyond: metrics.refused_connections.listener("mesh"),
+                open: metrics.mesh_connections.clone(),
+                log_pace: LogPace::default(),
+            };
+            background.spawn(identity.run(interval));
+            let listener = bind(listen).await?;
+            mesh_address = Some(listener.local_addr()?);
             let api = Arc::clone(&api);
-            async move { api.handle(request).await }
+            serving.spawn(serve_mutual_tls(
+                listener,
+                mutual_tls,
+                signals.clone(),
+                move |request: Request<RequestBody>| {
+                    let api = Arc::clone(&api);
+                    async move { api.handle(request).await }
+                },
+            ));
+        }
+        let limits = ConnectionLimits {
+            connections_max: CONNECTIONS_MAX,
+            http2_connections_max: if is_mutual_tls { HTTP2_PLAINTEXT_CONNECTIONS_MAX } else { HTTP2_CONNECTIONS_MAX },
+            beyond: metrics.refused_connections.listener("app"),
+        };
+        serving.spawn(serve(listener, limits, signals, move |client| {
+            let (api, client) = (Arc::clone(&api), client.ip());
+            move |request: Request<RequestBody>| {
+                let api = Arc::clone(&api);
+                async move { api.handle_plaintext(request, client).await }
+            }
         }));
+        let limits = ConnectionLimits {
+            connections_max: ADMIN_CONNECTIONS_MAX,
+            http2_connections_max: ADMIN_CONNECTIONS_MAX,
+            beyond: metrics.refused_connections.listener("admin"),
+        };
         let admin = Arc::new(Admin::new(engine, metrics, report, draining.clone()));
         let signals = ShutdownSignals { draining, stopped: admin_stopped };
-        let admin = tokio::spawn(serve(admin_listener, ADMIN_CONNECTIONS_MAX, signals, move |request| {
+        let admin = tokio::spawn(serve(admin_listener, limits, signals, move |_| {
             let admin = Arc::clone(&admin);
-            async move { admin.handle(&request).await }
+            move |request: Request<RequestBody>| {
+                let admin = Arc::clone(&admin);
+                async move { admin.handle(&request).await }
+            }
         }));
-        tracing::info!(%address, %admin_address, "listening");
-        Ok(Self { address, admin_address, drain, stop, stop_admin, serving, admin })
+        tracing::info!(%address, %admin_address, mesh_address = mesh_address.map(|address| address.to_string()), "listening");
+        Ok(Self { address, admin_address, mesh_address, drain, stop, stop_admin, serving, admin, background })
     }
 
     /// Stops in order. First the pod is unready and each answer closes its connection. When the
@@ -129,5 +196,6 @@ impl App {
         while self.serving.join_next().await.is_some() {}
         self.stop_admin.send_replace(true);
         let _ = self.admin.await;
+        self.background.abort_all();
     }
 }

@@ -6,7 +6,11 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use mesh::{Target, limits::TIMEOUT_MILLISECONDS_MAX};
+use mesh::{
+    Target,
+    identity::{IdentityPaths, IdentitySettings, Workload},
+    limits::TIMEOUT_MILLISECONDS_MAX,
+};
 use sidecar_contract::{
     Column, FilterColumn, FilterKind, Format, ServingLimits, parse_half_life, paths,
     ports::{self, any_address},
@@ -448,9 +452,35 @@ pub struct ServeArgs {
     /// kept.
     #[arg(long, default_value_t = CACHE_MIB_DEFAULT, value_parser = cache_mib)]
     pub cache_mib: usize,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flattened arguments are documented one by one")]
+    pub identity: IdentityArgs,
+    /// Port for mutual TLS, at the address of --listen.
+    #[arg(long, default_value_t = ports::MESH, requires = "credentials")]
+    pub mesh_port: u16,
     /// Name of this pod.
     #[arg(long, env = paths::POD_NAME_ENV, hide = true)]
     pub pod_name: Option<String>,
+}
+
+/// The identity of the pod. With it connections between sidecars use mutual TLS.
+#[derive(Debug, Args)]
+pub struct IdentityArgs {
+    /// File with the private key and the certificate chain of this pod, as PEM; read again every
+    /// 10 s.
+    #[arg(long, value_name = "FILE", requires = "anchors")]
+    pub credentials: Option<PathBuf>,
+    /// File with the certificates of the trust anchors, as PEM; read again every 10 s.
+    #[arg(long, value_name = "FILE", requires = "credentials")]
+    pub anchors: Option<PathBuf>,
+}
+
+impl IdentityArgs {
+    /// The identity, if one is given.
+    pub fn settings(&self) -> Option<IdentitySettings> {
+        let (credentials, anchors) = (self.credentials.clone()?, self.anchors.clone()?);
+        Some(IdentitySettings::new(IdentityPaths { credentials, anchors }))
+    }
 }
 
 /// Arguments of `proxy`.
@@ -472,6 +502,16 @@ pub struct ProxyArgs {
     /// Address of the admin port, which serves probes and metrics.
     #[arg(long, default_value_t = any_address(ports::PROXY_ADMIN))]
     pub admin_listen: SocketAddr,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flattened arguments are documented one by one")]
+    pub identity: IdentityArgs,
+    /// ServiceAccount of the serving pods, the only one that is accepted; default: the namespace
+    /// and the name of the Recommender.
+    #[arg(long, value_name = "NAMESPACE/SERVICEACCOUNT", requires = "credentials")]
+    pub server_identity: Option<Workload>,
+    /// Connect without TLS, even if credentials are given.
+    #[arg(long)]
+    pub plaintext: bool,
     /// Time for a request in milliseconds, if header x-request-timeout-ms states none.
     #[arg(long, default_value_t = PROXY_TIMEOUT_MS_DEFAULT, value_parser = clap::value_parser!(u64).range(1..=TIMEOUT_MILLISECONDS_MAX))]
     pub timeout_ms: u64,

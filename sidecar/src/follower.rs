@@ -208,10 +208,11 @@ impl Follower {
     /// Swaps in the current model with the current limits, and reports both.
     fn publish(&self) {
         let limits = self.config.as_ref().map(|config| config.limits.clone()).unwrap_or_default();
+        let access = self.config.as_ref().map(|config| config.access.clone()).unwrap_or_default();
         let loaded = self.local.as_deref().map(describe);
         self.engine.publish(match &self.local {
-            Some(local) => Serving::of(Answerer::Local(Arc::clone(local)), limits),
-            None => Serving { limits, ..Serving::default() },
+            Some(local) => Serving { access, ..Serving::of(Answerer::Local(Arc::clone(local)), limits) },
+            None => Serving { limits, access, ..Serving::default() },
         });
         if let Some(loaded) = &loaded {
             self.metrics.set_model(loaded);

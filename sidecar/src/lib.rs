@@ -27,6 +27,7 @@ pub mod item_search;
 pub mod limits;
 pub mod list_file;
 pub mod loading;
+pub mod mesh_access;
 pub mod metrics;
 pub mod open_files;
 pub mod proxy;

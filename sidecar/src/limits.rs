@@ -101,6 +101,15 @@ pub const LIST_ROWS_PER_CHUNK: usize = 1 << 16;
 /// Maximum number of HTTP/2 connections of a listener, each of which carries many requests. With
 /// what its window and its streams may occupy, they need at most 48 MiB.
 pub const HTTP2_CONNECTIONS_MAX: usize = 256;
+/// The part of them for callers with mutual TLS, if the pod has an identity...
+pub const MESH_CONNECTIONS_MAX: usize = HTTP2_CONNECTIONS_MAX - HTTP2_PLAINTEXT_CONNECTIONS_MAX;
+/// ...and the rest, for clients without TLS: they cannot take the connections of callers.
+pub const HTTP2_PLAINTEXT_CONNECTIONS_MAX: usize = 64;
+/// Timeout of a TLS handshake. It takes a few milliseconds of CPU time.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Maximum number of concurrent handshakes. At the limit, a new one ends the oldest: a client that
+/// sends nothing does not stop others.
+pub const HANDSHAKES_MAX: usize = 64;
 /// Maximum number of concurrent streams of a connection.
 pub const HTTP2_STREAMS_MAX: u32 = 100;
 /// Bytes of bodies that a client may send before the server has read them, for a stream and for a

@@ -1,9 +1,13 @@
-//! All metrics of the sidecar. Label values come from closed sets: routes, status codes, sources,
-//! reasons, and the few revisions of the serving config. User and item ids are never label values.
+//! All metrics of the serving process; `connections` and `identity` are also those of an app's
+//! sidecar. Label values come from closed sets: routes, status codes, sources, reasons, and the few
+//! revisions of the serving config. User and item ids are never label values.
+
+pub mod connections;
+pub mod identity;
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -15,6 +19,7 @@ use prometheus::{
 };
 use sidecar_contract::{LoadedModel, RevisionRef, ServingMode};
 
+use self::{connections::RefusedConnections, identity::IdentityMetrics};
 use crate::engine::{CacheUsage, Usage};
 
 /// Buckets in seconds: a local response takes well below a millisecond, an overloaded one about a
@@ -51,6 +56,12 @@ pub struct Metrics {
     ndcg: GaugeVec,
     recall: GaugeVec,
     rmse: GaugeVec,
+    /// Connections beyond the limits.
+    pub refused_connections: RefusedConnections,
+    /// Open connections of callers with mutual TLS.
+    pub mesh_connections: IntGauge,
+    /// The identity of the pod, and refused callers.
+    pub identity: Arc<IdentityMetrics>,
 }
 
 /// Guard that counts one request as in flight until it is dropped.
@@ -107,6 +118,7 @@ impl Metrics {
         let compute_threads = plain("recommender_compute_threads", "Compute threads.")?;
         let compute_queued = plain("recommender_compute_queued", "Computations that wait for a compute thread.")?;
         let cache_bytes = plain("recommender_cache_bytes", "Memory of the lists in the cache, in bytes.")?;
+        let mesh_connections = plain("recommender_mesh_connections", "Open connections of callers with mutual TLS.")?;
         let build = gauge("recommender_build_info", "Version of the sidecar.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Ok(Self {
@@ -154,6 +166,9 @@ impl Metrics {
                 "Root mean squared error of the revision on the held-out set, for the model and its baseline; explicit data only.",
                 &["revision", "subject"],
             )?,
+            refused_connections: RefusedConnections::register(&registry)?,
+            mesh_connections,
+            identity: Arc::new(IdentityMetrics::register(&registry)?),
             registry,
             known_revisions: RwLock::default(),
             durations,

@@ -21,14 +21,19 @@ mod popular;
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
-use mesh::{Discovery, EndpointSet, Observer, Target, Upstream};
+use http::Request;
+use mesh::{
+    Discovery, EndpointSet, Observer, Target, Transport, Upstream,
+    identity::{ClientTls, Identity, IdentitySettings, Purpose, Workload},
+};
 use sidecar_contract::ports::listen_candidates;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use self::{admin::ProxyAdmin, forward::Forward, metrics::ProxyMetrics, popular::Popular};
 use crate::{
-    limits::{ADMIN_CONNECTIONS_MAX, CONNECTIONS_MAX, PROXY_DRAIN_TIMEOUT},
-    server::{ShutdownSignals, serve},
+    limits::{ADMIN_CONNECTIONS_MAX, CONNECTIONS_MAX, HTTP2_CONNECTIONS_MAX, PROXY_DRAIN_TIMEOUT},
+    metrics::identity::IdentityMetrics,
+    server::{ConnectionLimits, RequestBody, ShutdownSignals, serve},
 };
 
 pub use forward::FALLBACK_HEADER;
@@ -44,6 +49,17 @@ pub struct ProxySettings {
     pub upstreams: Vec<Target>,
     /// Time for a request that does not state one.
     pub timeout: Duration,
+    /// Mutual TLS; `None`: plaintext.
+    pub mutual_tls: Option<ProxyTlsSettings>,
+}
+
+/// Mutual TLS with serving pods.
+#[derive(Clone, Debug)]
+pub struct ProxyTlsSettings {
+    /// The identity of the app's pod.
+    pub identity: IdentitySettings,
+    /// The ServiceAccount of the serving pods.
+    pub server: Workload,
 }
 
 /// A started sidecar of an app.
@@ -73,13 +89,23 @@ impl Proxy {
         let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
 
         let metrics = Arc::new(ProxyMetrics::new()?);
-        let endpoints = Arc::new(EndpointSet::default());
+        let mut background = JoinSet::new();
+        let transport = match settings.mutual_tls {
+            None => Transport::Plaintext,
+            Some(ProxyTlsSettings { identity, server }) => {
+                let interval = identity.interval;
+                let identity =
+                    Identity::open(identity, Purpose::Client, Arc::<IdentityMetrics>::clone(&metrics.identity));
+                background.spawn(Arc::clone(&identity).run(interval));
+                Transport::MutualTls(ClientTls::new(identity, server)?)
+            }
+        };
+        let endpoints = Arc::new(EndpointSet::new(transport));
         let authority = settings.upstreams.first().map(ToString::to_string).context("no serving pods are named")?;
         let discovery = Arc::new(Discovery::new(settings.upstreams, Arc::clone(&endpoints)));
         let observer: Arc<dyn Observer> = Arc::<ProxyMetrics>::clone(&metrics);
         let upstream = Arc::new(Upstream::new(Arc::clone(&endpoints), Arc::clone(&discovery), observer, authority));
         let popular = Arc::new(Popular::default());
-        let mut background = JoinSet::new();
         background.spawn({
             let (discovery, metrics) = (Arc::clone(&discovery), Arc::clone(&metrics));
             async move { discovery.run(&*metrics).await }
@@ -90,14 +116,30 @@ impl Proxy {
         let signals = ShutdownSignals { draining: stopped.clone(), stopped };
         let mut serving = JoinSet::new();
         let forward = Arc::new(Forward::new(upstream, Arc::clone(&metrics), popular, settings.timeout));
-        serving.spawn(serve(listener, CONNECTIONS_MAX, signals.clone(), move |request| {
+        let limits = ConnectionLimits {
+            connections_max: CONNECTIONS_MAX,
+            http2_connections_max: HTTP2_CONNECTIONS_MAX,
+            beyond: metrics.refused_connections.listener("app"),
+        };
+        serving.spawn(serve(listener, limits, signals.clone(), move |_| {
             let forward = Arc::clone(&forward);
-            async move { forward.handle(request).await }
+            move |request: Request<RequestBody>| {
+                let forward = Arc::clone(&forward);
+                async move { forward.handle(request).await }
+            }
         }));
+        let limits = ConnectionLimits {
+            connections_max: ADMIN_CONNECTIONS_MAX,
+            http2_connections_max: ADMIN_CONNECTIONS_MAX,
+            beyond: metrics.refused_connections.listener("admin"),
+        };
         let admin = Arc::new(ProxyAdmin::new(metrics, endpoints, discovery));
-        serving.spawn(serve(admin_listener, ADMIN_CONNECTIONS_MAX, signals, move |request| {
+        serving.spawn(serve(admin_listener, limits, signals, move |_| {
             let admin = Arc::clone(&admin);
-            async move { Ok::<_, Infallible>(admin.handle(&request)) }
+            move |request: Request<RequestBody>| {
+                let admin = Arc::clone(&admin);
+                async move { Ok::<_, Infallible>(admin.handle(&request)) }
+            }
         }));
         tracing::info!(%address, %admin_address, "listening");
         Ok(Self { address, admin_address, stop, serving, background })

@@ -1,16 +1,20 @@
-//! A listener for HTTP/1.1 and HTTP/2 with a connection limit and graceful shutdown. Both ports use it.
+//! A listener for HTTP/1.1 and HTTP/2 with a connection limit and graceful shutdown, which the
+//! application and the admin port use; and one for HTTP/2 over mutual TLS.
 
+mod accept;
+mod bounds;
 mod connection_limit;
 mod head;
 mod head_lines;
 mod http2;
+mod mutual_tls;
 mod phase;
 mod protocol;
 mod request_body;
 mod streams;
 mod timeout_stream;
 
-use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc};
 
 use answering::RequestId;
 use bytes::Bytes;
@@ -25,6 +29,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::{GracefulShutdown, Watcher},
 };
+use prometheus::IntCounter;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -32,20 +37,24 @@ use tokio::{
     time::Instant,
 };
 
-pub use self::request_body::RequestBody;
+pub use self::{
+    accept::wait_until_true,
+    mutual_tls::{MutualTls, serve_mutual_tls},
+    request_body::RequestBody,
+};
 use self::{
+    accept::{accept, drain},
+    bounds::Bounds,
     connection_limit::{ConnectionLimiter, ConnectionSlot},
     phase::Phase,
     protocol::{Protocol, Replay, detect},
     timeout_stream::TimeoutStream,
 };
-use crate::limits::{
-    CONNECTION_BUFFER_BYTES_MAX, DRAIN_TIMEOUT, HEADER_BYTES_MAX, HEADER_TIMEOUT, HEADERS_MAX, HTTP2_CONNECTIONS_MAX,
-    IDLE_TIMEOUT,
+use crate::{
+    limits::{CONNECTION_BUFFER_BYTES_MAX, HEADER_BYTES_MAX, HEADER_TIMEOUT, HEADERS_MAX, IDLE_TIMEOUT},
+    metrics::connections::ListenerCounters,
 };
 
-/// Delay after a failed accept, for example without free file descriptors.
-const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 /// Response to a connection beyond the limit. No request was read, so the response has no request
 /// id.
 const OVERLOADED_RESPONSE: &[u8] =
@@ -59,63 +68,72 @@ connection: close\r\ncontent-length: 150\r\n\r\n\
 pub struct ShutdownSignals {
     /// True: each response closes its connection, so that clients reconnect to other pods.
     pub draining: watch::Receiver<bool>,
-    /// True: no new connections; requests in flight may take up to [`DRAIN_TIMEOUT`] to complete.
+    /// True: no new connections; requests in flight may take up to [`crate::limits::DRAIN_TIMEOUT`]
+    /// to complete.
     pub stopped: watch::Receiver<bool>,
 }
 
-/// Serves at most `connections_max` connections until the stop signal, then waits for requests in
-/// flight.
-pub async fn serve<H, F>(listener: TcpListener, connections_max: usize, mut signals: ShutdownSignals, handler: H)
+/// Limits of the connections of a listener.
+#[derive(Clone, Debug)]
+pub struct ConnectionLimits {
+    /// Maximum number of connections.
+    pub connections_max: usize,
+    /// Maximum number of those that speak HTTP/2, each of which carries many requests.
+    pub http2_connections_max: usize,
+    /// Counts connections beyond the limits.
+    pub beyond: ListenerCounters,
+}
+
+/// Serves connections until the stop signal, then waits for requests in flight. `connect` makes the
+/// handler of the requests of a client.
+pub async fn serve<C, H, F>(listener: TcpListener, limits: ConnectionLimits, mut signals: ShutdownSignals, connect: C)
 where
+    C: Fn(SocketAddr) -> H + Send + Sync + 'static,
     H: Fn(Request<RequestBody>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
 {
-    let limiter = Arc::new(ConnectionLimiter::new(connections_max));
+    let limiter = Arc::new(ConnectionLimiter::new(limits.connections_max));
     let graceful = GracefulShutdown::new();
-    let http2_slots = Arc::new(Semaphore::new(HTTP2_CONNECTIONS_MAX));
-    loop {
-        let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    // No free file descriptor, or the peer has closed the connection: the next
-                    // accept may succeed.
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
-                    continue;
-                }
-            },
-            () = wait_until_true(&mut signals.stopped) => break,
-        };
-        // Responses are small and written at once, so Nagle's algorithm would only delay them.
-        let _ = stream.set_nodelay(true);
+    let http2_slots = Http2Slots {
+        slots: Arc::new(Semaphore::new(limits.http2_connections_max)),
+        beyond: limits.beyond.http2_connections,
+    };
+    while let Some((stream, client)) = accept(&listener, &mut signals.stopped).await {
         match limiter.acquire() {
             Some(slot) => {
-                let (signals, http2_slots) = (signals.clone(), Arc::clone(&http2_slots));
+                let (signals, http2_slots) = (signals.clone(), http2_slots.clone());
                 drop(tokio::spawn(serve_connection(
                     stream,
                     slot,
                     http2_slots,
                     graceful.watcher(),
                     signals,
-                    handler.clone(),
+                    connect(client),
                 )));
             }
-            None => reject(stream),
+            None => {
+                limits.beyond.connections.inc();
+                reject(stream);
+            }
         }
     }
     drop(listener);
-    if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
-        tracing::warn!(seconds = DRAIN_TIMEOUT.as_secs(), "drain timed out with requests in flight");
-        limiter.close_all();
-    }
+    drain(graceful, &limiter).await;
+}
+
+/// Slots of HTTP/2 connections.
+#[derive(Clone)]
+struct Http2Slots {
+    slots: Arc<Semaphore>,
+    /// Counts connections without a slot.
+    beyond: IntCounter,
 }
 
 /// Serves one connection until it closes or is evicted.
 async fn serve_connection<S, H, F>(
     stream: S,
     slot: ConnectionSlot,
-    http2_slots: Arc<Semaphore>,
+    http2_slots: Http2Slots,
     watcher: Watcher,
     mut signals: ShutdownSignals,
     handler: H,
@@ -138,11 +156,12 @@ async fn serve_connection<S, H, F>(
         match protocol {
             Protocol::Http1 => serve_http1(stream, phase, watcher, signals.draining, handler).await,
             Protocol::Http2 => {
-                let Ok(_slot) = http2_slots.try_acquire() else {
+                let Ok(_slot) = http2_slots.slots.try_acquire() else {
+                    http2_slots.beyond.inc();
                     tracing::debug!("connection closed: the limit of HTTP/2 connections is reached");
                     return;
                 };
-                http2::serve(stream, phase, signals, handler).await;
+                http2::serve(stream, phase, Bounds::default(), signals, handler).await;
                 // The shutdown waits for connections that hold a watcher.
                 drop(watcher);
             }
@@ -217,12 +236,6 @@ fn reject(mut stream: TcpStream) {
         })
         .await;
     });
-}
-
-/// Waits until the signal is true or its sender is dropped.
-pub async fn wait_until_true(signal: &mut watch::Receiver<bool>) {
-    // The returned guard must not live across an await.
-    let _ = signal.wait_for(|signal| *signal).await.map(|_| ());
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! to one generation.
 
 use answering::{Answerer, Ask, DEFAULT_VARIANT, Local};
-use sidecar_contract::{LoadedModel, ServingLimits};
+use sidecar_contract::{Access, LoadedModel, ServingLimits};
 
 /// The answerers of this process and the limits of its endpoints.
 #[derive(Clone, Debug, Default)]
@@ -13,6 +13,8 @@ pub struct Serving {
     pub variants: Vec<Variant>,
     /// What one request may ask for.
     pub limits: ServingLimits,
+    /// Who may ask.
+    pub access: Access,
 }
 
 /// One variant of the Recommender.
@@ -25,9 +27,10 @@ pub struct Variant {
 }
 
 impl Serving {
-    /// One answerer for all users.
+    /// One answerer for all users, with the default access.
     pub fn of(answerer: Answerer, limits: ServingLimits) -> Self {
-        Self { generation: 0, variants: vec![Variant { name: DEFAULT_VARIANT.to_owned(), answerer }], limits }
+        let variants = vec![Variant { name: DEFAULT_VARIANT.to_owned(), answerer }];
+        Self { variants, limits, ..Self::default() }
     }
 
     /// Whether any question can be answered.

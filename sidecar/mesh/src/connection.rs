@@ -1,34 +1,66 @@
 //! The HTTP/2 connection to one pod, which is opened when a request needs it. It carries all
-//! requests to the pod, and is checked by PINGs while requests are in flight.
+//! requests to the pod, and is checked by PINGs while requests are in flight. With mutual TLS it
+//! has a maximum age, after which a new connection takes its place; the old one ends with its last
+//! request.
 
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use http::{Request, Response};
 use http_body_util::Full;
-use hyper::client::conn::http2::{self, SendRequest};
+use hyper::{
+    body::Incoming,
+    client::conn::http2::{self, SendRequest},
+};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::{net::TcpStream, sync::Mutex};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    sync::Mutex,
+    time::Instant,
+};
 
-use crate::limits::{
-    ANSWER_HEADER_BYTES_MAX, CONNECT_TIMEOUT, CONNECTION_WINDOW_BYTES, PING_INTERVAL, PING_TIMEOUT, STREAM_WINDOW_BYTES,
+use crate::{
+    identity::Refused,
+    limits::{
+        ANSWER_HEADER_BYTES_MAX, CONNECT_TIMEOUT, CONNECTION_WINDOW_BYTES, CONNECTIONS_PER_TRY_MAX, PING_INTERVAL,
+        PING_TIMEOUT, STREAM_WINDOW_BYTES,
+    },
+    transport::Transport,
 };
 
 /// Sends requests over an open connection.
-pub type Sender = SendRequest<Full<Bytes>>;
+type Sender = SendRequest<Full<Bytes>>;
 
 /// The connection to one pod.
 #[derive(Debug)]
 pub struct Connection {
     address: SocketAddr,
+    transport: Transport,
     /// The open connection. The lock is held while one is opened, so that concurrent requests share
     /// it.
-    sender: Mutex<Option<Sender>>,
+    current: Mutex<Current>,
+}
+
+#[derive(Debug, Default)]
+struct Current {
+    /// Number of connections that were opened.
+    number: u64,
+    open: Option<Open>,
+}
+
+#[derive(Clone, Debug)]
+struct Open {
+    sender: Sender,
+    number: u64,
+    /// End of its age.
+    until: Option<Instant>,
 }
 
 impl Connection {
     /// A connection that is not open yet.
-    pub fn new(address: SocketAddr) -> Self {
-        Self { address, sender: Mutex::new(None) }
+    pub fn new(address: SocketAddr, transport: Transport) -> Self {
+        Self { address, transport, current: Mutex::default() }
     }
 
     /// Address of the pod.
@@ -36,25 +68,69 @@ impl Connection {
         self.address
     }
 
-    /// The open connection, or a new one.
+    /// Sends a request. One that the pod did not process, because the connection is ending, is sent
+    /// again on a new connection.
     ///
     /// # Errors
-    /// A pod that does not accept connections in time.
-    pub async fn sender(&self) -> Result<Sender, ConnectError> {
-        let mut open = self.sender.lock().await;
-        if let Some(sender) = open.as_ref().filter(|sender| !sender.is_closed()) {
-            return Ok(sender.clone());
+    /// No connection can be opened, or it ended before the response.
+    pub async fn send(&self, request: &Request<Full<Bytes>>) -> Result<Response<Incoming>, SendError> {
+        for _ in 0..CONNECTIONS_PER_TRY_MAX {
+            let mut open = self.connection().await?;
+            match open.sender.try_send_request(request.clone()).await {
+                Ok(response) => return Ok(response),
+                Err(mut error) => {
+                    let is_unsent = error.take_message().is_some();
+                    let error = error.into_error();
+                    if !is_unsent && !is_unprocessed(&error) {
+                        return Err(SendError::Lost(error));
+                    }
+                    self.discard(open.number).await;
+                }
+            }
         }
-        let opened = tokio::time::timeout(CONNECT_TIMEOUT, self.open()).await;
-        let sender = opened.map_err(|_| ConnectError::TimedOut)??;
-        *open = Some(sender.clone());
-        Ok(sender)
+        Err(SendError::Connect(ConnectError::Ended))
     }
 
-    async fn open(&self) -> Result<Sender, ConnectError> {
+    /// The open connection, or a new one.
+    async fn connection(&self) -> Result<Open, ConnectError> {
+        let mut current = self.current.lock().await;
+        let is_usable =
+            |open: &&Open| !open.sender.is_closed() && open.until.is_none_or(|until| Instant::now() < until);
+        if let Some(open) = current.open.as_ref().filter(is_usable) {
+            return Ok(open.clone());
+        }
+        let opened = tokio::time::timeout(CONNECT_TIMEOUT, self.connect()).await;
+        let (sender, until) = opened.map_err(|_| ConnectError::TimedOut)??;
+        current.number += 1;
+        let open = Open { sender, number: current.number, until };
+        current.open = Some(open.clone());
+        Ok(open)
+    }
+
+    /// Ends the use of a connection, unless another one has taken its place.
+    async fn discard(&self, number: u64) {
+        let mut current = self.current.lock().await;
+        current.open.take_if(|open| open.number == number);
+    }
+
+    async fn connect(&self) -> Result<(Sender, Option<Instant>), ConnectError> {
         let stream = TcpStream::connect(self.address).await?;
         // Requests are small and written at once, so Nagle's algorithm would only delay them.
         stream.set_nodelay(true)?;
+        match &self.transport {
+            Transport::Plaintext => Ok((self.handshake(stream).await?, None)),
+            Transport::MutualTls(tls) => {
+                let established = tls.connect(stream, self.address).await?;
+                let until = Instant::now() + established.age_max;
+                Ok((self.handshake(established.stream).await?, Some(until)))
+            }
+        }
+    }
+
+    async fn handshake<S>(&self, stream: S) -> Result<Sender, ConnectError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .keep_alive_interval(PING_INTERVAL)
@@ -67,11 +143,35 @@ impl Connection {
         let address = self.address;
         tokio::spawn(async move {
             if let Err(error) = connection.await {
-                tracing::debug!(%address, %error, "connection to a serving pod closed");
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::debug!(%address, %error, cause, "connection to a serving pod closed");
             }
         });
         Ok(sender)
     }
+}
+
+/// Whether the pod states that it did not process the request (RFC 9113, 8.7): the connection was
+/// ending before the request arrived.
+fn is_unprocessed(error: &hyper::Error) -> bool {
+    let error = std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>());
+    error.is_some_and(|error| {
+        let reason = error.reason();
+        error.is_remote()
+            && (error.is_go_away() && reason == Some(h2::Reason::NO_ERROR)
+                || error.is_reset() && reason == Some(h2::Reason::REFUSED_STREAM))
+    })
+}
+
+/// Why a request has no response.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// No connection could be opened.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The connection ended before the response.
+    #[error(transparent)]
+    Lost(hyper::Error),
 }
 
 /// Why a connection could not be opened.
@@ -86,4 +186,10 @@ pub enum ConnectError {
     /// The connection was closed at once.
     #[error(transparent)]
     Http(#[from] hyper::Error),
+    /// The peer is not a serving pod of the Recommender, or this process has no identity.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The pod ended each connection before a request was written.
+    #[error("the pod ends its connections")]
+    Ended,
 }

@@ -17,6 +17,7 @@ use crate::{
     ejection::{Availability, Ejection, EjectionReason},
     latency::Latency,
     outcome::TryOutcome,
+    transport::Transport,
 };
 
 /// A serving pod.
@@ -36,9 +37,9 @@ struct Health {
 
 impl Endpoint {
     /// A pod without requests, with a first estimate of its latency.
-    pub fn new(address: SocketAddr, latency: Duration, now: Instant) -> Self {
+    pub fn new(address: SocketAddr, transport: Transport, latency: Duration, now: Instant) -> Self {
         Self {
-            connection: Connection::new(address),
+            connection: Connection::new(address, transport),
             in_flight: AtomicU32::new(0),
             health: Mutex::new(Health { latency: Latency::seeded(latency, now), ejection: Ejection::new(now) }),
         }
@@ -140,7 +141,12 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn endpoint() -> Arc<Endpoint> {
-        Arc::new(Endpoint::new(([127, 0, 0, 1], 1).into(), Duration::from_millis(1), Instant::now()))
+        Arc::new(Endpoint::new(
+            ([127, 0, 0, 1], 1).into(),
+            Transport::Plaintext,
+            Duration::from_millis(1),
+            Instant::now(),
+        ))
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,11 +9,15 @@ use tokio::time::Instant;
 use crate::{
     endpoint::Endpoint,
     limits::{ENDPOINTS_MAX, INITIAL_LATENCY},
+    transport::Transport,
 };
 
 /// The serving pods.
 #[derive(Debug, Default)]
-pub struct EndpointSet(ArcSwap<Vec<Arc<Endpoint>>>);
+pub struct EndpointSet {
+    transport: Transport,
+    current: ArcSwap<Vec<Arc<Endpoint>>>,
+}
 
 /// Number of pods by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,9 +29,19 @@ pub struct Endpoints {
 }
 
 impl EndpointSet {
+    /// No pods yet; connections to those that are found are protected so.
+    pub fn new(transport: Transport) -> Self {
+        Self { transport, current: ArcSwap::default() }
+    }
+
+    /// Protection of the connections.
+    pub fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
     /// The current pods.
     pub fn current(&self) -> Arc<Vec<Arc<Endpoint>>> {
-        self.0.load_full()
+        self.current.load_full()
     }
 
     /// Replaces the pods. A new one begins with the median latency of those that stay: with a low
@@ -39,11 +53,10 @@ impl EndpointSet {
             addresses.iter().filter_map(known).map(|endpoint| endpoint.latency(now)).collect();
         latencies.sort_by(f64::total_cmp);
         let median = latencies.get(latencies.len() / 2).map_or(INITIAL_LATENCY, |s| Duration::from_secs_f64(*s));
-        let endpoints = addresses
-            .iter()
-            .take(ENDPOINTS_MAX)
-            .map(|address| known(address).cloned().unwrap_or_else(|| Arc::new(Endpoint::new(*address, median, now))));
-        self.0.store(Arc::new(endpoints.collect()));
+        let new = |address: &SocketAddr| Arc::new(Endpoint::new(*address, self.transport.clone(), median, now));
+        let endpoints =
+            addresses.iter().take(ENDPOINTS_MAX).map(|address| known(address).cloned().unwrap_or_else(|| new(address)));
+        self.current.store(Arc::new(endpoints.collect()));
     }
 
     /// Number of pods by state.

@@ -77,3 +77,31 @@ pub const LOOKUP_INTERVAL_MIN: Duration = Duration::from_secs(1);
 
 /// Maximum time that a client may give a request, in milliseconds; a longer one is shortened to it.
 pub const TIMEOUT_MILLISECONDS_MAX: u64 = 60_000;
+
+/// Tolerance for clocks that differ, for the periods of certificates.
+pub const CLOCK_SKEW: Duration = Duration::from_mins(1);
+/// Interval at which the identity files are read again. The kubelet changes them hours before the
+/// old content ends, and itself needs up to a minute to write them.
+pub const IDENTITY_INTERVAL: Duration = Duration::from_secs(10);
+/// Maximum size of the file with the private key and the certificates, in bytes.
+pub const CREDENTIALS_BYTES_MAX: u64 = 128 << 10;
+/// Maximum size of the file with the trust anchors, in bytes: the maximum of an object in
+/// Kubernetes.
+pub const ANCHORS_BYTES_MAX: u64 = 1 << 20;
+/// Maximum number of trust anchors: a rotation needs two. Each handshake may check all of them.
+pub const ANCHORS_MAX: usize = 32;
+/// Maximum number of certificates of a chain, the leaf included: with a cross-signed anchor there
+/// are two.
+pub const CHAIN_CERTIFICATES_MAX: usize = 8;
+/// Maximum age of a connection as a part of the life of its certificates: one quarter.
+pub const CONNECTION_AGE_DIVISOR: u32 = 4;
+/// Maximum part by which this age is shortened at random.
+pub const CONNECTION_AGE_JITTER: f64 = 0.1;
+
+/// Maximum number of log lines about refused connections...
+pub const LOG_LINES_MAX: u32 = 20;
+/// ...in this time.
+pub const LOG_WINDOW: Duration = Duration::from_secs(10);
+/// Maximum number of connections on which a try is begun: a request that the pod did not process,
+/// because its connection was about to end, is sent on a new one.
+pub const CONNECTIONS_PER_TRY_MAX: usize = 3;

@@ -1,6 +1,6 @@
 //! What the mesh reports about its decisions.
 
-use crate::{ejection::EjectionReason, outcome::TryOutcome, retry::RetryDecision};
+use crate::{ejection::EjectionReason, identity::Refusal, outcome::TryOutcome, retry::RetryDecision};
 
 /// Receives every decision; for metrics.
 pub trait Observer: Send + Sync {
@@ -10,6 +10,9 @@ pub trait Observer: Send + Sync {
     fn retry_decided(&self, decision: RetryDecision);
     /// A pod was ejected.
     fn ejected(&self, reason: EjectionReason);
+    /// A connection to a pod was refused here: the pod is not what it should be, or this process
+    /// has no identity.
+    fn peer_refused(&self, reason: Refusal);
     /// A lookup of the addresses ended.
     fn looked_up(&self, is_success: bool);
 }

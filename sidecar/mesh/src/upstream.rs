@@ -20,11 +20,13 @@ use tower::retry::budget::{Budget as _, TpsBudget};
 use crate::{
     answer_body::{AnswerBytes, BodyError},
     balance::choose,
+    connection::{ConnectError, SendError},
     deadline::{TIMEOUT_HEADER, try_timeout},
     discovery::Discovery,
     endpoint::Endpoint,
     endpoint_set::EndpointSet,
     limits::{RETRIES_PER_SECOND, RETRY_FRACTION, RETRY_WINDOW, TRIES_MAX},
+    log_pace::LogPace,
     observer::Observer,
     outcome::{TryOutcome, retry_after},
     retry::{RetryDecision, decide},
@@ -67,6 +69,7 @@ pub struct Upstream {
     observer: Arc<dyn Observer>,
     budget: TpsBudget,
     answer_bytes: AnswerBytes,
+    log_pace: LogPace,
     /// Host in requests.
     authority: String,
     random: RandomState,
@@ -93,6 +96,7 @@ impl Upstream {
             observer,
             budget: TpsBudget::new(RETRY_WINDOW, RETRIES_PER_SECOND, RETRY_FRACTION),
             answer_bytes: AnswerBytes::default(),
+            log_pace: LogPace::default(),
             authority,
             random: RandomState::new(),
             choices: AtomicU64::new(0),
@@ -162,15 +166,9 @@ impl Upstream {
         number: usize,
         timeout: Duration,
     ) -> Result<Response<Bytes>, TryOutcome> {
-        let mut sender = endpoint.connection.sender().await.map_err(|error| {
-            tracing::debug!(address = %endpoint.connection.address(), %error, "cannot connect to a serving pod");
-            TryOutcome::ConnectFailed
-        })?;
         let request = self.request(call, number, timeout).ok_or(TryOutcome::ConnectFailed)?;
-        let response = sender.send_request(request).await.map_err(|error| {
-            tracing::debug!(address = %endpoint.connection.address(), %error, "a serving pod did not answer");
-            TryOutcome::ConnectionLost
-        })?;
+        let sent = endpoint.connection.send(&request).await;
+        let response = sent.map_err(|error| self.failed(endpoint, &error))?;
         let (head, body) = response.into_parts();
         let body = self.answer_bytes.read(body).await.map_err(|error| match error {
             BodyError::TooLarge => TryOutcome::TooLarge,
@@ -179,8 +177,32 @@ impl Upstream {
         Ok(Response::from_parts(head, body))
     }
 
+    /// Outcome of a try whose request could not be sent, or had no response.
+    fn failed(&self, endpoint: &Endpoint, error: &SendError) -> TryOutcome {
+        let address = endpoint.connection.address();
+        match error {
+            SendError::Connect(ConnectError::Refused(refused)) => {
+                self.observer.peer_refused(refused.reason);
+                if self.log_pace.allows(Instant::now()) {
+                    tracing::warn!(%address, error = %refused, "no mutual TLS with a serving pod");
+                }
+                TryOutcome::ConnectFailed
+            }
+            SendError::Connect(error) => {
+                tracing::debug!(%address, %error, "cannot connect to a serving pod");
+                TryOutcome::ConnectFailed
+            }
+            SendError::Lost(error) => {
+                let cause = std::error::Error::source(error).map(ToString::to_string);
+                tracing::debug!(%address, %error, cause, "a serving pod did not answer");
+                TryOutcome::ConnectionLost
+            }
+        }
+    }
+
     fn request(&self, call: &Call, number: usize, timeout: Duration) -> Option<Request<Full<Bytes>>> {
-        let uri = Uri::builder().scheme("http").authority(self.authority.as_str()).path_and_query(call.path.as_str());
+        let scheme = self.endpoints.transport().scheme();
+        let uri = Uri::builder().scheme(scheme).authority(self.authority.as_str()).path_and_query(call.path.as_str());
         let mut request = Request::new(Full::new(call.body.clone()));
         *request.method_mut() = call.method.clone();
         *request.uri_mut() = uri.build().ok()?;

@@ -19,7 +19,7 @@ use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use mesh::{
     ATTEMPT_HEADER, Call, Discovery, EjectionReason, EndpointSet, Observer, RetryDecision, TIMEOUT_HEADER, TryOutcome,
-    Unanswered, Upstream,
+    Unanswered, Upstream, identity::Refusal,
 };
 use tokio::{net::TcpListener, time::Instant};
 
@@ -95,6 +95,8 @@ impl Observer for Decisions {
     fn ejected(&self, reason: EjectionReason) {
         self.ejections.lock().unwrap().push(reason);
     }
+
+    fn peer_refused(&self, _: Refusal) {}
 
     fn looked_up(&self, _: bool) {}
 }

@@ -38,6 +38,15 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, "invalid-field", format!("{field}: {detail}"))
     }
 
+    /// 403: a request without TLS, where access requires it.
+    pub fn plaintext_refused() -> Self {
+        let detail = format!(
+            "spec.access.plaintext of this Recommender is Never: connect with mutual TLS to port {}, as the sidecar of an app does",
+            sidecar_contract::ports::MESH
+        );
+        Self::new(StatusCode::FORBIDDEN, "plaintext-refused", detail)
+    }
+
     /// A question without an answer; `at` prefixes the names of fields.
     pub fn unanswerable(at: &str, error: &AnswerError) -> Self {
         let (status, kind) = match error {

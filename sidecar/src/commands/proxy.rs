@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use mesh::Target;
+use mesh::{Target, identity::Workload};
 use sidecar_contract::ports;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     args::ProxyArgs,
-    proxy::{Proxy, ProxySettings},
+    proxy::{Proxy, ProxySettings, ProxyTlsSettings},
 };
 
 /// Forwards until a termination signal.
@@ -17,13 +17,29 @@ use crate::{
 /// # Errors
 /// A port that is in use.
 pub async fn run(args: ProxyArgs) -> Result<()> {
-    let upstreams =
-        if args.upstream.is_empty() { vec![serving_pods(&args.recommender, &args.namespace)] } else { args.upstream };
+    let mutual_tls = match args.identity.settings() {
+        Some(identity) if !args.plaintext => {
+            let server = args.server_identity.unwrap_or_else(|| Workload {
+                namespace: args.namespace.clone(),
+                service_account: args.recommender.clone(),
+            });
+            tracing::info!(%server, "serving pods must have this identity");
+            Some(ProxyTlsSettings { identity, server })
+        }
+        _ => None,
+    };
+    let port = if mutual_tls.is_some() { ports::MESH } else { ports::APP };
+    let upstreams = if args.upstream.is_empty() {
+        vec![serving_pods(&args.recommender, &args.namespace, port)]
+    } else {
+        args.upstream
+    };
     let settings = ProxySettings {
         listen: args.listen,
         admin_listen: args.admin_listen,
         upstreams,
         timeout: Duration::from_millis(args.timeout_ms),
+        mutual_tls,
     };
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -38,6 +54,6 @@ pub async fn run(args: ProxyArgs) -> Result<()> {
 }
 
 /// The Service without an address of its own, whose name resolves to all serving pods.
-fn serving_pods(recommender: &str, namespace: &str) -> Target {
-    Target::new(format!("{}.{namespace}.svc", sidecar_contract::pods_service(recommender)), ports::APP)
+fn serving_pods(recommender: &str, namespace: &str, port: u16) -> Target {
+    Target::new(format!("{}.{namespace}.svc", sidecar_contract::pods_service(recommender)), port)
 }

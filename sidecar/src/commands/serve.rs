@@ -1,13 +1,13 @@
 //! `recmesh-sidecar serve`: serves until SIGTERM or Ctrl-C.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Result;
 use sidecar_contract::{ServingLimits, paths};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    app::{App, ModelSource, Settings},
+    app::{App, ModelSource, MutualTlsSettings, Settings},
     args::ServeArgs,
     follower::Paths,
 };
@@ -35,7 +35,9 @@ pub async fn run(args: ServeArgs) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let cache_bytes = args.cache_mib << 20;
-    let settings = Settings { listen: args.listen, admin_listen: args.admin_listen, source, cache_bytes };
+    let mesh_listen = SocketAddr::new(args.listen.ip(), args.mesh_port);
+    let mutual_tls = args.identity.settings().map(|identity| MutualTlsSettings { listen: mesh_listen, identity });
+    let settings = Settings { listen: args.listen, admin_listen: args.admin_listen, source, cache_bytes, mutual_tls };
     let app = App::start(settings).await?;
     tokio::select! {
         _ = terminate.recv() => {}

@@ -1,15 +1,17 @@
 //! All metrics of an app's sidecar. Label values come from closed sets; user and item ids are never
 //! label values.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use answering::Source;
 use http::StatusCode;
-use mesh::{EjectionReason, Endpoints, Observer, RetryDecision, TryOutcome};
+use mesh::{EjectionReason, Endpoints, Observer, RetryDecision, TryOutcome, identity::Refusal};
 use prometheus::{
     Encoder, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
+
+use crate::metrics::{connections::RefusedConnections, identity::IdentityMetrics};
 
 /// Buckets in seconds: an answer takes about a millisecond, and at most the timeout.
 const DURATION_BUCKETS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
@@ -50,6 +52,10 @@ pub struct ProxyMetrics {
     endpoints: IntGaugeVec,
     endpoints_age: Gauge,
     fallback_items: IntCounterVec,
+    /// Connections beyond the limits.
+    pub refused_connections: RefusedConnections,
+    /// The identity of the pod, and refused servers.
+    pub identity: Arc<IdentityMetrics>,
 }
 
 /// Guard that counts one request as in flight until it is dropped.
@@ -144,6 +150,8 @@ impl ProxyMetrics {
                 &["source"],
                 &[Source::LastAnswer.as_str(), Source::Popular.as_str()],
             )?,
+            refused_connections: RefusedConnections::register(&registry)?,
+            identity: Arc::new(IdentityMetrics::register(&registry)?),
             registry,
             durations,
             in_flight,
@@ -201,6 +209,10 @@ impl Observer for ProxyMetrics {
 
     fn ejected(&self, reason: EjectionReason) {
         self.ejections.with_label_values(&[reason.as_str()]).inc();
+    }
+
+    fn peer_refused(&self, reason: Refusal) {
+        self.identity.count_refusal(reason);
     }
 
     fn looked_up(&self, is_success: bool) {

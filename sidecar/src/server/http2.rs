@@ -13,14 +13,17 @@ use tokio::{
     time::Instant,
 };
 
-use super::{ShutdownSignals, head, phase::Phase, request_body::RequestBody, streams::Streams, wait_until_true};
+use super::{
+    ShutdownSignals, accept::wait_until_true, bounds::Bounds, head, phase::Phase, request_body::RequestBody,
+    streams::Streams,
+};
 use crate::limits::{
     HEADER_BYTES_MAX, HTTP2_CHECK_INTERVAL, HTTP2_FRAME_BYTES_MAX, HTTP2_RESETS_MAX, HTTP2_SEND_BYTES_MAX,
     HTTP2_STREAMS_MAX, HTTP2_WINDOW_BYTES,
 };
 
-/// Serves one connection until it closes, or its streams are overdue.
-pub async fn serve<S, H, F>(stream: S, phase: Arc<Phase>, mut signals: ShutdownSignals, handler: H)
+/// Serves one connection until it closes, its bounds end, or its streams are overdue.
+pub async fn serve<S, H, F>(stream: S, phase: Arc<Phase>, bounds: Bounds, mut signals: ShutdownSignals, handler: H)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Fn(Request<RequestBody>) -> F + Clone + Send + Sync + 'static,
@@ -57,6 +60,7 @@ where
         .max_local_error_reset_streams(HTTP2_RESETS_MAX)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
+    let mut aged = pin!(bounds.aged());
     let mut checks = tokio::time::interval(HTTP2_CHECK_INTERVAL);
     let mut is_ending = false;
     loop {
@@ -76,9 +80,20 @@ where
                 is_ending = true;
                 connection.as_mut().graceful_shutdown();
             }
-            _ = checks.tick() => if streams.is_overdue(Instant::now()) {
-                tracing::debug!("connection closed: it was idle, or its client does not read a response");
-                return;
+            // The client opens a new connection, with a new handshake.
+            () = &mut aged, if !is_ending => {
+                is_ending = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            _ = checks.tick() => {
+                if let Some(caller) = bounds.revoked() {
+                    tracing::info!(own = %caller.own, caller = %caller.id, "connection closed: the caller is no longer allowed");
+                    return;
+                }
+                if streams.is_overdue(Instant::now()) {
+                    tracing::debug!("connection closed: it was idle, or its client does not read a response");
+                    return;
+                }
             }
         }
     }

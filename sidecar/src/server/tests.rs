@@ -1,5 +1,7 @@
 //! Timeouts of connections, with a paused clock that advances when all tasks wait.
 
+use std::time::Duration;
+
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::TokioExecutor;
@@ -38,7 +40,8 @@ fn connect(pipe_bytes: usize, padding_bytes: usize) -> (DuplexStream, Server) {
         Ok(Response::new(Full::new(Bytes::from(body))))
     };
     let graceful = GracefulShutdown::new();
-    let http2_slots = Arc::new(Semaphore::new(1));
+    let http2_slots =
+        Http2Slots { slots: Arc::new(Semaphore::new(1)), beyond: IntCounter::new("beyond", "For the test.").unwrap() };
     tokio::spawn(serve_connection(server, slot, http2_slots, graceful.watcher(), signals, handler));
     (client, Server { drain, _stop: stop, _graceful: graceful })
 }

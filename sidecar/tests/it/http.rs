@@ -20,7 +20,7 @@ use recommender_sidecar::{
     serving::Serving,
 };
 use serde_json::{Value, json};
-use sidecar_contract::{ServingLimits, ServingMode};
+use sidecar_contract::{Access, PlaintextAccess, ServingLimits, ServingMode};
 use tokio::{sync::oneshot, task::JoinSet};
 
 use crate::model::train;
@@ -329,4 +329,32 @@ async fn requests_with_a_long_expected_wait_are_refused_at_once() {
     let rest = requests.join_all().await;
     assert!(rest.iter().any(|(status, ..)| *status == StatusCode::OK), "no request of the burst was admitted");
     held.join_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plaintext_can_be_refused_except_from_the_pod_itself() {
+    let server = server().await;
+    let serving = server.engine.serving();
+    let refuse = |plaintext: PlaintextAccess| {
+        let access = Access { plaintext: plaintext.into(), ..Access::default() };
+        server.engine.publish(Serving { access, ..Serving::clone(&serving) });
+    };
+    let ask = async |client: &str| {
+        let request = Request::get("/model").body(Full::<Bytes>::default()).unwrap();
+        let response = server.api.handle_plaintext(request, client.parse().unwrap()).await.unwrap();
+        let status = response.status().as_u16();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice::<Value>(&bytes).unwrap())
+    };
+    refuse(PlaintextAccess::Never);
+    for client in ["10.0.0.1", "::ffff:10.0.0.1", "fd00::1", "192.168.0.1"] {
+        let (status, problem) = ask(client).await;
+        assert_eq!((status, problem["type"].as_str().unwrap()), (403, "urn:recmesh:problem:plaintext-refused"));
+        assert!(problem["detail"].as_str().unwrap().contains("mutual TLS to port 8443"), "{problem}");
+    }
+    for client in ["127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1"] {
+        assert_eq!(ask(client).await.0, 200, "{client}");
+    }
+    refuse(PlaintextAccess::SameNamespace);
+    assert_eq!(ask("10.0.0.1").await.0, 200);
 }

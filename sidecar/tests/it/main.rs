@@ -15,10 +15,13 @@ mod corruption; // damaged snapshots in the store and in the pod
 mod crash; // termination during a model load
 mod crashing_store; // a store during whose n-th write the process dies
 mod follower; // when the follower swaps models, and when it must not
+mod h2spec; // the conformance test of HTTP/2
 mod http; // endpoints, responses, errors
 mod lifecycle; // the process: swap under load, limits, metrics text, SIGTERM
 mod list_cache; // equal answers with and without the cache
+mod mesh_peer; // a client that presents any certificate
 mod model; // a small model to serve
+mod mutual_tls; // who is answered over mutual TLS, and who is refused
 mod newer_operator; // training configs of a newer operator
 mod openapi; // schemathesis against the OpenAPI document
 mod privacy; // no user ids in logs and metrics
@@ -28,6 +31,7 @@ mod python; // the public safetensors package and numpy
 mod ratings; // a model of explicit ratings: its scores, and ratings in requests
 mod recommend_all; // the lists of all users in a file
 mod reports; // the run report
+mod rotation; // certificates and trust anchors that change under load
 mod served_file; // a model file that is overwritten
 mod sockets; // hostile and broken clients
 mod suggest; // resources for data files

@@ -68,12 +68,18 @@ pub fn start_with(directory: &Path, arguments: &[&str]) -> Process {
 
 /// Starts `proxy` with serving pods at these ports; the log goes to `proxy.log` in the directory.
 pub fn start_proxy(directory: &Path, upstreams: &[u16]) -> Process {
+    start_proxy_with(directory, upstreams, &[])
+}
+
+/// The same with more arguments.
+pub fn start_proxy_with(directory: &Path, upstreams: &[u16], arguments: &[&str]) -> Process {
     let (port, admin_port) = (free_port(), free_port());
     let log = File::options().create(true).append(true).open(directory.join("proxy.log")).unwrap();
     let child = Command::new(env!("CARGO_BIN_EXE_recmesh-sidecar"))
         .args(["proxy", "--recommender", "movies", "--namespace", "shop"])
         .args(["--listen", &format!("127.0.0.1:{port}"), "--admin-listen", &format!("127.0.0.1:{admin_port}")])
         .args(upstreams.iter().map(|port| format!("--upstream=127.0.0.1:{port}")))
+        .args(arguments)
         .stderr(log)
         .stdout(Stdio::null())
         .spawn()
@@ -184,6 +190,17 @@ pub fn last_good(revision: &RevisionRef) -> RevisionRef {
 
 /// Replaces the serving config atomically, as kubelet does.
 pub fn configure(directory: &Path, store: &StoreConfig, revisions: &[RevisionRef], limits: ServingLimits) {
+    configure_access(directory, store, revisions, limits, Access::default());
+}
+
+/// The same with access.
+pub fn configure_access(
+    directory: &Path,
+    store: &StoreConfig,
+    revisions: &[RevisionRef],
+    limits: ServingLimits,
+    access: Access,
+) {
     let config = ServingConfig {
         namespace: "shop".into(),
         name: "movies".into(),
@@ -194,7 +211,7 @@ pub fn configure(directory: &Path, store: &StoreConfig, revisions: &[RevisionRef
         store: store.clone(),
         limits,
         gate: None,
-        access: Access::default(),
+        access,
     };
     std::fs::write(directory.join("new"), canonical_json(&config)).unwrap();
     std::fs::rename(directory.join("new"), directory.join(sidecar_contract::paths::SERVING_CONFIG_FILE)).unwrap();

@@ -1,4 +1,4 @@
-"""Rows of results/answers.json, which all benchmarks of answers write, and their table."""
+"""Rows of results/answers.json and results/mesh.json, which the benchmarks write, and their tables."""
 
 import fcntl
 import json
@@ -6,10 +6,45 @@ import os
 import platform
 import re
 import statistics
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-FILE = Path(__file__).resolve().parent.parent / "results" / "answers.json"
+RESULTS = Path(__file__).resolve().parent.parent / "results"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A file of rows, and what is above its table."""
+
+    file: Path
+    head: tuple[str, ...]
+
+
+ANSWERS = Table(
+    RESULTS / "answers.json",
+    (
+        "# Comparison of answers with other packages",
+        "",
+        "Rendered from `answers.json`, which the commands in the last column update. A ratio is ours divided by the peer's, measured",
+        "in turns; the table shows its median, and min to max. On a shared machine the ratio of CPU times is more stable; `load` is",
+        "the mean number of runnable threads, ours included.",
+        "",
+        "Figures of `topk_*`: `median` and `p99` of single queries in ms; `cold`, median with nothing in the caches; `widest`, median",
+        "with AVX-512; `cpu`, median CPU time in ms with that of passing commands; `rescored`, items scored in single precision; `coded`, items whose codes were read; `gb_per_s`, rate of reading",
+        "codes and factors; `recall` against a search in single precision; `all_threads`, median with all threads and instructions.",
+    ),
+)
+MESH = Table(
+    RESULTS / "mesh.json",
+    (
+        "# What the sidecar of an app costs",
+        "",
+        "Rendered from `mesh.json`, which the commands in the last column update. `hop_*`: what the way app → sidecar → mutual TLS →",
+        "serving pod adds to the latency of the direct call, in ms: `added` is the median of the rounds, with `min` and `max`; the",
+        "peer is HAProxy in the place of the sidecar. All ways get the same constant rate in turns.",
+    ),
+)
 
 
 def machine() -> str:
@@ -25,18 +60,10 @@ def ratio(ratios: list[float]) -> dict:
     return {"ratio": {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)}, "pairs": len(ratios)}
 
 
-def table(rows: list[dict]) -> str:
+def table(rows: list[dict], head: tuple[str, ...]) -> str:
     """Renders the Markdown table."""
     lines = [
-        "# Comparison of answers with other packages",
-        "",
-        "Rendered from `answers.json`, which the commands in the last column update. A ratio is ours divided by the peer's, measured",
-        "in turns; the table shows its median, and min to max. On a shared machine the ratio of CPU times is more stable; `load` is",
-        "the mean number of runnable threads, ours included.",
-        "",
-        "Figures of `topk_*`: `median` and `p99` of single queries in ms; `cold`, median with nothing in the caches; `widest`, median",
-        "with AVX-512; `cpu`, median CPU time in ms with that of passing commands; `rescored`, items scored in single precision; `coded`, items whose codes were read; `gb_per_s`, rate of reading",
-        "codes and factors; `recall` against a search in single precision; `all_threads`, median with all threads and instructions.",
+        *head,
         "",
         "| benchmark | setting | ours | peer | ratio | pairs | machine, date | command |",
         "|---|---|---|---|---|---|---|---|",
@@ -60,19 +87,19 @@ def shown(figures: str | float | dict[str, float]) -> str:
     return ", ".join(f"{name} {figure:.4g}" if isinstance(figure, float) else f"{name} {figure}" for name, figure in figures.items())
 
 
-def add(row: dict) -> None:
+def add(row: dict, to: Table = ANSWERS) -> None:
     """Adds a row, or replaces the one with the same name and setting, and renders the table. A row without a
     peer says so."""
     row = {"peer": "–", "peer_name": "no peer", **row, "machine": machine(), "date": date.today().isoformat()}
-    FILE.parent.mkdir(exist_ok=True)
-    with FILE.with_suffix(".lock").open("w") as lock:
+    to.file.parent.mkdir(exist_ok=True)
+    with to.file.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        rows = json.loads(FILE.read_text()) if FILE.exists() else []
+        rows = json.loads(to.file.read_text()) if to.file.exists() else []
         rows = [r for r in rows if (r["name"], r["setting"]) != (row["name"], row["setting"])] + [row]
         rows.sort(key=lambda r: (r["name"], r["setting"]))
-        temporary = FILE.with_suffix(".new")
+        temporary = to.file.with_suffix(".new")
         temporary.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
-        temporary.rename(FILE)
-        FILE.with_suffix(".md").write_text(table(rows))
-    FILE.with_suffix(".lock").unlink(missing_ok=True)
+        temporary.rename(to.file)
+        to.file.with_suffix(".md").write_text(table(rows, to.head))
+    to.file.with_suffix(".lock").unlink(missing_ok=True)
     print(json.dumps(row, ensure_ascii=False), flush=True)

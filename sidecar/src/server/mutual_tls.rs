@@ -1,0 +1,135 @@
+//! A listener for HTTP/2 over mutual TLS. Connections without a verified caller have slots of their
+//! own, so that they never take those of callers.
+
+use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use mesh::{
+    LogPace,
+    identity::{Admission, Refusal, Refused, ServerTls},
+};
+use prometheus::IntGauge;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::Instant,
+};
+
+use super::{
+    RequestBody, ShutdownSignals,
+    accept::{accept, drain, wait_until_true},
+    bounds::{Bounds, Caller},
+    connection_limit::{ConnectionLimiter, ConnectionSlot},
+    http2,
+};
+use crate::{
+    limits::{HANDSHAKE_TIMEOUT, HANDSHAKES_MAX, MESH_CONNECTIONS_MAX},
+    metrics::{connections::ListenerCounters, identity::IdentityMetrics},
+};
+
+/// What a listener with mutual TLS needs.
+#[derive(Debug)]
+pub struct MutualTls {
+    /// The handshake.
+    pub tls: ServerTls,
+    /// Who may connect now.
+    pub admission: Arc<dyn Admission>,
+    /// Refused peers.
+    pub metrics: Arc<IdentityMetrics>,
+    /// Connections beyond the limits.
+    pub beyond: ListenerCounters,
+    /// Open connections of verified callers.
+    pub open: IntGauge,
+    /// Limit of log lines about refused peers.
+    pub log_pace: LogPace,
+}
+
+/// Serves until the stop signal, then waits for requests in flight.
+pub async fn serve_mutual_tls<H, F>(
+    listener: TcpListener,
+    mutual_tls: MutualTls,
+    mut signals: ShutdownSignals,
+    handler: H,
+) where
+    H: Fn(Request<RequestBody>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
+{
+    let handshakes = Arc::new(ConnectionLimiter::new(HANDSHAKES_MAX));
+    let connections = Arc::new(ConnectionLimiter::new(MESH_CONNECTIONS_MAX));
+    let (mutual_tls, graceful) = (Arc::new(mutual_tls), GracefulShutdown::new());
+    while let Some((stream, peer)) = accept(&listener, &mut signals.stopped).await {
+        let Some(slot) = handshakes.acquire() else {
+            mutual_tls.beyond.connections.inc();
+            continue;
+        };
+        let connection = Connection {
+            mutual_tls: Arc::clone(&mutual_tls),
+            connections: Arc::clone(&connections),
+            peer,
+            watcher: graceful.watcher(),
+            signals: signals.clone(),
+        };
+        drop(tokio::spawn(connection.serve(stream, slot, handler.clone())));
+    }
+    drop(listener);
+    drain(graceful, &connections).await;
+}
+
+/// One accepted connection.
+struct Connection {
+    mutual_tls: Arc<MutualTls>,
+    connections: Arc<ConnectionLimiter>,
+    peer: SocketAddr,
+    watcher: Watcher,
+    signals: ShutdownSignals,
+}
+
+impl Connection {
+    async fn serve<H, F>(mut self, stream: TcpStream, handshake: ConnectionSlot, handler: H)
+    where
+        H: Fn(Request<RequestBody>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
+    {
+        let shaken = tokio::select! {
+            shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, self.mutual_tls.tls.accept(stream)) => {
+                shaken.unwrap_or_else(|_| Err(Refused::new(Refusal::TimedOut, None)))
+            }
+            // A newer handshake takes the place of the oldest one.
+            () = handshake.evicted() => Err(Refused::new(Refusal::TimedOut, None)),
+            () = wait_until_true(&mut self.signals.stopped) => return,
+        };
+        drop(handshake);
+        let established = match shaken {
+            Ok(established) => established,
+            Err(refused) => return self.refused(&refused),
+        };
+        let Some(slot) = self.connections.acquire() else {
+            self.mutual_tls.beyond.http2_connections.inc();
+            tracing::debug!("connection closed: the limit of connections with mutual TLS is reached");
+            return;
+        };
+        let admission = Arc::clone(&self.mutual_tls.admission);
+        let bounds = Bounds {
+            until: Some(Instant::now() + established.age_max),
+            caller: Some(Caller { own: established.own, id: established.peer.id, admission }),
+        };
+        self.mutual_tls.open.inc();
+        tokio::select! {
+            () = http2::serve(established.stream, Arc::clone(&slot.phase), bounds, self.signals, handler) => {}
+            () = slot.evicted() => {}
+        }
+        self.mutual_tls.open.dec();
+        // The shutdown waits for connections that hold a watcher.
+        drop(self.watcher);
+    }
+
+    fn refused(&self, refused: &Refused) {
+        self.mutual_tls.metrics.count_refusal(refused.reason);
+        // Load balancers open and close connections to see whether the port is open.
+        if refused.reason != Refusal::Closed && self.mutual_tls.log_pace.allows(Instant::now()) {
+            tracing::warn!(address = %self.peer, error = %refused, "connection with mutual TLS refused");
+        }
+    }
+}
