@@ -69,7 +69,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         at: &[""],
         rule: "!self.metadata.name.endsWith('-pods')",
-        message: "metadata.name: must not end with -pods, because movies-pods is the Service of all pods of the Recommender \
+        message: "metadata.name: must not end with -pods, because movies-pods is the Service of the pods of the Recommender \
                   movies; for example movies-a",
     },
     Rule {

@@ -125,7 +125,7 @@ impl Names {
         self.with_suffix("serving")
     }
 
-    /// Headless Service of the serving pods.
+    /// Headless Service of the ready serving pods.
     pub fn pods(&self) -> String {
         pods_service(&self.recommender)
     }

@@ -1,4 +1,4 @@
-//! Services: one for clients, and a headless one for all serving pods.
+//! Services: one for clients, and a headless one whose name resolves to each serving pod.
 
 use serde_json::json;
 use sidecar_contract::ports;
@@ -30,7 +30,8 @@ pub fn service(plan: &Plan) -> Child {
     }
 }
 
-/// `<name>-pods`: all pods, ready or not, for clients that must reach each of them.
+/// `<name>-pods`: each ready pod, for sidecars of apps. A pod that loads its first model is not
+/// among them, nor is one that ends.
 pub fn headless(plan: &Plan, settings: &Settings) -> Child {
     let port = |name: &str, number: u16| json!({"name": name, "port": number, "targetPort": name, "protocol": "TCP"});
     let mut service_ports = vec![port(ports::APP_NAME, ports::APP), port(ports::ADMIN_NAME, ports::ADMIN)];
@@ -45,7 +46,6 @@ pub fn headless(plan: &Plan, settings: &Settings) -> Child {
             "metadata": metadata(plan, &Names::new(&plan.name).pods(), Component::Serving),
             "spec": {
                 "clusterIP": "None",
-                "publishNotReadyAddresses": true,
                 "selector": selector(&plan.name, Component::Serving),
                 "ports": service_ports,
             },

@@ -137,6 +137,19 @@ fn children(desired: Desired) -> Vec<Child> {
 }
 
 #[test]
+fn the_names_of_both_services_resolve_to_ready_pods_only() {
+    let Desired { service, headless_service, .. } = desired_for(&plan(), &Observed::nothing());
+    for (child, name, cluster_ip) in
+        [(service, "movies", json!(null)), (headless_service, "movies-pods", json!("None"))]
+    {
+        let (meta, spec) = (&child.manifest["metadata"], &child.manifest["spec"]);
+        assert_eq!((&meta["name"], &spec["clusterIP"]), (&json!(name), &cluster_ip));
+        assert!(spec["publishNotReadyAddresses"].is_null(), "{spec}");
+        assert_eq!((&spec["ports"][0]["port"], &spec["ports"][0]["name"]), (&json!(8080), &json!("http")));
+    }
+}
+
+#[test]
 fn every_child_is_owned_and_labelled() {
     // A model serves, and a run for a newer spec is due: all kinds of children exist.
     let earlier = plan_of(
