@@ -6,6 +6,7 @@ mod autoscaling; // HorizontalPodAutoscaler on the scale subresource
 mod data;
 mod examples; // unmodified crds/examples
 mod failures; // errors are reported, and fixing them recovers
+mod flask_shop; // the app of an example, and its page
 mod kstatus; // status as computed by deployment tools
 mod mesh; // sidecars of apps
 mod metrics; // series and dashboard queries in Prometheus

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::{
     api_server::{self, ApiServer},
-    generated::{files, package},
+    generated::{examples, files, package},
 };
 
 fn recommender(name: &str, spec: &str) -> String {
@@ -52,7 +52,7 @@ fn bad_resources_are_rejected_with_a_message(api: &ApiServer) {
 
 fn examples_are_accepted(api: &ApiServer) {
     let suggested = files(&package().join("tests/suggested"));
-    for file in files(&package().join("examples")).into_iter().chain(suggested) {
+    for file in examples().into_iter().chain(suggested) {
         let namespace = format!("example-{}", file.file_stem().unwrap().to_str().unwrap());
         api.kubectl(&["create", "namespace", &namespace]).unwrap();
         // With the strictest pod security level and strict field validation.

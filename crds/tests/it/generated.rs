@@ -21,6 +21,13 @@ pub fn files(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// The manifests with the Recommenders of the examples. A directory is an example of several files.
+pub fn examples() -> Vec<PathBuf> {
+    let (directories, files): (Vec<_>, Vec<_>) =
+        files(&package().join("examples")).into_iter().partition(|path| path.is_dir());
+    files.into_iter().chain(directories.into_iter().map(|directory| directory.join("recommender.yaml"))).collect()
+}
+
 #[test]
 fn committed_files_match_the_types() {
     for file in ["recommenders.yaml", "../charts/recmesh/files/recommenders.yaml"] {
@@ -104,7 +111,7 @@ fn each_rule_has_a_bad_resource_that_it_rejects() {
 #[test]
 fn examples_parse_as_recommenders() {
     let mut seen = 0;
-    for file in files(&package().join("examples")) {
+    for file in examples() {
         let text = std::fs::read_to_string(&file).unwrap();
         for document in
             text.split("\n---\n").filter(|document| document.lines().any(|line| line == "kind: Recommender"))

@@ -14,6 +14,7 @@ mod clients; // requests as clients in use send them
 mod corruption; // damaged snapshots in the store and in the pod
 mod crash; // termination during a model load
 mod crashing_store; // a store during whose n-th write the process dies
+mod flask_shop; // the app of an example
 mod follower; // when the follower swaps models, and when it must not
 mod h2spec; // the conformance test of HTTP/2
 mod http; // endpoints, responses, errors
