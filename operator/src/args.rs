@@ -174,6 +174,10 @@ pub struct Settings {
     /// model of a run. Kubernetes evicts a pod that exceeds it.
     #[arg(long, default_value = "32Gi", value_parser = quantity)]
     pub ephemeral_storage_max: String,
+    /// Name of the MutatingAdmissionPolicy that adds sidecars to the pods of apps; this installation
+    /// adds none if it is not set.
+    #[arg(long)]
+    pub injection_policy: Option<String>,
     /// Elect a leader; required with more than one replica.
     #[arg(long)]
     pub leader_election: bool,

@@ -1,5 +1,5 @@
 //! Triggers reconciles: watches Recommenders and their children, limits concurrency, requeues after
-//! errors.
+//! errors. Starts the watch of pods that ask for a sidecar and have none.
 
 use std::{
     collections::BTreeSet,
@@ -10,7 +10,7 @@ use std::{
 
 use futures::{
     FutureExt, Stream, StreamExt,
-    future::join_all,
+    future::{BoxFuture, join, join_all},
     stream::{self, BoxStream},
 };
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
@@ -34,6 +34,7 @@ use crate::{
     context::Context,
     error::{Error, chain},
     fair_limiter::{FairLimiter, RecommenderKey, training_slot_seconds},
+    missed_pods,
     names::{Component, RECOMMENDER_LABEL, component_label},
     observed::has_ended,
     reconcile::reconcile,
@@ -86,7 +87,17 @@ pub async fn run(context: Arc<Context>, stop: impl Future<Output = ()> + Send + 
                 std::future::ready(())
             })
     });
-    join_all(runs).await;
+    let mut missed: Vec<BoxFuture<'static, ()>> = Vec::new();
+    for scope in &scopes {
+        let (watch, stopped) = (missed_pods::watch(Arc::clone(&context), scope.clone()), stop.clone());
+        missed.push(Box::pin(async move {
+            tokio::select! {
+                () = watch => {}
+                () = stopped => {}
+            }
+        }));
+    }
+    join(join_all(runs), join_all(missed)).await;
 }
 
 /// The watch of Recommenders, which triggers a pass if more than the status has changed.

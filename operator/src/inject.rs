@@ -98,6 +98,11 @@ pub fn inject(pod: &mut Value, injection: &Injection) -> Result<bool, String> {
     Ok(true)
 }
 
+/// Why a pod that asks for a sidecar cannot have one, and what to try; `None` if it can.
+pub fn problem(pod: &Value) -> Option<String> {
+    wanted(pod).err()
+}
+
 /// What the labels and annotations ask for; `None` if they ask for nothing, or it is there.
 fn wanted(pod: &Value) -> Result<Option<Wanted>, String> {
     let label = |name: &str| at(pod, &["metadata", "labels", name]).as_str();

@@ -33,6 +33,7 @@ pub mod leader;
 pub mod leadership;
 pub mod memory_quantity;
 pub mod metrics;
+pub mod missed_pods;
 pub mod names;
 pub mod notice;
 pub mod observe;

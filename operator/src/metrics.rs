@@ -25,6 +25,7 @@ pub struct Metrics {
     durations: Histogram,
     resources: Resources,
     identity: IdentityMetrics,
+    missed_pods: IntGaugeVec,
     leader: IntGauge,
 }
 
@@ -45,6 +46,13 @@ impl Metrics {
         )?;
         let resources = Resources::new()?;
         let identity = IdentityMetrics::new(&registry)?;
+        let missed_pods = IntGaugeVec::new(
+            Opts::new(
+                "recommender_operator_pods_without_sidecar",
+                "Pods of apps that ask for a sidecar and have none, by namespace and reason.",
+            ),
+            &["namespace", "reason"],
+        )?;
         let leader = IntGauge::new("recommender_operator_leader", "1 if this operator is the leader.")?;
         let build =
             IntGaugeVec::new(Opts::new("recommender_operator_build_info", "Version of the operator."), &["version"])?;
@@ -52,15 +60,27 @@ impl Metrics {
         registry.register(Box::new(reconciles.clone()))?;
         registry.register(Box::new(durations.clone()))?;
         registry.register(Box::new(resources.clone()))?;
+        registry.register(Box::new(missed_pods.clone()))?;
         registry.register(Box::new(leader.clone()))?;
         registry.register(Box::new(build))?;
-        Ok(Self { registry, reconciles, durations, resources, identity, leader })
+        Ok(Self { registry, reconciles, durations, resources, identity, missed_pods, leader })
     }
 
     /// Records a reconcile; `error` is the reason if it failed.
     pub fn observe_reconcile(&self, error: Option<&str>, duration: Duration) {
         self.reconciles.with_label_values(&[error.unwrap_or("ok")]).inc();
         self.durations.observe(duration.as_secs_f64());
+    }
+
+    /// Records the number of pods without a sidecar; the series of none is removed.
+    pub fn set_missed_pods(&self, namespace: &str, reason: &str, pods: usize) {
+        if pods == 0 {
+            // A series that does not exist need not be removed.
+            let _ = self.missed_pods.remove_label_values(&[namespace, reason]);
+        } else {
+            let pods = i64::try_from(pods).unwrap_or(i64::MAX);
+            self.missed_pods.with_label_values(&[namespace, reason]).set(pods);
+        }
     }
 
     /// Records whether this process is the leader.

@@ -181,10 +181,10 @@ credentials that it derives, and sees in the status of a pod that a Secret of th
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, watch, create, patch]
-# The owners of the serving pods.
+# The owners of the serving pods, and those of pods that have no sidecar.
 - apiGroups: [apps]
   resources: [replicasets]
-  verbs: [list]
+  verbs: [get, list]
 - apiGroups: [""]
   resources: [configmaps, services]
   verbs: [get, list, watch, create, patch]

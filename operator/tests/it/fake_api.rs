@@ -381,14 +381,18 @@ impl Watch {
 /// Value of a parameter of a query; empty if it is absent.
 fn parameter(query: &str, name: &str) -> String {
     let value = query.split('&').find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
-    value.unwrap_or_default().replace("%2F", "/").replace("%3D", "=").replace("%2C", ",")
+    value.unwrap_or_default().replace("%2F", "/").replace("%3D", "=").replace("%2C", ",").replace("%21", "!")
 }
 
-/// Whether a label selector selects an object: each part is `label=value`, or a label that exists.
+/// Whether a label selector selects an object: each part is `label=value`, a label that exists, or
+/// with an exclamation mark one that does not.
 fn is_selected(selector: &str, object: &Value) -> bool {
     selector.split(',').filter(|part| !part.is_empty()).all(|part| match part.split_once('=') {
         Some((label, value)) => object["metadata"]["labels"][label] == value,
-        None => !object["metadata"]["labels"][part].is_null(),
+        None => match part.strip_prefix('!') {
+            Some(label) => object["metadata"]["labels"][label].is_null(),
+            None => !object["metadata"]["labels"][part].is_null(),
+        },
     })
 }
 

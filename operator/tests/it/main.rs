@@ -13,6 +13,7 @@ mod imports;
 mod isolation;
 mod leader;
 mod leadership;
+mod missed_pods;
 mod ownership;
 mod pods;
 mod pruning;
