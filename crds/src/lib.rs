@@ -36,9 +36,9 @@ pub use pod::{PodSettings, QuantityOrInt, Resources};
 pub use recommender::{DeletionPolicy, ModelSpec, Promotion, Recommender, RecommenderSpec, StoreSpec};
 pub use serving::{POPULAR, ServingLimits, ServingSpec};
 pub use status::{
-    BatchStatus, CatalogueStatus, HISTORY_ENTRIES_MAX, HistoryEntry, Interval, LastRun, Measurement, ModelMetrics,
-    ModelParameters, ModelSearch, ModelStatus, RecommenderStatus, Rows, RunOutcome, SEARCHED_ALGORITHMS_MAX,
-    SearchedAlgorithm, ServingMode,
+    AccessMode, BatchStatus, CatalogueStatus, HISTORY_ENTRIES_MAX, HistoryEntry, Interval, LastRun, Measurement,
+    ModelMetrics, ModelParameters, ModelSearch, ModelStatus, RecommenderStatus, Rows, RunOutcome,
+    SEARCHED_ALGORITHMS_MAX, SearchedAlgorithm, ServingMode,
 };
 pub use training::{TrainingSpec, Tuning};
 

@@ -89,6 +89,11 @@ pub struct RecommenderStatus {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub url: String,
 
+    /// How other pods can ask the serving pods: MutualTLS, Plaintext, MutualTLSOrPlaintext, or None:
+    /// spec.access refuses plaintext, and there are no certificates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access: Option<AccessMode>,
+
     /// The model's metric and its lift over the baseline, human-readable. Example: ndcg@10 0.412
     /// (+23 %), or for explicit data rmse 0.912 (+3 %), which means 3 % smaller.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -143,6 +148,21 @@ pub enum ServingMode {
     Personalized,
     /// The popularity ranking only.
     PopularityOnly,
+}
+
+/// How other pods can ask the serving pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum AccessMode {
+    /// With a certificate only.
+    #[serde(rename = "MutualTLS")]
+    MutualTls,
+    /// With a certificate, and without TLS where the NetworkPolicy admits it.
+    #[serde(rename = "MutualTLSOrPlaintext")]
+    MutualTlsOrPlaintext,
+    /// Without TLS only, where the NetworkPolicy admits it.
+    Plaintext,
+    /// Not at all.
+    None,
 }
 
 /// Parameters of a fit, named as in spec.algorithm. Parameters that the algorithm does not have are

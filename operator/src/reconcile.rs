@@ -152,6 +152,7 @@ async fn pass(context: &Context, recommender: &Recommender, now: Timestamp) -> R
         decision: &decision,
         applied: &applied,
         trainings_max: context.slots.trainings.slots(),
+        signs: settings.signer().is_some(),
         before: &before,
     };
     let status = status::compute(input, now);

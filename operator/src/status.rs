@@ -1,5 +1,6 @@
 //! Computes the status from the decisions and from what was applied. Pure: the time is an argument.
 
+mod access;
 mod batch;
 mod block;
 mod catalogue;
@@ -39,6 +40,8 @@ pub struct StatusInput<'a> {
     pub applied: &'a Applied,
     /// Maximum number of Recommenders that train concurrently.
     pub trainings_max: usize,
+    /// Whether the installation signs certificates.
+    pub signs: bool,
     /// The current status: transition times, and the last known values for use while the store is
     /// down.
     pub before: &'a RecommenderStatus,
@@ -77,6 +80,7 @@ pub fn compute(input: StatusInput<'_>, now: Timestamp) -> RecommenderStatus {
         selector: selector_text(&plan.name),
         algorithm: plan.training.algorithm.name().to_owned(),
         url: format!("http://{}.{}.svc:{}", plan.name, plan.namespace, ports::APP),
+        access: Some(access::mode(plan, input.signs)),
         ..RecommenderStatus::default()
     };
     if observed.runs.is_ok() {

@@ -298,6 +298,7 @@ impl Scene {
             decision: &decision,
             applied: &applied,
             trainings_max: 20,
+            signs: false,
             before: &self.before,
         };
         compute(input, now)

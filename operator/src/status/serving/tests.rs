@@ -105,6 +105,7 @@ impl Scenario {
             decision: &decision,
             applied: &Applied { rollout, ..Applied::default() },
             trainings_max: 20,
+            signs: false,
             before: &self.status_before,
         };
         (compute(input, Timestamp::from_second(1000).unwrap()), has_rolled_out(input))

@@ -98,7 +98,7 @@ fn status_after(
 ) -> RecommenderStatus {
     let timing = TrainingTiming { backoff: Backoff { min: 10, max: 60 }, data_check_seconds: 0 };
     let decision = Decision { training: training.clone(), ..decide(plan, observed, before, timing, NOW) };
-    let input = StatusInput { plan, observed, decision: &decision, applied, trainings_max: 3, before };
+    let input = StatusInput { plan, observed, decision: &decision, applied, trainings_max: 3, signs: false, before };
     compute(input, Timestamp::from_second(NOW).unwrap())
 }
 
