@@ -59,7 +59,7 @@ pub fn write(local: &Local, n: usize, output: &Path, format: ListFormat) -> Resu
 }
 
 /// The answers of a range of users, computed on all CPUs.
-fn lists(local: &Local, users: Range<u32>, n: usize) -> Result<Vec<(String, Answer)>, AnswerError> {
+fn lists(local: &Local, users: Range<u32>, n: usize) -> Result<Vec<(&str, Answer<'_>)>, AnswerError> {
     let next = AtomicU32::new(users.start);
     let answer_some = || {
         let mut answers = Vec::new();
@@ -71,7 +71,7 @@ fn lists(local: &Local, users: Range<u32>, n: usize) -> Result<Vec<(String, Answ
             let Some(user) = local.model().snapshot().user_id(row) else { continue };
             let query = Query::Recommend { user: Some(user.to_owned()), history: Vec::new() };
             let answer = local.answer(&Ask { n, ..Ask::new(RequestId::new(), query) })?;
-            answers.push((row, user.to_owned(), answer));
+            answers.push((row, user, answer));
         }
     };
     let parts: Vec<Result<Vec<_>, AnswerError>> = std::thread::scope(|scope| {

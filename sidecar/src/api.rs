@@ -15,7 +15,6 @@ pub mod response;
 pub mod route;
 
 use std::{
-    collections::BTreeMap,
     convert::Infallible,
     net::IpAddr,
     sync::{Arc, LazyLock},
@@ -24,7 +23,7 @@ use std::{
 
 use answering::{Answer, Ask, RequestId, Source};
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Body;
 use sidecar_contract::ServingLimits;
@@ -46,7 +45,7 @@ use crate::{
 };
 
 /// Name of the header that names the revision that answered.
-pub const REVISION_HEADER: &str = "x-model-revision";
+pub const REVISION_HEADER: HeaderName = HeaderName::from_static("x-model-revision");
 
 /// The application port as a value: tests call [`Api::handle`] without a socket.
 #[derive(Debug)]
@@ -60,7 +59,7 @@ pub struct Api {
 /// The outcome of a request.
 enum Answered {
     /// A document, and the revision that answered.
-    Document { body: Bytes, revision: Option<String> },
+    Document { body: Bytes, revision: Option<HeaderValue> },
     /// The methods of a route. No header permits requests from pages of other origins.
     Methods(&'static str),
 }
@@ -97,9 +96,29 @@ impl Parsed {
 /// A computed answer as a document.
 struct Rendered<T> {
     body: T,
-    revision: String,
+    revision: Option<HeaderValue>,
     /// Items by source.
-    sources: BTreeMap<Source, u64>,
+    sources: ItemsBySource,
+}
+
+/// Numbers of items by what ranked them.
+struct ItemsBySource([(Source, u64); Source::ALL.len()]);
+
+impl Default for ItemsBySource {
+    fn default() -> Self {
+        Self(Source::ALL.map(|source| (source, 0)))
+    }
+}
+
+impl ItemsBySource {
+    fn add(&mut self, source: Source, items: u64) {
+        self.0.iter_mut().filter(|(counted, _)| *counted == source).for_each(|(_, count)| *count += items);
+    }
+
+    /// The sources that ranked items.
+    fn counts(&self) -> impl Iterator<Item = (Source, u64)> {
+        self.0.iter().copied().filter(|(_, items)| *items > 0)
+    }
 }
 
 impl Api {
@@ -124,7 +143,7 @@ impl Api {
         let answered = self.dispatch(route, request, &id).await;
         drop(in_flight);
         let (mut response, revision) = match answered {
-            Ok(Answered::Document { body, revision }) => (document(body, revision.as_deref()), revision),
+            Ok(Answered::Document { body, revision }) => (document(body, revision.clone()), revision),
             Ok(Answered::Methods(allow)) => (methods(allow), None),
             Err(error) => {
                 if error.kind == OVERLOADED {
@@ -137,7 +156,8 @@ impl Api {
             response.headers_mut().insert(REQUEST_ID_HEADER, value);
         }
         let route = route.map_or("other", |route| route.path);
-        self.metrics.observe_request(route, response.status(), revision.as_deref(), begin.elapsed());
+        let revision = revision.as_ref().and_then(|revision| revision.to_str().ok());
+        self.metrics.observe_request(route, response.status(), revision, begin.elapsed());
         Ok(response)
     }
 
@@ -207,7 +227,7 @@ impl Api {
         let body = encoding.decode(body, &self.budget)?;
         let mut parsed = {
             let _parsing = self.budget.parsing(body.length()).await;
-            parse(path, content_type, &body.bytes(), id, &self.engine.serving().limits)?
+            self.engine.with_limits(|limits| parse(path, content_type, &body.bytes(), id, limits))?
         };
         parsed.set_deadline(deadline);
         // A question owns its text: the body's bytes return to the budget, and its own take their
@@ -223,8 +243,8 @@ impl Api {
     fn model(&self, id: &RequestId) -> Result<Answered, ApiError> {
         let serving = self.engine.serving();
         let local = serving.local().ok_or(Refusal::NotReady)?;
-        let revision = local.revision().to_owned();
-        Ok(Answered::Document { body: self.budget.send(response::model(local, id))?, revision: Some(revision) })
+        let revision = HeaderValue::from_str(local.revision()).ok();
+        Ok(Answered::Document { body: self.budget.send(response::model(local, id))?, revision })
     }
 
     fn openapi() -> Answered {
@@ -234,21 +254,21 @@ impl Api {
 
     /// One question, answered as a list of items.
     async fn answer(&self, ask: Ask, format: ResponseFormat) -> Result<Answered, ApiError> {
-        let render = move |answer: Answer| Rendered::new(response::recommendations(&answer, format), &answer);
+        let render = move |answer: Answer<'_>| Rendered::new(response::recommendations(&answer, format), &answer);
         let rendered = self.engine.answer(ask, move |answer| answer.map(render)).await?;
         self.answered(rendered.map_err(|error| ApiError::unanswerable("", &error))?)
     }
 
     async fn batch(&self, asks: Vec<Ask>, id: &RequestId) -> Result<Answered, ApiError> {
-        let render = |index, answer: Result<Answer, _>| match answer {
+        let render = |index, answer: Result<Answer<'_>, _>| match answer {
             Ok(answer) => Ok(Rendered::new(response::part(&answer), &answer)),
             Err(error) => Err(ApiError::unanswerable(&format!("requests[{index}]."), &error)),
         };
         let answers = self.engine.answer_each(asks, render).await??;
-        let revision = answers.first().map(|answer| answer.revision.clone()).unwrap_or_default();
-        let mut sources = BTreeMap::new();
-        for (source, items) in answers.iter().flat_map(|answer| &answer.sources) {
-            *sources.entry(*source).or_default() += items;
+        let revision = answers.first().and_then(|answer| answer.revision.clone());
+        let mut sources = ItemsBySource::default();
+        for (source, items) in answers.iter().flat_map(|answer| answer.sources.counts()) {
+            sources.add(source, items);
         }
         let parts: Vec<_> = answers.into_iter().map(|answer| answer.body).collect();
         self.answered(Rendered { body: response::batch(&parts, id), revision, sources })
@@ -256,20 +276,20 @@ impl Api {
 
     fn answered(&self, rendered: Rendered<Vec<u8>>) -> Result<Answered, ApiError> {
         let body = self.budget.send(rendered.body)?;
-        for (source, items) in rendered.sources {
-            self.metrics.count_recommendations(source.as_str(), items);
+        for (source, items) in rendered.sources.counts() {
+            self.metrics.count_recommendations(source, items);
         }
-        Ok(Answered::Document { body, revision: Some(rendered.revision) })
+        Ok(Answered::Document { body, revision: rendered.revision })
     }
 }
 
 impl<T> Rendered<T> {
-    fn new(body: T, answer: &Answer) -> Self {
-        let mut sources = BTreeMap::new();
+    fn new(body: T, answer: &Answer<'_>) -> Self {
+        let mut sources = ItemsBySource::default();
         for item in &answer.items {
-            *sources.entry(item.source).or_default() += 1;
+            sources.add(item.source, 1);
         }
-        let revision = answer.parts.first().map(|part| part.revision.clone()).unwrap_or_default();
+        let revision = answer.parts.first().and_then(|part| HeaderValue::from_str(&part.revision).ok());
         Self { body, revision, sources }
     }
 }
@@ -332,11 +352,11 @@ fn methods(allow: &'static str) -> Response<Full<Bytes>> {
     response
 }
 
-fn document(body: Bytes, revision: Option<&str>) -> Response<Full<Bytes>> {
+fn document(body: Bytes, revision: Option<HeaderValue>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Some(value) = revision.and_then(|revision| HeaderValue::from_str(revision).ok()) {
+    if let Some(value) = revision {
         headers.insert(REVISION_HEADER, value);
     }
     response

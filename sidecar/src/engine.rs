@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use answering::{Answer, AnswerError, Answerer, Ask, ListCache, Local, Lookups};
+use answering::{Answer, AnswerError, Answerer, Ask, ListCache, Local, Lookups, Upstream};
 use arc_swap::ArcSwap;
 use sidecar_contract::ServingLimits;
 use tokio::{
@@ -163,6 +163,11 @@ impl Engine {
         CacheUsage { hits: self.lookups.hits(), misses: self.lookups.misses(), bytes }
     }
 
+    /// What one request may ask for now.
+    pub fn with_limits<T>(&self, read: impl FnOnce(&ServingLimits) -> T) -> T {
+        read(&self.serving.load().limits)
+    }
+
     /// What serves now.
     pub fn serving(&self) -> Arc<Serving> {
         self.serving.load_full()
@@ -192,32 +197,43 @@ impl Engine {
     pub async fn answer<T: Send + 'static>(
         &self,
         ask: Ask,
-        finish: impl FnOnce(Result<Answer, AnswerError>) -> T + Send + 'static,
+        finish: impl FnOnce(Result<Answer<'_>, AnswerError>) -> T + Send + 'static,
     ) -> Result<T, Refusal> {
         let end = deadline(&ask);
-        let serving = self.serving();
-        match serving.answerer(&ask).cloned().ok_or(Refusal::NotReady)? {
-            Answerer::Local(local) => {
-                let key = local.list_key(&ask);
-                if let Some(answer) = local.recall(&ask, key) {
-                    return self.compute_inline(&serving.limits, end, || finish(Ok(answer)));
-                }
-                let work = local.work(&ask);
-                let is_short = self.pace.estimate(work).is_some_and(|expected| expected <= INLINE_TIME_MAX);
-                let pace = Arc::clone(&self.pace);
-                let compute = move || {
-                    let begin = Instant::now();
-                    let finished = finish(local.compute(&ask, key));
-                    pace.record(work, begin.elapsed());
-                    finished
-                };
-                if is_short {
-                    return self.compute_inline(&serving.limits, end, compute);
-                }
-                within(end, self.admit(&serving.limits, end, compute)?).await
+        match self.begin(ask, end, finish)? {
+            Begun::Finished(finished) => Ok(finished),
+            Begun::Queued(pending) => within(end, pending).await,
+            Begun::Upstream { upstream, ask, finish } => {
+                within(end, async { Ok(upstream.answer(*ask).await) }).await.map(finish)
             }
-            Answerer::Upstream(upstream) => within(end, async { Ok(upstream.answer(ask).await) }).await.map(finish),
         }
+    }
+
+    /// Answers a question that needs no wait. A lock-free look at what serves is enough for it.
+    fn begin<T, F>(&self, ask: Ask, end: Instant, finish: F) -> Result<Begun<T, F>, Refusal>
+    where
+        T: Send + 'static,
+        F: FnOnce(Result<Answer<'_>, AnswerError>) -> T + Send + 'static,
+    {
+        let serving = self.serving.load();
+        let local = match serving.answerer(&ask).ok_or(Refusal::NotReady)? {
+            Answerer::Local(local) => local,
+            Answerer::Upstream(upstream) => {
+                return Ok(Begun::Upstream { upstream: Arc::clone(upstream), ask: Box::new(ask), finish });
+            }
+        };
+        let key = local.list_key(&ask);
+        if let Some(answer) = local.recall(&ask, key) {
+            return self.compute_inline(&serving.limits, end, || finish(Ok(answer))).map(Begun::Finished);
+        }
+        let work = local.work(&ask);
+        if self.pace.estimate(work).is_some_and(|expected| expected <= INLINE_TIME_MAX) {
+            let compute = || self.pace.measure(work, || finish(local.compute(&ask, key)));
+            return self.compute_inline(&serving.limits, end, compute).map(Begun::Finished);
+        }
+        let (local, pace) = (Arc::clone(local), Arc::clone(&self.pace));
+        let compute = move || pace.measure(work, || finish(local.compute(&ask, key)));
+        self.admit(&serving.limits, end, compute).map(Begun::Queued)
     }
 
     /// Answers each question, all by one generation, and passes each outcome to `finish` with its
@@ -228,7 +244,7 @@ impl Engine {
     pub async fn answer_each<T, E>(
         &self,
         asks: Vec<Ask>,
-        finish: impl Fn(usize, Result<Answer, AnswerError>) -> Result<T, E> + Send + 'static,
+        finish: impl Fn(usize, Result<Answer<'_>, AnswerError>) -> Result<T, E> + Send + 'static,
     ) -> Result<Result<Vec<T>, E>, Refusal>
     where
         T: Send + 'static,
@@ -270,6 +286,16 @@ impl Engine {
     }
 }
 
+/// An answer that was begun.
+enum Begun<T, F> {
+    /// It was computed.
+    Finished(T),
+    /// A compute thread will compute it.
+    Queued(Pending<T>),
+    /// Another process is to be asked.
+    Upstream { upstream: Arc<dyn Upstream>, ask: Box<Ask>, finish: F },
+}
+
 /// A batch between two slices.
 struct Batch<T, F> {
     serving: Arc<Serving>,
@@ -291,7 +317,7 @@ enum Slice {
     NoAnswerer,
 }
 
-impl<T, E, F: Fn(usize, Result<Answer, AnswerError>) -> Result<T, E>> Batch<T, F> {
+impl<T, E, F: Fn(usize, Result<Answer<'_>, AnswerError>) -> Result<T, E>> Batch<T, F> {
     /// Computes for [`BATCH_SLICE`].
     fn slice(&mut self) -> Result<Slice, E> {
         let begin = Instant::now();

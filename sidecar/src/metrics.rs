@@ -4,6 +4,7 @@
 
 pub mod connections;
 pub mod identity;
+mod resolved;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -11,15 +12,16 @@ use std::{
     time::Duration,
 };
 
-use answering::POPULARITY;
+use answering::{POPULARITY, Source};
+use arc_swap::ArcSwap;
 use http::StatusCode;
 use prometheus::{
-    Counter, Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder, core::Collector,
+    Counter, Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
 use sidecar_contract::{LoadedModel, RevisionRef, ServingMode};
 
-use self::{connections::RefusedConnections, identity::IdentityMetrics};
+use self::{connections::RefusedConnections, identity::IdentityMetrics, resolved::Resolved};
 use crate::engine::{CacheUsage, Usage};
 
 /// Buckets in seconds: a local response takes well below a millisecond, an overloaded one about a
@@ -38,6 +40,10 @@ pub struct Metrics {
     /// Revisions that may be label values. The lock is held while a series with such a label is
     /// created, so that a late response cannot recreate a removed series.
     known_revisions: RwLock<BTreeSet<String>>,
+    /// Counters of successful requests by route and revision, for the known revisions.
+    succeeded: ArcSwap<Vec<(String, Resolved<IntCounter>)>>,
+    durations_by_route: Resolved<Histogram>,
+    recommendations_by_source: Resolved<IntCounter>,
     requests: IntCounterVec,
     durations: HistogramVec,
     in_flight: IntGauge,
@@ -66,9 +72,9 @@ pub struct Metrics {
 
 /// Guard that counts one request as in flight until it is dropped.
 #[derive(Debug)]
-pub struct InFlight(IntGauge);
+pub struct InFlight<'a>(&'a IntGauge);
 
-impl Drop for InFlight {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.0.dec();
     }
@@ -171,6 +177,9 @@ impl Metrics {
             identity: Arc::new(IdentityMetrics::register(&registry)?),
             registry,
             known_revisions: RwLock::default(),
+            succeeded: ArcSwap::from_pointee(series_of(&BTreeSet::new())),
+            durations_by_route: Resolved::default(),
+            recommendations_by_source: Resolved::default(),
             durations,
             in_flight,
             compute_seconds,
@@ -181,27 +190,43 @@ impl Metrics {
     }
 
     /// Counts a request as in flight until the guard is dropped.
-    pub fn in_flight(&self) -> InFlight {
+    pub fn in_flight(&self) -> InFlight<'_> {
         self.in_flight.inc();
-        InFlight(self.in_flight.clone())
+        InFlight(&self.in_flight)
     }
 
     /// Records a response.
-    pub fn observe_request(&self, route: &str, code: StatusCode, revision: Option<&str>, took: Duration) {
+    pub fn observe_request(&self, route: &'static str, code: StatusCode, revision: Option<&str>, took: Duration) {
+        let find = || self.durations.with_label_values(&[route]);
+        self.durations_by_route.update(route, find, |duration| duration.observe(took.as_secs_f64()));
+        let succeeded = self.succeeded.load();
+        let series = revision
+            .filter(|_| code == StatusCode::OK)
+            .and_then(|revision| succeeded.iter().find(|(known, _)| known == revision).map(|(_, routes)| routes));
+        if let Some(counter) = series.and_then(|routes| routes.find(route)) {
+            counter.inc();
+            return;
+        }
         let known = self.known_revisions.read().unwrap_or_else(PoisonError::into_inner);
         let revision = match revision {
             Some(revision) if known.contains(revision) || revision == POPULARITY => revision,
             Some(_) => RETIRED_REVISION,
             None => NO_REVISION,
         };
-        self.requests.with_label_values(&[route, code.as_str(), revision]).inc();
+        let counter = self.requests.with_label_values(&[route, code.as_str(), revision]);
+        counter.inc();
+        // Under the lock: a counter of a removed series is not resolved again.
+        if let Some(routes) = series.filter(|_| revision != RETIRED_REVISION) {
+            routes.keep(route, counter);
+        }
         drop(known);
-        self.durations.with_label_values(&[route]).observe(took.as_secs_f64());
     }
 
     /// Counts recommended items by source.
-    pub fn count_recommendations(&self, source: &str, items: u64) {
-        self.recommendations.with_label_values(&[source]).inc_by(items);
+    pub fn count_recommendations(&self, source: Source, items: u64) {
+        let source = source.as_str();
+        let find = || self.recommendations.with_label_values(&[source]);
+        self.recommendations_by_source.update(source, find, |counter| counter.inc_by(items));
     }
 
     /// Counts a failed attempt to load a revision.
@@ -215,6 +240,7 @@ impl Metrics {
         let revision = if is_personalized { loaded.digest.revision() } else { POPULARITY };
         let mut known = self.known_revisions.write().unwrap_or_else(PoisonError::into_inner);
         known.insert(revision.to_owned());
+        self.succeeded.store(Arc::new(series_of(&known)));
         self.model_info.reset();
         self.model_info.with_label_values(&[revision, &loaded.algorithm]).set(1);
         self.loaded_at.with_label_values(&[revision]).set(loaded.loaded_at);
@@ -250,6 +276,7 @@ impl Metrics {
         }
         let mut labels = self.known_revisions.write().unwrap_or_else(PoisonError::into_inner);
         *labels = revisions.iter().map(|r| r.digest.revision()).chain(serving).map(str::to_owned).collect();
+        self.succeeded.store(Arc::new(series_of(&labels)));
         let is_known = |revision: &str| {
             [NO_REVISION, RETIRED_REVISION, POPULARITY].contains(&revision) || labels.contains(revision)
         };
@@ -283,6 +310,12 @@ impl Metrics {
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
     }
+}
+
+/// No series yet of these revisions, nor of the popularity ranking alone.
+fn series_of(revisions: &BTreeSet<String>) -> Vec<(String, Resolved<IntCounter>)> {
+    let names = revisions.iter().map(String::as_str).chain([POPULARITY]);
+    names.map(|name| (name.to_owned(), Resolved::default())).collect()
 }
 
 /// Removes the series of unknown revisions.

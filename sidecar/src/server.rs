@@ -8,6 +8,7 @@ mod head;
 mod head_lines;
 mod http2;
 mod mutual_tls;
+mod never;
 mod phase;
 mod protocol;
 mod request_body;
@@ -26,7 +27,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::{
-    rt::{TokioIo, TokioTimer},
+    rt::TokioIo,
     server::graceful::{GracefulShutdown, Watcher},
 };
 use prometheus::IntCounter;
@@ -46,7 +47,8 @@ use self::{
     accept::{accept, drain},
     bounds::Bounds,
     connection_limit::{ConnectionLimiter, ConnectionSlot},
-    phase::Phase,
+    never::Never,
+    phase::{Handling, Phase},
     protocol::{Protocol, Replay, detect},
     timeout_stream::TimeoutStream,
 };
@@ -168,10 +170,56 @@ async fn serve_connection<S, H, F>(
         }
     };
     tokio::select! {
+        biased;
         () = serving => {}
         () = slot.evicted() => {}
     }
     drop(slot);
+}
+
+/// What the requests of a connection share. Connections share little with each other: counts that
+/// every request changes would move between the caches of the cores.
+struct Shared<H> {
+    handler: H,
+    phase: Arc<Phase>,
+    draining: Draining,
+}
+
+/// Whether the server drains, read without a lock.
+struct Draining {
+    signal: watch::Receiver<bool>,
+    was_set: bool,
+}
+
+impl Draining {
+    fn new(mut signal: watch::Receiver<bool>) -> Self {
+        let was_set = *signal.borrow_and_update();
+        Self { signal, was_set }
+    }
+
+    /// The signal is set once and never reset.
+    fn is_set(&self) -> bool {
+        self.was_set || self.signal.has_changed().unwrap_or_else(|_| *self.signal.borrow())
+    }
+}
+
+impl<H, F> Shared<H>
+where
+    H: Fn(Request<RequestBody>) -> F,
+    F: Future<Output = Result<Response<Full<Bytes>>, Infallible>>,
+{
+    async fn respond(&self, request: Request<RequestBody>, handling: Handling) -> Response<Full<Bytes>> {
+        let (Ok(mut response), is_malformed) = match head::check(&request, handling.line_ends) {
+            Ok(()) => ((self.handler)(request).await, false),
+            Err(error) => (Ok(error.into_response(&RequestId::new())), true),
+        };
+        // After a response to a request whose body was not read, the client may send the body or the
+        // next request. The server could not distinguish them.
+        if self.draining.is_set() || is_malformed || handling.has_unread_body() {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
 }
 
 /// Serves an HTTP/1 connection until it closes.
@@ -186,35 +234,21 @@ async fn serve_http1<S, H, F>(
     H: Fn(Request<RequestBody>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
 {
-    let service = service_fn({
-        let phase = Arc::clone(&phase);
-        move |request: Request<Incoming>| {
-            let handling = phase.start_handling(request.body().size_hint().exact());
-            let request = request.map(|body| RequestBody::new(body, Arc::clone(&phase)));
-            let (handler, draining) = (handler.clone(), draining.clone());
-            async move {
-                let (Ok(mut response), is_malformed) = match head::check(&request, handling.line_ends) {
-                    Ok(()) => (handler(request).await, false),
-                    Err(error) => (Ok(error.into_response(&RequestId::new())), true),
-                };
-                // After a response to a request whose body was not read, the client may send the
-                // body or the next request. The server could not distinguish them.
-                if *draining.borrow() || is_malformed || handling.has_unread_body() {
-                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-                }
-                drop(handling);
-                Ok::<_, Infallible>(response)
-            }
-        }
+    let shared = Arc::new(Shared { handler, phase: Arc::clone(&phase), draining: Draining::new(draining) });
+    let service = service_fn(move |request: Request<Incoming>| {
+        let handling = shared.phase.start_handling(request.body().size_hint().exact());
+        let request = request.map(|body| RequestBody::new(body, Arc::clone(&shared.phase)));
+        let shared = Arc::clone(&shared);
+        async move { Ok::<_, Infallible>(shared.respond(request, handling).await) }
     });
     // HEADERS_MAX is hyper's default; setting it would cost an allocation per request.
     const { assert!(HEADERS_MAX == 100) };
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        // TimeoutStream enforces the timeouts, and distinguishes idle from slow connections. This
-        // timeout is longer and never fires, but without it hyper would not poll the stream, and so
-        // not start its timer, before the next byte arrives.
-        .header_read_timeout(IDLE_TIMEOUT + HEADER_TIMEOUT)
+        // TimeoutStream enforces the timeouts, and distinguishes idle from slow connections. Without
+        // a timeout of its own hyper would not poll the stream, and so not start its timer, before
+        // the next byte arrives.
+        .timer(Never)
+        .header_read_timeout(IDLE_TIMEOUT)
         .max_header_size(HEADER_BYTES_MAX)
         .max_buf_size(CONNECTION_BUFFER_BYTES_MAX)
         // A client that shuts down its write side after a request still gets the response.

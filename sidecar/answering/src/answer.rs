@@ -1,16 +1,19 @@
-//! An answer: items by id, with the revisions and variants that produced it.
+//! An answer: items by id, with the revisions and variants that produced it. Its texts are borrowed
+//! from the revision, or owned if they came from another process.
+
+use std::borrow::Cow;
 
 use crate::request_id::RequestId;
 
 /// The answer to one [`crate::Ask`].
 #[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
+pub struct Answer<'a> {
     /// Id of the request.
     pub request_id: RequestId,
     /// Models that took part; one unless the answer is composed.
-    pub parts: Vec<Part>,
+    pub parts: Cow<'a, [Part]>,
     /// Items, best first.
-    pub items: Vec<Item>,
+    pub items: Vec<Item<'a>>,
     /// Candidates of the question that are not in the list, in the order of the question.
     pub left_out: Vec<LeftOut>,
     /// Number of available items that satisfy the conditions of the question; only for a list that
@@ -65,17 +68,17 @@ pub enum Reason {
 
 /// One item of an answer.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Item {
+pub struct Item<'a> {
     /// Id in the training data.
-    pub id: String,
+    pub id: Cow<'a, str>,
     /// Title, if the item table has one.
-    pub title: Option<String>,
+    pub title: Option<Cow<'a, str>>,
     /// Inner product, predicted rating, cosine, or number of users, depending on [`Self::source`].
     pub score: f32,
     /// What ranked the item.
     pub source: Source,
     /// Parts of the score; only where they were requested and the algorithm has them.
-    pub explanation: Option<Explanation>,
+    pub explanation: Option<Explanation<'a>>,
 }
 
 /// What ranked an item.
@@ -95,6 +98,9 @@ pub enum Source {
 }
 
 impl Source {
+    /// All sources.
+    pub const ALL: [Self; 5] = [Self::Model, Self::FoldIn, Self::Popular, Self::Similar, Self::LastAnswer];
+
     /// Name in answers and in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -109,10 +115,10 @@ impl Source {
 
 /// A score as a sum: the contributions, the remainder and the baseline add up to it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Explanation {
+pub struct Explanation<'a> {
     /// Items of the user that contribute most to the score, largest contribution first; at most
     /// [`crate::limits::CONTRIBUTIONS_MAX`].
-    pub contributions: Vec<Contribution>,
+    pub contributions: Vec<Contribution<'a>>,
     /// Sum of the contributions that are not named, and what clipping to the rating scale removes.
     pub remainder: f32,
     /// Predicted rating of the item without any history; `None` unless the model predicts ratings.
@@ -121,11 +127,11 @@ pub struct Explanation {
 
 /// What one item of the user's history adds to a score.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Contribution {
+pub struct Contribution<'a> {
     /// Id of the item in the history.
-    pub id: String,
+    pub id: Cow<'a, str>,
     /// Its title, if the item table has one.
-    pub title: Option<String>,
+    pub title: Option<Cow<'a, str>>,
     /// What it adds to the score.
     pub contribution: f32,
 }

@@ -14,7 +14,7 @@ pub enum Answerer {
 }
 
 /// An answer that is on its way.
-pub type UpstreamAnswer<'a> = Pin<Box<dyn Future<Output = Result<Answer, AnswerError>> + Send + 'a>>;
+pub type UpstreamAnswer<'a> = Pin<Box<dyn Future<Output = Result<Answer<'static>, AnswerError>> + Send + 'a>>;
 
 /// A connection to another process that answers. This crate defines the interface; a crate
 /// that knows the network implements it.

@@ -10,7 +10,7 @@ mod rerank;
 mod resolve;
 mod target;
 
-use std::{collections::HashSet, sync::Arc};
+use std::{borrow::Cow, collections::HashSet, slice, sync::Arc};
 
 use catalogue::{Catalogue, CatalogueError};
 use sidecar_contract::ServingMode;
@@ -39,7 +39,8 @@ use crate::{
 pub struct Local {
     model: Arc<Model>,
     catalogue: Option<Arc<Catalogue>>,
-    variant: String,
+    /// What its answers name.
+    part: Part,
     mode: ServingMode,
     lists: Option<Arc<ListCache>>,
 }
@@ -47,13 +48,15 @@ pub struct Local {
 impl Local {
     /// A revision that answers as this variant, without a catalogue and without a cache.
     pub fn new(model: Arc<Model>, variant: &str, mode: ServingMode) -> Self {
-        Self { model, catalogue: None, variant: variant.to_owned(), mode, lists: None }
+        let part = Part { revision: revision(&model, mode).to_owned(), variant: variant.to_owned(), catalogue: None };
+        Self { model, catalogue: None, part, mode, lists: None }
     }
 
     /// The same revision and variant in another mode, without a cache.
     #[must_use]
     pub fn with_mode(&self, mode: ServingMode) -> Self {
-        Self { mode, lists: None, ..self.clone() }
+        let part = Part { revision: revision(&self.model, mode).to_owned(), ..self.part.clone() };
+        Self { part, mode, lists: None, ..self.clone() }
     }
 
     /// The same revision, variant and mode with this catalogue, without a cache.
@@ -64,7 +67,9 @@ impl Local {
         if let Some(catalogue) = &catalogue {
             catalogue.verify_revision(self.model.digest(), self.model.snapshot().items())?;
         }
-        Ok(Self { catalogue, lists: None, ..self.clone() })
+        let version = catalogue.as_ref().map(|catalogue| catalogue.version().to_owned());
+        let part = Part { catalogue: version, ..self.part.clone() };
+        Ok(Self { catalogue, part, lists: None, ..self.clone() })
     }
 
     /// The same revision, variant and mode with a cache that is empty.
@@ -109,7 +114,7 @@ impl Local {
 
     /// What answers: the revision, or its popularity ranking only.
     pub fn revision(&self) -> &str {
-        if self.mode.is_personalized() { self.model.digest().revision() } else { POPULARITY }
+        &self.part.revision
     }
 
     /// Answers a question. Items that the user interacted with in training, the history's items,
@@ -118,7 +123,7 @@ impl Local {
     ///
     /// # Errors
     /// A history that cannot be folded in or overflows, or an unknown item to be similar to.
-    pub fn answer(&self, ask: &Ask) -> Result<Answer, AnswerError> {
+    pub fn answer(&self, ask: &Ask) -> Result<Answer<'_>, AnswerError> {
         let key = self.list_key(ask);
         self.recall(ask, key).map_or_else(|| self.compute(ask, key), Ok)
     }
@@ -129,7 +134,7 @@ impl Local {
     }
 
     /// The answer to a question whose list is in the cache under this key.
-    pub fn recall(&self, ask: &Ask, key: Option<ListKey>) -> Option<Answer> {
+    pub fn recall(&self, ask: &Ask, key: Option<ListKey>) -> Option<Answer<'_>> {
         let list = self.lists.as_ref()?.get(&key?)?;
         Some(self.document(ask, list.iter().filter_map(|candidate| self.item(candidate, None)).collect()))
     }
@@ -139,7 +144,7 @@ impl Local {
     ///
     /// # Errors
     /// Those of [`Self::answer`].
-    pub fn compute(&self, ask: &Ask, key: Option<ListKey>) -> Result<Answer, AnswerError> {
+    pub fn compute(&self, ask: &Ask, key: Option<ListKey>) -> Result<Answer<'_>, AnswerError> {
         let resolved = Resolved::new(&self.model, self.data(), ask)?;
         let candidates = candidates::generate(&resolved, self.mode)?;
         let ranked = rerank::rerank(candidates);
@@ -150,9 +155,11 @@ impl Local {
         if let Some((lists, key)) = self.lists.as_ref().zip(key) {
             lists.insert(key, ranked);
         }
-        let mut parts = if ask.explain { explain(&resolved, ranked)? } else { Vec::new() };
-        parts.resize(ranked.len(), None);
-        let items = ranked.iter().zip(&parts).filter_map(|(candidate, parts)| self.item(candidate, parts.as_ref()));
+        let parts = if ask.explain { explain(&resolved, ranked)? } else { Vec::new() };
+        let items = ranked.iter().enumerate().filter_map(|(index, candidate)| {
+            let parts = parts.get(index).and_then(Option::as_ref);
+            self.item(candidate, parts)
+        });
         let is_short = ranked.len() < resolved.n;
         let last = ranked.last().filter(|_| ask.page != Page::Only && !is_short);
         let last = last.map(|Candidate { row, score: _, source }| Last { row: *row, source: *source });
@@ -164,11 +171,10 @@ impl Local {
         })
     }
 
-    fn document(&self, ask: &Ask, items: Vec<Item>) -> Answer {
-        let catalogue = self.catalogue.as_ref().map(|catalogue| catalogue.version().to_owned());
+    fn document<'a>(&'a self, ask: &Ask, items: Vec<Item<'a>>) -> Answer<'a> {
         Answer {
             request_id: ask.request_id.clone(),
-            parts: vec![Part { revision: self.revision().to_owned(), variant: self.variant.clone(), catalogue }],
+            parts: Cow::Borrowed(slice::from_ref(&self.part)),
             items,
             left_out: Vec::new(),
             matches: None,
@@ -178,18 +184,24 @@ impl Local {
     }
 
     /// The candidate with ids in place of rows.
-    fn item(&self, candidate: &Candidate, parts: Option<&Parts>) -> Option<Item> {
+    fn item(&self, candidate: &Candidate, parts: Option<&Parts>) -> Option<Item<'_>> {
         let snapshot = self.model.snapshot();
-        let title = |row: u32| self.title(row).map(str::to_owned);
+        let id = |row: u32| snapshot.item_id(row).map(Cow::Borrowed);
+        let title = |row: u32| self.title(row).map(Cow::Borrowed);
         let explanation = parts.map(|Parts { contributions, remainder, baseline }| {
             let named = contributions.iter().filter_map(|&(row, contribution)| {
-                Some(Contribution { id: snapshot.item_id(row)?.to_owned(), title: title(row), contribution })
+                Some(Contribution { id: id(row)?, title: title(row), contribution })
             });
             Explanation { contributions: named.collect(), remainder: *remainder, baseline: *baseline }
         });
         let &Candidate { row, score, source } = candidate;
-        Some(Item { id: snapshot.item_id(row)?.to_owned(), title: title(row), score, source, explanation })
+        Some(Item { id: id(row)?, title: title(row), score, source, explanation })
     }
+}
+
+/// What answers in a mode: the revision, or its popularity ranking only.
+fn revision(model: &Model, mode: ServingMode) -> &str {
+    if mode.is_personalized() { model.digest().revision() } else { POPULARITY }
 }
 
 /// The candidates of the question that are not in the list.

@@ -1,6 +1,6 @@
 //! The id of a request, which appears in every answer and in the header of every response.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use uuid::Uuid;
 
@@ -9,12 +9,13 @@ use crate::limits::REQUEST_ID_BYTES_MAX;
 /// Id of a request: the client's own, or a UUID of version 7 (RFC 9562). Such an id has 128 bits
 /// and begins with the time in milliseconds, so ids sort by time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct RequestId(String);
+pub struct RequestId(Arc<str>);
 
 impl RequestId {
     /// A new id.
     pub fn new() -> Self {
-        Self(Uuid::now_v7().to_string())
+        let mut text = Uuid::encode_buffer();
+        Self(Arc::from(&*Uuid::now_v7().hyphenated().encode_lower(&mut text)))
     }
 
     /// A client's own id. `None` unless it has 1 to [`REQUEST_ID_BYTES_MAX`] characters, all of
@@ -22,13 +23,13 @@ impl RequestId {
     pub fn parse(id: &str) -> Option<Self> {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_.:/+=@".contains(&b);
         let valid = (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(allowed);
-        valid.then(|| Self(id.to_owned()))
+        valid.then(|| Self(id.into()))
     }
 
     /// Id of one request of a batch.
     #[must_use]
     pub fn part(&self, index: usize) -> Self {
-        Self(format!("{}.{index}", self.0))
+        Self(format!("{}.{index}", self.0).into())
     }
 
     /// The id as text.

@@ -207,7 +207,7 @@ fn ids(rows: &[u32]) -> Vec<String> {
 }
 
 /// Row, bits of the score and source of each item.
-fn listed(answer: &Answer) -> Vec<(u32, u32, Source)> {
+fn listed(answer: &Answer<'_>) -> Vec<(u32, u32, Source)> {
     let row = |id: &str| id.trim_start_matches("item").parse().unwrap();
     answer.items.iter().map(|item| (row(&item.id), item.score.to_bits(), item.source)).collect()
 }
@@ -317,7 +317,7 @@ fn user() -> Query {
 fn titles_and_availability_are_those_of_the_catalogue() {
     let answer = LOCAL.answer(&Ask { n: 1000, ..Ask::new(RequestId::new(), user()) }).unwrap();
     for item in &answer.items {
-        assert_eq!(item.title, Some(item.id.replace("item", "Title ")));
+        assert_eq!(item.title, Some(item.id.replace("item", "Title ").into()));
     }
     assert_eq!(answer.parts[0].catalogue.as_deref(), Some("v7"));
     let without = LOCAL.with_catalogue(None).unwrap();

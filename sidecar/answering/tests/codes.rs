@@ -67,8 +67,8 @@ fn model(codes: Option<&factorization::ItemCodes>) -> Result<Model, ModelError> 
     Model::new(Digest::of(&bytes), snapshot, 7)
 }
 
-fn items(answer: Answer) -> Vec<(String, u32)> {
-    answer.items.into_iter().map(|item| (item.id, item.score.to_bits())).collect()
+fn items(answer: Answer<'_>) -> Vec<(String, u32)> {
+    answer.items.into_iter().map(|item| (item.id.into_owned(), item.score.to_bits())).collect()
 }
 
 #[test]

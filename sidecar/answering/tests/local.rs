@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::float_cmp)] // Tests may panic; integers are exact.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use answering::{
     Answer, AnswerError, Ask, DEFAULT_VARIANT, Filter, HistoryEntry, Local, Model, Query, RequestId, Source,
@@ -21,7 +21,13 @@ const USER: [f32; 2] = [2.0, 1.0];
 const SEEN: [u32; 2] = [0, 4];
 const UNAVAILABLE: u32 = 6;
 
-fn local(mode: ServingMode) -> Local {
+fn local(mode: ServingMode) -> &'static Local {
+    static PERSONALIZED: LazyLock<Local> = LazyLock::new(|| make(ServingMode::Personalized));
+    static POPULARITY: LazyLock<Local> = LazyLock::new(|| make(ServingMode::PopularityOnly));
+    if mode.is_personalized() { &PERSONALIZED } else { &POPULARITY }
+}
+
+fn make(mode: ServingMode) -> Local {
     let names = |kind: &str, count: usize| -> StringTable { (0..count).map(|row| format!("{kind}{row}")).collect() };
     let (users, items, titles) = (names("user", 2), names("item", ITEMS.len()), names("Title ", ITEMS.len()));
     let item_factors: Array2<f32> = ndarray::arr2(&ITEMS);
@@ -68,14 +74,14 @@ fn user(id: &str) -> Query {
     Query::Recommend { user: Some(id.to_owned()), history: Vec::new() }
 }
 
-fn answer(query: Query, n: usize, filter: Filter) -> Answer {
+fn answer(query: Query, n: usize, filter: Filter) -> Answer<'static> {
     let ask = Ask { n, filter, ..Ask::new(RequestId::new(), query) };
     let answer = local(ServingMode::Personalized).answer(&ask).unwrap();
     assert_eq!(answer.request_id, ask.request_id);
     answer
 }
 
-fn rows(answer: &Answer) -> Vec<(u32, Source)> {
+fn rows(answer: &Answer<'_>) -> Vec<(u32, Source)> {
     answer.items.iter().map(|item| (item.id.trim_start_matches("item").parse().unwrap(), item.source)).collect()
 }
 
@@ -103,7 +109,7 @@ fn a_known_user_gets_the_best_unseen_and_available_items() {
         assert_eq!(rows(&answer), of(Source::Model, &expected[..n]));
         for item in &answer.items {
             let row = item.id.trim_start_matches("item").parse().unwrap();
-            assert_eq!((item.score, item.title.clone()), (product(row), Some(format!("Title {row}"))));
+            assert_eq!((item.score, item.title.as_deref()), (product(row), Some(&*format!("Title {row}"))));
         }
     }
     let with_seen = answer(user("user0"), 7, Filter { include_seen: true, ..Filter::default() });
@@ -167,7 +173,7 @@ fn the_parts_of_an_explained_score_add_up_to_it() {
         let explanation = item.explanation.as_ref().unwrap();
         let sum: f32 = explanation.contributions.iter().map(|c| c.contribution).sum();
         assert!((sum + explanation.remainder - item.score).abs() < 1e-5, "{item:?}");
-        assert!(explanation.contributions.iter().all(|c| ["item1", "item5"].contains(&c.id.as_str())));
+        assert!(explanation.contributions.iter().all(|c| ["item1", "item5"].contains(&&*c.id)));
         assert_eq!(explanation.baseline, None);
     }
     let popular = Ask { explain: true, ..Ask::new(RequestId::new(), user("unknown")) };

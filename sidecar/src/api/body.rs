@@ -2,7 +2,7 @@
 //! readers and waiting questions together cannot exhaust the memory. Each request has a share of
 //! its own, so that small requests succeed while large ones exhaust the budget.
 
-use std::{borrow::Cow, pin::pin, sync::Arc};
+use std::{borrow::Cow, future::poll_fn, pin::pin, sync::Arc, task::Poll};
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -32,34 +32,11 @@ pub struct Budget {
 }
 
 /// Bytes that one request occupies; dropping it returns them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Allowance {
-    budget: Arc<Semaphore>,
     used: usize,
     /// What is beyond [`REQUEST_SHARE_BYTES`].
     permit: Option<OwnedSemaphorePermit>,
-}
-
-impl Allowance {
-    /// Takes more bytes.
-    ///
-    /// # Errors
-    /// An exhausted budget.
-    pub fn take(&mut self, bytes: usize) -> Result<(), Refusal> {
-        self.used = self.used.saturating_add(bytes);
-        let permits = self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let missing = self.used.saturating_sub(REQUEST_SHARE_BYTES).saturating_sub(permits);
-        if missing == 0 {
-            return Ok(());
-        }
-        let missing = u32::try_from(missing).map_err(|_| Refusal::Overloaded)?;
-        let more = Arc::clone(&self.budget).try_acquire_many_owned(missing).map_err(|_| Refusal::Overloaded)?;
-        match &mut self.permit {
-            Some(permit) => permit.merge(more),
-            none => *none = Some(more),
-        }
-        Ok(())
-    }
 }
 
 /// Memory of a piece of a body in addition to its bytes: its place in the list, and what the
@@ -72,9 +49,19 @@ const PIECE_OVERHEAD_BYTES: usize = 48;
 /// large buffers of many lengths fragment the memory.
 #[derive(Debug)]
 pub struct Received {
-    pieces: Vec<Box<[u8]>>,
+    pieces: Pieces,
     length: usize,
     allowance: Allowance,
+}
+
+/// The bytes of a body.
+#[derive(Debug)]
+enum Pieces {
+    /// A body that arrived at once. It shares the read buffer of its connection, which waits for
+    /// nothing else meanwhile.
+    Whole(Bytes),
+    /// Copies of what arrived, which share no buffer.
+    Copied(Vec<Box<[u8]>>),
 }
 
 impl Received {
@@ -85,9 +72,12 @@ impl Received {
 
     /// The whole body. A body of several pieces is copied.
     pub fn bytes(&self) -> Cow<'_, [u8]> {
-        match self.pieces.as_slice() {
-            [piece] => Cow::Borrowed(piece),
-            pieces => Cow::Owned(pieces.concat()),
+        match &self.pieces {
+            Pieces::Whole(piece) => Cow::Borrowed(piece),
+            Pieces::Copied(pieces) => match pieces.as_slice() {
+                [piece] => Cow::Borrowed(piece),
+                pieces => Cow::Owned(pieces.concat()),
+            },
         }
     }
 
@@ -95,9 +85,12 @@ impl Received {
     ///
     /// # Errors
     /// An exhausted budget.
-    pub fn push(&mut self, piece: &[u8]) -> Result<(), Refusal> {
-        self.allowance.take(piece.len() + PIECE_OVERHEAD_BYTES)?;
-        self.pieces.push(piece.into());
+    pub fn push(&mut self, piece: &[u8], budget: &Budget) -> Result<(), Refusal> {
+        budget.take(&mut self.allowance, piece.len() + PIECE_OVERHEAD_BYTES)?;
+        match &mut self.pieces {
+            Pieces::Whole(whole) => self.pieces = Pieces::Copied(vec![whole.as_ref().into(), piece.into()]),
+            Pieces::Copied(pieces) => pieces.push(piece.into()),
+        }
         self.length += piece.len();
         Ok(())
     }
@@ -127,17 +120,34 @@ impl Budget {
     /// # Errors
     /// An exhausted budget.
     pub fn allow(&self, bytes: usize) -> Result<Allowance, Refusal> {
-        let mut allowance = Allowance { budget: Arc::clone(&self.bytes), used: 0, permit: None };
-        allowance.take(bytes)?;
+        let mut allowance = Allowance::default();
+        self.take(&mut allowance, bytes)?;
         Ok(allowance)
     }
 
-    /// A body without bytes.
+    /// Takes more bytes into an allowance.
     ///
     /// # Errors
     /// An exhausted budget.
-    pub fn empty(&self) -> Result<Received, Refusal> {
-        Ok(Received { pieces: Vec::new(), length: 0, allowance: self.allow(0)? })
+    fn take(&self, allowance: &mut Allowance, bytes: usize) -> Result<(), Refusal> {
+        allowance.used = allowance.used.saturating_add(bytes);
+        let permits = allowance.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let missing = allowance.used.saturating_sub(REQUEST_SHARE_BYTES).saturating_sub(permits);
+        if missing == 0 {
+            return Ok(());
+        }
+        let missing = u32::try_from(missing).map_err(|_| Refusal::Overloaded)?;
+        let more = Arc::clone(&self.bytes).try_acquire_many_owned(missing).map_err(|_| Refusal::Overloaded)?;
+        match &mut allowance.permit {
+            Some(permit) => permit.merge(more),
+            none => *none = Some(more),
+        }
+        Ok(())
+    }
+
+    /// A body without bytes.
+    pub fn empty() -> Received {
+        Received { pieces: Pieces::Copied(Vec::new()), length: 0, allowance: Allowance::default() }
     }
 
     /// Waits until a body of this length may be parsed. Parsing can take many times the memory of
@@ -187,11 +197,17 @@ impl Budget {
         B: Body<Data = Bytes>,
     {
         let mut body = pin!(body);
-        let begin = Instant::now();
-        let mut received = self.empty()?;
+        let mut begin = None;
+        let mut received = Self::empty();
         loop {
-            let deadline = begin + timeout(received.length);
-            let frame = tokio::time::timeout_at(deadline, body.frame()).await.map_err(|_| too_slow())?;
+            // Most bodies arrive with their head: a timer would cost more than reading them.
+            let frame = match poll_fn(|cx| Poll::Ready(body.as_mut().poll_frame(cx))).await {
+                Poll::Ready(frame) => frame,
+                Poll::Pending => {
+                    let deadline = *begin.get_or_insert_with(Instant::now) + timeout(received.length);
+                    tokio::time::timeout_at(deadline, body.frame()).await.map_err(|_| too_slow())?
+                }
+            };
             let Some(frame) = frame else { return Ok(received) };
             let cut_off =
                 |_| ApiError::new(StatusCode::BAD_REQUEST, "body-incomplete", "body: ended before its length");
@@ -200,7 +216,11 @@ impl Budget {
             if received.length + data.len() > BODY_BYTES_MAX {
                 return Err(too_large());
             }
-            received.push(&data)?;
+            if received.length == 0 && body.is_end_stream() {
+                self.take(&mut received.allowance, data.len())?;
+                return Ok(Received { length: data.len(), pieces: Pieces::Whole(data), ..received });
+            }
+            received.push(&data, self)?;
         }
     }
 }
@@ -230,7 +250,7 @@ mod tests {
     use std::{
         convert::Infallible,
         pin::Pin,
-        task::{Context, Poll, ready},
+        task::{Context, ready},
     };
 
     use http_body_util::Full;
@@ -243,7 +263,7 @@ mod tests {
     async fn bodies_and_answers_share_one_budget_and_release_it() {
         let budget = Budget::default();
         // A body takes one mebibyte of the budget.
-        let length = BODY_BYTES_MAX - PIECE_OVERHEAD_BYTES;
+        let length = BODY_BYTES_MAX;
         let body = || Full::new(Bytes::from(vec![b' '; length]));
         let counted = BODY_BYTES_MAX - REQUEST_SHARE_BYTES;
         let mut held = Vec::new();
@@ -267,7 +287,7 @@ mod tests {
         let budget = Budget::default();
         let _all = budget.allow(TRANSFER_BYTES_MAX + REQUEST_SHARE_BYTES).unwrap();
         let mut small = budget.allow(REQUEST_SHARE_BYTES).unwrap();
-        assert_eq!(small.take(1), Err(Refusal::Overloaded));
+        assert_eq!(budget.take(&mut small, 1), Err(Refusal::Overloaded));
         assert!(budget.receive(Full::new(Bytes::from_static(b"{}"))).await.is_ok());
     }
 

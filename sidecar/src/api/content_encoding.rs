@@ -63,7 +63,7 @@ impl ContentEncoding {
 fn gunzip(body: &Received, budget: &Budget) -> Result<Received, ApiError> {
     let compressed = body.bytes();
     let mut gzip = MultiGzDecoder::new(&*compressed);
-    let mut decoded = budget.empty()?;
+    let mut decoded = Budget::empty();
     let mut piece = vec![0; PIECE_BYTES];
     loop {
         let length = gzip
@@ -75,7 +75,7 @@ fn gunzip(body: &Received, budget: &Budget) -> Result<Received, ApiError> {
         if decoded.length() + length > BODY_BYTES_MAX {
             return Err(too_large());
         }
-        decoded.push(piece.get(..length).unwrap_or_default())?;
+        decoded.push(piece.get(..length).unwrap_or_default(), budget)?;
     }
 }
 

@@ -1,14 +1,14 @@
 //! The header that carries the request id.
 
 use answering::RequestId;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Name of the header, in requests and in responses.
-pub const REQUEST_ID_HEADER: &str = "x-request-id";
+pub const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The client's own id if it is valid, else a new one.
 pub fn request_id(headers: &HeaderMap) -> RequestId {
-    let given = headers.get(REQUEST_ID_HEADER).and_then(|value| value.to_str().ok());
+    let given = headers.get(&REQUEST_ID_HEADER).and_then(|value| value.to_str().ok());
     given.and_then(RequestId::parse).unwrap_or_default()
 }
 

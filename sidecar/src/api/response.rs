@@ -3,7 +3,7 @@
 use answering::{Answer, Explanation, Item, LeftOut, Local, Reason, RequestId, limits::CONTRIBUTIONS_MAX};
 use catalogue::{Catalogue, ColumnKind};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use sidecar_contract::{ServingMode, Signal};
 
@@ -28,7 +28,9 @@ pub struct Recommendations<'a> {
     #[serde(skip_serializing_if = "is_false")]
     #[schemars(default)]
     degraded: bool,
-    items: Vec<JsonItem<'a>>,
+    #[serde(serialize_with = "items")]
+    #[schemars(with = "Vec<JsonItem<'a>>")]
+    items: &'a [Item<'a>],
     /// Candidates that are not in the list, in the order of the request; absent if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
@@ -266,11 +268,11 @@ const DOCUMENT_BYTES: usize = 256;
 const ITEM_BYTES: usize = 96;
 
 /// A list of items as a document.
-pub fn recommendations(answer: &Answer, format: ResponseFormat) -> Vec<u8> {
+pub fn recommendations(answer: &Answer<'_>, format: ResponseFormat) -> Vec<u8> {
     let request_id = answer.request_id.as_str();
     match format {
         ResponseFormat::Form => json_bytes(&FormRecommendations {
-            recommendations: answer.items.iter().map(|item| item.id.as_str()).collect(),
+            recommendations: answer.items.iter().map(|item| &*item.id).collect(),
             request_id,
             next: answer.next.as_deref(),
         }),
@@ -281,7 +283,7 @@ pub fn recommendations(answer: &Answer, format: ResponseFormat) -> Vec<u8> {
 }
 
 /// An answer of a batch as a document.
-pub fn part(answer: &Answer) -> Box<RawValue> {
+pub fn part(answer: &Answer<'_>) -> Box<RawValue> {
     raw_json(&json_recommendations(answer))
 }
 
@@ -290,7 +292,7 @@ pub fn batch(responses: &[Box<RawValue>], id: &RequestId) -> Vec<u8> {
     json_bytes(&BatchResponse { request_id: id.as_str(), responses })
 }
 
-fn json_recommendations(answer: &Answer) -> Recommendations<'_> {
+fn json_recommendations<'a>(answer: &'a Answer<'a>) -> Recommendations<'a> {
     let (revision, variant) =
         answer.parts.first().map_or(("", ""), |part| (part.revision.as_str(), part.variant.as_str()));
     let catalogue = answer.parts.first().and_then(|part| part.catalogue.as_deref());
@@ -298,7 +300,7 @@ fn json_recommendations(answer: &Answer) -> Recommendations<'_> {
         request_id: answer.request_id.as_str(),
         model: ModelName { revision, variant, catalogue },
         degraded: answer.degraded,
-        items: answer.items.iter().map(json_item).collect(),
+        items: &answer.items,
         left_out: answer.left_out.iter().map(json_left_out).collect(),
         matches: answer.matches,
         next: answer.next.as_deref(),
@@ -317,7 +319,12 @@ fn json_left_out(LeftOut { id, reason }: &LeftOut) -> JsonLeftOut<'_> {
     JsonLeftOut { id, reason }
 }
 
-fn json_item(Item { id, title, score, source, explanation }: &Item) -> JsonItem<'_> {
+/// Writes the items without a list of their documents.
+fn items<S: Serializer>(items: &[Item<'_>], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(items.iter().map(json_item))
+}
+
+fn json_item<'a>(Item { id, title, score, source, explanation }: &'a Item<'a>) -> JsonItem<'a> {
     JsonItem {
         id,
         title: title.as_deref(),
@@ -333,7 +340,8 @@ fn json_item(Item { id, title, score, source, explanation }: &Item) -> JsonItem<
     }
 }
 
-fn json_explanation(Explanation { contributions, remainder, baseline }: &Explanation) -> JsonExplanation<'_> {
+fn json_explanation<'a>(explanation: &'a Explanation<'a>) -> JsonExplanation<'a> {
+    let Explanation { contributions, remainder, baseline } = explanation;
     let contributions = contributions.iter().map(|contribution| JsonContribution {
         id: &contribution.id,
         title: contribution.title.as_deref(),

@@ -57,8 +57,8 @@ pub fn run(args: RecommendArgs) -> Result<()> {
 }
 
 /// The items as a table. An explanation is a line below its item.
-fn table(answer: &Answer) -> String {
-    let line = |item: &Item| {
+fn table(answer: &Answer<'_>) -> String {
+    let line = |item: &Item<'_>| {
         let title = item.title.as_deref().unwrap_or_default();
         let line = format!("{:<24} {:>9.4}  {:<8} {title}\n", item.id, item.score, item.source.as_str());
         line + &item.explanation.as_ref().map(explanation_line).unwrap_or_default()
@@ -68,8 +68,8 @@ fn table(answer: &Answer) -> String {
 }
 
 /// The parts of a score on a line.
-fn explanation_line(Explanation { contributions, remainder, baseline }: &Explanation) -> String {
-    let contribution = |Contribution { id, title, contribution }: &Contribution| {
+fn explanation_line(Explanation { contributions, remainder, baseline }: &Explanation<'_>) -> String {
+    let contribution = |Contribution { id, title, contribution }: &Contribution<'_>| {
         format!("{} {contribution:.4}", title.as_deref().unwrap_or(id))
     };
     let baseline = baseline.map(|baseline| format!("baseline {baseline:.4}"));
@@ -88,16 +88,16 @@ mod tests {
 
     #[test]
     fn a_table_has_a_line_for_each_item_and_one_for_its_explanation() {
-        let item = |id: &str, explanation| Item {
-            id: id.to_owned(),
-            title: (id == "b").then(|| "Products".to_owned()),
+        let item = |id: &'static str, explanation| Item {
+            id: id.into(),
+            title: (id == "b").then(|| "Products".into()),
             score: 4.25,
             source: Source::FoldIn,
             explanation,
         };
-        let contribution = |id: &str, title: Option<&str>, contribution| Contribution {
-            id: id.to_owned(),
-            title: title.map(str::to_owned),
+        let contribution = |id: &'static str, title: Option<&'static str>, contribution| Contribution {
+            id: id.into(),
+            title: title.map(Into::into),
             contribution,
         };
         let explanation = Explanation {
@@ -108,7 +108,7 @@ mod tests {
         let exact = Explanation { remainder: 0.00004, baseline: None, ..explanation.clone() };
         let answer = Answer {
             request_id: RequestId::new(),
-            parts: Vec::new(),
+            parts: Vec::new().into(),
             items: vec![item("a", None), item("b", Some(explanation)), item("c", Some(exact))],
             left_out: Vec::new(),
             matches: None,

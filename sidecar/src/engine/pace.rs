@@ -3,7 +3,7 @@
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Weight of the newest computation in the mean.
@@ -21,6 +21,14 @@ impl Pace {
     pub fn estimate(&self, work: u64) -> Option<Duration> {
         let seconds = self.seconds_per_unit()? * units(work);
         Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+    }
+
+    /// Does the work and adds its measurement.
+    pub fn measure<T>(&self, work: u64, compute: impl FnOnce() -> T) -> T {
+        let begin = Instant::now();
+        let computed = compute();
+        self.record(work, begin.elapsed());
+        computed
     }
 
     /// Adds a measurement.

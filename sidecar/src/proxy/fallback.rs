@@ -17,7 +17,7 @@ pub fn key(query: &Query) -> Option<AnswerKey> {
 
 /// The answer from what is known; `None` if nothing is, or if only a serving pod can tell which
 /// items satisfy the question.
-pub fn answer(ask: &Ask, last: Option<KeptAnswer>, popular: Option<&[Item]>) -> Option<Answer> {
+pub fn answer(ask: &Ask, last: Option<KeptAnswer>, popular: Option<&[Item<'static>]>) -> Option<Answer<'static>> {
     let Filter { exclude: _, include_seen: _, candidates, matching } = &ask.filter;
     let is_limited = candidates.is_some() || !matching.is_empty() || ask.page != Page::Only;
     if is_limited || last.is_none() && popular.is_none() {
@@ -30,7 +30,7 @@ pub fn answer(ask: &Ask, last: Option<KeptAnswer>, popular: Option<&[Item]>) -> 
     let items = candidates.filter(|item| taken.insert(&item.id)).take(ask.n).cloned().collect();
     Some(Answer {
         request_id: ask.request_id.clone(),
-        parts: vec![part],
+        parts: vec![part].into(),
         items,
         left_out: Vec::new(),
         matches: None,
@@ -40,7 +40,7 @@ pub fn answer(ask: &Ask, last: Option<KeptAnswer>, popular: Option<&[Item]>) -> 
 }
 
 /// What ranked the first item, which names the answer in metrics.
-pub fn source(answer: &Answer) -> Source {
+pub fn source(answer: &Answer<'_>) -> Source {
     answer.items.first().map_or(Source::Popular, |item| item.source)
 }
 
@@ -61,12 +61,12 @@ mod tests {
 
     use super::*;
 
-    fn items(ids: &[&str], source: Source) -> Vec<Item> {
-        let item = |id: &&str| Item { id: (*id).to_owned(), title: None, score: 1.0, source, explanation: None };
+    fn items(ids: &[&'static str], source: Source) -> Vec<Item<'static>> {
+        let item = |id: &&'static str| Item { id: (*id).into(), title: None, score: 1.0, source, explanation: None };
         ids.iter().map(item).collect()
     }
 
-    fn last(ids: &[&str]) -> KeptAnswer {
+    fn last(ids: &[&'static str]) -> KeptAnswer {
         let part = Part { revision: "0123456789".to_owned(), variant: "canary".to_owned(), catalogue: None };
         KeptAnswer { part, items: items(ids, Source::LastAnswer) }
     }
@@ -79,8 +79,8 @@ mod tests {
         Ask { n, filter, ..Ask::new(RequestId::new(), query) }
     }
 
-    fn ids(answer: &Answer) -> Vec<(&str, &str)> {
-        answer.items.iter().map(|item| (item.id.as_str(), item.source.as_str())).collect()
+    fn ids<'a>(answer: &'a Answer<'_>) -> Vec<(&'a str, &'a str)> {
+        answer.items.iter().map(|item| (&*item.id, item.source.as_str())).collect()
     }
 
     #[test]

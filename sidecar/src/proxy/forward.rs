@@ -199,7 +199,7 @@ impl Forward {
         Ok((response, AnsweredBy::Fallback(source)))
     }
 
-    fn answer(&self, ask: &Ask, failure: &Failure) -> Result<Answer, ApiError> {
+    fn answer(&self, ask: &Ask, failure: &Failure) -> Result<Answer<'static>, ApiError> {
         let last = fallback::key(&ask.query).and_then(|key| self.kept.get(&key));
         let popular = self.popular.items();
         fallback::answer(ask, last, popular.as_deref().map(Vec::as_slice)).ok_or_else(|| unavailable(failure))

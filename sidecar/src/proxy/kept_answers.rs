@@ -54,7 +54,7 @@ pub struct KeptAnswer {
     /// What answered.
     pub part: Part,
     /// Items, best first, with source [`Source::LastAnswer`].
-    pub items: Vec<Item>,
+    pub items: Vec<Item<'static>>,
 }
 
 /// The part of an answer's document that is used again.
@@ -104,8 +104,8 @@ impl KeptAnswers {
 pub fn parse(document: &[u8]) -> Option<KeptAnswer> {
     let Document { model, items } = serde_json::from_slice(document).ok()?;
     let items = items.into_iter().map(|DocumentItem { id, title, score }| Item {
-        id: id.into_owned(),
-        title: title.map(Cow::into_owned),
+        id: Cow::Owned(id.into_owned()),
+        title: title.map(|title| Cow::Owned(title.into_owned())),
         score,
         source: Source::LastAnswer,
         explanation: None,
@@ -139,7 +139,7 @@ mod tests {
         kept.keep(key.clone(), b"{}");
         kept.keep(key.clone(), &document(3));
         let answer = kept.get(&key).unwrap();
-        let items: Vec<_> = answer.items.iter().map(|i| (i.id.as_str(), i.title.as_deref(), i.score)).collect();
+        let items: Vec<_> = answer.items.iter().map(|i| (&*i.id, i.title.as_deref(), i.score)).collect();
         assert_eq!(items, [("a", Some("ttt"), 1.5), ("b", None, 1.0)]);
         assert_eq!(answer.part.revision, "0123456789");
         assert_eq!(kept.get(&AnswerKey::Item("u".to_owned())), None, "an item with the id of a user");

@@ -16,11 +16,11 @@ use crate::limits::{POPULAR_INTERVAL, POPULAR_ITEMS, POPULAR_RETRY, POPULAR_TIME
 
 /// Popular items, once they are known.
 #[derive(Debug, Default)]
-pub struct Popular(ArcSwapOption<Vec<Item>>);
+pub struct Popular(ArcSwapOption<Vec<Item<'static>>>);
 
 impl Popular {
     /// The items, the most popular first.
-    pub fn items(&self) -> Option<Arc<Vec<Item>>> {
+    pub fn items(&self) -> Option<Arc<Vec<Item<'static>>>> {
         self.0.load_full()
     }
 }
@@ -36,7 +36,7 @@ pub async fn learn(popular: Arc<Popular>, upstream: Arc<Upstream>) {
 }
 
 /// The popular items: those that a user without any interactions gets.
-async fn ask(upstream: &Upstream) -> Option<Vec<Item>> {
+async fn ask(upstream: &Upstream) -> Option<Vec<Item<'static>>> {
     // An id that no data contains.
     let user = format!("recmesh-popular-items-{}", RequestId::new());
     // A Recommender may allow fewer items in an answer; the default number is always allowed.

@@ -34,7 +34,7 @@ impl Upstream for Stub {
                 return Err(AnswerError::Unavailable("connection refused".to_owned()));
             }
             let item = |index: usize| Item {
-                id: format!("up{index}"),
+                id: format!("up{index}").into(),
                 title: None,
                 score: 0.5,
                 source: Source::Model,
@@ -42,7 +42,8 @@ impl Upstream for Stub {
             };
             Ok(Answer {
                 request_id: ask.request_id,
-                parts: vec![Part { revision: "0123456789".to_owned(), variant: "canary".to_owned(), catalogue: None }],
+                parts: vec![Part { revision: "0123456789".to_owned(), variant: "canary".to_owned(), catalogue: None }]
+                    .into(),
                 items: (0..ask.n).map(item).collect(),
                 left_out: Vec::new(),
                 matches: None,

@@ -127,7 +127,7 @@ async fn forms_filter_like_json() {
         recommender_sidecar::api::form::parse(body.as_bytes(), answering::RequestId::new(), &limits)
     };
     let list = |body: &str| -> Vec<String> {
-        local.answer(&parse(body).unwrap()).unwrap().items.into_iter().map(|item| item.id).collect()
+        local.answer(&parse(body).unwrap()).unwrap().items.into_iter().map(|item| item.id.into_owned()).collect()
     };
     let found: HashSet<String> = list("user_id=nobody&where.genre.not=drama&where.price.max=9").into_iter().collect();
     assert_eq!(found, ["item4", "item6", "item8"].map(str::to_owned).into());
