@@ -118,7 +118,7 @@ async fn main() -> Result<()> {
         anyhow::ensure!(complete, "expected {ITEMS} items");
         Ok(())
     });
-    for factor in [0.5, 1.0, 2.0, 5.0] {
+    for factor in [0.5, 1.0, 2.0, 3.0, 5.0] {
         let per_second = capacity * factor;
         if per_second > GENERATED_PER_SECOND_MAX {
             break;

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import results
 from interactions import csv_of
+from plot_latency import latency_by_load
 
 HERE = Path(__file__).resolve().parent
 OURS, BARE = 18080, 18081
@@ -30,6 +31,9 @@ HISTORY = 50
 SEED = 1
 # A rate is sustained if nothing fails and the p99 is at most this.
 SUSTAINED_P99_MS = 10.0
+# Loads of the plot, in highest sustained rates.
+LOADS = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0, 1.1)
+PLOT = "http_latency.svg"
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -199,16 +203,29 @@ def cold_p99(case: Case, options: argparse.Namespace, work: Path) -> None:
                 low = middle
             else:
                 high = middle
-        report = attack(OURS, case.users, low // 2, 60, work)
         length = len(post(OURS, first))
-    with running(bare("shared", length), BARE, first):
-        peer = attack(BARE, case.users, low // 2, 60, work)
+        with running(bare("shared", length), BARE, first):
+            report, peer = (attack(port, case.users, low // 2, 60, work) for port in (OURS, BARE))
+            curve = {
+                round(low * load): [latencies(attack(port, case.users, round(low * load), options.seconds, work)) for port in (OURS, BARE)]
+                for load in LOADS
+            }
+    lines = {
+        f"{name}, {quantile}": [[rate, of[index][f"{quantile}_ms"]] for rate, of in curve.items()]
+        for index, name in enumerate(("recmesh", "bare hyper server"))
+        for quantile in ("p50", "p99")
+    }
+    title = "Latency of POST /recommend by load, gowalla, 64 factors, cache off"
+    subtitle = f"constant rates of {options.seconds:.0f} s, generator on the same {THREADS} cores, {results.kernels()}"
+    (results.RESULTS / PLOT).write_text(latency_by_load(title, subtitle, lines))
     results.add({
         "name": "http_cold_p99_ms",
         "setting": "gowalla, 64 factors, cache off; 60 s at half of the highest constant rate with no error and p99 ≤ 10 ms",
-        "ours": {**latencies(report), "requests_per_s": low // 2},
+        "ours": {**latencies(report), "requests_per_s": low // 2, "sustained_per_s": low},
         "peer": latencies(peer),
         "peer_name": "bare hyper server at the same rate",
+        "points": lines,
+        "plot": PLOT,
         "command": "tests/bench/answers/http … http_cold_p99_ms",
     })  # fmt: skip
 

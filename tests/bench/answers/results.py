@@ -48,11 +48,20 @@ MESH = Table(
 
 
 def machine() -> str:
-    """Returns CPU model, number of cores, and the instruction set of the kernels."""
+    """Returns CPU model, number of cores, and the widest instruction set."""
+    model = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return f"{model[1] if model else platform.machine()}, {os.cpu_count()} cores, {widest()}"
+
+
+def widest() -> str:
+    """Returns the widest instruction set of the CPU that the kernels use."""
     text = Path("/proc/cpuinfo").read_text()
-    model = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)
-    instructions = next((name for flag, name in (("avx512f", "AVX-512"), ("avx2", "AVX2")) if flag in text), "no AVX2")
-    return f"{model[1] if model else platform.machine()}, {os.cpu_count()} cores, {instructions}"
+    return next((name for flag, name in (("avx512f", "AVX-512"), ("avx2", "AVX2")) if flag in text), "no AVX2")
+
+
+def kernels() -> str:
+    """Returns the instruction set that KERNELS limits our kernels to, by default the widest one."""
+    return {"avx2": "AVX2"}.get(os.environ.get("KERNELS", ""), widest())
 
 
 def ratio(ratios: list[float]) -> dict:
@@ -65,16 +74,19 @@ def table(rows: list[dict], head: tuple[str, ...]) -> str:
     lines = [
         *head,
         "",
-        "| benchmark | setting | ours | peer | ratio | pairs | machine, date | command |",
-        "|---|---|---|---|---|---|---|---|",
+        "`kernels` is the instruction set that our kernels are limited to.",
+        "",
+        "| benchmark | setting | kernels | ours | peer | ratio | pairs | machine, date | command |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         of, pairs = row.get("ratio"), row.get("pairs", "–")
         ratios = f"**{of['median']:.3f}** ({of['min']:.3f} to {of['max']:.3f})" if isinstance(of, dict) else str(of or "–")
         if "cpu_ratio" in row:
             ratios += f"; of CPU time {row['cpu_ratio']:.3f}; load {row['load']:.1f}"
+        plot = f"; [plot]({row['plot']})" if "plot" in row else ""
         lines.append(
-            f"| {row['name']} | {row['setting']} | {shown(row.get('ours', '–'))} | {shown(row.get('peer', '–'))} "
+            f"| {row['name']} | {row['setting']} | {row.get('kernels', '–')} | {shown(row.get('ours', '–'))}{plot} | {shown(row.get('peer', '–'))} "
             f"({row.get('peer_name', '–')}) | {ratios} | {pairs} | {row['machine']}, {row['date']} | `{row['command']}` |"
         )
     return "\n".join(lines) + "\n"
@@ -88,15 +100,16 @@ def shown(figures: str | float | dict[str, float]) -> str:
 
 
 def add(row: dict, to: Table = ANSWERS) -> None:
-    """Adds a row, or replaces the one with the same name and setting, and renders the table. A row without a
-    peer says so."""
-    row = {"peer": "–", "peer_name": "no peer", **row, "machine": machine(), "date": date.today().isoformat()}
+    """Adds a row, or replaces the one with the same name, setting and kernels, and renders the table. A row
+    without a peer says so."""
+    row = {"kernels": kernels(), "peer": "–", "peer_name": "no peer", **row}
+    row |= {"machine": machine(), "date": date.today().isoformat()}
     to.file.parent.mkdir(exist_ok=True)
     with to.file.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         rows = json.loads(to.file.read_text()) if to.file.exists() else []
-        rows = [r for r in rows if (r["name"], r["setting"]) != (row["name"], row["setting"])] + [row]
-        rows.sort(key=lambda r: (r["name"], r["setting"]))
+        key = lambda r: (r["name"], r["setting"], r.get("kernels", ""))
+        rows = sorted([r for r in rows if key(r) != key(row)] + [row], key=key)
         temporary = to.file.with_suffix(".new")
         temporary.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
         temporary.rename(to.file)

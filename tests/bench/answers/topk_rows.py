@@ -105,6 +105,7 @@ class Bench:
             row = {
                 "name": name,
                 "setting": f"{what}, top {N}, one thread, AVX2, {data.QUERIES} queries; ms",
+                "kernels": "AVX2",
                 "ours": {
                     **latency(figures["ours"]),
                     **reads(figures["ours"], factors),
@@ -158,6 +159,7 @@ class Bench:
             "name": f"recommend_all_f{factors}",
             "setting": f"gowalla, {len(users)} users × {len(items)} items, {LISTED} items a list without seen ones, "
             f"from loaded factors and codes, {os.cpu_count()} threads, ours AVX2; items in both lists {common:.6f}",
+            "kernels": "AVX2",
             "ours": f"{statistics.median(a for a, _ in pairs):.3f} s",
             "peer": f"{statistics.median(b for _, b in pairs):.3f} s",
             "peer_name": "implicit 0.7.3 recommend",
