@@ -20,8 +20,10 @@ use serde_json::{Value, json};
 
 mod visits;
 
-/// User exponents that are tried; the item exponent is ½.
+/// User exponents of a decomposition that are tried; the item exponent is ½.
 const USER_EXPONENTS: [f64; 4] = [0.5, 0.4, 0.3, 0.2];
+/// That of the defaults of ALS.
+const DEFAULT_EXPONENTS: [f64; 1] = [0.5];
 /// Length of the lists that are measured.
 const K: usize = 20;
 /// Length of the lists that are timed, and number of their users.
@@ -36,9 +38,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: hybrid train.txt test.txt svd|als factors seed…".into());
     };
     let factors = factors.parse()?;
-    let params = match algorithm.as_str() {
-        "svd" => svd,
-        "als" => als,
+    let (params, exponents): (MakeParams, &[f64]) = match algorithm.as_str() {
+        "svd" => (svd, &USER_EXPONENTS),
+        "als" => (als, &DEFAULT_EXPONENTS),
         _ => return Err("expected svd or als".into()),
     };
     let started = Instant::now();
@@ -61,7 +63,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let (part, held_out) = (of(&train, &|entry| !is_held_out(entry))?, of(&train, &is_held_out)?);
         let started = Instant::now();
         let mut validated = Vec::new();
-        for exponent in USER_EXPONENTS {
+        for &exponent in exponents {
             let (model, weight) = fit(&part, |weight| params(&part, factors, exponent, weight), seed)?;
             let metrics = measure(&model, &part, &held_out);
             validated.push((metrics.ndcg().unwrap_or(0.0), exponent, weight, metrics.recall().unwrap_or(0.0)));
@@ -92,6 +94,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 type Params = Result<ValidParams, Box<dyn Error>>;
+/// From data, factors, user exponent, and weight of the term.
+type MakeParams = fn(&Interactions, u32, f64, f64) -> Params;
 
 fn svd(_data: &Interactions, factors: u32, user_exponent: f64, co_occurrence_weight: f64) -> Params {
     let user_degree_exponent = Some(user_exponent);
@@ -158,5 +162,17 @@ fn answers((model, alone): (&Model, &Model), history: &Interactions) -> Result<V
         let round = [time(model, codes[0].as_ref())?, time(alone, codes[1].as_ref())?, time(alone, None)?];
         fastest.iter_mut().zip(round).for_each(|(fastest, micros)| *fastest = fastest.min(micros));
     }
-    Ok(json!({"micros": fastest[0], "codesAloneMicros": fastest[1], "flatAloneMicros": fastest[2]}))
+    // Items whose codes were read, and those that were scored, for each answer.
+    let scorer = model.scorer()?.with_codes(codes[0].as_ref().map(ItemCodes::codes));
+    let (mut coded, mut scored, mut lists) = (0, 0, 0);
+    for user in (0..ANSWERS).map(|draw| draw * 7919 % u32::try_from(history.users()).unwrap_or(1)) {
+        let visited = history.row(user as usize).0;
+        let Some(vector) = scorer.stored(user) else { continue };
+        let (_, read) = scorer.counted(&vector, ANSWER_ITEMS, |item| visited.binary_search(&item).is_err());
+        (coded, scored, lists) = (coded + read.coded, scored + read.scored, lists + 1);
+    }
+    let mean = |items: usize| items as f64 / f64::from(lists.max(1));
+    Ok(
+        json!({"coded": mean(coded), "scored": mean(scored), "micros": fastest[0], "codesAloneMicros": fastest[1], "flatAloneMicros": fastest[2]}),
+    )
 }

@@ -11,7 +11,7 @@ use crate::{
     params::ValidParams,
     ratings::{RatingScale, mean_rating},
     row_solver::{SolveError, check_entries},
-    top_k::{Catalogue, Codes, Scored},
+    top_k::{Catalogue, Codes, ScanCounts, Scored},
     two_hop::{History, TwoHop, TwoHopQuery},
 };
 
@@ -115,8 +115,8 @@ impl<'a> Scorer<'a> {
     }
 
     /// What ranks the items for a user vector.
-    fn query<'b>(&self, vector: &'b UserVector, two_hop: Option<&TwoHop<'_>>) -> Query<'b> {
-        match two_hop.zip(vector.history.as_ref()) {
+    fn query<'b>(&self, vector: &'b UserVector) -> Query<'b> {
+        match self.two_hop.zip(vector.history.as_ref()) {
             Some((two_hop, history)) => {
                 let TwoHopQuery { factors, addends } = two_hop.query(&vector.factors, history, self.item_factors);
                 Query { factors: Cow::Owned(factors), addends: Some(addends) }
@@ -194,12 +194,9 @@ impl<'a> Scorer<'a> {
         n: usize,
         keep: impl Fn(usize, u32) -> bool,
     ) -> Vec<Vec<Scored>> {
-        if let Some(two_hop) = &self.two_hop {
+        if self.two_hop.is_some() {
             // The terms of a batch would take the memory of a row of factors for every vector.
-            let list = |(index, vector): (usize, &UserVector)| {
-                let Query { factors, addends } = self.query(vector, Some(two_hop));
-                self.catalogue().with_addends(addends.as_deref()).best(&factors, n, |item| keep(index, item))
-            };
+            let list = |(index, vector): (usize, &UserVector)| self.counted(vector, n, |item| keep(index, item)).0;
             return vectors.iter().enumerate().map(list).collect();
         }
         let queries: Vec<&[f32]> = vectors.iter().map(|vector| vector.factors.as_slice()).collect();
@@ -210,12 +207,19 @@ impl<'a> Scorer<'a> {
         lists
     }
 
+    /// [`Self::best`] of a model that only ranks, with what the search read.
+    pub fn counted(&self, vector: &UserVector, n: usize, keep: impl Fn(u32) -> bool) -> (Vec<Scored>, ScanCounts) {
+        let Query { factors, addends } = self.query(vector);
+        let catalogue = self.catalogue().with_addends(addends.as_deref());
+        catalogue.counted(&[&*factors], n, |_, item| keep(item)).pop().unwrap_or_default()
+    }
+
     /// [`Self::best`] in a part of the items.
     ///
     /// # Panics
     /// If an item of the part is out of range.
     pub fn best_in(&self, part: Part<'_>, vector: &UserVector, n: usize, keep: impl Fn(u32) -> bool) -> Vec<Scored> {
-        let Query { factors, addends } = self.query(vector, self.two_hop.as_ref());
+        let Query { factors, addends } = self.query(vector);
         let mut catalogue = self.catalogue().with_addends(addends.as_deref());
         if let Some(last) = part.after {
             let scored = catalogue.best_of(&[last], &factors, 1, |_| true);

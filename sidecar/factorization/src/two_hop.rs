@@ -7,14 +7,15 @@
 //! what weighs most.
 //!
 //! - `rows`: sparse rows; `index`: which entries are walked; `scales`: the powers of degrees;
-//!   `walk`: the two hops; `represented`: what is subtracted, because the factors represent it;
-//!   `explain`: the part of each item of the history.
+//!   `walk`: the two hops, in the memory of `scratch`; `represented`: what is subtracted, because
+//!   the factors represent it; `explain`: the part of each item of the history.
 
 mod explain;
 mod index;
 mod represented;
 mod rows;
 mod scales;
+mod scratch;
 #[cfg(test)]
 mod tests;
 mod walk;

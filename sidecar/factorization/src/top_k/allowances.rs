@@ -1,39 +1,31 @@
 //! Addends in the order of the codes: how far below the threshold an item's product may be.
 
-use super::{
-    codes::Codes,
-    layout::BLOCK_ITEMS,
-    score::{ADDITION_ROUNDING, round_up},
-};
+use super::layout::BLOCK_ITEMS;
 
-/// An allowance for each item: its addend, plus a multiple of the rounding errors of its addition.
+/// Allowances of the items of a block: their addends, plus a multiple of the rounding errors of
+/// their additions.
 pub(super) struct Allowances {
-    /// By block.
-    blocks: Vec<[f32; BLOCK_ITEMS]>,
-    /// Maximum of each block.
-    max: Vec<f32>,
+    pub(super) items: [f32; BLOCK_ITEMS],
+    pub(super) max: f32,
 }
+
+/// Factor of an addend: 1 plus twice [`super::score::ADDITION_ROUNDING`], rounded up, which covers
+/// the rounding of the product, too.
+const INFLATION: f32 = 1.000_002;
 
 impl Allowances {
-    /// Of addends. One below 0 allows nothing: adding it does not increase the score.
-    pub(super) fn new(addends: &[f32], codes: &Codes<'_>) -> Self {
-        let allowance = |item: &u32| round_up(f64::from(addends[*item as usize].max(0.0)) * (1.0 + ADDITION_ROUNDING));
-        let block = |items: &[u32]| {
-            let mut block = [0.0; BLOCK_ITEMS];
-            block.iter_mut().zip(items).for_each(|(to, item)| *to = allowance(item));
-            block
-        };
-        let blocks: Vec<[f32; BLOCK_ITEMS]> = codes.order().chunks(BLOCK_ITEMS).map(block).collect();
-        // The maximum of two numbers ignores NaN, and an item whose score is NaN is not listed.
-        let max = blocks.iter().map(|block| block.iter().copied().fold(0.0, f32::max)).collect();
-        Self { blocks, max }
-    }
+    /// Of items without addends.
+    pub(super) const NONE: Self = Self { items: [0.0; BLOCK_ITEMS], max: 0.0 };
 
-    /// Maximum of a block, and the allowances of its items.
-    pub(super) fn block(&self, block: usize) -> (f32, &[f32; BLOCK_ITEMS]) {
-        (self.max[block], &self.blocks[block])
+    /// Of the addends of these items. One below 0 allows nothing: adding it does not increase the
+    /// score. NaN allows nothing either: an item whose score is NaN is not listed.
+    #[inline(always)]
+    pub(super) fn new(addends: &[f32], items: &[u32]) -> Self {
+        let mut allowances = Self::NONE;
+        for (to, item) in allowances.items.iter_mut().zip(items) {
+            *to = addends[*item as usize].max(0.0) * INFLATION;
+        }
+        allowances.max = allowances.items.iter().copied().fold(0.0, f32::max);
+        allowances
     }
 }
-
-/// Allowances of items without addends.
-pub(super) const NO_ALLOWANCES: [f32; BLOCK_ITEMS] = [0.0; BLOCK_ITEMS];

@@ -3,7 +3,7 @@
 
 use super::{
     LINE_FACTORS, Scored,
-    allowances::{Allowances, NO_ALLOWANCES},
+    allowances::Allowances,
     best::Best,
     bound::QueryCode,
     codes::Codes,
@@ -30,8 +30,6 @@ pub(super) struct Search<'a> {
     query: &'a [f32],
     code: QueryCode,
     scoring: Scoring<'a>,
-    /// Of items with addends.
-    allowances: Option<Allowances>,
     n: usize,
     best: Best,
     /// Items to score.
@@ -59,8 +57,7 @@ impl<'a> Search<'a> {
         let best = Best::new(n, codes.dim().0);
         let pending = Vec::with_capacity(PENDING + BLOCK_ITEMS);
         let code = QueryCode::new(query)?;
-        let allowances = scoring.addends().map(|addends| Allowances::new(addends, codes));
-        Some(Self { query, code, scoring, allowances, n, best, pending, is_done: n == 0, scored: 0, scanned: 0 })
+        Some(Self { query, code, scoring, n, best, pending, is_done: n == 0, scored: 0, scanned: 0 })
     }
 
     /// Scores the items with the largest addends, so that the scan starts with a threshold.
@@ -99,13 +96,20 @@ impl<'a> Search<'a> {
     fn scan(&mut self, index: usize, codes: &Codes<'_>, rows: &[f32], integers: Integers, keep: &impl Fn(u32) -> bool) {
         let bound = codes.bound(index);
         let product_min = self.scoring.product_min(self.best.threshold(), &bound);
-        let (max, allowances) = self.allowances.as_ref().map_or((0.0, &NO_ALLOWANCES), |all| all.block(index));
-        if !self.code.reaches(&bound, product_min - max) {
+        let block = codes.block(index);
+        let of_block;
+        let allowances = match self.scoring.addends() {
+            Some(addends) => {
+                of_block = Allowances::new(addends, block.order);
+                &of_block
+            }
+            None => &Allowances::NONE,
+        };
+        if !self.code.reaches(&bound, product_min - allowances.max) {
             self.is_done = self.scoring.ends_at_the_first_block_below();
             return;
         }
         self.scanned += 1;
-        let block = codes.block(index);
         let padded: [u32; BLOCK_ITEMS];
         let scales = if let Some(scales) = block.scales.first_chunk() {
             scales
@@ -114,7 +118,8 @@ impl<'a> Search<'a> {
             &padded
         };
         let slack = self.code.slack(&bound);
-        let input = Input { query: &self.code, codes: block.codes, scales, slack, product_min, allowances };
+        let input =
+            Input { query: &self.code, codes: block.codes, scales, slack, product_min, allowances: &allowances.items };
         let mut found = survivors(input, integers);
         let factors = self.query.len();
         let is_crowded = found.count_ones() > CROWDED_MIN;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::{
     Catalogue, CodeParts, Codes, CodesError, ItemCodes, Scored,
-    allowances::NO_ALLOWANCES,
+    allowances::Allowances,
     bound::QueryCode,
     cascade::{self, Search},
     flat,
@@ -149,7 +149,7 @@ fn missed(factors: &Array2<f32>, query: &[f32], change: impl Fn(u32) -> u32) -> 
             scales: &scales,
             slack,
             product_min,
-            allowances: &NO_ALLOWANCES,
+            allowances: &Allowances::NONE.items,
         };
         !query_code.reaches(&bound, product_min) || survivors(input, integers) >> at & 1 == 0
     };

@@ -2,7 +2,11 @@
 //!
 //! All sums are in f64, without fused multiply-adds, over items and users in ascending order.
 
-use super::{History, TwoHop};
+use super::{
+    History, TwoHop,
+    scratch::{Scratch, with_scratch},
+};
+use crate::simd;
 
 /// Maximum number of additions of a walk: about a millisecond of one core. It is part of the model:
 /// with another number, long histories have other terms.
@@ -12,6 +16,12 @@ const FIRST_HOP_ONE_IN: usize = 2;
 /// Bits of a weight in single precision that order the users of a long walk: the exponent and seven
 /// bits of the fraction, so users whose weights differ by less than 1 % count as equal.
 const ORDER_BITS: u32 = 16;
+/// Rows ahead of a walk that are requested from memory, and the columns of each that are: a walk
+/// reads many short rows in no order.
+const ROWS_AHEAD: usize = 8;
+const COLUMNS_AHEAD: usize = 64;
+/// Columns in a cache line.
+const LINE_COLUMNS: usize = 16;
 
 /// An item of a history that is walked.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,21 +51,31 @@ impl TwoHop<'_> {
     pub(super) fn bounded_terms(&self, history: &History, additions_max: usize) -> Vec<f32> {
         let sources = self.sources(history, additions_max);
         let visits = self.visits(&sources, additions_max);
-        let mut sums = vec![0.0_f64; self.items()];
-        for visit in visits.iter().filter(|visit| Some(visit.user) != history.user) {
-            let row = self.items_of_users.row(visit.user as usize);
-            match row.values {
-                None => row.columns.iter().for_each(|item| sums[*item as usize] += visit.weight),
-                Some(values) => {
-                    for (item, value) in row.columns.iter().zip(values) {
-                        sums[*item as usize] += visit.weight * like(*value);
+        with_scratch(|scratch| {
+            let sums = scratch.items(self.items());
+            for (at, visit) in visits.iter().enumerate() {
+                if let Some(ahead) = visits.get(at + ROWS_AHEAD) {
+                    let columns = self.items_of_users.row(ahead.user as usize).columns;
+                    let requested = columns.get(..COLUMNS_AHEAD).unwrap_or(columns);
+                    requested.chunks(LINE_COLUMNS).for_each(simd::prefetch);
+                }
+                if Some(visit.user) == history.user {
+                    continue;
+                }
+                let row = self.items_of_users.row(visit.user as usize);
+                match row.values {
+                    None => row.columns.iter().for_each(|item| sums[*item as usize] += visit.weight),
+                    Some(values) => {
+                        for (item, value) in row.columns.iter().zip(values) {
+                            sums[*item as usize] += visit.weight * like(*value);
+                        }
                     }
                 }
             }
-        }
-        #[expect(clippy::cast_possible_truncation, reason = "terms are added to scores in single precision")]
-        let terms = sums.iter().zip(self.scales.targets()).map(|(sum, by)| (sum * by) as f32).collect();
-        terms
+            #[expect(clippy::cast_possible_truncation, reason = "terms are added to scores in single precision")]
+            let term = |(sum, by): (&mut f64, &f64)| (std::mem::take(sum) * by) as f32;
+            sums.iter_mut().zip(self.scales.targets()).map(term).collect()
+        })
     }
 
     /// The liked items of a history, ascending. If the history has too many users, those with the
@@ -84,29 +104,29 @@ impl TwoHop<'_> {
     /// The users of these items, ascending. If they have too many items, those of the largest
     /// weights, and among equal weights those of the smallest index.
     pub(super) fn visits(&self, sources: &[Source], additions_max: usize) -> Vec<Visit> {
-        let users = self.items_of_users.len();
-        let mut sums = vec![0.0_f64; users];
-        // A bit for each user, which gives the users in ascending order.
-        let mut reached = vec![0_u64; users.div_ceil(64)];
-        let mut additions = 0;
-        for source in sources {
-            let list = self.users_of_items.row(source.item as usize);
-            additions += list.columns.len();
-            for (at, &user) in list.columns.iter().enumerate() {
-                sums[user as usize] += source.weight * list.values.map_or(1.0, |values| like(values[at]));
-                reached[user as usize / 64] |= 1 << (user % 64);
-            }
-        }
+        let lists = sources.iter().map(|source| self.users_of_items.row(source.item as usize));
+        let additions: usize = lists.clone().map(|list| list.columns.len()).sum();
         let mut visits = Vec::new();
         let mut length = 0;
-        for (index, mut bits) in (0_u32..).zip(reached) {
-            while bits != 0 {
-                let user = index * 64 + bits.trailing_zeros();
-                bits &= bits - 1;
-                visits.push(Visit { user, weight: sums[user as usize] * self.scales.user(user) });
-                length += self.length(user);
+        with_scratch(|scratch| {
+            let Scratch { users: sums, reached, .. } = scratch.users(self.items_of_users.len());
+            for (source, list) in sources.iter().zip(lists) {
+                for (at, &user) in list.columns.iter().enumerate() {
+                    sums[user as usize] += list.values.map_or(source.weight, |values| source.weight * like(values[at]));
+                    reached[user as usize / 64] |= 1 << (user % 64);
+                }
             }
-        }
+            for (index, bits) in (0_u32..).zip(reached) {
+                let mut bits = std::mem::take(bits);
+                while bits != 0 {
+                    let user = index * 64 + bits.trailing_zeros();
+                    bits &= bits - 1;
+                    let sum = std::mem::take(&mut sums[user as usize]);
+                    visits.push(Visit { user, weight: sum * self.scales.user(user) });
+                    length += self.length(user);
+                }
+            }
+        });
         let left = additions_max.saturating_sub(additions);
         if length > left {
             self.keep_heaviest(&mut visits, left);
