@@ -1,6 +1,6 @@
 //! What an algorithm defines outside the mathematics.
 
-use factorization::{Interactions, ValidParams};
+use factorization::{Interactions, ValidParams, params::bounds::CO_OCCURRENCE_WEIGHT_MAX};
 use sidecar_contract::{Algorithm, Signal};
 
 use crate::draws::{DataShape, Draws};
@@ -143,6 +143,26 @@ pub(crate) fn chosen_co_occurrence_weight(
         (Signal::Implicit, None) => 1.0,
         (Signal::Explicit, _) => 0.0,
     }
+}
+
+/// Search range of the weight of the two-hop term, relative to the one that the data decides.
+const WEIGHT_RATIO: (f64, f64) = (0.4, 2.5);
+/// Search range of the exponent of users in it: higher ones were never better (ADR 36).
+const USER_EXPONENT: (f64, f64) = (0.0, 0.7);
+
+/// Weight of the two-hop term around the given one and its exponent of users, with a random stream
+/// for each. No term stays none.
+pub(crate) fn drawn_two_hop_term(
+    (weight, user_exponent): (Option<f64>, Option<f64>),
+    draws: &Draws,
+    [weight_stream, exponent_stream]: [u64; 2],
+) -> (Option<f64>, Option<f64>) {
+    let weight = weight.unwrap_or_default();
+    if weight == 0.0 {
+        return (Some(weight), user_exponent);
+    }
+    let drawn = (weight * draws.log_uniform(weight_stream, WEIGHT_RATIO)).min(CO_OCCURRENCE_WEIGHT_MAX);
+    (Some(rounded(drawn)), Some(rounded(draws.uniform(exponent_stream, USER_EXPONENT))))
 }
 
 /// Rounds to three digits, so that the value is easy to copy into a resource.

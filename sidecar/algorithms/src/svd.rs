@@ -6,7 +6,7 @@ use sidecar_contract::{Algorithm, Signal, SvdConfig};
 use crate::{
     definition::{
         Definition, Search, Simplicity, TrainingPart, check_degree_exponent, check_two_hop_term,
-        chosen_co_occurrence_weight, rounded,
+        chosen_co_occurrence_weight, drawn_two_hop_term, rounded,
     },
     draws::Draws,
 };
@@ -89,9 +89,9 @@ impl Search for SvdConfig {
 
     fn draw(&self, signal: Signal, draws: &Draws) -> Algorithm {
         let factors = draws.factors(self.factors);
-        // The data has decided the weight before a search.
-        let co_occurrence_weight = Some(self.co_occurrence_weight.unwrap_or_default());
-        let given = Self { factors, co_occurrence_weight, ..self.clone() };
+        let given = (self.co_occurrence_weight, self.user_degree_exponent);
+        let (co_occurrence_weight, user_degree_exponent) = drawn_two_hop_term(given, draws, [1, 2]);
+        let given = Self { factors, co_occurrence_weight, user_degree_exponent, ..self.clone() };
         Algorithm::Svd(match signal {
             Signal::Implicit => Self { degree_exponent: rounded(draws.uniform(0, DEGREE_EXPONENT)), ..given },
             Signal::Explicit => given,

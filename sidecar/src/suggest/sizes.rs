@@ -76,7 +76,8 @@ pub fn choose(config: &mut TrainingConfig, profile: &Profile) -> Result<Sizes> {
         is_weighted: config.columns.rating.is_some(),
         has_biases: config.signal == Signal::Explicit,
     };
-    let model_bytes = scale(size.bytes(u64::from(factors)));
+    // Every algorithm that may be chosen for weights has a two-hop term, or is smaller.
+    let model_bytes = scale(size.bytes(u64::from(factors), config.signal == Signal::Implicit));
     Ok(Sizes {
         // The limit adds a quarter for memory that the forecast does not cover.
         training: (

@@ -6,6 +6,9 @@ const HEADER_BYTES: u64 = 4096;
 /// besides half a byte for each factor.
 const CODED_FACTORS_MIN: u64 = 1 << 16;
 const CODE_BYTES: u64 = 16;
+/// Number of users from which an item may be sampled in a two-hop term, which then has rows of
+/// users of its own.
+const SAMPLED_USERS_MIN: u64 = factorization::two_hop::USERS_PER_ITEM_MAX as u64;
 
 /// What determines the size of a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,14 +29,18 @@ pub struct SnapshotSize {
 
 impl SnapshotSize {
     /// Bytes of a snapshot with this number of factors: factors, ids with their offsets and sort
-    /// order, histories, biases, popularity, and codes. Titles are not included.
-    pub fn bytes(&self, factors: u64) -> u64 {
+    /// order, histories, biases, popularity, codes, and what a two-hop term walks. Titles are not
+    /// included.
+    pub fn bytes(&self, factors: u64, has_two_hop_term: bool) -> u64 {
         let Self { users, items, pairs, id_bytes, is_weighted, has_biases } = *self;
         let rows = users + items;
         let weights = if is_weighted { 4 * pairs } else { 0 };
         let biases = if has_biases { 4 * rows } else { 0 };
         let has_codes = items.saturating_mul(factors) > CODED_FACTORS_MIN;
         let codes = if has_codes { items * (factors / 2 + CODE_BYTES) } else { 0 };
+        let sampled = if users > SAMPLED_USERS_MIN { 8 * users + 4 * pairs + weights } else { 0 };
+        let two_hop =
+            if has_two_hop_term { 8 * items + 4 * pairs + weights + sampled + 8 * factors * factors } else { 0 };
         HEADER_BYTES
             + rows * (4 * factors + 12)
             + 8 * factors * factors
@@ -44,5 +51,6 @@ impl SnapshotSize {
             + weights
             + biases
             + codes
+            + two_hop
     }
 }

@@ -5,7 +5,7 @@
 use sidecar_contract::{Algorithm, AlsConfig, Signal};
 
 use crate::{
-    definition::{Search, rounded},
+    definition::{Search, drawn_two_hop_term, rounded},
     draws::{DataShape, Draws},
 };
 
@@ -23,9 +23,9 @@ impl Search for AlsConfig {
         let DataShape { entries_per_user: mean, items, .. } = draws.shape;
         let factors = draws.factors(self.factors);
         let exponent = self.regularization_exponent;
-        // The data has decided the weight of the two-hop term before a search.
-        let co_occurrence_weight = Some(self.co_occurrence_weight.unwrap_or_default());
-        let given = Self { factors, co_occurrence_weight, ..self.clone() };
+        let given = (self.co_occurrence_weight, self.user_degree_exponent);
+        let (co_occurrence_weight, user_degree_exponent) = drawn_two_hop_term(given, draws, [3, 4]);
+        let given = Self { factors, co_occurrence_weight, user_degree_exponent, ..self.clone() };
         Algorithm::Als(match signal {
             Signal::Implicit => {
                 let unobserved_weight = rounded(draws.log_uniform(0, UNOBSERVED_WEIGHT));
@@ -61,6 +61,25 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         })
+    }
+
+    #[test]
+    fn a_two_hop_term_varies_around_the_given_weight_and_no_term_stays_none() {
+        let given = AlsConfig { co_occurrence_weight: Some(4.0), ..AlsConfig::WIRE_DEFAULT };
+        let mut weights = Vec::new();
+        for trial in 1..100 {
+            let draws = Draws { shape: SHAPE, factors_max: None, seed: 1, trial };
+            let Algorithm::Als(als) = given.draw(Signal::Implicit, &draws) else { panic!() };
+            let (weight, exponent) = (als.co_occurrence_weight.unwrap(), als.user_degree_exponent.unwrap());
+            assert!((1.6..=10.0).contains(&weight) && (0.0..=0.7).contains(&exponent), "{als:?}");
+            weights.push(weight);
+        }
+        weights.sort_by(f64::total_cmp);
+        weights.dedup();
+        assert!(weights.len() > 90, "{weights:?}");
+        for als in draws(Signal::Implicit).chain(draws(Signal::Explicit)) {
+            assert_eq!((als.co_occurrence_weight, als.user_degree_exponent), (Some(0.0), None));
+        }
     }
 
     #[test]

@@ -94,7 +94,7 @@ impl MemoryBudget {
     pub(super) fn shortage(&self, config: &TrainingConfig, params: &ValidParams) -> Option<Shortage> {
         let training = self.before_fit.saturating_add(params.memory_forecast_bytes(&self.fit));
         let size = SnapshotSize { has_biases: config.signal == Signal::Explicit, ..self.snapshot };
-        let snapshot = size.bytes(params.factors() as u64);
+        let snapshot = size.bytes(params.factors() as u64, params.two_hop().is_some());
         let exceeds = |needed: u64, max: Option<u64>| max.filter(|max| needed > *max);
         if let Some(limit) = exceeds(training, self.training_max) {
             let field = "spec.training.resources.limits.memory";
