@@ -63,6 +63,12 @@ async fn assert_trains(suggestion: &Suggestion, directory: &Path) {
         let factors = serde_json::json!({"factors": limits.factors_max}).as_object().unwrap().clone();
         config.algorithm = Algorithm::with_defaults("als", config.signal, factors).unwrap();
     }
+    // With a two-hop term over all items, which the estimate includes for weights.
+    if let Algorithm::Als(als) = &mut config.algorithm
+        && als.co_occurrence_weight.is_none()
+    {
+        (als.co_occurrence_weight, als.min_users_per_item) = (Some(1.0), 1);
+    }
     let trained = train_to_file(&config, &output, &Silent, &Options::default()).await.unwrap();
     assert_eq!(
         (trained.rows.read, trained.rows.dropped),
