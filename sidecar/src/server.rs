@@ -101,23 +101,13 @@ where
         beyond: limits.beyond.http2_connections,
     };
     while let Some((stream, client)) = accept(&listener, &mut signals.stopped).await {
-        match limiter.acquire() {
-            Some(slot) => {
-                let (signals, http2_slots) = (signals.clone(), http2_slots.clone());
-                drop(tokio::spawn(serve_connection(
-                    stream,
-                    slot,
-                    http2_slots,
-                    graceful.watcher(),
-                    signals,
-                    connect(client),
-                )));
-            }
-            None => {
-                limits.beyond.connections.inc();
-                reject(stream);
-            }
-        }
+        let Some(slot) = limiter.acquire() else {
+            limits.beyond.connections.inc();
+            reject(stream);
+            continue;
+        };
+        let (signals, http2_slots) = (signals.clone(), http2_slots.clone());
+        drop(tokio::spawn(serve_connection(stream, slot, http2_slots, graceful.watcher(), signals, connect(client))));
     }
     drop(listener);
     drain(graceful, &limiter).await;

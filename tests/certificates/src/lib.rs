@@ -92,6 +92,7 @@ impl Authority {
     }
 
     /// An authority that this one issues.
+    #[must_use]
     pub fn intermediate(&self, name: &str, now: i64) -> Self {
         let (params, key) = (authority_params(name, now - DAY, now + 365 * DAY), KeyPair::generate().unwrap());
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
