@@ -80,6 +80,15 @@ impl Drop for InFlight<'_> {
     }
 }
 
+/// The histogram of the time that requests take, not registered.
+fn request_durations() -> Result<HistogramVec, prometheus::Error> {
+    let options = HistogramOpts::new(
+        "recommender_http_request_duration_seconds",
+        "Time from the request head to the response, in seconds.",
+    );
+    HistogramVec::new(options.buckets(DURATION_BUCKETS.to_vec()), &["route"])
+}
+
 impl Metrics {
     /// Creates and registers all metrics.
     ///
@@ -102,14 +111,7 @@ impl Metrics {
             registry.register(Box::new(metric.clone()))?;
             Ok(metric)
         };
-        let durations = HistogramVec::new(
-            HistogramOpts::new(
-                "recommender_http_request_duration_seconds",
-                "Time from the request head to the response, in seconds.",
-            )
-            .buckets(DURATION_BUCKETS.to_vec()),
-            &["route"],
-        )?;
+        let durations = request_durations()?;
         registry.register(Box::new(durations.clone()))?;
         let in_flight = IntGauge::new("recommender_http_requests_in_flight", "Requests in flight.")?;
         registry.register(Box::new(in_flight.clone()))?;

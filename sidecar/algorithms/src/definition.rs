@@ -161,8 +161,8 @@ pub(crate) fn drawn_two_hop_term(
     if weight == 0.0 {
         return (Some(weight), user_exponent);
     }
-    let drawn = (weight * draws.log_uniform(weight_stream, WEIGHT_RATIO)).min(CO_OCCURRENCE_WEIGHT_MAX);
-    (Some(rounded(drawn)), Some(rounded(draws.uniform(exponent_stream, USER_EXPONENT))))
+    let tried = (weight * draws.log_uniform(weight_stream, WEIGHT_RATIO)).min(CO_OCCURRENCE_WEIGHT_MAX);
+    (Some(rounded(tried)), Some(rounded(draws.uniform(exponent_stream, USER_EXPONENT))))
 }
 
 /// Rounds to three digits, so that the value is easy to copy into a resource.

@@ -12,8 +12,8 @@
 use std::{error::Error, ops::ControlFlow, time::Instant};
 
 use factorization::{
-    AlsParams, Entry, Fit as _, Interactions, ItemCodes, Model, RankingMetrics, SvdParams, UserVector, ValidParams,
-    default_regularization, evaluate_ranking,
+    AlsParams, Entry, Fit as _, Interactions, ItemCodes, Model, RankingMetrics, ScanCounts, SvdParams, UserVector,
+    ValidParams, default_regularization, evaluate_ranking,
     random::{uniform, word},
 };
 use serde_json::{Value, json};
@@ -164,15 +164,17 @@ fn answers((model, alone): (&Model, &Model), history: &Interactions) -> Result<V
     }
     // Items whose codes were read, and those that were scored, for each answer.
     let scorer = model.scorer()?.with_codes(codes[0].as_ref().map(ItemCodes::codes));
-    let (mut coded, mut scored, mut lists) = (0, 0, 0);
+    let mut total = ScanCounts::default();
+    let mut lists = 0;
     for user in (0..ANSWERS).map(|draw| draw * 7919 % u32::try_from(history.users()).unwrap_or(1)) {
         let visited = history.row(user as usize).0;
         let Some(vector) = scorer.stored(user) else { continue };
         let (_, read) = scorer.counted(&vector, ANSWER_ITEMS, |item| visited.binary_search(&item).is_err());
-        (coded, scored, lists) = (coded + read.coded, scored + read.scored, lists + 1);
+        total = ScanCounts { coded: total.coded + read.coded, scored: total.scored + read.scored };
+        lists += 1;
     }
     let mean = |items: usize| items as f64 / f64::from(lists.max(1));
     Ok(
-        json!({"coded": mean(coded), "scored": mean(scored), "micros": fastest[0], "codesAloneMicros": fastest[1], "flatAloneMicros": fastest[2]}),
+        json!({"coded": mean(total.coded), "scored": mean(total.scored), "micros": fastest[0], "codesAloneMicros": fastest[1], "flatAloneMicros": fastest[2]}),
     )
 }

@@ -185,7 +185,7 @@ fn two_thousand_changed_certificates_are_judged_as_by_go_spiffe() {
         if let Ok(peer) = &ours {
             assert_eq!(peer.id.to_string(), answer.id);
         }
-        *counts.entry(ours.map_or_else(|refusal| refusal.as_str(), |_| "accepted")).or_insert(0) += 1;
+        *counts.entry(ours.map_or_else(mesh::identity::Refusal::as_str, |_| "accepted")).or_insert(0) += 1;
     }
     // The certificates are of all kinds.
     for kind in [
