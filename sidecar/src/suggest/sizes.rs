@@ -73,7 +73,8 @@ pub fn choose(config: &mut TrainingConfig, profile: &Profile) -> Result<Sizes> {
         items: profile.items(),
         pairs: profile.pairs(),
         id_bytes: profile.id_bytes,
-        is_weighted: config.columns.rating.is_some(),
+        // Repeated rows of a pair are merged into a weight.
+        is_weighted: config.columns.rating.is_some() || profile.rows.kept > profile.pairs(),
         has_biases: config.signal == Signal::Explicit,
     };
     // Every algorithm that may be chosen for weights has a two-hop term, or is smaller.
