@@ -59,7 +59,7 @@ async fn prometheus_has_request_rate_and_ndcg_by_revision() -> Result<()> {
 }
 
 /// Whether a query has no data in this test: errors that do not occur, the rmse of ratings, the
-/// sidecars of apps, certificates, lists for all users, and catalogues.
+/// sidecars of apps and pods without one, certificates, lists for all users, and catalogues.
 fn may_be_empty(title: &str, query: &str) -> bool {
     ["Failed model loads", "Store errors"].contains(&title)
         || [
@@ -68,6 +68,7 @@ fn may_be_empty(title: &str, query: &str) -> bool {
             "recommender_mesh_refusals_",
             "recommender_connections_refused_",
             "recommender_identity_",
+            "recommender_operator_pods_without_sidecar",
             "recommender_resource_batch_",
             "recommender_resource_catalogue_",
         ]
