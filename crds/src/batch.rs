@@ -19,9 +19,10 @@ pub struct BatchSpec {
     #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$"))]
     pub time_zone: Option<String>,
     /// Items for each user, 1 to 10000. Default: 20.
-    #[serde(default = "default_n")]
+    // Not `n`, as in requests: YAML 1.1, which kubectl reads, takes that for false.
+    #[serde(default = "default_items_per_user")]
     #[schemars(range(min = 1, max = 10_000))]
-    pub n: u32,
+    pub items_per_user: u32,
     /// Where the lists are written: one Parquet file for each batch, with the columns user, rank,
     /// item, score and revision, named `<name>-<time>-<revision>.parquet`. It appears when it is
     /// complete.
@@ -41,6 +42,6 @@ pub struct BatchDestination {
     pub secret_ref: Option<NameRef>,
 }
 
-fn default_n() -> u32 {
+fn default_items_per_user() -> u32 {
     20
 }

@@ -66,6 +66,29 @@ fn every_field_has_a_description() {
     assert_eq!(without, Vec::<String>::new(), "fields without a description");
 }
 
+/// Words that a reader of YAML 1.1, such as kubectl, takes for true or false: as a field name,
+/// `n` becomes "false" in manifests and in the definition alike, and its value is never seen.
+#[test]
+fn no_field_is_a_boolean_in_yaml_1_1() {
+    const BOOLEANS: [&str; 8] = ["y", "yes", "n", "no", "true", "false", "on", "off"];
+    fn visit(node: &Value, fields: &mut usize) {
+        for (name, child) in node["properties"].as_object().into_iter().flatten() {
+            assert!(!BOOLEANS.contains(&name.to_lowercase().as_str()), "field {name}");
+            *fields += 1;
+            visit(child, fields);
+        }
+        for inner in ["items", "additionalProperties"] {
+            if node[inner].is_object() {
+                visit(&node[inner], fields);
+            }
+        }
+    }
+    let crd = serde_json::to_value(crd()).unwrap();
+    let mut fields = 0;
+    visit(&crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"], &mut fields);
+    assert!(fields > 200, "{fields} fields");
+}
+
 #[test]
 fn stated_defaults_match_the_schema() {
     fn visit(path: &str, node: &Value, checked: &mut usize) {

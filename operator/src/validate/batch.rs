@@ -22,7 +22,7 @@ pub struct BatchPlan {
 
 /// Converts the spec. Appends to `problems` what the user must change.
 pub fn plan(batch: &BatchSpec, problems: &mut Vec<String>) -> BatchPlan {
-    let (n, destination) = (batch.n, batch.destination.url.trim_end_matches('/').to_owned());
+    let (n, destination) = (batch.items_per_user, batch.destination.url.trim_end_matches('/').to_owned());
     if !["s3://", "gs://", "az://"]
         .iter()
         .any(|scheme| destination.len() > scheme.len() && destination.starts_with(scheme))

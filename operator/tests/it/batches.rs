@@ -8,7 +8,7 @@ use crate::cluster::{Cluster, recommender};
 const JOBS: &str = "/apis/batch/v1/namespaces/shop/jobs/";
 
 fn spec() -> Value {
-    json!({"serving": {"replicas": 0}, "batch": {"n": 5, "destination": {
+    json!({"serving": {"replicas": 0}, "batch": {"itemsPerUser": 5, "destination": {
         "url": "s3://shop/lists/", "secretRef": {"name": "lists-s3"},
     }}})
 }
@@ -127,7 +127,7 @@ async fn batches_are_limited_apart_from_trainings() {
 async fn a_job_of_another_spec_is_stopped() {
     let cluster = Cluster::with_movies(&spec());
     let job = first_batch(&cluster, "movies").await.unwrap();
-    cluster.edit("movies", |movies| movies["spec"]["batch"]["n"] = json!(6));
+    cluster.edit("movies", |movies| movies["spec"]["batch"]["itemsPerUser"] = json!(6));
     assert!(cluster.pass("movies").await.contains(&format!("DELETE jobs/{job}")));
     let next = created(&cluster.pass("movies").await);
     assert!(next.is_some_and(|next| config(&cluster, &next).n == 6));

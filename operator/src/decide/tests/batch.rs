@@ -20,7 +20,7 @@ fn lists(schedule: Option<&str>) -> Plan {
         r.spec.batch = Some(BatchSpec {
             schedule: schedule.map(str::to_owned),
             time_zone: None,
-            n: 20,
+            items_per_user: 20,
             destination: BatchDestination { url: "s3://shop/lists".to_owned(), secret_ref: None },
         });
     })
