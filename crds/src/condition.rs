@@ -149,6 +149,8 @@ named_enum! {
         LoadFailed,
         /// A pod found that the snapshot does not match its digest.
         DigestMismatch,
+        /// A trained model waits for its first catalogue.
+        AwaitingCatalogue,
         // Reconciling
         /// The generation is new.
         NewGeneration,
@@ -190,7 +192,7 @@ named_enum! {
         /// The pod of a batch cannot be created or started until someone acts.
         BatchBlocked,
         // CatalogueHeld
-        /// The item table takes out more than half of the available items.
+        /// The item table lacks more than half of the items, or takes them out of stock.
         CatalogueShrunk,
         /// A refresh failed and is retried.
         CatalogueNotMade,

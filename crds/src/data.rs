@@ -247,9 +247,9 @@ pub struct ItemsSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = ATTRIBUTE_COLUMNS_MAX))]
     pub attributes: Vec<Column>,
-    /// Columns that requests can filter by, up to 8. They are no input of the model: a change of
-    /// them does not train. Titles, availability and these columns are then kept apart from the
-    /// model, as a catalogue that a short Job makes for each model. Absent: requests cannot filter.
+    /// Columns that requests can filter by, up to 8. They are no input of the model, nor are titles
+    /// and availability: a change of them does not train. They are kept apart from the model, as a
+    /// catalogue that a short Job makes for each model. Absent: requests cannot filter.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = FILTER_COLUMNS_MAX))]
     pub filters: Vec<ItemFilter>,

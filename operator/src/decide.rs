@@ -14,7 +14,7 @@ mod task;
 mod training;
 
 use recommender_crds::RecommenderStatus;
-use sidecar_contract::Incumbent;
+use sidecar_contract::{Digest, Incumbent};
 
 pub use self::{
     batch::{BATCHES_RETAINED, Batch, NewBatch},
@@ -53,6 +53,8 @@ pub struct Decision {
     pub serving: Serving,
     /// The revisions that keep serving while the rollout of [`Self::serving`] is queued.
     pub serving_while_queued: Serving,
+    /// Revision that serves as soon as it has a catalogue.
+    pub awaits_catalogue: Option<Digest>,
     /// The current model, which a run compares its own model with if the gate limits the
     /// regression.
     pub incumbent: Option<Incumbent>,
@@ -115,8 +117,8 @@ pub fn decide(
     let catalogue = catalogue::catalogue(plan, observed, &wanted, before, timing.backoff, now);
     let gate = serving::gated(plan, &models, &wanted).map(Judged::from);
     // A new revision is announced with its catalogue: until then, the current one serves.
-    let is_awaited = catalogue.is_awaited(plan, &wanted, config);
-    let announced = if is_awaited { wanted.keep_current(config) } else { wanted };
+    let awaits_catalogue = catalogue.awaited_by(plan, &wanted, config);
+    let announced = if awaits_catalogue.is_some() { wanted.keep_current(config) } else { wanted };
     let serving = announced.with_catalogues(plan, observed).with_loads_first(observed, now);
     let mut stale_jobs = job_history::stale(&observed.jobs);
     stale_jobs.extend_from_slice(&catalogue.stale_jobs);
@@ -125,6 +127,7 @@ pub fn decide(
         training,
         batch: batch::batch(plan, observed, &serving, timing.backoff, now),
         catalogue,
+        awaits_catalogue,
         gate,
         serving_while_queued: serving
             .keep_current(config)

@@ -157,10 +157,14 @@ pub fn plan(recommender: &Recommender, secret_versions: &BTreeMap<String, String
     if name.len() > NAME_CHARS_MAX {
         problems.push(format!("metadata.name: {} characters; expected at most {NAME_CHARS_MAX}", name.len()));
     }
-    let training = training::plan(spec, &namespace, &mut problems);
+    let items = spec.data.items.as_ref().and_then(|spec| {
+        let table = training::items_of(spec, &namespace, &mut problems)?;
+        Some((spec, table))
+    });
+    let table = items.as_ref().map(|(_, table)| table);
+    let training = training::plan(spec, table, &namespace, &mut problems);
     let batch = spec.batch.as_ref().map(|batch| batch::plan(batch, &mut problems));
-    let items = spec.data.items.as_ref().zip(training.as_ref().and_then(|training| training.items.as_ref()));
-    let catalogue = items.and_then(|(spec, items)| catalogue::plan(spec, items, &mut problems));
+    let catalogue = items.as_ref().and_then(|(spec, table)| catalogue::plan(spec, table, &mut problems));
     problems.extend(spec.store.as_ref().and_then(store_scope::problem));
     let (Some(training), true) = (training, problems.is_empty()) else { return Err(problems) };
     let annotation = |name: &str| meta.annotations.as_ref().and_then(|a| a.get(name)).cloned();

@@ -37,6 +37,7 @@ pub fn write(local: &Local, n: usize, output: &Path, format: ListFormat) -> Resu
     let per_chunk = u32::try_from((LIST_ROWS_PER_CHUNK / n).max(1))?;
     let cannot_write = || format!("cannot write {}", output.display());
     let mut file = ListFile::create(output, format).with_context(cannot_write)?;
+    let catalogue = local.catalogue().map_or("", |catalogue| catalogue.version());
     let (mut first, mut rows) = (0, 0);
     while first < users {
         let chunk = first..users.min(first.saturating_add(per_chunk));
@@ -50,6 +51,7 @@ pub fn write(local: &Local, n: usize, output: &Path, format: ListFormat) -> Resu
                 item: &item.id,
                 score: item.score,
                 revision: local.revision(),
+                catalogue,
             })
         });
         file.write(listed).with_context(cannot_write)?;

@@ -2,14 +2,14 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
-use answering::{Answerer, DEFAULT_VARIANT, Local};
+use answering::Answerer;
 use anyhow::{Context, Result};
 use http::Request;
 use mesh::{
     LogPace,
     identity::{Admission, Identity, IdentitySettings, Purpose, ServerTls},
 };
-use sidecar_contract::{ServingLimits, ServingMode, ports::listen_candidates};
+use sidecar_contract::{ServingLimits, ports::listen_candidates};
 use tokio::{
     net::TcpListener,
     sync::watch,
@@ -25,7 +25,7 @@ use crate::{
     limits::{
         ADMIN_CONNECTIONS_MAX, CONNECTIONS_MAX, DRAIN_GRACE, HTTP2_CONNECTIONS_MAX, HTTP2_PLAINTEXT_CONNECTIONS_MAX,
     },
-    loading::{self, Verification},
+    loading,
     mesh_access::MeshAccess,
     metrics::{Metrics, identity::IdentityMetrics},
     server::{ConnectionLimits, MutualTls, RequestBody, ShutdownSignals, serve, serve_mutual_tls},
@@ -39,7 +39,7 @@ pub enum ModelSource {
     File {
         /// The model.
         model: PathBuf,
-        /// Its catalogue, if there is one.
+        /// Its catalogue, unless it is beside the model or there is none.
         catalogue: Option<PathBuf>,
         /// What one request may ask for.
         limits: ServingLimits,
@@ -107,11 +107,9 @@ impl App {
         let mut serving = JoinSet::new();
         match settings.source {
             ModelSource::File { model, catalogue, limits } => {
-                let model = loading::open(&model, Verification::Any)?;
-                let catalogue = catalogue.as_deref().map(loading::open_catalogue).transpose()?;
-                let local = Local::new(model, DEFAULT_VARIANT, ServingMode::Personalized);
-                let local = Arc::new(local.with_catalogue(catalogue)?);
+                let local = Arc::new(loading::open_with_catalogue(&model, catalogue.as_deref())?);
                 metrics.set_model(&describe(&local));
+                metrics.set_catalogue(local.catalogue().map(AsRef::as_ref));
                 report.update(|report| report.loaded = Some(describe(&local)));
                 engine.publish(Serving::of(Answerer::Local(local), limits));
             }

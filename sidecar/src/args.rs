@@ -221,6 +221,10 @@ pub struct DataArgs {
     /// Availability column of the item table; items whose value means no are not recommended.
     #[arg(long, value_name = "COLUMN", value_parser = column, requires = "items")]
     pub items_available: Option<Column>,
+    /// Columns of the item table that requests can filter by, with their kind: category (the
+    /// default), number or time; for example genre,price:number.
+    #[arg(long, value_name = "COLUMNS", value_parser = filter, value_delimiter = ',', requires = "items")]
+    pub items_filters: Vec<FilterColumn>,
     /// Feature columns of the item table, such as genre,brand; cold-start items get their factors
     /// from them.
     #[arg(long, value_name = "COLUMNS", value_parser = column, value_delimiter = ',', requires = "items")]
@@ -342,7 +346,8 @@ pub struct TrainArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "the flattened arguments are documented one by one")]
     pub data: Option<DataArgs>,
-    /// File to write the model to.
+    /// File to write the model to. With --items, its catalogue is written beside it
+    /// (model.catalogue).
     #[arg(short, long, default_value = "model.safetensors")]
     pub output: PathBuf,
     /// Model file for a warm start: the final fit on all rows starts from its factors. The
@@ -423,7 +428,8 @@ pub struct ServeArgs {
     /// Model file to serve without a cluster.
     #[arg(long)]
     pub model: Option<PathBuf>,
-    /// Catalogue file of that model: titles, availability and columns that requests can filter by.
+    /// Catalogue file of that model: titles, availability and columns that requests can filter by;
+    /// default: the one beside it, if there is one (model.catalogue for model.safetensors).
     #[arg(long, requires = "model")]
     pub catalogue: Option<PathBuf>,
     /// Address of the application port.
@@ -523,6 +529,9 @@ pub struct RecommendArgs {
     /// Model file.
     #[arg(long, default_value = "model.safetensors")]
     pub model: PathBuf,
+    /// Catalogue file of that model; default: the one beside it, if there is one.
+    #[arg(long)]
+    pub catalogue: Option<PathBuf>,
     /// User id, as in the training data.
     #[arg(long)]
     pub user: Option<String>,
@@ -541,7 +550,8 @@ pub struct RecommendArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
-    /// Write the items of all users to a file, with columns user, rank, item, score and revision.
+    /// Write the items of all users to a file, with columns user, rank, item, score, revision and
+    /// catalogue.
     #[arg(long, requires = "output", conflicts_with_all = ["user", "history", "ratings", "explain", "json"])]
     pub all: bool,
     /// File of --all; its extension is the format: .parquet, .jsonl or .csv.
@@ -566,9 +576,9 @@ pub struct CatalogueArgs {
     /// Model file whose items the catalogue has.
     #[arg(long, default_value = "model.safetensors")]
     pub model: PathBuf,
-    /// File to write the catalogue to.
-    #[arg(short, long, default_value = "catalogue.safetensors")]
-    pub output: PathBuf,
+    /// File to write the catalogue to; default: beside the model, where other commands find it.
+    #[arg(short, long)]
+    pub output: Option<PathBuf>,
     /// Format of the item table; default: by file name.
     #[arg(long, value_enum)]
     pub format: Option<FormatArg>,

@@ -4,10 +4,14 @@
 //! it, and only once. A process that dies before leaves at most a complete object without a result,
 //! and the same batch may be repeated: it writes the same bytes under the same name.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use answering::{DEFAULT_VARIANT, Local};
 use anyhow::{Context as _, Result};
+use catalogue::Catalogue;
 use model_snapshot::PrivateDirectory;
 use sidecar_contract::{
     BatchConfig, BatchResult, ExitCode, ServingMode, TerminationMessage, WrittenLists, batch::BATCH_RESULT_VERSION,
@@ -92,13 +96,26 @@ async fn compute(config: &BatchConfig, store: &Store, directory: &Path) -> Resul
         .fetch_snapshot_to(&config.revision, file.path(), config.snapshot_bytes)
         .await
         .context("cannot fetch the snapshot")?;
+    let catalogue = fetch_catalogue(config, store, &private).await?;
     let lists = directory.join("lists.parquet");
     let written = tokio::task::block_in_place(|| {
         let model = loading::open_private(&file, Verification::Fetched(&config.revision))?;
-        let local = Local::new(model, DEFAULT_VARIANT, ServingMode::Personalized);
+        let local = Local::new(model, DEFAULT_VARIANT, ServingMode::Personalized).with_catalogue(catalogue)?;
         all_lists::write(&local, config.n as usize, &lists, ListFormat::Parquet)
     })?;
     Ok((lists, written))
+}
+
+/// The catalogue of the revision; `None` if the config names none.
+async fn fetch_catalogue(
+    config: &BatchConfig,
+    store: &Store,
+    directory: &PrivateDirectory,
+) -> Result<Option<Arc<Catalogue>>> {
+    let Some(announced) = &config.catalogue else { return Ok(None) };
+    let file = directory.file(announced.digest.as_str()).context("the digest is not a file name")?;
+    store.fetch_catalogue_to(announced, file.path()).await.context("cannot fetch the catalogue")?;
+    Ok(Some(Arc::new(Catalogue::map(&file)?)))
 }
 
 /// A destination that cannot be opened with the settings of the spec.

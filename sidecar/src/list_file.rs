@@ -30,6 +30,8 @@ pub struct ListRow<'a> {
     pub score: f32,
     /// Revision that computed the list.
     pub revision: &'a str,
+    /// Version of the catalogue with the availability of the items; empty without one.
+    pub catalogue: &'a str,
 }
 
 /// Format of the file.

@@ -1,8 +1,9 @@
 //! From a file to a model that is ready to answer: opened, verified, warmed up.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use answering::{Ask, DEFAULT_VARIANT, Local, Model, ModelError, Query, RequestId};
+use anyhow::Context as _;
 use catalogue::{Catalogue, CatalogueError};
 use model_snapshot::{Contents, PrivateFile, Snapshot, SnapshotError};
 use sidecar_contract::{Digest, ServingMode};
@@ -30,6 +31,29 @@ pub enum Verification<'a> {
 /// A file that cannot serve.
 pub fn open(path: &Path, verification: Verification<'_>) -> Result<Arc<Model>, ModelError> {
     prepare(Snapshot::read(path)?, verification)
+}
+
+/// Where the catalogue of a model file is unless it is named: `model.catalogue` for
+/// `model.safetensors`.
+pub fn catalogue_beside(model: &Path) -> PathBuf {
+    model.with_extension("catalogue")
+}
+
+/// Opens a model file with its catalogue: the given one, or else the one beside the model, if there
+/// is one.
+///
+/// # Errors
+/// A file that cannot serve, or a catalogue of another model.
+pub fn open_with_catalogue(model: &Path, catalogue: Option<&Path>) -> anyhow::Result<Local> {
+    let beside = catalogue_beside(model);
+    let path = catalogue.or_else(|| beside.exists().then_some(&beside));
+    let local = Local::new(open(model, Verification::Any)?, DEFAULT_VARIANT, ServingMode::Personalized);
+    let Some(path) = path else { return Ok(local) };
+    let combined = open_catalogue(path).and_then(|catalogue| local.with_catalogue(Some(catalogue)));
+    combined.with_context(|| {
+        let path = path.display();
+        format!("cannot use the catalogue {path}; make it again with recmesh-sidecar catalogue, or remove it")
+    })
 }
 
 /// Reads a catalogue file that others may overwrite into memory. Whether it belongs to a model is

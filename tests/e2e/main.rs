@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // Tests may panic.
 
 mod autoscaling; // HorizontalPodAutoscaler on the scale subresource
+mod catalogue; // stock, filters and lists for all users
 mod data;
 mod examples; // unmodified crds/examples
 mod failures; // errors are reported, and fixing them recovers

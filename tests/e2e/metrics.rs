@@ -71,6 +71,7 @@ fn may_be_empty(title: &str, query: &str) -> bool {
             "recommender_operator_pods_without_sidecar",
             "recommender_resource_batch_",
             "recommender_resource_catalogue_",
+            "recommender_catalogue_",
         ]
         .iter()
         .any(|metric| query.contains(metric))

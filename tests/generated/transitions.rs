@@ -19,7 +19,8 @@ use crate::{
 };
 
 /// Fields that start other Jobs than trainings, which the simulated cluster does not run.
-const NOT_SIMULATED: [&str; 3] = ["batch.", "data.items.refresh", "data.items.filters"];
+const NOT_SIMULATED: [&str; 5] =
+    ["batch.", "data.items.refresh", "data.items.filters", "data.items.columns.title", "data.items.columns.available"];
 
 /// Number of concurrent transitions.
 const CONCURRENCY: usize = 8;

@@ -132,11 +132,18 @@ pub(super) fn catalogue(
         status.last_handled_refresh == value || succeeded().any(|task| task.request == Some(request_hash(value)))
     };
     let accepted = held.filter(|held| plan.accept_catalogue.as_deref() == Some(held.id.to_string().as_str()));
-    let due = || match (&plan.catalogue, revision) {
-        (Some(_), Some(_)) if history.is_none() || plan.spec.suspend => TaskDue::Never,
+    let due_of_desired = || match (&plan.catalogue, revision) {
+        (Some(_), Some(_)) if history.is_none() => TaskDue::Never,
         (Some(wanted), Some(_)) => {
-            let is_older = of_any.is_some_and(|any| any.id.decided_at > since && held.is_none());
+            // Equal hashes mean equal content.
+            let is_newer =
+                |any: &CatalogueResult| any.id.decided_at > since && newest.is_none_or(|of| of.id.hash != any.id.hash);
+            let is_older = held.is_none() && of_any.is_some_and(is_newer);
             let is_missing = newest.is_none() && held.is_none();
+            if plan.spec.suspend {
+                // A revision that is pinned meanwhile can serve only with a catalogue.
+                return if is_missing { TaskDue::Now } else { TaskDue::Never };
+            }
             if is_missing || is_older || accepted.is_some() || request.is_some_and(|value| !is_handled(value)) {
                 return TaskDue::Now;
             }
@@ -148,8 +155,15 @@ pub(super) fn catalogue(
         }
         _ => TaskDue::Never,
     };
+    let refreshed = history.as_ref().zip(newest).filter(|_| !plan.spec.suspend);
+    let behind = refreshed.and_then(|(history, newest)| behind(history, newest, serving, observed));
+    let due = || match due_of_desired() {
+        TaskDue::At(_) | TaskDue::Never if behind.is_some() => TaskDue::Now,
+        due => due,
+    };
     let start = || {
-        let revision = revision?.clone();
+        let revision = if due_of_desired() == TaskDue::Now { revision } else { behind }?.clone();
+        let newest = history.as_ref().and_then(|history| history.newest(Some(&revision.digest)));
         // Versions sort by time, also if two are decided within a second.
         let last = known.into_iter().flat_map(|ended| &ended.newest).map(|result| result.id.decided_at).max();
         let counted = of_any.and_then(|any| Some((any, any.items.as_ref()?)));
@@ -161,6 +175,7 @@ pub(super) fn catalogue(
                     is_of_revision: result.revision == revision.digest,
                     items: items.items,
                     available: items.available,
+                    missing: items.missing,
                 },
             ),
             held: held.map(|held| held.id.hash.clone()),
@@ -183,6 +198,21 @@ pub(super) fn catalogue(
     }
 }
 
+/// The last good revision, if a pod serves it with a catalogue of an older table: while the desired
+/// one is loaded, or if no pod can load it.
+fn behind<'a>(
+    history: &History<'_>,
+    newest: &CatalogueResult,
+    serving: &'a Serving,
+    observed: &Observed,
+) -> Option<&'a RevisionRef> {
+    let last_good = serving.last_good.as_ref()?;
+    let mut loaded = observed.reports.iter().filter_map(|(_, report)| report.loaded.as_ref());
+    let is_older = |own: &CatalogueResult| own.id < newest.id && own.id.hash != newest.id.hash;
+    let is_behind = history.newest(Some(&last_good.digest)).is_none_or(is_older);
+    (is_behind && loaded.any(|loaded| loaded.digest == last_good.digest)).then_some(last_good)
+}
+
 /// Short hash of the value of the annotation, for a label.
 pub fn request_hash(value: &str) -> String {
     Digest::of(value.as_bytes()).revision().to_owned()
@@ -195,14 +225,13 @@ fn stale_jobs(tasks: &[&TaskFacts]) -> Vec<String> {
 }
 
 impl Catalogue {
-    /// Whether the desired revision waits for its first catalogue. If that cannot be made, the
-    /// revision serves with the titles and the availability in its snapshot.
-    pub(super) fn is_awaited(&self, plan: &Plan, serving: &Serving, config: Option<&ServingConfig>) -> bool {
+    /// The desired revision, if it waits for its first catalogue: no revision begins to serve
+    /// without the availability of its items. One that serves already keeps serving.
+    pub(super) fn awaited_by(&self, plan: &Plan, serving: &Serving, config: Option<&ServingConfig>) -> Option<Digest> {
         let current = config.and_then(|config| config.revision(RevisionRole::Desired));
-        let replaces =
-            current.zip(serving.desired.as_ref()).is_some_and(|(current, next)| current.digest != next.digest);
-        let may_come = matches!(self.decision, TaskDecision::Start(_) | TaskDecision::Running);
-        plan.catalogue.is_some() && replaces && self.newest.is_none() && self.failures.count == 0 && may_come
+        let next = &serving.desired.as_ref()?.digest;
+        let begins = current.is_none_or(|current| current.digest != *next);
+        (plan.catalogue.is_some() && begins && self.newest.is_none()).then(|| next.clone())
     }
 }
 

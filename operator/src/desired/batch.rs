@@ -32,6 +32,7 @@ fn build(plan: &Plan, batch: &BatchPlan, new: &NewBatch, installation: &Installa
         name: plan.name.clone(),
         revision: revision.digest.clone(),
         snapshot_bytes: revision.snapshot_bytes,
+        catalogue: revision.catalogue.clone(),
         n: batch.n,
         destination: batch.destination.clone(),
         spec_hash: batch.spec_hash.clone(),

@@ -33,14 +33,26 @@ pub(super) fn held(input: StatusInput<'_>) -> Option<ConditionUpdate> {
     if let Some(held) = held {
         let counts = held.items.clone().unwrap_or_default();
         let before = newest.as_ref().and_then(|newest| newest.items.as_ref());
-        let before =
-            before.map_or_else(String::new, |before| format!(", before {} of {}", before.available, before.items));
+        let before = before.map_or_else(String::new, |before| {
+            format!(
+                " (before: {} and {} of {})",
+                before.items.saturating_sub(before.missing),
+                before.available,
+                before.items
+            )
+        });
+        let instead = match &input.decision.awaits_catalogue {
+            None => "the catalogue before it keeps serving".to_owned(),
+            Some(revision) => format!("revision {} does not serve without a catalogue", revision.revision()),
+        };
         let (namespace, name) = (&input.plan.namespace, &input.plan.name);
         let message = format!(
-            "in the item table {} of {} items of the model are available{before}: the catalogue before it keeps serving. \
-             Fix the table, or accept it: kubectl -n {namespace} annotate recommender {name} \
-             {ACCEPT_CATALOGUE_ANNOTATION}={} --overwrite",
-            counts.available, counts.items, held.id
+            "of {} items of the model the item table has {}, and {} are available{before}: {instead}. Fix the table, or \
+             accept it: kubectl -n {namespace} annotate recommender {name} {ACCEPT_CATALOGUE_ANNOTATION}={} --overwrite",
+            counts.items,
+            counts.items.saturating_sub(counts.missing),
+            counts.available,
+            held.id
         );
         return Some(ConditionUpdate::is(kind, Reason::CatalogueShrunk, message));
     }

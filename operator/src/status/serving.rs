@@ -43,7 +43,8 @@ pub(super) fn model_loaded(input: StatusInput<'_>) -> ConditionUpdate {
     let kind = ConditionType::ModelLoaded;
     let desired_replicas = input.plan.spec.serving.replicas;
     let Some(desired) = input.desired() else {
-        return ConditionUpdate::is_not(kind, Reason::NoModel, "no model has been trained yet");
+        return awaiting_catalogue(input, kind)
+            .unwrap_or_else(|| ConditionUpdate::is_not(kind, Reason::NoModel, "no model has been trained yet"));
     };
     if let Some((pod, failure)) = load_failure(input) {
         let reason = if failure.reason == "DigestMismatch" { Reason::DigestMismatch } else { Reason::LoadFailed };
@@ -104,6 +105,9 @@ pub(super) fn ready(input: StatusInput<'_>, model_loaded: &ConditionUpdate) -> C
         if let Some(ConditionUpdate { reason, message, .. }) = pin_not_found(input) {
             return ConditionUpdate::is_not(kind, reason, message);
         }
+        if let Some(awaiting) = awaiting_catalogue(input, kind) {
+            return awaiting;
+        }
         let ConditionUpdate { status, reason, message, .. } = trained(input);
         let reason = if status == Some(true) { Reason::NoModel } else { reason };
         return ConditionUpdate::is_not(kind, reason, message);
@@ -133,6 +137,16 @@ pub(super) fn ready(input: StatusInput<'_>, model_loaded: &ConditionUpdate) -> C
         message = format!("{message}; {instructions}");
     }
     ConditionUpdate::is(kind, Reason::Serving, message)
+}
+
+/// The first model is trained, but has no catalogue yet.
+fn awaiting_catalogue(input: StatusInput<'_>, kind: ConditionType) -> Option<ConditionUpdate> {
+    let revision = input.decision.awaits_catalogue.as_ref()?.revision();
+    let message = match super::catalogue::held(input) {
+        None => format!("revision {revision} is trained and serves as soon as its catalogue is made"),
+        Some(held) => format!("revision {revision} is trained and has no catalogue: {}", held.message),
+    };
+    Some(ConditionUpdate::is_not(kind, Reason::AwaitingCatalogue, message))
 }
 
 /// Whether a pod reports that it serves personalized lists, of the desired or of another revision.

@@ -418,6 +418,9 @@ fn described(condition: &str, when: &str) -> Scene {
         "fewer pods are ready than required" | "fewer pods are ready than desired" => {
             serving().spec(&json!({"serving": {"replicas": 2}}))
         }
+        "the first model is trained, and its catalogue is not made yet" => {
+            scene().spec(&items_spec()).run(trained(1, "a", 0.1))
+        }
         "some pods do not report the revision yet" => {
             Scene { ready: 2, ..serving().spec(&json!({"serving": {"replicas": 2}})) }
         }
@@ -541,7 +544,7 @@ fn described(condition: &str, when: &str) -> Scene {
             .served(trained(1, "a", 0.1))
             .run(trained(2, "b", 0.1))
             .pods(&[report_of_failure("a", "b", "CapacityInsufficient")]),
-        "the item table takes out more than half of the available items" => {
+        "the item table lacks more than half of the items, or takes them out of stock" => {
             Scene { catalogues: vec![catalogue_result(true, "")], ..serving().spec(&items_spec()) }
         }
         "a refresh of the catalogue failed and is retried" => {

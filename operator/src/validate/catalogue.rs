@@ -1,4 +1,4 @@
-//! The settings of catalogues that are kept apart from the model. Pure.
+//! The settings of catalogues. Pure.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::training;
 /// Settings of catalogues.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CataloguePlan {
-    /// Item table.
+    /// Item table, without the columns of the model.
     pub items: Items,
     /// Filter columns.
     pub filters: Vec<FilterColumn>,
@@ -20,12 +20,13 @@ pub struct CataloguePlan {
     pub spec_hash: Digest,
 }
 
-/// Converts the spec; `None` if it asks for neither filters nor refreshes. Then the titles and the
-/// availability in the snapshot suffice. Appends to `problems` what the user must change.
+/// Converts the spec; `None` if a catalogue would be empty: without a column for it. Appends to
+/// `problems` what the user must change.
 pub fn plan(spec: &ItemsSpec, items: &Items, problems: &mut Vec<String>) -> Option<CataloguePlan> {
-    if spec.filters.is_empty() && spec.refresh.is_none() {
+    if spec.filters.is_empty() && spec.refresh.is_none() && items.title.is_none() && items.available.is_none() {
         return None;
     }
+    let items = Items { attributes: Vec::new(), ..items.clone() };
     let refresh = spec.refresh.as_deref().and_then(|text| {
         parse_duration(text, HOURS_TO_SECONDS)
             .map_err(|error| problems.push(format!("data.items.refresh: {text:?}; {error}")))
@@ -43,8 +44,8 @@ pub fn plan(spec: &ItemsSpec, items: &Items, problems: &mut Vec<String>) -> Opti
     let filters: Vec<FilterColumn> = filters.collect();
     let inputs = serde_json::json!([items, filters]);
     Some(CataloguePlan {
-        items: items.clone(),
         spec_hash: Digest::of(canonical_json(&inputs).as_bytes()),
+        items,
         filters,
         refresh: refresh.map(Duration::from_secs),
     })

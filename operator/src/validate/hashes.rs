@@ -68,7 +68,7 @@ fn attempt_inputs(
     if let Some(requested) = retrain_at {
         insert("retrainAt", json!(requested));
     }
-    let items = spec.data.items.as_ref().map(|items| &items.source);
+    let items = spec.data.items.as_ref().filter(|_| training.items.is_some()).map(|items| &items.source);
     for (name, source) in [("secret", Some(&spec.data.source)), ("itemsSecret", items)] {
         if let Some(secret) = source.and_then(|source| source.secret_ref.as_ref()) {
             insert(name, json!(secret.name));

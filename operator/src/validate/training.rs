@@ -29,7 +29,7 @@ pub struct TrainingPlan {
     pub signal: sidecar_contract::Signal,
     /// Weights of implicit interactions.
     pub weights: WeightsConfig,
-    /// Items table.
+    /// Item table, if the model depends on it: only its attribute columns are inputs.
     pub items: Option<Items>,
     /// Algorithm and parameters.
     pub algorithm: Algorithm,
@@ -78,13 +78,17 @@ impl TrainingPlan {
 
 /// Converts the spec. Appends to `problems` what the user must change; there is a plan if it
 /// appends nothing.
-pub fn plan(spec: &RecommenderSpec, namespace: &str, problems: &mut Vec<String>) -> Option<TrainingPlan> {
+pub fn plan(
+    spec: &RecommenderSpec,
+    items: Option<&Items>,
+    namespace: &str,
+    problems: &mut Vec<String>,
+) -> Option<TrainingPlan> {
     let signal = match spec.data.signal {
         Signal::Implicit => sidecar_contract::Signal::Implicit,
         Signal::Explicit => sidecar_contract::Signal::Explicit,
     };
     let source = source(&spec.data.source, "data.source", namespace, problems);
-    let items = spec.data.items.as_ref().map(|items| items_of(items, namespace, problems));
     let weights = weights(&spec.data, problems);
     let algorithm = algorithm(spec, signal, problems);
     let deadline = duration(&spec.training.deadline, "training.deadline", problems);
@@ -105,7 +109,7 @@ pub fn plan(spec: &RecommenderSpec, namespace: &str, problems: &mut Vec<String>)
         columns: columns(&spec.data.columns),
         signal,
         weights,
-        items: items.flatten(),
+        items: items.and_then(Items::of_model),
         algorithm: algorithm?,
         tuning,
         evaluation: EvaluationConfig {
@@ -176,7 +180,8 @@ fn source(spec: &SourceSpec, field: &str, namespace: &str, problems: &mut Vec<St
     }
 }
 
-fn items_of(items: &ItemsSpec, namespace: &str, problems: &mut Vec<String>) -> Option<Items> {
+/// The item table with all its columns.
+pub(super) fn items_of(items: &ItemsSpec, namespace: &str, problems: &mut Vec<String>) -> Option<Items> {
     Some(Items {
         source: source(&items.source, "data.items.source", namespace, problems)?,
         format: items.format.map(format),

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use answering::{Answer, Ask, DEFAULT_VARIANT, Filter, HistoryEntry, Local, Model, ModelError, Query, RequestId};
+use catalogue::{Catalogue, CatalogueWriter};
 use model_snapshot::{ItemCodes, Metadata, ModelParts, Seen, Snapshot, StringTable, write};
 use ndarray::Array2;
 use sidecar_contract::{Algorithm, AlsConfig, Digest, ServingMode, Signal};
@@ -39,7 +40,6 @@ fn model(codes: Option<&factorization::ItemCodes>) -> Result<Model, ModelError> 
         two_hop_first_square: None,
         cold_items: 0,
     };
-    let available: Vec<bool> = (0..ITEMS).map(|row| row % 5 != 0).collect();
     let item_codes = codes.map(|codes| {
         let factorization::CodeParts { order, codes, scales, bounds } = codes.parts();
         ItemCodes { order, codes, scales, bounds }
@@ -56,8 +56,6 @@ fn model(codes: Option<&factorization::ItemCodes>) -> Result<Model, ModelError> 
         item_counts: &[0; ITEMS],
         popular_items: &[],
         seen: Seen { offsets: &[0; USERS + 1], items: &[], weights: None },
-        titles: None,
-        available: Some(&available),
         item_codes,
     };
     let mut bytes = Vec::new();
@@ -65,6 +63,18 @@ fn model(codes: Option<&factorization::ItemCodes>) -> Result<Model, ModelError> 
     let snapshot = Snapshot::from_bytes(&bytes).unwrap();
     assert_eq!(snapshot.item_codes().is_some(), codes.is_some());
     Model::new(Digest::of(&bytes), snapshot, 7)
+}
+
+/// A model of which every fifth item is not available.
+fn local(model: Model) -> Local {
+    let mut writer = CatalogueWriter::new("v1", model.digest(), ITEMS).unwrap();
+    for row in (0..u32::try_from(ITEMS).unwrap()).step_by(5) {
+        writer.set_available(row, false);
+    }
+    let mut bytes = Vec::new();
+    writer.write(&mut bytes).unwrap();
+    let local = Local::new(Arc::new(model), DEFAULT_VARIANT, ServingMode::Personalized);
+    local.with_catalogue(Some(Arc::new(Catalogue::from_bytes(&bytes).unwrap()))).unwrap()
 }
 
 fn items(answer: Answer<'_>) -> Vec<(String, u32)> {
@@ -75,8 +85,7 @@ fn items(answer: Answer<'_>) -> Vec<(String, u32)> {
 fn lists_with_codes_equal_lists_without_them() {
     let codes = factorization::ItemCodes::new(matrix(ITEMS, 31).view(), None);
     assert!(codes.is_some(), "the catalogue is large enough for codes");
-    let [with, without] = [codes.as_ref(), None]
-        .map(|codes| Local::new(Arc::new(model(codes).unwrap()), DEFAULT_VARIANT, ServingMode::Personalized));
+    let [with, without] = [codes.as_ref(), None].map(|codes| local(model(codes).unwrap()));
     let history = vec![HistoryEntry { item: "item7".to_owned(), rating: None }];
     let some =
         Filter { candidates: Some((0..90).map(|row| format!("item{}", row * 31)).collect()), ..Filter::default() };

@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock};
 use answering::{
     Answer, AnswerError, Ask, DEFAULT_VARIANT, Filter, HistoryEntry, Local, Model, Query, RequestId, Source,
 };
+use catalogue::{Catalogue, CatalogueWriter};
 use model_snapshot::{Metadata, ModelParts, Seen, Snapshot, StringTable, write};
 use ndarray::{Array2, array};
 use sidecar_contract::{Algorithm, AlsConfig, Digest, ServingMode, Signal};
@@ -29,7 +30,7 @@ fn local(mode: ServingMode) -> &'static Local {
 
 fn make(mode: ServingMode) -> Local {
     let names = |kind: &str, count: usize| -> StringTable { (0..count).map(|row| format!("{kind}{row}")).collect() };
-    let (users, items, titles) = (names("user", 2), names("item", ITEMS.len()), names("Title ", ITEMS.len()));
+    let (users, items) = (names("user", 2), names("item", ITEMS.len()));
     let item_factors: Array2<f32> = ndarray::arr2(&ITEMS);
     let gram = item_factors.mapv(f64::from).t().dot(&item_factors.mapv(f64::from));
     let metadata = Metadata {
@@ -48,7 +49,6 @@ fn make(mode: ServingMode) -> Local {
     };
     let user_factors = array![[2.0, 1.0], [0.0, 0.0]];
     let mut bytes = Vec::new();
-    let available: Vec<bool> = (0..7).map(|row| row != UNAVAILABLE).collect();
     let parts = ModelParts {
         metadata: &metadata,
         user_ids: &users,
@@ -60,14 +60,25 @@ fn make(mode: ServingMode) -> Local {
         item_counts: &COUNTS,
         popular_items: &POPULAR,
         seen: Seen { offsets: &[0, 2, 2], items: &SEEN, weights: None },
-        titles: Some(&titles),
-        available: Some(&available),
         two_hop: None,
         item_codes: None,
     };
     write(&parts, &mut bytes).unwrap();
     let snapshot = Snapshot::from_bytes(&bytes).unwrap();
-    Local::new(Arc::new(Model::new(Digest::of(&bytes), snapshot, 7).unwrap()), DEFAULT_VARIANT, mode)
+    let revision = Digest::of(&bytes);
+    let local = Local::new(Arc::new(Model::new(revision.clone(), snapshot, 7).unwrap()), DEFAULT_VARIANT, mode);
+    local.with_catalogue(Some(Arc::new(catalogue(&revision)))).unwrap()
+}
+
+fn catalogue(revision: &Digest) -> Catalogue {
+    let mut writer = CatalogueWriter::new("v1", revision, ITEMS.len()).unwrap();
+    for row in 0..7 {
+        writer.set_title(row, &format!("Title {row}")).unwrap();
+        writer.set_available(row, row != UNAVAILABLE);
+    }
+    let mut bytes = Vec::new();
+    writer.write(&mut bytes).unwrap();
+    Catalogue::from_bytes(&bytes).unwrap()
 }
 
 fn user(id: &str) -> Query {

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{hash::Digest, store::StoreConfig, timed_id::TimedId};
+use crate::{catalogue::CatalogueRef, hash::Digest, store::StoreConfig, timed_id::TimedId};
 
 /// Version of the result's format that this build writes.
 pub const BATCH_RESULT_VERSION: u32 = 1;
@@ -24,6 +24,9 @@ pub struct BatchConfig {
     pub revision: Digest,
     /// Size of the snapshot in bytes.
     pub snapshot_bytes: u64,
+    /// Catalogue of the revision; its items that are not available are in no list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catalogue: Option<CatalogueRef>,
     /// Items for each user.
     pub n: u32,
     /// URL of the bucket, with an optional path.

@@ -62,6 +62,14 @@ pub struct KnownCatalogue {
     pub items: u64,
     /// Available items of its revision.
     pub available: u64,
+    /// Items of its revision that the table did not have.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub missing: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Result of a refresh: `catalogue/<version>/<revision>.json`. It is created last and only once,
@@ -83,8 +91,8 @@ pub struct CatalogueResult {
     /// How table and model match; absent if the table could not be used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub items: Option<ItemCounts>,
-    /// Whether the table is held, because it takes out more than half of the available items. The
-    /// catalogue before it keeps serving.
+    /// Whether the table is held, because more than half of the available items or of the known
+    /// ones are gone from it. The catalogue before it keeps serving.
     #[serde(default, skip_serializing_if = "is_false")]
     pub held: bool,
     /// Why the table could not be used; empty if it could.

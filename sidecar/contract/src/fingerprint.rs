@@ -65,7 +65,7 @@ fn inputs(config: &TrainingConfig) -> Map<String, Value> {
     insert_some(&mut inputs, "columns", non_default_fields(columns, &Columns::default()));
     insert_some(&mut inputs, "signal", non_default_fields(signal, &Signal::default()));
     insert_some(&mut inputs, "weights", non_default_fields(weights, &WeightsConfig::default()));
-    insert_some(&mut inputs, "items", items.as_ref().map(items_value));
+    insert_some(&mut inputs, "items", items.as_ref().and_then(Items::of_model).as_ref().map(items_value));
     inputs.insert("algorithm".to_owned(), algorithm_value(algorithm));
     insert_some(&mut inputs, "tuning", tuning.as_ref().map(|tuning| json!(tuning)));
     insert_some(&mut inputs, "split", non_default_fields(evaluation, &EvaluationConfig::default()));
@@ -88,14 +88,13 @@ fn table_value(format: Option<Format>, csv: &Csv) -> Option<Value> {
 }
 
 fn items_value(items: &Items) -> Value {
-    let Items { source, format, csv, id, title, available, attributes } = items;
+    // Titles and availability are in the catalogue.
+    let Items { source, format, csv, id, title: _, available: _, attributes } = items;
     let mut inputs = Map::new();
     inputs.insert("source".to_owned(), source_value(source));
     insert_some(&mut inputs, "table", table_value(*format, csv));
     inputs.insert("id".to_owned(), json!(id));
-    insert_some(&mut inputs, "title", title.as_ref().map(|column| json!(column)));
-    insert_some(&mut inputs, "available", available.as_ref().map(|column| json!(column)));
-    insert_some(&mut inputs, "attributes", (!attributes.is_empty()).then(|| json!(attributes)));
+    inputs.insert("attributes".to_owned(), json!(attributes));
     Value::Object(inputs)
 }
 
@@ -176,8 +175,8 @@ mod tests {
                 csv: Csv::default(),
                 id: Column::Name("id".into()),
                 title: Some(Column::Name("title".into())),
-                available: None,
-                attributes: Vec::new(),
+                available: Some(Column::Name("stock".into())),
+                attributes: vec![Column::Name("genre".into())],
             }),
             algorithm: Algorithm::Als(AlsConfig { factors: 8, ..AlsConfig::WIRE_DEFAULT }),
             evaluation: EvaluationConfig { split: Some(SplitKind::Random), holdout: 0.2, k: 10 },
@@ -193,7 +192,7 @@ mod tests {
         assert_eq!(canonical_json(&inputs(&config())), plain);
         let all = concat!(
             r#"{"algorithm":{"als":{"factors":8}},"columns":{"item":1,"rating":2,"user":0},"#,
-            r#""items":{"id":"id","source":["file:///data/items.csv","key items.csv"],"title":"title"},"seed":7,"#,
+            r#""items":{"attributes":["genre"],"id":"id","source":["file:///data/items.csv","key items.csv"]},"seed":7,"#,
             r#""signal":"explicit","source":["file:///data/visits.tsv","key visits.tsv"],"#,
             r#""split":{"holdout":0.2,"split":"random"},"table":{"csv":{"delimiter":";","header":false},"format":"tsv"},"#,
             r#""version":1}"#
@@ -251,7 +250,7 @@ mod tests {
         // Golden values, equal to `sha256sum` of the texts above. A change would retrain every
         // model at upgrade.
         let (plain, all) = (config().config_hash(), non_default_config().config_hash());
-        assert_eq!((plain.revision(), all.revision()), ("4c264a8285", "1b49d60f10"));
+        assert_eq!((plain.revision(), all.revision()), ("4c264a8285", "fff7e852ee"));
         assert_eq!(config().fingerprint("v1").revision(), "d284900f96");
     }
 
@@ -269,13 +268,29 @@ mod tests {
     }
 
     #[test]
+    fn what_only_the_catalogue_has_is_not_an_input() {
+        let mut others = non_default_config();
+        let items = others.items.as_mut().unwrap();
+        items.title = Some(Column::Name("name".into()));
+        items.available = None;
+        assert_eq!(others.config_hash(), non_default_config().config_hash());
+        others.items.as_mut().unwrap().attributes.clear();
+        let without_table = TrainingConfig { items: None, ..non_default_config() };
+        assert_eq!(others.config_hash(), without_table.config_hash(), "a table without attributes");
+    }
+
+    #[test]
     fn every_input_changes_the_hash() {
         let other_claim =
             Source { url: config().source.url, described_as: "ratings.csv on PersistentVolumeClaim shop/b".into() };
-        let mut with_attributes = non_default_config();
-        with_attributes.items.as_mut().unwrap().attributes = vec![Column::Name("genre".into())];
+        let with_items = |change: fn(&mut Items)| {
+            let mut config = non_default_config();
+            change(config.items.as_mut().unwrap());
+            config
+        };
         let others = [
-            with_attributes,
+            with_items(|items| items.attributes = vec![Column::Name("brand".into())]),
+            with_items(|items| items.id = Column::Name("sku".into())),
             TrainingConfig { seed: 43, ..config() },
             TrainingConfig { source: other_claim, ..config() },
             TrainingConfig { signal: Signal::Explicit, ..config() },

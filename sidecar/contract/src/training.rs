@@ -152,6 +152,14 @@ pub struct Items {
     pub attributes: Vec<Column>,
 }
 
+impl Items {
+    /// The part of the table that a model depends on: ids and attributes. `None` if the table has
+    /// no attributes: then it is read for catalogues alone.
+    pub fn of_model(&self) -> Option<Self> {
+        (!self.attributes.is_empty()).then(|| Self { title: None, available: None, ..self.clone() })
+    }
+}
+
 /// File formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -1,13 +1,14 @@
-//! Times searches that a set of items limits, for the script that records them: the set tested
-//! where an item would enter the list, and its items scored one by one, against the search of all
-//! items. Writes one JSON object per line to standard output.
+//! Times searches that a set of items limits, for the script that records them, against the search
+//! of all items: the set tested where an item would enter the list, tested before an item is
+//! scored, and searched by the blocks that have its items. Writes one JSON object per line to
+//! standard output.
 
 #![allow(clippy::indexing_slicing)] // Every index is of an item.
 
 use std::{error::Error, time::Instant};
 
 use factorization::{
-    Catalogue, ItemCodes, Scored,
+    Catalogue, ItemCodes, Places, Scored,
     random::{uniform, word},
 };
 use ndarray::{Array2, ArrayView1};
@@ -19,12 +20,20 @@ const QUERIES: usize = 30;
 const N: usize = 10;
 /// Kept fractions, as divisors.
 const DIVISORS: [usize; 4] = [2, 10, 20, 100];
+/// What is searched, and the power of the rank with which the lengths of its rows fall.
+const KINDS: [(&str, f32); 3] = [("Gaussian", 0.0), ("norms as of popularity", 0.35), ("steep norms", 0.7)];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    for (what, skewed) in [("Gaussian", false), ("norms as of popularity", true)] {
-        let (items, queries) = (gaussian(1, ITEMS, skewed), gaussian(2, QUERIES, false));
+    for (what, power) in KINDS {
+        let (items, queries) = (gaussian(1, ITEMS, power), gaussian(2, QUERIES, 0.0));
         let codes = ItemCodes::new(items.view(), None).ok_or("the catalogue is too small for codes")?;
-        let catalogue = Catalogue::new(items.view()).with_codes(Some(codes.codes()));
+        let places = Places::default();
+        let catalogue = Catalogue::new(items.view()).with_codes(Some(codes.codes())).with_places(Some(&places));
+        let coded = queries.rows().into_iter().filter_map(|query| {
+            let list = catalogue.counted(&[query.to_slice()?], N, |_, _| true);
+            list.first().map(|(_, counts)| counts.coded)
+        });
+        let coded: usize = coded.sum::<usize>() / QUERIES;
         let norm = |row: ArrayView1<'_, f32>| row.iter().map(|x| x * x).sum::<f32>();
         let mut by_norm: Vec<(f32, usize)> = items.rows().into_iter().map(norm).zip(0..).collect();
         by_norm.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -34,30 +43,32 @@ fn main() -> Result<(), Box<dyn Error>> {
             let least = by_norm.iter().take(ITEMS / divisor).map(|(_, item)| *item).collect();
             for (which, kept) in [("at random", random), ("of least norm", least)] {
                 let row = times(&catalogue, &queries, &kept)?;
-                println!("{}", json!({ "items": what, "kept": which, "divisor": divisor, "ms": row }));
+                println!("{}", json!({ "items": what, "kept": which, "divisor": divisor, "coded": coded, "ms": row }));
             }
         }
     }
     Ok(())
 }
 
-/// Milliseconds of each query: of all items, with the set tested, and of its items one by one.
-fn times(catalogue: &Catalogue<'_>, queries: &Array2<f32>, kept: &[usize]) -> Result<[Vec<f64>; 3], Box<dyn Error>> {
+/// Milliseconds of each query: of all items, with the set tested late and early, and by its blocks.
+fn times(catalogue: &Catalogue<'_>, queries: &Array2<f32>, kept: &[usize]) -> Result<[Vec<f64>; 4], Box<dyn Error>> {
     let mut bits = vec![0_u64; ITEMS.div_ceil(64)];
     for item in kept {
         bits[item / 64] |= 1 << (item % 64);
     }
     let is_kept = |item: u32| bits[item as usize / 64] >> (item % 64) & 1 == 1;
-    let mut milliseconds = [Vec::new(), Vec::new(), Vec::new()];
+    let early = catalogue.clone().testing_first(true);
+    let mut milliseconds = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
     for query in queries.rows() {
         let query = query.to_slice().ok_or("queries are rows")?;
         let all = timed(&mut milliseconds[0], || catalogue.best(query, N, |_| true));
         let tested = timed(&mut milliseconds[1], || catalogue.best(query, N, is_kept));
-        let listed = timed(&mut milliseconds[2], || {
+        let tested_first = timed(&mut milliseconds[2], || early.best(query, N, is_kept));
+        let listed = timed(&mut milliseconds[3], || {
             let items: Vec<u32> = (0..).zip(&bits).flat_map(|(word, bits)| ones(word * 64, *bits)).collect();
             catalogue.best_of(&items, query, N, is_kept)
         });
-        assert!(all.len() == N && tested == listed, "the lists differ");
+        assert!(all.len() == N && tested == listed && tested == tested_first, "the lists differ");
     }
     Ok(milliseconds)
 }
@@ -77,13 +88,13 @@ fn timed(to: &mut Vec<f64>, search: impl FnOnce() -> Vec<Scored>) -> Vec<Scored>
     list
 }
 
-/// Rows of nearly normal numbers (sums of four uniform ones). Lengths of skewed rows fall with the
-/// power 0.35 of their rank, as those of popular and rare items do.
-fn gaussian(seed: u64, rows: usize, skewed: bool) -> Array2<f32> {
+/// Rows of nearly normal numbers (sums of four uniform ones), whose lengths fall with a power of
+/// their rank, as those of popular and rare items do.
+fn gaussian(seed: u64, rows: usize, power: f32) -> Array2<f32> {
     Array2::from_shape_fn((rows, FACTORS), |(row, factor)| {
         let bits = word(seed, factor as u64, row as u64);
         let sum: u64 = (0..4).map(|part| bits >> (16 * part) & 0xffff).sum();
         let number = (sum as f32 / 65_536.0 - 2.0) * 3_f32.sqrt();
-        if skewed { number / (1.0 + row as f32).powf(0.35) } else { number }
+        number / (1.0 + row as f32).powf(power)
     })
 }

@@ -11,7 +11,7 @@ use crate::{
     params::ValidParams,
     ratings::{RatingScale, mean_rating},
     row_solver::{SolveError, check_entries},
-    top_k::{Catalogue, Codes, ScanCounts, Scored},
+    top_k::{Catalogue, Codes, Places, ScanCounts, Scored},
     two_hop::{History, TwoHop, TwoHopQuery},
 };
 
@@ -23,6 +23,7 @@ pub struct Scorer<'a> {
     pub(crate) fold_in: Box<dyn FoldIn + 'a>,
     pub(crate) ratings: Option<Ratings<'a>>,
     codes: Option<Codes<'a>>,
+    places: Option<&'a Places>,
     pub(crate) two_hop: Option<TwoHop<'a>>,
 }
 
@@ -40,6 +41,9 @@ pub struct Part<'a> {
     pub items: Option<&'a [u32]>,
     /// The last item of the list that the search continues.
     pub after: Option<u32>,
+    /// Whether most of the items will not be kept: those that may reach the list are then tested
+    /// before they are scored.
+    pub keeps_few: bool,
 }
 
 impl<'a> Scorer<'a> {
@@ -69,7 +73,7 @@ impl<'a> Scorer<'a> {
             }
         }
         let fold_in = params.fold_in(Parts { items: item_factors, gram, degrees, ratings })?;
-        Ok(Self { user_factors, item_factors, fold_in, ratings, codes: None, two_hop: None })
+        Ok(Self { user_factors, item_factors, fold_in, ratings, codes: None, places: None, two_hop: None })
     }
 
     /// The same scorer, where the last items are cold-start items, whose factors come from their
@@ -93,6 +97,13 @@ impl<'a> Scorer<'a> {
         self
     }
 
+    /// The same scorer with what searches of some items by these codes remember.
+    #[must_use]
+    pub fn with_places(mut self, places: &'a Places) -> Self {
+        self.places = Some(places);
+        self
+    }
+
     /// The same scorer with the two-hop term of its parameters, `None` without one.
     ///
     /// # Panics
@@ -111,7 +122,7 @@ impl<'a> Scorer<'a> {
         'a: 'b,
     {
         let biases = self.ratings.map(|ratings| ratings.items);
-        Catalogue::new(self.item_factors).with_biases(biases).with_codes(self.codes)
+        Catalogue::new(self.item_factors).with_biases(biases).with_codes(self.codes).with_places(self.places)
     }
 
     /// What ranks the items for a user vector.
@@ -220,7 +231,7 @@ impl<'a> Scorer<'a> {
     /// If an item of the part is out of range.
     pub fn best_in(&self, part: Part<'_>, vector: &UserVector, n: usize, keep: impl Fn(u32) -> bool) -> Vec<Scored> {
         let Query { factors, addends } = self.query(vector);
-        let mut catalogue = self.catalogue().with_addends(addends.as_deref());
+        let mut catalogue = self.catalogue().with_addends(addends.as_deref()).testing_first(part.keeps_few);
         if let Some(last) = part.after {
             let scored = catalogue.best_of(&[last], &factors, 1, |_| true);
             // No item ranks after one without a place.
@@ -246,7 +257,7 @@ impl<'a> Scorer<'a> {
     /// # Panics
     /// If an item of the part is out of range.
     pub fn similar_in(&self, part: Part<'_>, item: u32, n: usize, keep: impl Fn(u32) -> bool) -> Vec<Scored> {
-        let mut catalogue = self.catalogue();
+        let mut catalogue = self.catalogue().testing_first(part.keeps_few);
         if let Some(last) = part.after {
             let scored = catalogue.similar_of(&[last], item, 1, |_| true);
             let Some(last) = scored.into_iter().next() else { return Vec::new() };

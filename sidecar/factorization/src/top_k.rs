@@ -5,7 +5,7 @@
 //! - `flat`: that scan. A small catalogue is searched so.
 //! - `cascade`: the scan by `codes` of four bits a factor, which are stored with the items. A
 //!   proven upper bound (`bound`) leaves few items to score in single precision, and few blocks to
-//!   read.
+//!   read. `subset` is the same for some of the items.
 //! - `score`: inner products (with biases and addends) and cosines.
 //! - Internal: `best` (the bounded list), `allowances` (addends in the order of the codes),
 //!   `encode` (makes codes), `layout` (where a code is), `bfloat` and `squares` (their numbers),
@@ -23,6 +23,7 @@ mod kernel;
 mod layout;
 mod score;
 mod squares;
+mod subset;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +34,7 @@ pub use self::{
     codes::{BOUNDS, CodeParts, Codes, CodesChecked, CodesError},
     encode::ItemCodes,
     layout::{BLOCK_ITEMS, block_bytes, blocks},
+    subset::Places,
 };
 use self::{cascade::Search, score::Scoring};
 use crate::{lanes::dots, simd};
@@ -67,6 +69,8 @@ pub struct Catalogue<'a> {
     biases: Option<&'a [f32]>,
     addends: Option<&'a [f32]>,
     codes: Option<Codes<'a>>,
+    places: Option<&'a Places>,
+    tests_first: bool,
     after: Option<Scored>,
 }
 
@@ -77,7 +81,7 @@ impl<'a> Catalogue<'a> {
             Some(_) => CowArray::from(item_factors),
             None => CowArray::from(item_factors.as_standard_layout().into_owned()),
         };
-        Self { factors, biases: None, addends: None, codes: None, after: None }
+        Self { factors, biases: None, addends: None, codes: None, places: None, tests_first: false, after: None }
     }
 
     /// The same items with biases, which are added to inner products.
@@ -109,6 +113,19 @@ impl<'a> Catalogue<'a> {
     pub fn with_codes(self, codes: Option<Codes<'a>>) -> Self {
         assert!(codes.is_none_or(|codes| codes.dim() == self.factors.dim()), "one code per factor");
         Self { codes, ..self }
+    }
+
+    /// The same items with the places of the codes: [`Self::best_of`] then reads few of many items.
+    #[must_use]
+    pub fn with_places(self, places: Option<&'a Places>) -> Self {
+        Self { places, ..self }
+    }
+
+    /// The same items, for searches that keep few of them: what may reach the list is tested before
+    /// it is scored.
+    #[must_use]
+    pub fn testing_first(self, tests_first: bool) -> Self {
+        Self { tests_first, ..self }
     }
 
     /// The same items less those that rank before `last` or are it: searches then continue a list
@@ -195,6 +212,11 @@ impl<'a> Catalogue<'a> {
         scoring: Scoring<'_>,
     ) -> Vec<Scored> {
         let rows = self.rows(&[query]);
+        if let (Some(codes), Some(places)) = (self.codes.filter(|codes| subset::pays(items.len(), codes)), self.places)
+            && let Some(search) = Search::new(query, scoring, n, &codes)
+        {
+            return subset::scan(search.after(self.after), items, places.of(&codes), &codes, rows, &keep).0;
+        }
         let row_of = |item: u32| &rows[item as usize * query.len()..][..query.len()];
         let mut best = best::Best::new(n, items.len()).after(self.after);
         for (at, &item) in items.iter().enumerate() {
@@ -220,7 +242,10 @@ impl<'a> Catalogue<'a> {
         let rows = self.rows(queries);
         let codes = self.codes.filter(|_| !is_small(items, factors));
         if let Some(codes) = codes {
-            let searches = queries.iter().map(|query| Some(Search::new(query, scoring, n, &codes)?.after(self.after)));
+            let searches = queries.iter().map(|query| {
+                let search = Search::new(query, scoring, n, &codes)?.testing_first(self.tests_first);
+                Some(search.after(self.after))
+            });
             // Models whose products are near the limits of single precision are refused at load, so
             // a query that is too long for the bounds is an extreme history.
             if let Some(searches) = searches.collect() {

@@ -3,7 +3,7 @@
 
 use algorithms::{AlgorithmError, valid_params};
 use factorization::{
-    CodeParts, Codes, CodesChecked, CodesError, Degrees, GramForm, GramView, RatingScale, Scorer, SolveError,
+    CodeParts, Codes, CodesChecked, CodesError, Degrees, GramForm, GramView, Places, RatingScale, Scorer, SolveError,
     SparseRows, TwoHop, TwoHopScales, ValidParams,
 };
 use model_snapshot::{Contents, ItemCodes, Rows, Scale, Seen, Snapshot, TwoHopRows};
@@ -15,6 +15,8 @@ pub struct Scoring {
     gram_form: GramForm,
     /// `None` without codes.
     codes: Option<CodesChecked>,
+    /// Of the codes.
+    places: Places,
     /// `None` without a two-hop term.
     two_hop: Option<TwoHopScales>,
 }
@@ -59,7 +61,8 @@ impl Scoring {
             };
             TwoHopScales::new(&params, first_square, snapshot.item_counts(), histories(snapshot), rows(walked.lists))
         });
-        let scoring = Self { params, gram_form: GramForm::of(snapshot.gram()), codes, two_hop };
+        let scoring =
+            Self { params, gram_form: GramForm::of(snapshot.gram()), codes, places: Places::default(), two_hop };
         scoring.scorer(snapshot)?;
         Ok(scoring)
     }
@@ -84,7 +87,7 @@ impl Scoring {
                 TwoHop::new(histories(snapshot), rows(lists), walked.map(rows), scales, span)
             });
         let scorer = Scorer::new(parts, degrees, ratings, &self.params)?;
-        Ok(scorer.with_cold_items(cold).with_codes(codes).with_two_hop(two_hop))
+        Ok(scorer.with_cold_items(cold).with_codes(codes).with_places(&self.places).with_two_hop(two_hop))
     }
 }
 

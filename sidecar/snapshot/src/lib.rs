@@ -2,8 +2,9 @@
 //! ([`PrivateFile`]); a file that others may overwrite is read into memory.
 //!
 //! The file is a standard `safetensors` file (it opens in Python) with everything that serving
-//! needs; no index is built at load time. Equal models yield equal bytes: the file contains no
-//! time, host or thread, and the order of the header is fixed.
+//! needs but the catalogue: titles, availability and filter columns are a file of their own, which
+//! changes without training. No index is built at load time. Equal models yield equal bytes: the
+//! file contains no time, host or thread, and the order of the header is fixed.
 //!
 //! | tensor                 | type | shape            | content                                                |
 //! |------------------------|------|------------------|--------------------------------------------------------|
@@ -23,9 +24,9 @@
 //! | `seen.offsets`         | U64  | users + 1        | start of each user's items in `seen.items`             |
 //! | `seen.items`           | U32  | interactions     | items the user interacted with, ascending              |
 //! | `seen.weights`         | F32  | interactions     | their weights, unless all are 1; optional              |
-//! | `item_titles.bytes`    | U8   | bytes            | titles in row order, like ids; optional                |
-//! | `item_titles.offsets`  | U64  | items + 1        | equal if there is no title; optional                   |
-//! | `item_available`       | U8   | items            | 0: never recommend; optional                           |
+//! | `item_titles.bytes`    | U8   | bytes            | titles, in files of earlier releases; optional         |
+//! | `item_titles.offsets`  | U64  | items + 1        | likewise; equal if there is no title; optional         |
+//! | `item_available`       | U8   | items            | likewise; 0: never recommend; optional                 |
 //! | `item_codes.order`     | U32  | items            | items by descending norm; optional                     |
 //! | `item_codes.codes`     | U8   | bytes            | four bits a factor; optional                           |
 //! | `item_codes.scales`    | BF16 | items, 2         | residual bound and scale; optional                     |
@@ -38,6 +39,9 @@
 //! | `two_hop.item_weights` | F32  | two-hop entries  | their weights, unless all are 1; optional              |
 //! | `two_hop.span`         | F64  | factors, factors | K of the item factors; with `two-hop-span`             |
 //! | `checksum`             | U8   | 32               | SHA-256 of all bytes before it; optional               |
+//!
+//! Files of earlier releases also have titles and availability. They are read until the first
+//! catalogue of the revision is loaded, and never written.
 //!
 //! The codes belong to the crate `factorization`, which documents their layout and checks that they
 //! match the factors. They make lists faster and change nothing else, so a reader may ignore them.

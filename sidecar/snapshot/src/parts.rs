@@ -28,10 +28,6 @@ pub struct ModelParts<'a> {
     pub popular_items: &'a [u32],
     /// Items that each user interacted with.
     pub seen: Seen<'a>,
-    /// Titles of items by row; an item without a title has an empty one.
-    pub titles: Option<&'a StringTable>,
-    /// Whether each item may be recommended.
-    pub available: Option<&'a [bool]>,
     /// What the two-hop term walks, in a model with one.
     pub two_hop: Option<TwoHopRows<'a>>,
     /// Codes of the item factors for faster lists, if the catalogue is large.

@@ -212,7 +212,8 @@ impl Snapshot {
         self.string(ITEM_IDS.strings, row)
     }
 
-    /// Title of an item, if it has one.
+    /// Title of an item, if it has one. Only files of earlier releases have titles; see the crate's
+    /// docs.
     pub fn title(&self, row: u32) -> Option<&str> {
         self.string(TITLES, row).filter(|title| !title.is_empty())
     }
@@ -298,6 +299,7 @@ impl Snapshot {
     }
 
     /// One byte per item, 0 for items that must not be recommended; `None` if all items may be.
+    /// Only files of earlier releases have it.
     pub fn available(&self) -> Option<&[u8]> {
         self.optional(Tensor::Available)
     }

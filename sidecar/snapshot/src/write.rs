@@ -33,7 +33,6 @@ pub fn write(parts: &ModelParts<'_>, out: impl Write) -> Result<Written, Snapsho
 /// Elements of a tensor.
 enum Numbers<'a> {
     U8(&'a [u8]),
-    Bool(&'a [bool]),
     U32(&'a [u32]),
     /// Rows in the order of their ids; sorted when they are written.
     SortedRows(&'a StringTable),
@@ -69,9 +68,8 @@ impl<'a> Numbers<'a> {
             Tensor::SeenOffsets => Self::U64(parts.seen.offsets),
             Tensor::SeenItems => Self::U32(parts.seen.items),
             Tensor::SeenWeights => Self::F32(parts.seen.weights?),
-            Tensor::TitleBytes => Self::U8(parts.titles?.bytes()),
-            Tensor::TitleOffsets => Self::U64(parts.titles?.offsets()),
-            Tensor::Available => Self::Bool(parts.available?),
+            // Catalogues have them; see the list of tensors.
+            Tensor::TitleBytes | Tensor::TitleOffsets | Tensor::Available => return None,
             Tensor::CodeOrder => Self::U32(parts.item_codes?.order),
             Tensor::Codes => Self::U8(parts.item_codes?.codes),
             Tensor::CodeScales => Self::Bf16Pairs(parts.item_codes?.scales),
@@ -89,7 +87,7 @@ impl<'a> Numbers<'a> {
 
     fn dtype(&self) -> Dtype {
         match self {
-            Self::U8(_) | Self::Bool(_) | Self::Checksum => Dtype::U8,
+            Self::U8(_) | Self::Checksum => Dtype::U8,
             Self::U32(_) | Self::SortedRows(_) => Dtype::U32,
             Self::U64(_) => Dtype::U64,
             Self::Bf16Pairs(_) => Dtype::BF16,
@@ -101,7 +99,6 @@ impl<'a> Numbers<'a> {
     fn shape(&self) -> Vec<usize> {
         match self {
             Self::U8(bytes) => vec![bytes.len()],
-            Self::Bool(flags) => vec![flags.len()],
             Self::U32(numbers) => vec![numbers.len()],
             Self::SortedRows(ids) => vec![ids.len()],
             Self::U64(numbers) => vec![numbers.len()],
@@ -117,7 +114,6 @@ impl<'a> Numbers<'a> {
     fn write(&self, out: &mut TensorWriter<impl Write>) -> io::Result<()> {
         match self {
             Self::U8(bytes) => out.put(bytes),
-            Self::Bool(flags) => flags.iter().try_for_each(|flag| out.put(&[u8::from(*flag)])),
             Self::U32(numbers) | Self::Bf16Pairs(numbers) => numbers.iter().try_for_each(|n| out.put(&n.to_le_bytes())),
             Self::SortedRows(ids) => sorted_rows(ids).iter().try_for_each(|n| out.put(&n.to_le_bytes())),
             Self::U64(numbers) => numbers.iter().try_for_each(|n| out.put(&n.to_le_bytes())),

@@ -8,13 +8,14 @@ use model_snapshot::Snapshot;
 use recommender_trainer::{
     ItemTable, MadeCatalogue, Options, Refreshed, RunError, Secrets, local_source, refresh_catalogue,
 };
-use sidecar_contract::{CatalogueConfig, Csv, ExitCode, Format, Items, TerminationMessage, paths};
+use sidecar_contract::{CatalogueConfig, Csv, ExitCode, FilterColumn, Format, Items, TerminationMessage, paths};
 use store_client::{Store, StoreCredentials};
 
 use crate::{
     args::CatalogueArgs,
     clock::unix_seconds,
     commands::{job, report_error},
+    loading,
 };
 
 /// Makes a catalogue according to the command line, or according to the config in the environment.
@@ -25,14 +26,7 @@ pub async fn run(args: CatalogueArgs) -> Result<ExitCode> {
     store_client::install_tls_provider();
     match (&args.items, &args.config) {
         (Some(items), _) => match local(&args, items).await? {
-            Ok(made) => {
-                let MadeCatalogue { items, available, missing, unknown, .. } = made;
-                println!(
-                    "{}: {items} items, {available} available, {missing} not in the table; {unknown} rows of other items",
-                    args.output.display()
-                );
-                Ok(ExitCode::Done)
-            }
+            Ok(()) => Ok(ExitCode::Done),
             Err(error) => Ok(report_error(&error)),
         },
         (None, Some(config)) => of_job(config).await,
@@ -40,10 +34,7 @@ pub async fn run(args: CatalogueArgs) -> Result<ExitCode> {
     }
 }
 
-/// Writes the catalogue of a model file; the file appears when it is complete.
-async fn local(args: &CatalogueArgs, items: &Path) -> Result<Result<MadeCatalogue, RunError>> {
-    let snapshot = Snapshot::read(&args.model).with_context(|| format!("cannot read {}", args.model.display()))?;
-    let revision = snapshot.checked_digest()?;
+async fn local(args: &CatalogueArgs, items: &Path) -> Result<Result<(), RunError>> {
     let config = Items {
         source: local_source(items),
         format: args.format.map(Format::from),
@@ -53,20 +44,40 @@ async fn local(args: &CatalogueArgs, items: &Path) -> Result<Result<MadeCatalogu
         available: args.available.clone(),
         attributes: Vec::new(),
     };
-    let directory = args.output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let cannot_write = || format!("cannot write {}", args.output.display());
+    let output = args.output.clone().unwrap_or_else(|| loading::catalogue_beside(&args.model));
+    write(&config, &args.filters, &args.model, &output).await
+}
+
+/// Writes the catalogue of a model file and prints the counts; the file appears when it is
+/// complete.
+pub(super) async fn write(
+    config: &Items,
+    filters: &[FilterColumn],
+    model: &Path,
+    output: &Path,
+) -> Result<Result<(), RunError>> {
+    let snapshot = Snapshot::read(model).with_context(|| format!("cannot read {}", model.display()))?;
+    let revision = snapshot.checked_digest()?;
+    let directory = output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let cannot_write = || format!("cannot write {}", output.display());
     let file = tempfile::NamedTempFile::new_in(directory).with_context(cannot_write)?;
     let options = Options::default();
     let made = async {
-        let table = ItemTable::new(&config, &args.filters, &options)?;
+        let table = ItemTable::new(config, filters, &options)?;
         let version = table.stat().await?;
         table.write(&version, unix_seconds(), (&revision, &snapshot), file.path()).await
     };
-    let made = made.await;
-    if made.is_ok() {
-        file.persist(&args.output).with_context(cannot_write)?;
-    }
-    Ok(made)
+    let made = match made.await {
+        Ok(made) => made,
+        Err(error) => return Ok(Err(error)),
+    };
+    file.persist(output).with_context(cannot_write)?;
+    let MadeCatalogue { items, available, missing, unknown, .. } = made;
+    println!(
+        "{}: {items} items, {available} available, {missing} not in the table; {unknown} rows of other items",
+        output.display()
+    );
+    Ok(Ok(()))
 }
 
 async fn of_job(config: &str) -> Result<ExitCode> {

@@ -2,19 +2,15 @@
 
 mod all;
 
-use std::sync::Arc;
-
 use answering::{
-    Answer, Ask, Contribution, DEFAULT_VARIANT, Explanation, HistoryEntry, Item, Local, Query, RequestId,
-    limits::EXPLAINED_ITEMS_MAX,
+    Answer, Ask, Contribution, Explanation, HistoryEntry, Item, Query, RequestId, limits::EXPLAINED_ITEMS_MAX,
 };
 use anyhow::{Result, ensure};
-use sidecar_contract::ServingMode;
 
 use crate::{
     api::response::{ResponseFormat, recommendations},
     args::RecommendArgs,
-    loading::{self, Verification},
+    loading,
 };
 
 /// Prints items for a user or a history, or writes those of all users to a file.
@@ -23,7 +19,7 @@ use crate::{
 /// A model file that cannot serve, neither user nor history, or a file that cannot be written.
 pub fn run(args: RecommendArgs) -> Result<()> {
     if let Some(output) = &args.output {
-        return all::run(&args.model, args.n, output);
+        return all::run(&args, output);
     }
     ensure!(args.user.is_some() || !args.history.is_empty(), "give --user, or --history, or both; or --all");
     ensure!(
@@ -37,13 +33,12 @@ pub fn run(args: RecommendArgs) -> Result<()> {
         args.ratings.len(),
         args.history.len()
     );
-    let model = loading::open(&args.model, Verification::Any)?;
+    let local = loading::open_with_catalogue(&args.model, args.catalogue.as_deref())?;
     if let Some(user) = &args.user
-        && model.snapshot().user_index(user).is_none()
+        && local.model().snapshot().user_index(user).is_none()
     {
         eprintln!("the model does not have this user: the list contains popular items");
     }
-    let local = Local::new(Arc::clone(&model), DEFAULT_VARIANT, ServingMode::Personalized);
     let ratings = args.ratings.into_iter().map(Some).chain(std::iter::repeat(None));
     let history = args.history.into_iter().zip(ratings).map(|(item, rating)| HistoryEntry { item, rating });
     let query = Query::Recommend { user: args.user, history: history.collect() };

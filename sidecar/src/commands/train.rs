@@ -6,15 +6,16 @@ use anyhow::{Context, Result};
 use model_snapshot::Snapshot;
 use recommender_trainer::{Options, Secrets, TrainedFile, describe_metrics, progress, train_to_file};
 use sidecar_contract::{
-    Algorithm, ExitCode, RunResult, TerminationMessage, TrainingConfig, WarmStartConfig, canonical_json, paths,
-    run_result::RUN_RESULT_VERSION,
+    Algorithm, ExitCode, FilterColumn, Items, RunResult, TerminationMessage, TrainingConfig, WarmStartConfig,
+    canonical_json, paths, run_result::RUN_RESULT_VERSION,
 };
 use store_client::{Store, StoreCredentials};
 
 use crate::{
     args::TrainArgs,
     clock::unix_seconds,
-    commands::{job, report_error, training_config},
+    commands::{catalogue, job, report_error, training_config},
+    loading,
 };
 
 /// Trains according to the command line, or according to the training config in the environment.
@@ -56,7 +57,7 @@ pub async fn run(args: TrainArgs) -> Result<ExitCode> {
                         let html = run_report::render(&run_result(&config, trained, started_at), None);
                         std::fs::write(report, html).with_context(|| format!("cannot write {}", report.display()))?;
                     }
-                    Ok(ExitCode::Done)
+                    write_catalogue(&config, &data.items_filters, &args.output).await
                 }
                 Err(error) => Ok(report_error(&error)),
             }
@@ -80,6 +81,14 @@ fn warm_start(algorithm: &Algorithm, earlier: &Path, iterations: Option<u32>) ->
     };
     let cold_iterations = algorithms::definition(algorithm)?.iterations();
     Ok(WarmStartConfig { digest, iterations: iterations.unwrap_or(cold_iterations.div_ceil(WARM_ITERATIONS_DIVISOR)) })
+}
+
+/// Writes the catalogue of a model beside it, if the item table has columns for one.
+async fn write_catalogue(config: &TrainingConfig, filters: &[FilterColumn], model: &Path) -> Result<ExitCode> {
+    let has_columns = |items: &&Items| items.title.is_some() || items.available.is_some() || !filters.is_empty();
+    let Some(items) = config.items.as_ref().filter(has_columns) else { return Ok(ExitCode::Done) };
+    let written = catalogue::write(items, filters, model, &loading::catalogue_beside(model)).await?;
+    Ok(written.map_or_else(|error| report_error(&error), |()| ExitCode::Done))
 }
 
 /// The result that a Job would commit.

@@ -25,6 +25,7 @@ const SCHEMA: &str = "message lists {
     required binary item (UTF8);
     required float score;
     required binary revision (UTF8);
+    required binary catalogue (UTF8);
 }";
 
 /// A Parquet file that is being written.
@@ -57,6 +58,7 @@ impl ParquetLists {
         column::<ByteArrayType>(&mut group, &text(rows, |row| row.item))?;
         column::<FloatType>(&mut group, &rows.iter().map(|row| row.score).collect::<Vec<_>>())?;
         column::<ByteArrayType>(&mut group, &text(rows, |row| row.revision))?;
+        column::<ByteArrayType>(&mut group, &text(rows, |row| row.catalogue))?;
         group.close().map(drop)
     }
 

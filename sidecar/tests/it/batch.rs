@@ -8,12 +8,13 @@ use recommender_sidecar::{
     all_lists,
     batch::{self, Finished},
     list_file::ListFormat,
-    loading::{self, Verification},
+    loading,
 };
-use sidecar_contract::{BatchConfig, BatchId, Digest, ExitCode, RevisionRef, ServingMode, StoreConfig};
+use sidecar_contract::{BatchConfig, BatchId, CatalogueVersion, Digest, ExitCode, RevisionRef, StoreConfig};
 use store_client::{Destination, Store, StoreError};
 
 use crate::{
+    catalogue::write_catalogue,
     crashing_store::{Crash, CrashingStore},
     model::train,
     process::{file_store, put},
@@ -27,6 +28,7 @@ fn config(store: &StoreConfig, revision: &RevisionRef) -> BatchConfig {
         name: "movies".to_owned(),
         revision: revision.digest.clone(),
         snapshot_bytes: revision.snapshot_bytes,
+        catalogue: revision.catalogue.clone(),
         n: N,
         destination: "s3://shop/lists".to_owned(),
         spec_hash: BatchConfig::spec_hash_of(N, "s3://shop/lists"),
@@ -34,10 +36,21 @@ fn config(store: &StoreConfig, revision: &RevisionRef) -> BatchConfig {
     }
 }
 
-/// The file that the command line writes.
+/// Stores a model with a catalogue in which items 0 to 3 are not available.
+async fn put_with_catalogue(store: &StoreConfig, model: &Path) -> RevisionRef {
+    let mut revision = put(store, model).await;
+    let file = loading::catalogue_beside(model);
+    let version = CatalogueVersion::new(1_764_370_000, &Digest::of(b"table"));
+    write_catalogue(model, &file, &version.to_string());
+    let digest = Digest::of(&std::fs::read(&file).unwrap());
+    let store = Store::open(store, None).unwrap();
+    revision.catalogue = Some(store.put_catalogue(&version, &revision.digest, &file, &digest).await.unwrap());
+    revision
+}
+
+/// The file that the command line writes, with the catalogue beside the model.
 fn expected(model: &Path, directory: &Path) -> Vec<u8> {
-    let model = loading::open(model, Verification::Any).unwrap();
-    let local = answering::Local::new(model, answering::DEFAULT_VARIANT, ServingMode::Personalized);
+    let local = loading::open_with_catalogue(model, None).unwrap();
     let file = directory.join("expected.parquet");
     all_lists::write(&local, N as usize, &file, ListFormat::Parquet).unwrap();
     std::fs::read(file).unwrap()
@@ -67,7 +80,7 @@ async fn wherever_a_batch_dies_its_lists_are_whole_or_absent() {
     let at = directory.path();
     let stored = file_store(at);
     let model = train(at, 3).await;
-    let config = config(&stored, &put(&stored, &model).await);
+    let config = config(&stored, &put_with_catalogue(&stored, &model).await);
     let (name, whole) = (config.object_name(), expected(&model, at));
     let run = async |store: &Store, destination: Destination| {
         let work = tempfile::tempdir().unwrap();

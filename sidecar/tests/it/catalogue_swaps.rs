@@ -4,26 +4,27 @@
 use std::{path::Path, sync::Arc};
 
 use model_snapshot::Snapshot;
-use recommender_sidecar::{admin::Report, engine::Engine, follower::Follower};
+use recommender_sidecar::{admin::Report, engine::Engine, follower::Follower, metrics::Metrics};
 use serde_json::json;
 use sidecar_contract::{CatalogueRef, Digest, ServingConfig, canonical_json};
 use store_client::Store;
 
-use crate::{catalogue::write_catalogue, follower::follower, model::train};
+use crate::{catalogue::write_catalogue, follower::follower_and_metrics, model::train};
 
 struct Setup {
     directory: tempfile::TempDir,
     engine: Arc<Engine>,
     report: Arc<Report>,
     follower: Follower,
+    metrics: Arc<Metrics>,
 }
 
 impl Setup {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("store")).unwrap();
-        let (engine, report, follower) = follower(directory.path());
-        Self { directory, engine, report, follower }
+        let (engine, report, follower, metrics) = follower_and_metrics(directory.path());
+        Self { directory, engine, report, follower, metrics }
     }
 
     fn path(&self) -> &Path {
@@ -75,6 +76,12 @@ impl Setup {
         Some((local.model().digest().clone(), version))
     }
 
+    /// Values of the series of catalogues, without their names' common start.
+    fn series(&self) -> Vec<String> {
+        let text = String::from_utf8(self.metrics.encode(None).unwrap()).unwrap();
+        text.lines().filter_map(|line| line.strip_prefix("recommender_catalogue_")).map(str::to_owned).collect()
+    }
+
     fn cached(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.path().join("cache/snapshots")).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -86,7 +93,7 @@ impl Setup {
 async fn a_revision_waits_for_its_catalogue_and_later_ones_need_no_load_of_the_model() {
     let mut setup = Setup::new();
     let first = setup.put_model(4).await;
-    let v1 = setup.catalogue(&first, "v1");
+    let v1 = setup.catalogue(&first, "1764370000-3f9a1c20be");
     setup.configure(&first.1, Some(&v1));
     setup.follower.step().await;
     assert_eq!(setup.serving(), None, "the store does not have the catalogue yet");
@@ -96,7 +103,14 @@ async fn a_revision_waits_for_its_catalogue_and_later_ones_need_no_load_of_the_m
     let text = canonical_json(&setup.configure(&first.1, Some(&v1)));
     std::fs::write(setup.path().join("serving.json"), text + "\n").unwrap();
     setup.follower.step().await;
-    assert_eq!(setup.serving(), Some((first.1.clone(), Some("v1".to_owned()))));
+    assert_eq!(setup.serving(), Some((first.1.clone(), Some(v1.version.clone()))));
+    let series = [
+        "decided_timestamp_seconds 1764370000",
+        "items{state=\"all\"} 20",
+        "items{state=\"available\"} 16",
+        "swaps_total 0",
+    ];
+    assert_eq!(setup.series(), series);
 
     let model = Arc::clone(setup.engine.serving().local().unwrap().model());
     let v2 = setup.catalogue(&first, "v2");
@@ -118,6 +132,12 @@ async fn a_revision_waits_for_its_catalogue_and_later_ones_need_no_load_of_the_m
         assert_eq!(setup.serving(), Some((first.1.clone(), Some("v2".to_owned()))), "{}", bad.version);
     }
 
+    let series = setup.series();
+    assert!(series.contains(&"swaps_total 1".to_owned()) && !series.iter().any(|line| line.contains("timestamp")));
+    let failures = series.iter().filter(|line| line.starts_with("load_failures_total{"));
+    let failures = failures.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap());
+    assert_eq!(failures.sum::<u64>(), 3, "{series:?}");
+
     // A new revision is not swapped in before its catalogue, nor with that of another one.
     let v6 = setup.catalogue(&second, "v6");
     for wrong in [&v6, &v2] {
@@ -132,4 +152,5 @@ async fn a_revision_waits_for_its_catalogue_and_later_ones_need_no_load_of_the_m
     setup.configure(&second.1, None);
     setup.follower.step().await;
     assert_eq!(setup.serving(), Some((second.1, None)));
+    assert!(!setup.series().iter().any(|line| line.starts_with("items")));
 }

@@ -39,7 +39,7 @@ pub fn follower(directory: &Path) -> (Arc<Engine>, Arc<Report>, Follower) {
     (engine, report, follower)
 }
 
-fn follower_and_metrics(directory: &Path) -> (Arc<Engine>, Arc<Report>, Follower, Arc<Metrics>) {
+pub fn follower_and_metrics(directory: &Path) -> (Arc<Engine>, Arc<Report>, Follower, Arc<Metrics>) {
     let (engine, report) = (Arc::new(Engine::default()), Arc::new(Report::default()));
     let paths = Paths {
         config_file: directory.join("serving.json"),

@@ -9,6 +9,7 @@ mod bad_requests; // rejected requests, and the generated table in the docs
 mod batch; // lists of all users in a bucket, and crashes at each write
 mod capacity; // a snapshot that does not fit into memory
 mod catalogue; // filters, candidates, pages, and the search of items
+mod catalogue_refresh;
 mod catalogue_swaps; // when the follower swaps catalogues, and when it must not
 mod clients; // requests as clients in use send them
 mod corruption; // damaged snapshots in the store and in the pod

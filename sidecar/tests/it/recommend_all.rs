@@ -9,22 +9,26 @@ use std::{
     sync::Arc,
 };
 
+use answering::Answerer;
 use parquet::{
     file::reader::{FileReader as _, SerializedFileReader},
     record::RowAccessor as _,
 };
-use recommender_sidecar::{api::Api, engine::Engine, metrics::Metrics};
+use recommender_sidecar::{api::Api, engine::Engine, loading, metrics::Metrics, serving::Serving};
 use recommender_trainer::{Options, local_config, progress::Silent, train_to_file};
 use serde_json::{Value, json};
-use sidecar_contract::{Algorithm, AlsConfig, ExitCode};
+use sidecar_contract::{Algorithm, AlsConfig, ExitCode, ServingLimits};
 
-use crate::http::{JSON, publish, send};
+use crate::{
+    catalogue::write_catalogue,
+    http::{JSON, send},
+};
 
 const USERS: u32 = 1000;
 const N: usize = 7;
 
-/// User, rank, item, score, revision.
-type Row = (String, i64, String, f32, String);
+/// User, rank, item, score, revision, catalogue.
+type Row = (String, i64, String, f32, String, String);
 
 /// A model of [`USERS`] users. Their ids need quotes in CSV.
 async fn model(directory: &Path) -> PathBuf {
@@ -58,7 +62,7 @@ fn recommend_all(before: &str, model: &Path, output: &Path) -> Output {
 
 fn json_row(row: &Value) -> Row {
     let text = |field: &str| row[field].as_str().unwrap().to_owned();
-    (text("user"), row["rank"].as_i64().unwrap(), text("item"), score(row), text("revision"))
+    (text("user"), row["rank"].as_i64().unwrap(), text("item"), score(row), text("revision"), text("catalogue"))
 }
 
 /// The score as it was before it was text.
@@ -74,7 +78,7 @@ fn read(path: &Path) -> Vec<Row> {
         }
         "csv" => {
             let mut reader = csv::Reader::from_path(path).unwrap();
-            assert_eq!(reader.headers().unwrap(), vec!["user", "rank", "item", "score", "revision"]);
+            assert_eq!(reader.headers().unwrap(), vec!["user", "rank", "item", "score", "revision", "catalogue"]);
             reader.deserialize().map(Result::unwrap).collect()
         }
         _ => {
@@ -82,7 +86,7 @@ fn read(path: &Path) -> Vec<Row> {
             let rows = reader.get_row_iter(None).unwrap().map(|row| {
                 let row = row.unwrap();
                 let text = |column| row.get_string(column).unwrap().clone();
-                (text(0), i64::from(row.get_int(1).unwrap()), text(2), row.get_float(3).unwrap(), text(4))
+                (text(0), i64::from(row.get_int(1).unwrap()), text(2), row.get_float(3).unwrap(), text(4), text(5))
             });
             rows.collect()
         }
@@ -100,8 +104,10 @@ fn names(directory: &Path) -> Vec<String> {
 async fn the_lists_are_the_answers_over_http() {
     let directory = tempfile::tempdir().unwrap();
     let model = model(directory.path()).await;
+    write_catalogue(&model, &loading::catalogue_beside(&model), "v7");
     let engine = Arc::new(Engine::default());
-    publish(&engine, &model);
+    let local = loading::open_with_catalogue(&model, None).unwrap();
+    engine.publish(Serving::of(Answerer::Local(Arc::new(local)), ServingLimits::default()));
     let api = Api::new(Arc::clone(&engine), Arc::new(Metrics::new().unwrap()));
     let mut expected = BTreeMap::new();
     for user in 0..USERS {
@@ -121,17 +127,19 @@ async fn the_lists_are_the_answers_over_http() {
     let [jsonl, csv, parquet] = contents.try_into().unwrap();
     assert_eq!(jsonl.len(), USERS as usize * N);
     assert!(jsonl == csv && jsonl == parquet);
-    for (index, (user, rank, item, found_score, revision)) in jsonl.into_iter().enumerate() {
+    for (index, (user, rank, item, found_score, revision, catalogue)) in jsonl.into_iter().enumerate() {
         assert_eq!(rank, i64::try_from(index % N).unwrap() + 1);
         let answer = &expected[&user];
         let found = &answer["items"][index % N];
         assert_eq!(json!(item), found["id"], "{user} {rank}");
         assert_eq!(found_score.to_bits(), score(found).to_bits(), "{user} {rank}");
-        assert_eq!(json!(revision), answer["model"]["revision"]);
+        assert_eq!((json!(revision), catalogue.as_str()), (answer["model"]["revision"].clone(), "v7"));
+        assert_eq!(answer["model"]["catalogue"], "v7");
+        assert!(!["item0", "item1", "item2", "item3"].contains(&item.as_str()), "{item} is not available");
     }
     assert_eq!(
         names(directory.path()),
-        ["lists.csv", "lists.jsonl", "lists.parquet", "model.safetensors", "visits.csv"]
+        ["lists.csv", "lists.jsonl", "lists.parquet", "model.catalogue", "model.safetensors", "visits.csv"]
     );
 }
 

@@ -266,24 +266,24 @@ async fn small_data_gets_a_gate_that_fits_and_an_item_table_its_features() {
     let (items, _) = found.items.as_ref().unwrap();
     assert_eq!(items.attributes, [name("genres"), name("studio")]);
     assert_eq!(found.config.items.as_ref().unwrap().attributes, items.attributes);
-    // Of the ten films without ratings f150 to f159, f153 is not in stock.
-    assert_eq!(found.profile.cold_items, Some(9));
+    // The ten films without ratings f150 to f159; f153 is not in stock and may be tomorrow.
+    assert_eq!(found.profile.cold_items, Some(10));
     let (yaml, profile) = (resource::render(&found), report::render(&found));
     for expected in [
         "attributes: [genres, studio]",
-        "By them the 9 items without interactions",
+        "By them the 10 items without interactions",
         "gate: {minLiftOverBaseline: -0.0",
         "the 95 % interval of the lift",
         "resources:\n      requests: {cpu: 50m, memory: 64Mi}\n      limits: {memory: 120Mi}",
     ] {
         assert!(yaml.contains(expected), "{expected} is not in {yaml}");
     }
-    for expected in ["accepts a model as good as the", "9 items without interactions"] {
+    for expected in ["accepts a model as good as the", "10 items without interactions"] {
         assert!(profile.contains(expected), "{expected} is not in {profile}");
     }
     assert_well_formed(&found);
     let trained = train_to_file(&found.config, &directory.path().join("m"), &Silent, &Options::default()).await;
-    assert_eq!(trained.unwrap().trained.items, 159, "the model has the cold-start items");
+    assert_eq!(trained.unwrap().trained.items, 160, "the model has the cold-start items");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -87,13 +87,16 @@ async fn make(config: &CatalogueConfig, store: &Store, options: &Options) -> Res
     Ok(Found::Result(Box::new(result)))
 }
 
-/// Whether a table takes out more than half of the available items, or all of them.
+/// Whether a table takes out more than half of the available items, or all of them, or lacks more
+/// than half of the items that the one before it had, as a file that was cut off.
 fn is_held(counts: &ItemCounts, config: &CatalogueConfig) -> bool {
     let Some(known) = &config.known else { return counts.available == 0 };
     // Fractions, because the known catalogue may belong to a revision with other items.
-    let before = u128::from(known.available) * u128::from(counts.items);
-    let after = u128::from(counts.available) * u128::from(known.items);
-    counts.available == 0 || 2 * after < before
+    let less_than_half = |after: u64, before: u64| {
+        2 * u128::from(after) * u128::from(known.items) < u128::from(before) * u128::from(counts.items)
+    };
+    let found = (counts.items.saturating_sub(counts.missing), known.items.saturating_sub(known.missing));
+    counts.available == 0 || less_than_half(counts.available, known.available) || less_than_half(found.0, found.1)
 }
 
 async fn fetch(config: &CatalogueConfig, store: &Store, directory: &std::path::Path) -> Result<Snapshot, RunError> {

@@ -1,14 +1,15 @@
-//! stat ► read ► intern ► stat again: from the config's sources to merged interactions with item
-//! attributes.
+//! read item features ► stat ► read ► intern ► stat again: from the config's sources to merged
+//! interactions with item features.
 
 use std::{ops::ControlFlow, path::Path};
 
-use sidecar_contract::{Digest, RowCounts, TrainingConfig, canonical_json};
+use sidecar_contract::{Digest, Items, RowCounts, TrainingConfig, canonical_json};
 
 use crate::{
     failure::RunError,
+    feature_table::{FeatureReader, FeatureTable},
     interactions::{InteractionReader, RawInteractions},
-    items_table::{ItemAttributes, ItemsReader},
+    item_features::ItemFeatures,
     limits::Limits,
     merge::{InteractionTable, merge},
     options::Secrets,
@@ -25,32 +26,29 @@ pub(crate) struct Sources<'a> {
     config: &'a TrainingConfig,
     rows: Source,
     rows_format: TableFormat<'a>,
-    items: Option<(Source, TableFormat<'a>)>,
+    /// The item table, if the model depends on it: if it has attribute columns.
+    items: Option<(Source, TableFormat<'a>, &'a Items)>,
 }
 
 /// Content of the sources.
 pub(crate) struct Data {
     pub(crate) interactions: InteractionTable,
-    pub(crate) attributes: ItemAttributes,
+    /// Features of the items, including cold-start items; `None` without attribute columns.
+    pub(crate) features: Option<ItemFeatures>,
 }
 
-/// Stats of all sources at one point in time.
-pub(crate) struct Stats {
-    rows: Stat,
-    items: Option<Stat>,
+impl Data {
+    /// Number of cold-start items.
+    pub(crate) fn cold_items(&self) -> usize {
+        self.features.as_ref().map_or(0, |features| features.cold_ids.len())
+    }
 }
 
-impl Stats {
-    /// Stat of the item table.
-    pub(crate) fn items(&self) -> Option<&Stat> {
-        self.items.as_ref()
-    }
-
-    /// Data version; it changes when any source changes.
-    pub(crate) fn version(&self) -> Digest {
-        let items = self.items.as_ref().map(|items| &items.version);
-        Digest::of(canonical_json(&serde_json::json!({ "rows": self.rows.version, "items": items })).as_bytes())
-    }
+/// Data version: it changes when the source of the interactions changes, or the features of an
+/// item. No other column of the item table changes it.
+pub(crate) fn data_version(rows: &Stat, features: Option<&FeatureTable>) -> Digest {
+    let items = features.map(FeatureTable::version);
+    Digest::of(canonical_json(&serde_json::json!({ "rows": rows.version, "items": items })).as_bytes())
 }
 
 impl<'a> Sources<'a> {
@@ -58,55 +56,53 @@ impl<'a> Sources<'a> {
         let rows = Source::new(&config.source, "spec.data.source", data_dir, secrets.source.as_ref())?;
         let rows_format = TableFormat { format: config.format, csv: &config.csv, spec_field: "spec.data" };
         rows_format.check()?;
-        let items = match &config.items {
+        let items = match config.items.as_ref().filter(|items| !items.attributes.is_empty()) {
             None => None,
             Some(items) => {
                 let source = Source::new(&items.source, "spec.data.items.source", data_dir, secrets.items.as_ref())?;
                 let table_format = TableFormat { format: items.format, csv: &items.csv, spec_field: "spec.data.items" };
                 table_format.check()?;
-                Some((source, table_format))
+                Some((source, table_format, items))
             }
         };
         Ok(Self { config, rows, rows_format, items })
     }
 
-    pub(crate) async fn stat(&self) -> Result<Stats, RunError> {
-        let rows = self.rows.stat().await?;
-        let items = match &self.items {
-            Some((source, _)) => Some(source.stat().await?),
-            None => None,
-        };
-        Ok(Stats { rows, items })
+    /// State of the interactions.
+    pub(crate) async fn stat(&self) -> Result<Stat, RunError> {
+        self.rows.stat().await
     }
 
-    /// Reads all sources. `counts` is updated even if the read fails.
+    /// Reads the attribute columns of the item table; `None` without such columns.
+    pub(crate) async fn read_features(&self) -> Result<Option<FeatureTable>, RunError> {
+        let Some((source, table_format, items)) = &self.items else { return Ok(None) };
+        let before = source.stat().await?;
+        let read = tokio::task::block_in_place(|| {
+            let mut reader = FeatureReader::new(&source.described_as, items);
+            // The reader never breaks.
+            let _: ControlFlow<()> = read_all(source, &before, *table_format, &mut reader, &|_, _| ())?;
+            reader.finish()
+        });
+        unless_changed(source, &before, read).await.map(Some)
+    }
+
+    /// Reads the interactions. `counts` is updated even if the read fails.
     pub(crate) async fn read(
         &self,
-        before: &Stats,
+        before: &Stat,
+        features: Option<FeatureTable>,
         limits: Limits,
         progress: &dyn Progress,
         counts: &mut RowCounts,
     ) -> Result<Data, RunError> {
-        let read = tokio::task::block_in_place(|| self.read_as_is(before, limits, progress, counts));
-        // If the data changed during the read, an error in it may be fixed by now: the run is
-        // retried instead of failed.
-        match read {
-            Err(error @ RunError::Transient { .. }) => Err(error),
-            read => {
-                if self.stat().await?.version() != before.version() {
-                    return Err(RunError::transient(format!(
-                        "{} changed while it was being read; the run will be retried",
-                        self.rows.described_as
-                    )));
-                }
-                read
-            }
-        }
+        let read = tokio::task::block_in_place(|| self.read_as_is(before, features, limits, progress, counts));
+        unless_changed(&self.rows, before, read).await
     }
 
     fn read_as_is(
         &self,
-        before: &Stats,
+        before: &Stat,
+        features: Option<FeatureTable>,
         limits: Limits,
         progress: &dyn Progress,
         counts: &mut RowCounts,
@@ -131,21 +127,20 @@ impl<'a> Sources<'a> {
             items: interactions.item_ids.len() as u64,
             interactions: interactions.items.len() as u64,
         });
-        let attributes = self.read_items(before.items.as_ref(), &interactions)?;
-        Ok(Data { interactions, attributes })
+        let features = features.map(|features| features.finish(&interactions.item_ids)).transpose()?;
+        Ok(Data { interactions, features })
     }
 
     /// Reads up to `rows_max` rows; also returns the fraction of the source's bytes that was read.
     pub(crate) fn read_rows(
         &self,
-        stats: &Stats,
+        stat: &Stat,
         limits: Limits,
         rows_max: u64,
         progress: &dyn Progress,
         counts: &mut RowCounts,
     ) -> Result<(RawInteractions, f64), RunError> {
         progress.event(&Event::Step(Step::Read));
-        let stat = &stats.rows;
         let TrainingConfig { columns, weights, .. } = self.config;
         let mut reader = InteractionReader::new(&self.rows.described_as, columns, &weights.events, limits);
         let report_progress = |reader: &InteractionReader<'_>, bytes| {
@@ -157,18 +152,17 @@ impl<'a> Sources<'a> {
         let fraction_read = read?;
         Ok((reader.finish()?, fraction_read))
     }
+}
 
-    pub(crate) fn read_items(
-        &self,
-        stat: Option<&Stat>,
-        interactions: &InteractionTable,
-    ) -> Result<ItemAttributes, RunError> {
-        let (Some((source, table_format)), Some(config), Some(stat)) = (&self.items, &self.config.items, stat) else {
-            return Ok(ItemAttributes::default());
-        };
-        let mut reader = ItemsReader::new(&source.described_as, config);
-        // `ItemsReader` never breaks.
-        let _: ControlFlow<()> = read_all(source, stat, *table_format, &mut reader, &|_, _| ())?;
-        reader.finish(&interactions.item_ids)
+/// What was read, unless the source changed during the read: then an error in it may be fixed by
+/// now, and the run is retried instead of failed.
+async fn unless_changed<T>(source: &Source, before: &Stat, read: Result<T, RunError>) -> Result<T, RunError> {
+    match read {
+        Err(error @ RunError::Transient { .. }) => Err(error),
+        read if source.stat().await?.version == before.version => read,
+        _ => Err(RunError::transient(format!(
+            "{} changed while it was being read; the run will be retried",
+            source.described_as
+        ))),
     }
 }

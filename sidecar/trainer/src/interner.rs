@@ -40,6 +40,11 @@ impl Interner {
         self.ids.ends.len()
     }
 
+    /// The id of a provisional number; empty for an unknown number.
+    pub(crate) fn get(&self, number: u32) -> &str {
+        self.ids.get(number)
+    }
+
     /// The provisional number of an id; `None` if it is new and `max` ids are known already.
     pub(crate) fn number(&mut self, id: &str, max: u32) -> Option<u32> {
         let Self { ids, numbers, hash } = self;

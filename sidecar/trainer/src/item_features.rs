@@ -42,6 +42,11 @@ impl FeatureValues {
         Some(())
     }
 
+    /// The text of a number: its column and value.
+    pub(crate) fn text(&self, number: u32) -> &str {
+        self.0.get(number)
+    }
+
     /// The matrices: of items in the order of the model, and of all `others` with a selected value.
     pub(crate) fn finish<'a>(
         self,

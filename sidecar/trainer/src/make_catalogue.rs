@@ -1,10 +1,10 @@
 //! The catalogue of a revision, made from the item table: titles, availability and filter columns
 //! of the model's items, in their order.
 
-use std::{fs::File, io::BufWriter, ops::ControlFlow, path::Path};
+use std::{collections::HashMap, fs::File, io::BufWriter, ops::ControlFlow, path::Path};
 
 use catalogue::{CatalogueError, CatalogueWriter, ColumnId, ColumnKind};
-use model_snapshot::Snapshot;
+use model_snapshot::{Snapshot, StringTable};
 use serde_json::json;
 use sidecar_contract::{CatalogueVersion, Column, Digest, FilterColumn, FilterKind, Items, canonical_json};
 
@@ -98,10 +98,8 @@ impl<'a> ItemTable<'a> {
     ) -> Result<MadeCatalogue, RunError> {
         let name = CatalogueVersion::new(decided_at, &version.source);
         let read = tokio::task::block_in_place(|| {
-            let mut reader = CatalogueReader::new(self, snapshot);
-            // The reader never breaks.
-            let _: ControlFlow<()> = read_all(&self.source, &version.stat, self.table_format, &mut reader, &|_, _| ())?;
-            reader.finish(&name, revision, output)
+            let find = |id: &str| snapshot.item_index(id);
+            self.read(version, snapshot.items(), &find)?.finish(&name, revision, output)
         });
         // If the table changed during the read, an error in it may be fixed by now.
         match read {
@@ -109,6 +107,31 @@ impl<'a> ItemTable<'a> {
             read if self.stat().await?.source == version.source => read,
             _ => Err(RunError::transient(format!("{} changed while it was being read", self.source.described_as))),
         }
+    }
+
+    /// Number of these items that have a title.
+    pub(crate) fn count_titles(&self, version: &TableVersion, ids: &StringTable) -> Result<u64, RunError> {
+        let index_of: HashMap<&str, u32> = ids.iter().zip(0..).collect();
+        let find = |id: &str| index_of.get(id).copied();
+        let reader = self.read(version, ids.len(), &find)?;
+        Ok(reader.titles.iter().filter(|title| !title.is_empty()).count() as u64)
+    }
+
+    /// Reads the rows of the items whose index `find` returns.
+    fn read<'b>(
+        &'b self,
+        version: &TableVersion,
+        items: usize,
+        find: &'b dyn Fn(&str) -> Option<u32>,
+    ) -> Result<CatalogueReader<'b>, RunError> {
+        let mut reader = CatalogueReader::new(self, items, find);
+        // The reader never breaks.
+        let _: ControlFlow<()> = read_all(&self.source, &version.stat, self.table_format, &mut reader, &|_, _| ())?;
+        if !reader.begun {
+            let described_as = &self.source.described_as;
+            return Err(RunError::bad_data(format!("{described_as} is empty: expected a header and one or more rows")));
+        }
+        Ok(reader)
     }
 }
 
@@ -122,7 +145,8 @@ enum Values {
 /// id is dropped and counted. A value that cannot be read counts as missing.
 struct CatalogueReader<'a> {
     table: &'a ItemTable<'a>,
-    snapshot: &'a Snapshot,
+    /// Index of an item of the model.
+    find: &'a dyn Fn(&str) -> Option<u32>,
     requests: Vec<ColumnRequest>,
     begun: bool,
     found: Vec<bool>,
@@ -138,7 +162,7 @@ struct CatalogueReader<'a> {
 }
 
 impl<'a> CatalogueReader<'a> {
-    fn new(table: &'a ItemTable<'a>, snapshot: &'a Snapshot) -> Self {
+    fn new(table: &'a ItemTable<'a>, items: usize, find: &'a dyn Fn(&str) -> Option<u32>) -> Self {
         let Items { id, title, available, .. } = table.items;
         let request = |column: Option<&Column>, spec_field, role| ColumnRequest {
             column: column.cloned(),
@@ -159,7 +183,6 @@ impl<'a> CatalogueReader<'a> {
             };
             request(Some(&filter.column), "spec.data.items.filters", role)
         });
-        let items = snapshot.items();
         Self {
             requests: columns.into_iter().chain(filters).collect(),
             begun: false,
@@ -181,16 +204,13 @@ impl<'a> CatalogueReader<'a> {
             id_digits: Digits::default(),
             text_digits: Digits::default(),
             table,
-            snapshot,
+            find,
         }
     }
 
     /// Writes the catalogue.
     fn finish(self, version: &CatalogueVersion, revision: &Digest, output: &Path) -> Result<MadeCatalogue, RunError> {
         let described_as = &self.table.source.described_as;
-        if !self.begun {
-            return Err(RunError::bad_data(format!("{described_as} is empty: expected a header and one or more rows")));
-        }
         let count = |flags: &[bool]| flags.iter().filter(|flag| **flag).count() as u64;
         let (items, known, available) = (self.found.len() as u64, count(&self.found), count(&self.available));
         tracing::info!(
@@ -280,7 +300,7 @@ impl RowSink for CatalogueReader<'_> {
         let [id, title, available, filters @ ..] = *cells;
         let row = self.read;
         let index = match id.id(&mut self.id_digits, DropReason::EmptyItem) {
-            Ok(id) => self.snapshot.item_index(id).map(|index| index as usize),
+            Ok(id) => (self.find)(id).map(|index| index as usize),
             Err(reason) => {
                 self.dropped.add(reason, row, 1);
                 return Ok(ControlFlow::Continue(()));

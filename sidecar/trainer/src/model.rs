@@ -164,7 +164,7 @@ pub(crate) fn train(
             Some(start) => fit(&all, &start.params(config)?, config.seed, Some(&start.warm_start()), progress)?,
         };
         drop(warm_start);
-        let cold_items = cold::append(&mut model, &data.attributes, config.seed);
+        let cold_items = cold::append(&mut model, data.features.as_ref(), config.seed);
         let written = write(config, data, &all, &model, cold_items, file)?;
         // Verification reads the file into memory; model and data are freed first.
         drop((model, all));
@@ -375,13 +375,13 @@ fn write(
     cold_items: usize,
     file: &Path,
 ) -> Result<Written, RunError> {
-    let Data { interactions: table, attributes } = data;
+    let Data { interactions: table, features } = data;
     let ratings = model.ratings.as_ref();
     // Cold-start items have no interactions.
     let (mut item_counts, popular_items) = popularity(&likes(all, ratings.map(|ratings| &ratings.scale)));
     item_counts.resize(item_counts.len() + cold_items, 0);
     let mut item_ids = Cow::Borrowed(&table.item_ids);
-    if let Some(features) = &attributes.features
+    if let Some(features) = features
         && cold_items > 0
     {
         item_ids = Cow::Owned(table.item_ids.iter().chain(features.cold_ids.iter()).collect::<StringTable>());
@@ -422,8 +422,6 @@ fn write(
         item_counts: &item_counts,
         popular_items: &popular_items,
         seen: Seen { offsets: &table.offsets, items: &table.items, weights: weighted.then_some(weights) },
-        titles: attributes.titles.as_ref(),
-        available: attributes.available.as_deref(),
         two_hop: two_hop.map(TwoHopModel::index).map(|index| TwoHopRows {
             lists: rows(index.users_of_items()),
             rows: index.items_of_users().map(rows),

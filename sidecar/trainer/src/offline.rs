@@ -122,9 +122,10 @@ async fn read(
     model::check_config(config)?;
     let sources = Sources::new(config, &options.data_dir, &options.secrets)?;
     progress.event(&Event::Step(Step::Stat));
-    let stats = sources.stat().await?;
+    let stat = sources.stat().await?;
+    let features = sources.read_features().await?;
     let mut rows = RowCounts::default();
-    let data = sources.read(&stats, options.limits, progress, &mut rows).await?;
+    let data = sources.read(&stat, features, options.limits, progress, &mut rows).await?;
     Ok((data, rows))
 }
 

@@ -3,9 +3,11 @@
 use sidecar_contract::{RowCounts, Signal, SplitKind, TrainingConfig};
 
 use crate::{
-    data::{Sources, Stats},
+    data::Sources,
     failure::RunError,
+    feature_table::FeatureTable,
     interactions::RawInteractions,
+    make_catalogue::{ItemTable, TableVersion},
     merge::merge,
     model,
     options::Options,
@@ -15,8 +17,8 @@ use crate::{
 /// All rows of a source, or the first ones.
 pub struct Rows<'a> {
     config: &'a TrainingConfig,
-    sources: Sources<'a>,
-    stats: Stats,
+    features: Option<FeatureTable>,
+    titles: Option<(ItemTable<'a>, TableVersion)>,
     raw: RawInteractions,
     fraction_read: f64,
 }
@@ -58,13 +60,22 @@ pub async fn read_rows<'a>(
 ) -> Result<Rows<'a>, RunError> {
     model::check_config(config)?;
     let sources = Sources::new(config, &options.data_dir, &options.secrets)?;
-    let stats = sources.stat().await?;
+    let stat = sources.stat().await?;
+    let features = sources.read_features().await?;
+    let titles = match config.items.as_ref().filter(|items| items.title.is_some()) {
+        Some(items) => {
+            let table = ItemTable::new(items, &[], options)?;
+            let version = table.stat().await?;
+            Some((table, version))
+        }
+        None => None,
+    };
     let mut counts = RowCounts::default();
     let read =
-        tokio::task::block_in_place(|| sources.read_rows(&stats, options.limits, rows_max, progress, &mut counts));
+        tokio::task::block_in_place(|| sources.read_rows(&stat, options.limits, rows_max, progress, &mut counts));
     progress.event(&Event::Step(Step::PutResult));
     let (raw, fraction_read) = read?;
-    Ok(Rows { config, sources, stats, raw, fraction_read })
+    Ok(Rows { config, features, titles, raw, fraction_read })
 }
 
 impl Rows<'_> {
@@ -77,7 +88,7 @@ impl Rows<'_> {
 
     /// Merges duplicates according to the signal and computes the profile.
     pub fn profile(self, signal: Signal) -> Result<Profile, RunError> {
-        let Self { config, sources, stats, raw, fraction_read } = self;
+        let Self { config, features, titles, raw, fraction_read } = self;
         let config = &TrainingConfig { signal, ..config.clone() };
         let mut rows = raw.counts.clone();
         let mut rows_of_user = vec![0_u64; raw.users.len()];
@@ -104,7 +115,8 @@ impl Rows<'_> {
         item_degrees.sort_unstable();
         let measurable = |split| model::measurable_users(config, &table, split);
         let id_bytes = table.user_ids.iter().chain(table.item_ids.iter()).map(|id| id.len() as u64).sum();
-        let attributes = sources.read_items(stats.items(), &table)?;
+        let features = features.map(|features| features.finish(&table.item_ids)).transpose()?;
+        let titled = titles.map(|(items, version)| items.count_titles(&version, &table.item_ids)).transpose()?;
         Ok(Profile {
             rows,
             fraction_read,
@@ -115,11 +127,8 @@ impl Rows<'_> {
             times,
             measurable_by_time: times.map(|_| measurable(SplitKind::Time)).transpose()?,
             measurable_at_random: measurable(SplitKind::Random)?,
-            cold_items: attributes.features.is_some().then(|| attributes.cold_items() as u64),
-            titled: attributes.titles.map(|titles| {
-                let known = titles.iter().take(table.item_ids.len());
-                known.filter(|title| !title.is_empty()).count() as u64
-            }),
+            cold_items: features.map(|features| features.cold_ids.len() as u64),
+            titled,
         })
     }
 }

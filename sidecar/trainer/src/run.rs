@@ -12,7 +12,7 @@ use sidecar_contract::{
 use store_client::{Creation, Store, StoreError};
 
 use crate::{
-    data::{Data, Sources},
+    data::{Data, Sources, data_version},
     failure::{FailureReason, RetryReason, RunError, chain},
     model::{self, EarlierModels},
     options::Options,
@@ -87,12 +87,13 @@ async fn train(
     model::check_config(config)?;
     let sources = Sources::new(config, &options.data_dir, &options.secrets)?;
     progress.event(&Event::Step(Step::Stat));
-    let stats = sources.stat().await?;
-    so_far.data_version = stats.version().to_string();
+    let stat = sources.stat().await?;
+    let features = sources.read_features().await?;
+    so_far.data_version = data_version(&stat, features.as_ref()).to_string();
     if config.known_data_version.as_ref() == Some(&so_far.data_version) {
         return Ok(RunOutcome::Unchanged);
     }
-    let data = sources.read(&stats, options.limits, progress, &mut so_far.rows).await?;
+    let data = sources.read(&stat, features, options.limits, progress, &mut so_far.rows).await?;
     let file = temporary_file(options)?;
     let incumbent = fetch_incumbent(config, store, &data).await;
     let trained = tokio::task::block_in_place(|| {

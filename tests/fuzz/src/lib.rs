@@ -7,6 +7,7 @@
 #![allow(clippy::missing_panics_doc, clippy::panic, clippy::unwrap_used)] // A target reports a broken property by a panic.
 #![allow(clippy::format_collect, clippy::type_complexity)]
 
+pub mod catalogue;
 pub mod contract;
 pub mod recommender;
 pub mod requests;
@@ -16,7 +17,7 @@ pub mod snapshot;
 pub mod tables;
 
 /// Name and function of every target, in the order in which they run.
-pub const TARGETS: [(&str, fn(&[u8]) -> bool); 11] = [
+pub const TARGETS: [(&str, fn(&[u8]) -> bool); 12] = [
     ("form", requests::form),
     ("json", requests::json),
     ("request_id", requests::request_id),
@@ -25,6 +26,7 @@ pub const TARGETS: [(&str, fn(&[u8]) -> bool); 11] = [
     ("jsonl", tables::jsonl),
     ("parquet", tables::parquet),
     ("snapshot", snapshot::snapshot),
+    ("catalogue", catalogue::catalogue),
     ("contract", contract::contract),
     ("recommender", recommender::recommender),
     ("s3", s3::s3),

@@ -1,7 +1,7 @@
 //! Tests of when catalogues are made, with the time as an argument.
 
 use recommender_crds::{CatalogueStatus, ItemFilter, ItemsSpec, SourceSpec};
-use sidecar_contract::{CatalogueRef, CatalogueResult, ItemCounts, TimedId};
+use sidecar_contract::{CatalogueRef, CatalogueResult, ItemCounts, RevisionRef, RevisionRole, TimedId};
 
 use super::*;
 use crate::{
@@ -114,11 +114,54 @@ fn refreshes_repeat_after_the_last_check() {
 #[test]
 fn a_revision_gets_a_catalogue_as_new_as_that_of_any_other() {
     let plan = refreshed();
-    let other = made(&plan, "b", NOW + MINUTE);
+    let of_table = |result: CatalogueResult, table: &[u8]| CatalogueResult {
+        id: TimedId::new(result.id.decided_at, &Digest::of(table)),
+        ..result
+    };
+    let other = of_table(made(&plan, "b", NOW + MINUTE), b"another table");
     assert!(starts(&decided(&plan, std::slice::from_ref(&other), &[], NOW + MINUTE)));
     assert!(starts(&decided(&plan, &[other.clone(), made(&plan, "a", NOW)], &[], NOW + MINUTE)));
+    let equal = made(&plan, "b", NOW + MINUTE);
+    assert!(!starts(&decided(&plan, &[equal, made(&plan, "a", NOW)], &[], NOW + MINUTE)), "an equal table");
     let newer = made(&plan, "a", NOW + 2 * MINUTE);
     assert!(!starts(&decided(&plan, &[newer, other], &[], NOW + 2 * MINUTE)));
+}
+
+#[test]
+fn a_revision_that_pods_still_serve_follows_the_desired_one() {
+    let plan = refreshed();
+    let serving = serving_of(&plan, &[trained(&plan, 2, "b", None), trained(&plan, 1, "a", None)], None);
+    let last_good = RevisionRef {
+        digest: Digest::of(b"a"),
+        role: RevisionRole::LastGood.into(),
+        ..serving.desired.clone().unwrap()
+    };
+    let serving = Serving { last_good: Some(last_good), ..serving };
+    let report = |content: &[u8]| {
+        let loaded = serde_json::json!({
+            "digest": Digest::of(content), "revision": "r", "servingMode": "personalized", "loadedAt": 1, "algorithm": "als",
+            "signal": "implicit", "factors": 1, "users": 1, "items": 1, "coldItems": 0, "snapshotBytes": 1,
+        });
+        ("movies-1".to_owned(), serde_json::from_value(serde_json::json!({ "loaded": loaded })).unwrap())
+    };
+    let decide = |results: &[CatalogueResult], served: &[u8]| {
+        let catalogues = Ok(EndedCatalogues { newest: results.to_vec(), older: Vec::new() });
+        let observed = Observed { catalogues, reports: vec![report(served)], ..Observed::nothing() };
+        let status = RecommenderStatus::default();
+        let now = NOW + 2 * MINUTE;
+        match catalogue::catalogue(&plan, &observed, &serving, &status, TIMING.backoff, now).decision {
+            TaskDecision::Start(new) => Some(new.revision.digest),
+            _ => None,
+        }
+    };
+    let mut newer = made(&plan, "b", NOW + MINUTE);
+    newer.id = TimedId::new(NOW + MINUTE, &Digest::of(b"another table"));
+    let results = [newer.clone(), made(&plan, "a", NOW)];
+    assert_eq!(decide(&results, b"a"), Some(Digest::of(b"a")));
+    assert_eq!(decide(&results, b"b"), None, "no pod serves the last good revision");
+    let mut followed = made(&plan, "a", NOW + MINUTE + 1);
+    followed.id = TimedId::new(NOW + MINUTE + 1, &Digest::of(b"another table"));
+    assert_eq!(decide(&[followed, newer], b"a"), None, "neither is behind the other");
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn similar(resolved: &Resolved<'_>, item: u32) -> Vec<Candidate> {
 
 /// The part of the items that a search reads.
 fn part<'l>(resolved: &Resolved<'_>, listed: Option<&'l [u32]>) -> Part<'l> {
-    Part { items: listed, after: resolved.after.map(|last| last.row) }
+    Part { items: listed, after: resolved.after.map(|last| last.row), keeps_few: resolved.filter.keeps_few() }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a count as a score")]

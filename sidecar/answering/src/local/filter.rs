@@ -6,10 +6,11 @@ use catalogue::ItemSet;
 use super::{item_data::ItemData, target::Target};
 use crate::{answer::Reason, ask::Filter, error::AnswerError};
 
-/// Fraction of all items, as a divisor, up to which the items that satisfy the conditions are
-/// scored one by one. Above it the search of all items, which reads half a byte a factor, is
-/// faster.
-const LISTED_DIVISOR: usize = 20;
+/// Fraction of all items, as a divisor, up to which a search reads only the items that satisfy the
+/// conditions. Above it the search of all items, which reads half a byte a factor, is faster.
+const LISTED_DIVISOR: usize = 40;
+/// Fraction of all items, as quarters, up to which items are tested before they are scored.
+const FEW_QUARTERS: usize = 3;
 
 /// A filter by rows. Lookups are bisections in sorted lists, and bits.
 #[derive(Debug)]
@@ -69,6 +70,12 @@ impl<'a> RowFilter<'a> {
         }
         let selected = self.selected.as_ref()?;
         (selected.len_max() <= self.data.snapshot().items() / LISTED_DIVISOR).then(|| selected.items().collect())
+    }
+
+    /// Whether so few items pass that a search tests an item before it scores it.
+    pub fn keeps_few(&self) -> bool {
+        let items = self.data.snapshot().items();
+        self.selected.as_ref().is_some_and(|selected| 4 * selected.len_max() <= FEW_QUARTERS * items)
     }
 
     /// Number of available items that satisfy the conditions; `None` if there are no conditions.

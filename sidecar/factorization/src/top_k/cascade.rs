@@ -22,6 +22,11 @@ const BLOCKS_PER_ROUND: usize = 64;
 /// are in the list, most items survive, and one that is not kept costs its factors for nothing. Few
 /// survivors are tested only if their score reaches the list, which is rarer.
 const CROWDED_MIN: u32 = 8;
+/// Wanted items of a block up to which they are scored without a look at its codes, which costs as
+/// much as to score a few items.
+const SPARSE_MAX: u32 = 6;
+/// Every item of a block is wanted.
+pub(super) const ALL_WANTED: u64 = u64::MAX;
 /// Items whose factors are requested from memory before the first of them is scored.
 const PENDING: usize = 16;
 
@@ -31,6 +36,8 @@ pub(super) struct Search<'a> {
     code: QueryCode,
     scoring: Scoring<'a>,
     n: usize,
+    /// Whether survivors are tested before they are scored, however few they are.
+    tests_first: bool,
     best: Best,
     /// Items to score.
     pending: Vec<u32>,
@@ -57,11 +64,29 @@ impl<'a> Search<'a> {
         let best = Best::new(n, codes.dim().0);
         let pending = Vec::with_capacity(PENDING + BLOCK_ITEMS);
         let code = QueryCode::new(query)?;
-        Some(Self { query, code, scoring, n, best, pending, is_done: n == 0, scored: 0, scanned: 0 })
+        let (is_done, tests_first) = (n == 0, false);
+        Some(Self { query, code, scoring, n, tests_first, best, pending, is_done, scored: 0, scanned: 0 })
+    }
+
+    /// The same search, which tests survivors before it scores them: faster if few items are kept.
+    pub(super) fn testing_first(self, tests_first: bool) -> Self {
+        Self { tests_first, ..self }
+    }
+
+    /// Whether no further block can reach the list.
+    pub(super) fn is_done(&self) -> bool {
+        self.is_done
+    }
+
+    /// Scores what is left, and returns the list and what was read.
+    pub(super) fn finish(mut self, rows: &[f32], keep: &impl Fn(u32) -> bool) -> (Vec<Scored>, ScanCounts) {
+        self.score(rows, keep);
+        let counts = ScanCounts { scored: self.scored, coded: self.scanned * BLOCK_ITEMS };
+        (self.best.into_list(), counts)
     }
 
     /// Scores the items with the largest addends, so that the scan starts with a threshold.
-    fn set_floor(&mut self, rows: &[f32], keep: &impl Fn(u32) -> bool) {
+    pub(super) fn set_floor(&mut self, rows: &[f32], keep: &impl Fn(u32) -> bool) {
         let Some(addends) = self.scoring.addends() else { return };
         let mut first = Best::new(FIRST_PER_ITEM * self.n, addends.len());
         for (item, addend) in (0_u32..).zip(addends) {
@@ -91,9 +116,16 @@ impl<'a> Search<'a> {
         Self { best: self.best.after(last), ..self }
     }
 
-    /// Scans a block.
+    /// Scans the wanted items of a block, a bit each.
     #[inline(always)]
-    fn scan(&mut self, index: usize, codes: &Codes<'_>, rows: &[f32], integers: Integers, keep: &impl Fn(u32) -> bool) {
+    pub(super) fn scan(
+        &mut self,
+        (index, wanted): (usize, u64),
+        codes: &Codes<'_>,
+        rows: &[f32],
+        integers: Integers,
+        keep: &impl Fn(u32) -> bool,
+    ) {
         let bound = codes.bound(index);
         let product_min = self.scoring.product_min(self.best.threshold(), &bound);
         let block = codes.block(index);
@@ -109,6 +141,10 @@ impl<'a> Search<'a> {
             self.is_done = self.scoring.ends_at_the_first_block_below();
             return;
         }
+        if wanted.count_ones() <= SPARSE_MAX {
+            self.enqueue(wanted, block.order, rows, false, keep);
+            return;
+        }
         self.scanned += 1;
         let padded: [u32; BLOCK_ITEMS];
         let scales = if let Some(scales) = block.scales.first_chunk() {
@@ -120,15 +156,22 @@ impl<'a> Search<'a> {
         let slack = self.code.slack(&bound);
         let input =
             Input { query: &self.code, codes: block.codes, scales, slack, product_min, allowances: &allowances.items };
-        let mut found = survivors(input, integers);
+        let found = survivors(input, integers) & wanted;
+        let tests_first = self.tests_first || found.count_ones() > CROWDED_MIN;
+        self.enqueue(found, block.order, rows, tests_first, keep);
+    }
+
+    /// Requests the factors of items of a block, a bit each, and scores them when enough are
+    /// requested.
+    #[inline(always)]
+    fn enqueue(&mut self, mut found: u64, order: &[u32], rows: &[f32], tests_first: bool, keep: &impl Fn(u32) -> bool) {
         let factors = self.query.len();
-        let is_crowded = found.count_ones() > CROWDED_MIN;
         while found != 0 {
             let at = found.trailing_zeros() as usize;
             found &= found - 1;
             // Bits of items that pad the block.
-            let Some(&item) = block.order.get(at) else { break };
-            if is_crowded && !keep(item) {
+            let Some(&item) = order.get(at) else { break };
+            if tests_first && !keep(item) {
                 continue;
             }
             for line in rows[item as usize * factors..][..factors].chunks(LINE_FACTORS) {
@@ -173,7 +216,7 @@ pub(super) fn scan(
                 if search.is_done {
                     break;
                 }
-                search.scan(block, codes, rows, integers, &|item| keep(index, item));
+                search.scan((block, ALL_WANTED), codes, rows, integers, &|item| keep(index, item));
             }
             is_done &= search.is_done;
         }
@@ -181,10 +224,6 @@ pub(super) fn scan(
             break;
         }
     }
-    let lists = searches.into_iter().enumerate().map(|(index, mut search)| {
-        search.score(rows, &|item| keep(index, item));
-        let counts = ScanCounts { scored: search.scored, coded: search.scanned * BLOCK_ITEMS };
-        (search.best.into_list(), counts)
-    });
-    lists.collect()
+    let finish = |(index, search): (usize, Search<'_>)| search.finish(rows, &|item| keep(index, item));
+    searches.into_iter().enumerate().map(finish).collect()
 }

@@ -14,6 +14,7 @@ use super::{
     kernel::{Input, survivors},
     layout::{BLOCK_ITEMS, block_bytes, blocks},
     score::Scoring,
+    subset::{self, Places},
 };
 use crate::lanes::dots;
 
@@ -72,6 +73,33 @@ impl Case {
             let found = cascade::scan(searches, &codes, rows, keep);
             for ((found, _), expected) in found.iter().zip(&expected) {
                 assert_eq!(bits(found), bits(expected), "{self:?}");
+            }
+            let search = |query| Search::new(query, scoring, self.n, &codes).unwrap();
+            let testing_first = queries.iter().map(|query| search(query).testing_first(true)).collect();
+            for ((found, _), expected) in cascade::scan(testing_first, &codes, rows, keep).iter().zip(&expected) {
+                assert_eq!(bits(found), bits(expected), "{self:?}");
+            }
+            self.check_subsets(&codes, scoring);
+        }
+    }
+}
+
+impl Case {
+    /// Compares searches of some items: few of each block, whole blocks and none of others.
+    fn check_subsets(&self, codes: &Codes<'_>, scoring: Scoring<'_>) {
+        let (items, rows) = (u32::try_from(self.factors.nrows()).unwrap(), self.factors.as_slice().unwrap());
+        let places = Places::default();
+        let scattered: Vec<u32> = (0..items).filter(|item| item % 7 == 3).collect();
+        let mut dense: Vec<u32> = codes.order().iter().skip(BLOCK_ITEMS / 2).take(BLOCK_ITEMS * 2).copied().collect();
+        dense.sort_unstable();
+        for some in [scattered, dense, Vec::new()] {
+            for (index, query) in self.queries.iter().enumerate() {
+                let keep = |item: u32| self.keep(index, item);
+                let among = |_, item: u32| some.binary_search(&item).is_ok() && keep(item);
+                let expected = flat::scan(&[query], rows, items as usize, (self.n, None), among, scoring);
+                let search = Search::new(query, scoring, self.n, codes).unwrap();
+                let (found, _) = subset::scan(search, &some, places.of(codes), codes, rows, &keep);
+                assert_eq!(bits(&found), bits(&expected[0]), "{some:?} {self:?}");
             }
         }
     }

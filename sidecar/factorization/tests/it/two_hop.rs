@@ -203,10 +203,10 @@ fn check_known_users(data: &Interactions, model: &Model) {
             lists[0]
         );
         let all: Vec<u32> = (0..40).collect();
-        assert_eq!(bits(scorer.best_in(Part { items: Some(&all), after: None }, &stored, 10, new)), lists[0]);
+        assert_eq!(bits(scorer.best_in(Part { items: Some(&all), ..Part::default() }, &stored, 10, new)), lists[0]);
         let after = lists[0].get(3).map(|(item, _)| *item);
         assert_eq!(
-            bits(scorer.best_in(Part { items: None, after }, &stored, 6, new)),
+            bits(scorer.best_in(Part { after, ..Part::default() }, &stored, 6, new)),
             lists[0][4.min(lists[0].len())..]
         );
         // With the items of the history, the own row adds to these only.

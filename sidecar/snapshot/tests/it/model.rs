@@ -19,8 +19,6 @@ pub struct Model {
     pub popular_items: Vec<u32>,
     pub seen: Vec<Vec<u32>>,
     pub weights: Option<Vec<f32>>,
-    pub titles: Option<Vec<String>>,
-    pub available: Option<Vec<bool>>,
     pub codes: Option<Codes>,
     /// Users of each item and, if they are not those of `seen`, items of each user.
     pub two_hop: Option<(Table, Option<Table>)>,
@@ -67,8 +65,6 @@ impl Model {
             item_counts: (0..items).map(|item| u32::try_from(item).unwrap() * 7).collect(),
             popular_items: (0..items).rev().map(|item| u32::try_from(item).unwrap()).collect(),
             weights: None,
-            titles: None,
-            available: None,
             codes: None,
             span: None,
             two_hop: None,
@@ -84,8 +80,6 @@ impl Model {
         let seen = vec![vec![0, 2, 10], vec![], vec![4], vec![0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10], vec![3, 9]];
         let mut model = Self::new(names("user", 5), names("item", 11), 3, seen);
         model.weights = Some((0..17).map(|i| i as f32 * 0.5 - 2.0).collect());
-        model.titles = Some((0..11).map(|i| if i == 4 { String::new() } else { format!("Title ☕ {i}") }).collect());
-        model.available = Some((0..11).map(|i| i % 3 != 0).collect());
         model
     }
 
@@ -137,7 +131,6 @@ impl Model {
         let mut bytes = Vec::new();
         let user_ids: StringTable = self.user_ids.iter().collect();
         let item_ids: StringTable = self.item_ids.iter().collect();
-        let titles: Option<StringTable> = self.titles.as_ref().map(|titles| titles.iter().collect());
         let mut offsets = vec![0_u64];
         for row in &self.seen {
             offsets.push(offsets.last().unwrap() + row.len() as u64);
@@ -155,8 +148,6 @@ impl Model {
                 item_counts: &self.item_counts,
                 popular_items: &self.popular_items,
                 seen: Seen { offsets: &offsets, items: &items, weights: self.weights.as_deref() },
-                titles: titles.as_ref(),
-                available: self.available.as_deref(),
                 two_hop: self.two_hop.as_ref().map(|(lists, of_users)| TwoHopRows {
                     lists: rows(lists),
                     rows: of_users.as_ref().map(rows),

@@ -8,7 +8,7 @@ use super::{check, fit, interactions, likes, resolve_defaults::resolved};
 use crate::{
     data::Data,
     failure::RunError,
-    items_table::ItemAttributes,
+    item_features::ItemFeatures,
     limits::{COLD_ITEMS_MEASURED_FRACTION, COLD_ITEMS_MEASURED_MAX},
     progress::{Event, Progress, Step},
     weights::SplitWeighting,
@@ -21,10 +21,8 @@ const EXCLUSION_STREAM: u64 = 0x636f_6c64;
 
 /// Appends rows for the cold-start items to the model and returns their number. It is 0 without
 /// items that have both factors and features.
-pub(super) fn append(model: &mut Model, attributes: &ItemAttributes, seed: u64) -> usize {
-    let Some(features) = attributes.features.as_ref().filter(|features| !features.cold_ids.is_empty()) else {
-        return 0;
-    };
+pub(super) fn append(model: &mut Model, features: Option<&ItemFeatures>, seed: u64) -> usize {
+    let Some(features) = features.filter(|features| !features.cold_ids.is_empty()) else { return 0 };
     let Some(map) = AttributeMap::of_items(model, &features.seen, |_| true, seed) else { return 0 };
     model.append_items(&map, &features.cold);
     features.cold_ids.len()
@@ -38,8 +36,8 @@ pub(super) fn measure(
     data: &Data,
     progress: &dyn Progress,
 ) -> Result<Option<ColdItems>, RunError> {
-    let Data { interactions: table, attributes } = data;
-    let Some(features) = &attributes.features else { return Ok(None) };
+    let Data { interactions: table, features } = data;
+    let Some(features) = features else { return Ok(None) };
     let Some(excluded) = excluded_items(&features.seen, config.seed) else { return Ok(None) };
     let is_excluded = |item: usize| excluded.get(item).copied().unwrap_or(false);
     let is_excluded_item = |item: u32| is_excluded(item as usize);
@@ -66,7 +64,7 @@ pub(super) fn measure(
     let items: Vec<u32> = (0..).zip(&excluded).filter(|(_, excluded)| **excluded).map(|(item, _)| item).collect();
     let by_features = evaluate_ranking(&test, k, |users| {
         let user_vectors: Vec<_> = users.iter().filter_map(|user| scorer.stored(*user)).collect();
-        let part = Part { items: Some(&items), after: None };
+        let part = Part { items: Some(&items), ..Part::default() };
         let list = |vector| scorer.best_in(part, vector, k, |_| true).into_iter().map(|scored| scored.item).collect();
         user_vectors.iter().map(list).collect()
     });

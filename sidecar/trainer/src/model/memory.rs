@@ -68,8 +68,7 @@ impl MemoryBudget {
     /// process.
     pub(super) fn new(auto: &AutoConfig, data: &Data) -> Self {
         let table = &data.interactions;
-        let (users, items) =
-            (table.user_ids.len() as u64, (table.item_ids.len() + data.attributes.cold_items()) as u64);
+        let (users, items) = (table.user_ids.len() as u64, (table.item_ids.len() + data.cold_items()) as u64);
         let pairs = table.items.len() as u64;
         let id_bytes: usize = table.user_ids.iter().chain(table.item_ids.iter()).map(str::len).sum();
         let ids = (users + items) * ID_BYTES + ID_COPIES * id_bytes as u64;
@@ -114,11 +113,11 @@ pub(super) fn check(config: &TrainingConfig, data: &Data) -> Result<(), RunError
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let size = FitSize {
         users: table.user_ids.len() as u64,
-        items: (table.item_ids.len() + data.attributes.cold_items()) as u64,
+        items: (table.item_ids.len() + data.cold_items()) as u64,
         entries: table.items.len() as u64,
         threads: threads as u64,
     };
-    let features = data.attributes.features.as_ref();
+    let features = data.features.as_ref();
     let run = features.map_or(0, |features| features_bytes(config, features, &size, params.factors()));
     let run = run.max(params.memory_forecast_bytes(&size));
     let limit = MemoryLimit::read();

@@ -272,11 +272,11 @@ fn invalid_items_table_fails_the_run() {
         source: Source { url: format!("file://{}", items.display()), described_as: "the items".to_owned() },
         format: None,
         csv: sidecar_contract::Csv::default(),
-        id: Column::Name("id".to_owned()),
-        title: Some(Column::Name("title".to_owned())),
+        id: Column::Name("sku".to_owned()),
+        title: None,
         available: None,
-        attributes: Vec::new(),
+        attributes: vec![Column::Name("name".to_owned())],
     });
     let message = setup.failed(ExitCode::BadData, "DataInvalid");
-    check_message(&message, &["the items has no column \"title\"", "\"name\"", "spec.data.items.columns.title"]);
+    check_message(&message, &["the items has no column \"sku\"", "\"name\"", "spec.data.items.columns.id"]);
 }

@@ -204,8 +204,7 @@ fn each_source_has_its_own_secret() {
         attributes: Vec::new(),
     });
     setup.options.secrets.items = Some(titles.s3_secret());
-    let (_, snapshot) = setup.trained();
-    assert_eq!(snapshot.title(snapshot.item_index("item00").unwrap()), Some("First"));
+    assert_eq!(setup.in_catalogue(&["item00"]), [(Some("First".to_owned()), true)]);
 }
 
 #[test]

@@ -106,8 +106,13 @@ fn an_unchanged_table_writes_nothing() {
     let first = written(&setup, &config);
     let before = setup.stored();
     config.decided_at += 60;
-    config.known =
-        Some(KnownCatalogue { source: first.id.hash.clone(), is_of_revision: true, items: 60, available: 59 });
+    config.known = Some(KnownCatalogue {
+        source: first.id.hash.clone(),
+        is_of_revision: true,
+        items: 60,
+        available: 59,
+        missing: 57,
+    });
     let Refreshed { exit, termination_message, result } = run(&setup, &config);
     assert_eq!((exit, termination_message.reason.as_str(), result), (ExitCode::Done, "Unchanged", None));
     assert_eq!(setup.stored(), before);
@@ -129,11 +134,31 @@ fn sold_out(items: usize) -> String {
     table
 }
 
+/// A catalogue with this number of items, all of which were in the table and available.
+fn known(is_of_revision: bool, items: u64) -> KnownCatalogue {
+    KnownCatalogue { source: "0".repeat(10), is_of_revision, items, available: items, missing: 0 }
+}
+
+#[test]
+fn a_table_that_was_cut_off_is_held() {
+    let whole = sold_out(0);
+    let end_of = |items: usize| whole.match_indices('\n').nth(items).unwrap().0 + 1;
+    for (bytes, is_held) in [(end_of(29), true), (end_of(29) + 3, true), (end_of(30), false), (whole.len(), false)] {
+        let (setup, mut config) = refresh(&whole[..bytes]);
+        config.known = Some(known(true, 60));
+        assert_eq!(written(&setup, &config).held, is_held, "{bytes} bytes");
+        // Such a table is not new: the one before it had as few of the items.
+        config.known.as_mut().unwrap().missing = 31;
+        config.decided_at += 1;
+        assert!(!written(&setup, &config).held);
+    }
+}
+
 #[test]
 fn a_table_that_takes_out_most_items_is_held_until_it_is_accepted() {
     for (items, is_held) in [(30, false), (31, true), (60, true)] {
         let (setup, mut config) = refresh(&sold_out(items));
-        config.known = Some(KnownCatalogue { source: "0".repeat(10), is_of_revision: true, items: 60, available: 60 });
+        config.known = Some(known(true, 60));
         let result = written(&setup, &config);
         assert_eq!((result.held, result.catalogue.is_none()), (is_held, is_held), "{items}");
         assert_eq!(result.items.as_ref().unwrap().available, 60 - items as u64);
@@ -148,7 +173,7 @@ fn a_table_that_takes_out_most_items_is_held_until_it_is_accepted() {
     }
     // The known catalogue belongs to a model with fewer items: fractions are compared.
     let (setup, mut config) = refresh(&sold_out(20));
-    config.known = Some(KnownCatalogue { source: "0".repeat(10), is_of_revision: false, items: 6, available: 6 });
+    config.known = Some(known(false, 6));
     assert!(!written(&setup, &config).held);
     config.known = None;
     assert!(!written(&setup, &config).held, "there is nothing to compare with");

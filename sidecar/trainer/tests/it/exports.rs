@@ -222,12 +222,7 @@ fn availability(table: &[u8], items: &[&str]) -> Vec<(Option<String>, bool)> {
         available: Some(Column::Name("in_stock".to_owned())),
         attributes: Vec::new(),
     });
-    let (_, snapshot) = setup.trained();
-    let item = |id: &&str| {
-        let item = snapshot.item_index(id).unwrap();
-        (snapshot.title(item).map(str::to_owned), snapshot.is_available(item))
-    };
-    items.iter().map(item).collect()
+    setup.in_catalogue(items)
 }
 
 #[test]

@@ -383,10 +383,7 @@ fn items_table_may_be_jsonl() {
         available: Some(Column::Name("stock".to_owned())),
         attributes: Vec::new(),
     });
-    let (_, snapshot) = setup.trained();
-    let item = |id: &str| snapshot.item_index(id).unwrap();
-    let titles = ["item00", "item01", "item02", "item03"].map(|id| snapshot.title(item(id)));
-    assert_eq!(titles, [Some("First"), Some("2"), None, None]);
-    let available = ["item00", "item01", "item02", "item03"].map(|id| snapshot.is_available(item(id)));
-    assert_eq!(available, [false, true, false, true]);
+    let title = |text: &str| Some(text.to_owned());
+    let expected = [(title("First"), false), (title("2"), true), (None, false), (None, true)];
+    assert_eq!(setup.in_catalogue(&["item00", "item01", "item02", "item03"]), expected);
 }

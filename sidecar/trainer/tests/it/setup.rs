@@ -3,10 +3,11 @@
 
 use std::{fmt::Write as _, path::PathBuf};
 
+use catalogue::Catalogue;
 use model_snapshot::Snapshot;
-use recommender_trainer::{Finished, Options, local_config, progress::Silent, train_to_file};
+use recommender_trainer::{Finished, Options, local_config, progress::Silent, refresh_catalogue, train_to_file};
 use sidecar_contract::{
-    Algorithm, AlsConfig, Digest, ExitCode, RunId, RunOutcome, RunResult, StoreConfig, TrainingConfig,
+    Algorithm, AlsConfig, CatalogueConfig, Digest, ExitCode, RunId, RunOutcome, RunResult, StoreConfig, TrainingConfig,
 };
 use store_client::Store;
 
@@ -66,6 +67,40 @@ impl Setup {
         let snapshot = Snapshot::read(&self.snapshot_path(digest)).unwrap();
         snapshot.verify_digest(digest).unwrap();
         (result, snapshot)
+    }
+
+    /// Title and availability of items in the catalogue that a refresh makes from the config's item
+    /// table.
+    pub fn in_catalogue(&self, ids: &[&str]) -> Vec<(Option<String>, bool)> {
+        let (result, snapshot) = self.trained();
+        let RunOutcome::Trained { digest, snapshot_bytes, .. } = result.outcome else { panic!("not trained") };
+        let config = CatalogueConfig {
+            decided_at: 1,
+            revision: digest,
+            snapshot_bytes,
+            items: self.config.items.clone().unwrap(),
+            filters: Vec::new(),
+            known: None,
+            held: None,
+            accepted: None,
+            spec_hash: Digest::of(b"spec"),
+            store: self.config.store.clone(),
+        };
+        let copy = self.directory.path().join("catalogue");
+        let refreshed = runtime().block_on(async {
+            let refreshed = refresh_catalogue(&config, &self.store(), &self.options).await;
+            if let Some(made) = refreshed.result.as_ref().and_then(|result| result.catalogue.as_ref()) {
+                self.store().fetch_catalogue_to(made, &copy).await.unwrap();
+            }
+            refreshed
+        });
+        assert_eq!(refreshed.exit, ExitCode::Done, "{:?}", refreshed.termination_message);
+        let catalogue = Catalogue::read(&copy).unwrap();
+        let of = |id: &&str| {
+            let item = snapshot.item_index(id).unwrap();
+            (catalogue.title(item).map(str::to_owned), catalogue.is_available(item))
+        };
+        ids.iter().map(of).collect()
     }
 
     /// Digest of the model of a run; the command line trains the same one.
