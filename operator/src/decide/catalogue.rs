@@ -140,14 +140,17 @@ pub(super) fn catalogue(
                 |any: &CatalogueResult| any.id.decided_at > since && newest.is_none_or(|of| of.id.hash != any.id.hash);
             let is_older = held.is_none() && of_any.is_some_and(is_newer);
             let is_missing = newest.is_none() && held.is_none();
-            if plan.spec.suspend {
-                // A revision that is pinned meanwhile can serve only with a catalogue.
-                return if is_missing { TaskDue::Now } else { TaskDue::Never };
+            // A revision that is pinned meanwhile can serve only with a catalogue.
+            if plan.spec.suspend && newest.is_some() {
+                return TaskDue::Never;
             }
             if is_missing || is_older || accepted.is_some() || request.is_some_and(|value| !is_handled(value)) {
                 return TaskDue::Now;
             }
-            match wanted.refresh.and_then(|interval| Some(checked_at? + i64::try_from(interval.as_secs()).ok()?)) {
+            // A revision that waits for a table that is held serves as soon as the table is fixed.
+            let of_held = newest.is_none().then_some(backoff.max);
+            let interval = wanted.refresh.map(|interval| interval.as_secs()).or(of_held);
+            match interval.and_then(|seconds| Some(checked_at? + i64::try_from(seconds).ok()?)) {
                 Some(at) if at <= now => TaskDue::Now,
                 Some(at) => TaskDue::At(at),
                 None => TaskDue::Never,
@@ -162,7 +165,10 @@ pub(super) fn catalogue(
         due => due,
     };
     let start = || {
-        let revision = if due_of_desired() == TaskDue::Now { revision } else { behind }?.clone();
+        let is_of_desired = due_of_desired() == TaskDue::Now;
+        let revision = if is_of_desired { revision } else { behind }?.clone();
+        // The last good revision follows the desired one to any table.
+        let followed = newest.filter(|_| !is_of_desired);
         let newest = history.as_ref().and_then(|history| history.newest(Some(&revision.digest)));
         // Versions sort by time, also if two are decided within a second.
         let last = known.into_iter().flat_map(|ended| &ended.newest).map(|result| result.id.decided_at).max();
@@ -179,7 +185,7 @@ pub(super) fn catalogue(
                 },
             ),
             held: held.map(|held| held.id.hash.clone()),
-            accepted: accepted.map(|held| held.id.hash.clone()),
+            accepted: accepted.or(followed).map(|result| result.id.hash.clone()),
             revision,
         })
     };

@@ -66,7 +66,8 @@ async fn make(config: &CatalogueConfig, store: &Store, options: &Options) -> Res
     let name = CatalogueVersion::new(config.decided_at, &version.source);
     let is_accepted = config.accepted.as_ref() == Some(&name.hash);
     let is_known = config.known.as_ref().is_some_and(|known| known.is_of_revision && known.source == name.hash);
-    if is_known || (config.held.as_ref() == Some(&name.hash) && !is_accepted) {
+    // A table that is again as it was before the one that is held has a result, which ends the hold.
+    if (is_known && config.held.is_none()) || (config.held.as_ref() == Some(&name.hash) && !is_accepted) {
         return Ok(Found::Unchanged);
     }
     let directory = temporary_directory(options)?;

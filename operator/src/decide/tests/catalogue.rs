@@ -14,6 +14,10 @@ const MINUTE: i64 = 60;
 
 /// A spec with a filter that refreshes its catalogues every five minutes.
 fn refreshed() -> Plan {
+    refreshed_at(Some("5m"))
+}
+
+fn refreshed_at(refresh: Option<&str>) -> Plan {
     plan_of(|r| {
         r.spec.data.items = Some(ItemsSpec {
             source: SourceSpec { url: Some("s3://shop/items.csv".to_owned()), ..SourceSpec::default() },
@@ -26,7 +30,7 @@ fn refreshed() -> Plan {
                 name: None,
                 kind: recommender_crds::FilterType::Category,
             }],
-            refresh: Some("5m".to_owned()),
+            refresh: refresh.map(str::to_owned),
         });
     })
 }
@@ -150,14 +154,15 @@ fn a_revision_that_pods_still_serve_follows_the_desired_one() {
         let status = RecommenderStatus::default();
         let now = NOW + 2 * MINUTE;
         match catalogue::catalogue(&plan, &observed, &serving, &status, TIMING.backoff, now).decision {
-            TaskDecision::Start(new) => Some(new.revision.digest),
+            TaskDecision::Start(new) => Some((new.revision.digest, new.accepted)),
             _ => None,
         }
     };
     let mut newer = made(&plan, "b", NOW + MINUTE);
     newer.id = TimedId::new(NOW + MINUTE, &Digest::of(b"another table"));
     let results = [newer.clone(), made(&plan, "a", NOW)];
-    assert_eq!(decide(&results, b"a"), Some(Digest::of(b"a")));
+    let accepted = Some(newer.id.hash.clone());
+    assert_eq!(decide(&results, b"a"), Some((Digest::of(b"a"), accepted)), "a table that already serves is not held");
     assert_eq!(decide(&results, b"b"), None, "no pod serves the last good revision");
     let mut followed = made(&plan, "a", NOW + MINUTE + 1);
     followed.id = TimedId::new(NOW + MINUTE + 1, &Digest::of(b"another table"));
@@ -179,6 +184,19 @@ fn failures_pause_and_a_held_table_is_checked_at_the_interval() {
     assert_eq!((found.held.as_ref(), idle_until(&found)), (Some(&held), Some(due + 5 * MINUTE)));
     let fixed = decided(&plan, &[made(&plan, "a", due + MINUTE), held, first], &[], due + MINUTE);
     assert_eq!(fixed.held, None);
+}
+
+#[test]
+fn a_revision_that_waits_for_a_held_table_checks_it_without_an_interval() {
+    let plan = refreshed_at(None);
+    let held = CatalogueResult { catalogue: None, held: true, ..made(&plan, "a", NOW) };
+    let results = std::slice::from_ref(&held);
+    assert_eq!(idle_until(&decided(&plan, results, &[], NOW + 1)), Some(NOW + 60));
+    assert!(starts(&decided(&plan, results, &[], NOW + 60)));
+    let checks = [task_of(&plan, NOW + 60, JobState::Succeeded)];
+    assert_eq!(idle_until(&decided(&plan, results, &checks, NOW + 61)), Some(NOW + 120));
+    let serves = [held, made(&plan, "a", NOW - MINUTE)];
+    assert_eq!(idle_until(&decided(&plan, &serves, &[], NOW + 60)), None, "a revision that serves needs no check");
 }
 
 #[test]

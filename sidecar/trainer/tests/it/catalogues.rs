@@ -116,6 +116,12 @@ fn an_unchanged_table_writes_nothing() {
     let Refreshed { exit, termination_message, result } = run(&setup, &config);
     assert_eq!((exit, termination_message.reason.as_str(), result), (ExitCode::Done, "Unchanged", None));
     assert_eq!(setup.stored(), before);
+    // A table in between was held, and the one before it is back.
+    config.held = Some("0".repeat(10));
+    let back = written(&setup, &config);
+    assert_eq!((back.id.hash, back.held), (first.id.hash.clone(), false));
+    config.held = None;
+    config.decided_at += 60;
     // Another column is another catalogue of the same table.
     config.filters.pop();
     assert_ne!(written(&setup, &config).id.hash, first.id.hash);
