@@ -109,7 +109,7 @@ impl App {
             ModelSource::File { model, catalogue, limits } => {
                 let local = Arc::new(loading::open_with_catalogue(&model, catalogue.as_deref())?);
                 metrics.set_model(&describe(&local));
-                metrics.set_catalogue(local.catalogue().map(AsRef::as_ref));
+                metrics.catalogue.set(local.catalogue().map(AsRef::as_ref));
                 report.update(|report| report.loaded = Some(describe(&local)));
                 engine.publish(Serving::of(Answerer::Local(local), limits));
             }

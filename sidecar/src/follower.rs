@@ -217,7 +217,7 @@ impl Follower {
         if let Some(loaded) = &loaded {
             self.metrics.set_model(loaded);
         }
-        self.metrics.set_catalogue(self.local.as_ref().and_then(|local| local.catalogue()).map(AsRef::as_ref));
+        self.metrics.catalogue.set(self.local.as_ref().and_then(|local| local.catalogue()).map(AsRef::as_ref));
         let revisions = self.config.as_ref().map(|config| config.revisions.as_slice()).unwrap_or_default();
         self.metrics.set_revisions(revisions, loaded.as_ref().map(|loaded| loaded.digest.revision()));
         self.report.update(|report| {
@@ -301,7 +301,7 @@ impl Follower {
                 }
                 self.publish();
                 self.failed_catalogue = None;
-                self.metrics.count_catalogue_swap();
+                self.metrics.catalogue.count_swap();
                 tracing::info!(revision = before.model().digest().revision(), version, "swapped in a catalogue");
                 if let Some(config) = self.config.clone() {
                     self.remove_other_files(&config);
@@ -318,7 +318,7 @@ impl Follower {
         self.failed_catalogue = Some((version.to_owned(), Retry { due: Instant::now() + pause, pause }));
         let reason = error.reason();
         tracing::error!(version, reason, %error, "a catalogue cannot be loaded; the current one stays");
-        self.metrics.count_catalogue_failure(reason);
+        self.metrics.catalogue.count_failure(reason);
     }
 
     fn origin(&self, config: &ServingConfig) -> Origin {

@@ -2,6 +2,7 @@
 //! sidecar. Label values come from closed sets: routes, status codes, sources, reasons, and the few
 //! revisions of the serving config. User and item ids are never label values.
 
+pub mod catalogue;
 pub mod connections;
 pub mod identity;
 mod resolved;
@@ -14,15 +15,16 @@ use std::{
 
 use answering::{POPULARITY, Source};
 use arc_swap::ArcSwap;
-use catalogue::Catalogue;
 use http::StatusCode;
 use prometheus::{
     Counter, Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
-use sidecar_contract::{CatalogueVersion, LoadedModel, RevisionRef, ServingMode};
+use sidecar_contract::{LoadedModel, RevisionRef, ServingMode};
 
-use self::{connections::RefusedConnections, identity::IdentityMetrics, resolved::Resolved};
+use self::{
+    catalogue::CatalogueMetrics, connections::RefusedConnections, identity::IdentityMetrics, resolved::Resolved,
+};
 use crate::engine::{CacheUsage, Usage};
 
 /// Buckets in seconds: a local response takes well below a millisecond, an overloaded one about a
@@ -69,10 +71,8 @@ pub struct Metrics {
     pub mesh_connections: IntGauge,
     /// The identity of the pod, and refused callers.
     pub identity: Arc<IdentityMetrics>,
-    catalogue_items: IntGaugeVec,
-    catalogue_decided_at: IntGaugeVec,
-    catalogue_swaps: IntCounter,
-    catalogue_failures: IntCounterVec,
+    /// The catalogue that serves, and loads of catalogues.
+    pub catalogue: CatalogueMetrics,
 }
 
 /// Guard that counts one request as in flight until it is dropped.
@@ -132,11 +132,6 @@ impl Metrics {
         let compute_queued = plain("recommender_compute_queued", "Computations that wait for a compute thread.")?;
         let cache_bytes = plain("recommender_cache_bytes", "Memory of the lists in the cache, in bytes.")?;
         let mesh_connections = plain("recommender_mesh_connections", "Open connections of callers with mutual TLS.")?;
-        let catalogue_swaps = IntCounter::new(
-            "recommender_catalogue_swaps_total",
-            "Catalogues that were swapped in for a revision that served already.",
-        )?;
-        registry.register(Box::new(catalogue_swaps.clone()))?;
         let build = gauge("recommender_build_info", "Version of the sidecar.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Ok(Self {
@@ -187,22 +182,7 @@ impl Metrics {
             refused_connections: RefusedConnections::register(&registry)?,
             mesh_connections,
             identity: Arc::new(IdentityMetrics::register(&registry)?),
-            catalogue_items: gauge(
-                "recommender_catalogue_items",
-                "Items of the catalogue that serves: all of them, and those that are available.",
-                &["state"],
-            )?,
-            catalogue_decided_at: gauge(
-                "recommender_catalogue_decided_timestamp_seconds",
-                "Time of the decision to make the catalogue that serves, in seconds since 1970.",
-                &[],
-            )?,
-            catalogue_failures: counter(
-                "recommender_catalogue_load_failures_total",
-                "Failed attempts to load a catalogue for the revision that serves, by reason.",
-                &["reason"],
-            )?,
-            catalogue_swaps,
+            catalogue: CatalogueMetrics::register(&registry)?,
             registry,
             known_revisions: RwLock::default(),
             succeeded: ArcSwap::from_pointee(series_of(&BTreeSet::new())),
@@ -260,30 +240,6 @@ impl Metrics {
     /// Counts a failed attempt to load a revision.
     pub fn count_load_failure(&self, reason: &str) {
         self.load_failures.with_label_values(&[reason]).inc();
-    }
-
-    /// Counts a failed attempt to load a catalogue for the revision that serves.
-    pub fn count_catalogue_failure(&self, reason: &str) {
-        self.catalogue_failures.with_label_values(&[reason]).inc();
-    }
-
-    /// Counts a catalogue that was swapped in for a revision that served already.
-    pub fn count_catalogue_swap(&self) {
-        self.catalogue_swaps.inc();
-    }
-
-    /// Updates the metrics of the catalogue that serves; they are absent without one.
-    pub fn set_catalogue(&self, catalogue: Option<&Catalogue>) {
-        self.catalogue_items.reset();
-        self.catalogue_decided_at.reset();
-        let Some(catalogue) = catalogue else { return };
-        for (state, items) in [("all", catalogue.items()), ("available", catalogue.available_items())] {
-            self.catalogue_items.with_label_values(&[state]).set(i64::try_from(items).unwrap_or(i64::MAX));
-        }
-        // A file that was made outside a cluster may have a version without a time.
-        if let Some(version) = CatalogueVersion::parse(catalogue.version()) {
-            self.catalogue_decided_at.with_label_values::<&str>(&[]).set(version.decided_at);
-        }
     }
 
     /// Updates the metrics of the serving model after a swap.

@@ -29,11 +29,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         let codes = ItemCodes::new(items.view(), None).ok_or("the catalogue is too small for codes")?;
         let places = Places::default();
         let catalogue = Catalogue::new(items.view()).with_codes(Some(codes.codes())).with_places(Some(&places));
-        let coded = queries.rows().into_iter().filter_map(|query| {
+        let scanned = queries.rows().into_iter().filter_map(|query| {
             let list = catalogue.counted(&[query.to_slice()?], N, |_, _| true);
             list.first().map(|(_, counts)| counts.coded)
         });
-        let coded: usize = coded.sum::<usize>() / QUERIES;
+        let scanned: usize = scanned.sum::<usize>() / QUERIES;
         let norm = |row: ArrayView1<'_, f32>| row.iter().map(|x| x * x).sum::<f32>();
         let mut by_norm: Vec<(f32, usize)> = items.rows().into_iter().map(norm).zip(0..).collect();
         by_norm.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -43,7 +43,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             let least = by_norm.iter().take(ITEMS / divisor).map(|(_, item)| *item).collect();
             for (which, kept) in [("at random", random), ("of least norm", least)] {
                 let row = times(&catalogue, &queries, &kept)?;
-                println!("{}", json!({ "items": what, "kept": which, "divisor": divisor, "coded": coded, "ms": row }));
+                println!(
+                    "{}",
+                    json!({ "items": what, "kept": which, "divisor": divisor, "coded": scanned, "ms": row })
+                );
             }
         }
     }
