@@ -31,7 +31,8 @@ if is_true("Reconciling") then
   return {status = "Progressing", message = describe("Reconciling")}
 end
 -- Reasons of Ready while the first model is on its way.
-local expected = {TrainingPending = true, TrainingRunning = true, TrainingQueued = true, NoModel = true, AwaitingCatalogue = true, Loading = true}
+local expected = {TrainingPending = true, TrainingRunning = true, TrainingQueued = true, NoModel = true, Loading = true}
+expected.AwaitingCatalogue = not is_true("CatalogueHeld")
 if not is_true("Ready") then
   local ready = conditions["Ready"]
   if ready ~= nil and ready.reason == "SuspendedByUser" then
