@@ -176,7 +176,7 @@ async fn lists_for_all_users(namespace: &Namespace, catalogue: &str) -> Result<(
     namespace.kubectl(&["wait", "pod/bucket", "--for=condition=Ready", &wait::timeout_argument()])?;
     let folder = format!("{INSTALLATION}/{}/movies/lists", namespace.name);
     let batch = json!({"spec": {"batch": {
-        "n": N, "destination": {"url": format!("s3://{EMBEDDED_BUCKET}/{folder}"), "secretRef": {"name": "bucket"}},
+        "itemsPerUser": N, "destination": {"url": format!("s3://{EMBEDDED_BUCKET}/{folder}"), "secretRef": {"name": "bucket"}},
     }}});
     namespace.kubectl(&["patch", "recommender", "movies", "--type=merge", "-p", &batch.to_string()])?;
     let status = wait::until("the lists are written", || {
