@@ -136,6 +136,21 @@ async fn a_catalogue_is_announced_without_a_new_revision() {
 }
 
 #[tokio::test]
+async fn a_table_of_titles_alone_gets_one_catalogue() {
+    let mut titles = spec();
+    let items = &mut titles["data"]["items"];
+    items["filters"] = json!([]);
+    items["columns"] = json!({"title": "name"});
+    let cluster = Cluster::with_movies(&titles);
+    cluster.pass("movies").await;
+    cluster.finish_run("movies", 1, "a").await;
+    let job = created(&cluster.pass("movies").await).unwrap();
+    let version = finish(&cluster, &job, "table 1", 60).await;
+    assert_eq!(created(&cluster.pass("movies").await), None);
+    assert_eq!(announced(&cluster), (Digest::of(b"a"), Some(version.to_string())));
+}
+
+#[tokio::test]
 async fn a_new_revision_is_announced_with_its_catalogue() {
     let (cluster, first) = with_catalogue().await;
     annotate(&cluster, "recmesh.dev/retrain-at", "1");
