@@ -261,6 +261,15 @@ pub struct ItemsSpec {
     pub refresh: Option<String>,
 }
 
+impl ItemsSpec {
+    /// Whether models have catalogues: without a column for them, and without refreshes, they would
+    /// be empty.
+    pub fn has_catalogue(&self) -> bool {
+        let Self { filters, refresh, columns, .. } = self;
+        !filters.is_empty() || refresh.is_some() || columns.title.is_some() || columns.available.is_some()
+    }
+}
+
 /// Maximum number of filter columns.
 const FILTER_COLUMNS_MAX: usize = 8;
 

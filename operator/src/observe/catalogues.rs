@@ -38,7 +38,7 @@ pub async fn catalogues(
     pods: &[PodFacts],
     now: i64,
 ) -> Catalogues {
-    if recommender.spec.data.items.is_none() {
+    if recommender.spec.data.items.as_ref().is_none_or(|items| !items.has_catalogue()) {
         return Catalogues { ended: Ok(EndedCatalogues::default()), retry_after: None };
     }
     let (scope, uid) = (StoreScope::of(recommender), recommender.uid().unwrap_or_default());

@@ -23,7 +23,7 @@ pub struct CataloguePlan {
 /// Converts the spec; `None` if a catalogue would be empty: without a column for it. Appends to
 /// `problems` what the user must change.
 pub fn plan(spec: &ItemsSpec, items: &Items, problems: &mut Vec<String>) -> Option<CataloguePlan> {
-    if spec.filters.is_empty() && spec.refresh.is_none() && items.title.is_none() && items.available.is_none() {
+    if !spec.has_catalogue() {
         return None;
     }
     let items = Items { attributes: Vec::new(), ..items.clone() };
