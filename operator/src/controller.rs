@@ -36,7 +36,7 @@ use crate::{
     fair_limiter::{FairLimiter, RecommenderKey, training_slot_seconds},
     missed_pods,
     names::{Component, RECOMMENDER_LABEL, component_label},
-    observed::has_ended,
+    observed::{controller, has_ended},
     reconcile::reconcile,
     requeue, rest,
     store_scope::StoreScope,
@@ -212,8 +212,7 @@ async fn count_running(context: &Context, scopes: &[Option<String>]) -> Result<(
 }
 
 fn record_running(slots: &FairLimiter, job: &Job) {
-    let owner = job.owner_references().iter().find(|owner| owner.controller == Some(true));
-    let (Some(owner), Some(namespace)) = (owner, job.namespace()) else { return };
+    let (Some(owner), Some(namespace)) = (controller(job.owner_references()), job.namespace()) else { return };
     let key = RecommenderKey { uid: owner.uid.clone(), namespace, name: owner.name.clone() };
     let deadline = job.spec.as_ref().and_then(|spec| spec.active_deadline_seconds).unwrap_or(0);
     let slot_seconds = training_slot_seconds(u64::try_from(deadline).unwrap_or(0));

@@ -23,7 +23,7 @@ use crate::{
     finalizer,
     names::{Names, RECOMMENDER_LABEL, RUN_LABEL, TASK_LABEL},
     notice::Notice,
-    observed::controlled_by,
+    observed::{controlled_by, controller},
     store_access::{DELETION_DEADLINE, with_store},
     store_gate::StoreProblem,
     store_scope::StoreScope,
@@ -138,7 +138,7 @@ async fn stop_runs(context: &Context, recommender: &Recommender, namespace: &str
         let jobs = [run, decided_at.map(|at| names.batch_job(at)), decided_at.map(|at| names.catalogue_job(at))];
         let is_of_job =
             |owner: &OwnerReference| owner.kind == "Job" && jobs.iter().flatten().any(|job| owner.name == *job);
-        pod.owner_references().iter().any(|owner| owner.controller == Some(true) && is_of_job(owner))
+        controller(pod.owner_references()).is_some_and(is_of_job)
     };
     Ok(found_jobs || pods.items.iter().any(is_of_run))
 }

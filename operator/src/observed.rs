@@ -136,9 +136,14 @@ pub fn running_serving_pods(pods: &[PodFacts]) -> impl Iterator<Item = &PodFacts
     pods.iter().filter(|pod| pod.component == Some(Component::Serving) && pod.running)
 }
 
+/// The controller of an object, among its owners.
+pub fn controller(owners: &[OwnerReference]) -> Option<&OwnerReference> {
+    owners.iter().find(|owner| owner.controller == Some(true))
+}
+
 /// Uid of the controller of an object; empty if it has none.
 pub fn controller_uid(owners: &[OwnerReference]) -> &str {
-    owners.iter().find(|owner| owner.controller == Some(true)).map_or("", |owner| owner.uid.as_str())
+    controller(owners).map_or("", |owner| owner.uid.as_str())
 }
 
 /// Whether the run of a Job may have committed a result: the Job or its trainer container has

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{ResourceExt as _, runtime::watcher::Event};
 
-use crate::versions::Meta;
+use crate::{observed, versions::Meta};
 
 /// Pods in memory, at most 400 bytes each. The metric counts no more.
 const PODS_MAX: usize = 10_000;
@@ -162,8 +162,7 @@ fn name(pod: &Meta) -> PodName {
 
 /// What controls an object.
 pub fn controller(object: &Meta) -> Option<Owner> {
-    let owner = object.owner_references().iter().find(|owner| owner.controller == Some(true))?;
-    let OwnerReference { api_version, kind, name, uid, .. } = owner.clone();
+    let OwnerReference { api_version, kind, name, uid, .. } = observed::controller(object.owner_references())?.clone();
     Some(Owner { api_version, kind, name, uid })
 }
 

@@ -10,7 +10,7 @@ use k8s_openapi::api::{
 };
 use kube::{ResourceExt, core::PartialObjectMeta};
 
-use super::{controlled_by, controller_uid};
+use super::{controlled_by, controller, controller_uid};
 
 /// Label that the Deployment controller gives to pods.
 const POD_TEMPLATE_HASH_LABEL: &str = "pod-template-hash";
@@ -42,7 +42,5 @@ pub fn own_pods<'a>(
 fn is_of_set_named_after(pod: &Pod, deployment: &Deployment) -> bool {
     let Some(hash) = pod.labels().get(POD_TEMPLATE_HASH_LABEL) else { return false };
     let name = format!("{}-{hash}", deployment.name_any());
-    pod.owner_references()
-        .iter()
-        .any(|owner| owner.controller == Some(true) && owner.kind == "ReplicaSet" && owner.name == name)
+    controller(pod.owner_references()).is_some_and(|owner| owner.kind == "ReplicaSet" && owner.name == name)
 }
