@@ -4,6 +4,8 @@
 use kube::core::Status;
 use thiserror::Error;
 
+use crate::names::IDENTITY_SECRET;
+
 /// How the API server reports an admission webhook that does not respond.
 const WEBHOOK_FAILURE: &str = "failed calling webhook";
 
@@ -81,6 +83,11 @@ impl Error {
     /// Whether an object of another owner has the name of a child.
     pub fn is_name_conflict(&self) -> bool {
         matches!(self, Self::NameConflict { .. })
+    }
+
+    /// The Secret with the roots of identity is unusable.
+    pub fn identity_secret(problem: impl std::error::Error) -> Self {
+        Self::IdentitySecret { name: IDENTITY_SECRET, problem: chain(&problem) }
     }
 
     /// Wraps an API error with the attempted action.

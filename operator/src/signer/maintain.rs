@@ -132,14 +132,10 @@ async fn pass(signer: &Signer) -> Result<Arc<Authority>, Off> {
         // One replica rotates; the version of the Secret would stop a second one.
         let due = signer.leads().then(|| authority.due(requested.as_deref(), true, now)).flatten();
         let Some(transition) = due else { return Ok(Arc::new(stored.authority)) };
-        let current = Authority::read(&authority.secret_data()).map_err(malformed)?;
-        let changed = current.after(transition, requested.as_deref(), now).map_err(malformed)?;
+        let current = Authority::read(&authority.secret_data()).map_err(Error::identity_secret)?;
+        let changed = current.after(transition, requested.as_deref(), now).map_err(Error::identity_secret)?;
         if root_secret::replace(client, namespace, &stored, &changed).await? {
             tracing::info!(?transition, step = ?changed.step, "the root of identity is being rotated");
         }
     }
-}
-
-fn malformed(problem: impl std::error::Error) -> Error {
-    Error::IdentitySecret { name: crate::names::IDENTITY_SECRET, problem: chain(&problem) }
 }

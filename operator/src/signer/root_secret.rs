@@ -37,7 +37,8 @@ pub async fn ensure(client: &Client, namespace: &str, trust_domain: &TrustDomain
     if let Some(found) = secrets.get_opt(IDENTITY_SECRET).await.map_err(Error::api(action.clone()))? {
         return read(found);
     }
-    let authority = Authority::generate(trust_domain.clone(), Timestamp::now().as_second()).map_err(unusable)?;
+    let authority =
+        Authority::generate(trust_domain.clone(), Timestamp::now().as_second()).map_err(Error::identity_secret)?;
     let labels = [("app.kubernetes.io/part-of", "recmesh"), ("app.kubernetes.io/managed-by", MANAGER)];
     let secret = Secret {
         metadata: ObjectMeta {
@@ -82,9 +83,5 @@ pub async fn replace(client: &Client, namespace: &str, stored: &Stored, changed:
 
 fn read(secret: Secret) -> Result<Stored, Error> {
     let authority = Authority::read(secret.data.as_ref().unwrap_or(&std::collections::BTreeMap::new()));
-    Ok(Stored { authority: authority.map_err(unusable)?, secret })
-}
-
-fn unusable(problem: impl std::error::Error) -> Error {
-    Error::IdentitySecret { name: IDENTITY_SECRET, problem: crate::error::chain(&problem) }
+    Ok(Stored { authority: authority.map_err(Error::identity_secret)?, secret })
 }

@@ -124,6 +124,11 @@ impl RunError {
         Self::permanent(FailureReason::DataInvalid, message)
     }
 
+    /// A table without a row.
+    pub(crate) fn empty_table(described_as: &str) -> Self {
+        Self::bad_data(format!("{described_as} is empty: expected a header and one or more rows"))
+    }
+
     pub(crate) fn transient(message: impl Into<String>) -> Self {
         Self::Transient { reason: RetryReason::Retry, message: message.into() }
     }

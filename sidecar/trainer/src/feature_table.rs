@@ -102,10 +102,7 @@ impl<'a> FeatureReader<'a> {
     /// What was read.
     pub(crate) fn finish(self) -> Result<FeatureTable, RunError> {
         if !self.begun {
-            return Err(RunError::bad_data(format!(
-                "{} is empty: expected a header and one or more rows",
-                self.described_as
-            )));
+            return Err(RunError::empty_table(self.described_as));
         }
         tracing::info!(
             rows = self.items.len(),

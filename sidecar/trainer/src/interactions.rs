@@ -133,14 +133,14 @@ impl<'a> InteractionReader<'a> {
     pub(crate) fn finish(self) -> Result<RawInteractions, RunError> {
         let source = self.described_as;
         let Some([_, _, _, timed, ..]) = self.present else {
-            return Err(RunError::bad_data(match self.read {
-                0 => format!("{source} is empty: expected a header and one or more rows"),
-                read => format!(
+            return Err(match self.read {
+                0 => RunError::empty_table(source),
+                read => RunError::bad_data(format!(
                     "no row of {source} can be used: {read} read, dropped {}{}",
                     self.dropped.described(),
                     self.dropped.advice()
-                ),
-            }));
+                )),
+            });
         };
         let intended = self.dropped.intended();
         let (dropped, read) = (self.dropped.total() - intended, self.read - intended);

@@ -128,8 +128,7 @@ impl<'a> ItemTable<'a> {
         // The reader never breaks.
         let _: ControlFlow<()> = read_all(&self.source, &version.stat, self.table_format, &mut reader, &|_, _| ())?;
         if !reader.begun {
-            let described_as = &self.source.described_as;
-            return Err(RunError::bad_data(format!("{described_as} is empty: expected a header and one or more rows")));
+            return Err(RunError::empty_table(&self.source.described_as));
         }
         Ok(reader)
     }
