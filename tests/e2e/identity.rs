@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // Tests may panic.
 
+mod asking_job;
 #[allow(dead_code, reason = "shared with another test target")]
 mod data;
 
@@ -18,28 +19,6 @@ use e2e::{
 use serde_json::Value;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-
-/// A Job that asks its own sidecar, by the address in its environment.
-const JOB: &str = r#"apiVersion: batch/v1
-kind: Job
-metadata: {name: asks}
-spec:
-  backoffLimit: 0
-  template:
-    metadata: {labels: {recmesh.dev/inject: movies}}
-    spec:
-      restartPolicy: Never
-      securityContext: {runAsNonRoot: true, runAsUser: 65532, seccompProfile: {type: RuntimeDefault}}
-      containers:
-      - name: asks
-        image: localhost/recmesh/busybox:1
-        securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
-        command: [sh, -c]
-        args:
-        - >-
-          wget -q -O - --header 'content-type: application/json'
-          --post-data '{"user": "user6", "n": 3}' "$RECMESH_URL/recommend"
-"#;
 
 #[tokio::test]
 async fn a_job_gets_its_answer_over_mutual_tls_from_pods_that_refuse_plaintext() -> Result<()> {
@@ -70,11 +49,7 @@ async fn ask(cluster: &Cluster) -> Result<()> {
         ensure!(request["status"]["conditions"][0]["type"] == "Issued", "{request}");
     }
 
-    namespace.apply(JOB)?;
-    namespace.kubectl(&["wait", "job/asks", "--for=condition=complete", &wait::timeout_argument()])?;
-    let answer: Value = serde_json::from_str(&namespace.kubectl(&["logs", "job/asks", "--container=asks"])?)?;
-    ensure!(answer["items"].as_array().is_some_and(|items| items.len() == 3), "{answer}");
-    ensure!(answer["degraded"].is_null() && answer["items"][0]["source"] == "model", "{answer}");
+    asking_job::run(&namespace)?;
 
     // The sidecar alone mounts the key.
     let pods = namespace.list("pods", "recmesh.dev/injected=true")?;

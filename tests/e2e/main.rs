@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // Tests may panic.
 
+mod asking_job;
 mod autoscaling; // HorizontalPodAutoscaler on the scale subresource
 mod catalogue; // stock, filters and lists for all users
 mod data;

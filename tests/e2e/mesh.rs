@@ -4,29 +4,10 @@ use anyhow::{Context as _, Result, ensure};
 use e2e::{Cluster, Namespace, wait};
 use serde_json::Value;
 
-use crate::data::{recommender, two_groups};
-
-/// A Job that asks its own sidecar, by the address in its environment.
-const JOB: &str = r#"apiVersion: batch/v1
-kind: Job
-metadata: {name: asks}
-spec:
-  backoffLimit: 0
-  template:
-    metadata: {labels: {recmesh.dev/inject: movies}}
-    spec:
-      restartPolicy: Never
-      securityContext: {runAsNonRoot: true, runAsUser: 65532, seccompProfile: {type: RuntimeDefault}}
-      containers:
-      - name: asks
-        image: localhost/recmesh/busybox:1
-        securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
-        command: [sh, -c]
-        args:
-        - >-
-          wget -q -O - --header 'content-type: application/json'
-          --post-data '{"user": "user6", "n": 3}' "$RECMESH_URL/recommend"
-"#;
+use crate::{
+    asking_job,
+    data::{recommender, two_groups},
+};
 
 #[tokio::test]
 async fn a_job_asks_its_sidecar_and_completes() -> Result<()> {
@@ -35,11 +16,7 @@ async fn a_job_asks_its_sidecar_and_completes() -> Result<()> {
     namespace.config_map("visits", "visits.csv", &two_groups())?;
     namespace.apply(&recommender("movies", 4, 1))?;
     namespace.wait_ready("movies").await?;
-    namespace.apply(JOB)?;
-    namespace.kubectl(&["wait", "job/asks", "--for=condition=complete", &wait::timeout_argument()])?;
-    let answer: Value = serde_json::from_str(&namespace.kubectl(&["logs", "job/asks", "--container=asks"])?)?;
-    ensure!(answer["items"].as_array().is_some_and(|items| items.len() == 3), "{answer}");
-    ensure!(answer["degraded"].is_null() && answer["items"][0]["source"] == "model", "{answer}");
+    asking_job::run(&namespace)?;
 
     let pods = namespace.list("pods", "recmesh.dev/injected=true")?;
     let pod = pods.first().context("no pod has a sidecar")?;
