@@ -80,8 +80,8 @@ pub struct Tuning {
     #[schemars(length(min = 2, max = 20))]
     pub budget: String,
     /// Maximum number of latent factors, 1 to 1024. The search then also varies the number of
-    /// factors, and chooses the fewest within one standard error of the best trial. Absent: all
-    /// trials have the factors of spec.algorithm. Example: 256.
+    /// factors, and chooses the smallest one within one standard error of the best trial. Absent:
+    /// all trials have the factors of spec.algorithm. Example: 256.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1024))]
     pub factors_max: Option<u32>,
