@@ -1,7 +1,8 @@
-//! The application port: routing, body limits, content types, and metrics of what was answered.
+//! The application port: endpoints, who may ask in plaintext, and metrics of what was answered.
 
 pub mod body;
 pub mod content_encoding;
+pub mod endpoints;
 pub mod error;
 pub mod form;
 pub mod json;
@@ -14,117 +15,40 @@ pub mod request_timeout;
 pub mod response;
 pub mod route;
 
-use std::{
-    convert::Infallible,
-    net::IpAddr,
-    sync::{Arc, LazyLock},
-    time::Instant,
-};
+use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Instant};
 
-use answering::{Answer, Ask, RequestId, Source};
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response};
 use http_body_util::Full;
 use hyper::body::Body;
-use sidecar_contract::ServingLimits;
 
+pub use self::endpoints::{ContentType, Parsed, REVISION_HEADER, content_type, parse};
 use crate::{
     api::{
-        body::Budget,
-        content_encoding::ContentEncoding,
+        endpoints::{Answered, Endpoints},
         error::{ApiError, OVERLOADED},
-        quote::quoted,
         refusal_pace::RefusalPace,
-        request::{BatchRequest, RecommendRequest, SimilarRequest},
         request_id::{REQUEST_ID_HEADER, header_value, request_id},
-        response::ResponseFormat,
-        route::{ALL_METHODS, ROUTES, Route, WHOLE_SERVER},
+        route::Route,
     },
-    engine::{Engine, Refusal},
+    engine::Engine,
     metrics::Metrics,
 };
-
-/// Name of the header that names the revision that answered.
-pub const REVISION_HEADER: HeaderName = HeaderName::from_static("x-model-revision");
 
 /// The application port as a value: tests call [`Api::handle`] without a socket.
 #[derive(Debug)]
 pub struct Api {
+    endpoints: Endpoints,
     engine: Arc<Engine>,
     metrics: Arc<Metrics>,
-    budget: Budget,
     refusals: RefusalPace,
-}
-
-/// The outcome of a request.
-enum Answered {
-    /// A document, and the revision that answered.
-    Document { body: Bytes, revision: Option<HeaderValue> },
-    /// The methods of a route. No header permits requests from pages of other origins.
-    Methods(&'static str),
-}
-
-/// A parsed request.
-#[derive(Debug)]
-pub enum Parsed {
-    /// One question, and the format of its answer.
-    One(Ask, ResponseFormat),
-    /// The questions of a batch.
-    Batch(Vec<Ask>),
-}
-
-impl Parsed {
-    fn set_deadline(&mut self, deadline: Option<Instant>) {
-        let asks = match self {
-            Self::One(ask, _) => std::slice::from_mut(ask),
-            Self::Batch(asks) => asks.as_mut_slice(),
-        };
-        for ask in asks {
-            ask.deadline = deadline;
-        }
-    }
-
-    /// Memory that it occupies while it waits.
-    fn memory_bytes(&self) -> usize {
-        match self {
-            Self::One(ask, _) => ask.memory_bytes(),
-            Self::Batch(asks) => asks.iter().map(Ask::memory_bytes).sum(),
-        }
-    }
-}
-
-/// A computed answer as a document.
-struct Rendered<T> {
-    body: T,
-    revision: Option<HeaderValue>,
-    /// Items by source.
-    sources: ItemsBySource,
-}
-
-/// Numbers of items by what ranked them.
-struct ItemsBySource([(Source, u64); Source::ALL.len()]);
-
-impl Default for ItemsBySource {
-    fn default() -> Self {
-        Self(Source::ALL.map(|source| (source, 0)))
-    }
-}
-
-impl ItemsBySource {
-    fn add(&mut self, source: Source, items: u64) {
-        self.0.iter_mut().filter(|(counted, _)| *counted == source).for_each(|(_, count)| *count += items);
-    }
-
-    /// The sources that ranked items.
-    fn counts(&self) -> impl Iterator<Item = (Source, u64)> {
-        self.0.iter().copied().filter(|(_, items)| *items > 0)
-    }
 }
 
 impl Api {
     /// An application port for this engine.
     pub fn new(engine: Arc<Engine>, metrics: Arc<Metrics>) -> Self {
-        Self { engine, metrics, budget: Budget::default(), refusals: RefusalPace::default() }
+        let endpoints = Endpoints::new(Arc::clone(&engine), Arc::default());
+        Self { endpoints, engine, metrics, refusals: RefusalPace::default() }
     }
 
     /// Answers one request; every failure is a response.
@@ -140,11 +64,13 @@ impl Api {
         let route = Route::find(request.uri().path());
         let id = request_id(request.headers());
         let in_flight = self.metrics.in_flight();
-        let answered = self.dispatch(route, request, &id).await;
+        let answered = self.endpoints.answer(route, request, &id).await;
         drop(in_flight);
         let (mut response, revision) = match answered {
-            Ok(Answered::Document { body, revision }) => (document(body, revision.clone()), revision),
-            Ok(Answered::Methods(allow)) => (methods(allow), None),
+            Ok(answered) => {
+                let revision = self.count(&answered);
+                (answered.into_response(), revision)
+            }
             Err(error) => {
                 if error.kind == OVERLOADED {
                     self.refusals.wait().await;
@@ -189,175 +115,12 @@ impl Api {
         Ok(response)
     }
 
-    async fn dispatch<B>(&self, route: Option<Route>, request: Request<B>, id: &RequestId) -> Result<Answered, ApiError>
-    where
-        B: Body<Data = Bytes>,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        let is_options = request.method() == Method::OPTIONS;
-        let Some(route) = route else {
-            if is_options && request.uri().path() == WHOLE_SERVER {
-                return Ok(Answered::Methods(ALL_METHODS));
-            }
-            let paths: Vec<&str> = ROUTES.iter().map(|(_, path)| *path).collect();
-            let detail = format!("no such path; valid paths are {}", paths.join(", "));
-            return Err(ApiError::new(StatusCode::NOT_FOUND, "unknown-path", detail));
-        };
-        let Route { method, path } = route;
-        if !route.takes(request.method()) {
-            let detail = format!("{path} takes {method}, not {}", quoted(request.method()));
-            let mut error = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "wrong-method", detail);
-            error.allow = Some(route.allowed());
-            return Err(error);
-        }
-        match path {
-            _ if is_options => return Ok(Answered::Methods(route.allowed())),
-            "/model" => return self.model(id),
-            "/openapi.json" => return Ok(Self::openapi()),
-            _ => {}
-        }
-        if request.uri().query().is_some_and(|query| !query.is_empty()) {
-            let detail = format!("{path} reads no query string; send all fields in the body");
-            return Err(ApiError::new(StatusCode::BAD_REQUEST, "unexpected-query", detail));
-        }
-        let deadline = request_timeout::deadline(request.headers(), Instant::now())?;
-        let content_type = content_type(&request, path)?;
-        let encoding = ContentEncoding::of(request.headers())?;
-        let body = self.budget.receive(request.into_body()).await?;
-        let body = encoding.decode(body, &self.budget)?;
-        let mut parsed = {
-            let _parsing = self.budget.parsing(body.length()).await;
-            self.engine.with_limits(|limits| parse(path, content_type, &body.bytes(), id, limits))?
-        };
-        parsed.set_deadline(deadline);
-        // A question owns its text: the body's bytes return to the budget, and its own take their
-        // place while it waits.
-        drop(body);
-        let _waiting = self.budget.allow(parsed.memory_bytes())?;
-        match parsed {
-            Parsed::One(ask, format) => self.answer(ask, format).await,
-            Parsed::Batch(asks) => self.batch(asks, id).await,
-        }
-    }
-
-    fn model(&self, id: &RequestId) -> Result<Answered, ApiError> {
-        let serving = self.engine.serving();
-        let local = serving.local().ok_or(Refusal::NotReady)?;
-        let revision = HeaderValue::from_str(local.revision()).ok();
-        Ok(Answered::Document { body: self.budget.send(response::model(local, id))?, revision })
-    }
-
-    fn openapi() -> Answered {
-        static DOCUMENT: LazyLock<String> = LazyLock::new(|| openapi::document().to_string());
-        Answered::Document { body: Bytes::from_static(DOCUMENT.as_bytes()), revision: None }
-    }
-
-    /// One question, answered as a list of items.
-    async fn answer(&self, ask: Ask, format: ResponseFormat) -> Result<Answered, ApiError> {
-        let render = move |answer: Answer<'_>| Rendered::new(response::recommendations(&answer, format), &answer);
-        let rendered = self.engine.answer(ask, move |answer| answer.map(render)).await?;
-        self.answered(rendered.map_err(|error| ApiError::unanswerable("", &error))?)
-    }
-
-    async fn batch(&self, asks: Vec<Ask>, id: &RequestId) -> Result<Answered, ApiError> {
-        let render = |index, answer: Result<Answer<'_>, _>| match answer {
-            Ok(answer) => Ok(Rendered::new(response::part(&answer), &answer)),
-            Err(error) => Err(ApiError::unanswerable(&format!("requests[{index}]."), &error)),
-        };
-        let answers = self.engine.answer_each(asks, render).await??;
-        let revision = answers.first().and_then(|answer| answer.revision.clone());
-        let mut sources = ItemsBySource::default();
-        for (source, items) in answers.iter().flat_map(|answer| answer.sources.counts()) {
-            sources.add(source, items);
-        }
-        let parts: Vec<_> = answers.into_iter().map(|answer| answer.body).collect();
-        self.answered(Rendered { body: response::batch(&parts, id), revision, sources })
-    }
-
-    fn answered(&self, rendered: Rendered<Vec<u8>>) -> Result<Answered, ApiError> {
-        let body = self.budget.send(rendered.body)?;
-        for (source, items) in rendered.sources.counts() {
+    /// Counts recommended items; returns the revision that answered.
+    fn count(&self, answered: &Answered) -> Option<HeaderValue> {
+        let Answered::Document(document) = answered else { return None };
+        for (source, items) in document.items_by_source() {
             self.metrics.count_recommendations(source, items);
         }
-        Ok(Answered::Document { body, revision: rendered.revision })
+        document.revision().cloned()
     }
-}
-
-impl<T> Rendered<T> {
-    fn new(body: T, answer: &Answer<'_>) -> Self {
-        let mut sources = ItemsBySource::default();
-        for item in &answer.items {
-            sources.add(item.source, 1);
-        }
-        let revision = answer.parts.first().and_then(|part| HeaderValue::from_str(&part.revision).ok());
-        Self { body, revision, sources }
-    }
-}
-
-/// Parses the body of a request to this route.
-///
-/// # Errors
-/// An unknown, repeated or malformed field, or a value out of range.
-pub fn parse(
-    route: &str,
-    content_type: ContentType,
-    body: &[u8],
-    id: &RequestId,
-    limits: &ServingLimits,
-) -> Result<Parsed, ApiError> {
-    let one = |ask| Parsed::One(ask, ResponseFormat::Json);
-    match (route, content_type) {
-        ("/recommend", ContentType::Form) => {
-            form::parse(body, id.clone(), limits).map(|ask| Parsed::One(ask, ResponseFormat::Form))
-        }
-        ("/recommend", ContentType::Json) => {
-            json::parse::<RecommendRequest<'_>>(body)?.into_ask(id.clone(), "", limits).map(one)
-        }
-        ("/recommend:batch", _) => json::parse::<BatchRequest<'_>>(body)?.into_asks(id, limits).map(Parsed::Batch),
-        _ => json::parse::<SimilarRequest<'_>>(body)?.into_ask(id.clone(), limits).map(one),
-    }
-}
-
-/// How the fields of a body are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ContentType {
-    /// As a form.
-    Form,
-    /// As JSON.
-    Json,
-}
-
-/// The content type of a request.
-///
-/// # Errors
-/// One that the route does not take.
-pub fn content_type<B>(request: &Request<B>, route: &str) -> Result<ContentType, ApiError> {
-    let given = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("none");
-    let essence = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    match essence.as_str() {
-        "application/json" => Ok(ContentType::Json),
-        "application/x-www-form-urlencoded" if route == "/recommend" => Ok(ContentType::Form),
-        _ => {
-            let form = if route == "/recommend" { " or application/x-www-form-urlencoded" } else { "" };
-            let detail = format!("content-type: {}; {route} takes application/json{form}", quoted(given));
-            Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail))
-        }
-    }
-}
-
-fn methods(allow: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
-    response
-}
-
-fn document(body: Bytes, revision: Option<HeaderValue>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Some(value) = revision {
-        headers.insert(REVISION_HEADER, value);
-    }
-    response
 }
