@@ -41,7 +41,7 @@ use crate::{
     admin::Report,
     engine::Engine,
     limits::{LOAD_RETRY_MAX, LOAD_RETRY_MIN},
-    metrics::Metrics,
+    model_observer::ModelObserver,
     server::wait_until_true,
     serving::{Serving, describe},
 };
@@ -86,7 +86,7 @@ pub struct Follower {
     paths: Paths,
     cache: Cache,
     engine: Arc<Engine>,
-    metrics: Arc<Metrics>,
+    observer: Arc<dyn ModelObserver>,
     report: Arc<Report>,
     config_file: ConfigFile,
     config: Option<Arc<ServingConfig>>,
@@ -108,7 +108,12 @@ pub struct Follower {
 
 impl Follower {
     /// A follower that has read nothing yet.
-    pub fn new(paths: Paths, engine: Arc<Engine>, metrics: Arc<Metrics>, report: Arc<Report>) -> Self {
+    pub fn new(
+        paths: Paths,
+        engine: Arc<Engine>,
+        observer: Arc<impl ModelObserver + 'static>,
+        report: Arc<Report>,
+    ) -> Self {
         let cache = Cache::new(&paths.cache_dir);
         Self {
             crashes: cache.crashes(),
@@ -116,7 +121,7 @@ impl Follower {
             paths,
             cache,
             engine,
-            metrics,
+            observer,
             report,
             config: None,
             local: None,
@@ -214,12 +219,9 @@ impl Follower {
             Some(local) => Serving { access, ..Serving::of(Answerer::Local(Arc::clone(local)), limits) },
             None => Serving { limits, access, ..Serving::default() },
         });
-        if let Some(loaded) = &loaded {
-            self.metrics.set_model(loaded);
-        }
-        self.metrics.catalogue.set(self.local.as_ref().and_then(|local| local.catalogue()).map(AsRef::as_ref));
+        let catalogue = self.local.as_ref().and_then(|local| local.catalogue()).map(AsRef::as_ref);
         let revisions = self.config.as_ref().map(|config| config.revisions.as_slice()).unwrap_or_default();
-        self.metrics.set_revisions(revisions, loaded.as_ref().map(|loaded| loaded.digest.revision()));
+        self.observer.serves(loaded.as_ref(), catalogue, revisions);
         self.report.update(|report| {
             report.failure.take_if(|failure| loaded.as_ref().is_some_and(|loaded| failure.digest == loaded.digest));
             report.loaded = loaded;
@@ -301,7 +303,7 @@ impl Follower {
                 }
                 self.publish();
                 self.failed_catalogue = None;
-                self.metrics.catalogue.count_swap();
+                self.observer.catalogue_swapped();
                 tracing::info!(revision = before.model().digest().revision(), version, "swapped in a catalogue");
                 if let Some(config) = self.config.clone() {
                     self.remove_other_files(&config);
@@ -318,7 +320,7 @@ impl Follower {
         self.failed_catalogue = Some((version.to_owned(), Retry { due: Instant::now() + pause, pause }));
         let reason = error.reason();
         tracing::error!(version, reason, %error, "a catalogue cannot be loaded; the current one stays");
-        self.metrics.catalogue.count_failure(reason);
+        self.observer.catalogue_load_failed(reason);
     }
 
     fn origin(&self, config: &ServingConfig) -> Origin {
@@ -446,7 +448,7 @@ impl Follower {
     fn report_failure(&self, revision: &RevisionRef, error: &LoadError) {
         let reason = error.reason();
         tracing::error!(revision = revision.digest.revision(), reason, %error, "a revision cannot be loaded");
-        self.metrics.count_load_failure(reason);
+        self.observer.load_failed(reason);
         // The report is about the desired revision; the last good one is only a substitute.
         if revision.role == RevisionRole::Desired {
             self.report.update(|report| {

@@ -29,6 +29,7 @@ pub mod list_file;
 pub mod loading;
 pub mod mesh_access;
 pub mod metrics;
+pub mod model_observer;
 pub mod open_files;
 pub mod proxy;
 pub mod server;

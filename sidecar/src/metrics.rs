@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use ::catalogue::Catalogue;
 use answering::{POPULARITY, Source};
 use arc_swap::ArcSwap;
 use http::StatusCode;
@@ -25,7 +26,10 @@ use sidecar_contract::{LoadedModel, RevisionRef, ServingMode};
 use self::{
     catalogue::CatalogueMetrics, connections::RefusedConnections, identity::IdentityMetrics, resolved::Resolved,
 };
-use crate::engine::{CacheUsage, Usage};
+use crate::{
+    engine::{CacheUsage, Usage},
+    model_observer::ModelObserver,
+};
 
 /// Buckets in seconds: a local response takes well below a millisecond, an overloaded one about a
 /// second.
@@ -237,11 +241,6 @@ impl Metrics {
         self.recommendations_by_source.update(source, find, |counter| counter.inc_by(items));
     }
 
-    /// Counts a failed attempt to load a revision.
-    pub fn count_load_failure(&self, reason: &str) {
-        self.load_failures.with_label_values(&[reason]).inc();
-    }
-
     /// Updates the metrics of the serving model after a swap.
     pub fn set_model(&self, loaded: &LoadedModel) {
         let is_personalized = loaded.serving_mode == ServingMode::Personalized;
@@ -264,7 +263,7 @@ impl Metrics {
 
     /// Sets the metrics of the serving config's revisions, and removes the series of all other
     /// revisions.
-    pub fn set_revisions(&self, revisions: &[RevisionRef], serving: Option<&str>) {
+    fn set_revisions(&self, revisions: &[RevisionRef], serving: Option<&str>) {
         // A model of which only the popularity ranking serves has no series of its own.
         for revision in revisions.iter().filter(|revision| revision.serving_mode == ServingMode::Personalized) {
             let name = revision.digest.revision();
@@ -317,6 +316,28 @@ impl Metrics {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
+    }
+}
+
+impl ModelObserver for Metrics {
+    fn serves(&self, model: Option<&LoadedModel>, catalogue: Option<&Catalogue>, revisions: &[RevisionRef]) {
+        if let Some(model) = model {
+            self.set_model(model);
+        }
+        self.catalogue.set(catalogue);
+        self.set_revisions(revisions, model.map(|model| model.digest.revision()));
+    }
+
+    fn load_failed(&self, reason: &'static str) {
+        self.load_failures.with_label_values(&[reason]).inc();
+    }
+
+    fn catalogue_swapped(&self) {
+        self.catalogue.count_swap();
+    }
+
+    fn catalogue_load_failed(&self, reason: &'static str) {
+        self.catalogue.count_failure(reason);
     }
 }
 

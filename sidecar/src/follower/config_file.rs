@@ -14,12 +14,14 @@ use crate::limits::CONFIG_BYTES_MAX;
 pub struct ConfigFile {
     path: PathBuf,
     text: Option<String>,
+    /// Whether the log states that the file is missing.
+    is_reported: bool,
 }
 
 impl ConfigFile {
     /// A file that was not read yet.
     pub fn new(path: PathBuf) -> Self {
-        Self { path, text: None }
+        Self { path, text: None, is_reported: false }
     }
 
     /// The config, if its text has changed since the last call and is readable. An unreadable text
@@ -28,7 +30,8 @@ impl ConfigFile {
         let text = match read_limited(&self.path) {
             Ok(text) => text,
             Err(error) => {
-                if self.text.is_none() {
+                if self.text.is_none() && !self.is_reported {
+                    self.is_reported = true;
                     tracing::warn!(file = %self.path.display(), %error, "no serving config yet");
                 }
                 return None;
