@@ -3,6 +3,7 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
+    time::Duration,
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -16,7 +17,10 @@ use sidecar_contract::{
     ports::{self, any_address},
 };
 
-use crate::limits::{CACHE_MIB_DEFAULT, CACHE_MIB_MAX, PROXY_TIMEOUT_MS_DEFAULT};
+use crate::{
+    follower::Paths,
+    limits::{CACHE_MIB_DEFAULT, CACHE_MIB_MAX, PROXY_TIMEOUT_MS_DEFAULT},
+};
 
 /// Trains and serves recommendation models: the data plane of Recmesh.
 #[derive(Debug, Parser)]
@@ -438,18 +442,9 @@ pub struct ServeArgs {
     /// Address of the admin port, which serves probes and metrics.
     #[arg(long, default_value = "127.0.0.1:9090")]
     pub admin_listen: SocketAddr,
-    /// Directory of the mounted serving config.
-    #[arg(long, default_value = paths::SERVING_CONFIG_DIR)]
-    pub config_dir: PathBuf,
-    /// Directory of the mounted store credentials.
-    #[arg(long, default_value = paths::STORE_CREDENTIALS_DIR)]
-    pub credentials_dir: PathBuf,
-    /// Cache directory for verified snapshots.
-    #[arg(long, default_value = paths::CACHE_DIR)]
-    pub cache_dir: PathBuf,
-    /// Poll interval of the serving config, in milliseconds.
-    #[arg(long, default_value_t = crate::limits::CONFIG_POLL_MS_DEFAULT, value_parser = clap::value_parser!(u64).range(1..=60_000))]
-    pub config_poll_ms: u64,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flattened arguments are documented one by one")]
+    pub follow: FollowArgs,
     /// Latency budget in milliseconds: a request whose expected wait exceeds it gets 503. Without a
     /// model file the serving config states it.
     #[arg(long, requires = "model", default_value_t = ServingLimits::default().latency_budget_milliseconds, value_parser = clap::value_parser!(u32).range(1..=2000))]
@@ -467,6 +462,36 @@ pub struct ServeArgs {
     /// Name of this pod.
     #[arg(long, env = paths::POD_NAME_ENV, hide = true)]
     pub pod_name: Option<String>,
+}
+
+/// The files of a process that follows a serving config.
+#[derive(Debug, Args)]
+pub struct FollowArgs {
+    /// Directory of the mounted serving config.
+    #[arg(long, default_value = paths::SERVING_CONFIG_DIR)]
+    pub config_dir: PathBuf,
+    /// Directory of the mounted store credentials.
+    #[arg(long, default_value = paths::STORE_CREDENTIALS_DIR)]
+    pub credentials_dir: PathBuf,
+    /// Cache directory for verified snapshots.
+    #[arg(long, default_value = paths::CACHE_DIR)]
+    pub cache_dir: PathBuf,
+    /// Poll interval of the serving config, in milliseconds.
+    #[arg(long, default_value_t = crate::limits::CONFIG_POLL_MS_DEFAULT, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    pub config_poll_ms: u64,
+}
+
+impl FollowArgs {
+    /// The files; `pod_name` is the name of a serving pod.
+    pub fn paths(self, pod_name: Option<String>) -> Paths {
+        Paths {
+            config_file: self.config_dir.join(paths::SERVING_CONFIG_FILE),
+            credentials_dir: self.credentials_dir,
+            cache_dir: self.cache_dir,
+            pod_name,
+            config_poll: Duration::from_millis(self.config_poll_ms),
+        }
+    }
 }
 
 /// The identity of the pod. With it connections between sidecars use mutual TLS.
@@ -518,6 +543,13 @@ pub struct ProxyArgs {
     /// Connect without TLS, even if credentials are given.
     #[arg(long)]
     pub plaintext: bool,
+    /// Hold the model as well, and answer from it: follow the serving config in --config-dir. The
+    /// serving pods get requests until the model is loaded, and those that it cannot answer.
+    #[arg(long)]
+    pub local: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flattened arguments are documented one by one")]
+    pub follow: FollowArgs,
     /// Time for a request in milliseconds, if header x-request-timeout-ms states none.
     #[arg(long, default_value_t = PROXY_TIMEOUT_MS_DEFAULT, value_parser = clap::value_parser!(u64).range(1..=TIMEOUT_MILLISECONDS_MAX))]
     pub timeout_ms: u64,

@@ -1,8 +1,10 @@
 //! The sidecar alongside an app: it forwards the app's requests to the serving pods, and answers
-//! itself when none of them does.
+//! itself when none of them does. In local mode it holds the model and answers from it.
 //!
 //! ```text
-//!  app ─► forward: timeout, headers ─► mesh: choose, try, retry ─► serving pod
+//!  app ─► forward ─► local: own copy of the model, in local mode, once it is loaded
+//!             │ no answer
+//!             ├─► timeout, headers ─► mesh: choose, try, retry ─► serving pod
 //!             │                                                        │ answer
 //!             │ no answer                                              ▼
 //!             └─► fallback ◄── last answer of the user ◄───────────── kept
@@ -15,6 +17,7 @@ mod admin;
 mod fallback;
 mod forward;
 mod kept_answers;
+mod local;
 mod metrics;
 mod popular;
 
@@ -29,14 +32,16 @@ use mesh::{
 use sidecar_contract::ports::listen_candidates;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
-use self::{admin::ProxyAdmin, forward::Forward, metrics::ProxyMetrics, popular::Popular};
+use self::{admin::ProxyAdmin, forward::Forward, local::LocalModel, metrics::ProxyMetrics, popular::Popular};
 use crate::{
+    api::body::Budget,
+    follower::Paths,
     limits::{ADMIN_CONNECTIONS_MAX, CONNECTIONS_MAX, HTTP2_CONNECTIONS_MAX, PROXY_DRAIN_TIMEOUT},
     metrics::identity::IdentityMetrics,
     server::{ConnectionLimits, RequestBody, ShutdownSignals, serve},
 };
 
-pub use forward::FALLBACK_HEADER;
+pub use forward::{ANSWERED_BY_HEADER, FALLBACK_HEADER};
 
 /// Settings of an app's sidecar.
 #[derive(Clone, Debug)]
@@ -51,6 +56,8 @@ pub struct ProxySettings {
     pub timeout: Duration,
     /// Mutual TLS; `None`: plaintext.
     pub mutual_tls: Option<ProxyTlsSettings>,
+    /// Local mode: what the own copy of the model follows.
+    pub local: Option<Paths>,
 }
 
 /// Mutual TLS with serving pods.
@@ -110,12 +117,18 @@ impl Proxy {
             let (discovery, metrics) = (Arc::clone(&discovery), Arc::clone(&metrics));
             async move { discovery.run(&*metrics).await }
         });
-        background.spawn(popular::learn(Arc::clone(&popular), Arc::clone(&upstream)));
-
         let (stop, stopped) = watch::channel(false);
+        let budget: Arc<Budget> = Arc::default();
+        let follow = |paths| {
+            let (metrics, budget) = (Arc::clone(&metrics.local), Arc::clone(&budget));
+            Arc::new(LocalModel::follow(paths, metrics, budget, stopped.clone(), &mut background))
+        };
+        let local = settings.local.map(follow);
+        background.spawn(popular::learn(Arc::clone(&popular), Arc::clone(&upstream), local.clone()));
+
         let signals = ShutdownSignals { draining: stopped.clone(), stopped };
         let mut serving = JoinSet::new();
-        let forward = Arc::new(Forward::new(upstream, Arc::clone(&metrics), popular, settings.timeout));
+        let forward = Arc::new(Forward::new(upstream, local, Arc::clone(&metrics), popular, budget, settings.timeout));
         let limits = ConnectionLimits {
             connections_max: CONNECTIONS_MAX,
             http2_connections_max: HTTP2_CONNECTIONS_MAX,

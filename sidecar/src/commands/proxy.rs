@@ -40,10 +40,11 @@ pub async fn run(args: ProxyArgs) -> Result<()> {
         upstreams,
         timeout: Duration::from_millis(args.timeout_ms),
         mutual_tls,
+        local: args.local.then(|| args.follow.paths(None)),
     };
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tracing::info!(recommender = args.recommender, namespace = args.namespace, "proxy starting");
+    tracing::info!(recommender = args.recommender, namespace = args.namespace, local = args.local, "proxy starting");
     let proxy = Proxy::start(settings).await?;
     tokio::select! {
         _ = terminate.recv() => {}

@@ -1,15 +1,14 @@
 //! `recmesh-sidecar serve`: serves until SIGTERM or Ctrl-C.
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use anyhow::Result;
-use sidecar_contract::{ServingLimits, paths};
+use sidecar_contract::ServingLimits;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     app::{App, ModelSource, MutualTlsSettings, Settings},
     args::ServeArgs,
-    follower::Paths,
 };
 
 /// Serves until a termination signal.
@@ -23,13 +22,7 @@ pub async fn run(args: ServeArgs) -> Result<()> {
             let limits = ServingLimits { latency_budget_milliseconds, ..ServingLimits::default() };
             ModelSource::File { model, catalogue: args.catalogue, limits }
         }
-        None => ModelSource::Follow(Paths {
-            config_file: args.config_dir.join(paths::SERVING_CONFIG_FILE),
-            credentials_dir: args.credentials_dir,
-            cache_dir: args.cache_dir,
-            pod_name: args.pod_name,
-            config_poll: Duration::from_millis(args.config_poll_ms),
-        }),
+        None => ModelSource::Follow(args.follow.paths(args.pod_name)),
     };
     crate::open_files::raise_limit();
     let mut terminate = signal(SignalKind::terminate())?;

@@ -1,5 +1,5 @@
-//! A request of the app: it is sent on as it is, and answered from what is kept if no serving pod
-//! answers.
+//! A request of the app: the own copy of the model answers it, or it is sent on as it is, and
+//! answered from what is kept if no serving pod answers.
 
 use std::{borrow::Cow, convert::Infallible, sync::Arc, time::Duration};
 
@@ -16,6 +16,7 @@ use tokio::{sync::Semaphore, time::Instant};
 use super::{
     fallback,
     kept_answers::{AnswerKey, KeptAnswers},
+    local::LocalModel,
     metrics::{AnsweredBy, ProxyMetrics},
     popular::Popular,
 };
@@ -38,6 +39,9 @@ use crate::{
 
 /// Header of an answer without a serving pod: the source of its first item.
 pub const FALLBACK_HEADER: &str = "x-recmesh-fallback";
+/// Header that states what answered: `serving-pod`, `local` for the own copy of the model, or the
+/// source of the first item without either.
+pub const ANSWERED_BY_HEADER: &str = "x-recmesh-answered-by";
 
 /// Headers of a request that are sent on. Cookies and credentials of the app's users are not.
 const FORWARDED: [HeaderName; 6] = [
@@ -63,10 +67,11 @@ const _: () = assert!(LIMITS.items_per_answer_max as usize == LIST_ENTRIES_MAX);
 #[derive(Debug)]
 pub struct Forward {
     upstream: Arc<Upstream>,
+    local: Option<Arc<LocalModel>>,
     metrics: Arc<ProxyMetrics>,
     popular: Arc<Popular>,
     kept: KeptAnswers,
-    budget: Budget,
+    budget: Arc<Budget>,
     slots: Semaphore,
     timeout: Duration,
 }
@@ -87,10 +92,18 @@ struct KeyFields<'a> {
 }
 
 impl Forward {
-    /// Forwards to these serving pods; `timeout` applies to requests that state none.
-    pub fn new(upstream: Arc<Upstream>, metrics: Arc<ProxyMetrics>, popular: Arc<Popular>, timeout: Duration) -> Self {
-        let (kept, budget, slots) = (KeptAnswers::default(), Budget::default(), Semaphore::new(PROXY_REQUESTS_MAX));
-        Self { upstream, metrics, popular, kept, budget, slots, timeout }
+    /// Forwards to these serving pods what the own copy of the model does not answer; `timeout`
+    /// applies to requests that state none.
+    pub fn new(
+        upstream: Arc<Upstream>,
+        local: Option<Arc<LocalModel>>,
+        metrics: Arc<ProxyMetrics>,
+        popular: Arc<Popular>,
+        budget: Arc<Budget>,
+        timeout: Duration,
+    ) -> Self {
+        let (kept, slots) = (KeptAnswers::default(), Semaphore::new(PROXY_REQUESTS_MAX));
+        Self { upstream, local, metrics, popular, kept, budget, slots, timeout }
     }
 
     /// Answers one request; every failure is a response.
@@ -111,6 +124,9 @@ impl Forward {
         let (mut response, answered_by) = answered.unwrap_or_else(|error| (error.into_response(&id), AnsweredBy::None));
         if let Some(value) = header_value(&id) {
             response.headers_mut().insert(REQUEST_ID_HEADER, value);
+        }
+        if answered_by != AnsweredBy::None {
+            response.headers_mut().insert(ANSWERED_BY_HEADER, HeaderValue::from_static(answered_by.as_str()));
         }
         let route = route.map_or("other", |route| route.path);
         self.metrics.observe_request(route, response.status(), answered_by, begin.elapsed());
@@ -134,6 +150,11 @@ impl Forward {
             timeout.transpose().map_err(|detail| ApiError::new(StatusCode::BAD_REQUEST, "invalid-header", detail))?;
         let deadline = begin + timeout.unwrap_or(self.timeout).saturating_sub(PROXY_FALLBACK_TIME);
         let received = self.budget.receive(body).await?;
+        if let Some(local) = &self.local
+            && let Some(response) = local.answer(route, head, whole(&received), id, deadline).await
+        {
+            return Ok((response, AnsweredBy::Local));
+        }
         let question = route.filter(|route| head.method == Method::POST && route.method == "POST");
         let call = call(head, id, &received, route.is_some());
         let key = question.and_then(|route| answer_key(route.path, &head.headers, &call.body));
@@ -232,11 +253,16 @@ fn call(head: &request::Parts, id: &RequestId, received: &Received, is_known: bo
         headers.insert(ATTEMPT_HEADER, attempt.clone());
     }
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-    let body = match received.bytes() {
+    let body = whole(received);
+    Call { method: head.method.clone(), path, headers, body, may_retry: is_known && !is_retry }
+}
+
+/// A copy of a body.
+fn whole(received: &Received) -> Bytes {
+    match received.bytes() {
         Cow::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
         Cow::Owned(bytes) => Bytes::from(bytes),
-    };
-    Call { method: head.method.clone(), path, headers, body, may_retry: is_known && !is_retry }
+    }
 }
 
 /// Key under which the answer to a request in JSON is kept.

@@ -1,5 +1,7 @@
-//! All metrics of an app's sidecar. Label values come from closed sets; user and item ids are never
+//! All metrics of an app's sidecar; `local` has those of its own copy of the model. Label values come from closed sets; user and item ids are never
 //! label values.
+
+mod local;
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,6 +13,7 @@ use prometheus::{
     TextEncoder,
 };
 
+pub use self::local::LocalMetrics;
 use crate::metrics::{connections::RefusedConnections, identity::IdentityMetrics};
 
 /// Buckets in seconds: an answer takes about a millisecond, and at most the timeout.
@@ -21,6 +24,8 @@ const DURATION_BUCKETS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 
 pub enum AnsweredBy {
     /// A serving pod.
     ServingPod,
+    /// The sidecar itself, from its own copy of the model.
+    Local,
     /// The sidecar itself, from what it keeps.
     Fallback(Source),
     /// Nothing: the response is an error.
@@ -28,9 +33,11 @@ pub enum AnsweredBy {
 }
 
 impl AnsweredBy {
-    fn as_str(self) -> &'static str {
+    /// Label of metrics, and value of a header.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::ServingPod => "serving-pod",
+            Self::Local => "local",
             Self::Fallback(source) => source.as_str(),
             Self::None => "none",
         }
@@ -52,6 +59,8 @@ pub struct ProxyMetrics {
     endpoints: IntGaugeVec,
     endpoints_age: Gauge,
     fallback_items: IntCounterVec,
+    /// The own copy of the model, in local mode.
+    pub local: Arc<LocalMetrics>,
     /// Connections beyond the limits.
     pub refused_connections: RefusedConnections,
     /// The identity of the pod, and refused servers.
@@ -150,6 +159,7 @@ impl ProxyMetrics {
                 &["source"],
                 &[Source::LastAnswer.as_str(), Source::Popular.as_str()],
             )?,
+            local: Arc::new(LocalMetrics::register(&registry)?),
             refused_connections: RefusedConnections::register(&registry)?,
             identity: Arc::new(IdentityMetrics::register(&registry)?),
             registry,

@@ -21,6 +21,7 @@ mod h2spec; // the conformance test of HTTP/2
 mod http; // endpoints, responses, errors
 mod lifecycle; // the process: swap under load, limits, metrics text, SIGTERM
 mod list_cache; // equal answers with and without the cache
+mod local_mode; // an app's sidecar that holds the model
 mod mesh_peer; // a client that presents any certificate
 mod model; // a small model to serve
 mod mutual_tls; // who is answered over mutual TLS, and who is refused

@@ -168,11 +168,15 @@ pub fn file_store(directory: &Path) -> StoreConfig {
 
 /// Stores a model file as the desired revision.
 pub async fn put(store: &StoreConfig, path: &Path) -> RevisionRef {
-    let bytes = std::fs::read(path).unwrap();
-    let digest = Digest::of(&bytes);
-    Store::open(store, None).unwrap().put_snapshot(path, &digest).await.unwrap();
+    let revision = revision(&std::fs::read(path).unwrap());
+    Store::open(store, None).unwrap().put_snapshot(path, &revision.digest).await.unwrap();
+    revision
+}
+
+/// The desired revision with these bytes.
+pub fn revision(bytes: &[u8]) -> RevisionRef {
     RevisionRef {
-        digest,
+        digest: Digest::of(bytes),
         snapshot_bytes: bytes.len() as u64,
         role: RevisionRole::Desired.into(),
         weight: 100,

@@ -129,6 +129,7 @@ impl Mesh {
                 identity: client.settings(&clock),
                 server: Workload { namespace: "shop".to_owned(), service_account: "movies".to_owned() },
             }),
+            local: None,
         });
         let proxy = proxy.await.unwrap();
         let port = proxy.address.port();
