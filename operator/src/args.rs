@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{ArgAction, Args, Parser, Subcommand, builder::RangedU64ValueParser};
 use sidecar_contract::ports::{ADMIN, any_address};
 
-use crate::identity::TrustDomain;
+use crate::{identity::TrustDomain, inject::local};
 
 /// Longest interval: 30 days.
 const SECONDS_MAX: u64 = 30 * 24 * 3600;
@@ -65,11 +65,24 @@ pub struct InjectArgs {
     /// Requests and limits of the container as JSON.
     #[arg(long, value_name = "JSON", default_value = PROXY_RESOURCES, value_parser = resources)]
     pub resources: serde_json::Value,
+    /// Memory request and limit of the container with label recmesh.dev/mode local, such as 256Mi;
+    /// annotation recmesh.dev/memory of a pod sets another.
+    #[arg(long, value_name = "AMOUNT", default_value = "256Mi", value_parser = memory)]
+    pub local_memory: String,
+    /// Size limit of its volume for models.
+    #[arg(long, value_name = "QUANTITY", default_value = "32Gi", value_parser = quantity)]
+    pub ephemeral_storage_max: String,
 }
 
 /// Default requests and limits of an app's sidecar; the same as `mesh.resources` in the chart.
 const PROXY_RESOURCES: &str =
     r#"{"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"cpu": "1", "memory": "64Mi"}}"#;
+
+/// Parses an amount of memory.
+fn memory(text: &str) -> Result<String, String> {
+    let memory = local::is_memory(text).then(|| text.to_owned());
+    memory.ok_or_else(|| "expected an amount such as 512Mi or 2Gi".to_owned())
+}
 
 /// Parses requests and limits; the API server checks the quantities.
 fn resources(text: &str) -> Result<serde_json::Value, String> {

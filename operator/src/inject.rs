@@ -3,6 +3,7 @@
 //! The MutatingAdmissionPolicy of the chart adds the same to pods. `charts/tests/injection`
 //! compares both.
 
+pub mod local;
 pub mod manifests;
 
 use serde_json::{Map, Value, json};
@@ -27,6 +28,8 @@ const TOKEN_DIR: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 const PORT_ANNOTATION: &str = "recmesh.dev/port";
 /// Annotation: the port of probes and metrics.
 const ADMIN_PORT_ANNOTATION: &str = "recmesh.dev/admin-port";
+/// Annotation: memory request and limit of the container.
+const MEMORY_ANNOTATION: &str = "recmesh.dev/memory";
 /// Environment variable of the app's containers with the address of the sidecar.
 const URL_ENV: &str = "RECMESH_URL";
 /// User and group of the container.
@@ -47,6 +50,10 @@ pub struct Injection {
     pub signer: Option<String>,
     /// Requests and limits.
     pub resources: Value,
+    /// Memory request and limit in local mode, unless the pod states another.
+    pub local_memory: String,
+    /// Size limit of the volume for snapshots in local mode.
+    pub cache_size: String,
 }
 
 /// What a pod asks for.
@@ -61,12 +68,38 @@ struct Wanted {
     identity: bool,
     /// ServiceAccount of the serving pods; `None`: that of the Recommender's name.
     service_account: Option<String>,
+    /// Memory request and limit; `None`: those of the installation.
+    memory: Option<String>,
+    /// Local mode.
+    local: Option<Local>,
+}
+
+/// What a pod in local mode asks for.
+#[derive(Debug, PartialEq, Eq)]
+struct Local {
+    /// Secret with the store credentials; `None`: that of the Recommender's serving pods.
+    store_secret: Option<String>,
 }
 
 impl Wanted {
     /// The signer of the sidecar's certificate, if it has one.
     fn signer<'a>(&self, injection: &'a Injection) -> Option<&'a str> {
         injection.signer.as_deref().filter(|_| self.identity)
+    }
+
+    /// Requests and limits of the container.
+    fn resources(&self, injection: &Injection) -> Value {
+        let mut resources = injection.resources.clone();
+        let default = self.local.as_ref().map(|_| &injection.local_memory);
+        if let (Some(memory), Some(fields)) = (self.memory.as_ref().or(default), resources.as_object_mut()) {
+            for kind in ["requests", "limits"] {
+                let quantities = fields.entry(kind).or_insert_with(|| json!({}));
+                if let Some(quantities) = quantities.as_object_mut() {
+                    quantities.insert("memory".to_owned(), json!(memory));
+                }
+            }
+        }
+        resources
     }
 }
 
@@ -91,6 +124,11 @@ pub fn inject(pod: &mut Value, injection: &Injection) -> Result<bool, String> {
     }
     add(spec, "initContainers", 0, container(&wanted, injection));
     add(spec, "volumes", usize::MAX, json!({"name": NO_TOKEN_VOLUME, "emptyDir": {}}));
+    if let Some(Local { store_secret }) = &wanted.local {
+        for volume in local::volumes(&wanted.recommender, store_secret.as_deref(), &injection.cache_size) {
+            add(spec, "volumes", usize::MAX, volume);
+        }
+    }
     if let Some(signer) = wanted.signer(injection) {
         add(spec, "volumes", usize::MAX, volumes::certificate(CERTIFICATE_VOLUME, signer));
         add(spec, "volumes", usize::MAX, volumes::anchors(ANCHORS_VOLUME, signer));
@@ -110,9 +148,6 @@ fn wanted(pod: &Value) -> Result<Option<Wanted>, String> {
     if label("app.kubernetes.io/part-of") == Some("recmesh") {
         return Err("a pod of Recmesh gets no sidecar; remove the label".to_owned());
     }
-    if let Some(mode) = label(MODE_LABEL).filter(|mode| *mode != "proxy") {
-        return Err(format!("label {MODE_LABEL}: {mode:?}; expected proxy"));
-    }
     if at(pod, &["spec", "hostNetwork"]) == true {
         return Err("a pod with hostNetwork gets no sidecar: its ports would be those of the node".to_owned());
     }
@@ -129,6 +164,8 @@ fn wanted(pod: &Value) -> Result<Option<Wanted>, String> {
             "annotations {PORT_ANNOTATION}, {ADMIN_PORT_ANNOTATION}: {port} twice; expected two ports"
         ));
     }
+    let local = wanted_local(pod)?;
+    let memory = annotation(pod, MEMORY_ANNOTATION, local::is_memory, "an amount such as 512Mi or 2Gi")?;
     let identity = at(pod, &["metadata", "annotations", IDENTITY_ANNOTATION]);
     if !identity.is_null() && identity != "none" {
         return Err(format!("annotation {IDENTITY_ANNOTATION}: {identity}; expected none, or no such annotation"));
@@ -151,7 +188,39 @@ fn wanted(pod: &Value) -> Result<Option<Wanted>, String> {
         admin_port,
         identity: identity.is_null(),
         service_account: label(SERVICE_ACCOUNT_LABEL).map(str::to_owned),
+        memory,
+        local,
     }))
+}
+
+/// What a pod asks for in local mode; `None`: its sidecar forwards.
+fn wanted_local(pod: &Value) -> Result<Option<Local>, String> {
+    let labels = at(pod, &["metadata", "labels"]);
+    match at(labels, &[MODE_LABEL]).as_str() {
+        None | Some("proxy") => return Ok(None),
+        Some("local") => {}
+        Some(mode) => return Err(format!("label {MODE_LABEL}: {mode:?}; expected proxy or local")),
+    }
+    // A pod mounts ConfigMaps and Secrets of its own namespace only.
+    if !at(labels, &[NAMESPACE_LABEL]).is_null() {
+        return Err(format!(
+            "label {NAMESPACE_LABEL} with {MODE_LABEL} local: a copy of the model needs a Recommender of the same \
+             namespace; remove one of the two labels"
+        ));
+    }
+    let expected = "the name of a Secret";
+    let store_secret = annotation(pod, local::STORE_SECRET_ANNOTATION, local::is_secret_name, expected)?;
+    Ok(Some(Local { store_secret }))
+}
+
+/// The text of an annotation, if there is one.
+fn annotation(pod: &Value, name: &str, is_valid: fn(&str) -> bool, expected: &str) -> Result<Option<String>, String> {
+    let value = at(pod, &["metadata", "annotations", name]);
+    if value.is_null() {
+        return Ok(None);
+    }
+    let text = value.as_str().filter(|text| is_valid(text));
+    text.map(|text| Some(text.to_owned())).ok_or_else(|| format!("annotation {name}: {value}; expected {expected}"))
 }
 
 /// The port of an annotation: unprivileged, because the container runs without capabilities.
@@ -186,6 +255,10 @@ fn container(wanted: &Wanted, injection: &Injection) -> Value {
         format!("--admin-listen=[::]:{}", wanted.admin_port),
     ];
     let mut mounts = vec![json!({"name": NO_TOKEN_VOLUME, "mountPath": TOKEN_DIR, "readOnly": true})];
+    if wanted.local.is_some() {
+        arguments.push(local::ARGUMENT.to_owned());
+        mounts.extend(local::mounts());
+    }
     if wanted.signer(injection).is_some() {
         arguments.extend(volumes::arguments());
         // The kubelet replaces the variable.
@@ -207,7 +280,7 @@ fn container(wanted: &Wanted, injection: &Injection) -> Value {
             "httpGet": {"path": paths::LIVEZ, "port": wanted.admin_port},
             "periodSeconds": 1, "failureThreshold": STARTUP_SECONDS,
         },
-        "resources": injection.resources,
+        "resources": wanted.resources(injection),
         "securityContext": security,
         "volumeMounts": mounts,
     })
@@ -242,6 +315,8 @@ mod tests {
             fixed_user_ids: true,
             signer: None,
             resources: json!({"requests": {"cpu": "10m"}}),
+            local_memory: "256Mi".to_owned(),
+            cache_size: "32Gi".to_owned(),
         }
     }
 
@@ -321,14 +396,59 @@ mod tests {
         assert_eq!(without, plain);
     }
 
+    #[test]
+    fn in_local_mode_it_mounts_the_config_and_the_credentials_of_the_recommender_if_they_exist() {
+        let mut pod = pod(|pod| pod["metadata"]["labels"][MODE_LABEL] = json!("local"));
+        assert_eq!(inject(&mut pod, &injection()), Ok(true));
+        let expected = json!([
+            {"name": NO_TOKEN_VOLUME, "emptyDir": {}},
+            {"name": "recmesh-proxy-config", "configMap": {"name": "films-serving", "optional": true}},
+            {"name": "recmesh-proxy-store", "secret": {"secretName": "films-store-serve", "optional": true}},
+            {"name": "recmesh-proxy-cache", "emptyDir": {"sizeLimit": "32Gi"}},
+        ]);
+        assert_eq!(pod["spec"]["volumes"], expected);
+        let proxy = &pod["spec"]["initContainers"][0];
+        assert_eq!(proxy["args"][4], "--local");
+        let mounts: Vec<_> = proxy["volumeMounts"].as_array().unwrap().iter().map(|m| &m["mountPath"]).collect();
+        let paths = ["/etc/recmesh/serving", "/var/run/secrets/recmesh/store", "/var/cache/recmesh"];
+        assert_eq!(mounts[1..], paths);
+        let memory = json!({"requests": {"cpu": "10m", "memory": "256Mi"}, "limits": {"memory": "256Mi"}});
+        assert_eq!(proxy["resources"], memory);
+        assert_eq!(pod["spec"]["containers"][0]["volumeMounts"], Value::Null, "the app does not mount them");
+    }
+
+    #[test]
+    fn annotations_name_the_secret_of_the_users_bucket_and_the_memory() {
+        let mut local = pod(|pod| {
+            pod["metadata"]["labels"][MODE_LABEL] = json!("local");
+            pod["metadata"]["annotations"] = json!({"recmesh.dev/store-secret": "bucket", "recmesh.dev/memory": "2Gi"});
+        });
+        assert_eq!(inject(&mut local, &injection()), Ok(true));
+        assert_eq!(local["spec"]["volumes"][2]["secret"]["secretName"], "bucket");
+        assert_eq!(local["spec"]["initContainers"][0]["resources"]["limits"], json!({"memory": "2Gi"}));
+        let mut proxy = pod(|pod| pod["metadata"]["annotations"] = json!({"recmesh.dev/memory": "96Mi"}));
+        assert_eq!(inject(&mut proxy, &injection()), Ok(true));
+        let expected = json!({"requests": {"cpu": "10m", "memory": "96Mi"}, "limits": {"memory": "96Mi"}});
+        assert_eq!(proxy["spec"]["initContainers"][0]["resources"], expected);
+    }
+
     /// What makes a pod impossible, and a word of the message.
     type Impossible = (&'static str, fn(&mut Value));
 
     #[test]
     fn a_pod_that_cannot_have_a_sidecar_is_named_and_stays_as_it_is() {
-        let cases: [Impossible; 10] = [
+        let cases: [Impossible; 13] = [
             ("expected none", |pod| pod["metadata"]["annotations"] = json!({"recmesh.dev/identity": "off"})),
-            ("expected proxy", |pod| pod["metadata"]["labels"][MODE_LABEL] = json!("local")),
+            ("expected proxy or local", |pod| pod["metadata"]["labels"][MODE_LABEL] = json!("remote")),
+            ("of the same namespace", |pod| {
+                pod["metadata"]["labels"][MODE_LABEL] = json!("local");
+                pod["metadata"]["labels"][NAMESPACE_LABEL] = json!("media");
+            }),
+            ("such as 512Mi", |pod| pod["metadata"]["annotations"] = json!({"recmesh.dev/memory": "512"})),
+            ("name of a Secret", |pod| {
+                pod["metadata"]["labels"][MODE_LABEL] = json!("local");
+                pod["metadata"]["annotations"] = json!({"recmesh.dev/store-secret": "My_Bucket"});
+            }),
             ("hostNetwork", |pod| pod["spec"]["hostNetwork"] = json!(true)),
             ("Windows", |pod| pod["spec"]["os"] = json!({"name": "windows"})),
             ("recmesh.dev/port", |pod| pod["spec"]["containers"][0]["ports"] = json!([{"containerPort": 8088}])),

@@ -132,8 +132,16 @@ async fn print_report(arguments: ReportArgs) -> Result<()> {
 }
 
 fn print_injected(arguments: &InjectArgs) -> Result<()> {
-    let InjectArgs { filename, sidecar_image, image_pull_policy, fixed_user_ids, identity_signer, resources } =
-        arguments.clone();
+    let InjectArgs {
+        filename,
+        sidecar_image,
+        image_pull_policy,
+        fixed_user_ids,
+        identity_signer,
+        resources,
+        local_memory,
+        ephemeral_storage_max,
+    } = arguments.clone();
     let mut text = String::new();
     let input: Box<dyn Read> =
         if filename.as_os_str() == "-" { Box::new(std::io::stdin()) } else { Box::new(File::open(&filename)?) };
@@ -141,8 +149,15 @@ fn print_injected(arguments: &InjectArgs) -> Result<()> {
     let name = filename.display();
     input.take(limit + 1).read_to_string(&mut text).with_context(|| format!("cannot read {name}"))?;
     ensure!(text.len() <= MANIFEST_BYTES_MAX, "{name} has more than {MANIFEST_BYTES_MAX} bytes; expected manifests");
-    let injection =
-        Injection { image: sidecar_image, image_pull_policy, fixed_user_ids, signer: identity_signer, resources };
+    let injection = Injection {
+        image: sidecar_image,
+        image_pull_policy,
+        fixed_user_ids,
+        signer: identity_signer,
+        resources,
+        local_memory,
+        cache_size: ephemeral_storage_max,
+    };
     let manifests = inject_all(&text, &injection).map_err(anyhow::Error::msg).with_context(|| name.to_string())?;
     print!("{manifests}");
     Ok(())

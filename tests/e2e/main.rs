@@ -10,6 +10,7 @@ mod examples; // unmodified crds/examples
 mod failures; // errors are reported, and fixing them recovers
 mod flask_shop; // the app of an example, and its page
 mod kstatus; // status as computed by deployment tools
+mod local_mode; // an app whose sidecar holds the model
 mod mesh; // sidecars of apps
 mod metrics; // series and dashboard queries in Prometheus
 mod recommender_lifecycle; // train, serve, change, delete

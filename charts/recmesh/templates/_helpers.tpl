@@ -133,7 +133,16 @@ resourceRules:
 - name: not-ours
   expression: object.metadata.labels[?'app.kubernetes.io/part-of'].orValue('') != 'recmesh'
 - name: mode
-  expression: object.metadata.labels[?'recmesh.dev/mode'].orValue('proxy') == 'proxy'
+  expression: object.metadata.labels[?'recmesh.dev/mode'].orValue('proxy') in ['proxy', 'local']
+- name: local-namespace
+  expression: >-
+    object.metadata.labels[?'recmesh.dev/mode'].orValue('proxy') != 'local' || !('recmesh.dev/namespace' in object.metadata.labels)
+- name: memory
+  expression: object.metadata.?annotations[?'recmesh.dev/memory'].orValue('1Mi').matches('^[1-9][0-9]{0,6}(Mi|Gi)$')
+- name: store-secret
+  expression: >-
+    object.metadata.labels[?'recmesh.dev/mode'].orValue('proxy') != 'local' ||
+    object.metadata.?annotations[?'recmesh.dev/store-secret'].orValue('a').matches('^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$')
 - name: identity
   expression: object.metadata.?annotations[?'recmesh.dev/identity'].orValue('none') == 'none'
 - name: own-network

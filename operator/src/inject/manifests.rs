@@ -98,6 +98,8 @@ mod tests {
             signer: None,
             fixed_user_ids: false,
             resources: json!({}),
+            local_memory: "256Mi".to_owned(),
+            cache_size: "32Gi".to_owned(),
         }
     }
 
