@@ -59,14 +59,14 @@ pub struct Engine {
     lookups: Arc<Lookups>,
 }
 
-/// Usage of the cache of lists.
+/// Usage of the caches of lists and of the items of filters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheUsage {
     /// Lists that were found so far.
     pub hits: u64,
     /// Lists that were looked up and not found so far.
     pub misses: u64,
-    /// Memory of the lists that are kept now.
+    /// Memory of the lists and the items of filters that are kept now.
     pub bytes: u64,
 }
 

@@ -134,7 +134,10 @@ impl Metrics {
         };
         let compute_threads = plain("recommender_compute_threads", "Compute threads.")?;
         let compute_queued = plain("recommender_compute_queued", "Computations that wait for a compute thread.")?;
-        let cache_bytes = plain("recommender_cache_bytes", "Memory of the lists in the cache, in bytes.")?;
+        let cache_bytes = plain(
+            "recommender_cache_bytes",
+            "Memory of the lists and of the items of filters in the caches, in bytes.",
+        )?;
         let mesh_connections = plain("recommender_mesh_connections", "Open connections of callers with mutual TLS.")?;
         let build = gauge("recommender_build_info", "Version of the sidecar.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);

@@ -3,6 +3,7 @@
 mod candidates;
 mod explain;
 mod filter;
+mod filter_cache;
 mod item_data;
 mod list_cache;
 mod model;
@@ -18,6 +19,7 @@ use sidecar_contract::ServingMode;
 use self::{
     candidates::Candidate,
     explain::{Parts, explain},
+    filter_cache::FilterCache,
     item_data::ItemData,
     list_cache::ListKey,
     resolve::Resolved,
@@ -39,6 +41,8 @@ use crate::{
 pub struct Local {
     model: Arc<Model>,
     catalogue: Option<Arc<Catalogue>>,
+    /// Of the catalogue.
+    filters: Option<Arc<FilterCache>>,
     /// What its answers name.
     part: Part,
     mode: ServingMode,
@@ -49,7 +53,7 @@ impl Local {
     /// A revision that answers as this variant, without a catalogue and without a cache.
     pub fn new(model: Arc<Model>, variant: &str, mode: ServingMode) -> Self {
         let part = Part { revision: revision(&model, mode).to_owned(), variant: variant.to_owned(), catalogue: None };
-        Self { model, catalogue: None, part, mode, lists: None }
+        Self { model, catalogue: None, filters: None, part, mode, lists: None }
     }
 
     /// The same revision and variant in another mode, without a cache.
@@ -59,7 +63,7 @@ impl Local {
         Self { part, mode, lists: None, ..self.clone() }
     }
 
-    /// The same revision, variant and mode with this catalogue, without a cache.
+    /// The same revision, variant and mode with this catalogue, without cached lists.
     ///
     /// # Errors
     /// A catalogue of another revision.
@@ -69,7 +73,8 @@ impl Local {
         }
         let version = catalogue.as_ref().map(|catalogue| catalogue.version().to_owned());
         let part = Part { catalogue: version, ..self.part.clone() };
-        Ok(Self { catalogue, part, lists: None, ..self.clone() })
+        let filters = catalogue.as_ref().and_then(|_| FilterCache::new(self.model.snapshot().size_bytes()));
+        Ok(Self { catalogue, filters: filters.map(Arc::new), part, lists: None, ..self.clone() })
     }
 
     /// The same revision, variant and mode with a cache that is empty.
@@ -78,9 +83,10 @@ impl Local {
         Self { lists: lists.map(Arc::new), ..self.clone() }
     }
 
-    /// Memory of the cached lists, in bytes.
+    /// Memory of the cached lists and the sets of items of filters, in bytes.
     pub fn cached_bytes(&self) -> u64 {
-        self.lists.as_ref().map_or(0, |lists| lists.bytes())
+        let lists = self.lists.as_ref().map_or(0, |lists| lists.bytes());
+        lists + self.filters.as_ref().map_or(0, |filters| filters.bytes())
     }
 
     /// The model.
@@ -104,7 +110,7 @@ impl Local {
     }
 
     fn data(&self) -> ItemData<'_> {
-        ItemData::new(self.model.snapshot(), self.catalogue.as_deref())
+        ItemData::new(self.model.snapshot(), self.catalogue.as_deref(), self.filters.as_deref())
     }
 
     /// Whether the factors answer, or popularity alone.

@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 
 use answering::{
     Answer, AnswerError, Ask, DEFAULT_VARIANT, Filter, HistoryEntry, ListCache, Local, Lookups, Model, Page, Query,
-    Reason, RequestId, Source,
+    Reason, RequestId, Source, limits,
 };
 use catalogue::{Catalogue, CatalogueWriter, ColumnKind, Condition};
 use model_snapshot::{ItemCodes, Metadata, ModelParts, Seen, Snapshot, StringTable, write};
@@ -258,6 +258,10 @@ proptest! {
         }
         prop_assert_eq!(listed(&answer), &first[..n.min(first.len())]);
         prop_assert_eq!(&answer.next, &None);
+        // The second request prepares the set of the filter, and the third finds it.
+        for _ in 0..2 {
+            prop_assert_eq!(&LOCAL.answer(&question.ask(n, Page::Only)).unwrap().items, &answer.items);
+        }
 
         if question.candidates.is_none() {
             let (mut pages, mut page) = (Vec::new(), Page::First);
@@ -370,6 +374,36 @@ fn conditions_are_never_ignored() {
     let answer = popularity.answer(&with("genre", any("3"))).unwrap();
     let rows = listed(&answer);
     assert!(rows.len() == 10 && rows.iter().all(|item| genre(item.0) == 3 && item.2 == Source::Popular));
+}
+
+#[test]
+fn sets_of_repeated_filters_are_kept_within_their_bound() {
+    let local = with_catalogue(model(true));
+    let bound = local.model().snapshot().size_bytes() / limits::FILTER_CACHE_MODEL_DIVISOR;
+    let ask = |column: &str, value: u32| {
+        let mut matching = catalogue::Filter::default();
+        matching.push(column.to_owned(), Condition::AnyOf(vec![value.to_string()]));
+        Ask { filter: Filter { matching, ..Filter::default() }, ..Ask::new(RequestId::new(), user()) }
+    };
+    local.answer(&Ask::new(RequestId::new(), user())).unwrap();
+    assert_eq!(local.cached_bytes(), 0, "no filter");
+    let first = local.answer(&ask("genre", 3)).unwrap().items;
+    let seen = local.cached_bytes();
+    assert!((1..1000).contains(&seen), "{seen}");
+    assert_eq!(local.answer(&ask("genre", 3)).unwrap().items, first);
+    let kept = local.cached_bytes();
+    // A bit for each item, and at least another one by their places.
+    assert!(kept > seen + 2 * ITEMS as u64 / 8, "{kept}");
+    assert_eq!(local.answer(&ask("genre", 3)).unwrap().items, first);
+    assert_eq!(local.cached_bytes(), kept);
+    let mut most = 0;
+    for brand in 0..450 {
+        let lists = [(); 3].map(|()| local.answer(&ask("brand", brand)).unwrap().items);
+        assert!(lists[0] == lists[1] && lists[0] == lists[2], "{brand}");
+        most = most.max(local.cached_bytes());
+    }
+    assert!((bound / 2..=bound).contains(&most), "{most} of {bound}");
+    assert_eq!(local.with_catalogue(local.catalogue().cloned()).unwrap().cached_bytes(), 0);
 }
 
 #[test]

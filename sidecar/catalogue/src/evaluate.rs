@@ -20,6 +20,9 @@ impl Catalogue {
     /// # Errors
     /// Unknown columns and values, and ranges that are not valid.
     pub fn select(&self, filter: &Filter) -> Result<Option<ItemSet<'_>>, FilterError> {
+        if filter.is_empty() {
+            return Ok(self.available().map(|bits| ItemSet::of_bits(bits, self.available_items())));
+        }
         let mut selection = Selection { bits: self.available().map(Cow::Borrowed), ranges: Vec::new() };
         for (name, condition) in filter.conditions() {
             let view = self.columns().position(|(column, _)| column == name).and_then(|index| self.view(index));
@@ -30,9 +33,6 @@ impl Catalogue {
             }
         }
         let Selection { bits, ranges } = selection;
-        if bits.is_none() && ranges.is_empty() {
-            return Ok(None);
-        }
         let bits = bits.unwrap_or_else(|| Cow::Owned(bits::all(self.items())));
         Ok(Some(ItemSet::new(bits, ranges, self.items())))
     }

@@ -3,13 +3,13 @@
 use std::mem::size_of;
 
 /// Conditions that an item must all satisfy; none: every item passes.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Filter {
     conditions: Vec<(String, Condition)>,
 }
 
 /// A condition on one column.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Condition {
     /// The item has one or more of these values. In a column of numbers or times, one that is
     /// equal.

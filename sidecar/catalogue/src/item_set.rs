@@ -29,7 +29,16 @@ pub(crate) struct RangeTest<'a> {
 
 impl RangeTest<'_> {
     fn contains(&self, item: u32) -> bool {
-        self.values.get(item as usize).is_some_and(|value| *value >= self.min && *value <= self.max)
+        self.values.get(item as usize).is_some_and(|value| self.has(*value))
+    }
+
+    fn has(&self, value: f64) -> bool {
+        value >= self.min && value <= self.max
+    }
+
+    /// Bits of the values of a word that are in the range.
+    fn word(&self, values: &[f64]) -> u64 {
+        values.iter().enumerate().fold(0, |word, (at, value)| word | u64::from(self.has(*value)) << at)
     }
 }
 
@@ -47,6 +56,29 @@ impl<'a> ItemSet<'a> {
             ranges.clear();
         }
         Self { bits, ranges, len_max }
+    }
+
+    /// The items of `bits`, whose number is known.
+    pub(crate) fn of_bits(bits: &'a [u64], items: usize) -> Self {
+        Self { bits: Cow::Borrowed(bits), ranges: Vec::new(), len_max: items }
+    }
+
+    /// The same set with a bit for each item, independent of the catalogue.
+    pub fn into_bits(self) -> ItemSet<'static> {
+        let Self { bits, ranges, len_max } = self;
+        let mut set = ItemSet { bits: Cow::Owned(bits.into_owned()), ranges: Vec::new(), len_max };
+        for range in ranges {
+            let words = set.bits.to_mut().iter_mut().zip(range.values.chunks(bits::WORD_ITEMS));
+            words.for_each(|(word, values)| *word &= range.word(values));
+        }
+        set.len_max = bits::count(&set.bits);
+        set
+    }
+
+    /// A bit for each item: bit `i % 64` of word `i / 64` is item `i`. Each item of the set has one;
+    /// only these do after [`Self::into_bits`].
+    pub fn bits(&self) -> &[u64] {
+        &self.bits
     }
 
     /// Whether an item is in the set; false if it is out of range.

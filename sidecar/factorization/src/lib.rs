@@ -260,8 +260,10 @@ pub use rating_solver::{RatingRow, RatingSolver};
 pub use ratings::RatingScale;
 pub use recommend::SearchableModel;
 pub use row_solver::{RowSolver, SolveError};
-pub use scorer::{Part, Scorer};
-pub use top_k::{Catalogue, CodeParts, Codes, CodesChecked, CodesError, ItemCodes, Places, ScanCounts, Scored};
+pub use scorer::{Among, Part, Scorer};
+pub use top_k::{
+    Catalogue, CodeParts, Codes, CodesChecked, CodesError, ItemBits, ItemCodes, KeptItems, Places, ScanCounts, Scored,
+};
 pub use two_hop::{OwnedRows, SparseRows, TwoHop, TwoHopIndex, TwoHopModel, TwoHopScales};
 pub use two_hop_params::TwoHopParams;
 pub use warm_start::WarmStart;

@@ -11,7 +11,7 @@ use crate::{
     params::ValidParams,
     ratings::{RatingScale, mean_rating},
     row_solver::{SolveError, check_entries},
-    top_k::{Catalogue, Codes, Places, ScanCounts, Scored},
+    top_k::{Catalogue, Codes, ItemBits, KeptItems, Places, ScanCounts, Scored},
     two_hop::{History, TwoHop, TwoHopQuery},
 };
 
@@ -36,14 +36,25 @@ struct Query<'a> {
 /// The part of the items that a search is limited to.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Part<'a> {
-    /// The only items, ascending and each once; `None`: all. A search reads nothing else, so it is
-    /// faster than one of all items if they are few.
-    pub items: Option<&'a [u32]>,
+    /// Items that may be in the list.
+    pub among: Among<'a>,
     /// The last item of the list that the search continues.
     pub after: Option<u32>,
-    /// Whether most of the items will not be kept: those that may reach the list are then tested
-    /// before they are scored.
-    pub keeps_few: bool,
+}
+
+/// Items that may be in a list. A search that also asks for each item whether it is kept gives
+/// equal results for all of them, faster the less it reads.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Among<'a> {
+    /// All items.
+    #[default]
+    All,
+    /// Items of a set, of which most items are not.
+    Few(ItemBits<'a>),
+    /// These items, ascending and each once.
+    Listed(&'a [u32]),
+    /// A set that was [prepared](Scorer::kept).
+    Kept(&'a KeptItems),
 }
 
 impl<'a> Scorer<'a> {
@@ -231,16 +242,18 @@ impl<'a> Scorer<'a> {
     /// If an item of the part is out of range.
     pub fn best_in(&self, part: Part<'_>, vector: &UserVector, n: usize, keep: impl Fn(u32) -> bool) -> Vec<Scored> {
         let Query { factors, addends } = self.query(vector);
-        let mut catalogue = self.catalogue().with_addends(addends.as_deref()).testing_first(part.keeps_few);
+        let mut catalogue = self.catalogue().with_addends(addends.as_deref());
         if let Some(last) = part.after {
             let scored = catalogue.best_of(&[last], &factors, 1, |_| true);
             // No item ranks after one without a place.
             let Some(last) = scored.into_iter().next() else { return Vec::new() };
             catalogue = catalogue.after(Some(last));
         }
-        let mut list = match part.items {
-            Some(items) => catalogue.best_of(items, &factors, n, keep),
-            None => catalogue.best(&factors, n, keep),
+        let mut list = match part.among {
+            Among::All => catalogue.best(&factors, n, keep),
+            Among::Few(bits) => catalogue.keeping_few(Some(bits)).best(&factors, n, keep),
+            Among::Listed(items) => catalogue.best_of(items, &factors, n, keep),
+            Among::Kept(kept) => catalogue.best_kept(kept, &factors, n, keep),
         };
         self.predict(&mut list, vector);
         list
@@ -257,16 +270,23 @@ impl<'a> Scorer<'a> {
     /// # Panics
     /// If an item of the part is out of range.
     pub fn similar_in(&self, part: Part<'_>, item: u32, n: usize, keep: impl Fn(u32) -> bool) -> Vec<Scored> {
-        let mut catalogue = self.catalogue().testing_first(part.keeps_few);
+        let mut catalogue = self.catalogue();
         if let Some(last) = part.after {
             let scored = catalogue.similar_of(&[last], item, 1, |_| true);
             let Some(last) = scored.into_iter().next() else { return Vec::new() };
             catalogue = catalogue.after(Some(last));
         }
-        match part.items {
-            Some(items) => catalogue.similar_of(items, item, n, keep),
-            None => catalogue.similar(item, n, keep),
+        match part.among {
+            Among::All => catalogue.similar(item, n, keep),
+            Among::Few(bits) => catalogue.keeping_few(Some(bits)).similar(item, n, keep),
+            Among::Listed(items) => catalogue.similar_of(items, item, n, keep),
+            Among::Kept(kept) => catalogue.similar_kept(kept, item, n, keep),
         }
+    }
+
+    /// A set of items of these bits for many searches; see [`Catalogue::kept`].
+    pub fn kept(&self, bits: ItemBits<'_>, packed_bytes_max: usize) -> Option<KeptItems> {
+        self.catalogue().kept(bits, packed_bytes_max)
     }
 
     /// Upper bound of the additions of the two-hop term of a history of these items, from the

@@ -5,11 +5,11 @@
 //! - `flat`: that scan. A small catalogue is searched so.
 //! - `cascade`: the scan by `codes` of four bits a factor, which are stored with the items. A
 //!   proven upper bound (`bound`) leaves few items to score in single precision, and few blocks to
-//!   read. `subset` is the same for some of the items.
+//!   read. `subset` is the same for some of the items, `kept` for items of many searches.
 //! - `score`: inner products (with biases and addends) and cosines.
 //! - Internal: `best` (the bounded list), `allowances` (addends in the order of the codes),
-//!   `encode` (makes codes), `layout` (where a code is), `bfloat` and `squares` (their numbers),
-//!   `kernel` (vector instructions).
+//!   `encode` (makes codes), `layout` (where a code is), `item_bits` (sets as bits), `bfloat` and
+//!   `squares` (their numbers), `kernel` (vector instructions).
 
 mod allowances;
 mod best;
@@ -19,6 +19,8 @@ mod cascade;
 mod codes;
 mod encode;
 mod flat;
+mod item_bits;
+mod kept;
 mod kernel;
 mod layout;
 mod score;
@@ -33,6 +35,8 @@ pub use self::{
     cascade::ScanCounts,
     codes::{BOUNDS, CodeParts, Codes, CodesChecked, CodesError},
     encode::ItemCodes,
+    item_bits::ItemBits,
+    kept::KeptItems,
     layout::{BLOCK_ITEMS, block_bytes, blocks},
     subset::Places,
 };
@@ -70,7 +74,7 @@ pub struct Catalogue<'a> {
     addends: Option<&'a [f32]>,
     codes: Option<Codes<'a>>,
     places: Option<&'a Places>,
-    tests_first: bool,
+    bits: Option<ItemBits<'a>>,
     after: Option<Scored>,
 }
 
@@ -81,7 +85,7 @@ impl<'a> Catalogue<'a> {
             Some(_) => CowArray::from(item_factors),
             None => CowArray::from(item_factors.as_standard_layout().into_owned()),
         };
-        Self { factors, biases: None, addends: None, codes: None, places: None, tests_first: false, after: None }
+        Self { factors, biases: None, addends: None, codes: None, places: None, bits: None, after: None }
     }
 
     /// The same items with biases, which are added to inner products.
@@ -121,11 +125,18 @@ impl<'a> Catalogue<'a> {
         Self { places, ..self }
     }
 
-    /// The same items, for searches that keep few of them: what may reach the list is tested before
-    /// it is scored.
+    /// The same items, for searches that keep few of them, at most those of `bits`: what may reach
+    /// the list is tested before it is scored.
     #[must_use]
-    pub fn testing_first(self, tests_first: bool) -> Self {
-        Self { tests_first, ..self }
+    pub fn keeping_few(self, bits: Option<ItemBits<'a>>) -> Self {
+        Self { bits, ..self }
+    }
+
+    /// A set of items, prepared for many searches; `None` where a search of all items is as fast.
+    /// The codes of its items are copied if the copy takes at most this number of bytes.
+    pub fn kept(&self, bits: ItemBits<'_>, packed_bytes_max: usize) -> Option<KeptItems> {
+        let codes = self.codes.filter(|codes| !is_small(codes.dim().0, codes.dim().1))?;
+        Some(KeptItems::new(bits, &codes, packed_bytes_max))
     }
 
     /// The same items less those that rank before `last` or are it: searches then continue a list
@@ -178,6 +189,15 @@ impl<'a> Catalogue<'a> {
         self.search_of(items, query, n, keep, scoring)
     }
 
+    /// The `n` best of the items of a set that was [prepared](Self::kept) for these items.
+    ///
+    /// # Panics
+    /// As [`Self::best`].
+    pub fn best_kept(&self, kept: &KeptItems, query: &[f32], n: usize, keep: impl Fn(u32) -> bool) -> Vec<Scored> {
+        let scoring = Scoring::Product { biases: self.biases, addends: self.addends };
+        self.search_kept(kept, query, n, keep, scoring)
+    }
+
     /// The `n` items most similar to `item` by cosine, excluding itself; none if `item` is out of
     /// range. The similarity to an item whose factors are all 0 is 0.
     pub fn similar(&self, item: u32, n: usize, keep: impl Fn(u32) -> bool) -> Vec<Scored> {
@@ -193,6 +213,12 @@ impl<'a> Catalogue<'a> {
     pub fn similar_of(&self, items: &[u32], item: u32, n: usize, keep: impl Fn(u32) -> bool) -> Vec<Scored> {
         let Some((query, scoring)) = self.similarity(item) else { return Vec::new() };
         self.search_of(items, &query, n, |other| other != item && keep(other), scoring)
+    }
+
+    /// [`Self::similar`] of the items of a set; see [`Self::best_kept`].
+    pub fn similar_kept(&self, kept: &KeptItems, item: u32, n: usize, keep: impl Fn(u32) -> bool) -> Vec<Scored> {
+        let Some((query, scoring)) = self.similarity(item) else { return Vec::new() };
+        self.search_kept(kept, &query, n, |other| other != item && keep(other), scoring)
     }
 
     /// The query and the scores of items similar to `item`; `None` if it is out of range.
@@ -217,6 +243,34 @@ impl<'a> Catalogue<'a> {
         {
             return subset::scan(search.after(self.after), items, places.of(&codes), &codes, rows, &keep).0;
         }
+        self.score_each(items, query, n, keep, scoring)
+    }
+
+    fn search_kept(
+        &self,
+        kept: &KeptItems,
+        query: &[f32],
+        n: usize,
+        keep: impl Fn(u32) -> bool,
+        scoring: Scoring<'_>,
+    ) -> Vec<Scored> {
+        let Some(codes) = self.codes else { return Vec::new() };
+        match Search::new(query, scoring, n, &codes) {
+            Some(search) => kept.scan(search.after(self.after), &codes, self.rows(&[query]), &keep).0,
+            None => self.score_each(&kept.items(&codes), query, n, keep, scoring),
+        }
+    }
+
+    /// The best of some items, whose scores are all computed.
+    fn score_each(
+        &self,
+        items: &[u32],
+        query: &[f32],
+        n: usize,
+        keep: impl Fn(u32) -> bool,
+        scoring: Scoring<'_>,
+    ) -> Vec<Scored> {
+        let rows = self.rows(&[query]);
         let row_of = |item: u32| &rows[item as usize * query.len()..][..query.len()];
         let mut best = best::Best::new(n, items.len()).after(self.after);
         for (at, &item) in items.iter().enumerate() {
@@ -243,7 +297,7 @@ impl<'a> Catalogue<'a> {
         let codes = self.codes.filter(|_| !is_small(items, factors));
         if let Some(codes) = codes {
             let searches = queries.iter().map(|query| {
-                let search = Search::new(query, scoring, n, &codes)?.testing_first(self.tests_first);
+                let search = Search::new(query, scoring, n, &codes)?.among(self.bits);
                 Some(search.after(self.after))
             });
             // Models whose products are near the limits of single precision are refused at load, so

@@ -4,6 +4,7 @@ writes the lists of all users.
 
 import argparse
 import hashlib
+import http.client
 import json
 import os
 import random
@@ -12,23 +13,27 @@ import statistics
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 import results
 from interactions import csv_of
-from job_rows import PORT, random_interactions, serving, sidecar, train
+from job_rows import PORT, serving, sidecar, train
 
+# As the example `wide_model`.
 ITEMS, FACTORS = 1_000_000, 64
-USERS = 100_000
+USERS = 1000
 SEED = 1
 N = 10
 QUERIES = 300
 # Items of a list of a batch, as the bars of time and memory state it.
 BATCH_ITEMS = 20
 # Kept fractions, as divisors, with the name of the row.
-KEPT = {100: "filter_http_1pct", 10: "filter_http_10pct", 2: "filter_http_50pct"}
+KEPT = {100: "filter_1pct", 10: "filter_10pct", 2: "filter_50pct"}
+# Models by the power of the rank with which the norms of their items fall.
+POWERS = {"Gaussian": 0.0, "norms as of popularity": 0.35}
+# Columns of the example `wide_model`, without the divisor.
+COLUMNS = {"at random": "random", "of least norm": "least"}
 
 
 def item_table(to: Path) -> None:
@@ -43,17 +48,19 @@ def item_table(to: Path) -> None:
             file.write(f"i{item},Item number {item},{stock},{parts},brand{brand},{price},{added}\n")
 
 
-def wide_model(work: Path) -> Path:
+def catalogue(table: Path, model: Path, *options: str) -> None:
+    """Writes the catalogue beside the model."""
+    command = sidecar("catalogue", table, "--model", model, "--title", "title", *options)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def wide_model(work: Path, power: float) -> Path:
     """A model of a million items with its catalogue beside it; made once."""
-    model = work / "wide.safetensors"
-    if not model.exists():
-        rows, table = work / "wide.csv", work / "items.csv"
-        random_interactions(USERS, ITEMS, 2 * ITEMS, rows)
-        train(rows, model, "--factors", FACTORS, "--iterations", 1)
-        item_table(table)
-        filters = "part100,part10,part2,brand,price:number,added:time"
-        command = sidecar("catalogue", table, "--model", model, "--title", "title", "--available", "stock", "--filters", filters)
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    model = work / f"wide-{power}.safetensors"
+    if not model.with_suffix(".catalogue").exists():
+        table = work / "items.csv"
+        subprocess.run([os.environ["WIDE_MODEL"], str(power), model, table], check=True)
+        catalogue(table, model, "--filters", ",".join(f"{column}{divisor}" for column in COLUMNS.values() for divisor in KEPT))
     return model
 
 
@@ -63,46 +70,59 @@ def memory_mib(process: int, field: str) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:")) / 1024
 
 
-def milliseconds(body: dict) -> float:
-    """Duration of a request, from the connection to the parsed answer."""
+def milliseconds(connection: http.client.HTTPConnection, body: dict) -> float:
+    """Duration of a request on an open connection, until the answer is parsed."""
     data = json.dumps(body).encode()
     begin = time.perf_counter()
-    request = urllib.request.Request(f"http://127.0.0.1:{PORT}/recommend", data, {"content-type": "application/json"})
-    with urllib.request.urlopen(request, timeout=5) as response:
-        items = json.load(response)["items"]
+    connection.request("POST", "/recommend", data, {"content-type": "application/json"})
+    answer = json.loads(connection.getresponse().read())
     took = 1e3 * (time.perf_counter() - begin)
-    if len(items) != N:
-        sys.exit(f"{len(items)} items for {body}")
+    if len(answer.get("items", [])) != N:
+        sys.exit(f"{answer} for {body}")
     return took
 
 
 def filters_over_http(_: argparse.Namespace, work: Path) -> None:
     """Requests with and without a filter in turns, of users in a seeded order."""
-    model = wide_model(work)
+    for norms, power in POWERS.items():
+        model = wide_model(work, power)
+        with serving("u0", "--model", model, "--cache-mib", 0):
+            connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=5)
+            for which, column in COLUMNS.items():
+                for divisor, name in KEPT.items():
+                    filter_row(connection, name, f"{norms}, {which}", f"{column}{divisor}", divisor)
+
+
+def filter_row(connection: http.client.HTTPConnection, name: str, setting: str, column: str, divisor: int) -> None:
+    """One row: filters with any of the values of a column, so that each repeats after a while."""
     drawn = random.Random(SEED)
-    with serving("u0", "--model", model, "--cache-mib", 0):
-        for divisor, name in KEPT.items():
-            plain, kept = [], []
-            for _ in range(QUERIES):
-                body = {"user": f"u{drawn.randrange(USERS)}", "n": N}
-                plain.append(milliseconds(body))
-                where = {f"part{divisor}": [f"v{drawn.randrange(divisor)}"]}
-                kept.append(milliseconds({**body, "where": where}))
-            results.add({
-                "name": name,
-                "setting": f"over HTTP and parsed, {ITEMS} × {FACTORS} trained on random rows, at random, top {N}; median ms",
-                "ours": f"{statistics.median(kept):.3f}",
-                "peer": f"{statistics.median(plain):.3f}",
-                "peer_name": "the same request without a filter",
-                **results.ratio([a / b for a, b in zip(kept, plain)]),
-                "load": os.getloadavg()[1],
-                "command": "tests/bench/answers/catalogue … filter_http",
-            })  # fmt: skip
+    plain, kept = [], []
+    for _ in range(QUERIES):
+        body = {"user": f"u{drawn.randrange(USERS)}", "n": N}
+        value = "yes" if column.startswith("least") else f"v{drawn.randrange(divisor)}"
+        plain.append(milliseconds(connection, body))
+        kept.append(milliseconds(connection, {**body, "where": {column: [value]}}))
+    ratios = [a / b for a, b in zip(kept, plain)]
+    results.add({
+        "name": name,
+        "setting": f"over HTTP and parsed, {ITEMS} × {FACTORS}, {setting}, top {N}; median ms",
+        "ours": f"{statistics.median(kept):.3f}",
+        "peer": f"{statistics.median(plain):.3f}",
+        "peer_name": "the same request without a filter",
+        **results.ratio(ratios),
+        "load": os.getloadavg()[1],
+        "command": "tests/bench/answers/catalogue … filter",
+    })  # fmt: skip
 
 
 def size(_: argparse.Namespace, work: Path) -> None:
     """The file of a catalogue, and the resident memory of a server with it less that without it."""
-    model = wide_model(work)
+    model, table = work / "sized.safetensors", work / "sized.csv"
+    model.unlink(missing_ok=True)
+    os.link(wide_model(work, 0.0), model)
+    item_table(table)
+    filters = "part100,part10,part2,brand,price:number,added:time"
+    catalogue(table, model, "--available", "stock", "--filters", filters)
     file = model.with_suffix(".catalogue")
     resident = {}
     for name in ("with", "without"):
@@ -187,8 +207,8 @@ def main() -> None:
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     rows: dict[str, Callable[[argparse.Namespace, Path], None]] = {
-        "prepare": lambda _, work: print(wide_model(work)),
-        "filter_http": filters_over_http,
+        "prepare": lambda _, work: print(*(wide_model(work, power) for power in POWERS.values())),
+        "filter": filters_over_http,
         "catalogue_mib": size,
         "batch_s": batch,
     }

@@ -60,8 +60,8 @@ fn personalized(
     // An empty vector gives all items the same score, or that of their biases: no personal order.
     let Some(vector) = vector.filter(|vector| !vector.is_empty()) else { return Ok(Vec::new()) };
     let listed = resolved.filter.listed();
-    let best =
-        scorer.best_in(part(resolved, listed.as_deref()), &vector, resolved.n, |row| resolved.filter.passes(row));
+    let part = part(resolved, listed.as_deref());
+    let best = scorer.best_in(part, &vector, resolved.n, |row| resolved.filter.passes(row));
     Ok(candidates(best, source))
 }
 
@@ -72,8 +72,8 @@ fn similar(resolved: &Resolved<'_>, item: u32) -> Vec<Candidate> {
 }
 
 /// The part of the items that a search reads.
-fn part<'l>(resolved: &Resolved<'_>, listed: Option<&'l [u32]>) -> Part<'l> {
-    Part { items: listed, after: resolved.after.map(|last| last.row), keeps_few: resolved.filter.keeps_few() }
+fn part<'l>(resolved: &'l Resolved<'_>, listed: Option<&'l [u32]>) -> Part<'l> {
+    Part { among: resolved.filter.among(listed), after: resolved.after.map(|last| last.row) }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a count as a score")]

@@ -2,8 +2,9 @@
 //! an answer holds the best n items that pass, not what is left of the best n.
 
 use catalogue::ItemSet;
+use factorization::{Among, ItemBits, Scorer};
 
-use super::{item_data::ItemData, target::Target};
+use super::{filter_cache::Selected, item_data::ItemData, target::Target};
 use crate::{answer::Reason, ask::Filter, error::AnswerError};
 
 /// Fraction of all items, as a divisor, up to which a search reads only the items that satisfy the
@@ -23,7 +24,7 @@ pub struct RowFilter<'a> {
     /// Ascending; `None`: every row.
     candidates: Option<Vec<u32>>,
     /// `None`: every available item.
-    selected: Option<ItemSet<'a>>,
+    selected: Option<Selected<'a>>,
 }
 
 impl<'a> RowFilter<'a> {
@@ -32,7 +33,7 @@ impl<'a> RowFilter<'a> {
     ///
     /// # Errors
     /// Conditions that cannot be evaluated.
-    pub fn new(data: ItemData<'a>, target: &Target, filter: &Filter) -> Result<Self, AnswerError> {
+    pub fn new(data: ItemData<'a>, scorer: &Scorer<'_>, target: &Target, filter: &Filter) -> Result<Self, AnswerError> {
         let Filter { exclude, include_seen, candidates, matching } = filter;
         let snapshot = data.snapshot();
         let rows = |ids: &[String]| ids.iter().filter_map(|id| snapshot.item_index(id)).collect::<Vec<u32>>();
@@ -52,7 +53,7 @@ impl<'a> RowFilter<'a> {
             excluded: sorted(excluded),
             seen,
             candidates: candidates.as_deref().map(|ids| sorted(rows(ids))),
-            selected: data.select(matching)?,
+            selected: data.select(matching, scorer)?,
         })
     }
 
@@ -68,14 +69,21 @@ impl<'a> RowFilter<'a> {
         if let Some(candidates) = &self.candidates {
             return Some(candidates.clone());
         }
-        let selected = self.selected.as_ref()?;
+        let selected = self.selected.as_ref().filter(|selected| selected.kept().is_none())?.items();
         (selected.len_max() <= self.data.snapshot().items() / LISTED_DIVISOR).then(|| selected.items().collect())
     }
 
-    /// Whether so few items pass that a search tests an item before it scores it.
-    pub fn keeps_few(&self) -> bool {
-        let items = self.data.snapshot().items();
-        self.selected.as_ref().is_some_and(|selected| 4 * selected.len_max() <= FEW_QUARTERS * items)
+    /// The rows that a search reads, given those that are [listed](Self::listed).
+    pub fn among<'l>(&'l self, listed: Option<&'l [u32]>) -> Among<'l> {
+        if let Some(listed) = listed {
+            return Among::Listed(listed);
+        }
+        let Some(selected) = &self.selected else { return Among::All };
+        if let Some(kept) = selected.kept() {
+            return Among::Kept(kept);
+        }
+        let is_few = 4 * selected.items().len_max() <= FEW_QUARTERS * self.data.snapshot().items();
+        if is_few { Among::Few(ItemBits(selected.items().bits())) } else { Among::All }
     }
 
     /// Number of available items that satisfy the conditions; `None` if there are no conditions.
@@ -83,12 +91,16 @@ impl<'a> RowFilter<'a> {
         if filter.matching.is_empty() {
             return None;
         }
-        Some(self.selected.as_ref().map_or(self.data.snapshot().items(), ItemSet::len))
+        Some(self.items().map_or(self.data.snapshot().items(), ItemSet::len))
+    }
+
+    fn items(&self) -> Option<&ItemSet<'_>> {
+        self.selected.as_ref().map(Selected::items)
     }
 
     /// Whether a row may be in the answer.
     pub fn passes(&self, row: u32) -> bool {
-        let is_selected = match &self.selected {
+        let is_selected = match self.items() {
             Some(selected) => selected.contains(row),
             None => self.data.is_available(row),
         };

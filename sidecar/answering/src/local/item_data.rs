@@ -1,8 +1,10 @@
 //! Titles and availability of items: from the catalogue, or from the snapshot where none is loaded.
 
-use catalogue::{Catalogue, Filter, ItemSet};
+use catalogue::{Catalogue, Filter};
+use factorization::Scorer;
 use model_snapshot::Snapshot;
 
+use super::filter_cache::{FilterCache, Selected};
 use crate::error::AnswerError;
 
 /// Data about the items of a revision.
@@ -10,12 +12,14 @@ use crate::error::AnswerError;
 pub struct ItemData<'a> {
     snapshot: &'a Snapshot,
     catalogue: Option<&'a Catalogue>,
+    /// Of the catalogue.
+    filters: Option<&'a FilterCache>,
 }
 
 impl<'a> ItemData<'a> {
     /// Data of the catalogue, which belongs to the snapshot's revision.
-    pub fn new(snapshot: &'a Snapshot, catalogue: Option<&'a Catalogue>) -> Self {
-        Self { snapshot, catalogue }
+    pub fn new(snapshot: &'a Snapshot, catalogue: Option<&'a Catalogue>, filters: Option<&'a FilterCache>) -> Self {
+        Self { snapshot, catalogue, filters }
     }
 
     /// The snapshot.
@@ -43,11 +47,14 @@ impl<'a> ItemData<'a> {
     ///
     /// # Errors
     /// Conditions that the catalogue cannot evaluate, or conditions without a catalogue.
-    pub fn select(self, matching: &Filter) -> Result<Option<ItemSet<'a>>, AnswerError> {
-        match self.catalogue {
-            Some(catalogue) => Ok(catalogue.select(matching)?),
-            None if matching.is_empty() => Ok(None),
-            None => Err(AnswerError::NoCatalogue),
+    pub fn select(self, matching: &Filter, scorer: &Scorer<'_>) -> Result<Option<Selected<'a>>, AnswerError> {
+        let Some(catalogue) = self.catalogue else {
+            return if matching.is_empty() { Ok(None) } else { Err(AnswerError::NoCatalogue) };
+        };
+        let evaluate = || catalogue.select(matching);
+        match self.filters.filter(|_| !matching.is_empty()) {
+            Some(filters) => Ok(filters.select(matching, scorer, evaluate)?),
+            None => Ok(evaluate()?.map(Selected::Once)),
         }
     }
 }

@@ -54,7 +54,7 @@ impl<'a> Resolved<'a> {
                 Target::Recommend { user: user.as_deref().and_then(|id| snapshot.user_index(id)), history: rows }
             }
         };
-        let filter = RowFilter::new(data, &target, &ask.filter)?;
+        let filter = RowFilter::new(data, &scorer, &target, &ask.filter)?;
         Ok(Self { model, scorer, target, filter, after, n: ask.n.min(snapshot.items()) })
     }
 }

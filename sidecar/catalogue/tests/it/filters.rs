@@ -109,7 +109,12 @@ proptest! {
                 prop_assert_eq!((set.len(), set.is_empty()), (expected.len(), expected.is_empty()));
                 prop_assert!(set.len_max() >= set.len());
                 let contained = (0..table.items() as u32 + 70).filter(|item| set.contains(*item));
-                prop_assert_eq!(contained.collect::<Vec<_>>(), expected);
+                prop_assert_eq!(contained.collect::<Vec<_>>(), expected.clone());
+                let with_bit = |item: &u32| set.bits()[*item as usize / 64] >> (item % 64) & 1 == 1;
+                prop_assert!(expected.iter().all(with_bit));
+                let set = set.into_bits();
+                prop_assert_eq!(set.items().collect::<Vec<_>>(), expected.clone());
+                prop_assert_eq!((set.len_max(), set.bits().len()), (expected.len(), table.items().div_ceil(64)));
             }
         }
     }

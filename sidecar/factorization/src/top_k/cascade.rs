@@ -7,6 +7,7 @@ use super::{
     best::Best,
     bound::QueryCode,
     codes::Codes,
+    item_bits::ItemBits,
     kernel::{Input, survivors},
     layout::BLOCK_ITEMS,
     score::Scoring,
@@ -36,8 +37,9 @@ pub(super) struct Search<'a> {
     code: QueryCode,
     scoring: Scoring<'a>,
     n: usize,
-    /// Whether survivors are tested before they are scored, however few they are.
-    tests_first: bool,
+    /// Items without a bit here are not kept. Survivors are then tested before they are scored,
+    /// however few they are.
+    bits: Option<ItemBits<'a>>,
     best: Best,
     /// Items to score.
     pending: Vec<u32>,
@@ -64,13 +66,12 @@ impl<'a> Search<'a> {
         let best = Best::new(n, codes.dim().0);
         let pending = Vec::with_capacity(PENDING + BLOCK_ITEMS);
         let code = QueryCode::new(query)?;
-        let (is_done, tests_first) = (n == 0, false);
-        Some(Self { query, code, scoring, n, tests_first, best, pending, is_done, scored: 0, scanned: 0 })
+        Some(Self { query, code, scoring, n, bits: None, best, pending, is_done: n == 0, scored: 0, scanned: 0 })
     }
 
-    /// The same search, which tests survivors before it scores them: faster if few items are kept.
-    pub(super) fn testing_first(self, tests_first: bool) -> Self {
-        Self { tests_first, ..self }
+    /// The same search, where only items of these bits are kept: faster if they are few.
+    pub(super) fn among(self, bits: Option<ItemBits<'a>>) -> Self {
+        Self { bits, ..self }
     }
 
     /// Whether no further block can reach the list.
@@ -85,12 +86,13 @@ impl<'a> Search<'a> {
         (self.best.into_list(), counts)
     }
 
-    /// Scores the items with the largest addends, so that the scan starts with a threshold.
-    pub(super) fn set_floor(&mut self, rows: &[f32], keep: &impl Fn(u32) -> bool) {
+    /// Scores those of the items to search that have the largest addends, so that the scan starts
+    /// with a threshold.
+    pub(super) fn set_floor(&mut self, items: impl Iterator<Item = u32>, rows: &[f32], keep: &impl Fn(u32) -> bool) {
         let Some(addends) = self.scoring.addends() else { return };
         let mut first = Best::new(FIRST_PER_ITEM * self.n, addends.len());
-        for (item, addend) in (0_u32..).zip(addends) {
-            first.push(item, *addend, keep);
+        for item in items {
+            first.push(item, addends[item as usize], keep);
         }
         let mut best = self.best.clone();
         let first = first.into_list();
@@ -141,6 +143,11 @@ impl<'a> Search<'a> {
             self.is_done = self.scoring.ends_at_the_first_block_below();
             return;
         }
+        // Until the list is full, every item survives. A block without kept items is then left out.
+        let wanted = match self.bits {
+            Some(bits) if self.best.threshold() == f32::NEG_INFINITY => wanted & bits.of_block(block.order),
+            _ => wanted,
+        };
         if wanted.count_ones() <= SPARSE_MAX {
             self.enqueue(wanted, block.order, rows, false, keep);
             return;
@@ -157,7 +164,7 @@ impl<'a> Search<'a> {
         let input =
             Input { query: &self.code, codes: block.codes, scales, slack, product_min, allowances: &allowances.items };
         let found = survivors(input, integers) & wanted;
-        let tests_first = self.tests_first || found.count_ones() > CROWDED_MIN;
+        let tests_first = self.bits.is_some() || found.count_ones() > CROWDED_MIN;
         self.enqueue(found, block.order, rows, tests_first, keep);
     }
 
@@ -207,7 +214,7 @@ pub(super) fn scan(
     let integers = simd::integers();
     let blocks = codes.blocks();
     for (index, search) in searches.iter_mut().enumerate() {
-        search.set_floor(rows, &|item| keep(index, item));
+        search.set_floor((0..).take(codes.dim().0), rows, &|item| keep(index, item));
     }
     for start in (0..blocks).step_by(BLOCKS_PER_ROUND) {
         let mut is_done = true;

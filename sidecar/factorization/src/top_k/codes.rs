@@ -79,8 +79,8 @@ pub struct Codes<'a> {
 /// Proof that codes were checked, to make [`Codes`] again from the same parts in constant time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CodesChecked {
-    items: usize,
-    factors: usize,
+    pub(super) items: usize,
+    pub(super) factors: usize,
 }
 
 /// A block of [`Codes`].

@@ -6,7 +6,8 @@ use rayon::prelude::*;
 use super::{
     bfloat,
     codes::{BOUNDS, CodeParts, Codes, CodesChecked, NORM_MAX},
-    layout::{BLOCK_ITEMS, MIDDLE, block_bytes, blocks, put},
+    item_bits::ones,
+    layout::{BLOCK_ITEMS, MIDDLE, block_bytes, blocks, copy, put},
     score::{round_down, round_up},
     squares::sum_of_squares,
 };
@@ -90,6 +91,39 @@ impl ItemCodes {
         let parts = CodeParts { order: &order, codes: &codes, scales: &scales, bounds: &bounds };
         let checked = Codes::check(parts, contiguous.view(), biases).ok()?;
         Some(Self { order, codes, scales, bounds, checked })
+    }
+
+    /// The codes of some items, which are those of `wanted`, a bit for each item of each block.
+    /// What was proven of an item by its codes, and of the items of its block by their bounds, is
+    /// true of it in another block, too, so nothing is checked again.
+    pub(super) fn of_some(from: &Codes<'_>, wanted: &[u64], items: usize) -> Self {
+        let (_, factors) = from.dim();
+        let mut codes = vec![0; blocks(items) * block_bytes(factors)];
+        let (mut order, mut scales) = (Vec::with_capacity(items), Vec::with_capacity(items));
+        let mut bounds = Vec::with_capacity(blocks(items) * BOUNDS);
+        let mut places = ones(wanted).peekable();
+        for to in codes.chunks_exact_mut(block_bytes(factors).max(1)) {
+            // The maximum norms of blocks descend, so the first one is that of all.
+            let first = places.peek().map_or(0, |(block, _)| *block);
+            let mut bound = from.bound(first);
+            for (at, (block, item)) in places.by_ref().take(BLOCK_ITEMS).enumerate() {
+                let of_block = from.bound(block);
+                bound.norm_min = bound.norm_min.min(of_block.norm_min);
+                bound.bias_max = bound.bias_max.max(of_block.bias_max);
+                let block = from.block(block);
+                order.push(block.order[item]);
+                scales.push(block.scales[item]);
+                copy((block.codes, item), (&mut *to, at));
+            }
+            bounds.extend([bound.norm_max, bound.norm_min, bound.bias_max]);
+        }
+        Self { order, codes, scales, bounds, checked: CodesChecked { items, factors } }
+    }
+
+    /// Memory of the codes of items, in bytes.
+    pub(super) fn bytes(items: usize, factors: usize) -> usize {
+        let per_block = block_bytes(factors) + BOUNDS * size_of::<f32>();
+        blocks(items) * per_block + items * 2 * size_of::<u32>()
     }
 
     /// The parts, to store them.

@@ -37,6 +37,19 @@ pub(super) fn put(codes: &mut [u8], item: usize, factor: usize, level: f32) {
     codes[byte] |= ((level + MIDDLE) as u8) << shift;
 }
 
+/// Copies the codes of an item of a block to a place of another one, where they are 0.
+pub(super) fn copy((from, item): (&[u8], usize), (to, place): (&mut [u8], usize)) {
+    /// Low halves of four bytes.
+    const LOW: u32 = 0x0f0f_0f0f;
+    let ((from_byte, from_shift), (to_byte, to_shift)) = (position(item, 0), position(place, 0));
+    for (from, to) in from.chunks_exact(GROUP_BYTES).zip(to.chunks_exact_mut(GROUP_BYTES)) {
+        let (from, to) = (&from[from_byte..][..GROUP], &mut to[to_byte..][..GROUP]);
+        let four = |bytes: &[u8]| bytes.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+        let codes = (four(from) >> from_shift & LOW) << to_shift;
+        to.copy_from_slice(&(four(&*to) | codes).to_le_bytes());
+    }
+}
+
 /// Writes the levels of a block's items (items × factors).
 pub(super) fn decode_block(codes: &[u8], factors: usize, levels: &mut [f32]) {
     for (item, levels) in levels.chunks_exact_mut(factors.max(1)).enumerate() {

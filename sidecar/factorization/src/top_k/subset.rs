@@ -7,6 +7,7 @@ use super::{
     Scored,
     cascade::{ScanCounts, Search},
     codes::Codes,
+    item_bits::ones,
     layout::BLOCK_ITEMS,
 };
 use crate::simd;
@@ -39,7 +40,7 @@ pub(super) fn pays(items: usize, codes: &Codes<'_>) -> bool {
 
 /// Runs a search of some items (in rows of factors), and returns its list and what it read.
 pub(super) fn scan(
-    mut search: Search<'_>,
+    search: Search<'_>,
     items: &[u32],
     places: &[u32],
     codes: &Codes<'_>,
@@ -51,11 +52,18 @@ pub(super) fn scan(
         let place = places[*item as usize] as usize;
         wanted[place / BLOCK_ITEMS] |= 1 << (place % BLOCK_ITEMS);
     }
-    let is_wanted = |item: u32| {
-        let place = places[item as usize] as usize;
-        wanted[place / BLOCK_ITEMS] >> (place % BLOCK_ITEMS) & 1 == 1
-    };
-    search.set_floor(rows, &|item| is_wanted(item) && keep(item));
+    scan_blocks(search, &wanted, codes, rows, keep)
+}
+
+/// Runs a search of the wanted items of each block, a bit each.
+pub(super) fn scan_blocks(
+    mut search: Search<'_>,
+    wanted: &[u64],
+    codes: &Codes<'_>,
+    rows: &[f32],
+    keep: &impl Fn(u32) -> bool,
+) -> (Vec<Scored>, ScanCounts) {
+    search.set_floor(items(wanted, codes), rows, keep);
     let integers = simd::integers();
     for (index, wanted) in wanted.iter().enumerate() {
         if search.is_done() {
@@ -66,4 +74,9 @@ pub(super) fn scan(
         }
     }
     search.finish(rows, keep)
+}
+
+/// The wanted items of each block.
+pub(super) fn items(wanted: &[u64], codes: &Codes<'_>) -> impl Iterator<Item = u32> {
+    ones(wanted).map(|(block, at)| codes.order()[block * BLOCK_ITEMS + at])
 }

@@ -6,7 +6,7 @@ use ndarray::Array2;
 use proptest::prelude::*;
 
 use super::{
-    Catalogue, CodeParts, Codes, CodesError, ItemCodes, Scored,
+    Catalogue, CodeParts, Codes, CodesError, ItemBits, ItemCodes, KeptItems, Scored,
     allowances::Allowances,
     bound::QueryCode,
     cascade::{self, Search},
@@ -74,35 +74,52 @@ impl Case {
             for ((found, _), expected) in found.iter().zip(&expected) {
                 assert_eq!(bits(found), bits(expected), "{self:?}");
             }
-            let search = |query| Search::new(query, scoring, self.n, &codes).unwrap();
-            let testing_first = queries.iter().map(|query| search(query).testing_first(true)).collect();
-            for ((found, _), expected) in cascade::scan(testing_first, &codes, rows, keep).iter().zip(&expected) {
-                assert_eq!(bits(found), bits(expected), "{self:?}");
-            }
             self.check_subsets(&codes, scoring);
         }
     }
 }
 
 impl Case {
-    /// Compares searches of some items: few of each block, whole blocks and none of others.
+    /// Compares searches of some items: few of each block, whole blocks and none of others, those
+    /// of least norm, and none.
     fn check_subsets(&self, codes: &Codes<'_>, scoring: Scoring<'_>) {
         let (items, rows) = (u32::try_from(self.factors.nrows()).unwrap(), self.factors.as_slice().unwrap());
         let places = Places::default();
         let scattered: Vec<u32> = (0..items).filter(|item| item % 7 == 3).collect();
-        let mut dense: Vec<u32> = codes.order().iter().skip(BLOCK_ITEMS / 2).take(BLOCK_ITEMS * 2).copied().collect();
-        dense.sort_unstable();
-        for some in [scattered, dense, Vec::new()] {
+        let of_order = |from: usize, count: usize| {
+            let mut some: Vec<u32> = codes.order().iter().skip(from).take(count).copied().collect();
+            some.sort_unstable();
+            some
+        };
+        let dense = of_order(BLOCK_ITEMS / 2, BLOCK_ITEMS * 2);
+        let least = of_order(items as usize * 3 / 4, items as usize);
+        for some in [scattered, dense, least, Vec::new()] {
+            let words = words(&some, items);
+            let bits_of = ItemBits(&words);
+            let forms = [KeptItems::new(bits_of, codes, usize::MAX), KeptItems::new(bits_of, codes, 0)];
             for (index, query) in self.queries.iter().enumerate() {
                 let keep = |item: u32| self.keep(index, item);
                 let among = |_, item: u32| some.binary_search(&item).is_ok() && keep(item);
                 let expected = flat::scan(&[query], rows, items as usize, (self.n, None), among, scoring);
-                let search = Search::new(query, scoring, self.n, codes).unwrap();
-                let (found, _) = subset::scan(search, &some, places.of(codes), codes, rows, &keep);
-                assert_eq!(bits(&found), bits(&expected[0]), "{some:?} {self:?}");
+                let search = || Search::new(query, scoring, self.n, codes).unwrap();
+                let few = cascade::scan(vec![search().among(Some(bits_of))], codes, rows, among).remove(0);
+                let listed = subset::scan(search(), &some, places.of(codes), codes, rows, &keep);
+                let [packed, blocks] = forms.each_ref().map(|kept| kept.scan(search(), codes, rows, &keep));
+                for (which, (found, _)) in [("few", few), ("listed", listed), ("packed", packed), ("blocks", blocks)] {
+                    assert_eq!(bits(&found), bits(&expected[0]), "{which}: {some:?} {self:?}");
+                }
             }
         }
     }
+}
+
+/// A bit for each of some items.
+fn words(some: &[u32], items: u32) -> Vec<u64> {
+    let mut words = vec![0; items.div_ceil(64) as usize];
+    for item in some {
+        words[*item as usize / 64] |= 1 << (item % 64);
+    }
+    words
 }
 
 /// Factors of every kind: small integers, whose products tie; numbers of any size; and 0.
@@ -254,6 +271,19 @@ fn a_large_catalogue_is_never_scanned_flat() {
     let similar_of = without_flat_scans(|| catalogue.similar_of(&[3, 5, 4321, 4999], 4321, 20, |item| item != 5));
     assert_eq!(bits(&similar_of), bits(&flat.similar(4321, 20, |item| item == 3 || item == 4999)));
     let some: Vec<u32> = (0..5000).step_by(17).collect();
+    let words = words(&some, 5000);
+    for packed_bytes_max in [0, usize::MAX] {
+        let kept = catalogue.kept(ItemBits(&words), packed_bytes_max).unwrap();
+        let of_some = |item: u32| item.is_multiple_of(17) && item != 34;
+        let best = without_flat_scans(|| catalogue.best_kept(&kept, queries[0], 5, |item| item != 34));
+        assert_eq!(bits(&best), bits(&flat.best(queries[0], 5, of_some)));
+        let similar = without_flat_scans(|| catalogue.similar_kept(&kept, 4321, 20, |item| item != 34));
+        assert_eq!(bits(&similar), bits(&flat.similar(4321, 20, of_some)));
+        // Too long for bounds: every item of the set is scored.
+        let long: Vec<f32> = queries[0].iter().map(|x| x * 1e19).collect();
+        let best = catalogue.best_kept(&kept, &long, 5, |item| item != 34);
+        assert_eq!(bits(&best), bits(&flat.best(&long, 5, of_some)));
+    }
     let best_of = without_flat_scans(|| catalogue.best_of(&some, queries[0], 5, |item| item != 17));
     assert_eq!(bits(&best_of), bits(&flat.best(queries[0], 5, |item| item.is_multiple_of(17) && item != 17)));
 }
@@ -271,11 +301,18 @@ fn pages_continue_a_list_without_gaps_or_repeats() {
     for (has_codes, addends) in [(false, None), (true, None), (true, Some(addends.as_slice()))] {
         let flat = Catalogue::new(matrix.view()).with_addends(addends);
         let catalogue = flat.clone().with_codes(has_codes.then(|| codes.codes()));
+        let kept = catalogue.kept(ItemBits(&words(&some, 5000)), usize::MAX);
+        assert_eq!(kept.is_some(), has_codes);
         let expected = flat.best(&query, 100, keep);
         let (mut pages, mut of, mut similar) = (Vec::new(), Vec::new(), Vec::new());
         for n in [10, 25, 1, 64] {
             pages.extend(catalogue.clone().after(pages.last().copied()).best(&query, n, keep));
-            of.extend(catalogue.clone().after(of.last().copied()).best_of(&some, &query, n, keep));
+            let after = catalogue.clone().after(of.last().copied());
+            let listed = after.best_of(&some, &query, n, keep);
+            if let Some(kept) = &kept {
+                assert_eq!(bits(&after.best_kept(kept, &query, n, keep)), bits(&listed));
+            }
+            of.extend(listed);
             similar.extend(catalogue.clone().after(similar.last().copied()).similar(4000, n, keep));
         }
         assert_eq!(bits(&pages), bits(&expected));

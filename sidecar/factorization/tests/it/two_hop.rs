@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, ops::ControlFlow};
 
 use factorization::{
-    AlsParams, Entry, Fit, Interactions, Model, Part, Scored, SvdParams, UserVector, ValidParams, ValueMeaning,
+    AlsParams, Among, Entry, Fit, Interactions, Model, Part, Scored, SvdParams, UserVector, ValidParams, ValueMeaning,
 };
 use ndarray::{Array1, Array2};
 
@@ -203,7 +203,7 @@ fn check_known_users(data: &Interactions, model: &Model) {
             lists[0]
         );
         let all: Vec<u32> = (0..40).collect();
-        assert_eq!(bits(scorer.best_in(Part { items: Some(&all), ..Part::default() }, &stored, 10, new)), lists[0]);
+        assert_eq!(bits(scorer.best_in(Part { among: Among::Listed(&all), after: None }, &stored, 10, new)), lists[0]);
         let after = lists[0].get(3).map(|(item, _)| *item);
         assert_eq!(
             bits(scorer.best_in(Part { after, ..Part::default() }, &stored, 6, new)),

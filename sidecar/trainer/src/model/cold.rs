@@ -1,7 +1,7 @@
 //! Cold-start items: factors from item features, and an evaluation of such factors on items with
 //! interactions.
 
-use factorization::{AttributeMap, Interactions, Model, Part, evaluate_ranking, random::word};
+use factorization::{Among, AttributeMap, Interactions, Model, Part, evaluate_ranking, random::word};
 use sidecar_contract::{ColdItems, TrainingConfig};
 
 use super::{check, fit, interactions, likes, resolve_defaults::resolved};
@@ -64,7 +64,7 @@ pub(super) fn measure(
     let items: Vec<u32> = (0..).zip(&excluded).filter(|(_, excluded)| **excluded).map(|(item, _)| item).collect();
     let by_features = evaluate_ranking(&test, k, |users| {
         let user_vectors: Vec<_> = users.iter().filter_map(|user| scorer.stored(*user)).collect();
-        let part = Part { items: Some(&items), ..Part::default() };
+        let part = Part { among: Among::Listed(&items), after: None };
         let list = |vector| scorer.best_in(part, vector, k, |_| true).into_iter().map(|scored| scored.item).collect();
         user_vectors.iter().map(list).collect()
     });
