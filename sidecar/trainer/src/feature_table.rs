@@ -8,14 +8,15 @@ use std::{
 
 use model_snapshot::StringTable;
 use sha2::{Digest as _, Sha256};
-use sidecar_contract::{Column, Digest, Items};
+use sidecar_contract::{Digest, Items};
 
 use crate::{
-    dropped::{DropReason, Dropped},
+    dropped::DropReason,
     failure::{FailureReason, RunError},
     item_features::{FeatureValues, ItemFeatures, ItemValues},
+    item_rows::{ItemRows, request},
     limits::{ATTRIBUTE_COLUMNS_MAX, ATTRIBUTE_VALUES_READ_MAX, ITEMS_MAX},
-    table::{COLUMNS_REQUESTED_MAX, Cell, ColumnRequest, Digits, Role, RowSink},
+    table::{COLUMNS_REQUESTED_MAX, Cell, ColumnRequest, Role, RowSink},
 };
 
 /// Values of the attribute columns by item.
@@ -58,58 +59,34 @@ impl FeatureTable {
     }
 }
 
-/// Collects the rows of the table; the last row of an id wins. A row without a valid id is dropped
-/// and counted. A value that cannot be read counts as missing, and the rest of its row is kept.
+/// Collects the rows of the table; the last row of an id wins.
 pub(crate) struct FeatureReader<'a> {
     described_as: &'a str,
     requests: Vec<ColumnRequest>,
-    begun: bool,
+    rows: ItemRows,
     values: FeatureValues,
     items: HashMap<Box<str>, ItemValues>,
-    read: u64,
-    dropped: Dropped,
-    /// Values that cannot be read; their rows are kept.
-    unreadable: Dropped,
-    id_digits: Digits,
-    text_digits: Digits,
 }
 
 impl<'a> FeatureReader<'a> {
     pub(crate) fn new(described_as: &'a str, config: &Items) -> Self {
-        let request = |column: &Column, spec_field, role| ColumnRequest {
-            column: Some(column.clone()),
-            default_name: None,
-            spec_field,
-            role,
-        };
         let attributes = config.attributes.iter().take(ATTRIBUTE_COLUMNS_MAX);
-        let attributes = attributes.map(|column| request(column, "spec.data.items.attributes", Role::Text));
-        let id = request(&config.id, "spec.data.items.columns.id", Role::Id);
+        let attributes = attributes.map(|column| request(Some(column), "spec.data.items.attributes", Role::Text));
+        let id = request(Some(&config.id), "spec.data.items.columns.id", Role::Id);
         Self {
             described_as,
             requests: std::iter::once(id).chain(attributes).collect(),
-            begun: false,
+            rows: ItemRows::default(),
             values: FeatureValues::default(),
             items: HashMap::new(),
-            read: 0,
-            dropped: Dropped::default(),
-            unreadable: Dropped::default(),
-            id_digits: Digits::default(),
-            text_digits: Digits::default(),
         }
     }
 
     /// What was read.
     pub(crate) fn finish(self) -> Result<FeatureTable, RunError> {
-        if !self.begun {
-            return Err(RunError::empty_table(self.described_as));
-        }
-        tracing::info!(
-            rows = self.items.len(),
-            dropped = self.dropped.described(),
-            unreadable = self.unreadable.described(),
-            "item table read"
-        );
+        self.rows.check(self.described_as)?;
+        let (dropped, unreadable) = self.rows.lost();
+        tracing::info!(rows = self.items.len(), dropped, unreadable, "item table read");
         Ok(FeatureTable { values: self.values, items: self.items })
     }
 }
@@ -120,26 +97,16 @@ impl RowSink for FeatureReader<'_> {
     }
 
     fn begin(&mut self, _: &str, _: [bool; COLUMNS_REQUESTED_MAX]) -> Result<(), RunError> {
-        self.begun = true;
+        self.rows.begun = true;
         Ok(())
     }
 
     fn row(&mut self, cells: &[Cell<'_>; COLUMNS_REQUESTED_MAX]) -> Result<ControlFlow<()>, RunError> {
-        self.read += 1;
         let [id, attributes @ ..] = *cells;
-        let row = self.read;
-        let id = match id.id(&mut self.id_digits, DropReason::EmptyItem) {
-            Ok(id) => id,
-            Err(reason) => {
-                self.dropped.add(reason, row, 1);
-                return Ok(ControlFlow::Continue(()));
-            }
-        };
-        let unreadable = &mut self.unreadable;
-        let mut count = |reason| unreadable.add(reason, row, 1);
+        let Some(id) = self.rows.next(id).map(Box::from) else { return Ok(ControlFlow::Continue(())) };
         let mut values = Vec::new();
         for (column, cell) in attributes.into_iter().take(ATTRIBUTE_COLUMNS_MAX).enumerate() {
-            let text = cell.text(&mut self.text_digits).map_err(&mut count).unwrap_or_default();
+            let text = self.rows.text(cell);
             if self.values.add(column, &text, &mut values).is_none() {
                 return Err(RunError::permanent(
                     FailureReason::CapacityInsufficient,
@@ -157,13 +124,12 @@ impl RowSink for FeatureReader<'_> {
                 format!("{} has more than {ITEMS_MAX} items, the maximum for one model", self.described_as),
             ));
         }
-        self.items.insert(id.into(), values.into());
+        self.items.insert(id, values.into());
         Ok(ControlFlow::Continue(()))
     }
 
     fn bad(&mut self, reason: DropReason, rows: u64) {
-        self.read += rows;
-        self.dropped.add(reason, self.read + 1 - rows, rows);
+        self.rows.bad(reason, rows);
     }
 }
 

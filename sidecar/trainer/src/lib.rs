@@ -23,6 +23,7 @@ mod gzip;
 mod interactions;
 mod interner;
 mod item_features;
+mod item_rows;
 pub mod limits;
 mod make_catalogue;
 mod memory_limit;

@@ -6,16 +6,17 @@ use std::{collections::HashMap, fs::File, io::BufWriter, ops::ControlFlow, path:
 use catalogue::{CatalogueError, CatalogueWriter, ColumnId, ColumnKind};
 use model_snapshot::{Snapshot, StringTable};
 use serde_json::json;
-use sidecar_contract::{CatalogueVersion, Column, Digest, FilterColumn, FilterKind, Items, canonical_json};
+use sidecar_contract::{CatalogueVersion, Digest, FilterColumn, FilterKind, Items, canonical_json};
 
 use crate::{
-    dropped::{DropReason, Dropped},
+    dropped::DropReason,
     failure::{FailureReason, RunError, chain},
+    item_rows::{ItemRows, request},
     limits::{ATTRIBUTE_SEPARATOR, ATTRIBUTE_VALUES_PER_CELL_MAX, FILTER_COLUMNS_MAX, TITLE_BYTES_MAX},
     options::Options,
     read::{TableFormat, read_all},
     source::{Source, Stat},
-    table::{COLUMNS_REQUESTED_MAX, Cell, ColumnRequest, Digits, Role, RowSink},
+    table::{COLUMNS_REQUESTED_MAX, Cell, ColumnRequest, Role, RowSink},
 };
 
 /// Microseconds of a second.
@@ -127,9 +128,7 @@ impl<'a> ItemTable<'a> {
         let mut reader = CatalogueReader::new(self, items, find);
         // The reader never breaks.
         let _: ControlFlow<()> = read_all(&self.source, &version.stat, self.table_format, &mut reader, &|_, _| ())?;
-        if !reader.begun {
-            return Err(RunError::empty_table(&self.source.described_as));
-        }
+        reader.rows.check(&self.source.described_as)?;
         Ok(reader)
     }
 }
@@ -140,35 +139,23 @@ enum Values {
     Numbers(Vec<f64>),
 }
 
-/// Collects the rows of the items of a model; the last row of an item counts. A row without a valid
-/// id is dropped and counted. A value that cannot be read counts as missing.
+/// Collects the rows of the items of a model; the last row of an item counts.
 struct CatalogueReader<'a> {
     table: &'a ItemTable<'a>,
     /// Index of an item of the model.
     find: &'a dyn Fn(&str) -> Option<u32>,
     requests: Vec<ColumnRequest>,
-    begun: bool,
+    rows: ItemRows,
     found: Vec<bool>,
     titles: Vec<Box<str>>,
     available: Vec<bool>,
     filters: Vec<Values>,
-    read: u64,
     unknown: u64,
-    dropped: Dropped,
-    unreadable: Dropped,
-    id_digits: Digits,
-    text_digits: Digits,
 }
 
 impl<'a> CatalogueReader<'a> {
     fn new(table: &'a ItemTable<'a>, items: usize, find: &'a dyn Fn(&str) -> Option<u32>) -> Self {
         let Items { id, title, available, .. } = table.items;
-        let request = |column: Option<&Column>, spec_field, role| ColumnRequest {
-            column: column.cloned(),
-            default_name: None,
-            spec_field,
-            role,
-        };
         let columns = [
             request(Some(id), "spec.data.items.columns.id", Role::Id),
             request(title.as_ref(), "spec.data.items.columns.title", Role::Text),
@@ -184,7 +171,7 @@ impl<'a> CatalogueReader<'a> {
         });
         Self {
             requests: columns.into_iter().chain(filters).collect(),
-            begun: false,
+            rows: ItemRows::default(),
             found: vec![false; items],
             titles: vec![Box::default(); if title.is_some() { items } else { 0 }],
             available: vec![true; items],
@@ -196,12 +183,7 @@ impl<'a> CatalogueReader<'a> {
                     FilterKind::Number | FilterKind::Time => Values::Numbers(vec![f64::NAN; items]),
                 })
                 .collect(),
-            read: 0,
             unknown: 0,
-            dropped: Dropped::default(),
-            unreadable: Dropped::default(),
-            id_digits: Digits::default(),
-            text_digits: Digits::default(),
             table,
             find,
         }
@@ -212,15 +194,8 @@ impl<'a> CatalogueReader<'a> {
         let described_as = &self.table.source.described_as;
         let count = |flags: &[bool]| flags.iter().filter(|flag| **flag).count() as u64;
         let (items, known, available) = (self.found.len() as u64, count(&self.found), count(&self.available));
-        tracing::info!(
-            rows = self.read,
-            dropped = self.dropped.described(),
-            unreadable = self.unreadable.described(),
-            known,
-            items,
-            available,
-            "item table read"
-        );
+        let (dropped, unreadable) = self.rows.lost();
+        tracing::info!(rows = self.rows.read(), dropped, unreadable, known, items, available, "item table read");
         let cannot_write =
             |error: std::io::Error| RunError::transient(format!("cannot write {}: {error}", output.display()));
         let file = File::create(output).map_err(cannot_write)?;
@@ -290,47 +265,38 @@ impl RowSink for CatalogueReader<'_> {
     }
 
     fn begin(&mut self, _: &str, _: [bool; COLUMNS_REQUESTED_MAX]) -> Result<(), RunError> {
-        self.begun = true;
+        self.rows.begun = true;
         Ok(())
     }
 
     fn row(&mut self, cells: &[Cell<'_>; COLUMNS_REQUESTED_MAX]) -> Result<ControlFlow<()>, RunError> {
-        self.read += 1;
         let [id, title, available, filters @ ..] = *cells;
-        let row = self.read;
-        let index = match id.id(&mut self.id_digits, DropReason::EmptyItem) {
-            Ok(id) => (self.find)(id).map(|index| index as usize),
-            Err(reason) => {
-                self.dropped.add(reason, row, 1);
-                return Ok(ControlFlow::Continue(()));
-            }
-        };
-        let Some(index) = index else {
+        let Some(id) = self.rows.next(id) else { return Ok(ControlFlow::Continue(())) };
+        let Some(index) = (self.find)(id).map(|index| index as usize) else {
             self.unknown += 1;
             return Ok(ControlFlow::Continue(()));
         };
-        let unreadable = &mut self.unreadable;
-        let mut count = |reason| unreadable.add(reason, row, 1);
+        let rows = &mut self.rows;
         set(&mut self.found, index, true);
-        set(&mut self.available, index, available.flag().map_err(&mut count).unwrap_or(true));
+        set(&mut self.available, index, rows.value(available.flag()).unwrap_or(true));
         if !self.titles.is_empty() {
-            let title = title.text(&mut self.text_digits).map_err(&mut count).unwrap_or_default();
+            let title = rows.text(title);
             let title = title.get(..title.floor_char_boundary(TITLE_BYTES_MAX)).unwrap_or_default();
             set(&mut self.titles, index, title.into());
         }
         for ((filter, values), cell) in self.table.filters.iter().zip(&mut self.filters).zip(filters) {
             match values {
                 Values::Texts(texts) => {
-                    let text = cell.text(&mut self.text_digits).map_err(&mut count).unwrap_or_default();
+                    let text = rows.text(cell);
                     set(texts, index, (!text.is_empty()).then(|| text.into()));
                 }
                 Values::Numbers(numbers) => {
                     let number = match (cell, filter.kind) {
                         (Cell::Null, _) => f64::NAN,
                         (cell, FilterKind::Time) => {
-                            cell.time().map_err(&mut count).map_or(f64::NAN, |time| seconds(time.micros))
+                            rows.value(cell.time()).map_or(f64::NAN, |time| seconds(time.micros))
                         }
-                        (cell, _) => cell.double().map_err(&mut count).unwrap_or(f64::NAN),
+                        (cell, _) => rows.value(cell.double()).unwrap_or(f64::NAN),
                     };
                     set(numbers, index, number);
                 }
@@ -340,8 +306,7 @@ impl RowSink for CatalogueReader<'_> {
     }
 
     fn bad(&mut self, reason: DropReason, rows: u64) {
-        self.read += rows;
-        self.dropped.add(reason, self.read + 1 - rows, rows);
+        self.rows.bad(reason, rows);
     }
 }
 
