@@ -22,11 +22,12 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Cache(Mutex<HashMap<String, Entry>>);
 
+/// What is remembered of a Recommender.
 #[derive(Debug, Default)]
-struct Entry {
+pub struct Entry {
     runs: Option<KnownRuns>,
-    batches: Option<KnownBatches>,
-    catalogues: Option<KnownCatalogues>,
+    batches: Option<KnownResults<EndedBatches>>,
+    catalogues: Option<KnownResults<EndedCatalogues>>,
     /// Store that was swept last for orphans, and the second since 1970.
     swept: Option<(StoreKey, i64)>,
     applied: BTreeMap<(ChildKind, String), AppliedVersion>,
@@ -48,29 +49,36 @@ pub struct KnownRuns {
     pub read_at: i64,
 }
 
-/// Batches of lists that were read from a store.
+/// Results of short Jobs that were read from a store.
 #[derive(Clone, Debug)]
-pub struct KnownBatches {
+pub struct KnownResults<Ended> {
     /// The store.
     pub store: StoreKey,
-    /// The batches that have ended.
-    pub ended: EndedBatches,
+    /// The results.
+    pub ended: Ended,
+    /// Names of the Jobs that had ended before they were read. One without a result has failed, or
+    /// had nothing to do.
+    pub ended_jobs: Vec<String>,
     /// Second since 1970 when they were read.
     pub read_at: i64,
 }
 
-/// Results of catalogues that were read from a store.
-#[derive(Clone, Debug)]
-pub struct KnownCatalogues {
-    /// The store.
-    pub store: StoreKey,
-    /// The results.
-    pub ended: EndedCatalogues,
-    /// Names of the Jobs that had ended before they were read. One without a result has found the
-    /// table unchanged, or failed.
-    pub ended_jobs: Vec<String>,
-    /// Second since 1970 when they were read.
-    pub read_at: i64,
+/// Results that are remembered: one value of each type.
+pub trait Remembered: Clone {
+    /// Where they are in an entry.
+    fn slot(entry: &mut Entry) -> &mut Option<KnownResults<Self>>;
+}
+
+impl Remembered for EndedBatches {
+    fn slot(entry: &mut Entry) -> &mut Option<KnownResults<Self>> {
+        &mut entry.batches
+    }
+}
+
+impl Remembered for EndedCatalogues {
+    fn slot(entry: &mut Entry) -> &mut Option<KnownResults<Self>> {
+        &mut entry.catalogues
+    }
 }
 
 /// A Recommender at rest.
@@ -115,37 +123,20 @@ impl Cache {
         }
     }
 
-    /// The batches that were read last from this store.
-    pub fn batches(&self, uid: &str, store: &StoreKey) -> Option<KnownBatches> {
-        self.entries().get(uid)?.batches.clone().filter(|known| known.store == *store)
+    /// The results that were read last from this store.
+    pub fn results<Ended: Remembered>(&self, uid: &str, store: &StoreKey) -> Option<KnownResults<Ended>> {
+        Ended::slot(self.entries().get_mut(uid)?).clone().filter(|known| known.store == *store)
     }
 
-    /// Remembers batches, to save reads, and for use while the store is down.
-    pub fn record_batches(&self, uid: &str, known: KnownBatches) {
-        self.entries().entry(uid.to_owned()).or_default().batches = Some(known);
+    /// Remembers results, to save reads, and for use while the store is down.
+    pub fn record_results<Ended: Remembered>(&self, uid: &str, known: KnownResults<Ended>) {
+        *Ended::slot(self.entries().entry(uid.to_owned()).or_default()) = Some(known);
     }
 
-    /// Forgets the batches, which have changed in the store.
-    pub fn forget_batches(&self, uid: &str) {
+    /// Forgets results, which have changed in the store.
+    pub fn forget_results<Ended: Remembered>(&self, uid: &str) {
         if let Some(entry) = self.entries().get_mut(uid) {
-            entry.batches = None;
-        }
-    }
-
-    /// The results of catalogues that were read last from this store.
-    pub fn catalogues(&self, uid: &str, store: &StoreKey) -> Option<KnownCatalogues> {
-        self.entries().get(uid)?.catalogues.clone().filter(|known| known.store == *store)
-    }
-
-    /// Remembers results of catalogues, to save reads, and for use while the store is down.
-    pub fn record_catalogues(&self, uid: &str, known: KnownCatalogues) {
-        self.entries().entry(uid.to_owned()).or_default().catalogues = Some(known);
-    }
-
-    /// Forgets the results of catalogues, which have changed in the store.
-    pub fn forget_catalogues(&self, uid: &str) {
-        if let Some(entry) = self.entries().get_mut(uid) {
-            entry.catalogues = None;
+            *Ended::slot(entry) = None;
         }
     }
 

@@ -29,6 +29,7 @@ use kube::{
 use recommender_crds::Recommender;
 use sidecar_contract::ServingConfig;
 
+use self::results::Results;
 use crate::{
     child_kind::ChildKind,
     context::Context,
@@ -36,8 +37,8 @@ use crate::{
     error::Error,
     names::{Component, Names, RECOMMENDER_LABEL},
     observed::{
-        self, Concluded, DeploymentFacts, JobFacts, Observed, PodFacts, TaskFacts, conclude, conclude_tasks,
-        controlled_by, own_pods,
+        self, Concluded, DeploymentFacts, EndedBatches, EndedCatalogues, JobFacts, Observed, PodFacts, TaskFacts,
+        conclude, conclude_tasks, controlled_by, own_pods,
     },
 };
 
@@ -89,7 +90,8 @@ pub async fn observe(context: &Context, recommender: &Recommender, now: Timestam
         Ok(results) => conclude(&mut observed.jobs, results, now.as_second()),
         Err(_) => Concluded::default(),
     };
-    let batches = batches::batches(context, recommender, &observed.tasks, &observed.pods, now.as_second()).await;
+    let batches: Results<EndedBatches> =
+        results::read(context, recommender, &observed.tasks, &observed.pods, now.as_second()).await;
     observed.batches = batches.ended;
     let ended = observed.batches.as_ref().map(|ended| ended.newest.as_slice()).unwrap_or_default();
     let of_batch = |task: &TaskFacts| {
@@ -97,8 +99,8 @@ pub async fn observe(context: &Context, recommender: &Recommender, now: Timestam
         Some((result.finished_at, result.lists.is_some()))
     };
     let concluded_batches = conclude_tasks(&mut observed.tasks, Component::Batch, of_batch, now.as_second());
-    let catalogues =
-        catalogues::catalogues(context, recommender, &observed.tasks, &observed.pods, now.as_second()).await;
+    let catalogues: Results<EndedCatalogues> =
+        results::read(context, recommender, &observed.tasks, &observed.pods, now.as_second()).await;
     observed.catalogues = catalogues.ended;
     let made = observed.catalogues.as_ref().map(|ended| ended.newest.as_slice()).unwrap_or_default();
     let of_catalogue = |task: &TaskFacts| {

@@ -64,22 +64,25 @@ pub struct Observed {
     pub reports: Vec<(String, ModelReport)>,
 }
 
-/// Batches that have ended.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct EndedBatches {
-    /// Results of the newest ones, newest first.
-    pub newest: Vec<BatchResult>,
-    /// All older ones.
-    pub older: Vec<BatchId>,
+/// Results of short Jobs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended<Result, Key> {
+    /// The newest ones, newest first.
+    pub newest: Vec<Result>,
+    /// Keys of all older ones.
+    pub older: Vec<Key>,
 }
 
-/// Refreshes of catalogues that have committed a result.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct EndedCatalogues {
-    /// Results of the newest ones, newest first.
-    pub newest: Vec<CatalogueResult>,
-    /// Version and revision of all older ones.
-    pub older: Vec<(CatalogueVersion, Digest)>,
+/// Batches that have ended.
+pub type EndedBatches = Ended<BatchResult, BatchId>;
+
+/// Refreshes of catalogues that have committed a result; version and revision of older ones.
+pub type EndedCatalogues = Ended<CatalogueResult, (CatalogueVersion, Digest)>;
+
+impl<Result, Key> Default for Ended<Result, Key> {
+    fn default() -> Self {
+        Self { newest: Vec::new(), older: Vec::new() }
+    }
 }
 
 impl Observed {

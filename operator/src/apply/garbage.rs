@@ -15,6 +15,7 @@ use crate::{
     decide::Garbage,
     error::Error,
     names::PROMOTE_ANNOTATION,
+    observed::{EndedBatches, EndedCatalogues},
     store_access::{DELETION_DEADLINE, with_store},
     store_gate::StoreProblem,
     validate::Plan,
@@ -49,10 +50,10 @@ pub async fn delete(pass: Pass<'_>, garbage: &Garbage) -> Result<Vec<RunId>, Err
         }
     }
     if !garbage.batches.is_empty() {
-        context.cache.forget_batches(&plan.uid);
+        context.cache.forget_results::<EndedBatches>(&plan.uid);
     }
     if !garbage.catalogues.is_empty() {
-        context.cache.forget_catalogues(&plan.uid);
+        context.cache.forget_results::<EndedCatalogues>(&plan.uid);
     }
     let deleted: Vec<RunId> = deleted.into_inner();
     if !deleted.is_empty() {
