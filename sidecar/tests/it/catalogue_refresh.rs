@@ -19,6 +19,42 @@ use crate::{
     process::{file_store, put},
 };
 
+/// A refresh by the table `items.csv` of a directory, with the columns `id`, `title`, `stock` and
+/// `genre`.
+pub fn config(directory: &Path, revision: &RevisionRef, store: &StoreConfig, decided_at: i64) -> CatalogueConfig {
+    let name = |name: &str| Column::Name(name.to_owned());
+    CatalogueConfig {
+        decided_at,
+        revision: revision.digest.clone(),
+        snapshot_bytes: revision.snapshot_bytes,
+        items: Items {
+            source: Source {
+                url: format!("file://{}", directory.join("items.csv").display()),
+                described_as: "items.csv".to_owned(),
+            },
+            format: None,
+            csv: Csv::default(),
+            id: name("id"),
+            title: Some(name("title")),
+            available: Some(name("stock")),
+            attributes: Vec::new(),
+        },
+        filters: vec![FilterColumn { column: name("genre"), name: None, kind: FilterKind::Category }],
+        known: None,
+        held: None,
+        accepted: None,
+        spec_hash: Digest::of(b"spec"),
+        store: store.clone(),
+    }
+}
+
+/// Replaces the table of a directory. No refresh reads a part of it.
+pub fn write_table(directory: &Path, rows: impl Iterator<Item = String>) {
+    let table = "id,title,stock,genre\n".to_owned() + &rows.collect::<String>();
+    std::fs::write(directory.join("items.csv.new"), table).unwrap();
+    std::fs::rename(directory.join("items.csv.new"), directory.join("items.csv")).unwrap();
+}
+
 /// A stored model, and an item table.
 struct Setup {
     directory: tempfile::TempDir,
@@ -43,37 +79,7 @@ impl Setup {
     /// Writes a table in which this item is out of stock.
     fn set_out_of_stock(&self, out: u32) {
         let row = |item: u32| format!("item{item},Title {item},{},{}\n", u8::from(item != out), item % 3);
-        let table = "id,title,stock,genre\n".to_owned() + &(0..20).map(row).collect::<String>();
-        // A rename, so that no refresh reads a part.
-        std::fs::write(self.at().join("items.csv.new"), table).unwrap();
-        std::fs::rename(self.at().join("items.csv.new"), self.at().join("items.csv")).unwrap();
-    }
-
-    fn config(&self, decided_at: i64) -> CatalogueConfig {
-        let name = |name: &str| Column::Name(name.to_owned());
-        CatalogueConfig {
-            decided_at,
-            revision: self.revision.digest.clone(),
-            snapshot_bytes: self.revision.snapshot_bytes,
-            items: Items {
-                source: Source {
-                    url: format!("file://{}", self.at().join("items.csv").display()),
-                    described_as: "items.csv".to_owned(),
-                },
-                format: None,
-                csv: Csv::default(),
-                id: name("id"),
-                title: Some(name("title")),
-                available: Some(name("stock")),
-                attributes: Vec::new(),
-            },
-            filters: vec![FilterColumn { column: name("genre"), name: None, kind: FilterKind::Category }],
-            known: None,
-            held: None,
-            accepted: None,
-            spec_hash: Digest::of(b"spec"),
-            store: self.stored.clone(),
-        }
+        write_table(self.at(), (0..20).map(row));
     }
 
     fn store(&self) -> Store {
@@ -82,7 +88,7 @@ impl Setup {
 
     async fn refresh(&self, store: &Store, decided_at: i64) -> Refreshed {
         let options = Options { work_dir: Some(self.at().to_owned()), ..Options::default() };
-        refresh_catalogue(&self.config(decided_at), store, &options).await
+        refresh_catalogue(&config(self.at(), &self.revision, &self.stored, decided_at), store, &options).await
     }
 
     async fn made(&self, decided_at: i64) -> CatalogueRef {

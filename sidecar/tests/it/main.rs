@@ -10,6 +10,7 @@ mod batch; // lists of all users in a bucket, and crashes at each write
 mod capacity; // a snapshot that does not fit into memory
 mod catalogue; // filters, candidates, pages, and the search of items
 mod catalogue_refresh;
+mod catalogue_rollout; // refreshes while revisions change
 mod catalogue_swaps; // when the follower swaps catalogues, and when it must not
 mod clients; // requests as clients in use send them
 mod corruption; // damaged snapshots in the store and in the pod
