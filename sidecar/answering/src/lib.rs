@@ -29,6 +29,7 @@ pub use ask::{Ask, Filter, HistoryEntry, Page, Query};
 pub use error::AnswerError;
 pub use local::{ListCache, Local, Lookups, Model, ModelError};
 pub use request_id::RequestId;
+pub use snapshot_scoring::ScoringError;
 
 /// Variant of a Recommender that serves one revision to all users.
 pub const DEFAULT_VARIANT: &str = "default";

@@ -4,7 +4,9 @@
 
 use std::sync::Arc;
 
-use answering::{Answer, Ask, DEFAULT_VARIANT, Filter, HistoryEntry, Local, Model, ModelError, Query, RequestId};
+use answering::{
+    Answer, Ask, DEFAULT_VARIANT, Filter, HistoryEntry, Local, Model, ModelError, Query, RequestId, ScoringError,
+};
 use catalogue::{Catalogue, CatalogueWriter};
 use model_snapshot::{ItemCodes, Metadata, ModelParts, Seen, Snapshot, StringTable, write};
 use ndarray::Array2;
@@ -110,7 +112,7 @@ fn lists_with_codes_equal_lists_without_them() {
 fn codes_of_other_items_are_refused() {
     let codes = factorization::ItemCodes::new(matrix(ITEMS, 37).view(), None).unwrap();
     let error = model(Some(&codes)).unwrap_err();
-    assert!(matches!(error, ModelError::Codes(_)), "{error}");
+    assert!(matches!(error, ModelError::Scoring(ScoringError::Codes(_))), "{error}");
     let message = "the snapshot's codes of items do not belong to its factors; train again";
     assert_eq!(error.to_string(), message);
 }

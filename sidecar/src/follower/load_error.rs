@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use algorithms::AlgorithmError;
-use answering::ModelError;
+use answering::{ModelError, ScoringError};
 use catalogue::CatalogueError;
 use model_snapshot::SnapshotError;
 use store_client::StoreError;
@@ -47,7 +47,9 @@ impl LoadError {
             | Self::Catalogue(CatalogueError::UnknownVersion { .. })
             | Self::Model(
                 ModelError::Snapshot(SnapshotError::UnknownVersion { .. } | SnapshotError::UnknownCapability { .. })
-                | ModelError::Algorithm(AlgorithmError::Unknown { .. } | AlgorithmError::Signal { .. }),
+                | ModelError::Scoring(ScoringError::Algorithm(
+                    AlgorithmError::Unknown { .. } | AlgorithmError::Signal { .. },
+                )),
             ) => "FormatUnknown",
             Self::Model(_) | Self::Catalogue(_) => "Corrupt",
             Self::Crashed { .. } | Self::Panicked => "CrashedWhileLoading",

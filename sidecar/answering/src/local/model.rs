@@ -1,7 +1,6 @@
 //! A loaded revision: a snapshot with checked parameters. Immutable.
 
-use algorithms::AlgorithmError;
-use factorization::{CodesError, Scorer, SolveError};
+use factorization::Scorer;
 use model_snapshot::{Contents, Snapshot, SnapshotError};
 use ndarray::{ArrayView1, ArrayView2};
 use sidecar_contract::Digest;
@@ -17,9 +16,9 @@ pub enum ModelError {
     /// The file.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
-    /// An algorithm or parameters that this build cannot serve.
-    #[error("algorithm {0}")]
-    Algorithm(AlgorithmError),
+    /// An algorithm, parameters or parts that this build cannot serve.
+    #[error(transparent)]
+    Scoring(#[from] ScoringError),
     /// Finite factors whose products are not.
     #[error(
         "scores overflow single precision: the longest user vector has length {user:e}, the longest item vector {item:e}; train \
@@ -31,22 +30,6 @@ pub enum ModelError {
         /// Length of the longest item vector.
         item: f64,
     },
-    /// Codes that would hide items from lists.
-    #[error("the snapshot's codes of items do not belong to its factors; train again")]
-    Codes(#[source] CodesError),
-    /// Parts that do not belong to the algorithm.
-    #[error("the snapshot does not fit its algorithm")]
-    Parts(#[source] SolveError),
-}
-
-impl From<ScoringError> for ModelError {
-    fn from(error: ScoringError) -> Self {
-        match error {
-            ScoringError::Algorithm(error) => Self::Algorithm(error),
-            ScoringError::Codes(error) => Self::Codes(error),
-            ScoringError::Parts(error) => Self::Parts(error),
-        }
-    }
 }
 
 /// A loaded revision.
