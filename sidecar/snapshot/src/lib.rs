@@ -21,6 +21,7 @@
 //! | `item_ids.bytes`       | U8   | bytes            | item ids, likewise                                     |
 //! | `item_ids.offsets`     | U64  | items + 1        | likewise                                               |
 //! | `item_ids.sorted`      | U32  | items            | likewise                                               |
+//! | `item_ids.checksum`    | U8   | 32               | SHA-256 of their bytes and offsets; optional           |
 //! | `seen.offsets`         | U64  | users + 1        | start of each user's items in `seen.items`             |
 //! | `seen.items`           | U32  | interactions     | items the user interacted with, ascending              |
 //! | `seen.weights`         | F32  | interactions     | their weights, unless all are 1; optional              |
@@ -43,6 +44,9 @@
 //! Files of earlier releases also have titles and availability. They are read until the first
 //! catalogue of the revision is loaded, and never written.
 //!
+//! The item ids can be read apart from the rest of the file ([`ItemIdsPart`]), verified by their own
+//! checksum.
+//!
 //! The codes belong to the crate `factorization`, which documents their layout and checks that they
 //! match the factors. They make lists faster and change nothing else, so a reader may ignore them.
 //!
@@ -53,6 +57,7 @@
 
 mod capability;
 mod error;
+mod item_ids;
 mod metadata;
 mod parts;
 mod read;
@@ -61,6 +66,7 @@ mod write;
 
 pub use capability::Capability;
 pub use error::SnapshotError;
+pub use item_ids::{ItemIds, ItemIdsPart};
 pub use metadata::{Metadata, Scale};
 pub use parts::{Biases, ItemCodes, ModelParts, Rows, Seen, TwoHopRows};
 pub use read::Snapshot;

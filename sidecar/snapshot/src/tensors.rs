@@ -121,6 +121,7 @@ tensors! {
     ItemIdBytes   "item_ids.bytes"      U8  [Bytes]            ALWAYS       "item ids, likewise"
     ItemIdOffsets "item_ids.offsets"    U64 [ItemsPlusOne]     ALWAYS       "likewise"
     ItemIdSorted  "item_ids.sorted"     U32 [Items]            ALWAYS       "likewise"
+    ItemIdChecksum "item_ids.checksum"  U8  [Sha256]           OPTIONAL     "SHA-256 of their bytes and offsets"
     SeenOffsets   "seen.offsets"        U64 [UsersPlusOne]     ALWAYS       "start of each user's items in `seen.items`"
     SeenItems     "seen.items"          U32 [Interactions]     ALWAYS       "items the user interacted with, ascending"
     SeenWeights   "seen.weights"        F32 [Interactions]     OPTIONAL     "their weights, unless all are 1"

@@ -8,6 +8,7 @@ use tensor_file::{Dtype, PlannedTensor, StringTable, TensorWriter, Written, head
 
 use crate::{
     error::SnapshotError,
+    item_ids::ids_checksum,
     parts::ModelParts,
     tensors::{Spec, Tensor},
 };
@@ -44,6 +45,8 @@ enum Numbers<'a> {
     F32Triples(&'a [f32]),
     Matrix32(ArrayView2<'a, f32>),
     Matrix64(ArrayView2<'a, f64>),
+    /// SHA-256 of the bytes and offsets of ids.
+    ChecksumOf(&'a StringTable),
     /// SHA-256 of what was written before.
     Checksum,
 }
@@ -65,6 +68,7 @@ impl<'a> Numbers<'a> {
             Tensor::ItemIdBytes => Self::U8(parts.item_ids.bytes()),
             Tensor::ItemIdOffsets => Self::U64(parts.item_ids.offsets()),
             Tensor::ItemIdSorted => Self::SortedRows(parts.item_ids),
+            Tensor::ItemIdChecksum => Self::ChecksumOf(parts.item_ids),
             Tensor::SeenOffsets => Self::U64(parts.seen.offsets),
             Tensor::SeenItems => Self::U32(parts.seen.items),
             Tensor::SeenWeights => Self::F32(parts.seen.weights?),
@@ -87,7 +91,7 @@ impl<'a> Numbers<'a> {
 
     fn dtype(&self) -> Dtype {
         match self {
-            Self::U8(_) | Self::Checksum => Dtype::U8,
+            Self::U8(_) | Self::ChecksumOf(_) | Self::Checksum => Dtype::U8,
             Self::U32(_) | Self::SortedRows(_) => Dtype::U32,
             Self::U64(_) => Dtype::U64,
             Self::Bf16Pairs(_) => Dtype::BF16,
@@ -107,7 +111,7 @@ impl<'a> Numbers<'a> {
             Self::F32Triples(numbers) => vec![numbers.len() / 3, 3],
             Self::Matrix32(matrix) => matrix.shape().to_vec(),
             Self::Matrix64(matrix) => matrix.shape().to_vec(),
-            Self::Checksum => vec![Sha256::output_size()],
+            Self::ChecksumOf(_) | Self::Checksum => vec![Sha256::output_size()],
         }
     }
 
@@ -122,6 +126,7 @@ impl<'a> Numbers<'a> {
             }
             Self::Matrix32(matrix) => matrix.iter().try_for_each(|n| out.put(&n.to_le_bytes())),
             Self::Matrix64(matrix) => matrix.iter().try_for_each(|n| out.put(&n.to_le_bytes())),
+            Self::ChecksumOf(ids) => out.put(&ids_checksum(ids.bytes(), ids.offsets())),
             Self::Checksum => {
                 let checksum = out.checksum()?;
                 out.put(&checksum)

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use model_snapshot::Snapshot;
 use recommender_trainer::{
-    ItemTable, MadeCatalogue, Options, Refreshed, RunError, Secrets, local_source, refresh_catalogue,
+    ItemTable, MadeCatalogue, ModelItems, Options, Refreshed, RunError, Secrets, local_source, refresh_catalogue,
 };
 use sidecar_contract::{CatalogueConfig, Csv, ExitCode, FilterColumn, Format, Items, TerminationMessage, paths};
 use store_client::{Store, StoreCredentials};
@@ -65,7 +65,9 @@ pub(super) async fn write(
     let made = async {
         let table = ItemTable::new(config, filters, &options)?;
         let version = table.stat().await?;
-        table.write(&version, unix_seconds(), (&revision, &snapshot), file.path()).await
+        let index_of = |id: &str| snapshot.item_index(id);
+        let model = ModelItems { revision: &revision, items: snapshot.items(), index_of: &index_of };
+        table.write(&version, unix_seconds(), model, file.path()).await
     };
     let made = match made.await {
         Ok(made) => made,

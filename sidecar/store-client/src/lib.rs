@@ -33,7 +33,7 @@ pub use destination::Destination;
 pub use error::{Rejection, Retry, StoreError};
 pub use http_client::Bounds;
 use limits::{CONCURRENT_DELETIONS_MAX, DELETION_ROUNDS_MAX};
-pub use limits::{LISTED_KEYS_MAX, RUN_RESULT_BYTES_MAX};
+pub use limits::{LISTED_KEYS_MAX, RUN_RESULT_BYTES_MAX, SNAPSHOT_RANGE_BYTES_MAX};
 pub use runs::Creation;
 pub use secret::{BucketSecret, Scheme};
 pub use snapshots::StoredSnapshot;

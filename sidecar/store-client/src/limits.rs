@@ -29,6 +29,8 @@ pub(crate) const FETCH_BUFFER_BYTES: usize = 1024 * 1024;
 
 /// Max size of a run result.
 pub const RUN_RESULT_BYTES_MAX: u64 = 1024 * 1024;
+/// Max size of a range of a snapshot that is read into memory.
+pub const SNAPSHOT_RANGE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Max keys in one listing.
 pub const LISTED_KEYS_MAX: usize = 10_000;
 /// Max size of a value in a user's Secret; the key of a service account is a JSON document.

@@ -1,10 +1,16 @@
 //! Snapshots: large files named by their SHA-256.
 
-use std::path::Path;
+use std::{ops::Range, path::Path};
 
+use bytes::Bytes;
+use object_store::GetOptions;
 use sidecar_contract::Digest;
 
-use crate::{Store, StoreError, limits::LISTED_KEYS_MAX};
+use crate::{
+    Store, StoreError,
+    limits::{LISTED_KEYS_MAX, SNAPSHOT_RANGE_BYTES_MAX},
+    path_of,
+};
 
 /// Snapshot in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +36,24 @@ impl Store {
     /// first byte is written.
     pub async fn fetch_snapshot_to(&self, digest: &Digest, path: &Path, bytes_max: u64) -> Result<u64, StoreError> {
         self.fetch_file_to(&self.keys.snapshot(digest), digest, path, bytes_max).await
+    }
+
+    /// Reads a range of a snapshot, which ends at the end of the snapshot at the latest; returns it
+    /// with the size of the snapshot. Nothing is verified.
+    ///
+    /// # Errors
+    /// A range beyond the end or larger than [`SNAPSHOT_RANGE_BYTES_MAX`], or a request that fails.
+    pub async fn snapshot_range(&self, digest: &Digest, range: Range<u64>) -> Result<(Bytes, u64), StoreError> {
+        let key = self.keys.snapshot(digest);
+        let (bytes, bytes_max) = (range.end.saturating_sub(range.start), SNAPSHOT_RANGE_BYTES_MAX);
+        if bytes > bytes_max {
+            return Err(StoreError::TooLarge { key, bytes, bytes_max });
+        }
+        let failed = |error| self.failed("read", &key, error);
+        let options = GetOptions { range: Some(range.into()), ..GetOptions::default() };
+        let found = self.object_store.get_opts(&path_of(&key)?, options).await.map_err(failed)?;
+        let size = found.meta.size;
+        Ok((found.bytes().await.map_err(failed)?, size))
     }
 
     /// Deletes a snapshot. Succeeds if it does not exist.

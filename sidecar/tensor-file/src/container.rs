@@ -133,12 +133,10 @@ struct TensorEntry {
 }
 
 impl Container {
-    /// Parses the header and validates that the tensors cover the rest of the file without gap or
-    /// overlap.
-    pub fn parse(file: &[u8]) -> Result<Self, TensorFileError> {
+    /// Length of the head of a file that begins with these bytes: its length field and header.
+    pub fn head_bytes(file: &[u8]) -> Result<usize, TensorFileError> {
         let bad = |problem: &str| TensorFileError::Container(problem.to_owned());
-        let (length, rest) =
-            file.split_first_chunk::<LENGTH_BYTES>().ok_or_else(|| bad("the file is shorter than its header"))?;
+        let length = file.first_chunk::<LENGTH_BYTES>().ok_or_else(|| bad("the file is shorter than its header"))?;
         let length = u64::from_le_bytes(*length);
         if length > HEADER_BYTES_MAX {
             return Err(TensorFileError::Container(format!(
@@ -146,10 +144,24 @@ impl Container {
             )));
         }
         let length = usize::try_from(length).map_err(|_| bad("the header exceeds the address space"))?;
-        let (header, data) = rest.split_at_checked(length).ok_or_else(|| bad("the file is shorter than its header"))?;
+        Ok(LENGTH_BYTES + length)
+    }
+
+    /// Parses the header and validates that the tensors cover the rest of the file without gap or
+    /// overlap.
+    pub fn parse(file: &[u8]) -> Result<Self, TensorFileError> {
+        Self::parse_head(file, file.len() as u64)
+    }
+
+    /// [`Self::parse`] of the beginning of a file of this size, with at least its head.
+    pub fn parse_head(file: &[u8], file_bytes: u64) -> Result<Self, TensorFileError> {
+        let bad = |problem: &str| TensorFileError::Container(problem.to_owned());
+        let data_start = Self::head_bytes(file)?;
+        let header = file.get(LENGTH_BYTES..data_start).ok_or_else(|| bad("the file is shorter than its header"))?;
+        let data_bytes =
+            file_bytes.checked_sub(data_start as u64).ok_or_else(|| bad("the file is shorter than its header"))?;
         let header: RawHeader =
             serde_json::from_slice(header).map_err(|error| TensorFileError::Container(format!("header: {error}")))?;
-        let data_start = LENGTH_BYTES + length;
 
         let mut order: Vec<(&String, &RawEntry)> = header.tensors.iter().collect();
         order.sort_by_key(|(_, tensor)| tensor.data_offsets);
@@ -164,10 +176,10 @@ impl Container {
             }
             previous_end = end;
         }
-        if previous_end != data.len() as u64 {
+        if previous_end != data_bytes {
             return Err(TensorFileError::Container(format!(
-                "the tensors have {} bytes, but the header describes {previous_end}; the file is truncated or has extra bytes",
-                data.len()
+                "the tensors have {data_bytes} bytes, but the header describes {previous_end}; the file is truncated or has \
+                 extra bytes"
             )));
         }
 
@@ -175,9 +187,9 @@ impl Container {
         let metadata = metadata.remove(RECMESH_KEY).ok_or_else(|| bad("the metadata key `recmesh` is missing"))?;
         let mut tensors = BTreeMap::new();
         for (name, RawEntry { dtype, shape, data_offsets: [start, end] }) in header.tensors {
-            // Neither conversion fails, because the offsets do not exceed `data.len()`.
-            let in_file = |offset: u64| usize::try_from(offset).map(|offset| offset + data_start);
-            let (Ok(start), Ok(end)) = (in_file(start), in_file(end)) else {
+            // Offsets are at most the size of the file.
+            let in_file = |offset: u64| usize::try_from(offset).ok().and_then(|offset| offset.checked_add(data_start));
+            let (Some(start), Some(end)) = (in_file(start), in_file(end)) else {
                 return Err(bad("an offset exceeds the address space"));
             };
             tensors.insert(name, TensorEntry { dtype, shape, range: start..end });

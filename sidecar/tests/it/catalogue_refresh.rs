@@ -188,3 +188,28 @@ async fn two_refreshes_at_once_commit_one_result_or_two_whole_ones() {
     assert!(committed.values().all(|out| out == &["item3"] || out == &["item5"]), "{committed:?}");
     assert_eq!(committed[&last.version], ["item5"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_reads_the_ids_of_the_snapshot_alone_and_detects_changed_ones() {
+    let setup = Setup::new().await;
+    let stored = setup.at().join(format!("store/1b2c/shop/movies/snapshots/{}.safetensors", setup.revision.digest));
+    let bytes = std::fs::read(&stored).unwrap();
+    let replace = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut changed = bytes.clone();
+        change(&mut changed);
+        std::fs::write(&stored, changed).unwrap();
+    };
+    // The last byte of the checksum of all bytes, before its padding.
+    replace(&|bytes| {
+        let last = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+        bytes[last] ^= 1;
+    });
+    setup.made(100).await;
+    let id = bytes.windows(5).position(|bytes| bytes == b"item1").unwrap();
+    replace(&|bytes| bytes[id + 4] = b'7');
+    let Refreshed { exit, termination_message, .. } = setup.refresh(&setup.store(), 200).await;
+    assert_eq!(exit, ExitCode::Retry);
+    assert!(termination_message.message.contains("the ids have changed"), "{termination_message:?}");
+    replace(&|_| {});
+    setup.made(200).await;
+}

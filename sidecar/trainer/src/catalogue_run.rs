@@ -4,16 +4,19 @@
 //! process that dies before leaves at most an unreferenced file. A table that would take most items
 //! out of the lists is held: its result has the counts and no catalogue.
 
-use model_snapshot::{Contents, PrivateDirectory, Snapshot};
+use std::{ops::Range, path::Path};
+
+use model_snapshot::{Contents, ItemIds, ItemIdsPart, PrivateDirectory, Snapshot, SnapshotError};
 use sidecar_contract::{
     CatalogueConfig, CatalogueResult, CatalogueVersion, ExitCode, ItemCounts, TerminationMessage,
     catalogue::CATALOGUE_RESULT_VERSION,
 };
-use store_client::Store;
+use store_client::{SNAPSHOT_RANGE_BYTES_MAX, Store, StoreError};
 
 use crate::{
     failure::{FailureReason, RunError, chain},
-    make_catalogue::{ItemTable, MadeCatalogue},
+    limits::SNAPSHOT_HEAD_BYTES,
+    make_catalogue::{ItemTable, MadeCatalogue, ModelItems},
     options::Options,
 };
 
@@ -71,9 +74,10 @@ async fn make(config: &CatalogueConfig, store: &Store, options: &Options) -> Res
         return Ok(Found::Unchanged);
     }
     let directory = temporary_directory(options)?;
-    let snapshot = fetch(config, store, directory.path()).await?;
     let output = directory.path().join("catalogue");
-    let made = table.write(&version, config.decided_at, (&config.revision, &snapshot), &output).await?;
+    let (items, index_of) = model_items(config, store, directory.path()).await?;
+    let model = ModelItems { revision: &config.revision, items, index_of: &index_of };
+    let made = table.write(&version, config.decided_at, model, &output).await?;
     let MadeCatalogue { digest, items, available, missing, unknown, .. } = made;
     let counts = ItemCounts { items, available, missing, unknown };
     let mut result = CatalogueResult { items: Some(counts.clone()), ..result(config, name.clone()) };
@@ -100,13 +104,48 @@ fn is_held(counts: &ItemCounts, config: &CatalogueConfig) -> bool {
     counts.available == 0 || less_than_half(counts.available, known.available) || less_than_half(found.0, found.1)
 }
 
-async fn fetch(config: &CatalogueConfig, store: &Store, directory: &std::path::Path) -> Result<Snapshot, RunError> {
-    let cannot = |error: String| RunError::transient(format!("cannot read the snapshot: {error}"));
-    let private = PrivateDirectory::create(&directory.join("model")).map_err(|error| cannot(error.to_string()))?;
-    let file = private.file(config.revision.as_str()).ok_or_else(|| cannot("its digest is no name".to_owned()))?;
+/// Row of an item id.
+type IndexOf = Box<dyn Fn(&str) -> Option<u32> + Send + Sync>;
+
+/// Number of items of the revision, and their rows by id.
+async fn model_items(config: &CatalogueConfig, store: &Store, directory: &Path) -> Result<(usize, IndexOf), RunError> {
+    if let Some(ids) = item_ids(config, store).await? {
+        return Ok((ids.items(), Box::new(move |id| ids.item_index(id))));
+    }
+    let snapshot = fetch(config, store, directory).await?;
+    Ok((snapshot.items(), Box::new(move |id| snapshot.item_index(id))))
+}
+
+/// The ids alone, which are a small part of a snapshot; `None` if the snapshot must be read whole.
+async fn item_ids(config: &CatalogueConfig, store: &Store) -> Result<Option<ItemIds>, RunError> {
+    let read = |range: Range<u64>| store.snapshot_range(&config.revision, range);
+    let failed = |error: StoreError| cannot_read(&chain(&error));
+    let invalid = |error: SnapshotError| cannot_read(&chain(&error));
+    let (mut head, size) = read(0..SNAPSHOT_HEAD_BYTES.min(config.snapshot_bytes)).await.map_err(failed)?;
+    let head_bytes = ItemIdsPart::head_bytes(&head).map_err(invalid)?;
+    if head_bytes > head.len() {
+        head = read(0..head_bytes as u64).await.map_err(failed)?.0;
+    }
+    let Some(part) = ItemIdsPart::find(&head, size).map_err(invalid)? else { return Ok(None) };
+    let range = part.range();
+    if range.end - range.start > SNAPSHOT_RANGE_BYTES_MAX {
+        return Ok(None);
+    }
+    let (bytes, _) = read(range).await.map_err(failed)?;
+    part.open(&bytes).map(Some).map_err(invalid)
+}
+
+async fn fetch(config: &CatalogueConfig, store: &Store, directory: &Path) -> Result<Snapshot, RunError> {
+    let private =
+        PrivateDirectory::create(&directory.join("model")).map_err(|error| cannot_read(&error.to_string()))?;
+    let file = private.file(config.revision.as_str()).ok_or_else(|| cannot_read("its digest is no name"))?;
     let fetched = store.fetch_snapshot_to(&config.revision, file.path(), config.snapshot_bytes).await;
-    fetched.map_err(|error| cannot(chain(&error)))?;
-    Snapshot::map(&file, Contents::Unchecked).map_err(|error| cannot(chain(&error)))
+    fetched.map_err(|error| cannot_read(&chain(&error)))?;
+    Snapshot::map(&file, Contents::Unchecked).map_err(|error| cannot_read(&chain(&error)))
+}
+
+fn cannot_read(problem: &str) -> RunError {
+    RunError::transient(format!("cannot read the snapshot: {problem}"))
 }
 
 fn temporary_directory(options: &Options) -> Result<tempfile::TempDir, RunError> {

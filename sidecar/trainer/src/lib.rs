@@ -50,7 +50,7 @@ mod weights;
 pub use catalogue_run::{Refreshed, refresh_catalogue};
 pub use failure::{FailureReason, RetryReason, RunError};
 pub use limits::Limits;
-pub use make_catalogue::{ItemTable, MadeCatalogue, TableVersion};
+pub use make_catalogue::{ItemTable, MadeCatalogue, ModelItems, TableVersion};
 pub use memory_limit::MemoryLimit;
 pub use model::{Trained, Tuned, memory_forecast};
 pub use offline::{TrainedFile, describe_metrics, evaluate, local_config, local_source, train_to_file, tune};

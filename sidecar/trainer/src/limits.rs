@@ -60,3 +60,6 @@ pub const COLD_ITEMS_MEASURED_FRACTION: f64 = 0.1;
 /// If more than this fraction of the rows is dropped, the columns probably do not match the
 /// resource.
 pub const DROPPED_FRACTION_MAX: f64 = 0.5;
+/// First bytes of a snapshot that are read to find its item ids, in bytes. Its header has about
+/// 3 KiB.
+pub const SNAPSHOT_HEAD_BYTES: u64 = 16 * 1024;

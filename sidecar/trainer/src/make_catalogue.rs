@@ -4,7 +4,7 @@
 use std::{collections::HashMap, fs::File, io::BufWriter, ops::ControlFlow, path::Path};
 
 use catalogue::{CatalogueError, CatalogueWriter, ColumnId, ColumnKind};
-use model_snapshot::{Snapshot, StringTable};
+use model_snapshot::StringTable;
 use serde_json::json;
 use sidecar_contract::{CatalogueVersion, Digest, FilterColumn, FilterKind, Items, canonical_json};
 
@@ -36,6 +36,17 @@ pub struct TableVersion {
     /// Hash of the table's data version and of the columns that are read. Equal hashes mean equal
     /// catalogues of a revision.
     pub source: Digest,
+}
+
+/// The items of a revision.
+#[derive(Clone, Copy)]
+pub struct ModelItems<'a> {
+    /// SHA-256 of the snapshot.
+    pub revision: &'a Digest,
+    /// Number of items.
+    pub items: usize,
+    /// Row of an id.
+    pub index_of: &'a (dyn Fn(&str) -> Option<u32> + Sync),
 }
 
 /// A catalogue that was written, and how the table and the model match.
@@ -84,8 +95,7 @@ impl<'a> ItemTable<'a> {
         Ok(TableVersion { stat, source: Digest::of(canonical_json(&inputs).as_bytes()) })
     }
 
-    /// Reads the table and writes the catalogue of a revision, whose snapshot has this digest, to
-    /// `output`.
+    /// Reads the table and writes the catalogue of a revision to `output`.
     ///
     /// # Errors
     /// A table that does not match its description or that changes while it is read, or a file that
@@ -94,13 +104,12 @@ impl<'a> ItemTable<'a> {
         &self,
         version: &TableVersion,
         decided_at: i64,
-        (revision, snapshot): (&Digest, &Snapshot),
+        model: ModelItems<'_>,
         output: &Path,
     ) -> Result<MadeCatalogue, RunError> {
         let name = CatalogueVersion::new(decided_at, &version.source);
         let read = tokio::task::block_in_place(|| {
-            let find = |id: &str| snapshot.item_index(id);
-            self.read(version, snapshot.items(), &find)?.finish(&name, revision, output)
+            self.read(version, model.items, model.index_of)?.finish(&name, model.revision, output)
         });
         // If the table changed during the read, an error in it may be fixed by now.
         match read {

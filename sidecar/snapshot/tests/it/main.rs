@@ -4,5 +4,6 @@
 
 mod corruption;
 mod former;
+mod item_ids;
 mod model;
 mod round_trip;
