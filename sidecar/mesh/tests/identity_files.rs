@@ -95,7 +95,7 @@ fn anchors_are_certificates_of_authorities_in_any_order() {
     for (pem, expected) in [
         (String::new(), "contains 0 certificates, expected 1 to 32"),
         (first.pem().repeat(33), "contains 33 certificates, expected 1 to 32"),
-        (format!("{}{leaf}", first.pem()), "certificate 2 is not that of a CA"),
+        (format!("{}{leaf}", first.pem()), "certificate 2 is not that of a CA that may sign certificates"),
         (
             "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_owned(),
             "certificate 1: the certificate is malformed",

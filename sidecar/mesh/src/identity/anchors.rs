@@ -21,7 +21,7 @@ impl TrustAnchors {
         }
         let anchors = certificates.iter().zip(1..).map(|(certificate, position)| {
             let facts = Facts::of(certificate).map_err(|reason| FileError::Certificate { position, reason })?;
-            if !facts.is_ca {
+            if !facts.may_issue {
                 return Err(FileError::NotACa(position));
             }
             let anchor = webpki::anchor_from_trusted_cert(certificate)

@@ -21,6 +21,9 @@ pub struct Facts {
     pub is_ca: bool,
     /// Whether its key may sign certificates or revocation lists.
     pub may_sign: bool,
+    /// Whether it may issue certificates: it is that of a CA, and its key usage, if it has one,
+    /// includes the signing of certificates.
+    pub may_issue: bool,
     /// Extended key usage for servers.
     pub is_for_servers: bool,
     /// Extended key usage for clients.
@@ -43,9 +46,7 @@ impl Facts {
     /// The outer error is that of a malformed extension, the inner one that of a malformed name.
     fn read(certificate: &X509Certificate<'_>) -> Result<Result<Self, Refusal>, X509Error> {
         let is_ca = certificate.basic_constraints()?.is_some_and(|extension| extension.value.ca);
-        let may_sign = certificate
-            .key_usage()?
-            .is_some_and(|extension| extension.value.key_cert_sign() || extension.value.crl_sign());
+        let usage = certificate.key_usage()?.map(|extension| extension.value);
         let extended = certificate.extended_key_usage()?;
         let mut uris = Vec::new();
         for name in certificate.subject_alternative_name()?.iter().flat_map(|names| &names.value.general_names) {
@@ -67,7 +68,8 @@ impl Facts {
             },
             id,
             is_ca,
-            may_sign,
+            may_sign: usage.is_some_and(|usage| usage.key_cert_sign() || usage.crl_sign()),
+            may_issue: is_ca && usage.is_none_or(x509_parser::extensions::KeyUsage::key_cert_sign),
             is_for_servers: extended.as_ref().is_some_and(|extension| extension.value.server_auth),
             is_for_clients: extended.as_ref().is_some_and(|extension| extension.value.client_auth),
         }))

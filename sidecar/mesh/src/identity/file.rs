@@ -43,7 +43,7 @@ pub enum FileError {
         reason: Refusal,
     },
     /// An anchor that is not the certificate of a CA.
-    #[error("certificate {0} is not that of a CA")]
+    #[error("certificate {0} is not that of a CA that may sign certificates")]
     NotACa(usize),
     /// The key is of an unsupported kind, or not that of the certificate.
     #[error("the private key does not fit the certificate, or is of an unsupported kind: {0}")]

@@ -4,7 +4,7 @@ use rustls::{
     crypto::WebPkiSupportedAlgorithms,
     pki_types::{CertificateDer, UnixTime},
 };
-use webpki::{EndEntityCert, KeyUsage};
+use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 
 use super::{
     anchors::TrustAnchors, credentials::Purpose, facts::Facts, refusal::Refusal, spiffe_id::SpiffeId,
@@ -48,13 +48,21 @@ pub fn verify(
     };
     let (anchors, time) = (anchors.valid(now), facts.validity.nearest(now));
     end_entity
-        .verify_for_usage(algorithms.all, &anchors, intermediates, time, usage, None, None)
+        .verify_for_usage(algorithms.all, &anchors, intermediates, time, usage, None, Some(&may_issue))
         .map_err(|error| refusal_of(&error))?;
     let id = purpose.check(&facts)?;
     if id.trust_domain != trust_domain {
         return Err(Refusal::TrustDomain);
     }
     Ok(Peer { id: id.clone(), validity: facts.validity })
+}
+
+/// Rejects a path with an authority whose key usage excludes the signing of certificates, which
+/// webpki does not check.
+fn may_issue(path: &VerifiedPath<'_>) -> Result<(), webpki::Error> {
+    let may_issue = |facts: Facts| facts.may_issue;
+    let all = path.intermediate_certificates().all(|certificate| Facts::of(&certificate.der()).is_ok_and(may_issue));
+    if all { Ok(()) } else { Err(webpki::Error::UnknownIssuer) }
 }
 
 /// The reason for an error of webpki.
