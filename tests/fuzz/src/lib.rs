@@ -9,6 +9,7 @@
 
 pub mod catalogue;
 pub mod contract;
+pub mod identity;
 pub mod recommender;
 pub mod requests;
 pub mod s3;
@@ -17,7 +18,7 @@ pub mod snapshot;
 pub mod tables;
 
 /// Name and function of every target, in the order in which they run.
-pub const TARGETS: [(&str, fn(&[u8]) -> bool); 12] = [
+pub const TARGETS: [(&str, fn(&[u8]) -> bool); 13] = [
     ("form", requests::form),
     ("json", requests::json),
     ("request_id", requests::request_id),
@@ -30,4 +31,5 @@ pub const TARGETS: [(&str, fn(&[u8]) -> bool); 12] = [
     ("contract", contract::contract),
     ("recommender", recommender::recommender),
     ("s3", s3::s3),
+    ("identity", identity::identity),
 ];
