@@ -3,7 +3,7 @@
 //! has a maximum age, after which a new connection takes its place; the old one ends with its last
 //! request.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use crate::{
-    identity::Refused,
+    identity::{LateRefusal, Refused, Watched},
     limits::{
         ANSWER_HEADER_BYTES_MAX, CONNECT_TIMEOUT, CONNECTION_WINDOW_BYTES, CONNECTIONS_PER_TRY_MAX, PING_INTERVAL,
         PING_TIMEOUT, STREAM_WINDOW_BYTES,
@@ -53,8 +53,28 @@ struct Current {
 struct Open {
     sender: Sender,
     number: u64,
+    protection: Option<Protection>,
+}
+
+/// What mutual TLS adds to a connection.
+#[derive(Clone, Debug)]
+struct Protection {
     /// End of its age.
-    until: Option<Instant>,
+    until: Instant,
+    /// Whether the pod refused it.
+    refusal: Arc<LateRefusal>,
+}
+
+impl Open {
+    fn is_usable(&self) -> bool {
+        !self.sender.is_closed() && self.protection.as_ref().is_none_or(|protection| Instant::now() < protection.until)
+    }
+
+    /// Why its requests fail, if the pod refused the certificate of this process.
+    fn refused(&self) -> Option<ConnectError> {
+        let refusal = &self.protection.as_ref().filter(|protection| protection.refusal.is_noted())?.refusal;
+        Some(refusal.take().map_or(ConnectError::Ended, ConnectError::Refused))
+    }
 }
 
 impl Connection {
@@ -81,6 +101,10 @@ impl Connection {
                 Err(mut error) => {
                     let is_unsent = error.take_message().is_some();
                     let error = error.into_error();
+                    if let Some(refused) = open.refused() {
+                        self.discard(open.number).await;
+                        return Err(SendError::Connect(refused));
+                    }
                     if !is_unsent && !is_unprocessed(&error) {
                         return Err(SendError::Lost(error));
                     }
@@ -94,15 +118,13 @@ impl Connection {
     /// The open connection, or a new one.
     async fn connection(&self) -> Result<Open, ConnectError> {
         let mut current = self.current.lock().await;
-        let is_usable =
-            |open: &&Open| !open.sender.is_closed() && open.until.is_none_or(|until| Instant::now() < until);
-        if let Some(open) = current.open.as_ref().filter(is_usable) {
+        if let Some(open) = current.open.as_ref().filter(|open| open.is_usable()) {
             return Ok(open.clone());
         }
         let opened = tokio::time::timeout(CONNECT_TIMEOUT, self.connect()).await;
-        let (sender, until) = opened.map_err(|_| ConnectError::TimedOut)??;
+        let (sender, protection) = opened.map_err(|_| ConnectError::TimedOut)??;
         current.number += 1;
-        let open = Open { sender, number: current.number, until };
+        let open = Open { sender, number: current.number, protection };
         current.open = Some(open.clone());
         Ok(open)
     }
@@ -113,7 +135,7 @@ impl Connection {
         current.open.take_if(|open| open.number == number);
     }
 
-    async fn connect(&self) -> Result<(Sender, Option<Instant>), ConnectError> {
+    async fn connect(&self) -> Result<(Sender, Option<Protection>), ConnectError> {
         let stream = TcpStream::connect(self.address).await?;
         // Requests are small and written at once, so Nagle's algorithm would only delay them.
         stream.set_nodelay(true)?;
@@ -122,7 +144,9 @@ impl Connection {
             Transport::MutualTls(tls) => {
                 let established = tls.connect(stream, self.address).await?;
                 let until = Instant::now() + established.age_max;
-                Ok((self.handshake(established.stream).await?, Some(until)))
+                let refusal = Arc::new(LateRefusal::new(established.own, established.peer.id));
+                let stream = Watched::new(established.stream, Arc::clone(&refusal));
+                Ok((self.handshake(stream).await?, Some(Protection { until, refusal })))
             }
         }
     }
@@ -186,7 +210,8 @@ pub enum ConnectError {
     /// The connection was closed at once.
     #[error(transparent)]
     Http(#[from] hyper::Error),
-    /// The peer is not a serving pod of the Recommender, or this process has no identity.
+    /// The peer is not a serving pod of the Recommender, refuses this process, or this process has
+    /// no identity.
     #[error(transparent)]
     Refused(#[from] Refused),
     /// The pod ended each connection before a request was written.

@@ -10,8 +10,8 @@ pub trait Observer: Send + Sync {
     fn retry_decided(&self, decision: RetryDecision);
     /// A pod was ejected.
     fn ejected(&self, reason: EjectionReason);
-    /// A connection to a pod was refused here: the pod is not what it should be, or this process
-    /// has no identity.
+    /// A connection to a pod was refused: the pod is not what it should be, or refused this process,
+    /// or this process has no identity.
     fn peer_refused(&self, reason: Refusal);
     /// A lookup of the addresses ended.
     fn looked_up(&self, is_success: bool);

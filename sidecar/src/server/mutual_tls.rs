@@ -13,6 +13,7 @@ use mesh::{
 };
 use prometheus::IntGauge;
 use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     time::Instant,
 };
@@ -25,7 +26,7 @@ use super::{
     http2,
 };
 use crate::{
-    limits::{HANDSHAKE_TIMEOUT, HANDSHAKES_MAX, MESH_CONNECTIONS_MAX},
+    limits::{HANDSHAKE_TIMEOUT, HANDSHAKES_MAX, LINGER_BYTES_MAX, LINGER_TIMEOUT, MESH_CONNECTIONS_MAX},
     metrics::{connections::ListenerCounters, identity::IdentityMetrics},
 };
 
@@ -94,17 +95,27 @@ impl Connection {
     {
         let shaken = tokio::select! {
             shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, self.mutual_tls.tls.accept(stream)) => {
-                shaken.unwrap_or_else(|_| Err(Refused::new(Refusal::TimedOut, None)))
+                shaken.unwrap_or_else(|_| Err((Refused::new(Refusal::TimedOut, None), None)))
             }
             // A newer handshake takes the place of the oldest one.
-            () = handshake.evicted() => Err(Refused::new(Refusal::TimedOut, None)),
+            () = handshake.evicted() => Err((Refused::new(Refusal::TimedOut, None), None)),
             () = wait_until_true(&mut self.signals.stopped) => return,
         };
-        drop(handshake);
         let established = match shaken {
             Ok(established) => established,
-            Err(refused) => return self.refused(&refused),
+            Err((refused, stream)) => {
+                self.refused(&refused);
+                if let Some(stream) = stream {
+                    tokio::select! {
+                        () = linger(stream) => {}
+                        () = handshake.evicted() => {}
+                        () = wait_until_true(&mut self.signals.stopped) => {}
+                    }
+                }
+                return;
+            }
         };
+        drop(handshake);
         let Some(slot) = self.connections.acquire() else {
             self.mutual_tls.beyond.http2_connections.inc();
             tracing::debug!("connection closed: the limit of connections with mutual TLS is reached");
@@ -132,4 +143,15 @@ impl Connection {
             tracing::warn!(address = %self.peer, error = %refused, "connection with mutual TLS refused");
         }
     }
+}
+
+/// Reads what a refused client still sends, until it closes. If the server closed a socket with
+/// unread bytes, the kernel would reset the connection, and the client could lose the alert that
+/// states the refusal.
+async fn linger(mut stream: TcpStream) {
+    let discarded = async {
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(LINGER_BYTES_MAX as u64), &mut tokio::io::sink()).await
+    };
+    let _ = tokio::time::timeout(LINGER_TIMEOUT, discarded).await;
 }

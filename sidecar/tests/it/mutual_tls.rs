@@ -31,7 +31,7 @@ const CASES: i64 = 60;
 const CLIENTS: usize = 16;
 
 /// A serving pod with a port for mutual TLS, of namespace `shop`.
-async fn serving_pod(directory: &Path, authority: &Authority) -> (Process, u16) {
+pub async fn serving_pod(directory: &Path, authority: &Authority) -> (Process, u16) {
     let (model, mesh_port) = (train(directory, 4).await, free_port());
     let files = identity_files(directory, "server", authority, &Leaf::valid(&id("shop", "movies"), now()));
     let port = mesh_port.to_string();
@@ -258,6 +258,19 @@ async fn an_app_is_answered_over_mutual_tls_and_from_the_fallback_without_it() {
     let wrong = start_proxy_with(directory.path(), &[mesh_port], &with_server);
     assert_eq!(recommend(wrong.port, 5).0, 503);
     assert!(wrong.metric("recommender_mesh_refusals_total", "wrong-server") >= 1.0);
+
+    // The pods do not allow this caller: each connection is one refusal, with both ids in the log.
+    let directory_of_stranger = tempfile::tempdir().unwrap();
+    let leaf_of_stranger = Leaf::valid(&id("blog", "web"), now());
+    let files = identity_files(directory_of_stranger.path(), "stranger", &authority, &leaf_of_stranger);
+    let arguments: Vec<&str> = files.iter().map(String::as_str).collect();
+    let stranger = start_proxy_with(directory_of_stranger.path(), &[mesh_port], &arguments);
+    assert_eq!(recommend(stranger.port, 5).0, 503);
+    wait_for("a refusal", || stranger.metric("recommender_mesh_refusals_total", "refused-by-peer") >= 1.0);
+    assert!(pod.metric("recommender_mesh_refusals_total", "not-allowed") >= 1.0);
+    let log = std::fs::read_to_string(directory_of_stranger.path().join("proxy.log")).unwrap();
+    let ids = format!("(own id {}, peer {})", id("blog", "web"), id("shop", "movies"));
+    assert!(log.contains("no mutual TLS with a serving pod") && log.contains(&ids), "{log}");
 
     // Without files the process starts; it answers once they appear.
     let directory_of_late = tempfile::tempdir().unwrap();

@@ -62,17 +62,26 @@ impl ServerTls {
     /// Performs the handshake of an accepted connection.
     ///
     /// # Errors
-    /// Why it is refused.
-    pub async fn accept<S>(&self, stream: S) -> Result<Established<server::TlsStream<S>>, Refused>
+    /// Why it is refused, and the stream over which the client was told so.
+    pub async fn accept<S>(&self, stream: S) -> Result<Established<server::TlsStream<S>>, (Refused, Option<S>)>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let own = own(&self.identity)?;
-        let stream = self.acceptor.accept(stream).await.map_err(|error| Refused::of(&error, own.id.clone()))?;
+        let own = own(&self.identity).map_err(|refused| (refused, None))?;
+        let accepted = self.acceptor.accept(stream).into_fallible().await;
+        let stream = accepted.map_err(|(error, stream)| (Refused::of(&error, own.id.clone()), Some(stream)))?;
+        self.established(stream, &own).map_err(|refused| (refused, None))
+    }
+
+    fn established<S>(
+        &self,
+        stream: server::TlsStream<S>,
+        own: &ValidCredentials,
+    ) -> Result<Established<server::TlsStream<S>>, Refused> {
         let (_, connection) = stream.get_ref();
-        check_alpn(connection.alpn_protocol(), &own)?;
+        check_alpn(connection.alpn_protocol(), own)?;
         let leaf = connection.peer_certificates().and_then(|chain| chain.first()).cloned();
-        established(stream, &self.identity, &own, leaf.as_ref(), random())
+        established(stream, &self.identity, own, leaf.as_ref(), random())
     }
 }
 
@@ -110,7 +119,7 @@ impl ClientTls {
     }
 
     /// Performs the handshake of a connection to this address. The server verifies this side after
-    /// the handshake has ended here, so its refusal is seen by the first request.
+    /// the handshake has ended here, so its refusal is late.
     ///
     /// # Errors
     /// Why it is refused.
