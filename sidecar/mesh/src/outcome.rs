@@ -28,13 +28,15 @@ pub enum TryOutcome {
     TimedOut,
     /// The answer exceeds the limit of one answer, or of all together.
     TooLarge,
+    /// 403: the pod answers only over mutual TLS.
+    Refused,
     /// The client went away.
     Cancelled,
 }
 
 impl TryOutcome {
     /// All outcomes.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Answered,
         Self::Limited,
         Self::Unavailable,
@@ -43,6 +45,7 @@ impl TryOutcome {
         Self::ConnectionLost,
         Self::TimedOut,
         Self::TooLarge,
+        Self::Refused,
         Self::Cancelled,
     ];
 
@@ -53,6 +56,8 @@ impl TryOutcome {
             StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
                 Self::Unavailable
             }
+            // Serving pods answer nothing else with it.
+            StatusCode::FORBIDDEN => Self::Refused,
             status if status.is_server_error() => Self::ServerError,
             _ => Self::Answered,
         }
@@ -69,13 +74,14 @@ impl TryOutcome {
             Self::ConnectionLost => "connection-lost",
             Self::TimedOut => "timed-out",
             Self::TooLarge => "too-large",
+            Self::Refused => "refused",
             Self::Cancelled => "cancelled",
         }
     }
 
     /// Whether another pod could answer.
     pub fn is_retryable(self) -> bool {
-        !matches!(self, Self::Answered | Self::TooLarge | Self::Cancelled)
+        !matches!(self, Self::Answered | Self::TooLarge | Self::Refused | Self::Cancelled)
     }
 
     /// What the try, which had this time, says about its pod. A serving pod refuses a request at
@@ -88,7 +94,8 @@ impl TryOutcome {
             Self::Unavailable | Self::ServerError | Self::ConnectFailed | Self::ConnectionLost | Self::TimedOut => {
                 Evidence::Failure
             }
-            Self::Cancelled => Evidence::None,
+            // All pods of a Recommender refuse the same; they are well.
+            Self::Refused | Self::Cancelled => Evidence::None,
         }
     }
 
@@ -96,9 +103,12 @@ impl TryOutcome {
     pub fn latency(self, took: Duration, retry_after: Option<Duration>) -> Duration {
         match self {
             Self::Answered | Self::TooLarge | Self::TimedOut | Self::Cancelled => took,
-            Self::Limited | Self::Unavailable | Self::ServerError | Self::ConnectFailed | Self::ConnectionLost => {
-                took.max(FAILURE_PENALTY).max(retry_after.unwrap_or_default()).min(PENALTY_MAX)
-            }
+            Self::Limited
+            | Self::Unavailable
+            | Self::ServerError
+            | Self::ConnectFailed
+            | Self::ConnectionLost
+            | Self::Refused => took.max(FAILURE_PENALTY).max(retry_after.unwrap_or_default()).min(PENALTY_MAX),
         }
     }
 }
@@ -123,7 +133,7 @@ mod tests {
         for status in [500, 501, 502, 503, 504, 599] {
             assert_eq!(evidence(status), Evidence::Failure, "{status}");
         }
-        assert_eq!(evidence(429), Evidence::Limited);
+        assert_eq!((evidence(429), evidence(403)), (Evidence::Limited, Evidence::None));
     }
 
     #[test]

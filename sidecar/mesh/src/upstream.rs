@@ -25,6 +25,7 @@ use crate::{
     discovery::Discovery,
     endpoint::Endpoint,
     endpoint_set::EndpointSet,
+    identity::Refusal,
     limits::{RETRIES_PER_SECOND, RETRY_FRACTION, RETRY_WINDOW, TRIES_MAX},
     log_pace::LogPace,
     observer::Observer,
@@ -130,6 +131,9 @@ impl Upstream {
                 self.observer.ejected(reason);
             }
             self.observer.tried(outcome);
+            if outcome == TryOutcome::Refused {
+                self.refused_plaintext(&endpoint);
+            }
             if outcome == TryOutcome::ConnectFailed {
                 self.discovery.refresh();
             }
@@ -175,6 +179,15 @@ impl Upstream {
             BodyError::Lost => TryOutcome::ConnectionLost,
         })?;
         Ok(Response::from_parts(head, body))
+    }
+
+    /// A pod answers only over mutual TLS.
+    fn refused_plaintext(&self, endpoint: &Endpoint) {
+        self.observer.peer_refused(Refusal::RefusedByPeer);
+        if self.log_pace.allows(Instant::now()) {
+            let address = endpoint.connection.address();
+            tracing::warn!(%address, "a serving pod refuses requests without TLS (spec.access.plaintext: Never); this sidecar needs a certificate");
+        }
     }
 
     /// Outcome of a try whose request could not be sent, or had no response.

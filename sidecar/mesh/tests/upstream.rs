@@ -81,6 +81,7 @@ struct Decisions {
     tries: Mutex<Vec<TryOutcome>>,
     retries: Mutex<Vec<RetryDecision>>,
     ejections: Mutex<Vec<EjectionReason>>,
+    refusals: Mutex<Vec<Refusal>>,
 }
 
 impl Observer for Decisions {
@@ -96,7 +97,9 @@ impl Observer for Decisions {
         self.ejections.lock().unwrap().push(reason);
     }
 
-    fn peer_refused(&self, _: Refusal) {}
+    fn peer_refused(&self, reason: Refusal) {
+        self.refusals.lock().unwrap().push(reason);
+    }
 
     fn looked_up(&self, _: bool) {}
 }
@@ -189,6 +192,19 @@ async fn a_request_that_must_not_be_repeated_is_sent_once() {
     assert!(upstream.send(&call, in_seconds(2)).await.is_err());
     assert_eq!(seen.requests.load(Ordering::SeqCst), 1);
     assert_eq!(*decisions.retries.lock().unwrap(), [RetryDecision::NotAllowed]);
+}
+
+#[tokio::test]
+async fn a_pod_that_refuses_plaintext_is_neither_asked_again_nor_ejected() {
+    let (pod, seen) = serve(Behaviour::Fails(403)).await;
+    let (upstream, decisions) = upstream(&[pod]);
+    for _ in 0..30 {
+        let failed = upstream.send(&call(), in_seconds(2)).await.unwrap_err();
+        assert_eq!(failed, Unanswered::Failed(TryOutcome::Refused));
+    }
+    assert_eq!(seen.requests.load(Ordering::SeqCst), 30);
+    assert_eq!(*decisions.refusals.lock().unwrap(), [Refusal::RefusedByPeer; 30]);
+    assert_eq!((decisions.retries.lock().unwrap().len(), decisions.ejections.lock().unwrap().len()), (0, 0));
 }
 
 #[tokio::test]

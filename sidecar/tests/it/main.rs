@@ -24,6 +24,7 @@ mod lifecycle; // the process: swap under load, limits, metrics text, SIGTERM
 mod list_cache; // equal answers with and without the cache
 mod local_mode; // an app's sidecar that holds the model
 mod mesh_peer; // a client that presents any certificate
+mod mixed_identity; // a certificate on one side only
 mod model; // a small model to serve
 mod mutual_tls; // who is answered over mutual TLS, and who is refused
 mod newer_operator; // training configs of a newer operator
