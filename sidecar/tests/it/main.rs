@@ -41,3 +41,4 @@ mod served_file; // a model file that is overwritten
 mod sockets; // hostile and broken clients
 mod suggest; // resources for data files
 mod swaps; // one revision per response
+mod tls_scan; // the port for mutual TLS as a scanner sees it

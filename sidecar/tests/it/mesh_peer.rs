@@ -103,7 +103,8 @@ impl Client {
         Self { credentials, versions: &TLS13_ONLY, protocols: vec!["h2"] }
     }
 
-    fn config(&self) -> ClientConfig {
+    /// Of connections that share what they learn, as sessions that can be resumed.
+    pub fn config(&self) -> Arc<ClientConfig> {
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
         let builder = builder.with_protocol_versions(self.versions).unwrap();
@@ -120,30 +121,38 @@ impl Client {
             }
         };
         config.alpn_protocols = self.protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-        config
+        Arc::new(config)
     }
 
     /// Opens a connection. With TLS 1.3 the server may still refuse the certificate.
     pub async fn connect(&self, port: u16) -> std::io::Result<TlsStream<TcpStream>> {
-        let stream = TcpStream::connect(("127.0.0.1", port)).await?;
-        let name = ServerName::try_from("serving-pod").unwrap();
-        TlsConnector::from(Arc::new(self.config())).connect(name, stream).await
+        connect_with(self.config(), port).await
     }
 
     /// Sends a request over a new connection; returns the status of the response. The error is that
     /// of any step.
     pub async fn recommend(&self, port: u16) -> Result<u16, Box<dyn std::error::Error + Send + Sync>> {
-        let stream = self.connect(port).await?;
-        let (mut sender, connection) =
-            http2::Builder::new(TokioExecutor::new()).handshake(TokioIo::new(stream)).await?;
-        let connection = tokio::spawn(connection);
-        let request = Request::post("https://serving-pod/recommend").header("content-type", "application/json");
-        let body = Full::new(Bytes::from_static(br#"{"user": "user6", "n": 3}"#));
-        let response = sender.send_request(request.body(body)?).await?;
-        let status = response.status().as_u16();
-        response.into_body().collect().await?;
-        drop(sender);
-        connection.await??;
-        Ok(status)
+        recommend_over(self.connect(port).await?).await
     }
+}
+
+/// Opens a connection.
+pub async fn connect_with(config: Arc<ClientConfig>, port: u16) -> std::io::Result<TlsStream<TcpStream>> {
+    let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    let name = ServerName::try_from("serving-pod").unwrap();
+    TlsConnector::from(config).connect(name, stream).await
+}
+
+/// Sends a request over a connection and closes it; returns the status of the response.
+pub async fn recommend_over(stream: TlsStream<TcpStream>) -> Result<u16, Box<dyn std::error::Error + Send + Sync>> {
+    let (mut sender, connection) = http2::Builder::new(TokioExecutor::new()).handshake(TokioIo::new(stream)).await?;
+    let connection = tokio::spawn(connection);
+    let request = Request::post("https://serving-pod/recommend").header("content-type", "application/json");
+    let body = Full::new(Bytes::from_static(br#"{"user": "user6", "n": 3}"#));
+    let response = sender.send_request(request.body(body)?).await?;
+    let status = response.status().as_u16();
+    response.into_body().collect().await?;
+    drop(sender);
+    connection.await??;
+    Ok(status)
 }
