@@ -1,6 +1,6 @@
 //! A HorizontalPodAutoscaler with metrics-server scales a Recommender, and the operator applies its
 //! replica count. How much CPU a pod gets does not matter: the target of the autoscaler is first
-//! below and then above any usage.
+//! below and then above any usage. An autoscaler of an app whose pods have a sidecar works, too.
 
 use std::time::Duration;
 
@@ -94,6 +94,53 @@ async fn autoscaler_scales_up_under_load_and_down_again() -> Result<()> {
         let deployment = namespace.get("deployment", "busy")?;
         let scaled_down = spec_replicas()? == 1 && deployment["spec"]["replicas"] == 1;
         ensure!(scaled_down, "{}", namespace.get("hpa", "busy")?["status"]);
+        Ok(())
+    })
+    .await
+}
+
+/// An app that uses CPU, with a sidecar, and an autoscaler by the usage of its pods and of its own
+/// container.
+const APP: &str = r#"apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web, recmesh.dev/inject: movies}}
+    spec:
+      securityContext: {runAsNonRoot: true, runAsUser: 65532, seccompProfile: {type: RuntimeDefault}}
+      terminationGracePeriodSeconds: 0
+      containers:
+      - name: web
+        image: localhost/recmesh/busybox:1
+        securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+        resources: {requests: {cpu: 10m}, limits: {cpu: 100m}}
+        command: [sh, -c, "while true; do :; done"]
+---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: web}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}
+  minReplicas: 1
+  maxReplicas: 2
+  metrics:
+  - {type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 1}}}
+  - {type: ContainerResource, containerResource: {name: cpu, container: web, target: {type: Utilization, averageUtilization: 1}}}
+"#;
+
+#[tokio::test]
+async fn autoscaler_scales_an_app_whose_pods_have_a_sidecar() -> Result<()> {
+    let cluster = Cluster::ready().await?;
+    let namespace = Namespace::new(&cluster, "autoscaled-app")?;
+    namespace.apply(APP)?;
+    // A container without a request would make the usage of the pods unknown.
+    wait::until("the autoscaler knows both usages and scales up", || {
+        let status = &namespace.get("hpa", "web")?["status"];
+        let known = status["currentMetrics"].as_array().map_or(0, Vec::len);
+        let injected = namespace.list("pods", "recmesh.dev/injected=true")?.len();
+        ensure!(known == 2 && injected == 2, "{injected} pods with a sidecar, {status}");
         Ok(())
     })
     .await
