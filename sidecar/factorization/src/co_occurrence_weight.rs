@@ -1,22 +1,27 @@
-//! Chooses the weight of the two-hop term: the one with the best lists of a part of the likes that
-//! is held out from the decomposition and from the rows that are walked.
+//! Chooses the weight of the two-hop term: the smallest one whose lists of a part of the likes are
+//! as good as the best, where that part is held out from the decomposition and from the rows that
+//! are walked.
 //!
-//! Rank and exponents are given, so one decomposition serves all weights. The search starts from
-//! the spectrum: with c = λ₁/2λ_r the last factor has half of its weight, and the first ones a
-//! negative one. NDCG rises and falls once over the weights, so a climb finds its maximum.
+//! Rank and exponents are given, so one decomposition serves all weights. The weights that are
+//! tried start from the spectrum: with c = λ₁/2λ_r the last factor has half of its weight, and the
+//! first ones a negative one.
+//!
+//! As good as the best is what the best is not better than by more than one standard error of the
+//! paired difference over the same users (Breiman, Friedman, Olshen and Stone 1984, "Classification
+//! and regression trees", section 3.4.3). NDCG hardly changes near its maximum, so the best weight
+//! of a sample is mostly chance, and of equally good weights the smaller one changes the lists of
+//! the factors less.
 
 use std::ops::ControlFlow;
 
 use crate::{
     fit::Fit as _,
     interactions::Interactions,
-    model::Model,
     paired::PairedDifference,
     params::{ValidParams, bounds::CO_OCCURRENCE_WEIGHT_MAX},
     random::{uniform, word},
-    ranking::evaluate_ranking,
-    top_k::ItemCodes,
     two_hop::Spectrum,
+    weighted_lists::ndcgs,
 };
 
 /// Fraction of the likes that is held out.
@@ -29,107 +34,50 @@ const USER_STREAM: u64 = 0x7469;
 const USERS_MAX: usize = 2000;
 /// Length of the lists.
 const LIST_ITEMS: usize = 20;
-/// The smallest first weight: lower ones were never better (ADR 36).
-const FIRST_MIN: f64 = 1.5;
-/// Factor between weights of the climb; the maximum is refined to its square root.
-const STEP: f64 = 1.5;
-/// Maximum number of weights that are tried, besides 0.
-const WEIGHTS_MAX: u32 = 12;
+/// Minimum of λ₁/2λ_r: of flat spectra, lower weights were never better (ADR 36).
+const START_MIN: f64 = 1.5;
+/// Square of the factor between two weights that are tried.
+const SQUARED_STEP: f64 = 1.5;
+/// Numbers of weights below λ₁/2λ_r that are tried, and of those from there on: from 0.4 to 14 times
+/// of it.
+const WEIGHTS_BELOW: usize = 4;
+const WEIGHTS_FROM: usize = 14;
 
 impl ValidParams {
-    /// The weight of the two-hop term with the best lists, as a function of data and seed. It is 0
-    /// unless the best lists are better than those of 0 by more than one standard error, and if the
-    /// data cannot be fitted, which a fit reports, or the algorithm has no such term.
+    /// The weight of the two-hop term by the lists of a part of the likes, as a function of data
+    /// and seed. It is 0 unless the best lists are better than those of 0 by more than one standard
+    /// error, and if the data cannot be fitted, which a fit reports, or the algorithm has no such
+    /// term.
     pub fn choose_co_occurrence_weight(self, data: &Interactions, seed: u64) -> f64 {
         let (training, test) = split(data, seed);
         let Some(params) = self.with_co_occurrence_weight(1.0) else { return 0.0 };
-        match params.fit(&training, seed, None, &mut |_| ControlFlow::Continue(())) {
-            Ok(model) => Search::new(&training, &test, model).best(),
-            Err(_) => 0.0,
-        }
+        let Ok(model) = params.fit(&training, seed, None, &mut |_| ControlFlow::Continue(())) else { return 0.0 };
+        let Some(spectrum) = model.two_hop.as_ref().map(|two_hop| two_hop.spectrum) else { return 0.0 };
+        let weights = weights(spectrum);
+        smallest_of_the_best(&weights, &ndcgs(&model, (&training, &test), &weights, LIST_ITEMS))
     }
 }
 
-/// Lists of a model with different weights.
-struct Search<'a> {
-    training: &'a Interactions,
-    test: &'a Interactions,
-    model: Model,
-    codes: Option<ItemCodes>,
-    tried: u32,
+/// The weights that are tried, ascending: 0, and a geometric sequence.
+fn weights(spectrum: Spectrum) -> Vec<f64> {
+    let start = (spectrum.first / spectrum.last / 2.0).clamp(START_MIN, CO_OCCURRENCE_WEIGHT_MAX);
+    let step = SQUARED_STEP.sqrt();
+    let lowest = (0..WEIGHTS_BELOW).fold(start, |weight, _| weight / step);
+    let tried = std::iter::successors(Some(lowest), |weight| Some(weight * step)).take(WEIGHTS_BELOW + WEIGHTS_FROM);
+    let tried = tried.map(|weight| rounded(weight.min(CO_OCCURRENCE_WEIGHT_MAX)));
+    let mut weights: Vec<f64> = std::iter::once(0.0).chain(tried).collect();
+    weights.dedup();
+    weights
 }
 
-/// NDCG of each user, and its sum.
-struct Lists {
-    weight: f64,
-    ndcgs: Vec<f64>,
-    sum: f64,
-}
-
-impl<'a> Search<'a> {
-    fn new(training: &'a Interactions, test: &'a Interactions, model: Model) -> Self {
-        let codes = ItemCodes::new(model.item_factors.view(), None);
-        Self { training, test, model, codes, tried: 0 }
-    }
-
-    fn best(mut self) -> f64 {
-        let without = self.lists(0.0);
-        let Some(Spectrum { first, last }) = self.model.two_hop.as_ref().map(|two_hop| two_hop.spectrum) else {
-            return 0.0;
-        };
-        let start = (first / last / 2.0).clamp(FIRST_MIN, CO_OCCURRENCE_WEIGHT_MAX);
-        let mut best = self.lists(start);
-        if !self.climb(&mut best, STEP) {
-            self.climb(&mut best, 1.0 / STEP);
-        }
-        for step in [STEP.sqrt(), 1.0 / STEP.sqrt()] {
-            let lists = self.lists(best.weight * step);
-            if lists.sum > best.sum {
-                best = lists;
-                break;
-            }
-        }
-        let difference = PairedDifference::new(&best.ndcgs, &without.ndcgs);
-        if difference.is_some_and(|difference| difference.is_higher()) { best.weight } else { 0.0 }
-    }
-
-    /// Multiplies the weight while lists become better; returns whether they did.
-    fn climb(&mut self, best: &mut Lists, step: f64) -> bool {
-        let mut is_better = false;
-        while self.tried < WEIGHTS_MAX {
-            let lists = self.lists(best.weight * step);
-            if lists.sum <= best.sum {
-                break;
-            }
-            (*best, is_better) = (lists, true);
-        }
-        is_better
-    }
-
-    fn lists(&mut self, weight: f64) -> Lists {
-        self.tried += 1;
-        let weight = rounded(weight.min(CO_OCCURRENCE_WEIGHT_MAX));
-        if let Some(two_hop) = &mut self.model.two_hop {
-            two_hop.set_weight(weight);
-        }
-        let ndcgs = self.ndcgs();
-        let sum = ndcgs.iter().sum();
-        Lists { weight, ndcgs, sum }
-    }
-
-    /// NDCG of each test user.
-    fn ndcgs(&self) -> Vec<f64> {
-        let Ok(scorer) = self.model.scorer() else { return Vec::new() };
-        let scorer = scorer.with_codes(self.codes.as_ref().map(ItemCodes::codes));
-        let list = |user: &u32| {
-            let items = self.training.row(*user as usize).0;
-            let Some(vector) = scorer.stored(*user) else { return Vec::new() };
-            let best = scorer.best(&vector, LIST_ITEMS, |item| items.binary_search(&item).is_err());
-            best.into_iter().map(|scored| scored.item).collect()
-        };
-        let metrics = evaluate_ranking(self.test, LIST_ITEMS, |users| users.iter().map(list).collect());
-        metrics.users.iter().map(|user| user.ndcg).collect()
-    }
+/// The first of the weights that the best does not surpass by more than one standard error, by the
+/// NDCG of each user.
+fn smallest_of_the_best(weights: &[f64], ndcgs: &[Vec<f64>]) -> f64 {
+    let sum = |ndcgs: &&Vec<f64>| ndcgs.iter().sum::<f64>();
+    let Some(best) = ndcgs.iter().max_by(|x, y| sum(x).total_cmp(&sum(y))) else { return 0.0 };
+    let is_surpassed = |ndcgs: &Vec<f64>| PairedDifference::new(best, ndcgs).is_some_and(|best| best.is_higher());
+    let good = weights.iter().zip(ndcgs).find(|(_, ndcgs)| !is_surpassed(ndcgs));
+    good.map_or(0.0, |(weight, _)| *weight)
 }
 
 /// The rows without the held-out likes, and the held-out likes of the drawn users.
@@ -157,4 +105,36 @@ fn pair(user: u32, item: u32) -> u64 {
 /// Rounds to three digits, so that the value is easy to copy into a resource.
 fn rounded(value: f64) -> f64 {
     format!("{value:.2e}").parse().unwrap_or(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_around_half_the_ratio_of_the_eigenvalues() {
+        // 8 / 0.4 / 2 is 10, and √1.5⁻⁴ to √1.5¹³ of it are 4.444 to 139.5.
+        let tried = weights(Spectrum { first: 8.0, last: 0.4 });
+        assert_eq!(tried.len(), 19);
+        let some = [0, 1, 5, 7, 18].map(|at| tried.get(at).copied());
+        assert_eq!(some, [0.0, 4.44, 10.0, 15.0, 140.0].map(Some));
+        // Of a flat spectrum they are around 1.5, and none is above the maximum.
+        assert_eq!(weights(Spectrum { first: 1.0, last: 1.0 }).get(5), Some(&1.5));
+        let tried = weights(Spectrum { first: 1.0, last: 1e-9 });
+        assert_eq!(tried.last(), Some(&CO_OCCURRENCE_WEIGHT_MAX));
+    }
+
+    #[test]
+    fn the_smallest_weight_within_one_standard_error_of_the_best_is_chosen() {
+        // Differences of the best to the others: 0.25 and 0, or 0.5 and 0, whose mean is their
+        // standard error; 0.5 and 0.25, whose mean is 0.375 and standard error 0.125.
+        let ndcgs = |of: [[f64; 2]; 3]| of.map(Vec::from);
+        let chosen = |of| Some(smallest_of_the_best(&[0.0, 2.0, 3.0], &ndcgs(of)));
+        assert_eq!(chosen([[0.25, 0.25], [0.5, 0.5], [0.75, 0.5]]), Some(2.0));
+        assert_eq!(chosen([[0.25, 0.5], [0.25, 0.25], [0.75, 0.5]]), Some(0.0), "although 2 is surpassed");
+        assert_eq!(chosen([[0.25, 0.25], [0.75, 0.5], [0.25, 0.25]]), Some(2.0), "not above the best");
+        assert_eq!(chosen([[0.5, 0.5], [0.5, 0.5], [0.5, 0.5]]), Some(0.0));
+        let without_users = smallest_of_the_best(&[0.0, 2.0], &[Vec::new(), Vec::new()]);
+        assert_eq!(Some(without_users), Some(0.0));
+    }
 }

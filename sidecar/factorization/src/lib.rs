@@ -160,7 +160,8 @@
 //!   `history_solver` (implicit ALS), `projection` (SVD), `pair_solver` and `pairs` (Bayesian
 //!   personalized ranking), `fold_in` (their interface).
 //! - Models: [`model`], [`scorer`] (items for a user vector), [`mod@top_k`] (best items),
-//!   [`two_hop`] (the two-hop term; internal: `co_occurrence_weight` chooses its weight),
+//!   [`two_hop`] (the two-hop term; internal: `co_occurrence_weight` chooses its weight by the lists
+//!   of `weighted_lists`),
 //!   [`explanation`] (contributions to a score; internal:
 //!   `influence`), [`attributes`] (cold-start items); internal: `recommend` (lists of a model in
 //!   memory).
@@ -232,6 +233,7 @@ pub mod top_k;
 pub mod two_hop;
 mod two_hop_params;
 pub mod warm_start;
+mod weighted_lists;
 pub mod weighting;
 
 pub use attributes::AttributeMap;

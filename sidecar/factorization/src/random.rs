@@ -20,7 +20,7 @@ pub fn uniform(word: u64) -> f64 {
 }
 
 /// Standard normal, by Box and Muller (1958); `libm` gives the same bits on every platform.
-pub(crate) fn normal(seed: u64, stream: u64, counter: u64) -> f64 {
+pub fn normal(seed: u64, stream: u64, counter: u64) -> f64 {
     let radius = libm::sqrt(-2.0 * libm::log(uniform(word(seed, stream, 2 * counter))));
     radius * libm::cos(std::f64::consts::TAU * uniform(word(seed, stream, 2 * counter + 1)))
 }

@@ -68,12 +68,14 @@ fn hits<'a>(list: &'a [u32], relevant: &'a [u32], k: usize) -> impl Iterator<Ite
 
 /// NDCG@k of one list against the relevant items (ascending). 0 without relevant items.
 pub fn ndcg_at_k(list: &[u32], relevant: &[u32], k: usize) -> f64 {
+    ndcg_of_hits(hits(list, relevant, k), relevant.len(), k)
+}
+
+/// NDCG@k of the indexes of the hits, which are below k. 0 without relevant items.
+pub(crate) fn ndcg_of_hits(hits: impl Iterator<Item = usize>, relevant: usize, k: usize) -> f64 {
     let discount = |index: usize| 1.0 / libm::log2(index as f64 + 2.0);
-    let ideal: f64 = (0..k.min(relevant.len())).map(discount).sum();
-    if ideal <= 0.0 {
-        return 0.0;
-    }
-    hits(list, relevant, k).map(discount).sum::<f64>() / ideal
+    let ideal: f64 = (0..k.min(relevant)).map(discount).sum();
+    if ideal <= 0.0 { 0.0 } else { hits.map(discount).sum::<f64>() / ideal }
 }
 
 /// Metrics of one user.

@@ -289,6 +289,12 @@ impl<'a> Scorer<'a> {
         self.catalogue().kept(bits, packed_bytes_max)
     }
 
+    /// What the two-hop term adds to the score of each item besides the product of its factors with
+    /// the query; `None` without a term.
+    pub fn addends(&self, vector: &UserVector) -> Option<Vec<f32>> {
+        self.query(vector).addends
+    }
+
     /// Upper bound of the additions of the two-hop term of a history of these items, from the
     /// lengths of their lists; 0 without a term. Items that are out of range do not count.
     pub fn two_hop_additions(&self, items: impl Iterator<Item = u32>) -> usize {

@@ -109,6 +109,12 @@ impl<'a> TwoHop<'a> {
         TwoHopQuery { factors, addends }
     }
 
+    /// The query of a user vector with this history less the user vector: as the query is linear in
+    /// c, that of c = 1 gives those of all weights.
+    pub(crate) fn correction(&self, history: &History, factors: ArrayView2<'_, f32>) -> TwoHopQuery {
+        self.query(&vec![0.0; factors.ncols()], history, factors)
+    }
+
     /// Upper bound of the additions of the walk from these items, from the lengths of their lists.
     pub(crate) fn additions(&self, items: impl Iterator<Item = u32>) -> usize {
         let lists: usize = items.map(|item| self.users_of_items.row(item as usize).columns.len()).sum();
@@ -169,11 +175,6 @@ impl TwoHopModel {
         let (lists, rows) = (self.index.users_of_items().view(), self.index.items_of_users());
         let span = self.span.as_ref().map(|span| span.view());
         TwoHop::new(self.histories.view(), lists, rows.map(OwnedRows::view), &self.scales, span)
-    }
-
-    /// Sets c.
-    pub(crate) fn set_weight(&mut self, weight: f64) {
-        self.scales.set_weight(weight, self.spectrum.first);
     }
 
     /// Gives items without users to a model to which items are appended.

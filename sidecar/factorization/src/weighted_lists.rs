@@ -1,0 +1,179 @@
+//! Quality of lists for many weights of the two-hop term at once. The score of an item is a linear
+//! function of the weight, so each user's scores are computed once, and the rank of a held-out item
+//! is the number of items above it.
+
+use rayon::prelude::*;
+
+use crate::{
+    interactions::Interactions,
+    lanes::dots,
+    model::Model,
+    ranking::ndcg_of_hits,
+    scorer::Scorer,
+    simd::{self, Kernel},
+    two_hop::TwoHopQuery,
+};
+
+/// Maximum size in bytes of the scores of the users that share a pass over the factors, and maximum
+/// number of these users.
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
+const BATCH_USERS_MAX: usize = 16;
+/// Number of factors in a block of items, which stays in a core's private cache for all users.
+const BLOCK_FACTORS: usize = 32 * 1024;
+
+/// NDCG@k of each user with likes in `test`, ascending by user, for each of the weights: of lists
+/// without the user's items in `training`. The term of the model has the weight 1.
+pub(crate) fn ndcgs(
+    model: &Model,
+    (training, test): (&Interactions, &Interactions),
+    weights: &[f64],
+    k: usize,
+) -> Vec<Vec<f64>> {
+    let Ok(scorer) = model.scorer() else { return vec![Vec::new(); weights.len()] };
+    #[expect(clippy::cast_possible_truncation, reason = "users ≤ INDEX_MAX")]
+    let users: Vec<u32> = (0..test.users() as u32).filter(|user| !likes(test, *user).is_empty()).collect();
+    let scores_bytes = 2 * size_of::<f32>() * test.items();
+    let batch = (BATCH_BYTES / scores_bytes.max(1)).clamp(1, BATCH_USERS_MAX);
+    let of_users: Vec<Vec<f64>> = users
+        .par_chunks(batch)
+        .flat_map_iter(|users| {
+            let lines = lines(&scorer, users, training);
+            lines.iter().map(|lines| lines.ndcgs(&likes(test, lines.user), weights, k)).collect::<Vec<_>>()
+        })
+        .collect();
+    (0..weights.len()).map(|weight| of_users.iter().map(|of_user| of_user[weight]).collect()).collect()
+}
+
+/// Scores of all items for a user: base plus weight times slope.
+struct Lines {
+    user: u32,
+    base: Vec<f32>,
+    slope: Vec<f32>,
+}
+
+/// Of users that the model has. Their items in `training` rank last.
+fn lines(scorer: &Scorer<'_>, users: &[u32], training: &Interactions) -> Vec<Lines> {
+    let factors = scorer.item_factors;
+    let query = |&user: &u32| {
+        let vector = scorer.stored(user)?;
+        let TwoHopQuery { factors: correction, addends } =
+            scorer.two_hop?.correction(vector.history.as_ref()?, factors);
+        Some(((vector.factors, correction), Lines { user, base: vec![0.0; factors.nrows()], slope: addends }))
+    };
+    let (queries, mut lines): (Vec<_>, Vec<_>) = users.iter().filter_map(query).unzip();
+    let (rows, width) = (factors.to_slice().unwrap_or_default(), factors.ncols().max(1));
+    let block = (BLOCK_FACTORS / width).max(1);
+    let mut products = vec![0.0; block];
+    for (start, rows) in (0..).step_by(block).zip(rows.chunks(block * width)) {
+        let items = start..start + rows.len() / width;
+        for ((user, correction), Lines { base, slope, .. }) in queries.iter().zip(&mut lines) {
+            dots(user, rows, &mut base[items.clone()]);
+            dots(correction, rows, &mut products[..items.len()]);
+            slope[items.clone()].iter_mut().zip(&products).for_each(|(slope, product)| *slope += product);
+        }
+    }
+    for Lines { user, base, slope } in &mut lines {
+        for item in training.row(*user as usize).0 {
+            (base[*item as usize], slope[*item as usize]) = (f32::NEG_INFINITY, 0.0);
+        }
+    }
+    lines
+}
+
+impl Lines {
+    /// NDCG@k of the list for each of the weights.
+    fn ndcgs(&self, relevant: &[u32], weights: &[f64], k: usize) -> Vec<f64> {
+        let ndcg = |weight: &f64| {
+            #[expect(clippy::cast_possible_truncation, reason = "scores are in single precision")]
+            let hits = relevant.iter().map(|item| self.rank(*item, *weight as f32)).filter(|rank| *rank < k);
+            ndcg_of_hits(hits, relevant.len(), k)
+        };
+        weights.iter().map(ndcg).collect()
+    }
+
+    /// Number of items above this one. Of equal scores the smaller index is above.
+    fn rank(&self, item: u32, weight: f32) -> usize {
+        let item = item as usize;
+        let score = weight.mul_add(self.slope[item], self.base[item]);
+        let (before, after) = (..item, item + 1..);
+        let count = |base, slope, at_least| simd::run(Above { base, slope, weight, at_least });
+        // The least number above a score: what is at least that is above it.
+        count(&self.base[before], &self.slope[before], score)
+            + count(&self.base[after.clone()], &self.slope[after], score.next_up())
+    }
+}
+
+/// Counts scores that are at least a number.
+struct Above<'a> {
+    base: &'a [f32],
+    slope: &'a [f32],
+    weight: f32,
+    at_least: f32,
+}
+
+impl Kernel for Above<'_> {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run(self) -> usize {
+        let is_above = |(base, slope): (&f32, &f32)| u32::from(self.weight.mul_add(*slope, *base) >= self.at_least);
+        self.base.iter().zip(self.slope).map(is_above).sum::<u32>() as usize
+    }
+}
+
+/// Items with a value above 0, ascending.
+fn likes(data: &Interactions, user: u32) -> Vec<u32> {
+    let (items, values) = data.row(user as usize);
+    items.iter().zip(values).filter(|(_, value)| **value > 0.0).map(|(item, _)| *item).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+
+    use super::*;
+    use crate::{
+        fit::Fit,
+        interactions::Entry,
+        params::{AlsParams, SvdParams, ValidParams},
+        random::{uniform, word},
+        ranking::evaluate_ranking,
+    };
+
+    #[test]
+    fn they_are_those_of_the_lists_of_models_with_these_weights() {
+        // A twentieth of the cells, more of the first items; the last three items have no users.
+        let likes = |part: u64| {
+            let cells = (0..300_u32).flat_map(|user| (0..60_u32).map(move |item| (user, item)));
+            let of_part = cells.filter(|(user, item)| {
+                let at = u64::from(user * 60 + item);
+                let drawn = uniform(word(3, 0, at)) * (1.0 + f64::from(*item) / 10.0) < 0.15 && *item < 57;
+                drawn && word(3, 1, at).is_multiple_of(5) == (part == 0)
+            });
+            let entries = of_part.map(|(user, item)| Entry { user, item, value: 1.0 }).collect();
+            Interactions::from_entries(300, 60, entries).unwrap()
+        };
+        let (training, test) = (likes(1), likes(0));
+        let svd = SvdParams { factors: 6, degree_exponent: 0.5, ..SvdParams::default() };
+        let als = AlsParams { factors: 6, iterations: 4, degree_exponent: 0.5, ..AlsParams::default() };
+        for params in [ValidParams::Svd(svd.check().unwrap()), ValidParams::Als(als.check().unwrap())] {
+            let fit = |weight| {
+                let params = params.with_co_occurrence_weight(weight).unwrap();
+                params.fit(&training, 1, None, &mut |_| ControlFlow::Continue(())).unwrap()
+            };
+            let weights = [0.0, 0.5, 4.0, 40.0];
+            let found = ndcgs(&fit(1.0), (&training, &test), &weights, 5);
+            for (weight, found) in weights.iter().zip(&found) {
+                let model = fit(*weight);
+                let model = model.searchable();
+                let lists = |users: &[u32]| {
+                    let lists = model.recommend_each(users, 5, |user| training.row(user as usize).0);
+                    lists.into_iter().map(|list| list.into_iter().map(|scored| scored.item).collect()).collect()
+                };
+                let expected: Vec<f64> = evaluate_ranking(&test, 5, lists).users.iter().map(|user| user.ndcg).collect();
+                assert!(expected.iter().any(|ndcg| *ndcg > 0.0));
+                assert_eq!(*found, expected, "weight {weight}");
+            }
+        }
+    }
+}
