@@ -3,8 +3,8 @@
 //! hyperparameter optimization of classification algorithms", KDD), with successive halving.
 //!
 //! Every candidate is fitted with its defaults first, then draws of all candidates compete. The
-//! simplest within one standard error of the best is chosen: the one with the fewest factors, then
-//! by [`algorithms::Simplicity`], then defaults before draws.
+//! simplest within one standard error and one per cent of the best is chosen: the one with the
+//! fewest factors, then by [`algorithms::Simplicity`], then defaults before draws.
 
 use algorithms::{DataShape, Draws, definition};
 use sidecar_contract::{Algorithm, AutoConfig, LimitedAlgorithm, SearchSummary, TrainingConfig};
@@ -27,6 +27,10 @@ use crate::{
 const FACTORS_DEFAULT: u32 = 64;
 /// Minimum number of factors that memory limits leave to a candidate.
 const FACTORS_MIN: u32 = 8;
+
+/// Maximum fraction of the best value that a simpler attempt may lose. Of few users one standard
+/// error is several per cent.
+const LOSS_MAX: f64 = 0.01;
 
 /// An algorithm of the search.
 struct Candidate {
@@ -77,7 +81,7 @@ pub(super) fn choose(
         let defined = definition(&attempt.trial.parameters).ok();
         (defined.map(|defined| (defined.factors(), defined.simplicity())), attempt.origin)
     };
-    if let Some(chosen) = simplest_of_the_best(&attempts, simplicity) {
+    if let Some(chosen) = simplest_of_the_best(&attempts, (LOSS_MAX, config.signal), simplicity) {
         search.algorithm = chosen.trial.parameters.clone();
     }
     search.summary = SearchSummary { limited: search.summary.limited, ..trials.summary() };

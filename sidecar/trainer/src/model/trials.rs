@@ -186,13 +186,19 @@ impl<'a> Trials<'a> {
 
 /// The simplest of the attempts that the best does not surpass by more than one standard error
 /// (Breiman, Friedman, Olshen and Stone 1984, "Classification and regression trees", section
-/// 3.4.3); of equally simple ones the best. `None` if all failed. Attempts must be sorted.
+/// 3.4.3), nor by more than a fraction of its value; of equally simple ones the best. `None` if all
+/// failed. Attempts must be sorted.
 pub(super) fn simplest_of_the_best<K: Ord>(
     attempts: &[Attempt],
+    (loss_max, signal): (f64, Signal),
     simplicity: impl Fn(&Attempt) -> K,
 ) -> Option<&Attempt> {
     let best = attempts.first()?;
-    let is_good = |attempt: &&Attempt| attempt.trial.value.is_some() && !attempt.is_surpassed_by(&best.by_user);
+    let least = cost(best.trial.value, signal);
+    let is_close = |attempt: &Attempt| cost(attempt.trial.value, signal) - least <= loss_max * least.abs();
+    let is_good = |attempt: &&Attempt| {
+        attempt.trial.value.is_some() && is_close(attempt) && !attempt.is_surpassed_by(&best.by_user)
+    };
     attempts.iter().filter(is_good).min_by_key(|attempt| simplicity(attempt))
 }
 
@@ -293,13 +299,26 @@ mod tests {
         ];
         let position = |simplicity: [u32; 5]| {
             let of = |chosen: &Attempt| attempts.iter().position(|attempt| std::ptr::eq(attempt, chosen)).unwrap();
-            simplest_of_the_best(&attempts, |attempt| simplicity[of(attempt)]).map(of)
+            simplest_of_the_best(&attempts, (1.0, Signal::Implicit), |attempt| simplicity[of(attempt)]).map(of)
         };
         assert_eq!(position([5, 4, 3, 2, 1]), Some(2));
         assert_eq!(position([5, 3, 3, 2, 1]), Some(1), "of equally simple ones the best");
         assert_eq!(position([1, 1, 1, 1, 1]), Some(0));
         let failed = [attempt(None, &[]), attempt(None, &[])];
-        assert!(simplest_of_the_best(&failed, |_| 0).is_none());
+        assert!(simplest_of_the_best(&failed, (1.0, Signal::Implicit), |_| 0).is_none());
+    }
+
+    #[test]
+    fn a_simpler_attempt_is_not_chosen_if_it_loses_more_than_a_fraction() {
+        // One of two users decides, so everything is within one standard error of the best.
+        let chosen = |values: [f64; 2], (sign, signal): (f64, Signal)| {
+            let attempts = values.map(|value| attempt(Some(value), &[sign * value, 0.0]));
+            let simplicity = |attempt: &Attempt| u32::from(attempt.trial.value == Some(values[0]));
+            simplest_of_the_best(&attempts, (0.01, signal), simplicity).and_then(|chosen| chosen.trial.value)
+        };
+        let (ndcg, rmse) = ((1.0, Signal::Implicit), (-1.0, Signal::Explicit));
+        assert_eq!((chosen([0.5, 0.496], ndcg), chosen([0.5, 0.494], ndcg)), (Some(0.496), Some(0.5)));
+        assert_eq!((chosen([0.9, 0.908], rmse), chosen([0.9, 0.91], rmse)), (Some(0.908), Some(0.9)));
     }
 
     #[test]

@@ -19,6 +19,10 @@ use crate::{
     progress::{Event, Progress, Step},
 };
 
+/// Given parameters, and fewer factors, are preferred whatever fraction of the best value they lose
+/// within one standard error.
+const LOSS_MAX: f64 = f64::INFINITY;
+
 /// Result of a search.
 pub(super) struct Search {
     /// The given parameters, or those that replace them.
@@ -59,7 +63,8 @@ pub(super) fn tune(
     attempts.insert(0, given);
     trials.sort(&mut attempts);
     let factors = |attempt: &Attempt| definition(&attempt.trial.parameters).map_or(u32::MAX, Definition::factors);
-    let chosen = simplest_of_the_best(&attempts, |attempt| (attempt.origin, factors(attempt)));
+    let within = (LOSS_MAX, config.signal);
+    let chosen = simplest_of_the_best(&attempts, within, |attempt| (attempt.origin, factors(attempt)));
     let algorithm = chosen.map_or_else(|| config.algorithm.clone(), |chosen| chosen.trial.parameters.clone());
     let summary = trials.summary();
     if summary.stopped_by_time {
