@@ -337,6 +337,7 @@ fn revision(model: &Model<'_>, serving_mode: impl Into<sidecar_contract::Open<Se
         metrics: metrics.map(|metrics| Metrics {
             recent_baseline: None,
             by_activity: Vec::new(),
+            two_hop: None,
             cold_items: None,
             ..metrics
         }),

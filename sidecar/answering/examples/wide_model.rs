@@ -49,6 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         cold_items: 0,
         two_hop_entries: None,
         two_hop_first_square: None,
+        two_hop_pair_items: None,
     };
     let gram = gram_matrix(items.view());
     let popular: Vec<u32> = (0..ITEMS as u32).collect();

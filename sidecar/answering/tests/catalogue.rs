@@ -55,6 +55,7 @@ fn snapshot_bytes(with_codes: bool) -> Vec<u8> {
     let metadata = Metadata {
         two_hop_entries: None,
         two_hop_first_square: None,
+        two_hop_pair_items: None,
         algorithm: Algorithm::Als(AlsConfig { factors: 16, regularization: Some(0.1), ..AlsConfig::WIRE_DEFAULT }),
         signal: Signal::Implicit,
         seed: 1,

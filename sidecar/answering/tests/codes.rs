@@ -40,6 +40,7 @@ fn model(codes: Option<&factorization::ItemCodes>) -> Result<Model, ModelError> 
         ratings: None,
         two_hop_entries: None,
         two_hop_first_square: None,
+        two_hop_pair_items: None,
         cold_items: 0,
     };
     let item_codes = codes.map(|codes| {

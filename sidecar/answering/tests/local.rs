@@ -45,6 +45,7 @@ fn make(mode: ServingMode) -> Local {
         ratings: None,
         two_hop_entries: None,
         two_hop_first_square: None,
+        two_hop_pair_items: None,
         cold_items: 0,
     };
     let user_factors = array![[2.0, 1.0], [0.0, 0.0]];

@@ -59,6 +59,7 @@ pub use hash::{Digest, canonical_json};
 pub use keys::{KeyLayout, RunId};
 pub use metrics::{
     ActivityGroup, ColdItems, Comparison, ComparisonReference, Interval, Measurement, Metrics, RecentBaseline,
+    TwoHopMetrics,
 };
 pub use model_report::{LoadFailure, LoadedModel, ModelReport};
 pub use open::Open;

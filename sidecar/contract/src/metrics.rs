@@ -42,6 +42,22 @@ pub struct Metrics {
     /// have some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cold_items: Option<ColdItems>,
+    /// How the two-hop term of the fitted model is computed; absent without one, and in results of
+    /// older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub two_hop: Option<TwoHopMetrics>,
+}
+
+/// How a two-hop term is computed, and what that costs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TwoHopMetrics {
+    /// Form of the term: `walks`, or `pairs` for stored sums of all pairs of items.
+    pub form: String,
+    /// Maximum number of additions of an answer.
+    pub additions_max: u64,
+    /// Fraction of the metric that lists lose by that limit, which may be below 0.
+    pub loss: f64,
 }
 
 impl Metrics {

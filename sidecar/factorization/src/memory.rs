@@ -1,12 +1,14 @@
 //! Forecast of the memory of a fit: the parts that algorithms have in common.
 
-use crate::{gram::partial_sums, rotate::TASK_ROWS, row_solver::Scratch};
+use crate::{gram::partial_sums, rotate::TASK_ROWS, row_solver::Scratch, two_hop::PAIR_ITEMS_MAX};
 
 /// Bytes of an entry in one compressed orientation: column and value.
 const ENTRY_BYTES: u64 = 8;
 /// Bytes of an entry in addition to its two orientations: entries are sorted before the second
 /// orientation exists, and measured or written after the fit.
 const TRANSIENT_ENTRY_BYTES: u64 = 8;
+/// Bytes of the sum of a pair of items.
+const PAIR_BYTES: u64 = 4;
 /// Bytes of a factor.
 const FACTOR_BYTES: u64 = 4;
 /// Bytes per column of the rows that a thread copies to rotate them.
@@ -58,9 +60,10 @@ impl FitSize {
     }
 
     /// What the two-hop term walks: the histories and both orientations of the index, lists with
-    /// their starts, and the scales.
+    /// their starts, and the scales; and the sums of pairs of few items.
     pub(crate) fn two_hop_bytes(&self) -> u64 {
-        self.entries.saturating_mul(3 * ENTRY_BYTES).saturating_add(self.rows().saturating_mul(6 * 8))
+        let sums = if self.items <= PAIR_ITEMS_MAX as u64 { self.items * self.items * PAIR_BYTES } else { 0 };
+        total([self.entries.saturating_mul(3 * ENTRY_BYTES), self.rows().saturating_mul(6 * 8), sums])
     }
 
     /// Users and items.

@@ -6,12 +6,16 @@
 //! bit. It makes at most [`ADDITIONS_MAX`] additions: of a history that needs more, each hop takes
 //! what weighs most.
 //!
+//! Of few items the sums of all pairs of items are stored, and added up instead of a walk.
+//!
 //! - `rows`: sparse rows; `index`: which entries are walked; `scales`: the powers of degrees;
-//!   `walk`: the two hops, in the memory of `scratch`; `represented`: what is subtracted, because
-//!   the factors represent it; `explain`: the part of each item of the history.
+//!   `walk`: the two hops, in the memory of `scratch`; `pairs`: sums of pairs; `represented`: what
+//!   is subtracted, because the factors represent it; `explain`: the part of each item of the
+//!   history.
 
 mod explain;
 mod index;
+mod pairs;
 mod represented;
 mod rows;
 mod scales;
@@ -25,6 +29,7 @@ use ndarray::{Array2, ArrayView2};
 pub(crate) use self::represented::{Span, Spectrum};
 pub use self::{
     index::{TwoHopIndex, USERS_PER_ITEM_MAX},
+    pairs::{PAIR_ITEMS_MAX, PAIR_SOURCES_MAX, PairSums, TwoHopPairs},
     rows::{OwnedRows, Row, SparseRows},
     scales::TwoHopScales,
     walk::ADDITIONS_MAX,
@@ -55,6 +60,10 @@ pub struct TwoHop<'a> {
     scales: &'a TwoHopScales,
     /// K; `None`: the identity.
     span: Option<ArrayView2<'a, f64>>,
+    /// Sums of all pairs of items, which take the place of walks.
+    pairs: Option<PairSums<'a>>,
+    /// Maximum number of additions of a walk.
+    additions_max: usize,
 }
 
 /// What ranks the items of a history: the score of an item is its product with the factors, plus
@@ -82,7 +91,17 @@ impl<'a> TwoHop<'a> {
         let items_of_users = items_of_users.unwrap_or(histories);
         assert_eq!(users_of_items.len(), scales.items(), "one list of users per item");
         assert!(items_of_users.len() <= scales.users(), "one scale per user");
-        Self { histories, users_of_items, items_of_users, scales, span }
+        Self { histories, users_of_items, items_of_users, scales, span, pairs: None, additions_max: ADDITIONS_MAX }
+    }
+
+    /// The same term by the sums of pairs of items. The scales must be rounded.
+    ///
+    /// # Panics
+    /// If there are more items in pairs than items.
+    #[must_use]
+    pub fn with_pairs(self, pairs: Option<PairSums<'a>>) -> Self {
+        assert!(pairs.is_none_or(|pairs| pairs.items() <= self.items()), "pairs of items of the model");
+        Self { pairs, ..self }
     }
 
     /// Number of items.
@@ -115,8 +134,12 @@ impl<'a> TwoHop<'a> {
         self.query(&vec![0.0; factors.ncols()], history, factors)
     }
 
-    /// Upper bound of the additions of the walk from these items, from the lengths of their lists.
+    /// Upper bound of the additions of the walk from these items, from the lengths of their lists;
+    /// without a walk, the number of additions of a walk that take as long.
     pub(crate) fn additions(&self, items: impl Iterator<Item = u32>) -> usize {
+        if let Some(pairs) = self.pairs {
+            return items.count().min(PAIR_SOURCES_MAX).saturating_mul(pairs.items()) / pairs::ADDITIONS_PER_STEP;
+        }
         let lists: usize = items.map(|item| self.users_of_items.row(item as usize).columns.len()).sum();
         let mean = self.items_of_users.entries().div_ceil(self.items_of_users.len().max(1));
         lists.saturating_add(lists.saturating_mul(mean)).min(ADDITIONS_MAX)
@@ -132,6 +155,28 @@ pub struct TwoHopModel {
     pub(crate) spectrum: Spectrum,
     /// K; `None` if the factors are those of a decomposition.
     pub(crate) span: Option<Array2<f64>>,
+    pub(crate) pairs: Option<TwoHopPairs>,
+    /// Maximum number of additions of a walk.
+    additions_max: usize,
+}
+
+/// How a term is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TwoHopForm {
+    /// Through the rows of users.
+    Walks,
+    /// From the sums of all pairs of items.
+    Pairs,
+}
+
+impl TwoHopForm {
+    /// Name in results of runs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Walks => "walks",
+            Self::Pairs => "pairs",
+        }
+    }
 }
 
 impl TwoHopModel {
@@ -145,7 +190,16 @@ impl TwoHopModel {
         let (histories, index) = (OwnedRows::of(data), TwoHopIndex::new(data, params.users_per_item_min, seed));
         let lists = index.users_of_items().view();
         let scales = TwoHopScales::new(params, spectrum.first, counts, histories.view(), lists);
-        Self { histories, index, scales, spectrum, span: None }
+        let model = Self { histories, index, scales, spectrum, span: None, pairs: None, additions_max: ADDITIONS_MAX };
+        let walked = model.view().items_of_users;
+        if TwoHopPairs::are_faster(model.histories.view(), &model.index, walked) { model.with_pairs() } else { model }
+    }
+
+    /// The same rows with the sums of their pairs of items.
+    fn with_pairs(mut self) -> Self {
+        self.scales = self.scales.rounded();
+        let pairs = TwoHopPairs::new(&self.index, self.view().items_of_users, &self.scales);
+        Self { pairs: Some(pairs), ..self }
     }
 
     /// Of the fitted data of other item factors.
@@ -165,6 +219,26 @@ impl TwoHopModel {
         self.span.as_ref().map(|matrix| (matrix.view(), self.spectrum.first))
     }
 
+    /// How the term is computed.
+    pub fn form(&self) -> TwoHopForm {
+        self.pairs.as_ref().map_or(TwoHopForm::Walks, |_| TwoHopForm::Pairs)
+    }
+
+    /// Maximum number of additions for a history.
+    pub fn additions_max(&self) -> usize {
+        self.pairs().map_or(self.additions_max, |pairs| PAIR_SOURCES_MAX * pairs.items())
+    }
+
+    /// Removes the limit of walks, to measure what it costs.
+    pub fn remove_limit(&mut self) {
+        self.additions_max = usize::MAX;
+    }
+
+    /// Sums of pairs of items, of few items.
+    pub fn pairs(&self) -> Option<PairSums<'_>> {
+        self.pairs.as_ref().map(TwoHopPairs::view)
+    }
+
     /// The index, which a snapshot contains.
     pub fn index(&self) -> &TwoHopIndex {
         &self.index
@@ -174,7 +248,8 @@ impl TwoHopModel {
     pub(crate) fn view(&self) -> TwoHop<'_> {
         let (lists, rows) = (self.index.users_of_items().view(), self.index.items_of_users());
         let span = self.span.as_ref().map(|span| span.view());
-        TwoHop::new(self.histories.view(), lists, rows.map(OwnedRows::view), &self.scales, span)
+        let term = TwoHop::new(self.histories.view(), lists, rows.map(OwnedRows::view), &self.scales, span);
+        TwoHop { additions_max: self.additions_max, ..term.with_pairs(self.pairs()) }
     }
 
     /// Gives items without users to a model to which items are appended.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use sidecar_contract::{
     ColdItems, Gate, GateVerdict, Interval, Measurement, Metrics, RecentBaseline, RunOutcome, RunResult, ServingConfig,
-    patch_command, paths,
+    TwoHopMetrics, patch_command, paths,
 };
 
 use crate::{
@@ -248,6 +248,20 @@ fn quality(body: &mut String, metrics: Option<&Metrics>) {
             "<p>Cold-start items: NDCG@{k} {ndcg:.4} from attributes only, {baseline:.4} in random order ({} items excluded from a fit, {} users).</p>",
             count(*items),
             count(*users)
+        );
+    }
+    if let Some(TwoHopMetrics { form, additions_max, loss }) = &metrics.two_hop {
+        let form = match form.as_str() {
+            "pairs" => "stored sums of all pairs of items",
+            "walks" => "walks through the rows of users",
+            other => other,
+        };
+        let _ = write!(
+            body,
+            "<p>Two-hop term: {}, at most {} additions an answer. This limit changes NDCG@{k} by {}.</p>",
+            escaped(form),
+            count(*additions_max),
+            percent(0.0 - loss)
         );
     }
     by_activity(body, metrics);

@@ -4,7 +4,7 @@
 use algorithms::{AlgorithmError, valid_params};
 use factorization::{
     CodeParts, Codes, CodesChecked, CodesError, Degrees, GramForm, GramView, Places, RatingScale, Scorer, SolveError,
-    SparseRows, TwoHop, TwoHopScales, ValidParams,
+    SparseRows, TwoHop, TwoHopScales, ValidParams, two_hop::PairSums,
 };
 use model_snapshot::{Contents, ItemCodes, Rows, Scale, Seen, Snapshot, TwoHopRows};
 
@@ -59,7 +59,9 @@ impl Scoring {
                 Some(square) => square,
                 None => snapshot.gram().diag().iter().copied().fold(0.0, f64::max),
             };
-            TwoHopScales::new(&params, first_square, snapshot.item_counts(), histories(snapshot), rows(walked.lists))
+            let lists = rows(walked.lists);
+            let scales = TwoHopScales::new(&params, first_square, snapshot.item_counts(), histories(snapshot), lists);
+            if walked.pairs.is_some() { scales.rounded() } else { scales }
         });
         let scoring =
             Self { params, gram_form: GramForm::of(snapshot.gram()), codes, places: Places::default(), two_hop };
@@ -82,10 +84,11 @@ impl Scoring {
         let degrees =
             Degrees { item_counts: snapshot.item_counts(), mean_degree_weight: snapshot.metadata().mean_degree_weight };
         let codes = code_parts(snapshot).zip(self.codes).and_then(|(parts, checked)| Codes::new(parts, checked));
-        let two_hop =
-            self.two_hop.as_ref().zip(snapshot.two_hop()).map(|(scales, TwoHopRows { lists, rows: walked, span })| {
-                TwoHop::new(histories(snapshot), rows(lists), walked.map(rows), scales, span)
-            });
+        let two_hop = self.two_hop.as_ref().zip(snapshot.two_hop()).map(|(scales, parts)| {
+            let TwoHopRows { lists, rows: walked, span, pairs } = parts;
+            let pairs = pairs.map(|sums| PairSums::new(sums.len().isqrt(), sums));
+            TwoHop::new(histories(snapshot), rows(lists), walked.map(rows), scales, span).with_pairs(pairs)
+        });
         let scorer = Scorer::new(parts, degrees, ratings, &self.params)?;
         Ok(scorer.with_cold_items(cold).with_codes(codes).with_places(&self.places).with_two_hop(two_hop))
     }

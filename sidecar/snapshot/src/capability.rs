@@ -19,6 +19,9 @@ pub enum Capability {
     Ratings,
     /// A two-hop term is added to the product of the factors.
     TwoHop,
+    /// The two-hop term is that of sums of pairs of items, whose factors of users and items are
+    /// rounded.
+    TwoHopPairs,
     /// What the factors represent of the two-hop term is a matrix of its own, because they are not
     /// those of a decomposition.
     TwoHopSpan,
@@ -26,7 +29,8 @@ pub enum Capability {
 
 impl Capability {
     /// All capabilities, sorted by name.
-    pub const ALL: [Self; 5] = [Self::ColdItems, Self::DegreeWeights, Self::Ratings, Self::TwoHop, Self::TwoHopSpan];
+    pub const ALL: [Self; 6] =
+        [Self::ColdItems, Self::DegreeWeights, Self::Ratings, Self::TwoHop, Self::TwoHopPairs, Self::TwoHopSpan];
 
     /// Name in the file.
     pub fn name(self) -> &'static str {
@@ -35,6 +39,7 @@ impl Capability {
             Self::DegreeWeights => "degree-weights",
             Self::Ratings => "ratings",
             Self::TwoHop => "two-hop",
+            Self::TwoHopPairs => "two-hop-pairs",
             Self::TwoHopSpan => "two-hop-span",
         }
     }

@@ -42,6 +42,10 @@ pub struct Metadata {
     /// factors represent of it: that of ALS. λ₁ of a decomposition is in its Gram matrix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub two_hop_first_square: Option<f64>,
+    /// Number of items whose pairs have sums, which take the place of walks in the two-hop term: all
+    /// but cold-start items. Absent in a model that walks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub two_hop_pair_items: Option<u64>,
     /// Number of cold-start items, which are the last items.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cold_items: u64,
@@ -60,6 +64,7 @@ impl Metadata {
             Capability::DegreeWeights => self.mean_degree_weight.is_some(),
             Capability::Ratings => self.ratings.is_some(),
             Capability::TwoHop => self.two_hop_entries.is_some(),
+            Capability::TwoHopPairs => self.two_hop_pair_items.is_some(),
             Capability::TwoHopSpan => self.two_hop_first_square.is_some(),
         }
     }
@@ -83,6 +88,12 @@ impl Metadata {
         }
         if self.algorithm.unknown().is_none() && self.two_hop_entries.is_some() != self.algorithm.has_two_hop_term() {
             return corrupt("entries of a two-hop term are expected if and only if coOccurrenceWeight is above 0");
+        }
+        let pair_items = self.items.checked_sub(self.cold_items);
+        if self.two_hop_pair_items.is_some()
+            && (self.two_hop_entries.is_none() || self.two_hop_pair_items != pair_items)
+        {
+            return corrupt("sums of pairs are expected of all items of a two-hop term but the cold-start items");
         }
         if self.two_hop_first_square.is_some_and(|square| !(square > 0.0 && square.is_finite())) {
             return corrupt("the first eigenvalue of the two-hop term is not a number above 0");

@@ -58,6 +58,8 @@ pub struct TwoHopRows<'a> {
     /// What the item factors represent of the term, factors × factors; `None` if they are those of
     /// a decomposition.
     pub span: Option<ArrayView2<'a, f64>>,
+    /// Sums of all pairs of items, row by row; `None` in a model that walks.
+    pub pairs: Option<&'a [u32]>,
 }
 
 /// Sparse rows in compressed format; ascending within a row.

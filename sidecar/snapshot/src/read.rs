@@ -109,7 +109,7 @@ impl Snapshot {
         check::offsets("seen.offsets", seen_offsets, *interactions)?;
         check::below("seen.items", seen_items, *items)?;
         check::ascending_rows("seen.items", seen_offsets, seen_items)?;
-        if let Some(TwoHopRows { lists, rows, span: _ }) = self.two_hop() {
+        if let Some(TwoHopRows { lists, rows, span: _, pairs: _ }) = self.two_hop() {
             check_rows("two_hop.lists", lists, self.metadata.users)?;
             rows.map_or(Ok(()), |rows| check_rows("two_hop.rows", rows, *items))?;
         }
@@ -261,6 +261,7 @@ impl Snapshot {
             lists: rows(Tensor::TwoHopLists, Tensor::TwoHopUsers, Tensor::TwoHopUserWeights)?,
             rows: rows(Tensor::TwoHopRows, Tensor::TwoHopItems, Tensor::TwoHopItemWeights),
             span: self.ranges.get(Tensor::TwoHopSpan).map(|_| self.matrix(Tensor::TwoHopSpan, self.factors())),
+            pairs: self.optional(Tensor::TwoHopPairs),
         })
     }
 

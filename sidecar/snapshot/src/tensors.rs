@@ -19,6 +19,8 @@ pub(crate) enum Length {
     Interactions,
     /// Entries that the two-hop term walks.
     TwoHopEntries,
+    /// Items whose pairs have sums in the two-hop term.
+    TwoHopPairItems,
     /// Length of the concatenated strings; only the file has it.
     Bytes,
     /// Number of items with a rank; only the file has it.
@@ -45,6 +47,7 @@ impl Length {
             Self::Factors => Some(metadata.factors),
             Self::Interactions => Some(metadata.interactions),
             Self::TwoHopEntries => metadata.two_hop_entries,
+            Self::TwoHopPairItems => metadata.two_hop_pair_items,
             Self::Sha256 => Some(SHA_256_BYTES),
             Self::Two => Some(2),
             Self::Three => Some(3),
@@ -139,6 +142,7 @@ tensors! {
     TwoHopItems   "two_hop.items"       U32 [TwoHopEntries]    WITH_ROWS    "items of each user, ascending"
     TwoHopItemWeights "two_hop.item_weights" F32 [TwoHopEntries] OPTIONAL   "their weights, unless all are 1"
     TwoHopSpan    "two_hop.span"        F64 [Factors, Factors] WITH_SPAN    "K of the item factors"
+    TwoHopPairs   "two_hop.pairs"       U32 [TwoHopPairItems, TwoHopPairItems] WITH_PAIRS "sums over shared users"
     Checksum      "checksum"            U8  [Sha256]           OPTIONAL     "SHA-256 of all bytes before it"
 }
 
@@ -148,6 +152,7 @@ const WITH_RATINGS: Presence = Presence::With(Capability::Ratings);
 const WITH_CODES: Presence = Presence::Beside(Tensor::CodeOrder);
 const WITH_TWO_HOP: Presence = Presence::With(Capability::TwoHop);
 const WITH_SPAN: Presence = Presence::With(Capability::TwoHopSpan);
+const WITH_PAIRS: Presence = Presence::With(Capability::TwoHopPairs);
 const WITH_ROWS: Presence = Presence::Beside(Tensor::TwoHopRows);
 const WITH_TITLES: Presence = Presence::Beside(Tensor::TitleBytes);
 
@@ -194,6 +199,7 @@ mod tests {
                 Length::Factors => "factors",
                 Length::Interactions => "interactions",
                 Length::TwoHopEntries => "two-hop entries",
+                Length::TwoHopPairItems => "pair items",
                 Length::Bytes => "bytes",
                 Length::UpToItems => "up to items",
                 Length::Blocks => "blocks",

@@ -35,6 +35,8 @@ pub fn write(parts: &ModelParts<'_>, out: impl Write) -> Result<Written, Snapsho
 enum Numbers<'a> {
     U8(&'a [u8]),
     U32(&'a [u32]),
+    /// Rows of a square matrix.
+    U32Square(&'a [u32]),
     /// Rows in the order of their ids; sorted when they are written.
     SortedRows(&'a StringTable),
     U64(&'a [u64]),
@@ -84,6 +86,7 @@ impl<'a> Numbers<'a> {
             Tensor::TwoHopRows => Self::U64(parts.two_hop?.rows?.offsets),
             Tensor::TwoHopItems => Self::U32(parts.two_hop?.rows?.columns),
             Tensor::TwoHopItemWeights => Self::F32(parts.two_hop?.rows?.weights?),
+            Tensor::TwoHopPairs => Self::U32Square(parts.two_hop?.pairs?),
             Tensor::TwoHopSpan => Self::Matrix64(parts.two_hop?.span?),
             Tensor::Checksum => Self::Checksum,
         })
@@ -92,7 +95,7 @@ impl<'a> Numbers<'a> {
     fn dtype(&self) -> Dtype {
         match self {
             Self::U8(_) | Self::ChecksumOf(_) | Self::Checksum => Dtype::U8,
-            Self::U32(_) | Self::SortedRows(_) => Dtype::U32,
+            Self::U32(_) | Self::U32Square(_) | Self::SortedRows(_) => Dtype::U32,
             Self::U64(_) => Dtype::U64,
             Self::Bf16Pairs(_) => Dtype::BF16,
             Self::F32(_) | Self::F32Triples(_) | Self::Matrix32(_) => Dtype::F32,
@@ -104,6 +107,7 @@ impl<'a> Numbers<'a> {
         match self {
             Self::U8(bytes) => vec![bytes.len()],
             Self::U32(numbers) => vec![numbers.len()],
+            Self::U32Square(numbers) => vec![numbers.len().isqrt(); 2],
             Self::SortedRows(ids) => vec![ids.len()],
             Self::U64(numbers) => vec![numbers.len()],
             Self::Bf16Pairs(pairs) => vec![pairs.len(), 2],
@@ -118,7 +122,9 @@ impl<'a> Numbers<'a> {
     fn write(&self, out: &mut TensorWriter<impl Write>) -> io::Result<()> {
         match self {
             Self::U8(bytes) => out.put(bytes),
-            Self::U32(numbers) | Self::Bf16Pairs(numbers) => numbers.iter().try_for_each(|n| out.put(&n.to_le_bytes())),
+            Self::U32(numbers) | Self::U32Square(numbers) | Self::Bf16Pairs(numbers) => {
+                numbers.iter().try_for_each(|n| out.put(&n.to_le_bytes()))
+            }
             Self::SortedRows(ids) => sorted_rows(ids).iter().try_for_each(|n| out.put(&n.to_le_bytes())),
             Self::U64(numbers) => numbers.iter().try_for_each(|n| out.put(&n.to_le_bytes())),
             Self::F32(numbers) | Self::F32Triples(numbers) => {

@@ -388,6 +388,7 @@ fn write(
     }
     let two_hop = model.two_hop.as_ref();
     let span = two_hop.and_then(TwoHopModel::span);
+    let pairs = two_hop.and_then(TwoHopModel::pairs);
     let metadata = Metadata {
         algorithm: config.algorithm.clone(),
         signal: config.signal,
@@ -403,6 +404,7 @@ fn write(
         }),
         two_hop_entries: two_hop.map(|two_hop| two_hop.index().users_of_items().columns().len() as u64),
         two_hop_first_square: span.map(|(_, first_square)| first_square),
+        two_hop_pair_items: pairs.map(|pairs| pairs.items() as u64),
         cold_items: cold_items as u64,
     };
     // The weights of the fit: folding them in gives the stored factors.
@@ -426,6 +428,7 @@ fn write(
             lists: rows(index.users_of_items()),
             rows: index.items_of_users().map(rows),
             span: span.map(|(matrix, _)| matrix),
+            pairs: pairs.map(|pairs| pairs.sums()),
         }),
         item_codes: codes.as_ref().map(|codes| {
             let CodeParts { order, codes, scales, bounds } = codes.parts();

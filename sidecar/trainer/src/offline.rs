@@ -144,6 +144,7 @@ pub fn describe_metrics(metrics: &Metrics) -> String {
         incumbent: _,
         by_activity: _,
         cold_items,
+        two_hop: _,
     } = metrics;
     let mut parts = Vec::new();
     // The metric of the gate comes first: error metrics exist for ratings only.

@@ -9,6 +9,8 @@ const CODE_BYTES: u64 = 16;
 /// Number of users from which an item may be sampled in a two-hop term, which then has rows of
 /// users of its own.
 const SAMPLED_USERS_MIN: u64 = factorization::two_hop::USERS_PER_ITEM_MAX as u64;
+/// Maximum number of items of which a two-hop term may have sums of all pairs.
+const PAIR_ITEMS_MAX: u64 = factorization::two_hop::PAIR_ITEMS_MAX as u64;
 
 /// What determines the size of a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +41,9 @@ impl SnapshotSize {
         let has_codes = items.saturating_mul(factors) > CODED_FACTORS_MIN;
         let codes = if has_codes { items * (factors / 2 + CODE_BYTES) } else { 0 };
         let sampled = if users > SAMPLED_USERS_MIN { 8 * users + 4 * pairs + weights } else { 0 };
+        let sums = if items <= PAIR_ITEMS_MAX && !is_weighted { 4 * items * items } else { 0 };
         let two_hop =
-            if has_two_hop_term { 8 * items + 4 * pairs + weights + sampled + 8 * factors * factors } else { 0 };
+            if has_two_hop_term { 8 * items + 4 * pairs + weights + sampled + 8 * factors * factors + sums } else { 0 };
         HEADER_BYTES
             + rows * (4 * factors + 12)
             + 8 * factors * factors

@@ -2,10 +2,7 @@
 
 use ndarray::ArrayView2;
 
-use super::{
-    History, TwoHop,
-    walk::{ADDITIONS_MAX, like},
-};
+use super::{History, TwoHop, walk::like};
 
 impl TwoHop<'_> {
     /// The term of each of `targets`, less what these item factors represent of it, as a sum over
@@ -16,7 +13,7 @@ impl TwoHop<'_> {
         factors: ArrayView2<'_, f32>,
         targets: &[u32],
     ) -> Vec<Vec<f64>> {
-        let mut contributions = self.bounded_contributions(history, targets, ADDITIONS_MAX);
+        let mut contributions = self.bounded_contributions(history, targets, self.additions_max);
         for (parts, &target) in contributions.iter_mut().zip(targets) {
             if self.scales.without_users().binary_search(&target).is_err() {
                 let represented = self.represented_parts(history, factors, target);
@@ -32,6 +29,14 @@ impl TwoHop<'_> {
         targets: &[u32],
         additions_max: usize,
     ) -> Vec<Vec<f64>> {
+        if let Some(pairs) = self.pairs {
+            let explain = |target: &u32| {
+                let mut parts = vec![0.0; history.items.len()];
+                self.pair_parts(pairs, history, *target, &mut parts);
+                parts
+            };
+            return targets.iter().map(explain).collect();
+        }
         let sources = self.sources(history, additions_max);
         let visits = self.visits(&sources, additions_max);
         // D⁻²ᵃ of the users that are visited and have the target, times the target's weight.

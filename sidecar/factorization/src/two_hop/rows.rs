@@ -48,6 +48,11 @@ impl<'a> SparseRows<'a> {
         self.columns.len()
     }
 
+    /// Whether some values are not 1.
+    pub(super) fn has_values(&self) -> bool {
+        self.values.is_some()
+    }
+
     /// A row.
     #[inline(always)]
     pub(super) fn row(&self, row: usize) -> Row<'a> {

@@ -2,7 +2,10 @@
 
 use proptest::prelude::*;
 
-use super::{History, Spectrum, TwoHopIndex, TwoHopModel, TwoHopScales, rows::OwnedRows};
+use super::{
+    ADDITIONS_MAX, History, PAIR_ITEMS_MAX, Spectrum, TwoHopIndex, TwoHopModel, TwoHopPairs, TwoHopScales,
+    rows::OwnedRows,
+};
 use crate::{Entry, Interactions, TwoHopParams, popularity};
 
 const PARAMS: TwoHopParams =
@@ -15,7 +18,15 @@ fn model(data: &Interactions, users_max: usize) -> TwoHopModel {
     let index = TwoHopIndex::sampled(data, PARAMS.users_per_item_min, users_max, 11);
     let counts = popularity(data).0;
     let scales = TwoHopScales::new(&PARAMS, FIRST_SQUARE, &counts, histories.view(), index.users_of_items().view());
-    TwoHopModel { histories, index, scales, spectrum: Spectrum { first: FIRST_SQUARE, last: FIRST_SQUARE }, span: None }
+    TwoHopModel {
+        histories,
+        index,
+        scales,
+        spectrum: Spectrum { first: FIRST_SQUARE, last: FIRST_SQUARE },
+        span: None,
+        pairs: None,
+        additions_max: ADDITIONS_MAX,
+    }
 }
 
 /// The entries of the index, users × items, with those of a sampled item multiplied by its number
@@ -144,6 +155,29 @@ proptest! {
     }
 
     #[test]
+    fn sums_of_pairs_give_the_bits_of_walks((data, history) in cases(), users_max in 1_usize..40) {
+        let data = data.map_values(|_| 1.0);
+        let walked = model(&data, users_max);
+        let matrix = dense(&walked, &data);
+        let walked = TwoHopModel { scales: walked.scales.rounded(), ..walked };
+        let pairs = model(&data, users_max).with_pairs();
+        let targets: Vec<u32> = (0..index(data.items())).collect();
+        let folded_in = History { user: None, ..of_user(&data, 0) };
+        for history in [history, of_user(&data, 0), folded_in] {
+            let terms = pairs.view().terms(&history);
+            prop_assert_eq!(bits(&terms), bits(&walked.view().bounded_terms(&history, usize::MAX)));
+            // Rounding changes them by little.
+            for (term, expected) in terms.iter().zip(reference(&matrix, &data, &history)) {
+                prop_assert!((f64::from(*term) - expected).abs() <= 1e-3 * expected, "{term} {expected}");
+            }
+            for (term, parts) in terms.iter().zip(pairs.view().bounded_contributions(&history, &targets, 0)) {
+                let sum: f64 = parts.iter().sum();
+                prop_assert!((f64::from(*term) - sum).abs() <= 1e-6 * sum, "{term} {sum}");
+            }
+        }
+    }
+
+    #[test]
     fn contributions_add_up_to_the_term((data, history) in cases(), users_max in 1_usize..40, limit in 0_usize..600) {
         let model = model(&data, users_max);
         let targets: Vec<u32> = (0..index(data.items())).collect();
@@ -183,4 +217,38 @@ fn a_sample_has_as_many_users_as_the_limit_and_is_a_function_of_the_seed() {
     assert_eq!(sample(1), sample(1));
     assert_ne!(sample(1), sample(2));
     assert_eq!(TwoHopIndex::sampled(&data, 1, 100, 1).items_of_users(), None);
+}
+
+#[test]
+fn pairs_are_summed_if_items_are_few_and_all_weights_are_1() {
+    // Users have two of the items each, in turn.
+    let are_faster = |users: u32, items: u32, value: f32| {
+        let row = |user: u32| [user % items, (user + 1) % items].map(|item| Entry { user, item, value });
+        let data = Interactions::from_entries(users as usize, items as usize, (0..users).flat_map(row).collect());
+        let model = model(&data.unwrap(), 4096);
+        TwoHopPairs::are_faster(model.histories.view(), &model.index, model.view().items_of_users)
+    };
+    // A walk from two lists of 2,000 users each to their 8,000 items, against 2 × 10 sums.
+    assert!(are_faster(10_000, 10, 1.0));
+    assert!(!are_faster(10_000, 10, 2.0), "weights");
+    // A walk from two lists of four users to their 16 items takes less than 2 × 2,500 / 8 sums.
+    assert!(!are_faster(5_000, 2_500, 1.0));
+    // A walk from two lists of 200 users each, against 2 × 4,096 / 8 sums.
+    let items = index(PAIR_ITEMS_MAX);
+    assert!(are_faster(100 * items, items, 1.0));
+    assert!(!are_faster(100 * (items + 1), items + 1, 1.0), "too many items");
+}
+
+#[test]
+fn long_histories_are_added_up_from_the_items_with_the_fewest_users() {
+    // Item i of 1,100 has 2 users if it is below 1,000, and 3 otherwise; all share item 1,100.
+    let rows = (0..1100_u32).flat_map(|item| (0..2 + u32::from(item >= 1000)).map(move |user| (user, item)));
+    let rows = rows.chain((0..3).map(|user| (user, 1100)));
+    let entries = rows.map(|(user, item)| Entry { user, item, value: 1.0 }).collect();
+    let data = Interactions::from_entries(3, 1101, entries).unwrap();
+    let pairs = model(&data, 40).with_pairs();
+    let history = |items: Vec<u32>| History { weights: vec![1.0; items.len()], items, user: None };
+    let added = history((0..1024).collect());
+    assert_eq!(pairs.view().terms(&history((0..1100).collect())), pairs.view().terms(&added));
+    assert_ne!(pairs.view().terms(&history((0..1023).collect())), pairs.view().terms(&added));
 }

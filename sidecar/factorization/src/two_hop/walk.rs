@@ -37,6 +37,8 @@ pub(super) struct Source {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Visit {
     pub(super) user: u32,
+    /// Number of items of the user.
+    length: u32,
     /// D⁻²ᵃ Σ over the shared items.
     pub(super) weight: f64,
 }
@@ -44,33 +46,20 @@ pub(super) struct Visit {
 impl TwoHop<'_> {
     /// The term of each item: at least 0, and rounded to single precision once.
     pub(crate) fn terms(&self, history: &History) -> Vec<f32> {
-        self.bounded_terms(history, ADDITIONS_MAX)
+        self.bounded_terms(history, self.additions_max)
     }
 
-    /// [`Self::terms`] within this number of additions.
+    /// [`Self::terms`] within this number of additions, unless they are those of pairs.
     pub(super) fn bounded_terms(&self, history: &History, additions_max: usize) -> Vec<f32> {
-        let sources = self.sources(history, additions_max);
-        let visits = self.visits(&sources, additions_max);
+        let visits = match self.pairs {
+            Some(_) => Vec::new(),
+            None => self.visits(&self.sources(history, additions_max), additions_max),
+        };
         with_scratch(|scratch| {
             let sums = scratch.items(self.items());
-            for (at, visit) in visits.iter().enumerate() {
-                if let Some(ahead) = visits.get(at + ROWS_AHEAD) {
-                    let columns = self.items_of_users.row(ahead.user as usize).columns;
-                    let requested = columns.get(..COLUMNS_AHEAD).unwrap_or(columns);
-                    requested.chunks(LINE_COLUMNS).for_each(simd::prefetch);
-                }
-                if Some(visit.user) == history.user {
-                    continue;
-                }
-                let row = self.items_of_users.row(visit.user as usize);
-                match row.values {
-                    None => row.columns.iter().for_each(|item| sums[*item as usize] += visit.weight),
-                    Some(values) => {
-                        for (item, value) in row.columns.iter().zip(values) {
-                            sums[*item as usize] += visit.weight * like(*value);
-                        }
-                    }
-                }
+            match self.pairs {
+                Some(pairs) => self.add_pairs(pairs, history, sums),
+                None => self.add_visits(&visits, history.user, sums),
             }
             #[expect(clippy::cast_possible_truncation, reason = "terms are added to scores in single precision")]
             let term = |(sum, by): (&mut f64, &f64)| (std::mem::take(sum) * by) as f32;
@@ -78,11 +67,34 @@ impl TwoHop<'_> {
         })
     }
 
+    /// Adds the rows of users, except that of `own`.
+    fn add_visits(&self, visits: &[Visit], own: Option<u32>, sums: &mut [f64]) {
+        for (at, visit) in visits.iter().enumerate() {
+            if let Some(ahead) = visits.get(at + ROWS_AHEAD) {
+                let columns = self.items_of_users.row(ahead.user as usize).columns;
+                let requested = columns.get(..COLUMNS_AHEAD).unwrap_or(columns);
+                requested.chunks(LINE_COLUMNS).for_each(simd::prefetch);
+            }
+            if Some(visit.user) == own {
+                continue;
+            }
+            let row = self.items_of_users.row(visit.user as usize);
+            match row.values {
+                None => row.columns.iter().for_each(|item| sums[*item as usize] += visit.weight),
+                Some(values) => {
+                    for (item, value) in row.columns.iter().zip(values) {
+                        sums[*item as usize] += visit.weight * like(*value);
+                    }
+                }
+            }
+        }
+    }
+
     /// The liked items of a history, ascending. If the history has too many users, those with the
     /// shortest lists, which weigh most.
     pub(super) fn sources(&self, history: &History, additions_max: usize) -> Vec<Source> {
         let source = |(at, (&item, &value)): (usize, (&u32, &f32))| {
-            let weight = like(value) * self.scales.source(item);
+            let weight = self.scales.source(item, like(value));
             (weight > 0.0).then_some(Source { at, item, weight })
         };
         let entries = history.items.iter().zip(&history.weights).enumerate();
@@ -122,47 +134,49 @@ impl TwoHop<'_> {
                     let user = index * 64 + bits.trailing_zeros();
                     bits &= bits - 1;
                     let sum = std::mem::take(&mut sums[user as usize]);
-                    visits.push(Visit { user, weight: sum * self.scales.user(user) });
-                    length += self.length(user);
+                    let items = self.length(user);
+                    visits.push(Visit { user, length: items, weight: sum * self.scales.user(user) });
+                    length += items as usize;
                 }
             }
         });
         let left = additions_max.saturating_sub(additions);
         if length > left {
-            self.keep_heaviest(&mut visits, left);
+            keep_heaviest(&mut visits, left);
         }
         visits
     }
 
-    /// Keeps the users of the largest weights whose rows have at most `left` items together.
-    fn keep_heaviest(&self, visits: &mut Vec<Visit>, left: usize) {
-        let mut lengths = vec![0_usize; 1 << ORDER_BITS];
-        for visit in visits.iter() {
-            lengths[order(visit.weight)] += self.length(visit.user);
-        }
-        // The weights above `lowest` fit, and of `lowest` itself as many as fit after them.
-        let (mut lowest, mut above) = (lengths.len(), 0);
-        while lowest > 0 && above + lengths[lowest - 1] <= left {
-            lowest -= 1;
-            above += lengths[lowest];
-        }
-        let mut rest = left - above;
-        visits.retain(|visit| match order(visit.weight) {
-            at if at >= lowest => true,
-            at if at + 1 == lowest => {
-                let length = self.length(visit.user);
-                let fits = length <= rest;
-                rest -= if fits { length } else { 0 };
-                fits
-            }
-            _ => false,
-        });
-    }
-
     /// Number of items of a user.
-    fn length(&self, user: u32) -> usize {
-        self.items_of_users.row(user as usize).columns.len()
+    #[expect(clippy::cast_possible_truncation, reason = "items ≤ INDEX_MAX")]
+    fn length(&self, user: u32) -> u32 {
+        self.items_of_users.row(user as usize).columns.len() as u32
     }
+}
+
+/// Keeps the users of the largest weights whose rows have at most `left` items together.
+fn keep_heaviest(visits: &mut Vec<Visit>, left: usize) {
+    let mut lengths = vec![0_usize; 1 << ORDER_BITS];
+    for visit in visits.iter() {
+        lengths[order(visit.weight)] += visit.length as usize;
+    }
+    // The weights above `lowest` fit, and of `lowest` itself as many as fit after them.
+    let (mut lowest, mut above) = (lengths.len(), 0);
+    while lowest > 0 && above + lengths[lowest - 1] <= left {
+        lowest -= 1;
+        above += lengths[lowest];
+    }
+    let mut rest = left - above;
+    visits.retain(|visit| match order(visit.weight) {
+        at if at >= lowest => true,
+        at if at + 1 == lowest => {
+            let length = visit.length as usize;
+            let fits = length <= rest;
+            rest -= if fits { length } else { 0 };
+            fits
+        }
+        _ => false,
+    });
 }
 
 /// Value in the matrix for a weight: dislikes count as not observed.

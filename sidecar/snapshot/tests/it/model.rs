@@ -24,6 +24,8 @@ pub struct Model {
     pub two_hop: Option<(Table, Option<Table>)>,
     /// What the item factors represent of the term, if they are not those of a decomposition.
     pub span: Option<Array2<f64>>,
+    /// Sums of pairs of items.
+    pub pairs: Option<Vec<u32>>,
 }
 
 /// Offsets, columns and weights of sparse rows.
@@ -56,6 +58,7 @@ impl Model {
                 ratings: None,
                 two_hop_entries: None,
                 two_hop_first_square: None,
+                two_hop_pair_items: None,
                 cold_items: 0,
             },
             user_factors: matrix(users, 0.25),
@@ -67,6 +70,7 @@ impl Model {
             weights: None,
             codes: None,
             span: None,
+            pairs: None,
             two_hop: None,
             user_ids,
             item_ids,
@@ -113,6 +117,14 @@ impl Model {
         model
     }
 
+    /// Adds a two-hop term with sums of pairs of items.
+    pub fn with_two_hop_pairs(self) -> Self {
+        let mut model = self.with_two_hop(true);
+        model.metadata.two_hop_pair_items = Some(11);
+        model.pairs = Some((0..121).collect());
+        model
+    }
+
     /// Adds codes with distinct numbers.
     pub fn with_codes(mut self) -> Self {
         let items = u32::try_from(self.item_ids.len()).unwrap();
@@ -152,6 +164,7 @@ impl Model {
                     lists: rows(lists),
                     rows: of_users.as_ref().map(rows),
                     span: self.span.as_ref().map(|span| span.view()),
+                    pairs: self.pairs.as_deref(),
                 }),
                 item_codes: self.codes.as_ref().map(|(order, codes, scales, bounds)| ItemCodes {
                     order,

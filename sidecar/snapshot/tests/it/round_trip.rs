@@ -78,6 +78,26 @@ fn models_with_a_two_hop_term_round_trip_and_need_a_reader_that_knows_it() {
 }
 
 #[test]
+fn sums_of_pairs_of_a_two_hop_term_round_trip_and_need_a_reader_that_knows_them() {
+    let model = Model::full().with_two_hop_pairs();
+    let (bytes, _) = model.write();
+    let snapshot = Snapshot::from_bytes(&bytes).unwrap();
+    check(&model, &snapshot);
+    assert_eq!(snapshot.metadata().capabilities(), [Capability::TwoHop, Capability::TwoHopPairs]);
+    assert_eq!(snapshot.two_hop().unwrap().pairs, model.pairs.as_deref());
+    let broken = |change: fn(&mut Model), words: &str| {
+        let mut model = Model::full().with_two_hop_pairs();
+        change(&mut model);
+        let error = model.try_write().and_then(|(bytes, _)| Snapshot::from_bytes(&bytes)).unwrap_err().to_string();
+        assert!(error.contains(words), "{words:?} is not in: {error}");
+    };
+    broken(|model| model.pairs = None, "two_hop.pairs");
+    broken(|model| model.pairs = Some(vec![1; 100]), "two_hop.pairs");
+    broken(|model| model.metadata.two_hop_pair_items = None, "two_hop.pairs");
+    broken(|model| model.metadata.two_hop_pair_items = Some(10), "all items of a two-hop term");
+}
+
+#[test]
 fn a_two_hop_term_of_als_has_a_matrix_and_its_first_eigenvalue() {
     let model = Model::full().with_two_hop_span();
     let snapshot = Snapshot::from_bytes(&model.write().0).unwrap();

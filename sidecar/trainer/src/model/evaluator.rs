@@ -18,6 +18,10 @@ use super::{
 /// meaningful.
 pub(super) const TEST_USERS_FOR_LIFT_MIN: usize = 20;
 
+/// Maximum number of test users whose lists are computed without the limit of walks, which takes as
+/// long as all rows of the data for each of them.
+const UNLIMITED_USERS_MAX: usize = 500;
+
 /// Evaluates models on one split.
 pub(super) struct Evaluator<'a> {
     config: &'a TrainingConfig,
@@ -87,6 +91,20 @@ impl<'a> Evaluator<'a> {
         let (k, history, test) = self.inputs();
         let scores = RankingEvaluation::model(model, history, test, k);
         Some(Value { metric: scores.measurement().ndcg?, by_user: scores.ndcgs() })
+    }
+
+    /// Fraction of NDCG that the lists of a sample of the test users lose because walks of the
+    /// two-hop term are limited; `None` without a term, or if no list has a hit.
+    pub(super) fn limit_loss(&self, mut model: Model) -> Option<f64> {
+        let (k, history, test) = self.inputs();
+        let users: Vec<usize> = (0..test.users()).filter(|user| !test.row(*user).0.is_empty()).collect();
+        let step = users.len().div_ceil(UNLIMITED_USERS_MAX).max(1);
+        let test = test.keep_users(|user| users.binary_search(&user).is_ok_and(|at| at.is_multiple_of(step)));
+        let ndcg = |model: &Model| RankingEvaluation::model(model, history, &test, k).measurement().ndcg;
+        let limited = ndcg(&model)?;
+        model.two_hop.as_mut()?.remove_limit();
+        let unlimited = ndcg(&model).filter(|ndcg| *ndcg > 0.0)?;
+        Some(1.0 - limited / unlimited)
     }
 
     /// The baseline of the gate: popularity, or biases.

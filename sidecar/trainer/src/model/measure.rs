@@ -1,8 +1,8 @@
 //! Metrics of the parameters: a fit without the held-out set, compared with baselines and with the
 //! serving model.
 
-use factorization::ValidParams;
-use sidecar_contract::{EvaluationConfig, Metrics, RecentBaseline, Signal, SplitKind, TrainingConfig};
+use factorization::{Model, ValidParams, two_hop::TwoHopForm};
+use sidecar_contract::{EvaluationConfig, Metrics, RecentBaseline, Signal, SplitKind, TrainingConfig, TwoHopMetrics};
 
 use super::{
     evaluator::{Evaluator, Scores},
@@ -37,7 +37,7 @@ pub(super) fn measure(
     progress.event(&Event::Step(Step::Measure));
     let evaluator = Evaluator::new(config, &parts);
     let Some(candidate) = evaluator.evaluate(&model) else { return Ok(None) };
-    drop(model);
+    let two_hop = two_hop(model, &evaluator);
     let kind = split::kind(config, table)?;
     let baseline = evaluator.baseline();
     let measured = Measured { config, params, table, subsets: &subsets, parts: &parts, candidate: &candidate };
@@ -56,9 +56,21 @@ pub(super) fn measure(
         incumbent: incumbent::compare(&measured, kind, serving, &evaluator, progress)?,
         cold_items: None,
         by_activity: evaluator.by_activity(&candidate, &baseline),
+        two_hop,
     };
     progress.event(&Event::Measured(&metrics));
     Ok(Some(metrics))
+}
+
+/// How the two-hop term of a model is computed, and what its lists lose by the limit of a walk.
+fn two_hop(model: Model, evaluator: &Evaluator<'_>) -> Option<TwoHopMetrics> {
+    let term = model.two_hop.as_ref()?;
+    let (form, additions_max) = (term.form(), term.additions_max() as u64);
+    let loss = match form {
+        TwoHopForm::Pairs => 0.0,
+        TwoHopForm::Walks => evaluator.limit_loss(model)?,
+    };
+    Some(TwoHopMetrics { form: form.name().to_owned(), additions_max, loss })
 }
 
 /// Number of users with both a history and held-out items in a split of this kind.

@@ -2,7 +2,7 @@
 
 use factorization::Scored;
 use model_snapshot::Snapshot;
-use sidecar_contract::{Algorithm, AlsConfig, RunOutcome, Signal, SvdConfig};
+use sidecar_contract::{Algorithm, AlsConfig, RunOutcome, RunResult, Signal, SvdConfig};
 use snapshot_scoring::Scoring;
 
 use crate::setup::{Numbers, Setup, csv};
@@ -36,10 +36,35 @@ fn bits(list: Vec<Scored>) -> Vec<(u32, u32)> {
 #[test]
 fn a_known_user_is_answered_as_the_same_history() {
     for algorithm in [svd(Some(2.5)), als(Some(2.5))] {
+        // Repeated visits are weights.
         let mut setup = Setup::new("visits.csv", visits(150));
+        setup.config.algorithm = algorithm.clone();
+        let (result, snapshot) = setup.trained();
+        assert_eq!((form(&result), snapshot.two_hop().unwrap().pairs), ("walks".to_owned(), None));
+        check_known_users(&snapshot);
+        let mut setup = Setup::new("visits.csv", without_repeats(&visits(150)));
         setup.config.algorithm = algorithm;
-        check_known_users(&setup.trained().1);
+        let (result, snapshot) = setup.trained();
+        assert_eq!((form(&result), snapshot.metadata().two_hop_pair_items), ("pairs".to_owned(), Some(120)));
+        check_known_users(&snapshot);
     }
+}
+
+/// Each line once.
+fn without_repeats(csv: &str) -> String {
+    let mut lines: Vec<&str> = csv.lines().collect();
+    lines[1..].sort_unstable();
+    lines.dedup();
+    lines.join("\n")
+}
+
+/// How the term of a run is computed.
+fn form(result: &RunResult) -> String {
+    let RunOutcome::Trained { metrics: Some(metrics), .. } = &result.outcome else { panic!("{result:?}") };
+    let term = metrics.two_hop.clone().unwrap();
+    // No walk of these data is as long as its limit.
+    assert!(term.loss.abs() < 1e-12, "{term:?}");
+    term.form
 }
 
 fn check_known_users(snapshot: &Snapshot) {
