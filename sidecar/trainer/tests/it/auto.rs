@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, num::NonZeroUsize};
 
 use model_snapshot::Snapshot;
-use recommender_trainer::{progress::Silent, train_to_file};
+use recommender_trainer::{SnapshotSize, progress::Silent, train_to_file};
 use sidecar_contract::{
     Algorithm, AlsConfig, AutoConfig, ComparisonReference, ExitCode, Incumbent, IncumbentSnapshot, RunOutcome,
     SearchSummary, Signal, Trial, TuningConfig, WarmStartConfig,
@@ -147,16 +147,20 @@ fn a_budget_of_one_fit_is_spent_on_the_default_algorithm() {
 
 #[test]
 fn the_model_fits_the_memory_of_serving_pods() {
-    let content = csv(&grouped_visits());
-    let unlimited = chosen(&auto(&content, AutoConfig { fits: 3, ..small() }));
-    assert!(unlimited.trials.iter().all(|trial| factors(&trial.parameters) == 16));
-    // Between the sizes with 8 and with 16 factors, which differ by 360 rows × 8 × 4 bytes: more
-    // than a two-hop term adds.
-    let snapshot_bytes_max = Some(43_000);
-    let limited = chosen(&auto(&content, AutoConfig { fits: 3, snapshot_bytes_max, ..small() }));
-    assert!(limited.trials.iter().all(|trial| factors(&trial.parameters) == 8), "{:?}", limited.trials);
+    let visits = grouped_visits();
+    let (content, pairs) = (csv(&visits), visits.len() as u64);
+    let limits = AutoConfig { fits: 3, factors_max: 30, ..AutoConfig::default() };
+    let unlimited = chosen(&auto(&content, limits.clone()));
+    assert!(unlimited.trials.iter().all(|trial| factors(&trial.parameters) == 30));
+    // The size with 15 factors, and one with 30 is larger even without a two-hop term.
+    let id_bytes = 300 * "user000".len() as u64 + 60 * "item00".len() as u64;
+    let size = SnapshotSize { users: 300, items: 60, pairs, id_bytes, is_weighted: false, has_biases: false };
+    let (fits, exceeds) = (size.bytes(15, true), size.bytes(30, false));
+    assert!(fits < exceeds, "{fits} {exceeds}");
+    let limited = chosen(&auto(&content, AutoConfig { snapshot_bytes_max: Some(fits), ..limits }));
+    assert!(limited.trials.iter().all(|trial| factors(&trial.parameters) == 15), "{:?}", limited.trials);
     for limited in &limited.search.limited {
-        assert_eq!(limited.factors_max, Some(8));
+        assert_eq!(limited.factors_max, Some(15));
         assert!(limited.reason.contains("memory for serving and the limit is"), "{}", limited.reason);
         assert!(limited.reason.ends_with("raise spec.serving.resources.limits.memory"), "{}", limited.reason);
     }
