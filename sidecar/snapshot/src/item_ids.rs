@@ -134,6 +134,8 @@ impl ItemIds {
 pub(crate) fn ids_checksum(bytes: &[u8], offsets: &[u64]) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(bytes);
-    offsets.iter().for_each(|offset| hash.update(offset.to_le_bytes()));
+    for offset in offsets {
+        hash.update(offset.to_le_bytes());
+    }
     hash.finalize().into()
 }
