@@ -17,7 +17,7 @@ impl TaskResult for CatalogueResult {
     const RETAINED: usize = CATALOGUES_RETAINED;
 
     fn is_wanted(recommender: &Recommender) -> bool {
-        recommender.spec.data.items.as_ref().is_some_and(|items| items.has_catalogue())
+        recommender.spec.data.items.as_ref().is_some_and(recommender_crds::ItemsSpec::has_catalogue)
     }
 
     fn is_of(&self, task: &TaskFacts) -> bool {

@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 (0..ITEMS).filter(|i| uniform(word(3, 0, *i as u64)) * (divisor as f64) < 1.0).collect();
             let least = by_norm.iter().take(ITEMS / divisor).map(|(_, item)| *item).collect();
             for (which, kept) in [("at random", random), ("of least norm", least)] {
-                let mut line = times(&catalogue, &queries, &kept)?;
+                let mut line = times(&items, &codes, &queries, &kept)?;
                 line["items"] = what.into();
                 line["kept"] = which.into();
                 line["divisor"] = divisor.into();
@@ -57,12 +57,19 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Milliseconds of each query: of all items, of few, by their blocks, and of the prepared set; and
 /// what the preparation takes.
-fn times(catalogue: &Catalogue<'_>, queries: &Array2<f32>, kept: &[usize]) -> Result<Value, Box<dyn Error>> {
+fn times(
+    items: &Array2<f32>,
+    codes: &ItemCodes,
+    queries: &Array2<f32>,
+    kept: &[usize],
+) -> Result<Value, Box<dyn Error>> {
     let mut bits = vec![0_u64; ITEMS.div_ceil(64)];
     for item in kept {
         bits[item / 64] |= 1 << (item % 64);
     }
     let is_kept = |item: u32| bits[item as usize / 64] >> (item % 64) & 1 == 1;
+    let places = Places::default();
+    let catalogue = Catalogue::new(items.view()).with_codes(Some(codes.codes())).with_places(Some(&places));
     let few = catalogue.clone().keeping_few(Some(ItemBits(&bits)));
     let begin = Instant::now();
     let prepared = catalogue.kept(ItemBits(&bits), PACKED_BYTES_MAX).ok_or("the catalogue is large")?;

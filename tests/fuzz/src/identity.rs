@@ -13,7 +13,7 @@ use rustls::{
 };
 
 /// A time at which the seeds are valid.
-const NOW: UnixTime = UnixTime::since_unix_epoch(Duration::from_secs(1_800_000_000));
+const NOW: UnixTime = UnixTime::since_unix_epoch(Duration::from_hours(500_000));
 const TRUST_DOMAIN: &str = "cluster.local";
 /// The only id that the anchors of the seeds issued.
 const ISSUED: &str = "spiffe://cluster.local/ns/shop/sa/web";

@@ -132,7 +132,7 @@ fn constrained(permitted: Vec<GeneralSubtree>, excluded: Vec<GeneralSubtree>, na
 }
 
 fn addresses(permitted: &[CidrSubnet], excluded: &[CidrSubnet], address: std::net::IpAddr) -> Chain {
-    let subtrees = |networks: &[CidrSubnet]| networks.iter().cloned().map(GeneralSubtree::IpAddress).collect();
+    let subtrees = |networks: &[CidrSubnet]| networks.iter().copied().map(GeneralSubtree::IpAddress).collect();
     constrained(subtrees(permitted), subtrees(excluded), vec![SanType::IpAddress(address)])
 }
 
