@@ -93,31 +93,32 @@ impl Lines {
 
     /// Number of items above this one. Of equal scores the smaller index is above.
     fn rank(&self, item: u32, weight: f32) -> usize {
-        let item = item as usize;
-        let score = weight.mul_add(self.slope[item], self.base[item]);
-        let (before, after) = (..item, item + 1..);
-        let count = |base, slope, at_least| simd::run(Above { base, slope, weight, at_least });
-        // The least number above a score: what is at least that is above it.
-        count(&self.base[before], &self.slope[before], score)
-            + count(&self.base[after.clone()], &self.slope[after], score.next_up())
+        simd::run(Rank { base: &self.base, slope: &self.slope, weight, item: item as usize })
     }
 }
 
-/// Counts scores that are at least a number.
-struct Above<'a> {
+/// Counts the items above one of them, whose score has the same bits as in the comparison.
+struct Rank<'a> {
     base: &'a [f32],
     slope: &'a [f32],
     weight: f32,
-    at_least: f32,
+    item: usize,
 }
 
-impl Kernel for Above<'_> {
+impl Kernel for Rank<'_> {
     type Output = usize;
 
     #[inline(always)]
     fn run(self) -> usize {
-        let is_above = |(base, slope): (&f32, &f32)| u32::from(self.weight.mul_add(*slope, *base) >= self.at_least);
-        self.base.iter().zip(self.slope).map(is_above).sum::<u32>() as usize
+        let score = self.weight.mul_add(self.slope[self.item], self.base[self.item]);
+        let (base_before, base_from) = self.base.split_at(self.item);
+        let (slope_before, slope_from) = self.slope.split_at(self.item);
+        let count = |base: &[f32], slope: &[f32], at_least: f32| {
+            let is_above = |(base, slope): (&f32, &f32)| u32::from(self.weight.mul_add(*slope, *base) >= at_least);
+            base.iter().zip(slope).map(is_above).sum::<u32>() as usize
+        };
+        // The least number above a score: what is at least that is above it. The item itself is not.
+        count(base_before, slope_before, score) + count(base_from, slope_from, score.next_up())
     }
 }
 
