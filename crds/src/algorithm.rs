@@ -4,6 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::Compose;
+
 /// The algorithm and its parameters: exactly one of the fields.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -30,12 +32,15 @@ pub struct AlgorithmSpec {
     /// status.model.parameters show the choice, status.model.search what was tried. Example: {}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auto: Option<Auto>,
+    /// Other Recommenders of this namespace answer: nothing is trained, and data is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compose: Option<Compose>,
 }
 
 impl Default for AlgorithmSpec {
     /// `als: {}`.
     fn default() -> Self {
-        Self { als: Some(Als::default()), svd: None, bpr: None, auto: None }
+        Self { als: Some(Als::default()), svd: None, bpr: None, auto: None, compose: None }
     }
 }
 

@@ -38,7 +38,9 @@ macro_rules! named_enum {
 }
 
 named_enum! {
-    /// Types of conditions. The first six are always present; the others only while they are true.
+    /// Types of conditions. The first six are always present, unless a Recommender is made of others:
+    /// then PartsReady takes the place of DataReady, Trained and QualityGatePassed. The others are
+    /// present only while they are true.
     ConditionType {
         /// The required replicas are ready, and a pod serves a model.
         Ready,
@@ -66,6 +68,8 @@ named_enum! {
         BatchFailed,
         /// A newer item table does not serve.
         CatalogueHeld,
+        /// The parts of a composition exist, and can be asked.
+        PartsReady,
     }
 }
 
@@ -196,6 +200,17 @@ named_enum! {
         CatalogueShrunk,
         /// A refresh failed and is retried.
         CatalogueNotMade,
+        // PartsReady
+        /// All parts exist, and can be asked.
+        PartsFound,
+        /// A part does not exist.
+        PartNotFound,
+        /// The access of a part does not admit the composition.
+        PartUnreachable,
+        /// A part is made of the composition.
+        PartsCyclic,
+        /// The scores of the parts cannot be compared.
+        PartsUnlike,
     }
 }
 

@@ -9,6 +9,7 @@ mod access;
 mod algorithm;
 mod batch;
 mod column;
+mod compose;
 pub mod condition;
 mod crd;
 mod data;
@@ -25,6 +26,9 @@ pub use access::{AccessSpec, AllowedCaller, Identity, Plaintext};
 pub use algorithm::*;
 pub use batch::{BatchDestination, BatchSpec};
 pub use column::Column;
+pub use compose::{
+    Blend, Cascade, Compose, Normalize, SharedPart, SplitParts, Switch, SwitchCase, SwitchField, WeightedPart,
+};
 pub use condition::{ConditionType, Reason};
 pub use crd::{CRD_BYTES_MAX, crd, crd_yaml};
 pub use data::{

@@ -6,11 +6,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccessSpec, AlgorithmSpec, BatchSpec, ChosenAlgorithm, DataSpec, EvaluationSpec, NameRef, RecommenderStatus,
-    ServingSpec, TrainingSpec,
+    AccessSpec, AlgorithmSpec, BatchSpec, ChosenAlgorithm, Compose, DataSpec, EvaluationSpec, NameRef,
+    RecommenderStatus, ServingSpec, TrainingSpec,
 };
 
-/// Training data, algorithm, evaluation, training and serving. Only `data.source` is required.
+/// Training data, algorithm, evaluation, training and serving. Only `data.source` is required, or
+/// `algorithm.compose`.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "recmesh.dev",
@@ -89,8 +90,9 @@ use crate::{
 )]
 #[serde(rename_all = "camelCase")]
 pub struct RecommenderSpec {
-    /// Training data.
-    pub data: DataSpec,
+    /// Training data. Required, unless algorithm.compose is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<DataSpec>,
 
     /// The algorithm and its parameters: exactly one of the fields. Absent: ALS with its defaults,
     /// as with `als: {}`.
@@ -147,6 +149,11 @@ pub struct RecommenderSpec {
 }
 
 impl RecommenderSpec {
+    /// The rule of a Recommender that is made of others.
+    pub fn compose(&self) -> Option<&Compose> {
+        self.algorithm.as_ref()?.compose.as_ref()
+    }
+
     /// Returns the chosen algorithm with its defaults, or `None` unless exactly one is set. The API
     /// server rejects the latter.
     pub fn chosen_algorithm(&self) -> Option<ChosenAlgorithm> {

@@ -181,9 +181,53 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         at: &["spec.algorithm"],
-        rule: "[has(self.als), has(self.svd), has(self.bpr), has(self.auto)].filter(x, x).size() == 1",
-        message: "algorithm: set exactly one of als, svd, bpr and auto, for example als: {}; in a merge patch, set the old one \
-                  to null",
+        rule: "[has(self.als), has(self.svd), has(self.bpr), has(self.auto), has(self.compose)].filter(x, x).size() == 1",
+        message: "algorithm: set exactly one of als, svd, bpr, auto and compose, for example als: {}; in a merge patch, set the \
+                  old one to null",
+    },
+    Rule {
+        at: &["spec"],
+        rule: "has(self.data) != (has(self.algorithm) && has(self.algorithm.compose))",
+        message: "data: required, for example data: {source: {url: s3://shop/ratings.csv}}, unless algorithm.compose is set, \
+                  which trains nothing: remove one of them",
+    },
+    Rule {
+        at: &["spec"],
+        rule: "!has(self.algorithm) || !has(self.algorithm.compose) || (!has(self.batch) && !has(self.model) && !has(self.store) && \
+               (!has(self.training) || (!has(self.training.schedule) && !has(self.training.tuning))))",
+        message: "algorithm.compose trains nothing and has no model of its own: remove batch, model, store, training.schedule and \
+                  training.tuning; set them in the parts",
+    },
+    Rule {
+        at: &["spec.algorithm.compose"],
+        rule: "[has(self.blend), has(self.cascade), has(self.switch), has(self.split)].filter(x, x).size() == 1",
+        message: "algorithm.compose: set exactly one of blend, cascade, switch and split, for example cascade: {parts: [a, b]}",
+    },
+    Rule {
+        at: &["spec.algorithm.compose.blend", "spec.algorithm.compose.split"],
+        rule: "self.parts.all(p, self.parts.exists_one(q, q.name == p.name))",
+        message: "algorithm.compose: a part is named twice: remove one of them",
+    },
+    Rule {
+        at: &["spec.algorithm.compose.cascade"],
+        rule: "self.parts.all(p, self.parts.exists_one(q, q == p))",
+        message: "algorithm.compose.cascade: a part is named twice: remove one of them",
+    },
+    Rule {
+        at: &["spec.algorithm.compose.switch"],
+        rule: "has(self.header) != has(self.field)",
+        message: "algorithm.compose.switch: set either header or field, for example header: x-recmesh-segment",
+    },
+    Rule {
+        at: &["spec.algorithm.compose.switch"],
+        rule: "!has(self.header) || !(self.header in ['x-recmesh-attempt', 'x-recmesh-fallback'])",
+        message: "algorithm.compose.switch.header: the sidecars use this one themselves: choose another one, for example \
+                  x-recmesh-segment",
+    },
+    Rule {
+        at: &["spec.algorithm.compose.switch"],
+        rule: "self.cases.all(c, self.cases.exists_one(d, d.value == c.value))",
+        message: "algorithm.compose.switch.cases: a value is there twice: remove one of the cases",
     },
     Rule {
         at: &["spec.algorithm.auto"],

@@ -39,6 +39,19 @@ impl Applied {
     }
 }
 
+/// State of the children of a composition after a pass has applied them.
+#[derive(Debug, Default)]
+pub struct AppliedComposition {
+    /// The Deployment; its config is not a serving config.
+    pub rollout: AppliedRollout,
+    /// Whether a pod has not applied the composition yet.
+    pub config_pending: bool,
+    /// Resource version of the Recommender, if its finalizers were written.
+    pub resource_version: Option<String>,
+    /// Writes that the API server rejected permanently. They did not stop the others.
+    pub refused: Vec<Error>,
+}
+
 /// Serving config and Deployment as the API server returned them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AppliedRollout {

@@ -4,6 +4,7 @@
 //! A write that the API server rejects permanently does not stop the writes that do not depend on
 //! it. Any other failure ends the pass; the next one writes everything again.
 
+mod composition;
 mod garbage;
 mod job;
 mod objects;
@@ -11,17 +12,27 @@ mod refresh;
 mod rollout;
 mod task;
 
-pub use self::objects::{delete_job, set_finalizers};
+pub use self::{
+    composition::apply as apply_composition,
+    objects::{delete_job, set_finalizers},
+};
+use sidecar_contract::ServingConfig;
+
 use crate::{
-    applied::Applied, context::Context, desired::Desired, error::Error, fair_limiter::RecommenderKey,
-    observed::Observed, validate::Plan,
+    applied::Applied,
+    context::Context,
+    desired::Desired,
+    error::Error,
+    fair_limiter::RecommenderKey,
+    observed::Observed,
+    validate::{Plan, Workload},
 };
 
 /// What all writes of a pass need.
 #[derive(Clone, Copy)]
 struct Pass<'a> {
     context: &'a Context,
-    plan: &'a Plan,
+    plan: &'a Workload,
     observed: &'a Observed,
     /// Second since 1970.
     now: i64,
@@ -30,7 +41,7 @@ struct Pass<'a> {
 impl Pass<'_> {
     /// The holder of the slots.
     fn key(&self) -> RecommenderKey {
-        let Plan { uid, namespace, name, .. } = self.plan;
+        let Workload { uid, namespace, name, .. } = self.plan;
         RecommenderKey { uid: uid.clone(), namespace: namespace.clone(), name: name.clone() }
     }
 }
@@ -49,16 +60,17 @@ pub async fn apply(
     let pass = Pass { context, plan, observed, now };
     let garbage = desired.garbage.clone();
     let turn = context.turn(&plan.namespace).await;
-    let mut applied = write(pass, desired).await?;
+    let mut applied = write(pass, plan, desired).await?;
     drop(turn);
     // Other tenants' requests do not wait for the store.
-    applied.deleted_runs = garbage::delete(pass, &garbage).await?;
+    applied.deleted_runs = garbage::delete(pass, plan, &garbage).await?;
     Ok(applied)
 }
 
 /// Writes to the API server.
-async fn write(pass: Pass<'_>, desired: Desired) -> Result<Applied, Error> {
-    let Pass { context, plan, .. } = pass;
+async fn write(pass: Pass<'_>, plan: &Plan, desired: Desired) -> Result<Applied, Error> {
+    let context = pass.context;
+    let deadline = plan.training.deadline;
     // Without `..`: a new kind of child that is not applied fails to compile.
     let Desired {
         finalizers,
@@ -95,9 +107,9 @@ async fn write(pass: Pass<'_>, desired: Desired) -> Result<Applied, Error> {
     if let Some(secret) = serve_secret {
         refused.unless_rejected(objects::apply(pass, secret).await)?;
     }
-    let job = job::apply(pass, job, may_start, &mut refused).await?;
-    let batch = task::apply(pass, &context.slots.batches, batch, may_start, &mut refused).await?;
-    let catalogue = task::apply(pass, &context.slots.catalogues, catalogue, may_start, &mut refused).await?;
+    let job = job::apply(pass, deadline, job, may_start, &mut refused).await?;
+    let batch = task::apply(pass, deadline, &context.slots.batches, batch, may_start, &mut refused).await?;
+    let catalogue = task::apply(pass, deadline, &context.slots.catalogues, catalogue, may_start, &mut refused).await?;
     for job in obsolete_jobs {
         refused.unless_rejected(delete_job(context, &plan.namespace, &job).await)?;
     }
@@ -105,7 +117,7 @@ async fn write(pass: Pass<'_>, desired: Desired) -> Result<Applied, Error> {
         refused.unless_rejected(objects::apply(pass, child).await)?;
     }
     let rollout = rollout::apply(pass, rollout, &mut refused).await?;
-    let config_pending = refresh::request(pass, rollout.config.as_ref(), &mut refused).await?;
+    let config_pending = refresh::request(pass, rollout.config.as_ref().map(ServingConfig::hash), &mut refused).await?;
     for (kind, name) in pruned {
         refused.unless_rejected(objects::delete(pass, kind, &name).await)?;
     }

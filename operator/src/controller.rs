@@ -27,7 +27,7 @@ use kube::{
     },
 };
 use recommender_crds::Recommender;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast::error::RecvError, mpsc};
 
 use crate::{
     child_kind::ChildKind,
@@ -40,12 +40,16 @@ use crate::{
     reconcile::reconcile,
     requeue, rest,
     store_scope::StoreScope,
+    validate::composition::parts_of,
     versions::{Meta, Source},
     watch_pauses::with_pauses,
 };
 
 /// Changes within this interval trigger one reconcile.
 const DEBOUNCE: Duration = Duration::from_millis(200);
+
+/// Maximum number of changed Recommenders whose compositions are not looked up yet.
+const CHANGED_PARTS_MAX: usize = 10_000;
 
 /// Jobs in a page of a list; each has about 10 KiB.
 const JOBS_PER_PAGE: u32 = 250;
@@ -57,8 +61,13 @@ pub async fn run(context: Arc<Context>, stop: impl Future<Output = ()> + Send + 
     let named = &context.installation.settings.watch_namespaces;
     let scopes: Vec<Option<String>> =
         if named.is_empty() { vec![None] } else { named.iter().cloned().map(Some).collect() };
-    let (controllers, stores): (Vec<_>, Vec<_>) =
-        scopes.iter().map(|scope| recommenders(&context, scope.as_deref())).unzip();
+    let (controllers, stores): (Vec<_>, Vec<_>) = scopes
+        .iter()
+        .map(|scope| {
+            let (controller, store, changed) = recommenders(&context, scope.as_deref());
+            ((controller, changed), store)
+        })
+        .unzip();
     // Before the first pass: a footprint is known only if all watches have listed.
     let children: Vec<_> = scopes.iter().map(|scope| children(&context, scope.as_deref())).collect();
     if let Err(error) = count_running(&context, &scopes).await {
@@ -68,7 +77,7 @@ pub async fn run(context: Arc<Context>, stop: impl Future<Output = ()> + Send + 
         );
     }
     let stop = stop.shared();
-    let runs = controllers.into_iter().zip(children).zip(&scopes).map(|((controller, children), scope)| {
+    let runs = controllers.into_iter().zip(children).zip(&scopes).map(|(((controller, changed), children), scope)| {
         let scope = scope.as_deref();
         // Passes are not limited, only their requests: a pass that waits for its store delays no
         // other one.
@@ -77,6 +86,7 @@ pub async fn run(context: Arc<Context>, stop: impl Future<Output = ()> + Send + 
             .with_config(config)
             .reconcile_on(children)
             .reconcile_on(granted_slots(&context, scope))
+            .reconcile_on(changed)
             .graceful_shutdown_on(stop.clone())
             .run(reconcile_guarded, error_policy, Arc::clone(&context))
             .for_each(|outcome| {
@@ -100,18 +110,75 @@ pub async fn run(context: Arc<Context>, stop: impl Future<Output = ()> + Send + 
     join(join_all(runs), join_all(missed)).await;
 }
 
-/// The watch of Recommenders, which triggers a pass if more than the status has changed.
-fn recommenders(context: &Context, scope: Option<&str>) -> (Controller<Guarded>, Store<Guarded>) {
+/// The watch of Recommenders, which triggers a pass if more than the status has changed, and the
+/// compositions of which one has changed, or was deleted.
+fn recommenders(
+    context: &Context,
+    scope: Option<&str>,
+) -> (Controller<Guarded>, Store<Guarded>, BoxStream<'static, ObjectRef<Guarded>>) {
     let (reader, writer) = reflector::store();
+    let (sender, parts) = mpsc::channel(CHANGED_PARTS_MAX);
     let changed = with_pauses(watcher(api::<Guarded>(context, scope), watcher::Config::default()))
         // The largest part of the metadata, which nothing reads.
         .modify(|guarded| guarded.meta_mut().managed_fields = None)
         .reflect(writer)
+        .inspect(move |event| {
+            if let Some(part) = changed_part(event) {
+                // A full queue only delays a composition until its next regular pass.
+                let _ = sender.try_send(part);
+            }
+        })
         .applied_objects()
         // Here, so that the failure of one watch delays no other.
         .filter_map(|object| std::future::ready(logged(object, "Recommender").map(Ok)))
         .predicate_filter(|guarded: &Guarded| Some(trigger(guarded)), PredicateConfig::default());
-    (Controller::for_stream(changed, reader.clone()), reader)
+    let of_parts = compositions_of(parts, reader.clone());
+    (Controller::for_stream(changed, reader.clone()), reader, of_parts)
+}
+
+/// Namespace and name of a Recommender that was applied or deleted. Those of the first list are not
+/// changes.
+fn changed_part(event: &watcher::Result<watcher::Event<Guarded>>) -> Option<(String, String)> {
+    match event {
+        Ok(watcher::Event::Apply(object) | watcher::Event::Delete(object)) => {
+            Some((object.namespace().unwrap_or_default(), object.name_any()))
+        }
+        _ => None,
+    }
+}
+
+/// The compositions that name these Recommenders, also by other compositions.
+fn compositions_of(
+    parts: mpsc::Receiver<(String, String)>,
+    recommenders: Store<Guarded>,
+) -> BoxStream<'static, ObjectRef<Guarded>> {
+    let parts = stream::unfold(parts, |mut parts| async { parts.recv().await.map(|part| (part, parts)) });
+    parts
+        .flat_map(move |(namespace, part)| {
+            let all = recommenders.state();
+            let named: Vec<(String, Vec<String>)> = all
+                .iter()
+                .filter(|object| object.namespace().as_deref() == Some(namespace.as_str()))
+                .filter_map(|object| Some((object.name_any(), parts_of(object.0.as_ref().ok()?))))
+                .filter(|(_, parts)| !parts.is_empty())
+                .collect();
+            let found = naming(&named, &part).into_iter();
+            stream::iter(found.map(|name| ObjectRef::new(&name).within(&namespace)).collect::<Vec<_>>())
+        })
+        .boxed()
+}
+
+/// Names of the compositions that name a part, also by other compositions.
+fn naming(compositions: &[(String, Vec<String>)], part: &str) -> BTreeSet<String> {
+    let (mut found, mut open) = (BTreeSet::new(), vec![part.to_owned()]);
+    while let Some(name) = open.pop() {
+        for (composition, _) in compositions.iter().filter(|(_, parts)| parts.contains(&name)) {
+            if found.insert(composition.clone()) {
+                open.push(composition.clone());
+            }
+        }
+    }
+    found
 }
 
 /// Hash of what triggers a pass when it changes.
@@ -273,4 +340,26 @@ async fn reconcile_guarded(guarded: Arc<Guarded>, context: Arc<Context>) -> Resu
 #[expect(clippy::needless_pass_by_value, reason = "the signature of the controller")]
 fn error_policy(object: Arc<Guarded>, error: &Error, context: Arc<Context>) -> Action {
     requeue::after_error(error, context.cache.failures(&object.uid().unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_part_is_that_of_all_compositions_that_are_made_of_it() {
+        let composition = |name: &str, parts: &[&str]| {
+            (name.to_owned(), parts.iter().map(|part| (*part).to_owned()).collect::<Vec<_>>())
+        };
+        let compositions = [
+            composition("home", &["films", "a"]),
+            composition("a", &["books", "b"]),
+            composition("b", &["games", "a"]),
+            composition("other", &["films"]),
+        ];
+        let names = |part: &str| naming(&compositions, part).into_iter().collect::<Vec<_>>();
+        assert_eq!(names("games"), ["a", "b", "home"]);
+        assert_eq!(names("films"), ["home", "other"]);
+        assert!(names("home").is_empty());
+    }
 }

@@ -4,6 +4,7 @@
 mod batch;
 mod catalogue;
 mod child;
+mod composition;
 mod config_map;
 mod deployment;
 mod disruption_budget;
@@ -20,6 +21,7 @@ mod trainer_job;
 
 pub use self::{
     child::Child,
+    composition::{DesiredComposition, composition},
     config_map::serving_config,
     job::JobChange,
     rollout::{DeploymentChange, Release, Rollout},

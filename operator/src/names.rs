@@ -8,6 +8,8 @@ use sidecar_contract::pods_service;
 pub const MANAGER: &str = "recmesh-operator";
 /// Label of a child: the name of its Recommender.
 pub const RECOMMENDER_LABEL: &str = "recmesh.dev/recommender";
+/// Label of a child: its component.
+pub const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
 /// Label of a pod of an app: the Recommender whose sidecar it asks for.
 pub const INJECT_LABEL: &str = "recmesh.dev/inject";
 /// Label of a pod that has this sidecar.
@@ -161,7 +163,7 @@ pub fn labels(recommender: &str, component: Component) -> Value {
     json!({
         "app.kubernetes.io/name": "recommender",
         "app.kubernetes.io/instance": recommender,
-        "app.kubernetes.io/component": component.as_str(),
+        COMPONENT_LABEL: component.as_str(),
         "app.kubernetes.io/part-of": "recmesh",
         "app.kubernetes.io/managed-by": MANAGER,
         RECOMMENDER_LABEL: recommender,
@@ -170,12 +172,12 @@ pub fn labels(recommender: &str, component: Component) -> Value {
 
 /// Label selector for the objects of a component.
 pub fn component_label(component: Component) -> String {
-    format!("app.kubernetes.io/component={}", component.as_str())
+    format!("{COMPONENT_LABEL}={}", component.as_str())
 }
 
 /// Immutable label selector for the pods of a component.
 pub fn selector(recommender: &str, component: Component) -> Value {
-    json!({RECOMMENDER_LABEL: recommender, "app.kubernetes.io/component": component.as_str()})
+    json!({RECOMMENDER_LABEL: recommender, COMPONENT_LABEL: component.as_str()})
 }
 
 /// [`selector`] of the serving pods as a string, for the scale subresource.

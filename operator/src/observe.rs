@@ -5,6 +5,7 @@ mod batches;
 mod blockers;
 mod catalogues;
 mod children;
+mod parts;
 mod reports;
 mod results;
 mod secrets;
@@ -40,6 +41,7 @@ use crate::{
         self, Concluded, DeploymentFacts, EndedBatches, EndedCatalogues, JobFacts, Observed, PodFacts, TaskFacts,
         conclude, conclude_tasks, controlled_by, own_pods,
     },
+    validate::composition::Named,
 };
 
 /// Interval while the pods of a run that has committed its result still run.
@@ -64,18 +66,24 @@ struct Subject<'a> {
     uid: &'a str,
 }
 
+impl<'a> Subject<'a> {
+    fn of(recommender: &'a Recommender) -> Result<Self, Error> {
+        let meta = &recommender.metadata;
+        Ok(Self {
+            namespace: meta.namespace.as_deref().ok_or(Error::Incomplete("namespace"))?,
+            name: meta.name.as_deref().ok_or(Error::Incomplete("name"))?,
+            uid: meta.uid.as_deref().ok_or(Error::Incomplete("uid"))?,
+        })
+    }
+}
+
 /// Reads the observed state of a Recommender, whether or not its spec is valid.
 ///
 /// # Errors
 /// Fails if an API request fails. An unreachable store is not an error, because serving does not
 /// depend on it.
 pub async fn observe(context: &Context, recommender: &Recommender, now: Timestamp) -> Result<Observed, Error> {
-    let meta = &recommender.metadata;
-    let subject = Subject {
-        namespace: meta.namespace.as_deref().ok_or(Error::Incomplete("namespace"))?,
-        name: meta.name.as_deref().ok_or(Error::Incomplete("name"))?,
-        uid: meta.uid.as_deref().ok_or(Error::Incomplete("uid"))?,
-    };
+    let subject = Subject::of(recommender)?;
     let turn = context.turn(subject.namespace).await;
     let mut observed = objects(context, recommender, &subject).await?;
     blockers::add(context, &subject, &mut observed.jobs, &mut observed.pods, now.as_second()).await?;
@@ -118,6 +126,26 @@ pub async fn observe(context: &Context, recommender: &Recommender, now: Timestam
         observed.snapshots = store::snapshots(context, recommender, now.as_second()).await;
     }
     Ok(observed)
+}
+
+/// Reads the observed state of a Recommender that is made of others, and the Recommenders that it
+/// names.
+///
+/// # Errors
+/// Fails if an API request fails.
+pub async fn composition(
+    context: &Context,
+    recommender: &Recommender,
+    now: Timestamp,
+) -> Result<(Observed, Named), Error> {
+    let subject = Subject::of(recommender)?;
+    let turn = context.turn(subject.namespace).await;
+    let mut observed = objects(context, recommender, &subject).await?;
+    blockers::add(context, &subject, &mut observed.jobs, &mut observed.pods, now.as_second()).await?;
+    let named = parts::read(context, &subject, recommender).await?;
+    drop(turn);
+    observed.reports = reports::read(context, &observed.pods).await;
+    Ok((observed, named))
 }
 
 /// Reads the objects of the API server.

@@ -1,5 +1,7 @@
 //! A reconcile: one pass of the steps, independent of what triggered it.
 
+mod composition;
+
 use std::{borrow::Cow, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
@@ -9,7 +11,6 @@ use recommender_crds::{Reason, Recommender, RecommenderStatus};
 use tokio::time::Instant;
 
 use crate::{
-    applied::Applied,
     apply::apply,
     cache::Resting,
     context::Context,
@@ -74,6 +75,7 @@ pub async fn reconcile(cached: &Recommender, context: &Context) -> Result<Action
     context.cache.record_rest(&uid, None, None);
     let outcome = match recommender.metadata.deletion_timestamp {
         // Boxed because the future is large.
+        None if recommender.spec.compose().is_some() => Box::pin(composition::pass(context, recommender, now)).await,
         None => Box::pin(pass(context, recommender, now)).await,
         Some(_) => finalize(context, recommender).await,
     };
@@ -157,7 +159,8 @@ async fn pass(context: &Context, recommender: &Recommender, now: Timestamp) -> R
     };
     let status = status::compute(input, now);
     // publish (client required)
-    let has_published = publish(context, &as_written(recommender, &applied), &status).await?;
+    let has_published =
+        publish(context, &as_written(recommender, applied.resource_version.as_deref()), &status).await?;
     let has_settled = status::has_settled(input, &status);
     let polls = context.cache.count_poll(&plan.uid, !has_settled && !has_published);
     let is_quiet = !has_published
@@ -187,10 +190,10 @@ async fn pass(context: &Context, recommender: &Recommender, now: Timestamp) -> R
 }
 
 /// The Recommender after its finalizers were written.
-fn as_written<'a>(recommender: &'a Recommender, applied: &Applied) -> Cow<'a, Recommender> {
-    let Some(version) = &applied.resource_version else { return Cow::Borrowed(recommender) };
+fn as_written<'a>(recommender: &'a Recommender, version: Option<&str>) -> Cow<'a, Recommender> {
+    let Some(version) = version else { return Cow::Borrowed(recommender) };
     let mut written = recommender.clone();
-    written.metadata.resource_version = Some(version.clone());
+    written.metadata.resource_version = Some(version.to_owned());
     Cow::Owned(written)
 }
 

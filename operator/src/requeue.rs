@@ -55,6 +55,12 @@ pub fn after_pass(
     Action::requeue(observed.look_again_after.map_or(next, |after| after.min(next)))
 }
 
+/// After a pass of a composition. `polls` is as for [`after_pass`]. A change of its parts triggers a
+/// pass.
+pub fn after_composition(polls: Option<u32>, resync: Duration) -> Action {
+    Action::requeue(polls.map_or_else(|| jittered(resync), settling_interval))
+}
+
 /// Pods that load a model report it without a change that a watch could see. Those that have not
 /// after a minute are asked less and less often.
 fn settling_interval(polls: u32) -> Duration {

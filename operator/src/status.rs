@@ -4,6 +4,7 @@ mod access;
 mod batch;
 mod block;
 mod catalogue;
+mod composition;
 mod data;
 mod gate;
 mod model;
@@ -11,6 +12,8 @@ mod reason;
 mod serving;
 mod stall;
 mod training;
+
+pub use self::composition::{CompositionInput, composition, composition_has_rolled_out};
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use recommender_crds::{

@@ -5,6 +5,7 @@ pub mod content_encoding;
 pub mod endpoints;
 pub mod error;
 pub mod form;
+pub mod if_revision;
 pub mod json;
 pub mod openapi;
 pub mod quote;
@@ -13,6 +14,7 @@ pub mod request;
 pub mod request_id;
 pub mod request_timeout;
 pub mod response;
+pub mod revision_headers;
 pub mod route;
 
 use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Instant};
@@ -22,7 +24,10 @@ use http::{HeaderValue, Request, Response};
 use http_body_util::Full;
 use hyper::body::Body;
 
-pub use self::endpoints::{ContentType, Parsed, REVISION_HEADER, content_type, parse};
+pub use self::{
+    endpoints::{ContentType, Parsed, content_type, parse},
+    revision_headers::{IF_REVISION_HEADER, REVISION_HEADER},
+};
 use crate::{
     api::{
         endpoints::{Answered, Endpoints},

@@ -19,6 +19,7 @@ use tokio::{
 use crate::{
     admin::{Admin, Report},
     api::Api,
+    composition::{CompositionPaths, Followed, follow},
     cpus::available_cpus,
     engine::{Engine, measure_io_delay},
     follower::{Follower, Paths},
@@ -46,6 +47,8 @@ pub enum ModelSource {
     },
     /// The mounted serving config.
     Follow(Paths),
+    /// The mounted composition: other Recommenders answer.
+    Compose(CompositionPaths),
 }
 
 /// Settings of a serving process.
@@ -105,6 +108,9 @@ impl App {
         let (stop, stopped) = watch::channel(false);
         let (stop_admin, admin_stopped) = watch::channel(false);
         let mut serving = JoinSet::new();
+        let mut background = JoinSet::new();
+        let identity = settings.mutual_tls.as_ref();
+        let identity = identity.map(|mutual_tls| open_identity(&mutual_tls.identity, &metrics, &mut background));
         match settings.source {
             ModelSource::File { model, catalogue, limits } => {
                 let local = Arc::new(loading::open_with_catalogue(&model, catalogue.as_deref())?);
@@ -117,6 +123,15 @@ impl App {
                 let follower = Follower::new(paths, Arc::clone(&engine), Arc::clone(&metrics), Arc::clone(&report));
                 serving.spawn(follower.run(stopped.clone()));
             }
+            ModelSource::Compose(paths) => {
+                let followed = Followed {
+                    engine: Arc::clone(&engine),
+                    metrics: Arc::clone(&metrics),
+                    report: Arc::clone(&report),
+                    identity: identity.clone(),
+                };
+                serving.spawn(follow(paths, followed, stopped.clone()));
+            }
         }
         let bind = async |address: SocketAddr| {
             let listener = TcpListener::bind(&*listen_candidates(address)).await;
@@ -126,21 +141,18 @@ impl App {
         let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
         let api = Arc::new(Api::new(Arc::clone(&engine), Arc::clone(&metrics)));
         let signals = ShutdownSignals { draining: draining.clone(), stopped };
-        let (mut background, mut mesh_address) = (JoinSet::new(), None);
+        let mut mesh_address = None;
         let is_mutual_tls = settings.mutual_tls.is_some();
-        if let Some(MutualTlsSettings { listen, identity }) = settings.mutual_tls {
-            let interval = identity.interval;
-            let identity = Identity::open(identity, Purpose::Server, Arc::<IdentityMetrics>::clone(&metrics.identity));
+        if let (Some(MutualTlsSettings { listen, .. }), Some(identity)) = (settings.mutual_tls, identity) {
             let admission: Arc<dyn Admission> = Arc::new(MeshAccess(Arc::clone(&engine)));
             let mutual_tls = MutualTls {
-                tls: ServerTls::new(Arc::clone(&identity), Arc::clone(&admission))?,
+                tls: ServerTls::new(identity, Arc::clone(&admission))?,
                 admission,
                 metrics: Arc::clone(&metrics.identity),
                 beyond: metrics.refused_connections.listener("mesh"),
                 open: metrics.mesh_connections.clone(),
                 log_pace: LogPace::default(),
             };
-            background.spawn(identity.run(interval));
             let listener = bind(listen).await?;
             mesh_address = Some(listener.local_addr()?);
             let api = Arc::clone(&api);
@@ -196,4 +208,12 @@ impl App {
         let _ = self.admin.await;
         self.background.abort_all();
     }
+}
+
+/// Opens the identity of the pod, and follows its files.
+fn open_identity(settings: &IdentitySettings, metrics: &Metrics, background: &mut JoinSet<()>) -> Arc<Identity> {
+    let observer = Arc::<IdentityMetrics>::clone(&metrics.identity);
+    let identity = Identity::open(settings.clone(), Purpose::Server, observer);
+    background.spawn(Arc::clone(&identity).run(settings.interval));
+    identity
 }

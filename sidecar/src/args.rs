@@ -44,6 +44,9 @@ pub enum Command {
     Train(TrainArgs),
     /// Serve recommendations over HTTP from a model file, or from a mounted serving config.
     Serve(ServeArgs),
+    /// Answer with the lists of other Recommenders: blend them, or choose one, as a mounted config
+    /// states.
+    Compose(ComposeArgs),
     /// Run alongside an app: forward its requests to the serving pods of a Recommender, and answer
     /// them when no serving pod does.
     Proxy(ProxyArgs),
@@ -68,7 +71,7 @@ impl Cli {
         let started_by_operator = match &self.command {
             Command::Train(args) => args.config.is_some(),
             Command::Serve(args) => args.model.is_none(),
-            Command::Batch(_) => true,
+            Command::Batch(_) | Command::Compose(_) => true,
             Command::Catalogue(args) => args.config.is_some(),
             Command::Proxy(args) => args.upstream.is_empty(),
             Command::Evaluate(_) | Command::Tune(_) | Command::Suggest(_) | Command::Recommend(_) => false,
@@ -492,6 +495,29 @@ impl FollowArgs {
             config_poll: Duration::from_millis(self.config_poll_ms),
         }
     }
+}
+
+/// Arguments of `compose`.
+#[derive(Debug, Args)]
+pub struct ComposeArgs {
+    /// Address of the application port.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Address of the admin port, which serves probes and metrics.
+    #[arg(long, default_value = "127.0.0.1:9090")]
+    pub admin_listen: SocketAddr,
+    /// Directory with the composition.
+    #[arg(long, default_value = paths::SERVING_CONFIG_DIR)]
+    pub config_dir: PathBuf,
+    /// Poll interval of the composition, in milliseconds.
+    #[arg(long, default_value_t = crate::limits::CONFIG_POLL_MS_DEFAULT, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    pub config_poll_ms: u64,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flattened arguments are documented one by one")]
+    pub identity: IdentityArgs,
+    /// Port for mutual TLS, at the address of --listen.
+    #[arg(long, default_value_t = ports::MESH, requires = "credentials")]
+    pub mesh_port: u16,
 }
 
 /// The identity of the pod. With it connections between sidecars use mutual TLS.

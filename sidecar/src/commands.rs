@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod catalogue;
+pub mod compose;
 pub mod evaluate;
 mod job;
 pub mod proxy;

@@ -254,6 +254,10 @@ impl Engine {
         let limits = serving.limits.clone();
         let permit = Arc::clone(&self.batches).try_acquire_owned().map_err(|_| Refusal::Overloaded)?;
         let end = asks.iter().map(deadline).min().unwrap_or_else(|| Instant::now() + ANSWER_TIMEOUT);
+        if let Some(Answerer::Upstream(upstream)) = asks.first().and_then(|ask| serving.answerer(ask)) {
+            let answers = within(end, async { Ok(upstream.answer_each(asks).await) }).await?;
+            return Ok(answers.into_iter().enumerate().map(|(index, answer)| finish(index, answer)).collect());
+        }
         let mut batch =
             Batch { serving, finish, rest: asks.into_iter().enumerate(), finished: Vec::new(), _permit: permit };
         // The first slice passes admission for the whole batch; the others only queue.
@@ -271,15 +275,6 @@ impl Engine {
                 Ok(Slice::Yielded) => {}
                 Ok(Slice::Finished) => return Ok(Ok(batch.finished)),
                 Ok(Slice::NoAnswerer) => return Err(Refusal::NotReady),
-                Ok(Slice::NeedsIo(index, ask)) => {
-                    let answerer = batch.serving.answerer(&ask).cloned();
-                    let Some(Answerer::Upstream(upstream)) = answerer else { return Err(Refusal::NotReady) };
-                    let answer = within(end, async { Ok(upstream.answer(*ask).await) }).await?;
-                    match (batch.finish)(index, answer) {
-                        Ok(finished) => batch.finished.push(finished),
-                        Err(error) => return Ok(Err(error)),
-                    }
-                }
                 Err(error) => return Ok(Err(error)),
             }
         }
@@ -311,9 +306,7 @@ enum Slice {
     Yielded,
     /// Every question has its outcome.
     Finished,
-    /// The next question is answered by another process.
-    NeedsIo(usize, Box<Ask>),
-    /// Nothing serves yet.
+    /// No revision is loaded.
     NoAnswerer,
 }
 
@@ -323,8 +316,7 @@ impl<T, E, F: Fn(usize, Result<Answer<'_>, AnswerError>) -> Result<T, E>> Batch<
         let begin = Instant::now();
         for (index, ask) in self.rest.by_ref() {
             match self.serving.answerer(&ask) {
-                None => return Ok(Slice::NoAnswerer),
-                Some(Answerer::Upstream(_)) => return Ok(Slice::NeedsIo(index, Box::new(ask))),
+                None | Some(Answerer::Upstream(_)) => return Ok(Slice::NoAnswerer),
                 Some(Answerer::Local(local)) => self.finished.push((self.finish)(index, local.answer(&ask))?),
             }
             if begin.elapsed() >= BATCH_SLICE {

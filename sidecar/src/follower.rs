@@ -6,7 +6,6 @@
 
 mod cache;
 mod catalogue;
-mod config_file;
 mod load;
 mod load_error;
 mod plan;
@@ -31,7 +30,6 @@ use tokio::{
 use self::{
     cache::{Cache, Crash},
     catalogue::Change,
-    config_file::ConfigFile,
     load::{Origin, load},
     load_error::LoadError,
     plan::{Plan, Situation},
@@ -39,6 +37,7 @@ use self::{
 };
 use crate::{
     admin::Report,
+    config_file::ConfigFile,
     engine::Engine,
     limits::{LOAD_RETRY_MAX, LOAD_RETRY_MIN},
     model_observer::ModelObserver,
@@ -88,7 +87,7 @@ pub struct Follower {
     engine: Arc<Engine>,
     observer: Arc<dyn ModelObserver>,
     report: Arc<Report>,
-    config_file: ConfigFile,
+    config_file: ConfigFile<ServingConfig>,
     config: Option<Arc<ServingConfig>>,
     local: Option<Arc<Local>>,
     loads: JoinSet<Loaded>,

@@ -1,7 +1,7 @@
 //! The sidecar: the data plane of Recmesh, a standalone program.
 //!
-//! `recmesh-sidecar serve` serves recommendations from a snapshot; `proxy` runs alongside an app
-//! and forwards its requests to the serving pods; `train`, `evaluate`, `tune`, `suggest` and
+//! `recmesh-sidecar serve` serves recommendations from a snapshot; `compose` makes answers of those
+//! of other Recommenders; `proxy` runs alongside an app and forwards its requests to serving pods; `train`, `evaluate`, `tune`, `suggest` and
 //! `recommend` work on local files. The sidecar runs without Kubernetes; what it shares with the
 //! operator is in [`sidecar_contract`].
 //!
@@ -19,6 +19,8 @@ pub mod args;
 pub mod batch;
 pub mod clock;
 pub mod commands;
+pub mod composition;
+mod config_file;
 pub mod cpus;
 pub mod engine;
 pub mod follower;

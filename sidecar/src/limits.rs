@@ -26,6 +26,8 @@ pub const FOUND_ITEMS_MAX: usize = 50;
 pub const ITEM_SEARCH_TIME_MAX: Duration = Duration::from_millis(100);
 /// Maximum number of concurrent searches of items; more get 503.
 pub const ITEM_SEARCHES_MAX: usize = 1;
+/// Maximum length of a revision in header `if-revision`, in characters: those of a digest.
+pub const REVISION_CHARS_MAX: usize = 64;
 /// Maximum number of items in all responses of a batch together.
 pub const ITEMS_PER_BATCH_MAX: usize = 50_000;
 /// Maximum size of a response, in bytes; titles make responses large.
@@ -177,6 +179,31 @@ pub const POPULAR_TIMEOUT: Duration = Duration::from_secs(2);
 pub const PROXY_DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 /// Maximum number of I/O threads of an app's sidecar: the CPUs belong to the app.
 pub const PROXY_THREADS_MAX: usize = 2;
+
+/// Offset of ranks in a blend, which the authors of reciprocal rank fusion found to suit many lists.
+pub const RANK_OFFSET: f64 = 60.0;
+/// Minimum number of items that a blend asks each part for.
+pub const BLEND_DEPTH_MIN: usize = 100;
+/// Time for a composed answer, if its request states none.
+pub const COMPOSED_TIMEOUT: Duration = Duration::from_secs(1);
+/// Part of the time of a composed answer that is kept to make it of those of the parts: one over
+/// this number...
+pub const COMPOSING_TIME_DIVISOR: u32 = 10;
+/// ...and at most this.
+pub const COMPOSING_TIME_MAX: Duration = Duration::from_millis(20);
+/// Maximum length of what a part states about a question that it rejects, in characters.
+pub const PART_DETAIL_CHARS_MAX: usize = 1000;
+/// Maximum number of items that one request asks a part for; a longer batch is several requests. With
+/// titles, its answer has at most a few MiB.
+pub const ITEMS_PER_PART_REQUEST_MAX: usize = 10_000;
+/// Maximum number of composed requests in flight; more get 503.
+pub const COMPOSED_REQUESTS_MAX: usize = 1024;
+/// Number of times that a question is sent to a part whose revision changes meanwhile.
+pub const REVISION_TRIES_MAX: usize = 2;
+/// Maximum wait for the addresses of new parts, before a composition serves with them.
+pub const FIRST_LOOKUP_MAX: Duration = Duration::from_secs(1);
+/// Interval at which this is checked.
+pub const FIRST_LOOKUP_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Default poll interval of the serving config, in milliseconds.
 pub const CONFIG_POLL_MS_DEFAULT: u64 = 500;

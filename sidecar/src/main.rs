@@ -38,6 +38,7 @@ fn run(cli: Cli) -> anyhow::Result<sidecar_contract::ExitCode> {
             Command::Tune(args) => Ok(commands::tune::run(args).await),
             Command::Catalogue(args) => commands::catalogue::run(args).await,
             Command::Batch(args) => commands::batch::run(args).await,
+            Command::Compose(args) => commands::compose::run(args).await.map(|()| sidecar_contract::ExitCode::Done),
             Command::Proxy(args) => commands::proxy::run(args).await.map(|()| sidecar_contract::ExitCode::Done),
             Command::Recommend(args) => commands::recommend::run(args).map(|()| sidecar_contract::ExitCode::Done),
         }

@@ -3,6 +3,7 @@
 //! revisions of the serving config. User and item ids are never label values.
 
 pub mod catalogue;
+pub mod composition;
 pub mod connections;
 pub mod identity;
 mod resolved;
@@ -24,7 +25,8 @@ use prometheus::{
 use sidecar_contract::{LoadedModel, RevisionRef, ServingMode};
 
 use self::{
-    catalogue::CatalogueMetrics, connections::RefusedConnections, identity::IdentityMetrics, resolved::Resolved,
+    catalogue::CatalogueMetrics, composition::CompositionMetrics, connections::RefusedConnections,
+    identity::IdentityMetrics, resolved::Resolved,
 };
 use crate::{
     engine::{CacheUsage, Usage},
@@ -77,6 +79,8 @@ pub struct Metrics {
     pub identity: Arc<IdentityMetrics>,
     /// The catalogue that serves, and loads of catalogues.
     pub catalogue: CatalogueMetrics,
+    /// Answers of the parts of a composition.
+    pub composition: CompositionMetrics,
 }
 
 /// Guard that counts one request as in flight until it is dropped.
@@ -190,6 +194,7 @@ impl Metrics {
             mesh_connections,
             identity: Arc::new(IdentityMetrics::register(&registry)?),
             catalogue: CatalogueMetrics::register(&registry)?,
+            composition: CompositionMetrics::register(&registry)?,
             registry,
             known_revisions: RwLock::default(),
             succeeded: ArcSwap::from_pointee(series_of(&BTreeSet::new())),
@@ -262,6 +267,11 @@ impl Metrics {
                 let _ = gauge.remove_label_values(&[POPULARITY]);
             }
         }
+    }
+
+    /// Sets the revision of a composition, the only one that is a label value.
+    pub fn set_composition(&self, revision: &str) {
+        self.set_revisions(&[], Some(revision));
     }
 
     /// Sets the metrics of the serving config's revisions, and removes the series of all other

@@ -2,7 +2,7 @@
 //! to one generation.
 
 use answering::{Answerer, Ask, DEFAULT_VARIANT, Local};
-use sidecar_contract::{Access, LoadedModel, ServingLimits};
+use sidecar_contract::{Access, LoadedModel, Rule, ServingLimits};
 
 /// The answerers of this process and the limits of its endpoints.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +15,17 @@ pub struct Serving {
     pub limits: ServingLimits,
     /// Who may ask.
     pub access: Access,
+    /// The composition, if this process asks the parts of one.
+    pub composed: Option<Composed>,
+}
+
+/// A composition that serves.
+#[derive(Clone, Debug)]
+pub struct Composed {
+    /// First ten digits of the digest of its rule.
+    pub revision: String,
+    /// Its rule.
+    pub rule: Rule,
 }
 
 /// One variant of the Recommender.
@@ -41,6 +52,12 @@ impl Serving {
     /// The answerer for a question; `None` before the first model.
     pub fn answerer(&self, _ask: &Ask) -> Option<&Answerer> {
         self.variants.first().map(|variant| &variant.answerer)
+    }
+
+    /// The revision that answers, as in answers; `None` before the first.
+    pub fn revision(&self) -> Option<&str> {
+        let composed = self.composed.as_ref().map(|composed| composed.revision.as_str());
+        composed.or_else(|| self.local().map(Local::revision))
     }
 
     /// The loaded revision, if this process has one.

@@ -5,6 +5,7 @@
 mod asking_job;
 mod autoscaling; // HorizontalPodAutoscaler on the scale subresource
 mod catalogue; // stock, filters and lists for all users
+mod composition; // Recommenders that are made of others
 mod data;
 mod examples; // unmodified crds/examples
 mod failures; // errors are reported, and fixing them recovers

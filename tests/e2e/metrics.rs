@@ -59,12 +59,15 @@ async fn prometheus_has_request_rate_and_ndcg_by_revision() -> Result<()> {
 }
 
 /// Whether a query has no data in this test: errors that do not occur, the rmse of ratings, the
-/// sidecars of apps and pods without one, certificates, lists for all users, and catalogues.
+/// sidecars of apps and pods without one, compositions, certificates, lists for all users, and
+/// catalogues.
 fn may_be_empty(title: &str, query: &str) -> bool {
     ["Failed model loads", "Store errors"].contains(&title)
         || [
             "recommender_evaluation_rmse",
             "recommender_proxy_",
+            "recommender_composed_",
+            "recommender_part_",
             "recommender_mesh_refusals_",
             "recommender_connections_refused_",
             "recommender_identity_",

@@ -25,8 +25,8 @@ use crate::{
 ///
 /// # Errors
 /// Fails if an API request fails.
-pub async fn delete(pass: Pass<'_>, garbage: &Garbage) -> Result<Vec<RunId>, Error> {
-    let Pass { context, plan, now, .. } = pass;
+pub async fn delete(pass: Pass<'_>, plan: &Plan, garbage: &Garbage) -> Result<Vec<RunId>, Error> {
+    let Pass { context, now, .. } = pass;
     let Garbage { runs, orphans, batches, catalogues, .. } = garbage;
     if runs.is_empty() && orphans.is_none() && batches.is_empty() && catalogues.is_empty() {
         return Ok(Vec::new());

@@ -1,18 +1,21 @@
 //! Starts and stops runs, within the limit of concurrent trainings.
 
+use std::time::Duration;
+
 use super::{Pass, Refused, objects};
 use crate::{applied::JobOutcome, desired::JobChange, error::Error, fair_limiter::training_slot_seconds};
 
-/// Applies the change of the Job. A run starts only if it `may_start`.
+/// Applies the change of the Job, whose runs have this deadline. A run starts only if it `may_start`.
 pub async fn apply(
     pass: Pass<'_>,
+    deadline: Duration,
     job: JobChange,
     may_start: bool,
     refused: &mut Refused,
 ) -> Result<JobOutcome, Error> {
     let Pass { context, plan, now, .. } = pass;
     let trainings = &context.slots.trainings;
-    let slot_seconds = training_slot_seconds(plan.training.deadline.as_secs());
+    let slot_seconds = training_slot_seconds(deadline.as_secs());
     match job {
         JobChange::None => Ok(JobOutcome::None),
         JobChange::Keep => {

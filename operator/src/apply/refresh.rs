@@ -1,15 +1,15 @@
 //! Makes pods read a new serving config immediately instead of within a minute.
 
-use sidecar_contract::ServingConfig;
+use sidecar_contract::Digest;
 
 use super::{Pass, Refused, objects};
 use crate::error::Error;
 
-/// Requests a config refresh in the pods that report another config than `config`. Returns whether
+/// Requests a config refresh in the pods that report another config than that of this hash. Returns whether
 /// there are any.
-pub async fn request(pass: Pass<'_>, config: Option<&ServingConfig>, refused: &mut Refused) -> Result<bool, Error> {
+pub async fn request(pass: Pass<'_>, hash: Option<Digest>, refused: &mut Refused) -> Result<bool, Error> {
     let Pass { context, plan, observed, .. } = pass;
-    let Some(hash) = config.map(ServingConfig::hash) else { return Ok(false) };
+    let Some(hash) = hash else { return Ok(false) };
     let mut is_pending = false;
     for (pod, _) in observed.reports.iter().filter(|(_, report)| report.config_hash.as_ref() != Some(&hash)) {
         is_pending = true;

@@ -1,5 +1,7 @@
 //! Starts and stops short Jobs other than training, within the limit of their kind.
 
+use std::time::Duration;
+
 use super::{Pass, Refused, objects};
 use crate::{
     applied::JobOutcome,
@@ -11,6 +13,7 @@ use crate::{
 /// Applies the change of a short Job. It starts only if it `may_start`.
 pub async fn apply(
     pass: Pass<'_>,
+    deadline: Duration,
     slots: &FairLimiter,
     change: TaskChange,
     may_start: bool,
@@ -18,7 +21,7 @@ pub async fn apply(
 ) -> Result<JobOutcome, Error> {
     let Pass { context, plan, now, .. } = pass;
     // Their deadline is that of a training.
-    let slot_seconds = training_slot_seconds(plan.training.deadline.as_secs());
+    let slot_seconds = training_slot_seconds(deadline.as_secs());
     match change {
         TaskChange::None => Ok(JobOutcome::None),
         TaskChange::Keep => {

@@ -40,7 +40,7 @@ pub enum DataFault {
 
 /// Checks the rows of a run. `serving` is the run of the serving model.
 pub(super) fn data_fault(plan: &Plan, result: &RunResult, serving: Option<&RunResult>) -> Option<DataFault> {
-    let (data, rows) = (&plan.spec.data, &result.rows);
+    let (data, rows) = (&plan.data, &result.rows);
     if !matches!(result.outcome, RunOutcome::Trained { .. }) || rows.read == 0 {
         return None;
     }

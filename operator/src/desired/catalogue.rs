@@ -40,7 +40,7 @@ fn build(plan: &Plan, wanted: &CataloguePlan, new: &NewCatalogue, installation: 
     };
     let env = vec![json!({"name": paths::CATALOGUE_CONFIG_ENV, "value": canonical_json(&config)})];
     let mut pod = JobPod::new(plan, &installation.settings, env);
-    if let Some(items) = &plan.spec.data.items {
+    if let Some(items) = &plan.data.items {
         pod.add_source(ITEMS_MOUNT, paths::ITEMS_SECRET_ENV_PREFIX, &items.source);
     }
     let input = TaskInput {

@@ -6,7 +6,7 @@ use sidecar_contract::{Digest, canonical_json};
 use crate::{
     child_kind::ChildKind,
     names::{Component, labels},
-    validate::Plan,
+    validate::Workload,
 };
 
 /// A desired object.
@@ -36,7 +36,7 @@ impl Child {
 }
 
 /// Metadata of a child: name, labels, and the owner reference by which it is deleted.
-pub fn metadata(plan: &Plan, name: &str, component: Component) -> Value {
+pub fn metadata(plan: &Workload, name: &str, component: Component) -> Value {
     json!({
         "name": name,
         "namespace": plan.namespace,

@@ -1,14 +1,14 @@
 //! The ConfigMap with the serving config, which names the revisions that the pods should load.
 
 use serde_json::json;
-use sidecar_contract::{ServingConfig, ServingLimits, StoreConfig, canonical_json, paths};
+use sidecar_contract::{CompositionConfig, ServingConfig, ServingLimits, StoreConfig, canonical_json, paths};
 
 use super::child::{Child, metadata};
 use crate::{
     child_kind::ChildKind,
     decide::Serving,
     names::{Component, Names},
-    validate::Plan,
+    validate::{Plan, Workload},
 };
 
 /// The serving config for a decision: the desired revision first, then the last good one.
@@ -35,13 +35,22 @@ pub fn serving_config(plan: &Plan, serving: &Serving, store: StoreConfig) -> Ser
 
 /// Builds the ConfigMap that the pods mount.
 pub fn build(plan: &Plan, config: &ServingConfig) -> Child {
+    config_map(plan, paths::SERVING_CONFIG_FILE, &canonical_json(config))
+}
+
+/// Builds the ConfigMap with a composition.
+pub fn of_composition(workload: &Workload, config: &CompositionConfig) -> Child {
+    config_map(workload, paths::COMPOSITION_FILE, &canonical_json(config))
+}
+
+fn config_map(plan: &Workload, file: &str, text: &str) -> Child {
     Child {
         kind: ChildKind::ConfigMap,
         manifest: json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": metadata(plan, &Names::new(&plan.name).serving_config(), Component::Serving),
-            "data": {paths::SERVING_CONFIG_FILE: canonical_json(config)},
+            "data": {file: text},
         }),
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     child_kind::ChildKind,
     identity::volumes as identity,
     names::{Component, Names, TEMPLATE_HASH_ANNOTATION, selector},
-    validate::Plan,
+    validate::{Plan, Workload},
 };
 
 /// Seconds from SIGTERM to SIGKILL: the drain period of the sidecar, and a margin.
@@ -32,28 +32,44 @@ const ANCHORS: &str = "anchors";
 /// although it answers.
 const PROBE_TIMEOUT_SECONDS: u32 = 5;
 
-/// Builds the Deployment.
+/// Builds the Deployment of the pods that serve a model.
 pub fn build(plan: &Plan, settings: &Settings) -> Child {
     let names = Names::new(&plan.name);
-    let probe = |path: &str, period: u32, failures: u32| {
-        json!({
-            "httpGet": {"path": path, "port": ports::ADMIN_NAME},
-            "periodSeconds": period, "timeoutSeconds": PROBE_TIMEOUT_SECONDS, "failureThreshold": failures,
-        })
-    };
-    let mount =
-        |name: &str, path: &str, read_only: bool| json!({"name": name, "mountPath": path, "readOnly": read_only});
-    let mut volumes = vec![json!({"name": "config", "configMap": {"name": names.serving_config()}})];
-    let mut mounts = vec![mount("config", paths::SERVING_CONFIG_DIR, true)];
+    let (mut volumes, mut mounts) = (Vec::new(), Vec::new());
     if let Some(volume) = secrets::store_volume(plan, &names.serve_secret()) {
         volumes.push(volume);
         mounts.push(mount("store", paths::STORE_CREDENTIALS_DIR, true));
     }
     volumes.push(temporary("cache", settings));
     mounts.push(mount("cache", paths::CACHE_DIR, false));
+    deployment(plan, settings, "serve", volumes, mounts)
+}
+
+/// Builds the Deployment of the pods that ask the parts of a composition.
+pub fn of_composition(workload: &Workload, settings: &Settings) -> Child {
+    deployment(workload, settings, "compose", Vec::new(), Vec::new())
+}
+
+fn mount(name: &str, path: &str, read_only: bool) -> Value {
+    json!({"name": name, "mountPath": path, "readOnly": read_only})
+}
+
+/// A Deployment whose pods run a command with these volumes, the config and the identity.
+fn deployment(
+    plan: &Workload,
+    settings: &Settings,
+    command: &str,
+    own_volumes: Vec<Value>,
+    own_mounts: Vec<Value>,
+) -> Child {
+    let names = Names::new(&plan.name);
+    let mut volumes = vec![json!({"name": "config", "configMap": {"name": names.serving_config()}})];
+    let mut mounts = vec![mount("config", paths::SERVING_CONFIG_DIR, true)];
+    volumes.extend(own_volumes);
+    mounts.extend(own_mounts);
     let listen =
         ["--listen", &any_address(ports::APP).to_string(), "--admin-listen", &any_address(ports::ADMIN).to_string()];
-    let mut arguments = vec!["serve".to_owned()];
+    let mut arguments = vec![command.to_owned()];
     arguments.extend(listen.map(str::to_owned));
     let port = |name: &str, number: u16| json!({"name": name, "containerPort": number, "protocol": "TCP"});
     let mut container_ports = vec![port(ports::APP_NAME, ports::APP), port(ports::ADMIN_NAME, ports::ADMIN)];
@@ -113,6 +129,13 @@ pub fn build(plan: &Plan, settings: &Settings) -> Child {
             },
         }),
     }
+}
+
+fn probe(path: &str, period: u32, failures: u32) -> Value {
+    json!({
+        "httpGet": {"path": path, "port": ports::ADMIN_NAME},
+        "periodSeconds": period, "timeoutSeconds": PROBE_TIMEOUT_SECONDS, "failureThreshold": failures,
+    })
 }
 
 fn scrape_annotations() -> Value {

@@ -6,11 +6,11 @@ use super::child::{Child, metadata};
 use crate::{
     child_kind::ChildKind,
     names::{Component, selector},
-    validate::Plan,
+    validate::Workload,
 };
 
 /// A budget that lets node drains evict one serving pod at a time.
-pub fn build(plan: &Plan) -> Child {
+pub fn build(plan: &Workload) -> Child {
     Child {
         kind: ChildKind::PodDisruptionBudget,
         manifest: json!({

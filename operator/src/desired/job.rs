@@ -69,8 +69,8 @@ pub fn change(plan: &Plan, decision: &Decision, observed: &Observed, installatio
 pub fn build(plan: &Plan, settings: &Settings, config: &TrainingConfig) -> Child {
     let env = vec![json!({"name": paths::TRAINING_CONFIG_ENV, "value": canonical_json(config)})];
     let mut pod = JobPod::new(plan, settings, env);
-    pod.add_source(INTERACTIONS_MOUNT, paths::SOURCE_SECRET_ENV_PREFIX, &plan.spec.data.source);
-    if let Some(items) = plan.spec.data.items.as_ref().filter(|_| plan.training.items.is_some()) {
+    pod.add_source(INTERACTIONS_MOUNT, paths::SOURCE_SECRET_ENV_PREFIX, &plan.data.source);
+    if let Some(items) = plan.data.items.as_ref().filter(|_| plan.training.items.is_some()) {
         pod.add_source(ITEMS_MOUNT, paths::ITEMS_SECRET_ENV_PREFIX, &items.source);
     }
     let mut final_codes = ExitCode::PERMANENT.map(ExitCode::code).to_vec();

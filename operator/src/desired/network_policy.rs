@@ -1,23 +1,49 @@
-//! The NetworkPolicy of the serving pods. It restricts ingress only; egress is left to the
-//! cluster's own policies.
+//! The NetworkPolicy of the serving pods. It restricts ingress only, except for a composition; other
+//! egress is left to the cluster's own policies.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use sidecar_contract::ports;
+use sidecar_contract::{PartConfig, ports};
 
 use super::child::{Child, metadata};
 use crate::{
     args::Settings,
     child_kind::ChildKind,
-    names::{Component, selector},
-    validate::Plan,
+    names::{COMPONENT_LABEL, Component, RECOMMENDER_LABEL, selector},
+    validate::Workload,
 };
+
+/// Port of DNS.
+const DNS: u16 = 53;
+
+/// Builds the policy of a composition: as [`build`], and its pods connect to DNS servers and to the
+/// serving pods of its parts only.
+pub fn of_composition(workload: &Workload, parts: &[PartConfig], settings: &Settings) -> Child {
+    let mut child = build(workload, settings);
+    let names: Vec<&str> = parts.iter().map(|part| part.name.as_str()).collect();
+    let port = |protocol: &str, port: u16| json!({"protocol": protocol, "port": port});
+    let egress = json!([
+        {"ports": [port("UDP", DNS), port("TCP", DNS)]},
+        {
+            "to": [{"podSelector": {
+                "matchLabels": {COMPONENT_LABEL: Component::Serving.as_str()},
+                "matchExpressions": [{"key": RECOMMENDER_LABEL, "operator": "In", "values": names}],
+            }}],
+            "ports": [port("TCP", ports::APP), port("TCP", ports::MESH)],
+        },
+    ]);
+    if let Some(spec) = child.manifest.get_mut("spec").and_then(Value::as_object_mut) {
+        spec.insert("policyTypes".to_owned(), json!(["Ingress", "Egress"]));
+        spec.insert("egress".to_owned(), egress);
+    }
+    child
+}
 
 /// Builds the policy. The application port is open to the namespace and to `serving.allowFrom`,
 /// unless plaintext is refused; the admin port to the namespaces of the operator and of monitoring;
 /// the port for mutual TLS to the namespaces of allowed callers, whose certificates the pods check.
-pub fn build(plan: &Plan, settings: &Settings) -> Child {
+pub fn build(plan: &Workload, settings: &Settings) -> Child {
     let mut clients = vec![json!({"podSelector": {}})];
     clients.extend(plan.spec.serving.allow_from.iter().filter_map(|peer| serde_json::to_value(peer).ok()));
     let namespaces: Vec<&str> = std::iter::once(settings.namespace.as_str())

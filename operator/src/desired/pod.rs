@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     args::Settings,
     names::{Component, labels},
-    validate::Plan,
+    validate::Workload,
 };
 
 /// User and group of the pods.
@@ -33,7 +33,7 @@ pub struct PodTemplateInput {
 }
 
 /// Builds a pod template.
-pub fn template(plan: &Plan, settings: &Settings, user: &PodSettings, input: PodTemplateInput) -> Value {
+pub fn template(plan: &Workload, settings: &Settings, user: &PodSettings, input: PodTemplateInput) -> Value {
     let PodTemplateInput {
         component,
         labels: own_labels,

@@ -6,12 +6,12 @@ use crate::{
     child_kind::ChildKind,
     names::{Names, TEMPLATE_HASH_ANNOTATION},
     observed::Observed,
-    validate::Plan,
+    validate::Workload,
 };
 
 /// The optional children that exist and are not among `kept`, once no pod uses them.
 pub fn pruned<'a>(
-    plan: &Plan,
+    plan: &Workload,
     observed: &Observed,
     rollout: Option<&Rollout>,
     kept: impl Iterator<Item = &'a Child>,

@@ -7,7 +7,7 @@ use crate::{
     installation::Installation,
     names::TEMPLATE_HASH_ANNOTATION,
     observed::Observed,
-    validate::Plan,
+    validate::{Plan, Workload},
 };
 
 /// Serving config and Deployment.
@@ -70,7 +70,8 @@ fn needs_slot(plan: &Plan, decision: &Decision, observed: &Observed, deployment:
     template_hash != current.template_hash || decision.serving.differs(observed.config.as_ref())
 }
 
-fn scaled(plan: &Plan, observed: &Observed) -> DeploymentChange {
+/// The change of the number of pods, with the template that they have.
+pub fn scaled(plan: &Workload, observed: &Observed) -> DeploymentChange {
     let replicas = plan.spec.serving.replicas;
     match &observed.deployment {
         Some(deployment) if deployment.desired != replicas => DeploymentChange::Scale { replicas },

@@ -8,11 +8,11 @@ use crate::{
     args::Settings,
     child_kind::ChildKind,
     names::{Component, Names, selector},
-    validate::Plan,
+    validate::Workload,
 };
 
 /// `<name>`: the application port of the ready pods.
-pub fn service(plan: &Plan) -> Child {
+pub fn service(plan: &Workload) -> Child {
     Child {
         kind: ChildKind::Service,
         manifest: json!({
@@ -32,7 +32,7 @@ pub fn service(plan: &Plan) -> Child {
 
 /// `<name>-pods`: each ready pod, for sidecars of apps. A pod that loads its first model is not
 /// among them, nor is one that ends.
-pub fn headless(plan: &Plan, settings: &Settings) -> Child {
+pub fn headless(plan: &Workload, settings: &Settings) -> Child {
     let port = |name: &str, number: u16| json!({"name": name, "port": number, "targetPort": name, "protocol": "TCP"});
     let mut service_ports = vec![port(ports::APP_NAME, ports::APP), port(ports::ADMIN_NAME, ports::ADMIN)];
     if settings.signer().is_some() && plan.wants_identity() {

@@ -35,7 +35,7 @@ fn plan_of(yaml: &str) -> Plan {
     validate::plan(&recommender, &BTreeMap::new()).unwrap()
 }
 
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     let arguments = [
         "recmesh-operator",
         "run",
@@ -242,7 +242,7 @@ fn a_job_fails_immediately_on_permanent_errors() {
 fn a_user_store_is_accessed_with_the_users_secret_or_the_pods_identity() {
     let volumes = |store: recommender_crds::StoreSpec| {
         let mut plan = plan();
-        plan.spec.store = Some(store);
+        plan.workload.spec.store = Some(store);
         let job = job_for(&plan, settings());
         let deployment = deployment::build(&plan, &settings()).manifest;
         let children = children(desired_for(&plan, &Observed::nothing()));
@@ -322,7 +322,7 @@ fn serving_pods_have_a_certificate_where_the_installation_signs_and_the_spec_wan
     assert_eq!(service["spec"]["ports"][2]["port"], 8443);
     // By choice of the spec, none.
     let mut without = plan();
-    without.spec.access = serde_json::from_value(json!({"identity": "None"})).unwrap();
+    without.workload.spec.access = serde_json::from_value(json!({"identity": "None"})).unwrap();
     let (_, manifests) = with_identity(&without);
     let plain = [
         deployment::build(&plan(), &settings()).manifest,

@@ -1,6 +1,6 @@
 //! Refreshes of catalogues that have committed a result. IO.
 
-use recommender_crds::Recommender;
+use recommender_crds::{ItemsSpec, Recommender};
 use sidecar_contract::{CatalogueResult, CatalogueVersion, Digest};
 use store_client::{Store, StoreError};
 
@@ -17,7 +17,8 @@ impl TaskResult for CatalogueResult {
     const RETAINED: usize = CATALOGUES_RETAINED;
 
     fn is_wanted(recommender: &Recommender) -> bool {
-        recommender.spec.data.items.as_ref().is_some_and(recommender_crds::ItemsSpec::has_catalogue)
+        let items = recommender.spec.data.as_ref().and_then(|data| data.items.as_ref());
+        items.is_some_and(ItemsSpec::has_catalogue)
     }
 
     fn is_of(&self, task: &TaskFacts) -> bool {

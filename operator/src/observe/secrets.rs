@@ -17,7 +17,7 @@ use crate::{context::Context, error::Error};
 /// # Errors
 /// Fails if an API request fails for a reason other than missing permission.
 pub async fn versions(context: &Context, recommender: &Recommender) -> Result<BTreeMap<String, String>, Error> {
-    let data = &recommender.spec.data;
+    let Some(data) = &recommender.spec.data else { return Ok(BTreeMap::new()) };
     let sources = [Some(&data.source), data.items.as_ref().map(|items| &items.source)].into_iter().flatten();
     let names: BTreeSet<&str> =
         sources.filter_map(|s| s.secret_ref.as_ref()).map(|secret| secret.name.as_str()).collect();

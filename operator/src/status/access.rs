@@ -2,10 +2,10 @@
 
 use recommender_crds::AccessMode;
 
-use crate::validate::Plan;
+use crate::validate::Workload;
 
 /// The mode of access. `signs`: the installation signs certificates.
-pub fn mode(plan: &Plan, signs: bool) -> AccessMode {
+pub fn mode(plan: &Workload, signs: bool) -> AccessMode {
     match (signs && plan.wants_identity(), plan.access.allows_plaintext()) {
         (true, true) => AccessMode::MutualTlsOrPlaintext,
         (true, false) => AccessMode::MutualTls,

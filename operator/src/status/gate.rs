@@ -130,7 +130,7 @@ fn advice(plan: &Plan, judged: &Judged) -> &'static str {
         Some(_) if plan.training.tuning.is_none() => {
             "training.tuning: {} searches for better parameters; more data narrows the interval"
         }
-        Some(als) if plan.spec.data.signal == Signal::Explicit && als.samples == 0 => {
+        Some(als) if plan.data.signal == Signal::Explicit && als.samples == 0 => {
             "algorithm.als.sampling: {} predicts ratings more accurately; more data narrows the interval"
         }
         _ if is_too_uncertain => "The estimate reaches it: more data narrows the interval",

@@ -5,7 +5,7 @@ use recommender_crds::{ConditionType, Reason, condition::find};
 
 /// Conditions that report a problem of a Recommender that serves, the most urgent first, with the
 /// status that does.
-const PROBLEMS: [(ConditionType, &str); 13] = [
+const PROBLEMS: [(ConditionType, &str); 14] = [
     (ConditionType::Stalled, "True"),
     (ConditionType::CapacityInsufficient, "True"),
     (ConditionType::RolledBack, "True"),
@@ -14,6 +14,7 @@ const PROBLEMS: [(ConditionType, &str); 13] = [
     (ConditionType::Trained, "False"),
     (ConditionType::DataReady, "False"),
     (ConditionType::QualityGatePassed, "False"),
+    (ConditionType::PartsReady, "False"),
     (ConditionType::ServingAvailable, "False"),
     (ConditionType::ModelLoaded, "False"),
     (ConditionType::CatalogueHeld, "True"),

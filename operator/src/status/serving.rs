@@ -10,7 +10,10 @@ use super::{StatusInput, block::block, gate, training::trained};
 use crate::{
     decide::{Choice, RefusedPromotion, result_digest},
     names::{Component, PROMOTE_ANNOTATION},
-    observed::pod_problem::{advice, field},
+    observed::{
+        DeploymentFacts, Observed,
+        pod_problem::{advice, field},
+    },
 };
 
 /// Number of pods that serve the desired revision in its serving mode.
@@ -84,17 +87,19 @@ pub(super) fn available(input: StatusInput<'_>) -> ConditionUpdate {
     if ready >= desired_replicas {
         return ConditionUpdate::is(kind, Reason::ReplicasAvailable, message);
     }
-    let problem = serving_problem(input).map(|problem| format!("; {problem}")).unwrap_or_default();
+    let problem = pod_problem(input.applied.rollout.deployment.as_ref(), input.observed)
+        .map(|problem| format!("; {problem}"))
+        .unwrap_or_default();
     ConditionUpdate::is_not(kind, Reason::ReplicasUnavailable, format!("{message}{problem}"))
 }
 
 /// What prevents serving pods from being created or from running.
-fn serving_problem(input: StatusInput<'_>) -> Option<String> {
-    let rejected = input.applied.rollout.deployment.as_ref().and_then(|deployment| deployment.problem.as_ref());
+pub(super) fn pod_problem(deployment: Option<&DeploymentFacts>, observed: &Observed) -> Option<String> {
+    let rejected = deployment.and_then(|deployment| deployment.problem.as_ref());
     if let Some(message) = rejected {
         return Some(format!("{message}; {}", advice(message, field(Some(Component::Serving)))));
     }
-    let serving = input.observed.pods.iter().filter(|pod| pod.component == Some(Component::Serving));
+    let serving = observed.pods.iter().filter(|pod| pod.component == Some(Component::Serving));
     serving.filter_map(|pod| pod.problem.as_ref()).map(|problem| problem.message.clone()).next()
 }
 

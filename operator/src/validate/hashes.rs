@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use recommender_crds::{PodSettings, RecommenderSpec};
+use recommender_crds::{DataSpec, PodSettings, RecommenderSpec};
 use serde_json::{Map, Value, json};
 use sidecar_contract::{Digest, RunId, canonical_json, keys::FINGERPRINT_DIGITS, store::StoreConfig};
 
@@ -30,12 +30,13 @@ impl Hashes {
     /// Computes the hashes.
     pub fn of(
         spec: &RecommenderSpec,
+        data: &DataSpec,
         training: &TrainingPlan,
         retrain_at: Option<&str>,
         secret_versions: &BTreeMap<String, String>,
     ) -> Self {
         let config = config_hash(training);
-        let mut inputs = attempt_inputs(spec, training, &config, retrain_at);
+        let mut inputs = attempt_inputs(spec, data, training, &config, retrain_at);
         let spec = short(&inputs);
         if !secret_versions.is_empty() {
             inputs.insert("secrets".to_owned(), json!(secret_versions));
@@ -53,6 +54,7 @@ fn config_hash(training: &TrainingPlan) -> Digest {
 /// Inputs of an attempt by name, without defaults and Secret versions.
 fn attempt_inputs(
     spec: &RecommenderSpec,
+    data: &DataSpec,
     training: &TrainingPlan,
     config: &Digest,
     retrain_at: Option<&str>,
@@ -68,8 +70,8 @@ fn attempt_inputs(
     if let Some(requested) = retrain_at {
         insert("retrainAt", json!(requested));
     }
-    let items = spec.data.items.as_ref().filter(|_| training.items.is_some()).map(|items| &items.source);
-    for (name, source) in [("secret", Some(&spec.data.source)), ("itemsSecret", items)] {
+    let items = data.items.as_ref().filter(|_| training.items.is_some()).map(|items| &items.source);
+    for (name, source) in [("secret", Some(&data.source)), ("itemsSecret", items)] {
         if let Some(secret) = source.and_then(|source| source.secret_ref.as_ref()) {
             insert(name, json!(secret.name));
         }

@@ -48,7 +48,7 @@ fn every_parameter_of_the_schema_reaches_the_trainer() {
     let crd = serde_json::to_value(recommender_crds::crd()).unwrap();
     let path = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/algorithm/properties";
     let algorithms = crd.pointer(path).unwrap().as_object().unwrap();
-    assert_eq!(algorithms.keys().collect::<Vec<_>>(), ["als", "auto", "bpr", "svd"]);
+    assert_eq!(algorithms.keys().collect::<Vec<_>>(), ["als", "auto", "bpr", "compose", "svd"]);
     let algorithm_of = |algorithm: &str, parameters: &str| {
         let yaml = format!(
             "apiVersion: recmesh.dev/v1alpha1\nkind: Recommender\nmetadata: {{name: a}}\nspec: {{data: {{source: {{url: 's3://x/y.csv'}}}}, \
@@ -56,9 +56,11 @@ fn every_parameter_of_the_schema_reaches_the_trainer() {
         );
         plan_of(&yaml).unwrap().training.algorithm
     };
+    // These two have no parameters of a fit.
+    let is_fitted = |algorithm: &str| algorithm != "auto" && algorithm != "compose";
     // Valid for every parameter, and the default of none.
     let value = |schema: &serde_json::Value| if schema["type"] == "integer" { "7" } else { "0.25" };
-    for (algorithm, schema) in algorithms.iter().filter(|(algorithm, _)| *algorithm != "auto") {
+    for (algorithm, schema) in algorithms.iter().filter(|(algorithm, _)| is_fitted(algorithm)) {
         for (parameter, schema) in schema["properties"].as_object().unwrap() {
             let (name, value, given) = match schema["properties"].as_object() {
                 Some(group) => {

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use recommender_crds::{
-    Auto, ChosenAlgorithm, Format, ItemsSpec, RecommenderSpec, Signal, SourceSpec, Split, TrainingSpec, Weighting,
+    Auto, ChosenAlgorithm, DataSpec, Format, ItemsSpec, RecommenderSpec, Signal, SourceSpec, Split, TrainingSpec,
+    Weighting,
 };
 use serde_json::{Map, Value};
 use sidecar_contract::{
@@ -80,16 +81,17 @@ impl TrainingPlan {
 /// appends nothing.
 pub fn plan(
     spec: &RecommenderSpec,
+    data: &DataSpec,
     items: Option<&Items>,
     namespace: &str,
     problems: &mut Vec<String>,
 ) -> Option<TrainingPlan> {
-    let signal = match spec.data.signal {
+    let signal = match data.signal {
         Signal::Implicit => sidecar_contract::Signal::Implicit,
         Signal::Explicit => sidecar_contract::Signal::Explicit,
     };
-    let source = source(&spec.data.source, "data.source", namespace, problems);
-    let weights = weights(&spec.data, problems);
+    let source = source(&data.source, "data.source", namespace, problems);
+    let weights = weights(data, problems);
     let algorithm = algorithm(spec, signal, problems);
     let deadline = duration(&spec.training.deadline, "training.deadline", problems);
     let starting_deadline = duration(&spec.training.starting_deadline, "training.startingDeadline", problems);
@@ -101,12 +103,12 @@ pub fn plan(
     let interval = spec.training.data_check_interval.as_ref();
     let data_check_interval = interval.map(|text| duration(text, "training.dataCheckInterval", problems));
     let schedule = schedule(&spec.training, problems);
-    let csv = csv(&spec.data.csv, "data.csv.delimiter", problems);
+    let csv = csv(&data.csv, "data.csv.delimiter", problems);
     Some(TrainingPlan {
         source: source?,
-        format: spec.data.format.map(format),
+        format: data.format.map(format),
         csv,
-        columns: columns(&spec.data.columns),
+        columns: columns(&data.columns),
         signal,
         weights,
         items: items.and_then(Items::of_model),
@@ -257,7 +259,7 @@ fn columns(spec: &recommender_crds::Columns) -> Columns {
     }
 }
 
-fn weights(data: &recommender_crds::DataSpec, problems: &mut Vec<String>) -> WeightsConfig {
+fn weights(data: &DataSpec, problems: &mut Vec<String>) -> WeightsConfig {
     let half_life_seconds = data.half_life.as_deref().and_then(|text| {
         parse_half_life(text).map_err(|error| problems.push(format!("data.halfLife: {text:?}; {error}"))).ok()
     });

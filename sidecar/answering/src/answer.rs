@@ -10,7 +10,7 @@ use crate::request_id::RequestId;
 pub struct Answer<'a> {
     /// Id of the request.
     pub request_id: RequestId,
-    /// Models that took part; one unless the answer is composed.
+    /// What answered; in a composed answer followed by its parts, which have names.
     pub parts: Cow<'a, [Part]>,
     /// Items, best first.
     pub items: Vec<Item<'a>>,
@@ -21,8 +21,10 @@ pub struct Answer<'a> {
     pub matches: Option<usize>,
     /// Cursor of the page that follows, if pages were requested and there may be one.
     pub next: Option<String>,
-    /// Whether a fallback answered in place of the model that should have.
+    /// Whether a fallback answered in place of the model that should have, or parts are missing.
     pub degraded: bool,
+    /// Names of the parts that should have taken part and did not answer in time, or failed.
+    pub missing: Vec<String>,
 }
 
 /// Name in place of a revision where only the popularity ranking answered: the model of the
@@ -32,6 +34,8 @@ pub const POPULARITY: &str = "popularity";
 /// A model that took part in an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
+    /// Name as a part of a composition; `None` for what answered as a whole.
+    pub name: Option<String>,
     /// First ten digits of the revision's digest, or [`POPULARITY`].
     pub revision: String,
     /// Variant that the user was assigned to.

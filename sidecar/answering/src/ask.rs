@@ -25,6 +25,20 @@ pub struct Ask {
     pub explain: bool,
     /// Time at which the client stops waiting. `None`: the server's own timeout applies.
     pub deadline: Option<Instant>,
+    /// What of the request concerns other processes only.
+    pub context: RequestContext,
+}
+
+/// What of a request a composition reads or sends on. Empty for a loaded revision, which does not
+/// read it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestContext {
+    /// Value of the header by which a switch selects a part.
+    pub segment: Option<String>,
+    /// W3C trace context: the value of header `traceparent`...
+    pub traceparent: Option<String>,
+    /// ...and of `tracestate`.
+    pub tracestate: Option<String>,
 }
 
 /// Which part of a list is the answer.
@@ -90,6 +104,7 @@ impl Ask {
             page: Page::Only,
             explain: false,
             deadline: None,
+            context: RequestContext::default(),
         }
     }
 
@@ -105,7 +120,15 @@ impl Ask {
         let Filter { exclude, include_seen: _, candidates, matching } = &self.filter;
         let cursor = if let Page::After(cursor) = &self.page { text_bytes(cursor) } else { 0 };
         let ids = exclude.iter().chain(candidates.iter().flatten());
-        size_of::<Self>() + query + cursor + matching.memory_bytes() + ids.map(|id| text_bytes(id)).sum::<usize>()
+        let RequestContext { segment, traceparent, tracestate } = &self.context;
+        let context =
+            [segment, traceparent, tracestate].into_iter().flatten().map(|text| text_bytes(text)).sum::<usize>();
+        size_of::<Self>()
+            + query
+            + cursor
+            + matching.memory_bytes()
+            + context
+            + ids.map(|id| text_bytes(id)).sum::<usize>()
     }
 }
 

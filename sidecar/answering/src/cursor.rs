@@ -99,7 +99,7 @@ fn mac(revision: &Digest, body: &[u8]) -> Hmac<Sha256> {
 /// Digest of what decides the list of a question: everything but the number of items, the page and
 /// what does not change it.
 fn question(ask: &Ask) -> [u8; QUESTION_BYTES] {
-    let Ask { request_id: _, query, n: _, filter, page: _, explain: _, deadline: _ } = ask;
+    let Ask { request_id: _, query, n: _, filter, page: _, explain: _, deadline: _, context: _ } = ask;
     let Filter { exclude, include_seen, candidates, matching } = filter;
     let mut hash = Question(Sha256::new());
     match query {

@@ -50,7 +50,38 @@ pub enum AnswerError {
         /// First digits of the revision.
         revision: String,
     },
+    /// A composition cannot answer such a question.
+    #[error("{field}: {reason}")]
+    NotComposable {
+        /// Field of the question.
+        field: &'static str,
+        /// Why not, and what to send instead.
+        reason: &'static str,
+    },
+    /// All parts of a composition rejected the question; this is what the first one stated.
+    #[error("{detail}")]
+    Rejected {
+        /// Kind of the rejection.
+        kind: Rejection,
+        /// The field, what was expected, what to try.
+        detail: String,
+        /// Index of the question among those of its batch, if the rejection is about one.
+        index: Option<usize>,
+    },
     /// No upstream answered in time.
     #[error("no upstream answered: {0}")]
     Unavailable(String),
+}
+
+/// Kinds of rejections by other processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// A field is invalid.
+    InvalidField,
+    /// The question is valid and has no answer.
+    Unanswerable,
+    /// The model does not have the item.
+    UnknownItem,
+    /// The cursor belongs to a revision that does not serve.
+    CursorGone,
 }

@@ -24,9 +24,9 @@ mod request_id;
 mod work;
 
 pub use answer::{Answer, Contribution, Explanation, Item, LeftOut, POPULARITY, Part, Reason, Source};
-pub use answerer::{Answerer, Upstream, UpstreamAnswer};
-pub use ask::{Ask, Filter, HistoryEntry, Page, Query};
-pub use error::AnswerError;
+pub use answerer::{Answerer, Upstream, UpstreamAnswer, UpstreamAnswers};
+pub use ask::{Ask, Filter, HistoryEntry, Page, Query, RequestContext};
+pub use error::{AnswerError, Rejection};
 pub use local::{ListCache, Local, Lookups, Model, ModelError};
 pub use request_id::RequestId;
 pub use snapshot_scoring::ScoringError;

@@ -52,7 +52,12 @@ pub struct Local {
 impl Local {
     /// A revision that answers as this variant, without a catalogue and without a cache.
     pub fn new(model: Arc<Model>, variant: &str, mode: ServingMode) -> Self {
-        let part = Part { revision: revision(&model, mode).to_owned(), variant: variant.to_owned(), catalogue: None };
+        let part = Part {
+            name: None,
+            revision: revision(&model, mode).to_owned(),
+            variant: variant.to_owned(),
+            catalogue: None,
+        };
         Self { model, catalogue: None, filters: None, part, mode, lists: None }
     }
 
@@ -186,6 +191,7 @@ impl Local {
             matches: None,
             next: None,
             degraded: false,
+            missing: Vec::new(),
         }
     }
 

@@ -17,7 +17,7 @@ const ID_WORK: u64 = 1024;
 impl Local {
     /// Estimated work of an answer, in multiply-adds of the scan.
     pub fn work(&self, ask: &Ask) -> u64 {
-        let Ask { request_id: _, query, n, filter, page: _, explain, deadline: _ } = ask;
+        let Ask { request_id: _, query, n, filter, page: _, explain, deadline: _, context: _ } = ask;
         let Filter { exclude, include_seen: _, candidates, matching } = filter;
         let metadata = self.model().snapshot().metadata();
         let factors = metadata.factors;

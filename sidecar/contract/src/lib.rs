@@ -17,6 +17,7 @@ mod algorithm;
 mod auto;
 pub mod batch;
 pub mod catalogue;
+pub mod composition;
 pub mod credentials;
 mod duration;
 pub mod exit_code;
@@ -51,6 +52,7 @@ pub use catalogue::{
     CatalogueConfig, CatalogueRef, CatalogueResult, CatalogueVersion, FilterColumn, FilterKind, ItemCounts,
     KnownCatalogue,
 };
+pub use composition::{CompositionConfig, PartConfig, Rule};
 pub use duration::{DurationError, HOURS_TO_SECONDS, parse_duration};
 pub use exit_code::ExitCode;
 pub use gate::{Gate, GateVerdict, patch_command};

@@ -5,6 +5,9 @@ pub const SERVING_CONFIG_DIR: &str = "/etc/recmesh/serving";
 /// File in [`SERVING_CONFIG_DIR`], and key in the ConfigMap, with a [`crate::ServingConfig`] as
 /// JSON.
 pub const SERVING_CONFIG_FILE: &str = "serving.json";
+/// File in [`SERVING_CONFIG_DIR`], and key in the ConfigMap, with a [`crate::CompositionConfig`] as
+/// JSON, in place of [`SERVING_CONFIG_FILE`].
+pub const COMPOSITION_FILE: &str = "composition.json";
 /// Environment variable of the trainer with a [`crate::TrainingConfig`] as JSON. It is part of the
 /// Job, so a run and its configuration are one immutable object.
 pub const TRAINING_CONFIG_ENV: &str = "RECMESH_TRAINING";

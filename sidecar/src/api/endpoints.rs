@@ -5,9 +5,9 @@ use std::{
     time::Instant,
 };
 
-use answering::{Answer, Ask, RequestId, Source};
+use answering::{Answer, AnswerError, Ask, RequestContext, RequestId, Source};
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Body;
 use sidecar_contract::ServingLimits;
@@ -17,18 +17,19 @@ use crate::{
         body::Budget,
         content_encoding::ContentEncoding,
         error::ApiError,
-        form, json, openapi,
+        form,
+        if_revision::IfRevision,
+        json, openapi,
         quote::quoted,
         request::{BatchRequest, RecommendRequest, SimilarRequest},
         request_timeout,
         response::{self, ResponseFormat},
+        revision_headers::REVISION_HEADER,
         route::{ALL_METHODS, ROUTES, Route, WHOLE_SERVER},
     },
     engine::{Engine, Refusal},
+    serving::Composed,
 };
-
-/// Name of the header that names the revision that answered.
-pub const REVISION_HEADER: HeaderName = HeaderName::from_static("x-model-revision");
 
 /// What answers requests: an engine, and the memory for bodies and answers.
 #[derive(Debug)]
@@ -56,6 +57,7 @@ pub struct Document {
 
 /// A parsed request.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a request is parsed once and moved at once")]
 pub enum Parsed {
     /// One question, and the format of its answer.
     One(Ask, ResponseFormat),
@@ -64,13 +66,16 @@ pub enum Parsed {
 }
 
 impl Parsed {
-    fn set_deadline(&mut self, deadline: Option<Instant>) {
+    fn set(&mut self, deadline: Option<Instant>, context: Option<&RequestContext>) {
         let asks = match self {
             Self::One(ask, _) => std::slice::from_mut(ask),
             Self::Batch(asks) => asks.as_mut_slice(),
         };
         for ask in asks {
             ask.deadline = deadline;
+            if let Some(context) = context {
+                ask.context.clone_from(context);
+            }
         }
     }
 
@@ -193,6 +198,8 @@ impl Endpoints {
             return Err(ApiError::new(StatusCode::BAD_REQUEST, "unexpected-query", detail));
         }
         let deadline = request_timeout::deadline(request.headers(), Instant::now())?;
+        let pinned = IfRevision::of(request.headers())?;
+        let context = self.context(request.headers(), &pinned)?;
         let content_type = content_type(&request, path)?;
         let encoding = ContentEncoding::of(request.headers())?;
         let body = self.budget.receive(request.into_body()).await?;
@@ -201,22 +208,33 @@ impl Endpoints {
             let _parsing = self.budget.parsing(body.length()).await;
             self.engine.with_limits(|limits| parse(path, content_type, &body.bytes(), id, limits))?
         };
-        parsed.set_deadline(deadline);
+        parsed.set(deadline, context.as_ref());
         // A question owns its text: the body's bytes return to the budget, and its own take their
         // place while it waits.
         drop(body);
         let _waiting = self.budget.allow(parsed.memory_bytes())?;
         match parsed {
-            Parsed::One(ask, format) => self.one(ask, format).await,
-            Parsed::Batch(asks) => self.batch(asks, id).await,
+            Parsed::One(ask, format) => self.one(ask, format, pinned).await,
+            Parsed::Batch(asks) => self.batch(asks, id, pinned).await,
         }
+    }
+
+    /// Checks the revision before the work; the answer is checked again, because what serves may
+    /// change until then. Returns what of the request concerns the parts of a composition.
+    fn context(&self, headers: &HeaderMap, pinned: &IfRevision) -> Result<Option<RequestContext>, ApiError> {
+        let serving = self.engine.serving();
+        serving.revision().map_or(Ok(()), |current| pinned.check(current))?;
+        Ok(serving.composed.as_ref().map(|composed| context(headers, composed)))
     }
 
     fn model(&self, id: &RequestId) -> Result<Answered, ApiError> {
         let serving = self.engine.serving();
-        let local = serving.local().ok_or(Refusal::NotReady)?;
-        let revision = HeaderValue::from_str(local.revision()).ok();
-        let body = self.budget.send(response::model(local, id))?;
+        let revision = serving.revision().and_then(|revision| HeaderValue::from_str(revision).ok());
+        let document = match &serving.composed {
+            Some(composed) => response::composition(composed, id),
+            None => response::model(serving.local().ok_or(Refusal::NotReady)?, id),
+        };
+        let body = self.budget.send(document)?;
         Ok(Answered::Document(Document { body, revision, sources: ItemsBySource::default() }))
     }
 
@@ -227,16 +245,26 @@ impl Endpoints {
     }
 
     /// One question, answered as a list of items.
-    async fn one(&self, ask: Ask, format: ResponseFormat) -> Result<Answered, ApiError> {
-        let render = move |answer: Answer<'_>| Rendered::new(response::recommendations(&answer, format), &answer);
-        let rendered = self.engine.answer(ask, move |answer| answer.map(render)).await?;
-        self.answered(rendered.map_err(|error| ApiError::unanswerable("", &error))?)
+    async fn one(&self, ask: Ask, format: ResponseFormat, pinned: IfRevision) -> Result<Answered, ApiError> {
+        let render = move |answer: Result<Answer<'_>, AnswerError>| {
+            let answer = answer.map_err(|error| ApiError::unanswerable("", &error))?;
+            pinned.check_answer(&answer)?;
+            Ok::<_, ApiError>(Rendered::new(response::recommendations(&answer, format), &answer))
+        };
+        self.answered(self.engine.answer(ask, render).await??)
     }
 
-    async fn batch(&self, asks: Vec<Ask>, id: &RequestId) -> Result<Answered, ApiError> {
-        let render = |index, answer: Result<Answer<'_>, _>| match answer {
-            Ok(answer) => Ok(Rendered::new(response::part(&answer), &answer)),
-            Err(error) => Err(ApiError::unanswerable(&format!("requests[{index}]."), &error)),
+    async fn batch(&self, asks: Vec<Ask>, id: &RequestId, pinned: IfRevision) -> Result<Answered, ApiError> {
+        let render = move |place, answer: Result<Answer<'_>, AnswerError>| match answer {
+            Ok(answer) => {
+                pinned.check_answer(&answer)?;
+                Ok(Rendered::new(response::part(&answer), &answer))
+            }
+            Err(error) => {
+                let rejected = if let AnswerError::Rejected { index, .. } = &error { *index } else { None };
+                let place = rejected.unwrap_or(place);
+                Err(ApiError::unanswerable(&format!("requests[{place}]."), &error))
+            }
         };
         let answers = self.engine.answer_each(asks, render).await??;
         let revision = answers.first().and_then(|answer| answer.revision.clone());
@@ -262,6 +290,16 @@ impl<T> Rendered<T> {
         }
         let revision = answer.parts.first().and_then(|part| HeaderValue::from_str(&part.revision).ok());
         Self { body, revision, sources }
+    }
+}
+
+/// What of a request concerns the parts of a composition.
+fn context(headers: &HeaderMap, composed: &Composed) -> RequestContext {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    RequestContext {
+        segment: composed.rule.header().and_then(text),
+        traceparent: text("traceparent"),
+        tracestate: text("tracestate"),
     }
 }
 

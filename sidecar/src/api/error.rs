@@ -1,18 +1,25 @@
 //! Errors as RFC 9457 problem details: which field is wrong, what was expected, and what to try.
 
-use answering::{AnswerError, RequestId};
+use answering::{AnswerError, Rejection, RequestId};
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 
 use crate::{
-    api::response::{self, Problem},
+    api::{
+        quote::quoted,
+        response::{self, Problem},
+        revision_headers::REVISION_HEADER,
+    },
     engine::Refusal,
     limits::{REQUEST_SHARE_BYTES, RETRY_AFTER_SECONDS},
 };
 
 /// Kind of the error of a request that was refused because of load.
 pub const OVERLOADED: &str = "overloaded";
+
+/// Kind of the error of a request for a revision that does not serve.
+pub const OTHER_REVISION: &str = "other-revision";
 
 /// An error response.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,12 +32,14 @@ pub struct ApiError {
     pub detail: String,
     /// `Allow` for 405.
     pub allow: Option<&'static str>,
+    /// The revision that serves, for 409.
+    pub revision: Option<String>,
 }
 
 impl ApiError {
     /// An error with this status.
     pub fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, kind, detail: detail.into(), allow: None }
+        Self { status, kind, detail: detail.into(), allow: None, revision: None }
     }
 
     /// 400: one field is invalid.
@@ -47,6 +56,15 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, "plaintext-refused", detail)
     }
 
+    /// 409: the request is for a revision that does not serve.
+    pub fn other_revision(pinned: &str, current: &str) -> Self {
+        let detail = format!(
+            "header if-revision: {} does not serve here, {current} does: send that one, or no header",
+            quoted(pinned)
+        );
+        Self { revision: Some(current.to_owned()), ..Self::new(StatusCode::CONFLICT, OTHER_REVISION, detail) }
+    }
+
     /// A question without an answer; `at` prefixes the names of fields.
     pub fn unanswerable(at: &str, error: &AnswerError) -> Self {
         let (status, kind) = match error {
@@ -56,9 +74,16 @@ impl ApiError {
             AnswerError::Filter(_)
             | AnswerError::NoCatalogue
             | AnswerError::CursorInvalid
-            | AnswerError::CursorOfOtherRequest => (StatusCode::BAD_REQUEST, "invalid-field"),
+            | AnswerError::CursorOfOtherRequest
+            | AnswerError::NotComposable { .. } => (StatusCode::BAD_REQUEST, "invalid-field"),
             AnswerError::CursorGone { .. } => (StatusCode::GONE, "cursor-gone"),
             AnswerError::UnknownItem => (StatusCode::NOT_FOUND, "unknown-item"),
+            AnswerError::Rejected { kind, .. } => match kind {
+                Rejection::InvalidField => (StatusCode::BAD_REQUEST, "invalid-field"),
+                Rejection::Unanswerable => (StatusCode::UNPROCESSABLE_ENTITY, "unanswerable"),
+                Rejection::UnknownItem => (StatusCode::NOT_FOUND, "unknown-item"),
+                Rejection::CursorGone => (StatusCode::GONE, "cursor-gone"),
+            },
             AnswerError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "upstream-unavailable"),
         };
         Self::new(status, kind, format!("{at}{error}"))
@@ -81,6 +106,9 @@ impl ApiError {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(allow) = self.allow {
             headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+        }
+        if let Some(revision) = self.revision.and_then(|revision| HeaderValue::try_from(revision).ok()) {
+            headers.insert(REVISION_HEADER, revision);
         }
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));

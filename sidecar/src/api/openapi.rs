@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::api::{
     form::RecommendForm,
     request::{BatchRequest, RecommendRequest, SimilarRequest},
-    response::{BatchResponse, FormRecommendations, ModelDocument, Problem, Recommendations},
+    response::{BatchResponse, CompositionDocument, FormRecommendations, ModelDocument, Problem, Recommendations},
 };
 
 /// The document.
@@ -40,7 +40,9 @@ pub fn document() -> Value {
     let recommended = ok(json!({"anyOf": [list, form_list]}));
     let similar_items = ok(reference::<Recommendations<'_>>(&mut responses));
     let batch_response = ok(reference::<BatchResponse<'_>>(&mut responses));
-    let model = ok(reference::<ModelDocument<'_>>(&mut responses));
+    let model = reference::<ModelDocument<'_>>(&mut responses);
+    let composition = reference::<CompositionDocument<'_>>(&mut responses);
+    let model = ok(json!({"anyOf": [model, composition]}));
     let this_document = json!({
         "description": "This document.",
         "content": {"application/json": {"schema": {"type": "object"}}},
@@ -59,7 +61,7 @@ pub fn document() -> Value {
     let recommend = operation("recommend", "Items for a user, a history, or both", Some(recommend), recommended);
     let batch = operation("recommendBatch", "Several requests in one", Some(batch), batch_response);
     let similar = operation("similar", "Items similar to an item", Some(similar), similar_items);
-    let model = operation("model", "The loaded model", None, model);
+    let model = operation("model", "The loaded model, or the composition", None, model);
     let openapi = operation("openapi", "This document", None, this_document);
     let mut schemas = requests.take_definitions(true);
     schemas.extend(responses.take_definitions(true));

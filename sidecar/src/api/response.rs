@@ -1,11 +1,13 @@
 //! Responses, typed: JSON documents and their part of the OpenAPI document.
 
-use answering::{Answer, Explanation, Item, LeftOut, Local, Reason, RequestId, limits::CONTRIBUTIONS_MAX};
+use answering::{Answer, Explanation, Item, LeftOut, Local, Part, Reason, RequestId, limits::CONTRIBUTIONS_MAX};
 use catalogue::{Catalogue, ColumnKind};
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
-use sidecar_contract::{ServingMode, Signal};
+use sidecar_contract::{Rule, ServingMode, Signal};
+
+use crate::serving::Composed;
 
 /// Format of a list of items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,10 +26,15 @@ pub struct Recommendations<'a> {
     /// Id of the request, as in header x-request-id.
     request_id: &'a str,
     model: ModelName<'a>,
-    /// True if a fallback answered in place of the model; absent otherwise.
+    /// True if a fallback answered in place of the model, or parts are missing; absent otherwise.
     #[serde(skip_serializing_if = "is_false")]
     #[schemars(default)]
     degraded: bool,
+    /// Parts of a composition that should have taken part and did not answer in time, or failed;
+    /// absent if there are none.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    #[schemars(default)]
+    missing_parts: &'a [String],
     #[serde(serialize_with = "items")]
     #[schemars(with = "Vec<JsonItem<'a>>")]
     items: &'a [Item<'a>],
@@ -84,11 +91,29 @@ pub struct FormRecommendations<'a> {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "ModelName")]
 struct ModelName<'a> {
-    /// First ten digits of the revision's digest, or popularity: no model may serve yet.
+    /// First ten digits of the revision's digest, or popularity: no model may serve yet. Of a
+    /// composition, the first ten digits of the digest of its rule.
     revision: &'a str,
-    /// Variant that the user was assigned to.
+    /// Variant that the user was assigned to; of a composition by split or switch, the part.
     variant: &'a str,
     /// Version of the catalogue, if one is loaded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    catalogue: Option<&'a str>,
+    /// Parts of a composition that took part; absent otherwise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    parts: Vec<PartName<'a>>,
+}
+
+/// A Recommender that took part in a composed answer.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Part")]
+struct PartName<'a> {
+    /// Name of the Recommender.
+    name: &'a str,
+    revision: &'a str,
+    variant: &'a str,
+    /// Version of its catalogue, if one is loaded.
     #[serde(skip_serializing_if = "Option::is_none")]
     catalogue: Option<&'a str>,
 }
@@ -188,6 +213,21 @@ pub struct ModelDocument<'a> {
     /// The catalogue; absent if titles and availability are those of the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     catalogue: Option<CatalogueDocument<'a>>,
+}
+
+/// A composition.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Composition")]
+pub struct CompositionDocument<'a> {
+    request_id: &'a str,
+    /// First ten digits of the digest of the rule.
+    revision: &'a str,
+    /// The rule with its parameters.
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
+    composition: &'a Rule,
+    /// Names of the parts.
+    parts: Vec<&'a str>,
 }
 
 /// The loaded catalogue.
@@ -293,17 +333,30 @@ pub fn batch(responses: &[Box<RawValue>], id: &RequestId) -> Vec<u8> {
 }
 
 fn json_recommendations<'a>(answer: &'a Answer<'a>) -> Recommendations<'a> {
-    let (revision, variant) =
-        answer.parts.first().map_or(("", ""), |part| (part.revision.as_str(), part.variant.as_str()));
-    let catalogue = answer.parts.first().and_then(|part| part.catalogue.as_deref());
     Recommendations {
         request_id: answer.request_id.as_str(),
-        model: ModelName { revision, variant, catalogue },
+        model: model_name(answer),
         degraded: answer.degraded,
+        missing_parts: &answer.missing,
         items: &answer.items,
         left_out: answer.left_out.iter().map(json_left_out).collect(),
         matches: answer.matches,
         next: answer.next.as_deref(),
+    }
+}
+
+fn model_name<'a>(answer: &'a Answer<'a>) -> ModelName<'a> {
+    let whole = answer.parts.first();
+    let part = |part: &'a Part| {
+        let name = part.name.as_deref()?;
+        let Part { name: _, revision, variant, catalogue } = part;
+        Some(PartName { name, revision, variant, catalogue: catalogue.as_deref() })
+    };
+    ModelName {
+        revision: whole.map_or("", |part| part.revision.as_str()),
+        variant: whole.map_or("", |part| part.variant.as_str()),
+        catalogue: whole.and_then(|part| part.catalogue.as_deref()),
+        parts: answer.parts.iter().filter_map(part).collect(),
     }
 }
 
@@ -369,6 +422,11 @@ pub fn model(local: &Local, id: &RequestId) -> Vec<u8> {
         loaded_at: model.loaded_at(),
         catalogue: local.catalogue().map(|catalogue| catalogue_document(catalogue)),
     })
+}
+
+/// A composition as a document.
+pub fn composition(Composed { revision, rule }: &Composed, id: &RequestId) -> Vec<u8> {
+    json_bytes(&CompositionDocument { request_id: id.as_str(), revision, composition: rule, parts: rule.parts() })
 }
 
 fn catalogue_document(catalogue: &Catalogue) -> CatalogueDocument<'_> {

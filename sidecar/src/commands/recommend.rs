@@ -109,6 +109,7 @@ mod tests {
             matches: None,
             next: None,
             degraded: false,
+            missing: Vec::new(),
         };
         let expected = "\
 ITEM                         SCORE  SOURCE   TITLE

@@ -23,7 +23,8 @@ pub fn answer(ask: &Ask, last: Option<KeptAnswer>, popular: Option<&[Item<'stati
     if is_limited || last.is_none() && popular.is_none() {
         return None;
     }
-    let popularity = || Part { revision: POPULARITY.to_owned(), variant: DEFAULT_VARIANT.to_owned(), catalogue: None };
+    let popularity =
+        || Part { name: None, revision: POPULARITY.to_owned(), variant: DEFAULT_VARIANT.to_owned(), catalogue: None };
     let (part, last) = last.map_or_else(|| (popularity(), Vec::new()), |last| (last.part, last.items));
     let mut taken: HashSet<&str> = left_out(ask).collect();
     let candidates = last.iter().chain(popular.unwrap_or_default());
@@ -36,6 +37,7 @@ pub fn answer(ask: &Ask, last: Option<KeptAnswer>, popular: Option<&[Item<'stati
         matches: None,
         next: None,
         degraded: true,
+        missing: Vec::new(),
     })
 }
 
@@ -67,7 +69,8 @@ mod tests {
     }
 
     fn last(ids: &[&'static str]) -> KeptAnswer {
-        let part = Part { revision: "0123456789".to_owned(), variant: "canary".to_owned(), catalogue: None };
+        let (revision, variant) = ("0123456789".to_owned(), "canary".to_owned());
+        let part = Part { name: None, revision, variant, catalogue: None };
         KeptAnswer { part, items: items(ids, Source::LastAnswer) }
     }
 

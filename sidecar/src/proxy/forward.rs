@@ -22,11 +22,12 @@ use super::{
 };
 use crate::{
     api::{
-        Parsed, REVISION_HEADER,
+        IF_REVISION_HEADER, Parsed, REVISION_HEADER,
         body::{Budget, Received},
         content_encoding::ContentEncoding,
         content_type,
         error::ApiError,
+        if_revision::IfRevision,
         parse,
         request::Id,
         request_id::{REQUEST_ID_HEADER, header_value, request_id},
@@ -44,7 +45,8 @@ pub const FALLBACK_HEADER: &str = "x-recmesh-fallback";
 pub const ANSWERED_BY_HEADER: &str = "x-recmesh-answered-by";
 
 /// Headers of a request that are sent on. Cookies and credentials of the app's users are not.
-const FORWARDED: [HeaderName; 6] = [
+const FORWARDED: [HeaderName; 7] = [
+    IF_REVISION_HEADER,
     header::ACCEPT,
     header::CONTENT_TYPE,
     header::CONTENT_ENCODING,
@@ -52,6 +54,9 @@ const FORWARDED: [HeaderName; 6] = [
     HeaderName::from_static("tracestate"),
     header::USER_AGENT,
 ];
+
+/// Prefix of the headers by which a composition can select a part; they are sent on, too.
+const SEGMENT_PREFIX: &str = "x-recmesh-";
 
 /// Limits within which a body is read for an answer without a serving pod: the maxima of
 /// `spec.serving.limits`, because the Recommender's own are not known here.
@@ -194,6 +199,7 @@ impl Forward {
         let content_type = content_type(&Request::from_parts(head.clone(), ()), route.path)?;
         let received = ContentEncoding::of(&head.headers)?.decode(received, &self.budget)?;
         let parsed = parse(route.path, content_type, &received.bytes(), id, &LIMITS)?;
+        let pinned = IfRevision::of(&head.headers)?;
         let answers = match &parsed {
             Parsed::One(ask, _) => vec![self.answer(ask, failure)?],
             Parsed::Batch(asks) => asks.iter().map(|ask| self.answer(ask, failure)).collect::<Result<_, _>>()?,
@@ -201,6 +207,10 @@ impl Forward {
         let (Some(first), source) = (answers.first(), answers.first().map(fallback::source)) else {
             return Err(unavailable(failure));
         };
+        // What is kept of another revision is not an answer to this request.
+        for answer in &answers {
+            pinned.check_answer(answer).map_err(|_| unavailable(failure))?;
+        }
         let document = match &parsed {
             Parsed::One(_, format) => response::recommendations(first, *format),
             Parsed::Batch(_) => response::batch(&answers.iter().map(response::part).collect::<Vec<_>>(), id),
@@ -248,10 +258,10 @@ fn call(head: &request::Parts, id: &RequestId, received: &Received, is_known: bo
     if let Some(value) = header_value(id) {
         headers.insert(REQUEST_ID_HEADER, value);
     }
+    // The number of the try is among them.
+    let segments = head.headers.iter().filter(|(name, _)| name.as_str().starts_with(SEGMENT_PREFIX));
+    headers.extend(segments.map(|(name, value)| (name.clone(), value.clone())));
     let is_retry = head.headers.contains_key(ATTEMPT_HEADER);
-    if let Some(attempt) = head.headers.get(ATTEMPT_HEADER) {
-        headers.insert(ATTEMPT_HEADER, attempt.clone());
-    }
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
     let body = whole(received);
     Call { method: head.method.clone(), path, headers, body, may_retry: is_known && !is_retry }

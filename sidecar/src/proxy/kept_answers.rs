@@ -112,6 +112,7 @@ pub fn parse(document: &[u8]) -> Option<KeptAnswer> {
     });
     let DocumentModel { revision, variant, catalogue } = model;
     let part = Part {
+        name: None,
         revision: revision.into_owned(),
         variant: variant.into_owned(),
         catalogue: catalogue.map(Cow::into_owned),

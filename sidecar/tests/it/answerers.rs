@@ -42,13 +42,19 @@ impl Upstream for Stub {
             };
             Ok(Answer {
                 request_id: ask.request_id,
-                parts: vec![Part { revision: "0123456789".to_owned(), variant: "canary".to_owned(), catalogue: None }]
-                    .into(),
+                parts: vec![Part {
+                    name: None,
+                    revision: "0123456789".to_owned(),
+                    variant: "canary".to_owned(),
+                    catalogue: None,
+                }]
+                .into(),
                 items: (0..ask.n).map(item).collect(),
                 left_out: Vec::new(),
                 matches: None,
                 next: None,
                 degraded: ask.n == 1,
+                missing: Vec::new(),
             })
         })
     }

@@ -13,6 +13,7 @@ mod catalogue_refresh;
 mod catalogue_rollout; // refreshes while revisions change
 mod catalogue_swaps; // when the follower swaps catalogues, and when it must not
 mod clients; // requests as clients in use send them
+mod composition; // a Recommender that is made of others
 mod corruption; // damaged snapshots in the store and in the pod
 mod crash; // termination during a model load
 mod crashing_store; // a store during whose n-th write the process dies

@@ -66,6 +66,23 @@ pub fn start_with(directory: &Path, arguments: &[&str]) -> Process {
     Process { child, port, admin_port }.when_live()
 }
 
+/// Starts `compose` with the composition in a directory; the log goes to `compose.log` there.
+pub fn start_compose(directory: &Path) -> Process {
+    let (port, admin_port) = (free_port(), free_port());
+    let log = File::options().create(true).append(true).open(directory.join("compose.log")).unwrap();
+    let child = Command::new(env!("CARGO_BIN_EXE_recmesh-sidecar"))
+        .arg("compose")
+        .args(["--listen", &format!("127.0.0.1:{port}"), "--admin-listen", &format!("127.0.0.1:{admin_port}")])
+        .arg("--config-dir")
+        .arg(directory)
+        .args(["--config-poll-ms", "10"])
+        .stderr(log)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    Process { child, port, admin_port }.when_live()
+}
+
 /// Starts `proxy` with serving pods at these ports; the log goes to `proxy.log` in the directory.
 pub fn start_proxy(directory: &Path, upstreams: &[u16]) -> Process {
     start_proxy_with(directory, upstreams, &[])

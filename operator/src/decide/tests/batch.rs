@@ -138,7 +138,7 @@ fn nothing_starts_while_it_is_unknown_suspended_or_nothing_personalizes() {
     let unknown = Observed { batches: Err("no route".to_owned()), ..Observed::nothing() };
     assert_eq!(batch::batch(&plan, &unknown, &serving, TIMING.backoff, NOW).decision, idle(None));
     let mut suspended = plan.clone();
-    suspended.spec.suspend = true;
+    suspended.workload.spec.suspend = true;
     assert_eq!(decided(&suspended, "a", &[], &[], NOW).decision, idle(None));
     let popularity = serving_of(&plan, &[trained(&plan, 1, "a", Some(-0.5))], None);
     assert_eq!(batch::batch(&plan, &Observed::nothing(), &popularity, TIMING.backoff, NOW).decision, idle(None));

@@ -19,7 +19,7 @@ fn refreshed() -> Plan {
 
 fn refreshed_at(refresh: Option<&str>) -> Plan {
     plan_of(|r| {
-        r.spec.data.items = Some(ItemsSpec {
+        r.spec.data.as_mut().unwrap().items = Some(ItemsSpec {
             source: SourceSpec { url: Some("s3://shop/items.csv".to_owned()), ..SourceSpec::default() },
             format: None,
             csv: recommender_crds::Csv::default(),

@@ -26,7 +26,7 @@ fn fault(plan: &Plan, result: &RunResult) -> Option<DataFault> {
 
 #[test]
 fn dropped_rows_count_up_to_the_maximum_fraction() {
-    let (default, tolerant) = (plan_of(|_| {}), plan_of(|r| r.spec.data.max_dropped_fraction = 0.2));
+    let (default, tolerant) = (plan_of(|_| {}), plan_of(|r| r.spec.data.as_mut().unwrap().max_dropped_fraction = 0.2));
     assert_eq!(fault(&default, &run(&default, 1, "a", &json!({"notANumber": 5}), 95)), None);
     let six = run(&default, 1, "a", &json!({"notANumber": 4, "emptyUser": 2}), 94);
     assert_eq!(fault(&default, &six), Some(DataFault::Dropped { dropped: 6, read: 100, allowed: 0.05 }));
@@ -37,7 +37,7 @@ fn dropped_rows_count_up_to_the_maximum_fraction() {
 
 #[test]
 fn a_minimum_of_rows_is_optional() {
-    let plan = plan_of(|r| r.spec.data.min_rows = Some(100));
+    let plan = plan_of(|r| r.spec.data.as_mut().unwrap().min_rows = Some(100));
     assert_eq!(fault(&plan, &run(&plan, 1, "a", &json!({}), 100)), None);
     let few = run(&plan, 1, "a", &json!({}), 99);
     assert_eq!(fault(&plan, &few), Some(DataFault::TooFew { kept: 99, required: 100 }));

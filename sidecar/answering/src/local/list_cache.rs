@@ -36,7 +36,8 @@ impl ListKey {
     /// The key of a question's list; `None` if the list is not kept: the question names other items
     /// than its user, its user is unknown, or its answer has more than a list.
     pub fn of(model: &Model, ask: &Ask) -> Option<Self> {
-        let Ask { request_id: _, query, n, filter, page: Page::Only, explain: false, deadline: _ } = ask else {
+        let Ask { request_id: _, query, n, filter, page: Page::Only, explain: false, deadline: _, context: _ } = ask
+        else {
             return None;
         };
         let Filter { exclude, include_seen, candidates: None, matching } = filter else { return None };

@@ -1,38 +1,41 @@
-//! The mounted serving config, read again whenever its text changes.
+//! A mounted config, read again whenever its text changes.
 
 use std::{
     io::Read as _,
+    marker::PhantomData,
     path::{Path, PathBuf},
 };
 
-use sidecar_contract::{Reading, ServingConfig};
+use serde::de::DeserializeOwned;
+use sidecar_contract::Reading;
 
 use crate::limits::CONFIG_BYTES_MAX;
 
 /// The file and the text that was read last.
 #[derive(Debug)]
-pub struct ConfigFile {
+pub struct ConfigFile<T> {
     path: PathBuf,
     text: Option<String>,
     /// Whether the log states that the file is missing.
     is_reported: bool,
+    document: PhantomData<fn() -> T>,
 }
 
-impl ConfigFile {
+impl<T: DeserializeOwned> ConfigFile<T> {
     /// A file that was not read yet.
     pub fn new(path: PathBuf) -> Self {
-        Self { path, text: None, is_reported: false }
+        Self { path, text: None, is_reported: false, document: PhantomData }
     }
 
     /// The config, if its text has changed since the last call and is readable. An unreadable text
     /// is reported once; the config before it stays in force.
-    pub fn read_new(&mut self) -> Option<Reading<ServingConfig>> {
+    pub fn read_new(&mut self) -> Option<Reading<T>> {
         let text = match read_limited(&self.path) {
             Ok(text) => text,
             Err(error) => {
                 if self.text.is_none() && !self.is_reported {
                     self.is_reported = true;
-                    tracing::warn!(file = %self.path.display(), %error, "no serving config yet");
+                    tracing::warn!(file = %self.path.display(), %error, "no config yet");
                 }
                 return None;
             }
@@ -40,9 +43,8 @@ impl ConfigFile {
         if self.text.as_deref() == Some(&text) {
             return None;
         }
-        let config = sidecar_contract::read::<ServingConfig>(&text).inspect_err(
-            |error| tracing::error!(%error, "the serving config is not readable; the last one stays in force"),
-        );
+        let config = sidecar_contract::read::<T>(&text)
+            .inspect_err(|error| tracing::error!(%error, "the config is not readable; the last one stays in force"));
         self.text = Some(text);
         config.ok()
     }

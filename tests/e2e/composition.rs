@@ -1,0 +1,102 @@
+//! Recommenders that are made of others: a blend that loses a part and gets it back, and a split.
+
+use anyhow::{Context as _, Result, ensure};
+use e2e::{Cluster, Namespace, wait};
+use serde_json::{Value, json};
+
+use crate::data::{recommender, two_groups};
+
+const PARTS: [&str; 3] = ["films", "books", "games"];
+
+const COMPOSITIONS: &str = "apiVersion: recmesh.dev/v1alpha1
+kind: Recommender
+metadata: {name: home}
+spec:
+  algorithm: {compose: {blend: {parts: [{name: films, weight: 2}, {name: books}, {name: games}]}}}
+---
+apiVersion: recmesh.dev/v1alpha1
+kind: Recommender
+metadata: {name: trial}
+spec:
+  algorithm: {compose: {split: {parts: [{name: films, share: 1}, {name: books, share: 1}]}}}
+";
+
+fn parts(answer: &Value) -> Vec<&str> {
+    let parts = answer["model"]["parts"].as_array().into_iter().flatten();
+    parts.filter_map(|part| part["name"].as_str()).collect()
+}
+
+/// Waits until the parts of an answer are these.
+async fn wait_for_parts(namespace: &Namespace, expected: &[&str]) -> Result<()> {
+    wait::until_async(&format!("an answer of {expected:?}"), async || {
+        let answer = namespace.recommend("home", &json!({"user": "user6", "n": 5})).await?;
+        ensure!(parts(&answer) == expected, "{answer}");
+        let is_degraded = expected.len() < PARTS.len();
+        ensure!(answer.get("degraded").is_some() == is_degraded, "{answer}");
+        Ok(())
+    })
+    .await
+}
+
+fn scale(namespace: &Namespace, part: &str, replicas: u32) -> Result<()> {
+    let patch = json!({"spec": {"serving": {"replicas": replicas}}}).to_string();
+    namespace.kubectl(&["patch", "recommender", part, "--type=merge", "-p", &patch])?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_blend_loses_a_part_and_gets_it_back_and_a_split_keeps_its_users() -> Result<()> {
+    let cluster = Cluster::ready().await?;
+    let namespace = Namespace::new(&cluster, "composition")?;
+    namespace.config_map("visits", "visits.csv", &two_groups())?;
+    // The compositions first: they wait for their parts.
+    namespace.apply(COMPOSITIONS)?;
+    wait::until("the parts are missing", || {
+        let (status, reason, message) = namespace.condition("home", "PartsReady").context("no condition")?;
+        ensure!((status.as_str(), reason.as_str()) == ("False", "PartNotFound"), "{status}, {reason}: {message}");
+        Ok(())
+    })
+    .await?;
+    for part in PARTS {
+        namespace.apply(&recommender(part, 4, 1))?;
+    }
+    for name in PARTS.into_iter().chain(["home", "trial"]) {
+        namespace.wait_ready(name).await?;
+    }
+    wait::until("the parts are found", || {
+        let (status, reason, message) = namespace.condition("home", "PartsReady").context("no condition")?;
+        ensure!((status.as_str(), reason.as_str()) == ("True", "PartsFound"), "{status}, {reason}: {message}");
+        Ok(())
+    })
+    .await?;
+    wait_for_parts(&namespace, &PARTS).await?;
+
+    scale(&namespace, "books", 0)?;
+    wait_for_parts(&namespace, &["films", "games"]).await?;
+    scale(&namespace, "books", 1)?;
+    wait_for_parts(&namespace, &PARTS).await?;
+
+    let mut variants = std::collections::BTreeMap::new();
+    for _ in 0..2 {
+        for user in 0..20 {
+            let user = format!("user{user}");
+            let answer = namespace.recommend("trial", &json!({"user": user, "n": 1})).await?;
+            let variant = answer["model"]["variant"].as_str().context("no variant")?.to_owned();
+            ensure!(parts(&answer) == [variant.as_str()], "{answer}");
+            let before = variants.entry(user).or_insert_with(|| variant.clone());
+            ensure!(*before == variant, "{answer}");
+        }
+    }
+    ensure!(variants.values().any(|variant| variant == "films") && variants.values().any(|variant| variant == "books"));
+
+    // A cycle leaves the composition in force.
+    let cyclic = json!({"spec": {"algorithm": {"compose": {"blend": null, "cascade": {"parts": ["films", "home"]}}}}});
+    namespace.kubectl(&["patch", "recommender", "home", "--type=merge", "-p", &cyclic.to_string()])?;
+    wait::until("the cycle is reported", || {
+        let (status, reason, message) = namespace.condition("home", "Stalled").context("no condition")?;
+        ensure!((status.as_str(), reason.as_str()) == ("True", "PartsCyclic"), "{status}, {reason}: {message}");
+        Ok(())
+    })
+    .await?;
+    wait_for_parts(&namespace, &PARTS).await
+}
