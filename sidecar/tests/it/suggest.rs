@@ -309,7 +309,8 @@ async fn sizes_are_extrapolated_from_a_part_of_the_rows() {
     assert_eq!((all.profile.fraction_read.to_bits(), part.profile.rows.read), (1.0_f64.to_bits(), 20_000));
     assert!((0.3..0.6).contains(&part.profile.fraction_read), "{}", part.profile.fraction_read);
     let ratio = part.sizes.model_bytes as f64 / all.sizes.model_bytes as f64;
-    assert!((0.7..2.5).contains(&ratio), "{ratio}");
+    // The sums of pairs grow with the square of the number of items.
+    assert!((0.5..2.5).contains(&ratio), "{ratio}");
     assert!(report::render(&part).contains("the first 20,000 rows, about"));
     assert!(resource::render(&part).contains("persistentVolumeClaim: {claimName: fill-in-your-claim, path: long.csv}"));
 }
