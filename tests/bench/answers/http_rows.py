@@ -6,6 +6,7 @@ Both servers run all the time and get the same load in turns, from one generator
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import random
@@ -40,13 +41,10 @@ TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 class Case:
     """A trained model, and requests for it."""
 
-    def __init__(self, name: str, csv: Path, work: Path):
+    def __init__(self, name: str, csv: Path, work: Path, *flags: str):
         self.model = work / f"{name}.safetensors"
-        subprocess.run(
-            [os.environ["RECMESH_SIDECAR"], "--log", "warn", "train", csv, "--factors", "64", "--output", self.model],
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
+        command = [os.environ["RECMESH_SIDECAR"], "--log", "warn", "train", csv, "--factors", "64", *flags]
+        subprocess.run([*command, "--output", self.model], check=True, stdout=subprocess.DEVNULL)
         pairs = [line.split(",")[:2] for line in csv.read_text().splitlines()[1:]]
         users, self.items = (sorted({pair[column] for pair in pairs}) for column in (0, 1))
         shuffled = random.Random(SEED)
@@ -277,26 +275,41 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
         csv_of(options.gowalla, work / "gowalla.csv")
-        gowalla, msweb = Case("gowalla", work / "gowalla.csv", work), Case("msweb", options.msweb, work)
+        csv = {"gowalla": work / "gowalla.csv", "msweb": options.msweb}
+
+        @functools.cache
+        def case(data: str) -> Case:
+            """A model of the factors alone: the rows measure the search and the path around it."""
+            return Case(data, csv[data], work, "--co-occurrence-weight", "0")
+
+        @functools.cache
+        def two_hop(data: str) -> Case:
+            """The model of the default parameters, with the two-hop term."""
+            return Case(f"{data}-two-hop", csv[data], work)
+
         off = ("--cache-mib", "0")
         factors = "64 factors, known users in seeded order"
+        term = "64 factors and the two-hop term, known users in seeded order"
+
+        def row(name: str, setting: str, of: Case, *flags: str) -> None:
+            throughput(name, setting, of, of.users, options, *flags)
+
         rows: dict[str, Callable[[], None]] = {
-            "http_msweb_cold": lambda: throughput(
-                "http_msweb_cold", f"shipped visits, {factors}, cache off", msweb, msweb.users, options, *off
-            ),
-            "http_cold": lambda: throughput(
-                "http_cold", f"gowalla, {factors}, cache off", gowalla, gowalla.users, options, *off
-            ),
-            "http_warm": lambda: throughput(
-                "http_warm", f"gowalla, {factors}, default cache", gowalla, gowalla.users, options
-            ),
+            "http_msweb_cold": lambda: row("http_msweb_cold", f"shipped visits, {factors}, cache off", case("msweb"), *off),
+            "http_cold": lambda: row("http_cold", f"gowalla, {factors}, cache off", case("gowalla"), *off),
+            "http_warm": lambda: row("http_warm", f"gowalla, {factors}, default cache", case("gowalla")),
             "http_foldin": lambda: throughput(
-                "http_foldin", f"gowalla, 64 factors, histories of {HISTORY} random items", gowalla, gowalla.histories,
-                options,
+                "http_foldin", f"gowalla, 64 factors, histories of {HISTORY} random items", case("gowalla"),
+                case("gowalla").histories, options,
             ),
-            "http_cold_p99_ms": lambda: cold_p99(gowalla, options, work),
-            "rss_above_model_mib": lambda: anonymous_memory(gowalla, options),
-            "start_ready_ms": lambda: start_ready(gowalla, options),
+            "http_msweb_cold_two_hop": lambda: row(
+                "http_msweb_cold_two_hop", f"shipped visits, {term}, cache off", two_hop("msweb"), *off
+            ),
+            "http_cold_two_hop": lambda: row("http_cold_two_hop", f"gowalla, {term}, cache off", two_hop("gowalla"), *off),
+            "http_warm_two_hop": lambda: row("http_warm_two_hop", f"gowalla, {term}, default cache", two_hop("gowalla")),
+            "http_cold_p99_ms": lambda: cold_p99(case("gowalla"), options, work),
+            "rss_above_model_mib": lambda: anonymous_memory(case("gowalla"), options),
+            "start_ready_ms": lambda: start_ready(case("gowalla"), options),
         }  # fmt: skip
         if unknown := set(options.rows) - set(rows):
             sys.exit(f"unknown rows {sorted(unknown)}; valid are {list(rows)}")
