@@ -208,6 +208,12 @@ pub const RULES: &[Rule] = &[
         rule: "self.parts.all(p, self.parts.exists_one(q, q.name == p.name))",
         message: "algorithm.compose: a part is named twice: remove one of them",
     },
+    // The API server rounds a minimum down for whole numbers, so 0 passes a minimum of 0.001.
+    Rule {
+        at: &["spec.algorithm.compose.blend"],
+        rule: "self.parts.all(p, p.weight > 0.0)",
+        message: "algorithm.compose.blend: a weight is 0: leave out the part",
+    },
     Rule {
         at: &["spec.algorithm.compose.cascade"],
         rule: "self.parts.all(p, self.parts.exists_one(q, q == p))",
