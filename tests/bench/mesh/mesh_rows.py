@@ -189,7 +189,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
         identity(work)
-        case = Case("msweb", options.msweb, work)
+        case = Case("msweb", options.msweb, work, "--co-occurrence-weight", "0")
         for measure in dict.fromkeys(rows[name] for name in options.rows or rows):
             measure(case, options, work)
 
