@@ -127,7 +127,7 @@ pub struct SplitParts {
     /// order change.
     #[schemars(length(min = 2, max = 16))]
     pub parts: Vec<SharedPart>,
-    /// Text that is hashed with the id: another one assigns all users anew.
+    /// Text that is hashed with the id. A different salt reassigns all users.
     #[serde(default)]
     #[schemars(length(max = 64))]
     pub salt: String,

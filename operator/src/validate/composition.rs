@@ -82,7 +82,8 @@ pub fn parts_of(recommender: &Recommender) -> Vec<String> {
 /// Validates a Recommender that is made of others. `signs`: the installation signs certificates.
 ///
 /// # Errors
-/// Returns why it is rejected. A problem with its parts is no rejection: they can change any time.
+/// Returns why it is rejected. A problem with its parts is not a rejection: they can change at any
+/// time.
 pub fn validate(
     recommender: &Recommender,
     named: &Named,

@@ -162,7 +162,7 @@ pub struct SwitchCase {
 pub struct Split {
     /// The parts with their shares.
     pub parts: Vec<SharedPart>,
-    /// Text that is hashed with the id of the user: another one assigns all users anew.
+    /// Text that is hashed with the id of the user. A different salt reassigns all users.
     #[serde(default)]
     pub salt: String,
 }
