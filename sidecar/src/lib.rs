@@ -38,3 +38,4 @@ pub mod server;
 pub mod serving;
 pub mod suggest;
 pub mod telemetry;
+pub mod termination;

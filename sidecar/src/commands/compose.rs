@@ -4,12 +4,12 @@ use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Result;
 use sidecar_contract::paths;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     app::{App, ModelSource, MutualTlsSettings, Settings},
     args::ComposeArgs,
     composition::CompositionPaths,
+    termination::Termination,
 };
 
 /// Answers until a termination signal.
@@ -18,8 +18,7 @@ use crate::{
 /// A port that is in use.
 pub async fn run(args: ComposeArgs) -> Result<()> {
     crate::open_files::raise_limit();
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let termination = Termination::listen()?;
     let source = ModelSource::Compose(CompositionPaths {
         config_file: args.config_dir.join(paths::COMPOSITION_FILE),
         config_poll: Duration::from_millis(args.config_poll_ms),
@@ -29,10 +28,7 @@ pub async fn run(args: ComposeArgs) -> Result<()> {
     let settings =
         Settings { listen: args.listen, admin_listen: args.admin_listen, source, cache_bytes: 0, mutual_tls };
     let app = App::start(settings).await?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    termination.wait().await;
     tracing::info!("draining");
     app.stop().await;
     Ok(())

@@ -5,11 +5,11 @@ use std::time::Duration;
 use anyhow::Result;
 use mesh::{Target, identity::Workload};
 use sidecar_contract::ports;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     args::ProxyArgs,
     proxy::{Proxy, ProxySettings, ProxyTlsSettings},
+    termination::Termination,
 };
 
 /// Forwards until a termination signal.
@@ -42,14 +42,10 @@ pub async fn run(args: ProxyArgs) -> Result<()> {
         mutual_tls,
         local: args.local.then(|| args.follow.paths(None)),
     };
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let termination = Termination::listen()?;
     tracing::info!(recommender = args.recommender, namespace = args.namespace, local = args.local, "proxy starting");
     let proxy = Proxy::start(settings).await?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    termination.wait().await;
     proxy.stop().await;
     Ok(())
 }

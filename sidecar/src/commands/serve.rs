@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 
 use anyhow::Result;
 use sidecar_contract::ServingLimits;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     app::{App, ModelSource, MutualTlsSettings, Settings},
     args::ServeArgs,
+    termination::Termination,
 };
 
 /// Serves until a termination signal.
@@ -25,17 +25,13 @@ pub async fn run(args: ServeArgs) -> Result<()> {
         None => ModelSource::Follow(args.follow.paths(args.pod_name)),
     };
     crate::open_files::raise_limit();
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let termination = Termination::listen()?;
     let cache_bytes = args.cache_mib << 20;
     let mesh_listen = SocketAddr::new(args.listen.ip(), args.mesh_port);
     let mutual_tls = args.identity.settings().map(|identity| MutualTlsSettings { listen: mesh_listen, identity });
     let settings = Settings { listen: args.listen, admin_listen: args.admin_listen, source, cache_bytes, mutual_tls };
     let app = App::start(settings).await?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    termination.wait().await;
     tracing::info!("draining");
     app.stop().await;
     Ok(())
