@@ -38,6 +38,7 @@ use crate::{
     },
     engine::Engine,
     metrics::Metrics,
+    spans::AnswerSpan,
 };
 
 /// The application port as a value: tests call [`Api::handle`] without a socket.
@@ -68,6 +69,7 @@ impl Api {
         let begin = Instant::now();
         let route = Route::find(request.uri().path());
         let id = request_id(request.headers());
+        let span = AnswerSpan::begin(request.headers());
         let in_flight = self.metrics.in_flight();
         let answered = self.endpoints.answer(route, request, &id).await;
         drop(in_flight);
@@ -88,7 +90,12 @@ impl Api {
         }
         let route = route.map_or("other", |route| route.path);
         let revision = revision.as_ref().and_then(|revision| revision.to_str().ok());
-        self.metrics.observe_request(route, response.status(), revision, begin.elapsed());
+        let took = begin.elapsed();
+        self.metrics.observe_request(route, response.status(), revision, took);
+        if let Some(revision) = revision {
+            span.part(revision, took);
+        }
+        span.end(route, response.status());
         Ok(response)
     }
 

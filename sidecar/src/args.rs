@@ -32,6 +32,10 @@ pub struct Cli {
     /// Log format; default: json for the pods that the operator starts, else text.
     #[arg(long, env = "RECMESH_LOG_FORMAT", value_enum, global = true)]
     pub log_format: Option<LogFormat>,
+    /// URL of a collector of spans that accepts OTLP over HTTP, such as http://otel-collector:4318.
+    #[cfg(feature = "otlp")]
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", global = true, value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
     /// The subcommand.
     #[command(subcommand)]
     pub command: Command,

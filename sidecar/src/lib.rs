@@ -36,6 +36,7 @@ pub mod open_files;
 pub mod proxy;
 pub mod server;
 pub mod serving;
+pub mod spans;
 pub mod suggest;
 pub mod telemetry;
 pub mod termination;

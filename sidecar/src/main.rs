@@ -25,6 +25,9 @@ fn run(cli: Cli) -> anyhow::Result<sidecar_contract::ExitCode> {
     // `suggest` prints a human-readable profile to standard error, without log lines in between.
     let prints_profile = matches!(cli.command, Command::Suggest(_)) && cli.log == "info";
     telemetry::init(if prints_profile { "warn" } else { &cli.log }, cli.log_format())?;
+    // It exports the last spans when the runtime has ended.
+    #[cfg(feature = "otlp")]
+    let _exporter = cli.otlp_endpoint.as_deref().map(recommender_sidecar::spans::Exporter::start).transpose()?;
     let is_proxy = matches!(cli.command, Command::Proxy(_));
     // An I/O thread for each CPU: it also computes short answers.
     let threads = if is_proxy { available_cpus().min(PROXY_THREADS_MAX) } else { available_cpus() };

@@ -39,7 +39,7 @@ pub use discovery::{Discovery, Target};
 pub use ejection::EjectionReason;
 pub use endpoint_set::{EndpointSet, Endpoints};
 pub use log_pace::LogPace;
-pub use observer::Observer;
+pub use observer::{Observer, TryWatch};
 pub use outcome::TryOutcome;
 pub use retry::RetryDecision;
 pub use transport::Transport;

@@ -119,7 +119,9 @@ impl Upstream {
             number += 1;
             let left = deadline.saturating_duration_since(Instant::now());
             let timeout = try_timeout(left, call.may_retry && number < TRIES_MAX);
-            let exchanged = self.exchange(&endpoint, call, number, timeout);
+            let mut request = self.request(call, number, timeout);
+            let watch = request.as_mut().and_then(|request| self.observer.begins_try(request.headers_mut()));
+            let exchanged = self.exchange(&endpoint, request.as_ref());
             let (outcome, response) = match tokio::time::timeout(timeout, exchanged).await {
                 Ok(Ok(response)) => (TryOutcome::of(response.status()), Some(response)),
                 Ok(Err(outcome)) => (outcome, None),
@@ -131,6 +133,9 @@ impl Upstream {
                 self.observer.ejected(reason);
             }
             self.observer.tried(outcome);
+            if let Some(watch) = watch {
+                watch.ended(outcome);
+            }
             if outcome == TryOutcome::Refused {
                 self.refused_plaintext(&endpoint);
             }
@@ -166,12 +171,9 @@ impl Upstream {
     async fn exchange(
         &self,
         endpoint: &Endpoint,
-        call: &Call,
-        number: usize,
-        timeout: Duration,
+        request: Option<&Request<Full<Bytes>>>,
     ) -> Result<Response<Bytes>, TryOutcome> {
-        let request = self.request(call, number, timeout).ok_or(TryOutcome::ConnectFailed)?;
-        let sent = endpoint.connection.send(&request).await;
+        let sent = endpoint.connection.send(request.ok_or(TryOutcome::ConnectFailed)?).await;
         let response = sent.map_err(|error| self.failed(endpoint, &error))?;
         let (head, body) = response.into_parts();
         let body = self.answer_bytes.read(body).await.map_err(|error| match error {

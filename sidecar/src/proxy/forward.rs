@@ -36,6 +36,7 @@ use crate::{
     },
     engine::Refusal,
     limits::{LIST_ENTRIES_MAX, PROXY_FALLBACK_TIME, PROXY_REQUESTS_MAX},
+    spans::AnswerSpan,
 };
 
 /// Header of an answer without a serving pod: the source of its first item.
@@ -121,7 +122,9 @@ impl Forward {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let (begin, in_flight) = (Instant::now(), self.metrics.in_flight());
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        let span = AnswerSpan::begin(&head.headers);
+        span.inject(&mut head.headers);
         let route = Route::find(head.uri.path());
         let id = request_id(&head.headers);
         let answered = self.respond(route, &head, body, &id, begin).await;
@@ -135,6 +138,7 @@ impl Forward {
         }
         let route = route.map_or("other", |route| route.path);
         self.metrics.observe_request(route, response.status(), answered_by, begin.elapsed());
+        span.end(route, response.status());
         Ok(response)
     }
 

@@ -6,15 +6,18 @@ mod local;
 use std::{sync::Arc, time::Duration};
 
 use answering::Source;
-use http::StatusCode;
-use mesh::{EjectionReason, Endpoints, Observer, RetryDecision, TryOutcome, identity::Refusal};
+use http::{HeaderMap, StatusCode};
+use mesh::{EjectionReason, Endpoints, Observer, RetryDecision, TryOutcome, TryWatch, identity::Refusal};
 use prometheus::{
     Encoder, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
 
 pub use self::local::LocalMetrics;
-use crate::metrics::{connections::RefusedConnections, identity::IdentityMetrics};
+use crate::{
+    metrics::{connections::RefusedConnections, identity::IdentityMetrics},
+    spans,
+};
 
 /// Buckets in seconds: an answer takes about a millisecond, and at most the timeout.
 const DURATION_BUCKETS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
@@ -209,6 +212,10 @@ impl ProxyMetrics {
 }
 
 impl Observer for ProxyMetrics {
+    fn begins_try(&self, headers: &mut HeaderMap) -> Option<Box<dyn TryWatch>> {
+        spans::begin_try(headers)
+    }
+
     fn tried(&self, outcome: TryOutcome) {
         self.tries.with_label_values(&[outcome.as_str()]).inc();
     }

@@ -30,6 +30,8 @@ mod model; // a small model to serve
 mod mutual_tls; // who is answered over mutual TLS, and who is refused
 mod newer_operator; // training configs of a newer operator
 mod openapi; // schemathesis against the OpenAPI document
+#[cfg(feature = "otlp")]
+mod otlp; // spans of a request, as a collector receives them
 mod privacy; // no user ids in logs and metrics
 mod process; // the real binary
 mod proxy; // an app's sidecar, with serving pods that fail
