@@ -18,6 +18,9 @@ const TRUST_DOMAIN: &str = "trust-domain";
 const ROOT: [&str; 2] = ["root.crt", "root.key"];
 /// Keys of the Secret: the root that will sign.
 const NEXT: [&str; 2] = ["next.crt", "next.key"];
+/// Key of the Secret: the certificate of the next root by the root before it. It stays until that
+/// root is dropped.
+const CROSS_SIGNED: &str = "cross.crt";
 /// Key of the Secret: the certificate of the root that signed before.
 const PREVIOUS: &str = "previous.crt";
 /// Key of the Secret: the step of the rotation as JSON.
@@ -37,6 +40,7 @@ pub struct Authority {
     pub root: Root,
     next: Option<Root>,
     previous: Option<String>,
+    cross_signed: Option<String>,
     /// The step of the rotation.
     pub step: Step,
     handled: Option<String>,
@@ -69,7 +73,15 @@ impl Authority {
     /// Fails if the system provides no random numbers.
     pub fn generate(trust_domain: TrustDomain, now: i64) -> Result<Self, RootError> {
         let root = Root::generate(&trust_domain, now)?;
-        Ok(Self { trust_domain, root, next: None, previous: None, step: Step::Stable, handled: None })
+        Ok(Self {
+            trust_domain,
+            root,
+            next: None,
+            previous: None,
+            cross_signed: None,
+            step: Step::Stable,
+            handled: None,
+        })
     }
 
     /// Reads the data of a Secret.
@@ -97,18 +109,20 @@ impl Authority {
             Step::Stable | Step::Prepared | Step::Published { .. } | Step::Switched { .. } => {}
         }
         let trust_domain = TrustDomain::parse(&required(TRUST_DOMAIN)?).map_err(AuthorityError::TrustDomain)?;
-        Ok(Self { trust_domain, root, next, previous, step, handled: text(HANDLED) })
+        let cross_signed = text(CROSS_SIGNED);
+        Ok(Self { trust_domain, root, next, previous, cross_signed, step, handled: text(HANDLED) })
     }
 
     /// The data of the Secret.
     pub fn secret_data(&self) -> SecretData {
-        let Self { trust_domain, root, next, previous, step, handled } = self;
+        let Self { trust_domain, root, next, previous, cross_signed, step, handled } = self;
         let mut texts = vec![(TRUST_DOMAIN, trust_domain.as_str().to_owned())];
         for ([certificate, key], root) in [(ROOT, Some(root)), (NEXT, next.as_ref())] {
             let pair = root.map(|root| [(certificate, root.certificate().to_owned()), (key, root.key())]);
             texts.extend(pair.into_iter().flatten());
         }
         texts.extend(previous.clone().map(|previous| (PREVIOUS, previous)));
+        texts.extend(cross_signed.clone().map(|cross_signed| (CROSS_SIGNED, cross_signed)));
         texts.extend(handled.clone().map(|handled| (HANDLED, handled)));
         if *step != Step::Stable {
             texts.push((STEP, serde_json::to_string(step).unwrap_or_default()));
@@ -121,6 +135,14 @@ impl Authority {
         let roots =
             [Some(self.root.certificate()), self.next.as_ref().map(Root::certificate), self.previous.as_deref()];
         roots.into_iter().flatten().collect()
+    }
+
+    /// The certificates that lead from the root that signs to the one before, while both are anchors:
+    /// a sidecar that has only the old anchor accepts new certificates by them. As PEM; empty
+    /// outside of a rotation.
+    pub fn intermediates(&self) -> &str {
+        let is_used = matches!(self.step, Step::Switched { .. });
+        self.cross_signed.as_deref().filter(|_| is_used).unwrap_or_default()
     }
 
     /// The rotation's transition that is due. `requested` is the value of the annotation; each new
@@ -137,9 +159,9 @@ impl Authority {
     pub fn after(self, transition: Transition, requested: Option<&str>, now: i64) -> Result<Self, RootError> {
         Ok(match transition {
             Transition::Prepare => {
-                let next = Root::generate(&self.trust_domain, now)?;
+                let (next, cross_signed) = self.root.generate_next(&self.trust_domain, now)?;
                 let handled = requested.map(str::to_owned);
-                Self { next: Some(next), step: Step::Prepared, handled, ..self }
+                Self { next: Some(next), cross_signed: Some(cross_signed), step: Step::Prepared, handled, ..self }
             }
             Transition::Confirm => Self { step: Step::Published { since: now }, ..self },
             Transition::Switch => match self.next {
@@ -152,7 +174,7 @@ impl Authority {
                 },
                 None => self,
             },
-            Transition::Drop => Self { previous: None, step: Step::Stable, ..self },
+            Transition::Drop => Self { previous: None, cross_signed: None, step: Step::Stable, ..self },
         })
     }
 }

@@ -41,18 +41,23 @@ impl Root {
     /// # Errors
     /// Fails if the system provides no random numbers.
     pub fn generate(domain: &TrustDomain, now: i64) -> Result<Self, RootError> {
-        let key = KeyPair::generate()?;
-        let mut params = CertificateParams::default();
-        params.not_before = date(now - CLOCK_SKEW_SECONDS)?;
-        params.not_after = date(now + ROOT_LIFE_SECONDS)?;
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.subject_alt_names = vec![SanType::URI(domain.root_id().try_into()?)];
-        params.distinguished_name = DistinguishedName::new();
-        // Two roots of one domain have different names.
-        params.distinguished_name.push(DnType::CommonName, format!("Recmesh root of {now}"));
+        let (key, params) = (KeyPair::generate()?, params(domain, now)?);
         let certificate = params.self_signed(&key)?.pem();
         Self::read(&certificate, &key.serialize_pem())
+    }
+
+    /// Makes a root that follows this one, and the certificate of its key by this one, as PEM.
+    ///
+    /// # Errors
+    /// Fails if the system provides no random numbers.
+    pub fn generate_next(&self, domain: &TrustDomain, now: i64) -> Result<(Self, String), RootError> {
+        let (key, mut params) = (KeyPair::generate()?, params(domain, now)?);
+        let certificate = params.self_signed(&key)?.pem();
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.not_after = date(self.not_after.min(now + ROOT_LIFE_SECONDS))?;
+        params.use_authority_key_identifier_extension = true;
+        let cross_signed = params.signed_by(&key, &self.issuer)?.pem();
+        Ok((Self::read(&certificate, &key.serialize_pem())?, cross_signed))
     }
 
     /// Reads a root from PEM.
@@ -94,6 +99,21 @@ impl std::fmt::Debug for Root {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Root").field("not_after", &self.not_after).finish_non_exhaustive()
     }
+}
+
+/// The certificate of a root. Between a root and the certificates of pods there may be one other:
+/// that of the next root, during a rotation.
+fn params(domain: &TrustDomain, now: i64) -> Result<CertificateParams, RootError> {
+    let mut params = CertificateParams::default();
+    params.not_before = date(now - CLOCK_SKEW_SECONDS)?;
+    params.not_after = date(now + ROOT_LIFE_SECONDS)?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.subject_alt_names = vec![SanType::URI(domain.root_id().try_into()?)];
+    params.distinguished_name = DistinguishedName::new();
+    // Two roots of one domain have different names.
+    params.distinguished_name.push(DnType::CommonName, format!("Recmesh root of {now}"));
+    Ok(params)
 }
 
 /// The date of a second since 1970.

@@ -29,12 +29,14 @@ fn p256_request() -> Vec<u8> {
     request(&["ec", "-pkeyopt", "ec_paramgen_curve:P-256"])
 }
 
-/// Whether a certificate is valid for anchors at a second since 1970, by the verifier of rustls.
-fn verify(certificate: &str, anchors: &str, usage: KeyUsage, second: i64) -> Result<(), Error> {
-    let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
+/// Whether a chain of certificates is valid for anchors at a second since 1970, by the verifier of
+/// rustls.
+fn verify(chain: &str, anchors: &str, usage: KeyUsage, second: i64) -> Result<(), Error> {
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(chain.as_bytes()).map(Result::unwrap).collect();
+    let (certificate, intermediates) = chain.split_first().unwrap();
     let anchors: Vec<_> = CertificateDer::pem_slice_iter(anchors.as_bytes()).map(Result::unwrap).collect();
     let anchors: Vec<TrustAnchor> = anchors.iter().map(|anchor| anchor_from_trusted_cert(anchor).unwrap()).collect();
     let time = UnixTime::since_unix_epoch(std::time::Duration::from_secs(second.try_into().unwrap()));
-    let certificate = EndEntityCert::try_from(&certificate)?;
-    certificate.verify_for_usage(&[ECDSA_P256_SHA256], &anchors, &[], time, usage, None, None).map(drop)
+    let certificate = EndEntityCert::try_from(certificate)?;
+    certificate.verify_for_usage(&[ECDSA_P256_SHA256], &anchors, intermediates, time, usage, None, None).map(drop)
 }

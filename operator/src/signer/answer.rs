@@ -135,7 +135,7 @@ fn issued(
     };
     let namespace = request.metadata.namespace.as_deref().unwrap_or_default();
     let id = authority.trust_domain.account_id(namespace, &request.spec.service_account_name);
-    let chain = sign(&authority.root, &id, key, validity)?;
+    let chain = sign(&authority.root, &id, key, validity)? + authority.intermediates();
     let date = |second: i64| Timestamp::from_second(second).map(|date| date.to_string()).unwrap_or_default();
     Ok(Some(json!({
         "conditions": [condition(ISSUED, "Signed", &format!("signed for {id}"))],

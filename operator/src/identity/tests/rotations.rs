@@ -1,6 +1,6 @@
 //! A rotation with a clock of its own: no certificate is ever without its anchor.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, process::Command};
 
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use webpki::KeyUsage;
@@ -36,7 +36,8 @@ struct Sidecar {
 fn certificate(authority: &Authority, key: &ProvenKey, now: i64) -> (String, i64) {
     let validity = Validity::new(now, None, &authority.root).unwrap();
     let id = authority.trust_domain.account_id("shop", "web");
-    (sign(&authority.root, &id, key, validity).unwrap(), validity.begin_refresh_at)
+    let leaf = sign(&authority.root, &id, key, validity).unwrap();
+    (leaf + authority.intermediates(), validity.begin_refresh_at)
 }
 
 /// Lets a rotation run with replicas that read the Secret late and sidecars that get anchors late,
@@ -147,6 +148,45 @@ fn both_anchors_are_published_during_a_rotation_and_survive_the_secret() {
         counts.push(count(&authority));
     }
     assert_eq!(counts, [1, 2, 2, 2, 1]);
+}
+
+#[test]
+fn a_sidecar_with_the_old_anchor_alone_accepts_new_certificates_until_the_old_root_is_dropped() {
+    let key = proven(&p256_request()).unwrap();
+    let mut authority = authority();
+    let old = authority.anchors();
+    let (mut now, mut accepted) = (NOW, Vec::new());
+    for _ in 0..4 {
+        now += 30 * HOUR;
+        let transition = authority.due(Some("a"), true, now).unwrap();
+        authority = authority_of(&authority.after(transition, Some("a"), now).unwrap().secret_data());
+        let (chain, _) = certificate(&authority, &key, now);
+        let count = CertificateDer::pem_slice_iter(chain.as_bytes()).count();
+        accepted.push((
+            count,
+            verify(&chain, &old, KeyUsage::client_auth(), now).is_ok(),
+            openssl_accepts(&chain, &old),
+        ));
+        verify(&chain, &authority.anchors(), KeyUsage::server_auth(), now).unwrap();
+    }
+    // Prepared, published, switched, stable.
+    assert_eq!(accepted, [(1, true, true), (1, true, true), (2, true, true), (1, false, false)]);
+}
+
+/// Whether openssl accepts a chain, at any time.
+fn openssl_accepts(chain: &str, anchors: &str) -> bool {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    };
+    let (chain, anchors) = (file("chain.pem", chain), file("anchors.pem", anchors));
+    let mut command = Command::new("openssl");
+    command.args(["verify", "-x509_strict", "-no_check_time", "-purpose", "sslclient", "-CAfile"]).arg(anchors);
+    // The leaf is the first certificate of the file.
+    let verified = command.arg("-untrusted").arg(&chain).arg(&chain).output().unwrap();
+    verified.status.success()
 }
 
 #[test]
