@@ -8,6 +8,7 @@
 
 pub mod authority;
 pub mod cluster_trust_bundle;
+pub mod confirmation;
 pub mod decide;
 pub mod leaf;
 pub mod live_pod;

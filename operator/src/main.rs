@@ -75,7 +75,7 @@ async fn run(settings: Settings) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let is_leader = Arc::new(AtomicBool::new(false));
     // Before the lease is held: pods that start wait for a signature.
-    tokio::spawn(sign(&client, &settings, &metrics, &is_leader));
+    tokio::spawn(sign(&client, reports_client()?, &settings, &metrics, &is_leader));
     // The root Secret must exist before the lease is held: the store cannot start without it.
     let root = store_root::ensure(&client, &settings.namespace).await?;
     let candidate = Candidate::new(client.clone(), &settings.namespace, &settings.pod_name);
@@ -102,12 +102,13 @@ async fn run(settings: Settings) -> Result<()> {
 /// The signer of certificates, if identity is on.
 fn sign(
     client: &kube::Client,
+    http: reqwest::Client,
     settings: &Settings,
     metrics: &Arc<Metrics>,
     is_leader: &Arc<AtomicBool>,
 ) -> impl Future<Output = ()> + Send + use<> {
     let signer = SignerSettings::of(settings)
-        .map(|settings| Signer::new(client.clone(), settings, Arc::clone(metrics), Arc::clone(is_leader)));
+        .map(|settings| Signer::new(client.clone(), http, settings, Arc::clone(metrics), Arc::clone(is_leader)));
     async move {
         if let Some(signer) = signer {
             signer.run().await;

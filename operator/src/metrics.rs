@@ -98,6 +98,11 @@ impl Metrics {
         self.identity.set_pending(number, oldest);
     }
 
+    /// Records the number of pods that a rotation waits for.
+    pub fn set_identity_unconfirmed(&self, pods: usize) {
+        self.identity.unconfirmed.set(pods.try_into().unwrap_or(i64::MAX));
+    }
+
     /// Records that identity is on, or why it is off.
     pub fn set_identity_off(&self, reason: Option<&'static str>) {
         self.identity.set_off(reason);

@@ -55,6 +55,11 @@ pub const ROOT_SECRET: &str = "recmesh-store-root";
 pub const IDENTITY_SECRET: &str = "recmesh-identity-root";
 /// Annotation of this Secret that requests a rotation; each new value requests one.
 pub const ROTATE_ANNOTATION: &str = "recmesh.dev/rotate";
+/// Annotation of this Secret that passes over pods that have not confirmed the anchors: the step and
+/// the request of the rotation.
+pub const PASS_OVER_ANNOTATION: &str = "recmesh.dev/rotate-unconfirmed";
+/// Annotation of this Secret: the pods that a rotation waits for.
+pub const UNCONFIRMED_ANNOTATION: &str = "recmesh.dev/rotation-waits-for";
 /// Label of the ClusterTrustBundle with the anchors, by which volumes select it.
 pub const ANCHORS_LABEL: &str = "recmesh.dev/anchors";
 /// Annotation of this bundle: the namespace of the operator that publishes it.

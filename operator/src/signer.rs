@@ -2,10 +2,11 @@
 //! leader or not: pods that start wait for a signature. The decisions are in [`crate::identity`].
 //!
 //! [`maintain`] keeps what the signer needs: the admission policy that guards it, the Secret with
-//! the roots, and the published anchors. [`answer`] watches the requests and answers them.
+//! the roots, the published anchors, and by [`confirm`] who has them. [`answer`] watches the requests and answers them.
 
 pub mod answer;
 pub mod bundle;
+pub mod confirm;
 pub mod guard;
 pub mod maintain;
 pub mod root_secret;
@@ -63,6 +64,8 @@ impl SignerSettings {
 /// The signer of one replica.
 pub struct Signer {
     client: Client,
+    /// HTTP client for the admin ports of pods.
+    http: reqwest::Client,
     settings: SignerSettings,
     metrics: Arc<Metrics>,
     /// Whether this replica is the leader. It answers first; the others wait.
@@ -76,11 +79,12 @@ impl Signer {
     /// Creates a signer that has not read its Secret.
     pub fn new(
         client: Client,
+        http: reqwest::Client,
         settings: SignerSettings,
         metrics: Arc<Metrics>,
         is_leader: Arc<AtomicBool>,
     ) -> Arc<Self> {
-        Arc::new(Self { client, settings, metrics, is_leader, read: Mutex::new(None), pending: Mutex::default() })
+        Arc::new(Self { client, http, settings, metrics, is_leader, read: Mutex::new(None), pending: Mutex::default() })
     }
 
     /// Runs until the process ends.

@@ -11,7 +11,8 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use sidecar_contract::{ModelReport, RunId, ServingConfig, canonical_json, paths};
+use mesh::identity::Identity;
+use sidecar_contract::{AnchorsReport, ModelReport, RunId, ServingConfig, canonical_json, paths};
 use store_client::{Store, StoreCredentials, StoreError};
 use tokio::sync::Semaphore;
 
@@ -21,6 +22,7 @@ use crate::{
     item_search,
     limits::{ID_CHARS_MAX, ITEM_SEARCHES_MAX},
     metrics::Metrics,
+    seen_anchors::SeenAnchors,
 };
 
 /// Timeout of the store for a run report.
@@ -60,17 +62,38 @@ pub struct Admin {
     report: Arc<Report>,
     draining: tokio::sync::watch::Receiver<bool>,
     searches: Arc<Semaphore>,
+    anchors: Option<AnchorsSource>,
+}
+
+/// What the report of trust anchors consists of.
+#[derive(Clone, Debug)]
+pub struct AnchorsSource {
+    /// The identity of the pod.
+    pub own: Arc<Identity>,
+    /// What callers state.
+    pub seen: Arc<SeenAnchors>,
+}
+
+impl AnchorsSource {
+    fn report(&self) -> AnchorsReport {
+        AnchorsReport {
+            anchors: self.own.anchors().map(|anchors| anchors.digest().clone()),
+            callers: self.seen.callers(tokio::time::Instant::now()),
+        }
+    }
 }
 
 impl Admin {
-    /// An admin port; `draining` turns true once at shutdown, which ends readiness.
+    /// An admin port; `draining` turns true once at shutdown, which ends readiness. `anchors` is
+    /// absent for a pod without an identity.
     pub fn new(
         engine: Arc<Engine>,
         metrics: Arc<Metrics>,
         report: Arc<Report>,
         draining: tokio::sync::watch::Receiver<bool>,
+        anchors: Option<AnchorsSource>,
     ) -> Self {
-        Self { engine, metrics, report, draining, searches: Arc::new(Semaphore::new(ITEM_SEARCHES_MAX)) }
+        Self { engine, metrics, report, draining, searches: Arc::new(Semaphore::new(ITEM_SEARCHES_MAX)), anchors }
     }
 
     /// Answers one request.
@@ -94,6 +117,10 @@ impl Admin {
                 }
             },
             paths::MODEL => respond(StatusCode::OK, "application/json", canonical_json(&self.report.get()).into()),
+            paths::ANCHORS => {
+                let report = self.anchors.as_ref().map(AnchorsSource::report).unwrap_or_default();
+                respond(StatusCode::OK, "application/json", canonical_json(&report).into())
+            }
             paths::ITEMS => self.items(request.uri().query().unwrap_or_default()).await,
             path if path.starts_with(paths::REPORTS) => {
                 let (status, page) = self.run_report(path).await;
@@ -105,7 +132,7 @@ impl Admin {
             }
             _ => text(
                 StatusCode::NOT_FOUND,
-                "valid paths are /reports/<run>.html, /items?q=<text>, /livez, /readyz, /metrics and /model\n",
+                "valid paths are /reports/<run>.html, /items?q=<text>, /livez, /readyz, /metrics, /model and /anchors\n",
             ),
         })
     }

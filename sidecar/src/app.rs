@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use crate::{
-    admin::{Admin, Report},
+    admin::{Admin, AnchorsSource, Report},
     api::Api,
     composition::{CompositionPaths, Followed, follow},
     cpus::available_cpus,
@@ -29,6 +29,7 @@ use crate::{
     loading,
     mesh_access::MeshAccess,
     metrics::{Metrics, identity::IdentityMetrics},
+    seen_anchors::SeenAnchors,
     server::{ConnectionLimits, MutualTls, RequestBody, ShutdownSignals, serve, serve_mutual_tls},
     serving::{Serving, describe},
 };
@@ -141,9 +142,11 @@ impl App {
         let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
         let api = Arc::new(Api::new(Arc::clone(&engine), Arc::clone(&metrics)));
         let signals = ShutdownSignals { draining: draining.clone(), stopped };
-        let mut mesh_address = None;
+        let (mut mesh_address, mut anchors) = (None, None);
         let is_mutual_tls = settings.mutual_tls.is_some();
         if let (Some(MutualTlsSettings { listen, .. }), Some(identity)) = (settings.mutual_tls, identity) {
+            let seen = Arc::<SeenAnchors>::default();
+            anchors = Some(AnchorsSource { own: Arc::clone(&identity), seen: Arc::clone(&seen) });
             let admission: Arc<dyn Admission> = Arc::new(MeshAccess(Arc::clone(&engine)));
             let mutual_tls = MutualTls {
                 tls: ServerTls::new(identity, Arc::clone(&admission))?,
@@ -152,6 +155,7 @@ impl App {
                 beyond: metrics.refused_connections.listener("mesh"),
                 open: metrics.mesh_connections.clone(),
                 log_pace: LogPace::default(),
+                seen,
             };
             let listener = bind(listen).await?;
             mesh_address = Some(listener.local_addr()?);
@@ -183,7 +187,7 @@ impl App {
             http2_connections_max: ADMIN_CONNECTIONS_MAX,
             beyond: metrics.refused_connections.listener("admin"),
         };
-        let admin = Arc::new(Admin::new(engine, metrics, report, draining.clone()));
+        let admin = Arc::new(Admin::new(engine, metrics, report, draining.clone(), anchors));
         let signals = ShutdownSignals { draining, stopped: admin_stopped };
         let admin = tokio::spawn(serve(admin_listener, limits, signals, move |_| {
             let admin = Arc::clone(&admin);

@@ -34,6 +34,7 @@ pub mod metrics;
 pub mod model_observer;
 pub mod open_files;
 pub mod proxy;
+pub mod seen_anchors;
 pub mod server;
 pub mod serving;
 pub mod spans;

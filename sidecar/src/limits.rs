@@ -107,6 +107,10 @@ pub const HTTP2_CONNECTIONS_MAX: usize = 256;
 pub const MESH_CONNECTIONS_MAX: usize = HTTP2_CONNECTIONS_MAX - HTTP2_PLAINTEXT_CONNECTIONS_MAX;
 /// ...and the rest, for clients without TLS: they cannot take the connections of callers.
 pub const HTTP2_PLAINTEXT_CONNECTIONS_MAX: usize = 64;
+/// Maximum number of callers whose trust anchors are remembered; each is an address and a digest.
+pub const CALLERS_MAX: usize = 4096;
+/// Interval at which unchanged anchors of a connection are recorded again.
+pub const SEEN_ANCHORS_INTERVAL: Duration = Duration::from_secs(10);
 /// Timeout of a TLS handshake. It takes a few milliseconds of CPU time.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum number of concurrent handshakes. At the limit, a new one ends the oldest: a client that

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
+use sidecar_contract::{Digest, anchors_digest};
 use thiserror::Error;
+use x509_parser::pem::Pem;
 
 use super::{
     root::{Root, RootError},
@@ -145,11 +147,24 @@ impl Authority {
         self.cross_signed.as_deref().filter(|_| is_used).unwrap_or_default()
     }
 
+    /// The digest of these anchors, as sidecars confirm it.
+    pub fn anchors_digest(&self) -> Digest {
+        let anchors = self.anchors();
+        let blocks = Pem::iter_from_buffer(anchors.as_bytes()).filter_map(Result::ok);
+        let certificates: Vec<Vec<u8>> = blocks.map(|block| block.contents).collect();
+        anchors_digest(certificates.iter().map(Vec::as_slice))
+    }
+
     /// The rotation's transition that is due. `requested` is the value of the annotation; each new
     /// value requests one rotation.
-    pub fn due(&self, requested: Option<&str>, is_published: bool, now: i64) -> Option<Transition> {
+    pub fn due(&self, requested: Option<&str>, is_published: bool, is_confirmed: bool, now: i64) -> Option<Transition> {
         let is_requested = requested.is_some_and(|requested| self.handled.as_deref() != Some(requested));
-        rotation::due(self.step, is_requested, is_published, now)
+        rotation::due(self.step, is_requested, is_published, is_confirmed, now)
+    }
+
+    /// Value of the annotation that passes over pods that have not confirmed the anchors.
+    pub fn pass_over(&self) -> Option<String> {
+        rotation::pass_over(self.step, self.handled.as_deref())
     }
 
     /// The authority after a transition at `now`.

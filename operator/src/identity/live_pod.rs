@@ -1,8 +1,9 @@
 //! The live pod that a request names: what the signer compares with it. The bindings of the minimum
 //! version of Kubernetes do not have volumes with a certificate.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, net::IpAddr};
 
+use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, api::ObjectMeta, core::NamespaceResourceScope};
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,34 @@ pub struct LivePod {
     /// Spec.
     #[serde(default)]
     pub spec: Spec,
+    /// Status.
+    #[serde(default)]
+    pub status: Status,
+}
+
+/// The part of a pod's status that concerns identity.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Status {
+    /// Phase of its life.
+    pub phase: String,
+    /// Its address.
+    #[serde(rename = "podIP")]
+    pub pod_ip: Option<String>,
+    /// When the kubelet started it.
+    pub start_time: Option<String>,
+}
+
+impl Status {
+    /// Its address.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.pod_ip.as_deref()?.parse().ok()
+    }
+
+    /// Second since 1970 at which the kubelet started it.
+    pub fn start_time(&self) -> Option<i64> {
+        self.start_time.as_deref()?.parse::<Timestamp>().ok().map(Timestamp::as_second)
+    }
 }
 
 /// The part of a pod's spec that concerns identity.

@@ -6,14 +6,15 @@
 //! anchors:  old       old, new              old, new               old, new            new
 //! signs:    old       old                   old                    new                 new
 //! ```
-//! Confirmation is by time: the kubelet and the sidecar read the anchors again within
-//! [`CONFIRM_SECONDS`].
+//! A pod confirms that it has the anchors of the step on its connections to serving pods, which
+//! report it (`confirmation`). The new root signs when all pods have confirmed, and not before
+//! [`CONFIRM_SECONDS`]; an annotation that names the step passes over pods that have not.
 
 use serde::{Deserialize, Serialize};
 
 use super::leaf::LIFE_SECONDS_MAX;
 
-/// How long both anchors are published before the new root signs. The kubelet refreshes projected
+/// How long both anchors are published at least before the new root signs. The kubelet refreshes projected
 /// volumes every 60 to 90 s, and the sidecar reads its files every 10 s; the rest is for nodes that
 /// are slow or restart.
 pub const CONFIRM_SECONDS: i64 = 600;
@@ -56,14 +57,27 @@ pub enum Transition {
 }
 
 /// The transition that is due at `now`. `is_requested`: a rotation was requested that has not
-/// begun. `is_published`: the bundle in the API server has all anchors of the step.
-pub fn due(step: Step, is_requested: bool, is_published: bool, now: i64) -> Option<Transition> {
+/// begun. `is_published`: the bundle in the API server has all anchors of the step. `is_confirmed`:
+/// all pods have them, or are passed over.
+pub fn due(step: Step, is_requested: bool, is_published: bool, is_confirmed: bool, now: i64) -> Option<Transition> {
     match step {
         Step::Stable => is_requested.then_some(Transition::Prepare),
         Step::Prepared => is_published.then_some(Transition::Confirm),
         // A bundle that was changed meanwhile must be repaired first.
-        Step::Published { since } => (is_published && now >= since + CONFIRM_SECONDS).then_some(Transition::Switch),
+        Step::Published { since } => {
+            (is_published && is_confirmed && now >= since + CONFIRM_SECONDS).then_some(Transition::Switch)
+        }
         Step::Switched { drop_after } => (now >= drop_after).then_some(Transition::Drop),
+    }
+}
+
+/// Value of the annotation that passes over pods that have not confirmed the anchors: the step and
+/// the request of the rotation, so that it has no effect on a later one. `None` where nothing is
+/// confirmed.
+pub fn pass_over(step: Step, request: Option<&str>) -> Option<String> {
+    match step {
+        Step::Published { .. } => Some(format!("published/{}", request.unwrap_or_default())),
+        Step::Stable | Step::Prepared | Step::Switched { .. } => None,
     }
 }
 

@@ -2,6 +2,7 @@
 //! by the command openssl, which also makes the requests.
 
 mod certificates;
+mod confirmations;
 mod decisions;
 mod rotations;
 

@@ -14,6 +14,8 @@ pub struct IdentityMetrics {
     pending: IntGauge,
     oldest_pending: Gauge,
     off: IntGaugeVec,
+    /// Pods that a rotation waits for.
+    pub unconfirmed: IntGauge,
 }
 
 impl IdentityMetrics {
@@ -43,12 +45,17 @@ impl IdentityMetrics {
             Opts::new("recommender_identity_off", "1 if no certificates are signed, by reason."),
             &["reason"],
         )?;
+        let unconfirmed = IntGauge::new(
+            "recommender_identity_unconfirmed_pods",
+            "Pods that have not confirmed the trust anchors of a rotation, which waits for them.",
+        )?;
+        registry.register(Box::new(unconfirmed.clone()))?;
         registry.register(Box::new(decisions.clone()))?;
         registry.register(Box::new(root_not_after.clone()))?;
         registry.register(Box::new(pending.clone()))?;
         registry.register(Box::new(oldest_pending.clone()))?;
         registry.register(Box::new(off.clone()))?;
-        Ok(Self { decisions, root_not_after, pending, oldest_pending, off })
+        Ok(Self { decisions, root_not_after, pending, oldest_pending, off, unconfirmed })
     }
 
     /// Records the number of requests without an answer, and the age of the oldest.

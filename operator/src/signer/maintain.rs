@@ -5,10 +5,14 @@ use std::{sync::Arc, time::Duration};
 use k8s_openapi::jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
-use super::{Signer, bundle, guard, root_secret};
+use super::{
+    Signer, bundle, confirm, guard,
+    root_secret::{self, Stored},
+};
 use crate::{
     error::{Error, chain},
-    identity::{TrustDomain, authority::Authority},
+    identity::{TrustDomain, authority::Authority, confirmation, rotation::Step},
+    names::PASS_OVER_ANNOTATION,
     signer::bundle::Published,
 };
 
@@ -129,13 +133,49 @@ async fn pass(signer: &Signer) -> Result<Arc<Authority>, Off> {
         }
         let now = Timestamp::now().as_second();
         let requested = stored.requested_rotation().map(str::to_owned);
+        let is_confirmed = is_confirmed(signer, &stored).await;
         // One replica rotates; the version of the Secret would stop a second one.
-        let due = signer.leads().then(|| authority.due(requested.as_deref(), true, now)).flatten();
+        let due = signer.leads().then(|| authority.due(requested.as_deref(), true, is_confirmed, now)).flatten();
         let Some(transition) = due else { return Ok(Arc::new(stored.authority)) };
         let current = Authority::read(&authority.secret_data()).map_err(Error::identity_secret)?;
         let changed = current.after(transition, requested.as_deref(), now).map_err(Error::identity_secret)?;
         if root_secret::replace(client, namespace, &stored, &changed).await? {
             tracing::info!(?transition, step = ?changed.step, "the root of identity is being rotated");
+        }
+    }
+}
+
+/// Whether all pods have confirmed the anchors of the step, or are passed over. The Secret and a
+/// metric state which have not. What fails here delays the rotation, and never signatures.
+async fn is_confirmed(signer: &Signer, stored: &Stored) -> bool {
+    let since = match stored.authority.step {
+        Step::Published { since } if signer.leads() => since,
+        step => {
+            signer.metrics.set_identity_unconfirmed(0);
+            return !matches!(step, Step::Published { .. });
+        }
+    };
+    let missing = match confirm::missing(signer, &stored.authority, since).await {
+        Ok(missing) => missing,
+        Err(error) => {
+            tracing::warn!(error = chain(&error), "cannot read which pods have the anchors; the rotation waits");
+            return false;
+        }
+    };
+    signer.metrics.set_identity_unconfirmed(missing.len());
+    let description = confirmation::describe(&missing);
+    if let Some(pods) = &description {
+        let pass_over = stored.authority.pass_over().unwrap_or_default();
+        tracing::warn!(
+            pods,
+            "the rotation waits for pods that have not confirmed the anchors; annotation {PASS_OVER_ANNOTATION}={pass_over} passes over them"
+        );
+    }
+    match root_secret::note(&signer.client, &signer.settings.namespace, stored, description.as_deref()).await {
+        Ok(is_as_read) => is_as_read && (missing.is_empty() || stored.passes_over()),
+        Err(error) => {
+            tracing::warn!(error = chain(&error), "cannot state which pods have not confirmed the anchors");
+            false
         }
     }
 }

@@ -10,7 +10,7 @@ use kube::{
 use crate::{
     error::Error,
     identity::{TrustDomain, authority::Authority},
-    names::{IDENTITY_SECRET, MANAGER, ROTATE_ANNOTATION},
+    names::{IDENTITY_SECRET, MANAGER, PASS_OVER_ANNOTATION, ROTATE_ANNOTATION, UNCONFIRMED_ANNOTATION},
 };
 
 /// The Secret as it was read.
@@ -23,7 +23,17 @@ pub struct Stored {
 impl Stored {
     /// Value of the annotation that requests a rotation.
     pub fn requested_rotation(&self) -> Option<&str> {
-        self.secret.metadata.annotations.as_ref()?.get(ROTATE_ANNOTATION).map(String::as_str)
+        self.annotation(ROTATE_ANNOTATION)
+    }
+
+    /// Whether an annotation passes over the pods that have not confirmed the anchors of the step.
+    pub fn passes_over(&self) -> bool {
+        let expected = self.authority.pass_over();
+        expected.is_some() && self.annotation(PASS_OVER_ANNOTATION) == expected.as_deref()
+    }
+
+    fn annotation(&self, name: &str) -> Option<&str> {
+        self.secret.metadata.annotations.as_ref()?.get(name).map(String::as_str)
     }
 }
 
@@ -71,9 +81,33 @@ pub async fn ensure(client: &Client, namespace: &str, trust_domain: &TrustDomain
 /// # Errors
 /// Fails if the API request fails.
 pub async fn replace(client: &Client, namespace: &str, stored: &Stored, changed: &Authority) -> Result<bool, Error> {
-    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let mut secret = stored.secret.clone();
     secret.data = Some(changed.secret_data());
+    secret.metadata.annotations.get_or_insert_default().remove(UNCONFIRMED_ANNOTATION);
+    write(client, namespace, secret).await
+}
+
+/// States in the Secret which pods a rotation waits for, if it does not state it yet. Returns
+/// whether the Secret is as it was read.
+///
+/// # Errors
+/// Fails if the API request fails.
+pub async fn note(client: &Client, namespace: &str, stored: &Stored, unconfirmed: Option<&str>) -> Result<bool, Error> {
+    if stored.annotation(UNCONFIRMED_ANNOTATION) == unconfirmed {
+        return Ok(true);
+    }
+    let mut secret = stored.secret.clone();
+    let annotations = secret.metadata.annotations.get_or_insert_default();
+    match unconfirmed {
+        Some(pods) => annotations.insert(UNCONFIRMED_ANNOTATION.to_owned(), pods.to_owned()),
+        None => annotations.remove(UNCONFIRMED_ANNOTATION),
+    };
+    write(client, namespace, secret).await.map(|_| false)
+}
+
+/// Replaces the Secret; returns whether the version was the current one.
+async fn write(client: &Client, namespace: &str, secret: Secret) -> Result<bool, Error> {
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
     match secrets.replace(IDENTITY_SECRET, &PostParams::default(), &secret).await {
         Ok(_) => Ok(true),
         Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),

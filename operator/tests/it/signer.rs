@@ -70,6 +70,7 @@ const P256: [&str; 3] = ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
 
 /// Starts a replica.
 fn start(api: &FakeApi, namespace: &str, is_leader: bool) -> Arc<Metrics> {
+    store_client::install_tls_provider();
     let metrics = Arc::new(Metrics::new().unwrap());
     let settings = SignerSettings {
         name: SIGNER.to_owned(),
@@ -78,7 +79,9 @@ fn start(api: &FakeApi, namespace: &str, is_leader: bool) -> Arc<Metrics> {
         namespace: namespace.to_owned(),
         watched: Vec::new(),
     };
-    let signer = Signer::new(api.client(), settings, Arc::clone(&metrics), Arc::new(AtomicBool::new(is_leader)));
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let is_leader = Arc::new(AtomicBool::new(is_leader));
+    let signer = Signer::new(api.client(), http, settings, Arc::clone(&metrics), is_leader);
     tokio::spawn(signer.run());
     metrics
 }
@@ -255,4 +258,54 @@ async fn an_annotation_begins_a_rotation_with_both_anchors_and_a_failing_api_ser
     sleep(Duration::from_mins(1)).await;
     assert_eq!(anchors(), 2);
     assert!(step().starts_with(r#"{"step":"published","since":"#), "{}", step());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotation_waits_for_pods_that_have_not_confirmed_and_an_annotation_of_the_step_passes_over_them() {
+    let api = FakeApi::default();
+    guard(&api);
+    let metrics = start(&api, "recmesh-system", true);
+    sleep(Duration::from_secs(1)).await;
+    let pod = json!({
+        "metadata": {"name": "web-1", "namespace": "shop", "labels": {"recmesh.dev/injected": "true"}},
+        "spec": {"volumes": [{"projected": {"sources": [{"podCertificate": {"signerName": SIGNER}}]}}]},
+        "status": {"phase": "Running", "startTime": "2000-01-01T00:00:00Z"},
+    });
+    api.put(POD, pod);
+    let annotate = |name: &str, value: &str| {
+        let mut secret = api.get(SECRET);
+        secret["metadata"]["annotations"][name] = json!(value);
+        api.put(SECRET, secret);
+    };
+    let step = || {
+        let data: ByteString = serde_json::from_value(api.get(SECRET)["data"]["rotation.json"].clone()).unwrap();
+        serde_json::from_slice::<Value>(&data.0).unwrap()["step"].clone()
+    };
+    let waits_for = || api.get(SECRET)["metadata"]["annotations"]["recmesh.dev/rotation-waits-for"].clone();
+    annotate("recmesh.dev/rotate", "2026-11");
+    sleep(Duration::from_mins(1)).await;
+    // The step began in the past: the clock of the system does not follow that of the test.
+    let mut secret = api.get(SECRET);
+    secret["data"]["rotation.json"] = json!(ByteString(br#"{"step":"published","since":1000000000}"#.to_vec()));
+    api.put(SECRET, secret);
+    sleep(Duration::from_mins(10)).await;
+    assert_eq!((step(), waits_for()), (json!("published"), json!("1: shop/web-1")));
+    assert_eq!(metric(&metrics, "recommender_identity_unconfirmed_pods").as_deref(), Some("1"));
+    // That of another rotation.
+    annotate("recmesh.dev/rotate-unconfirmed", "published/2025-11");
+    sleep(Duration::from_mins(10)).await;
+    assert_eq!(step(), "published");
+    // A list that fails delays the rotation; certificates are signed.
+    api.fail(http::Method::GET, "/api/v1/pods", 500);
+    annotate("recmesh.dev/rotate-unconfirmed", "published/2026-11");
+    sleep(Duration::from_mins(10)).await;
+    assert_eq!(step(), "published");
+    assert_eq!(metric(&metrics, r#"recommender_identity_off{reason="api"}"#), None);
+    api.recover();
+    sleep(Duration::from_mins(2)).await;
+    assert_eq!((step(), waits_for()), (json!("switched"), Value::Null));
+    // A certificate of the new root has that of the old root with it.
+    ask(&api, &P256);
+    let status = answered(&api).await;
+    assert_eq!(status["certificateChain"].as_str().unwrap().matches("BEGIN CERTIFICATE").count(), 2);
 }

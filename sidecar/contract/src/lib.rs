@@ -1,7 +1,7 @@
 //! Interface between operator and sidecar: the documents that they exchange, and shared constants.
 //!
 //! The operator renders [`TrainingConfig`] and [`ServingConfig`]. The sidecar parses them, writes a
-//! [`RunResult`] to the store, and serves a [`ModelReport`] on its admin port. Ports, mount points,
+//! [`RunResult`] to the store, and serves a [`ModelReport`] and an [`AnchorsReport`] on its admin port. Ports, mount points,
 //! key layout and exit codes are defined here once for both sides.
 //!
 //! Rollouts mix versions, so documents can grow:
@@ -14,6 +14,7 @@
 
 mod access;
 mod algorithm;
+pub mod anchors_report;
 mod auto;
 pub mod batch;
 pub mod catalogue;
@@ -46,6 +47,7 @@ mod unknown;
 
 pub use access::{Access, AllowedCaller, PlaintextAccess};
 pub use algorithm::{Algorithm, AlsConfig, BprConfig, SvdConfig};
+pub use anchors_report::{AnchorsReport, CallerAnchors, anchors_digest};
 pub use auto::AutoConfig;
 pub use batch::{BatchConfig, BatchId, BatchResult, WrittenLists};
 pub use catalogue::{

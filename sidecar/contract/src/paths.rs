@@ -60,3 +60,5 @@ pub const REPORTS: &str = "/reports/";
 pub const ITEMS: &str = "/items";
 /// Admin path: a [`crate::ModelReport`] as JSON.
 pub const MODEL: &str = "/model";
+/// Admin path: an [`crate::AnchorsReport`] as JSON.
+pub const ANCHORS: &str = "/anchors";

@@ -43,4 +43,4 @@ pub use observer::{Observer, TryWatch};
 pub use outcome::TryOutcome;
 pub use retry::RetryDecision;
 pub use transport::Transport;
-pub use upstream::{ATTEMPT_HEADER, Call, Unanswered, Upstream};
+pub use upstream::{ANCHORS_HEADER, ATTEMPT_HEADER, Call, Unanswered, Upstream};

@@ -1,5 +1,7 @@
 //! How connections to serving pods are protected.
 
+use http::HeaderValue;
+
 use crate::identity::ClientTls;
 
 /// Protection of connections.
@@ -18,6 +20,14 @@ impl Transport {
         match self {
             Self::Plaintext => "http",
             Self::MutualTls(_) => "https",
+        }
+    }
+
+    /// The digest of the own trust anchors, with mutual TLS.
+    pub fn anchors(&self) -> Option<HeaderValue> {
+        match self {
+            Self::Plaintext => None,
+            Self::MutualTls(tls) => tls.anchors(),
         }
     }
 }

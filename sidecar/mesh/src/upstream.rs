@@ -37,6 +37,10 @@ use crate::{
 /// another proxy.
 pub const ATTEMPT_HEADER: &str = "x-recmesh-attempt";
 
+/// Header with the digest of the trust anchors that this side has, over mutual TLS. It confirms them
+/// during a rotation of the root.
+pub const ANCHORS_HEADER: &str = "x-recmesh-anchors";
+
 /// A request to the serving pods.
 #[derive(Clone, Debug)]
 pub struct Call {
@@ -224,6 +228,9 @@ impl Upstream {
         *request.headers_mut() = call.headers.clone();
         let milliseconds = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).max(1);
         request.headers_mut().insert(TIMEOUT_HEADER, HeaderValue::from(milliseconds));
+        if let Some(anchors) = self.endpoints.transport().anchors() {
+            request.headers_mut().insert(ANCHORS_HEADER, anchors);
+        }
         if number > 1 {
             request.headers_mut().insert(ATTEMPT_HEADER, HeaderValue::from(number));
         }

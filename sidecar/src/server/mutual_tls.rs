@@ -28,6 +28,7 @@ use super::{
 use crate::{
     limits::{HANDSHAKE_TIMEOUT, HANDSHAKES_MAX, LINGER_BYTES_MAX, LINGER_TIMEOUT, MESH_CONNECTIONS_MAX},
     metrics::{connections::ListenerCounters, identity::IdentityMetrics},
+    seen_anchors::{ConnectionAnchors, SeenAnchors},
 };
 
 /// What a listener with mutual TLS needs.
@@ -45,6 +46,8 @@ pub struct MutualTls {
     pub open: IntGauge,
     /// Limit of log lines about refused peers.
     pub log_pace: LogPace,
+    /// The trust anchors that callers state.
+    pub seen: Arc<SeenAnchors>,
 }
 
 /// Serves until the stop signal, then waits for requests in flight.
@@ -125,6 +128,11 @@ impl Connection {
         let bounds = Bounds {
             until: Some(Instant::now() + established.age_max),
             caller: Some(Caller { own: established.own, id: established.peer.id, admission }),
+        };
+        let anchors = ConnectionAnchors::new(Arc::clone(&self.mutual_tls.seen), self.peer.ip());
+        let handler = move |request: Request<RequestBody>| {
+            anchors.observe(request.headers(), Instant::now());
+            handler(request)
         };
         self.mutual_tls.open.inc();
         tokio::select! {

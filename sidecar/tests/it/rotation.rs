@@ -19,7 +19,7 @@ use recommender_sidecar::{
     proxy::{Proxy, ProxySettings, ProxyTlsSettings},
 };
 use serde_json::Value;
-use sidecar_contract::ServingLimits;
+use sidecar_contract::{AnchorsReport, ServingLimits, anchors_digest};
 use test_certificates::{Authority, Leaf, replace};
 use tokio::{
     sync::Semaphore,
@@ -156,6 +156,22 @@ impl Mesh {
         .await;
     }
 
+    /// Waits until the serving pod reports that both sides have these anchors, as it learns it on the
+    /// connections of the proxy.
+    async fn confirm(&self, anchors: &[&Authority]) {
+        let (admin, expected) = (self.app.admin_address.port(), anchors_digest(anchors.iter().map(|a| a.der())));
+        blocking(move || {
+            wait_for("the confirmation", || {
+                let (_, text) = request(admin, "GET", "/anchors", "").unwrap();
+                let report: AnchorsReport = serde_json::from_str(&text).unwrap();
+                let [caller] = report.callers.as_slice() else { return false };
+                assert_eq!(caller.address, std::net::Ipv4Addr::LOCALHOST);
+                report.anchors.as_ref() == Some(&expected) && caller.anchors == expected && caller.seconds_ago < 60
+            });
+        })
+        .await;
+    }
+
     /// Ends the load; returns its number of requests, and what was wrong with the responses.
     async fn finish(self) -> (usize, Vec<String>) {
         self.stop.store(true, Ordering::SeqCst);
@@ -224,10 +240,12 @@ async fn no_request_fails_while_the_trust_anchor_is_replaced() {
     let caller = |authority: &Authority| Client::new(&authority.issue(&certificate("web", &mesh.clock)));
     assert_eq!(caller(&old).recommend(port).await.unwrap(), 200);
     assert!(caller(&new).recommend(port).await.is_err());
-    for side in [&mesh.server, &mesh.client] {
-        side.set_anchors(&[&old, &new]);
-    }
+    mesh.confirm(&[&old]).await;
+    // The kubelet shuffles anchors.
+    mesh.server.set_anchors(&[&old, &new]);
+    mesh.client.set_anchors(&[&new, &old]);
     mesh.settle("anchors", 2).await;
+    mesh.confirm(&[&old, &new]).await;
     assert_eq!(caller(&new).recommend(port).await.unwrap(), 200);
     // A bad file is not used.
     replace(&mesh.client.0.join("anchors.pem"), "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n");
@@ -255,6 +273,7 @@ async fn no_request_fails_while_the_trust_anchor_is_replaced() {
         side.set_anchors(&[&new]);
     }
     mesh.settle("anchors", 3).await;
+    mesh.confirm(&[&new]).await;
     assert!(caller(&old).recommend(port).await.is_err());
     assert_eq!(caller(&new).recommend(port).await.unwrap(), 200);
     let (_, wrong) = mesh.finish().await;

@@ -11,7 +11,7 @@ use crate::identity::{
     authority::{Authority, AuthorityError, SecretData},
     leaf::{Validity, sign},
     public_key::{ProvenKey, proven},
-    rotation::{READ_AGE_SECONDS_MAX, Step},
+    rotation::{READ_AGE_SECONDS_MAX, Step, Transition},
 };
 
 const HOUR: i64 = 3600;
@@ -65,7 +65,7 @@ fn simulate(hours: i64, is_published: impl Fn(i64) -> bool) -> (Authority, Vec<S
         if is_published(now) {
             bundle = authority.anchors();
         }
-        if let Some(transition) = authority.due(Some("1"), bundle == authority.anchors(), now) {
+        if let Some(transition) = authority.due(Some("1"), bundle == authority.anchors(), true, now) {
             let next = authority.after(transition, Some("1"), now).unwrap();
             steps.push(next.step);
             secret = next.secret_data();
@@ -120,7 +120,7 @@ fn each_certificate_has_its_anchor_at_each_step_of_a_rotation() {
     assert_eq!(steps, expected);
     assert_ne!(after.root.certificate(), before.root.certificate());
     assert_eq!(after.anchors(), after.root.certificate(), "the old anchor is gone");
-    assert_eq!(after.due(Some("1"), true, NOW + 100 * HOUR), None, "a request is handled once");
+    assert_eq!(after.due(Some("1"), true, true, NOW + 100 * HOUR), None, "a request is handled once");
 }
 
 #[test]
@@ -133,6 +133,20 @@ fn nothing_is_signed_with_a_root_that_is_not_published() {
 }
 
 #[test]
+fn the_new_root_signs_only_when_the_anchors_are_confirmed() {
+    let (now, mut authority) = (NOW, authority());
+    assert_eq!(authority.pass_over(), None);
+    for _ in 0..2 {
+        let transition = authority.due(Some("a"), true, false, now).unwrap();
+        authority = authority.after(transition, Some("a"), now).unwrap();
+    }
+    assert_eq!(authority.pass_over().as_deref(), Some("published/a"));
+    assert_eq!(authority.due(Some("a"), true, false, now + 1000 * HOUR), None);
+    assert_eq!(authority.due(Some("a"), true, true, now + 599), None);
+    assert_eq!(authority.due(Some("a"), true, true, now + 600), Some(Transition::Switch));
+}
+
+#[test]
 fn both_anchors_are_published_during_a_rotation_and_survive_the_secret() {
     let mut authority = authority();
     let count = |authority: &Authority| CertificateDer::pem_slice_iter(authority.anchors().as_bytes()).count();
@@ -140,7 +154,7 @@ fn both_anchors_are_published_during_a_rotation_and_survive_the_secret() {
     let mut counts = vec![count(&authority)];
     for _ in 0..4 {
         now += 30 * HOUR;
-        let transition = authority.due(Some("a"), true, now).unwrap();
+        let transition = authority.due(Some("a"), true, true, now).unwrap();
         authority = authority.after(transition, Some("a"), now).unwrap();
         let read = authority_of(&authority.secret_data());
         assert_eq!((read.anchors(), read.step), (authority.anchors(), authority.step));
@@ -158,7 +172,7 @@ fn a_sidecar_with_the_old_anchor_alone_accepts_new_certificates_until_the_old_ro
     let (mut now, mut accepted) = (NOW, Vec::new());
     for _ in 0..4 {
         now += 30 * HOUR;
-        let transition = authority.due(Some("a"), true, now).unwrap();
+        let transition = authority.due(Some("a"), true, true, now).unwrap();
         authority = authority_of(&authority.after(transition, Some("a"), now).unwrap().secret_data());
         let (chain, _) = certificate(&authority, &key, now);
         let count = CertificateDer::pem_slice_iter(chain.as_bytes()).count();

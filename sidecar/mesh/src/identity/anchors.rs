@@ -1,13 +1,20 @@
 //! The certificates that are trusted to issue others.
 
+use http::HeaderValue;
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime, pem::PemObject as _};
+use sidecar_contract::{Digest, anchors_digest};
 
 use super::{facts::Facts, file::FileError, refusal::Refusal, validity::Validity};
 use crate::limits::ANCHORS_MAX;
 
 /// Trust anchors, at least one.
 #[derive(Clone, Debug)]
-pub struct TrustAnchors(Vec<(Validity, TrustAnchor<'static>)>);
+pub struct TrustAnchors {
+    anchors: Vec<(Validity, TrustAnchor<'static>)>,
+    digest: Digest,
+    /// The digest in requests.
+    header: HeaderValue,
+}
 
 impl TrustAnchors {
     /// Reads certificates of CAs from PEM.
@@ -28,16 +35,34 @@ impl TrustAnchors {
                 .map_err(|_| FileError::Certificate { position, reason: Refusal::Malformed })?;
             Ok((facts.validity, anchor.to_owned()))
         });
-        Ok(Self(anchors.collect::<Result<_, _>>()?))
+        let anchors = anchors.collect::<Result<_, _>>()?;
+        let digest = anchors_digest(certificates.iter().map(AsRef::as_ref));
+        // Hex digits are a valid header.
+        let header = HeaderValue::from_str(digest.as_str()).unwrap_or(HeaderValue::from_static(""));
+        Ok(Self { anchors, digest, header })
     }
 
     /// Those that are valid now. webpki does not check the period of an anchor.
     pub fn valid(&self, now: UnixTime) -> Vec<TrustAnchor<'static>> {
-        self.0.iter().filter(|(validity, _)| validity.check(now).is_ok()).map(|(_, anchor)| anchor.clone()).collect()
+        self.anchors
+            .iter()
+            .filter(|(validity, _)| validity.check(now).is_ok())
+            .map(|(_, anchor)| anchor.clone())
+            .collect()
     }
 
     /// Number of anchors.
     pub fn count(&self) -> usize {
-        self.0.len()
+        self.anchors.len()
+    }
+
+    /// The digest by which others compare them.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// The digest as the value of a header.
+    pub(super) fn header(&self) -> &HeaderValue {
+        &self.header
     }
 }

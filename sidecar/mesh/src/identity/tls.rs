@@ -8,6 +8,7 @@ use std::{
     sync::Arc,
 };
 
+use http::HeaderValue;
 use rustls::{
     ClientConfig, ServerConfig, client::Resumption, pki_types::ServerName, server::NoServerSessionStorage,
     version::TLS13,
@@ -116,6 +117,11 @@ impl ClientTls {
         config.enable_sni = false;
         config.enable_early_data = false;
         Ok(Self { connector: TlsConnector::from(Arc::new(config)), identity })
+    }
+
+    /// The digest of the current trust anchors, once they were read.
+    pub fn anchors(&self) -> Option<HeaderValue> {
+        self.identity.anchors().map(|anchors| anchors.header().clone())
     }
 
     /// Performs the handshake of a connection to this address. The server verifies this side after

@@ -1,0 +1,94 @@
+//! Reads which pods have the anchors of a rotation, from pods and from the admin ports of serving
+//! pods.
+
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+
+use futures::{StreamExt as _, stream};
+use http::StatusCode;
+use k8s_openapi::jiff::Timestamp;
+use kube::{Api, Client, api::ListParams};
+use sidecar_contract::{AnchorsReport, paths, ports};
+
+use super::Signer;
+use crate::{
+    error::Error,
+    identity::{
+        authority::Authority,
+        confirmation::{Arrived, unconfirmed},
+        live_pod::LivePod,
+    },
+    names::{Component, INJECTED_LABEL, RECOMMENDER_LABEL, component_label},
+};
+
+/// Pods of a page of a list: the size of a response is bounded.
+const PAGE: u32 = 250;
+/// Timeout of a report, until it is complete. The next pass reads it again.
+const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time after which no further serving pods are asked in a pass.
+const REPORTS_DEADLINE: Duration = Duration::from_secs(15);
+/// Max bytes of a report: that of the max number of callers has about half of it.
+const REPORT_BYTES_MAX: usize = 1 << 20;
+/// Maximum concurrent requests.
+const CONCURRENT_REQUESTS_MAX: usize = 16;
+
+/// Pods that have not confirmed the anchors that were published at `since`.
+///
+/// # Errors
+/// Fails if the pods cannot be listed.
+pub async fn missing(signer: &Signer, authority: &Authority, since: i64) -> Result<BTreeSet<String>, Error> {
+    let Signer { client, settings, http, .. } = signer;
+    let serving = format!("{RECOMMENDER_LABEL},{}", component_label(Component::Serving));
+    let mut pods = list(client, &settings.watched, &serving).await?;
+    let asked = pods.iter().filter(|pod| pod.asks(&settings.name)).filter_map(|pod| pod.status.address());
+    let reports: Vec<Arrived> = stream::iter(asked.collect::<Vec<_>>())
+        .map(|address| read(http, address))
+        .buffer_unordered(CONCURRENT_REQUESTS_MAX)
+        .take_until(tokio::time::sleep(REPORTS_DEADLINE))
+        .filter_map(std::future::ready)
+        .collect()
+        .await;
+    pods.extend(list(client, &settings.watched, INJECTED_LABEL).await?);
+    Ok(unconfirmed(&pods, &reports, &authority.anchors_digest(), &settings.name, since))
+}
+
+/// The pods with a label in these namespaces; in all, if none is named.
+async fn list(client: &Client, namespaces: &[String], selector: &str) -> Result<Vec<LivePod>, Error> {
+    let apis: Vec<Api<LivePod>> = if namespaces.is_empty() {
+        vec![Api::all(client.clone())]
+    } else {
+        namespaces.iter().map(|namespace| Api::namespaced(client.clone(), namespace)).collect()
+    };
+    let mut pods = Vec::new();
+    for api in apis {
+        let mut params = ListParams::default().labels(selector).limit(PAGE);
+        loop {
+            let page = api.list(&params).await.map_err(Error::api("cannot list the pods with certificates"))?;
+            pods.extend(page.items);
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params = params.continue_token(&token),
+                None => break,
+            }
+        }
+    }
+    Ok(pods)
+}
+
+/// The report of a serving pod, if there is a valid one.
+async fn read(http: &reqwest::Client, address: IpAddr) -> Option<Arrived> {
+    // A URL needs brackets around an IPv6 address.
+    let host = if address.is_ipv6() { format!("[{address}]") } else { address.to_string() };
+    let url = format!("http://{host}:{}{}", ports::ADMIN, paths::ANCHORS);
+    let mut response = http.get(url).timeout(REPORT_TIMEOUT).send().await.ok()?;
+    if response.status() != StatusCode::OK {
+        return None;
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.ok()? {
+        body.extend_from_slice(&chunk);
+        if body.len() > REPORT_BYTES_MAX {
+            return None;
+        }
+    }
+    let report: AnchorsReport = serde_json::from_slice(&body).ok()?;
+    Some(Arrived { address, report, at: Timestamp::now().as_second() })
+}
