@@ -153,6 +153,11 @@ pub const RETRY_AFTER_SECONDS: u32 = 1;
 
 /// Timeout for requests in flight after SIGTERM.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+/// Time for the first bytes of a connection that was established when the listener closed. A client
+/// sends its request at once, but may wait for a CPU.
+pub const STOPPED_FIRST_BYTES_TIMEOUT: Duration = Duration::from_millis(250);
+/// Connections that the kernel keeps until they are accepted: tokio's backlog of a listener.
+pub const BACKLOG_MAX: usize = 1024;
 /// Time that the listener stays open after SIGTERM, until the pod is removed from the endpoints
 /// everywhere.
 pub const DRAIN_GRACE: Duration = Duration::from_secs(3);
@@ -181,7 +186,7 @@ pub const POPULAR_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time for requests in flight after SIGTERM: an app's sidecar ends after the app, which then waits
 /// for no answer, and must not delay the end of a Job.
 pub const PROXY_DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
-/// Maximum number of I/O threads of an app's sidecar: the CPUs belong to the app.
+/// Maximum number of I/O threads of an app's sidecar that holds the model: the CPUs belong to the app.
 pub const PROXY_THREADS_MAX: usize = 2;
 
 /// Offset of ranks in a blend, which the authors of reciprocal rank fusion found to suit many lists.

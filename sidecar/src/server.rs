@@ -15,7 +15,14 @@ mod request_body;
 mod streams;
 mod timeout_stream;
 
-use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc};
+use std::{
+    convert::Infallible,
+    future::{Future, poll_fn},
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::Poll,
+};
 
 use answering::RequestId;
 use bytes::Bytes;
@@ -44,7 +51,7 @@ pub use self::{
     request_body::RequestBody,
 };
 use self::{
-    accept::{accept, drain},
+    accept::{accept, drain, established},
     bounds::Bounds,
     connection_limit::{ConnectionLimiter, ConnectionSlot},
     never::Never,
@@ -53,7 +60,10 @@ use self::{
     timeout_stream::TimeoutStream,
 };
 use crate::{
-    limits::{CONNECTION_BUFFER_BYTES_MAX, HEADER_BYTES_MAX, HEADER_TIMEOUT, HEADERS_MAX, IDLE_TIMEOUT},
+    limits::{
+        CONNECTION_BUFFER_BYTES_MAX, HEADER_BYTES_MAX, HEADER_TIMEOUT, HEADERS_MAX, IDLE_TIMEOUT,
+        STOPPED_FIRST_BYTES_TIMEOUT,
+    },
     metrics::connections::ListenerCounters,
 };
 
@@ -100,16 +110,20 @@ where
         slots: Arc::new(Semaphore::new(limits.http2_connections_max)),
         beyond: limits.beyond.http2_connections,
     };
-    while let Some((stream, client)) = accept(&listener, &mut signals.stopped).await {
+    let connection_signals = signals.clone();
+    let start = |(stream, client): (TcpStream, SocketAddr)| {
         let Some(slot) = limiter.acquire() else {
             limits.beyond.connections.inc();
             reject(stream);
-            continue;
+            return;
         };
-        let (signals, http2_slots) = (signals.clone(), http2_slots.clone());
+        let (signals, http2_slots) = (connection_signals.clone(), http2_slots.clone());
         drop(tokio::spawn(serve_connection(stream, slot, http2_slots, graceful.watcher(), signals, connect(client))));
+    };
+    while let Some(accepted) = accept(&listener, &mut signals.stopped).await {
+        start(accepted);
     }
-    drop(listener);
+    established(listener).for_each(start);
     drain(graceful, &limiter).await;
 }
 
@@ -143,7 +157,7 @@ async fn serve_connection<S, H, F>(
                 // The client sent nothing, or a part of the HTTP/2 preface.
                 Ok(Err(_)) | Err(_) => return,
             },
-            () = wait_until_true(&mut signals.stopped) => return,
+            () = stopped_without_first_bytes(&mut signals.stopped) => return,
         };
         match protocol {
             Protocol::Http1 => serve_http1(stream, phase, watcher, signals.draining, handler).await,
@@ -165,6 +179,12 @@ async fn serve_connection<S, H, F>(
         () = slot.evicted() => {}
     }
     drop(slot);
+}
+
+/// Ends when a connection that has sent nothing must close. One with unread bytes would be reset.
+async fn stopped_without_first_bytes(stopped: &mut watch::Receiver<bool>) {
+    wait_until_true(stopped).await;
+    tokio::time::sleep(STOPPED_FIRST_BYTES_TIMEOUT).await;
 }
 
 /// What the requests of a connection share. Connections share little with each other: counts that
@@ -233,7 +253,7 @@ async fn serve_http1<S, H, F>(
     });
     // HEADERS_MAX is hyper's default; setting it would cost an allocation per request.
     const { assert!(HEADERS_MAX == 100) };
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         // TimeoutStream enforces the timeouts, and distinguishes idle from slow connections. Without
         // a timeout of its own hyper would not poll the stream, and so not start its timer, before
         // the next byte arrives.
@@ -244,7 +264,14 @@ async fn serve_http1<S, H, F>(
         // A client that shuts down its write side after a request still gets the response.
         .half_close(true)
         .serve_connection(TokioIo::new(TimeoutStream::new(stream, phase)), service);
-    if let Err(error) = watcher.watch(connection).await {
+    // hyper closes a connection that must end before it has read anything, though the client may
+    // have sent its request.
+    let begun = poll_fn(|context| Poll::Ready(Pin::new(&mut connection).poll(context))).await;
+    let ended = match begun {
+        Poll::Ready(ended) => ended,
+        Poll::Pending => watcher.watch(connection).await,
+    };
+    if let Err(error) = ended {
         tracing::debug!(%error, "connection closed early");
     }
 }

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::connection_limit::ConnectionLimiter;
-use crate::limits::DRAIN_TIMEOUT;
+use crate::limits::{BACKLOG_MAX, DRAIN_TIMEOUT};
 
 /// Delay after a failed accept, for example without free file descriptors.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
@@ -36,6 +36,20 @@ pub async fn accept(listener: &TcpListener, stopped: &mut watch::Receiver<bool>)
             }
         }
     }
+}
+
+/// Connections that clients have established and that are not accepted yet. Their requests may have
+/// been sent: the kernel would reset them with the listener.
+pub fn established(listener: TcpListener) -> impl Iterator<Item = (TcpStream, SocketAddr)> {
+    let listener = listener.into_std();
+    let next = move || {
+        let (stream, peer) = listener.as_ref().ok()?.accept().ok()?;
+        stream.set_nonblocking(true).ok()?;
+        let stream = TcpStream::from_std(stream).ok()?;
+        let _ = stream.set_nodelay(true);
+        Some((stream, peer))
+    };
+    std::iter::from_fn(next).take(BACKLOG_MAX)
 }
 
 /// Waits for requests in flight, at most [`DRAIN_TIMEOUT`].

@@ -284,3 +284,30 @@ async fn the_overloaded_response_is_valid_http_and_json() {
     );
     assert_eq!(serde_json::from_str::<serde_json::Value>(body).unwrap()["status"], 503);
 }
+
+#[tokio::test]
+async fn a_request_that_waits_in_the_backlog_is_answered_when_the_server_stops() {
+    // The server has not run since the connections were established: this runtime has one thread.
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        let mut client = std::net::TcpStream::connect(address).unwrap();
+        std::io::Write::write_all(&mut client, REQUEST).unwrap();
+        clients.push(client);
+    }
+    let (_drain, draining) = watch::channel(true);
+    let (_stop, stopped) = watch::channel(true);
+    let beyond = ListenerCounters {
+        connections: IntCounter::new("connections", "For the test.").unwrap(),
+        http2_connections: IntCounter::new("beyond", "For the test.").unwrap(),
+    };
+    let limits = ConnectionLimits { connections_max: 100, http2_connections_max: 100, beyond };
+    let handler = |_: Request<RequestBody>| async { Ok(Response::new(Full::new(Bytes::from_static(b"answer")))) };
+    serve(listener, limits, ShutdownSignals { draining, stopped }, move |_| handler).await;
+    for mut client in clients {
+        let mut response = String::new();
+        std::io::Read::read_to_string(&mut client, &mut response).unwrap();
+        assert!(response.starts_with("HTTP/1.1 200 OK") && response.ends_with("answer"), "{response:?}");
+    }
+}
