@@ -1,6 +1,6 @@
 //! Entry point: arguments, logs, runtime, exit code.
 
-use std::{process::ExitCode, time::Duration};
+use std::{io, process::ExitCode, time::Duration};
 
 use clap::Parser;
 use recommender_sidecar::{
@@ -10,6 +10,7 @@ use recommender_sidecar::{
     limits::{EXIT_TIMEOUT, PROXY_THREADS_MAX},
     telemetry,
 };
+use tokio::runtime::{Builder, Runtime};
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
@@ -21,6 +22,18 @@ fn main() -> ExitCode {
     }
 }
 
+/// A sidecar that only forwards has one thread, which needs no wake-up of another one between the
+/// app's connection and that of the serving pod. All others compute answers, too, on a thread for
+/// each CPU.
+fn runtime(command: &Command) -> io::Result<Runtime> {
+    let threads = match command {
+        Command::Proxy(args) if !args.local => return Builder::new_current_thread().enable_all().build(),
+        Command::Proxy(_) => available_cpus().min(PROXY_THREADS_MAX),
+        _ => available_cpus(),
+    };
+    Builder::new_multi_thread().worker_threads(threads).enable_all().build()
+}
+
 fn run(cli: Cli) -> anyhow::Result<sidecar_contract::ExitCode> {
     // `suggest` prints a human-readable profile to standard error, without log lines in between.
     let prints_profile = matches!(cli.command, Command::Suggest(_)) && cli.log == "info";
@@ -29,9 +42,7 @@ fn run(cli: Cli) -> anyhow::Result<sidecar_contract::ExitCode> {
     #[cfg(feature = "otlp")]
     let _exporter = cli.otlp_endpoint.as_deref().map(recommender_sidecar::spans::Exporter::start).transpose()?;
     let is_proxy = matches!(cli.command, Command::Proxy(_));
-    // An I/O thread for each CPU: it also computes short answers.
-    let threads = if is_proxy { available_cpus().min(PROXY_THREADS_MAX) } else { available_cpus() };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
+    let runtime = runtime(&cli.command)?;
     let done = runtime.block_on(async {
         match cli.command {
             Command::Train(args) => commands::train::run(args).await,
