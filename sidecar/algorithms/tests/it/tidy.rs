@@ -19,7 +19,7 @@ const ALLOWED: [(&str, &str); 9] = [
     ("sidecar/factorization/src/algorithm.rs", "the list of fits"),
     ("sidecar/factorization/src/algorithm/{name}.rs", "the fit"),
     ("sidecar/factorization/src/params.rs", "checked parameters"),
-    ("sidecar/src/args.rs", "command-line options"),
+    ("sidecar/src/args/values.rs", "command-line options"),
 ];
 
 fn root() -> PathBuf {
