@@ -154,7 +154,7 @@ fn problems_name_the_field_and_the_expected_value() {
         ("{data: {source: {url: 'ftp://x/y'}}}", "data.source.url: \"ftp://x/y\"; expected s3://bucket/key.csv or"),
         (
             "{data: {source: {url: 's3://x/y.csv'}}, algorithm: {}}",
-            "algorithm: expected exactly one of als, svd, bpr and auto",
+            "algorithm: expected exactly one of als, svd, bpr, auto and compose",
         ),
         ("{data: {source: {url: 's3://x/y.csv'}, csv: {delimiter: ab}}}", "data.csv.delimiter: \"ab\"; expected one"),
         (

@@ -202,7 +202,7 @@ fn algorithm(
 ) -> Option<Algorithm> {
     let Some(ChosenAlgorithm { name, parameters }) = spec.chosen_algorithm() else {
         let names = Algorithm::NAMES.join(", ");
-        problems.push(format!("algorithm: expected exactly one of {names} and auto"));
+        problems.push(format!("algorithm: expected exactly one of {names}, auto and compose"));
         return None;
     };
     if let Some(limits) = spec.algorithm.as_ref().and_then(|algorithm| algorithm.auto.as_ref()) {
