@@ -11,10 +11,10 @@
 //! An answer uses one revision of each part, and so does a batch.
 
 mod ask_parts;
-mod blend;
+pub mod blend;
 mod cascade;
 mod composer;
-mod document;
+pub mod document;
 mod follow;
 mod part;
 mod question;

@@ -17,16 +17,18 @@ use serde_json::{Map, Value, json};
 use sidecar_contract::{
     BatchConfig, BatchResult, CatalogueConfig, CatalogueResult, Digest, ModelReport, Reading, RunResult, ServingConfig,
     TerminationMessage, TrainingConfig, canonical_json,
+    composition::CompositionConfig,
     credentials::{AccessKeyId, derive_secret},
     read,
 };
 
-const DOCUMENTS: [&str; 10] = [
+const DOCUMENTS: [&str; 11] = [
     "access-key",
     "batch-config",
     "batch-result",
     "catalogue-config",
     "catalogue-result",
+    "composition-config",
     "model-report",
     "run-result",
     "serving-config",
@@ -112,6 +114,7 @@ fn facts_of(document: &str, text: &str) -> Facts {
         "batch-result" => facts::<BatchResult>(text, |_| Facts::new()),
         "catalogue-config" => facts::<CatalogueConfig>(text, |_| Facts::new()),
         "catalogue-result" => facts::<CatalogueResult>(text, |_| Facts::new()),
+        "composition-config" => facts::<CompositionConfig>(text, |config| unknown(&config.unknown_values())),
         "termination-message" => facts::<TerminationMessage>(text, |_| Facts::new()),
         "access-key" => access_key_facts(text),
         other => panic!("{other}: no such document"),

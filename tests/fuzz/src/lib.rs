@@ -10,6 +10,7 @@
 pub mod catalogue;
 pub mod contract;
 pub mod identity;
+pub mod part_answer;
 pub mod recommender;
 pub mod requests;
 pub mod s3;
@@ -18,7 +19,7 @@ pub mod snapshot;
 pub mod tables;
 
 /// Name and function of every target, in the order in which they run.
-pub const TARGETS: [(&str, fn(&[u8]) -> bool); 13] = [
+pub const TARGETS: [(&str, fn(&[u8]) -> bool); 14] = [
     ("form", requests::form),
     ("json", requests::json),
     ("request_id", requests::request_id),
@@ -32,4 +33,5 @@ pub const TARGETS: [(&str, fn(&[u8]) -> bool); 13] = [
     ("recommender", recommender::recommender),
     ("s3", s3::s3),
     ("identity", identity::identity),
+    ("part_answer", part_answer::part_answer),
 ];
