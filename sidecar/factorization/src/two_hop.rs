@@ -9,7 +9,7 @@
 //! Of few items the sums of all pairs of items are stored, and added up instead of a walk.
 //!
 //! - `rows`: sparse rows; `index`: which entries are walked; `scales`: the powers of degrees;
-//!   `walk`: the two hops, in the memory of `scratch`; `pairs`: sums of pairs; `represented`: what
+//!   `walk`: the two hops, over each `visit`, in the memory of `scratch`; `pairs`: sums of pairs; `represented`: what
 //!   is subtracted, because the factors represent it; `explain`: the part of each item of the
 //!   history.
 
@@ -22,6 +22,7 @@ mod scales;
 mod scratch;
 #[cfg(test)]
 mod tests;
+mod visit;
 mod walk;
 
 use ndarray::{Array2, ArrayView2};

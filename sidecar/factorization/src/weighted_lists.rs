@@ -20,6 +20,8 @@ const BATCH_BYTES: usize = 8 * 1024 * 1024;
 const BATCH_USERS_MAX: usize = 16;
 /// Number of factors in a block of items, which stays in a core's private cache for all users.
 const BLOCK_FACTORS: usize = 32 * 1024;
+/// Number of items that are compared before the count is.
+const RANK_ITEMS: usize = 1024;
 
 /// NDCG@k of each user with likes in `test`, ascending by user, for each of the weights: of lists
 /// without the user's items in `training`. The term of the model has the weight 1.
@@ -85,31 +87,34 @@ impl Lines {
     fn ndcgs(&self, relevant: &[u32], weights: &[f64], k: usize) -> Vec<f64> {
         let ndcg = |weight: &f64| {
             #[expect(clippy::cast_possible_truncation, reason = "scores are in single precision")]
-            let hits = relevant.iter().map(|item| self.rank(*item, *weight as f32)).filter(|rank| *rank < k);
+            let hits = relevant.iter().filter_map(|item| self.rank_below(k, *item, *weight as f32));
             ndcg_of_hits(hits, relevant.len(), k)
         };
         weights.iter().map(ndcg).collect()
     }
 
-    /// Number of items above this one. Of equal scores the smaller index is above.
-    fn rank(&self, item: u32, weight: f32) -> usize {
-        simd::run(Rank { base: &self.base, slope: &self.slope, weight, item: item as usize })
+    /// Number of items above this one, if it is less than `k`. Of equal scores the smaller index is
+    /// above.
+    fn rank_below(&self, k: usize, item: u32, weight: f32) -> Option<usize> {
+        simd::run(Rank { base: &self.base, slope: &self.slope, weight, item: item as usize, k })
     }
 }
 
-/// Counts the items above one of them, whose score has the same bits as in the comparison.
+/// Counts the items above one of them, whose score has the same bits as in the comparison. Most
+/// items have `k` others above them among the first ones, where the count ends.
 struct Rank<'a> {
     base: &'a [f32],
     slope: &'a [f32],
     weight: f32,
     item: usize,
+    k: usize,
 }
 
 impl Kernel for Rank<'_> {
-    type Output = usize;
+    type Output = Option<usize>;
 
     #[inline(always)]
-    fn run(self) -> usize {
+    fn run(self) -> Option<usize> {
         let score = self.weight.mul_add(self.slope[self.item], self.base[self.item]);
         let (base_before, base_from) = self.base.split_at(self.item);
         let (slope_before, slope_from) = self.slope.split_at(self.item);
@@ -118,7 +123,17 @@ impl Kernel for Rank<'_> {
             base.iter().zip(slope).map(is_above).sum::<u32>() as usize
         };
         // The least number above a score: what is at least that is above it. The item itself is not.
-        count(base_before, slope_before, score) + count(base_from, slope_from, score.next_up())
+        let parts = [(base_before, slope_before, score), (base_from, slope_from, score.next_up())];
+        let mut rank = 0;
+        for (base, slope, at_least) in parts {
+            for (base, slope) in base.chunks(RANK_ITEMS).zip(slope.chunks(RANK_ITEMS)) {
+                rank += count(base, slope, at_least);
+                if rank >= self.k {
+                    return None;
+                }
+            }
+        }
+        Some(rank)
     }
 }
 

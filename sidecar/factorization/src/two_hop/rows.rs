@@ -20,6 +20,12 @@ pub struct Row<'a> {
 }
 
 impl Row<'_> {
+    /// Removes the first entries.
+    pub(super) fn skip(&mut self, entries: usize) {
+        self.columns = self.columns.get(entries..).unwrap_or_default();
+        self.values = self.values.map(|values| values.get(entries..).unwrap_or_default());
+    }
+
     /// The value of an entry.
     pub(super) fn value(&self, at: usize) -> f32 {
         self.values.map_or(1.0, |values| values[at])

@@ -1,18 +1,32 @@
-//! Memory that the walks of a thread reuse: sums of all users and all items, of which a walk
-//! touches few.
+//! Memory that the walks of a thread reuse: sums of a block of users and of all items, of which a
+//! walk touches few, and the users that it visits.
 
 use std::cell::Cell;
 
-/// Sums, which are 0 between walks. They are as long as the largest model that the thread has
-/// walked.
+use super::visit::Visit;
+
+/// Sums, which are 0 between walks, and visits. They are as long as the largest model that the
+/// thread has walked needs.
 #[derive(Default)]
 pub(super) struct Scratch {
-    /// Sum of each user.
-    pub(super) users: Vec<f64>,
+    /// Users of the last walk.
+    pub(super) visits: Vec<Visit>,
+    /// Sum of each user of a block.
+    users: Vec<f64>,
     /// A bit for each user with a sum, which gives the users in ascending order.
-    pub(super) reached: Vec<u64>,
+    reached: Vec<u64>,
     /// Sum of each item.
     items: Vec<f64>,
+    /// Number of items of the users of each order of weights.
+    lengths: Vec<usize>,
+}
+
+/// Memory for a block of users.
+pub(super) struct Block<'a> {
+    /// Sum of each user.
+    pub(super) sums: &'a mut [f64],
+    /// A bit for each user with a sum.
+    pub(super) reached: &'a mut [u64],
 }
 
 thread_local! {
@@ -31,11 +45,18 @@ pub(super) fn with_scratch<T>(run: impl FnOnce(&mut Scratch) -> T) -> T {
 }
 
 impl Scratch {
-    /// Sums and bits of at least this many users.
-    pub(super) fn users(&mut self, users: usize) -> &mut Self {
+    /// Sums and bits of this many users.
+    pub(super) fn block(&mut self, users: usize) -> Block<'_> {
+        let words = users.div_ceil(64);
         extend(&mut self.users, users);
-        extend(&mut self.reached, users.div_ceil(64));
-        self
+        extend(&mut self.reached, words);
+        Block { sums: &mut self.users[..users], reached: &mut self.reached[..words] }
+    }
+
+    /// Numbers of items of this many orders of weights.
+    pub(super) fn lengths(&mut self, orders: usize) -> &mut [usize] {
+        extend(&mut self.lengths, orders);
+        &mut self.lengths[..orders]
     }
 
     /// Sums of this many items.

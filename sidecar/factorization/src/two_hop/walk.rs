@@ -4,7 +4,9 @@
 
 use super::{
     History, TwoHop,
-    scratch::{Scratch, with_scratch},
+    rows::Row,
+    scratch::{Block, with_scratch},
+    visit::Visit,
 };
 use crate::simd;
 
@@ -14,8 +16,12 @@ pub const ADDITIONS_MAX: usize = 500_000;
 /// Fraction (one in this many) of the additions that the first hop may take.
 const FIRST_HOP_ONE_IN: usize = 2;
 /// Bits of a weight in single precision that order the users of a long walk: the exponent and seven
-/// bits of the fraction, so users whose weights differ by less than 1 % count as equal.
-const ORDER_BITS: u32 = 16;
+/// bits of the fraction, so users whose weights differ by less than 1 % count as equal. The sign of
+/// a weight is not among them.
+const ORDER_BITS: u32 = 15;
+/// Sums of a block of users in bytes, and maximum number of blocks.
+const BLOCK_BYTES: usize = 32 * 1024;
+const BLOCKS_MAX: usize = 64;
 /// Rows ahead of a walk that are requested from memory, and the columns of each that are: a walk
 /// reads many short rows in no order.
 const ROWS_AHEAD: usize = 8;
@@ -30,16 +36,6 @@ pub(super) struct Source {
     pub(super) at: usize,
     pub(super) item: u32,
     /// x m D⁻²ᵇ.
-    pub(super) weight: f64,
-}
-
-/// A user whose row is walked.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Visit {
-    pub(super) user: u32,
-    /// Number of items of the user.
-    length: u32,
-    /// D⁻²ᵃ Σ over the shared items.
     pub(super) weight: f64,
 }
 
@@ -63,7 +59,9 @@ impl TwoHop<'_> {
             }
             #[expect(clippy::cast_possible_truncation, reason = "terms are added to scores in single precision")]
             let term = |(sum, by): (&mut f64, &f64)| (std::mem::take(sum) * by) as f32;
-            sums.iter_mut().zip(self.scales.targets()).map(term).collect()
+            let terms = sums.iter_mut().zip(self.scales.targets()).map(term).collect();
+            scratch.visits = visits;
+            terms
         })
     }
 
@@ -115,48 +113,70 @@ impl TwoHop<'_> {
 
     /// The users of these items, ascending. If they have too many items, those of the largest
     /// weights, and among equal weights those of the smallest index.
+    ///
+    /// Sums are made block by block of the users: those of a block stay in a core's cache.
     pub(super) fn visits(&self, sources: &[Source], additions_max: usize) -> Vec<Visit> {
-        let lists = sources.iter().map(|source| self.users_of_items.row(source.item as usize));
-        let additions: usize = lists.clone().map(|list| list.columns.len()).sum();
-        let mut visits = Vec::new();
+        let mut lists: Vec<(f64, Row<'_>)> =
+            sources.iter().map(|source| (source.weight, self.users_of_items.row(source.item as usize))).collect();
+        let additions: usize = lists.iter().map(|(_, list)| list.columns.len()).sum();
+        let block_users = block_users(self.items_of_users.len());
         let mut length = 0;
         with_scratch(|scratch| {
-            let Scratch { users: sums, reached, .. } = scratch.users(self.items_of_users.len());
-            for (source, list) in sources.iter().zip(lists) {
-                for (at, &user) in list.columns.iter().enumerate() {
-                    sums[user as usize] += list.values.map_or(source.weight, |values| source.weight * like(values[at]));
-                    reached[user as usize / 64] |= 1 << (user % 64);
+            let mut visits = std::mem::take(&mut scratch.visits);
+            visits.clear();
+            let Block { sums, reached } = scratch.block(block_users);
+            for block in (0..self.items_of_users.len()).step_by(block_users) {
+                for (weight, list) in &mut lists {
+                    let mut added = 0;
+                    for (user, at) in list.columns.iter().zip(0..) {
+                        let user = *user as usize - block;
+                        if user >= block_users {
+                            break;
+                        }
+                        sums[user] += list.values.map_or(*weight, |values| *weight * like(values[at]));
+                        reached[user / 64] |= 1 << (user % 64);
+                        added = at + 1;
+                    }
+                    list.skip(added);
+                }
+                for (index, bits) in reached.iter_mut().enumerate() {
+                    let mut bits = std::mem::take(bits);
+                    while bits != 0 {
+                        let user = index * 64 + bits.trailing_zeros() as usize;
+                        bits &= bits - 1;
+                        let sum = std::mem::take(&mut sums[user]);
+                        let visit = self.visit(block + user, sum);
+                        length += visit.length as usize;
+                        visits.push(visit);
+                    }
                 }
             }
-            for (index, bits) in (0_u32..).zip(reached) {
-                let mut bits = std::mem::take(bits);
-                while bits != 0 {
-                    let user = index * 64 + bits.trailing_zeros();
-                    bits &= bits - 1;
-                    let sum = std::mem::take(&mut sums[user as usize]);
-                    let items = self.length(user);
-                    visits.push(Visit { user, length: items, weight: sum * self.scales.user(user) });
-                    length += items as usize;
-                }
+            let left = additions_max.saturating_sub(additions);
+            if length > left {
+                keep_heaviest(&mut visits, left, scratch.lengths(1 << ORDER_BITS));
             }
-        });
-        let left = additions_max.saturating_sub(additions);
-        if length > left {
-            keep_heaviest(&mut visits, left);
-        }
-        visits
+            visits
+        })
     }
 
-    /// Number of items of a user.
-    #[expect(clippy::cast_possible_truncation, reason = "items ≤ INDEX_MAX")]
-    fn length(&self, user: u32) -> u32 {
-        self.items_of_users.row(user as usize).columns.len() as u32
+    /// The visit of a user with this sum over the shared items.
+    #[expect(clippy::cast_possible_truncation, reason = "users and items ≤ INDEX_MAX")]
+    fn visit(&self, user: usize, sum: f64) -> Visit {
+        let length = self.items_of_users.row(user).columns.len() as u32;
+        let user = user as u32;
+        Visit { user, length, weight: sum * self.scales.user(user) }
     }
 }
 
-/// Keeps the users of the largest weights whose rows have at most `left` items together.
-fn keep_heaviest(visits: &mut Vec<Visit>, left: usize) {
-    let mut lengths = vec![0_usize; 1 << ORDER_BITS];
+/// Number of users of a block: of few users, as many as have sums of [`BLOCK_BYTES`]; of many, so
+/// many that there are few blocks for short lists to be divided into.
+fn block_users(users: usize) -> usize {
+    users.div_ceil(BLOCKS_MAX).max(BLOCK_BYTES / size_of::<f64>()).next_multiple_of(64)
+}
+
+/// Keeps the users of the largest weights whose rows have at most `left` items together. `lengths`
+/// are zeros, and are zeros again after it.
+fn keep_heaviest(visits: &mut Vec<Visit>, left: usize, lengths: &mut [usize]) {
     for visit in visits.iter() {
         lengths[order(visit.weight)] += visit.length as usize;
     }
@@ -165,6 +185,9 @@ fn keep_heaviest(visits: &mut Vec<Visit>, left: usize) {
     while lowest > 0 && above + lengths[lowest - 1] <= left {
         lowest -= 1;
         above += lengths[lowest];
+    }
+    for visit in visits.iter() {
+        lengths[order(visit.weight)] = 0;
     }
     let mut rest = left - above;
     visits.retain(|visit| match order(visit.weight) {
@@ -189,5 +212,5 @@ pub(super) fn like(value: f32) -> f64 {
 fn order(weight: f64) -> usize {
     #[expect(clippy::cast_possible_truncation, reason = "the order needs few bits")]
     let bits = (weight as f32).to_bits();
-    (bits >> (u32::BITS - ORDER_BITS)) as usize
+    (bits >> (u32::BITS - 1 - ORDER_BITS)) as usize
 }
