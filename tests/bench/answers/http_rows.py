@@ -157,8 +157,14 @@ def throughput(name: str, setting: str, case: Case, bodies: Path, options: argpa
     })  # fmt: skip
 
 
-def attack(port: int, bodies: Path, rate: int, seconds: float, work: Path) -> dict:
-    """Sends requests at a constant rate; the report has all of them."""
+def vegeta(*arguments: str, stdin: bytes | None = None) -> bytes:
+    """Runs the generator of constant rates, without the pauses of its garbage collector."""
+    env = {**os.environ, "GOGC": "off", "GOMEMLIMIT": "1GiB"}
+    return subprocess.run([os.environ["VEGETA"], *arguments], check=True, input=stdin, stdout=subprocess.PIPE, env=env).stdout
+
+
+def sent(port: int, bodies: Path, rate: int, seconds: float, work: Path) -> bytes:
+    """Sends requests at a constant rate, and returns the results of all of them."""
     targets = work / f"targets-{port}"
     if not targets.exists():
         http = f"POST http://127.0.0.1:{port}/recommend\nContent-Type: application/json\n"
@@ -168,11 +174,18 @@ def attack(port: int, bodies: Path, rate: int, seconds: float, work: Path) -> di
             for index, body in enumerate(bodies.read_text().splitlines()):
                 (bodies_directory / str(index)).write_text(body)
                 file.write(f"{http}@{bodies_directory}/{index}\n\n")
-    vegeta = os.environ["VEGETA"]
-    load = [vegeta, "attack", f"-rate={rate}", f"-duration={seconds}s", f"-targets={targets}", "-connections=1000"]
-    attacked = subprocess.run(load, check=True, stdout=subprocess.PIPE).stdout
-    report = subprocess.run([vegeta, "report", "-type=json"], check=True, input=attacked, stdout=subprocess.PIPE).stdout
-    return json.loads(report)
+    return vegeta("attack", f"-rate={rate}", f"-duration={seconds}s", f"-targets={targets}", "-connections=1000")
+
+
+def attack(port: int, bodies: Path, rate: int, seconds: float, work: Path) -> dict:
+    """Sends requests at a constant rate, and returns a report of all of them."""
+    return json.loads(vegeta("report", "-type=json", stdin=sent(port, bodies, rate, seconds, work)))
+
+
+def attack_lines(port: int, bodies: Path, rate: int, seconds: float, work: Path) -> list[list[str]]:
+    """Sends requests at a constant rate. A line per request: scheduled time and latency in ns, and the status between them."""
+    encoded = vegeta("encode", "-to=csv", stdin=sent(port, bodies, rate, seconds, work))
+    return [line.split(",", 3)[:3] for line in encoded.decode().splitlines()]
 
 
 def is_sustained(report: dict) -> bool:
