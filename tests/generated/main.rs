@@ -26,9 +26,9 @@ use e2e::{
 use fake_cluster::FakeCluster;
 
 /// Default number of transitions.
-const TRANSITIONS_DEFAULT: u64 = 140;
+const TRANSITIONS_DEFAULT: u64 = 100;
 /// Default number of scenarios with stale watches.
-const STALE_WATCH_DEFAULT: u64 = 8;
+const STALE_WATCH_DEFAULT: u64 = 6;
 
 fn from_environment(name: &str, default: u64) -> Result<u64> {
     std::env::var(name)
