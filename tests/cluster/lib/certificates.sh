@@ -43,11 +43,12 @@ make_certificates() {
     certificate controller-manager "/CN=system:kube-controller-manager" ca
     certificate scheduler "/CN=system:kube-scheduler" ca
     certificate proxy "/CN=system:kube-proxy" ca
+    certificate policies "/CN=policies" ca
     certificate apiserver-kubelet-client "/O=system:masters/CN=apiserver-kubelet-client" ca
     certificate front-proxy-client "/CN=front-proxy-client" front-proxy-ca
     openssl ecparam -genkey -name prime256v1 -noout -out "$pki/service-account.key"
     local user
-    for user in kubelet controller-manager scheduler proxy; do
+    for user in kubelet controller-manager scheduler proxy policies; do
         kubeconfig_for "$user" "https://$node_address:6443" "$state/config/$user.kubeconfig"
     done
     kubeconfig_for admin "https://$node_address:6443" "$state/config/admin.kubeconfig"

@@ -3,7 +3,7 @@
 
 packages=(
     # the node
-    runc containernetworking-plugins nftables iptables conntrack socat buildah busybox-static openssl util-linux iproute2 ca-certificates
+    runc containernetworking-plugins nftables iptables ipset conntrack socat buildah busybox-static openssl util-linux iproute2 ca-certificates
     # the tests
     shellcheck curl jq lua5.4 g++
 )

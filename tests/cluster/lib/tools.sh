@@ -1,14 +1,14 @@
 # shellcheck shell=bash
 # Builds Kubernetes, etcd, containerd, helm and the add-ons from the Go modules that pin them: tools/,
-# and addons/ for a program whose dependencies do not fit into one module with the others. Both pin
-# the same version of every module that they share, so that each package is compiled once. Binaries
-# are stored outside the repository, keyed by the checksum of their module: a second run builds
-# nothing, and branches do not interfere.
+# and addons/ and policies/ for programs whose dependencies do not fit into one module with the
+# others. All pin the same version of every module that they share, so that each package is compiled
+# once. Binaries are stored outside the repository, keyed by the checksum of their module: a second
+# run builds nothing, and branches do not interfere.
 
 cache=${RECMESH_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/recmesh}
 kubernetes_version=$(sed -n "s,^\tk8s.io/kubernetes \(v[0-9.]*\).*,\1,p" "$here/tools/go.mod")
 
-module_dir() { # module_dir tools|addons|buckets
+module_dir() { # module_dir tools|addons|policies|buckets
     local sum
     sum=$(find "$here/$1" -type f \( -name 'go.*' -o -name '*.go' \) -print0 | sort -z | xargs -0 cat | sha256sum | cut -c1-16)
     echo "$cache/$1/$sum/bin"
@@ -16,6 +16,7 @@ module_dir() { # module_dir tools|addons|buckets
 
 tools_dir() { module_dir tools; }
 addons_dir() { module_dir addons; }
+policies_dir() { module_dir policies; }
 buckets_dir() { module_dir buckets; }
 
 # build MODULE TARGET…: marks the directory as complete at the end, so that an interrupted build is
@@ -43,6 +44,7 @@ build() {
 build_tools() {
     build tools tool ./...
     build addons tool
+    build policies ./...
 }
 
 # Third-party object store servers, for the tests of sources and stores.
