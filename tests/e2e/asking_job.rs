@@ -11,7 +11,7 @@ metadata: {name: asks}
 spec:
   backoffLimit: 0
   template:
-    metadata: {labels: {recmesh.dev/inject: movies}}
+    metadata: {labels: {LABELS}}
     spec:
       restartPolicy: Never
       securityContext: {runAsNonRoot: true, runAsUser: 65532, seccompProfile: {type: RuntimeDefault}}
@@ -26,9 +26,9 @@ spec:
           --post-data '{"user": "user6", "n": 3}' "$RECMESH_URL/recommend"
 "#;
 
-/// Runs the Job, which must end with an answer of the model.
-pub fn run(namespace: &Namespace) -> Result<()> {
-    namespace.apply(JOB)?;
+/// Runs the Job, whose pod has these labels. It must end with an answer of the model.
+pub fn run(namespace: &Namespace, labels: &str) -> Result<()> {
+    namespace.apply(&JOB.replace("LABELS", labels))?;
     namespace.kubectl(&["wait", "job/asks", "--for=condition=complete", &wait::timeout_argument()])?;
     let answer: Value = serde_json::from_str(&namespace.kubectl(&["logs", "job/asks", "--container=asks"])?)?;
     ensure!(answer["items"].as_array().is_some_and(|items| items.len() == 3), "{answer}");

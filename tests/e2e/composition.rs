@@ -1,8 +1,9 @@
 //! Recommenders that are made of others: a blend that loses a part and gets it back, and a split.
 
 use anyhow::{Context as _, Result, ensure};
-use e2e::{Cluster, Namespace, wait};
+use e2e::{Cluster, Namespace, Prober, wait};
 use serde_json::{Value, json};
+use sidecar_contract::ports;
 
 use crate::data::{recommender, two_groups};
 
@@ -44,6 +45,27 @@ fn scale(namespace: &Namespace, part: &str, replicas: u32) -> Result<()> {
     Ok(())
 }
 
+/// Address of the only serving pod of a Recommender, and its name.
+fn serving_pod(namespace: &Namespace, name: &str) -> Result<(String, String)> {
+    let pods =
+        namespace.list("pods", &format!("recmesh.dev/recommender={name},app.kubernetes.io/component=serving"))?;
+    let pod = pods.first().with_context(|| format!("{name} has no pod"))?;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    Ok((text(&pod["status"]["podIP"]), text(&pod["metadata"]["name"])))
+}
+
+/// The pods of a composition connect to those of its parts, and to nothing else but DNS.
+async fn check_egress(namespace: &Namespace) -> Result<()> {
+    let (_, pod) = serving_pod(namespace, "trial")?;
+    let prober = Prober::attach(namespace, &pod).await?;
+    // Games is not a part of the composition. It admits connections of its namespace.
+    for (name, is_part) in [("films", true), ("books", true), ("games", false)] {
+        let (address, _) = serving_pod(namespace, name)?;
+        prober.wait_connects(&address, ports::APP, is_part).await?;
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_blend_loses_a_part_and_gets_it_back_and_a_split_keeps_its_users() -> Result<()> {
     let cluster = Cluster::ready().await?;
@@ -70,6 +92,7 @@ async fn a_blend_loses_a_part_and_gets_it_back_and_a_split_keeps_its_users() -> 
     })
     .await?;
     wait_for_parts(&namespace, &PARTS).await?;
+    check_egress(&namespace).await?;
 
     scale(&namespace, "books", 0)?;
     wait_for_parts(&namespace, &["films", "games"]).await?;

@@ -1,5 +1,5 @@
-//! Certificates on a real node: an app's Job gets its answer over mutual TLS from serving pods that
-//! refuse plaintext.
+//! Certificates on a real node: Jobs of allowed namespaces get their answers over mutual TLS from
+//! serving pods that refuse plaintext.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // Tests may panic.
 
@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use e2e::{
-    Cluster, Namespace,
+    Cluster, Namespace, Prober,
     commands::Commands,
     install::{SYSTEM_NAMESPACE, install},
     wait,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
+use sidecar_contract::ports;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
@@ -49,7 +50,7 @@ async fn ask(cluster: &Cluster) -> Result<()> {
         ensure!(request["status"]["conditions"][0]["type"] == "Issued", "{request}");
     }
 
-    asking_job::run(&namespace)?;
+    asking_job::run(&namespace, "recmesh.dev/inject: movies")?;
 
     // The sidecar alone mounts the key.
     let pods = namespace.list("pods", "recmesh.dev/injected=true")?;
@@ -66,5 +67,27 @@ async fn ask(cluster: &Cluster) -> Result<()> {
     let request = cluster.http.post(url).header("content-type", "application/json").body(r#"{"user": "user6"}"#);
     let answered = request.timeout(Duration::from_secs(5)).send().await;
     ensure!(answered.as_ref().map_or(true, |response| response.status() == 403), "{answered:?}");
-    Ok(())
+    check_policies(&namespace).await
+}
+
+/// Whose connections the NetworkPolicy admits, before and after another namespace is allowed.
+async fn check_policies(namespace: &Namespace) -> Result<()> {
+    let callers = Namespace::new(&namespace.cluster, "identity-callers")?;
+    let pods = namespace.list("pods", "recmesh.dev/recommender=movies,app.kubernetes.io/component=serving")?;
+    let address = pods.first().and_then(|pod| pod["status"]["podIP"].as_str()).context("no serving pod")?;
+    let commands = &namespace.cluster.commands;
+    let inside = Prober::create(commands, &namespace.name, "inside", "")?;
+    let caller = Prober::create(commands, &callers.name, "caller", "")?;
+
+    inside.wait_connects(address, ports::MESH, true).await?;
+    inside.wait_connects(address, ports::APP, false).await?;
+    caller.wait_connects(address, ports::MESH, false).await?;
+
+    let allow = json!({"spec": {"access": {"allow": [{"namespace": callers.name}]}}}).to_string();
+    namespace.kubectl(&["patch", "recommender", "movies", "--type=merge", "-p", &allow])?;
+    caller.wait_connects(address, ports::MESH, true).await?;
+    caller.wait_connects(address, ports::APP, false).await?;
+    inside.wait_connects(address, ports::MESH, false).await?;
+    let labels = format!("recmesh.dev/inject: movies, recmesh.dev/namespace: {}", namespace.name);
+    asking_job::run(&callers, &labels)
 }

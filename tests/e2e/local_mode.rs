@@ -30,6 +30,14 @@ spec:
           done
 "#;
 
+/// The policy for such apps in namespaces that restrict egress.
+fn documented_policy() -> Result<String> {
+    let text = include_str!("../../docs/mesh.md");
+    let begin = text.find("apiVersion: networking.k8s.io/v1").context("docs/mesh.md has no policy")?;
+    let (policy, _) = text[begin..].split_once("```").context("the policy of docs/mesh.md does not end")?;
+    Ok(policy.to_owned())
+}
+
 /// The last answer that the app of the running pod logged.
 fn last_answer(namespace: &Namespace) -> Result<Value> {
     let log = namespace.kubectl(&["logs", "deployment/web", "--container=web", "--tail=20"])?;
@@ -41,6 +49,7 @@ fn last_answer(namespace: &Namespace) -> Result<Value> {
 async fn an_app_in_local_mode_gets_answers_of_the_model_without_serving_pods() -> Result<()> {
     let cluster = Cluster::ready().await?;
     let namespace = Namespace::new(&cluster, "local-mode")?;
+    namespace.apply(&documented_policy()?)?;
     // The app exists before the Recommender: it starts without config and credentials.
     namespace.apply(APP)?;
     namespace.kubectl(&["rollout", "status", "deployment/web", &wait::timeout_argument()])?;

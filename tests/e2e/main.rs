@@ -14,6 +14,7 @@ mod kstatus; // status as computed by deployment tools
 mod local_mode; // an app whose sidecar holds the model
 mod mesh; // sidecars of apps
 mod metrics; // series and dashboard queries in Prometheus
+mod network_policies; // who may connect to serving pods, store and operator
 mod recommender_lifecycle; // train, serve, change, delete
 mod revisions; // gate, pin, promotion, history
 mod tenants; // quotas and ServiceAccounts

@@ -16,7 +16,7 @@ async fn a_job_asks_its_sidecar_and_completes() -> Result<()> {
     namespace.config_map("visits", "visits.csv", &two_groups())?;
     namespace.apply(&recommender("movies", 4, 1))?;
     namespace.wait_ready("movies").await?;
-    asking_job::run(&namespace)?;
+    asking_job::run(&namespace, "recmesh.dev/inject: movies")?;
 
     let pods = namespace.list("pods", "recmesh.dev/injected=true")?;
     let pod = pods.first().context("no pod has a sidecar")?;

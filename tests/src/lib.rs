@@ -12,8 +12,10 @@ pub mod install;
 pub mod load;
 pub mod namespace;
 pub mod operator_process;
+pub mod prober;
 pub mod proxy;
 pub mod wait;
 
 pub use cluster::Cluster;
 pub use namespace::Namespace;
+pub use prober::Prober;
