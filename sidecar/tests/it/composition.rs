@@ -105,7 +105,7 @@ async fn a_blend_answers_without_a_frozen_part_and_recovers() {
         assert_eq!(part["revision"], direct["model"]["revision"]);
     }
 
-    parts[1].signal("-STOP");
+    parts[1].freeze();
     let answer = ask(&composition, "x-request-timeout-ms: 1000\r\n", &body);
     assert_eq!((names(&answer), origins(&answer)), (vec!["films", "games"], vec!["films", "games"]), "{answer}");
     assert_eq!((&answer["degraded"], &answer["missingParts"]), (&json!(true), &json!(["books"])));
@@ -186,7 +186,7 @@ async fn a_changed_rule_is_swapped_in_and_selects_parts() {
     assert_eq!((names(&answer), &answer["model"]["variant"]), (vec!["books"], &json!("books")));
     assert!(answer["items"][0]["explanation"].is_object(), "{answer}");
     // Without the part of the case, the default answers.
-    parts[1].signal("-STOP");
+    parts[1].freeze();
     let answer = ask(&composition, "x-recmesh-segment: readers\r\nx-request-timeout-ms: 1000\r\n", &body);
     assert_eq!((names(&answer), &answer["missingParts"]), (vec!["games"], &json!(["books"])), "{answer}");
 

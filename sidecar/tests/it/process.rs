@@ -122,6 +122,19 @@ impl Process {
         assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap().success());
     }
 
+    /// Stops the process, and waits until it is: on a busy machine its threads answer until one of
+    /// them gets a CPU to take the signal.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+        let deadline = Instant::now() + DEADLINE;
+        let threads = || std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap().flatten();
+        let is_stopped = |stat: String| stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('T'));
+        while !threads().all(|thread| std::fs::read_to_string(thread.path().join("stat")).is_ok_and(is_stopped)) {
+            assert!(Instant::now() < deadline, "the process runs after SIGSTOP");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     pub fn is_ready(&self) -> bool {
         request(self.admin_port, "GET", "/readyz", "").is_some_and(|(status, _)| status == 200)
     }

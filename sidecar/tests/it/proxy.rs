@@ -95,10 +95,10 @@ async fn no_request_fails_while_pods_are_killed_and_frozen() {
     load.continue_for(300);
     pods[0].signal("-KILL");
     load.continue_for(1000);
-    pods[1].signal("-STOP");
+    pods[1].freeze();
     load.continue_for(1000);
     // Nothing answers now, except from what is kept.
-    pods[2].signal("-STOP");
+    pods[2].freeze();
     load.continue_for(200);
     pods[1].signal("-CONT");
     pods[2].signal("-CONT");
@@ -167,7 +167,7 @@ async fn without_serving_pods_the_last_answer_then_popular_items_are_served() {
     let everybody = json!({"user": "nobody", "n": 20}).to_string();
     let popular: Value = serde_json::from_str(&request(pod.port, "POST", "/recommend", &everybody).unwrap().1).unwrap();
     let popular = ids(&popular);
-    pod.signal("-STOP");
+    pod.freeze();
 
     let ask = |path: &str, body: Value| {
         let head = format!("POST {path} HTTP/1.1\r\ncontent-type: application/json\r\nx-request-timeout-ms: 300\r\n");
@@ -254,7 +254,7 @@ async fn what_a_serving_pod_answers_is_returned_unchanged() {
 async fn it_exits_with_success_also_while_a_request_hangs() {
     let directory = tempfile::tempdir().unwrap();
     let (pods, mut proxy) = pods_and_proxy(directory.path(), 1).await;
-    pods[0].signal("-STOP");
+    pods[0].freeze();
     let body = r#"{"user": "u"}"#;
     let mut stream = TcpStream::connect(("127.0.0.1", proxy.port)).unwrap();
     let length = body.len();
