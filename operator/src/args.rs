@@ -211,6 +211,10 @@ pub struct IdentityArgs {
     /// ValidatingAdmissionPolicy that lets only kubelets ask; without it nothing is signed.
     #[arg(long, value_name = "POLICY", required = false)]
     pub identity_guard: String,
+    /// Secret in the operator's namespace with a CA that an issuer of cert-manager issues. It signs
+    /// in place of a root of the operator.
+    #[arg(long, value_name = "SECRET", requires = "identity_signer")]
+    pub identity_issuer_secret: Option<String>,
 }
 
 /// Checks the form of a signer's name; the API server checks the rest.
@@ -290,5 +294,16 @@ mod tests {
         let error = parse(&["--retry-seconds-min=60", "--retry-seconds-max=30"]).unwrap_err();
         assert!(error.contains("--retry-seconds-min 60 exceeds --retry-seconds-max 30"), "{error}");
         assert!(parse(&["--data-check-seconds=0", "--ephemeral-storage-max=1.5Gi"]).is_ok());
+    }
+
+    #[test]
+    fn the_secret_of_an_issuer_needs_a_signer() {
+        let identity = ["--identity-signer=a.dev/b", "--trust-domain=a", "--identity-guard=c"];
+        let issuer_secret = |settings: Settings| settings.identity.unwrap().identity_issuer_secret;
+        assert_eq!(issuer_secret(parse(&identity).unwrap()), None);
+        let with_issuer = [&identity[..], &["--identity-issuer-secret=ca"]].concat();
+        assert_eq!(issuer_secret(parse(&with_issuer).unwrap()).as_deref(), Some("ca"));
+        let error = parse(&["--identity-issuer-secret=ca"]).unwrap_err();
+        assert!(error.contains("--identity-signer"), "{error}");
     }
 }

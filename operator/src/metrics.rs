@@ -108,6 +108,11 @@ impl Metrics {
         self.identity.set_off(reason);
     }
 
+    /// Records what is wrong with the CA of the issuer of identity.
+    pub fn set_identity_issuer_problem(&self, reason: Option<&'static str>) {
+        self.identity.set_issuer_problem(reason);
+    }
+
     /// Records when the root that signs expires.
     pub fn set_identity_root(&self, not_after: i64) {
         self.identity.root_not_after.set(not_after);

@@ -2,12 +2,14 @@
 //! leader or not: pods that start wait for a signature. The decisions are in [`crate::identity`].
 //!
 //! [`maintain`] keeps what the signer needs: the admission policy that guards it, the Secret with
-//! the roots, the published anchors, and by [`confirm`] who has them. [`answer`] watches the requests and answers them.
+//! the roots, the CA of an [`issuer`], the published anchors, and by [`confirm`] who has them.
+//! [`answer`] watches the requests and answers them.
 
 pub mod answer;
 pub mod bundle;
 pub mod confirm;
 pub mod guard;
+pub mod issuer;
 pub mod maintain;
 pub mod root_secret;
 
@@ -41,6 +43,8 @@ pub struct SignerSettings {
     pub guard: String,
     /// Trust domain of a root that is made.
     pub trust_domain: TrustDomain,
+    /// Name of the Secret with the CA of an issuer; without it the operator makes a root.
+    pub issuer_secret: Option<String>,
     /// Namespace of the operator.
     pub namespace: String,
     /// Namespaces whose pods get certificates; empty for all.
@@ -50,11 +54,13 @@ pub struct SignerSettings {
 impl SignerSettings {
     /// The settings of the signer; `None` if identity is off.
     pub fn of(settings: &Settings) -> Option<Self> {
-        let IdentityArgs { identity_signer, trust_domain, identity_guard } = settings.identity.clone()?;
+        let IdentityArgs { identity_signer, trust_domain, identity_guard, identity_issuer_secret } =
+            settings.identity.clone()?;
         Some(Self {
             name: identity_signer,
             guard: identity_guard,
             trust_domain,
+            issuer_secret: identity_issuer_secret,
             namespace: settings.namespace.clone(),
             watched: settings.watch_namespaces.clone(),
         })

@@ -279,6 +279,7 @@ fn with_identity(plan: &Plan) -> (Settings, [Value; 3]) {
         identity_signer: "recmesh.dev/recmesh".to_owned(),
         trust_domain: TrustDomain::parse("films.example").unwrap(),
         identity_guard: "guard".to_owned(),
+        identity_issuer_secret: None,
     };
     let settings = Settings { identity: Some(identity), ..settings() };
     let manifests = [

@@ -28,7 +28,8 @@ impl Validity {
     /// The validity of a certificate that is signed at `now`; `None` if less than an hour would be
     /// left, which the API server does not accept.
     pub fn new(now: i64, max_expiration_seconds: Option<i32>, root: &Root) -> Option<Self> {
-        let not_before = now - CLOCK_SKEW_SECONDS;
+        // Clocks may differ, but nothing is valid before the CA that signs it.
+        let not_before = root.not_before().max(now - CLOCK_SKEW_SECONDS);
         let requested = max_expiration_seconds.map_or(LIFE_SECONDS_MAX, i64::from);
         let life = requested.min(LIFE_SECONDS_MAX).min(root.not_after() - not_before);
         let validity = Self { not_before, begin_refresh_at: not_before + life / 2, not_after: not_before + life };

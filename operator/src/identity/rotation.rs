@@ -9,6 +9,10 @@
 //! A pod confirms that it has the anchors of the step on its connections to serving pods, which
 //! report it (`confirmation`). The new root signs when all pods have confirmed, and not before
 //! [`CONFIRM_SECONDS`]; an annotation that names the step passes over pods that have not.
+//!
+//! Until the new root signs, no certificate depends on it: a rotation to a root that is not wanted
+//! any more is withdrawn. A CA that its issuer renews below the same root replaces the one before at
+//! any step.
 
 use serde::{Deserialize, Serialize};
 
@@ -43,11 +47,26 @@ pub enum Step {
     },
 }
 
+/// Which root is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// The one that a rotation leads to; without a rotation, the one that signs.
+    Planned,
+    /// The one that signs.
+    Current,
+    /// Another one.
+    Other,
+}
+
 /// What a rotation does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transition {
-    /// Make a new root.
+    /// Use the renewed CA of a root that is known.
+    Renew,
+    /// Make a new root, or take that of the issuer.
     Prepare,
+    /// Forget the new root, which has signed nothing.
+    Withdraw,
     /// Record that the bundle has both roots.
     Confirm,
     /// Sign with the new root.
@@ -56,18 +75,20 @@ pub enum Transition {
     Drop,
 }
 
-/// The transition that is due at `now`. `is_requested`: a rotation was requested that has not
-/// begun. `is_published`: the bundle in the API server has all anchors of the step. `is_confirmed`:
-/// all pods have them, or are passed over.
-pub fn due(step: Step, is_requested: bool, is_published: bool, is_confirmed: bool, now: i64) -> Option<Transition> {
-    match step {
-        Step::Stable => is_requested.then_some(Transition::Prepare),
-        Step::Prepared => is_published.then_some(Transition::Confirm),
+/// The transition that is due at `now`. `is_published`: the bundle in the API server has all
+/// anchors of the step. `is_confirmed`: all pods have them, or are passed over.
+pub fn due(step: Step, wanted: Wanted, is_published: bool, is_confirmed: bool, now: i64) -> Option<Transition> {
+    match (step, wanted) {
+        (Step::Stable, Wanted::Other) => Some(Transition::Prepare),
+        (Step::Stable, Wanted::Planned | Wanted::Current) => None,
+        (Step::Prepared | Step::Published { .. }, Wanted::Current | Wanted::Other) => Some(Transition::Withdraw),
+        (Step::Prepared, Wanted::Planned) => is_published.then_some(Transition::Confirm),
         // A bundle that was changed meanwhile must be repaired first.
-        Step::Published { since } => {
+        (Step::Published { since }, Wanted::Planned) => {
             (is_published && is_confirmed && now >= since + CONFIRM_SECONDS).then_some(Transition::Switch)
         }
-        Step::Switched { drop_after } => (now >= drop_after).then_some(Transition::Drop),
+        // Certificates of both roots are in use. Another root is prepared after it.
+        (Step::Switched { drop_after }, _) => (now >= drop_after).then_some(Transition::Drop),
     }
 }
 

@@ -14,6 +14,7 @@ pub struct IdentityMetrics {
     pending: IntGauge,
     oldest_pending: Gauge,
     off: IntGaugeVec,
+    issuer_problem: IntGaugeVec,
     /// Pods that a rotation waits for.
     pub unconfirmed: IntGauge,
 }
@@ -45,6 +46,13 @@ impl IdentityMetrics {
             Opts::new("recommender_identity_off", "1 if no certificates are signed, by reason."),
             &["reason"],
         )?;
+        let issuer_problem = IntGaugeVec::new(
+            Opts::new(
+                "recommender_identity_issuer_problem",
+                "1 if the CA of the issuer is not used or not renewed, by reason. The last usable one signs.",
+            ),
+            &["reason"],
+        )?;
         let unconfirmed = IntGauge::new(
             "recommender_identity_unconfirmed_pods",
             "Pods that have not confirmed the trust anchors of a rotation, which waits for them.",
@@ -55,7 +63,8 @@ impl IdentityMetrics {
         registry.register(Box::new(pending.clone()))?;
         registry.register(Box::new(oldest_pending.clone()))?;
         registry.register(Box::new(off.clone()))?;
-        Ok(Self { decisions, root_not_after, pending, oldest_pending, off, unconfirmed })
+        registry.register(Box::new(issuer_problem.clone()))?;
+        Ok(Self { decisions, root_not_after, pending, oldest_pending, off, issuer_problem, unconfirmed })
     }
 
     /// Records the number of requests without an answer, and the age of the oldest.
@@ -66,9 +75,19 @@ impl IdentityMetrics {
 
     /// Records why identity is off; `None`: it is on.
     pub fn set_off(&self, reason: Option<&'static str>) {
-        self.off.reset();
-        if let Some(reason) = reason {
-            self.off.with_label_values(&[reason]).set(1);
-        }
+        set_reason(&self.off, reason);
+    }
+
+    /// Records what is wrong with the CA of the issuer; `None`: nothing, or there is no issuer.
+    pub fn set_issuer_problem(&self, reason: Option<&'static str>) {
+        set_reason(&self.issuer_problem, reason);
+    }
+}
+
+/// Leaves the series of one reason, or none.
+fn set_reason(gauge: &IntGaugeVec, reason: Option<&'static str>) {
+    gauge.reset();
+    if let Some(reason) = reason {
+        gauge.with_label_values(&[reason]).set(1);
     }
 }

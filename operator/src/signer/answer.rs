@@ -123,7 +123,7 @@ async fn answer(request: Arc<PodCertificateRequest>, signer: Arc<Signer>) -> Res
     }
 }
 
-/// The status with a certificate; `None` if the root expires too soon.
+/// The status with a certificate; `None` if the root or the CA that signs expires too soon.
 fn issued(
     request: &PodCertificateRequest,
     authority: &Authority,
@@ -135,7 +135,7 @@ fn issued(
     };
     let namespace = request.metadata.namespace.as_deref().unwrap_or_default();
     let id = authority.trust_domain.account_id(namespace, &request.spec.service_account_name);
-    let chain = sign(&authority.root, &id, key, validity)? + authority.intermediates();
+    let chain = sign(&authority.root, &id, key, validity)? + &authority.intermediates();
     let date = |second: i64| Timestamp::from_second(second).map(|date| date.to_string()).unwrap_or_default();
     Ok(Some(json!({
         "conditions": [condition(ISSUED, "Signed", &format!("signed for {id}"))],

@@ -7,11 +7,17 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Signer, bundle, confirm, guard,
+    issuer::{self, Issued, IssuerProblem},
     root_secret::{self, Stored},
 };
 use crate::{
     error::{Error, chain},
-    identity::{TrustDomain, authority::Authority, confirmation, rotation::Step},
+    identity::{
+        TrustDomain,
+        authority::{Authority, Target},
+        confirmation,
+        rotation::{Step, Transition},
+    },
     names::PASS_OVER_ANNOTATION,
     signer::bundle::Published,
 };
@@ -29,6 +35,8 @@ enum Off {
     Guard(String),
     /// Another installation has the same signer.
     OtherInstallation(String),
+    /// The issuer has not issued a usable CA yet.
+    Issuer(IssuerProblem),
     /// The API server or the Secret failed.
     Failed(Error),
 }
@@ -39,6 +47,7 @@ impl Off {
         match self {
             Self::Guard(_) => "guard",
             Self::OtherInstallation(_) => "other_installation",
+            Self::Issuer(_) => "issuer",
             Self::Failed(error) => error.reason(),
         }
     }
@@ -46,6 +55,7 @@ impl Off {
     fn message(&self) -> String {
         match self {
             Self::Guard(message) | Self::OtherInstallation(message) => message.clone(),
+            Self::Issuer(problem) => problem.message.clone(),
             Self::Failed(error) => chain(error),
         }
     }
@@ -63,14 +73,28 @@ impl From<Error> for Off {
     }
 }
 
+/// What a pass found.
+struct Passed {
+    /// Authority to sign with.
+    authority: Arc<Authority>,
+    /// What is wrong with the CA of the issuer.
+    problem: Option<IssuerProblem>,
+}
+
 /// Runs passes until the process ends.
 pub async fn run(signer: &Signer) {
     let mut last = String::new();
+    let mut last_problem = None;
     let mut is_first = true;
     loop {
         let begin = Instant::now();
         let pause = match pass(signer).await {
-            Ok(authority) => {
+            Ok(Passed { authority, problem }) => {
+                if problem != last_problem {
+                    log_issuer(problem.as_ref());
+                    last_problem = problem;
+                }
+                signer.metrics.set_identity_issuer_problem(last_problem.as_ref().map(|problem| problem.reason));
                 if !last.is_empty() {
                     tracing::info!("identity is on again");
                     last.clear();
@@ -80,7 +104,7 @@ pub async fn run(signer: &Signer) {
                     is_first = false;
                 }
                 signer.metrics.set_identity_off(None);
-                signer.metrics.set_identity_root(authority.root.not_after());
+                signer.metrics.set_identity_root(authority.root.certificate_not_after());
                 signer.set_authority(Some((begin, authority)));
                 INTERVAL
             }
@@ -90,6 +114,9 @@ pub async fn run(signer: &Signer) {
                     tracing::error!(reason = off.reason(), message, "identity is off: no certificates are signed");
                 }
                 last = message;
+                if let Off::Issuer(problem) = &off {
+                    signer.metrics.set_identity_issuer_problem(Some(problem.reason));
+                }
                 signer.metrics.set_identity_off(Some(off.reason()));
                 if !off.keeps_authority() {
                     signer.set_authority(None);
@@ -98,6 +125,15 @@ pub async fn run(signer: &Signer) {
             }
         };
         sleep(pause).await;
+    }
+}
+
+/// Logs that the problem of the issuer's CA has changed.
+fn log_issuer(problem: Option<&IssuerProblem>) {
+    if let Some(IssuerProblem { reason, message }) = problem {
+        tracing::error!(reason, message, "the CA of the issuer has a problem; the last usable CA or root signs");
+    } else {
+        tracing::info!("the CA of the issuer is usable and up to date");
     }
 }
 
@@ -113,8 +149,8 @@ fn log_trust_domain(used: &TrustDomain, set: &TrustDomain) {
     }
 }
 
-/// One pass. Returns the authority to sign with.
-async fn pass(signer: &Signer) -> Result<Arc<Authority>, Off> {
+/// One pass.
+async fn pass(signer: &Signer) -> Result<Passed, Off> {
     let Signer { client, settings, .. } = signer;
     let (name, namespace) = (settings.name.as_str(), settings.namespace.as_str());
     let problem = guard::problem(client, &settings.guard).await;
@@ -122,7 +158,19 @@ async fn pass(signer: &Signer) -> Result<Arc<Authority>, Off> {
         return Err(Off::Guard(problem));
     }
     loop {
-        let stored = root_secret::ensure(client, namespace, &settings.trust_domain).await?;
+        let now = Timestamp::now().as_second();
+        let found = root_secret::find(client, namespace).await?;
+        let domain = found.as_ref().map_or(&settings.trust_domain, |stored| &stored.authority.trust_domain);
+        let issued = match &settings.issuer_secret {
+            Some(secret) => Some(issuer::read(client, namespace, secret, domain, now).await),
+            None => None,
+        };
+        let stored = match found {
+            Some(stored) => stored,
+            None => {
+                root_secret::create(client, namespace, &first(&settings.trust_domain, issued.as_ref(), now)?).await?
+            }
+        };
         let authority = &stored.authority;
         if let Published::ByOther(other) = bundle::publish(client, name, namespace, &authority.anchors()).await? {
             return Err(Off::OtherInstallation(format!(
@@ -133,16 +181,34 @@ async fn pass(signer: &Signer) -> Result<Arc<Authority>, Off> {
         }
         let now = Timestamp::now().as_second();
         let requested = stored.requested_rotation().map(str::to_owned);
+        let own = Target::Own { requested: requested.as_deref() };
+        let target = issued.as_ref().map_or(own, Issued::target);
         let is_confirmed = is_confirmed(signer, &stored).await;
         // One replica rotates; the version of the Secret would stop a second one.
-        let due = signer.leads().then(|| authority.due(requested.as_deref(), true, is_confirmed, now)).flatten();
-        let Some(transition) = due else { return Ok(Arc::new(stored.authority)) };
+        let due = signer.leads().then(|| authority.due(target, true, is_confirmed, now)).flatten();
+        let Some(transition) = due else {
+            let problem = issued.and_then(Issued::problem);
+            return Ok(Passed { authority: Arc::new(stored.authority), problem });
+        };
         let current = Authority::read(&authority.secret_data()).map_err(Error::identity_secret)?;
-        let changed = current.after(transition, requested.as_deref(), now).map_err(Error::identity_secret)?;
+        let changed = current.after(transition, target, now).map_err(Error::identity_secret)?;
         if root_secret::replace(client, namespace, &stored, &changed).await? {
-            tracing::info!(?transition, step = ?changed.step, "the root of identity is being rotated");
+            if transition == Transition::Renew {
+                tracing::info!("the issuer has renewed the CA");
+            } else {
+                tracing::info!(?transition, step = ?changed.step, "the root of identity is being rotated");
+            }
         }
     }
+}
+
+/// The first authority of the installation.
+fn first(domain: &TrustDomain, issued: Option<&Issued>, now: i64) -> Result<Authority, Off> {
+    let ca = match issued.map(|issued| issued.ca.as_ref()) {
+        None => return Ok(Authority::generate(domain.clone(), now).map_err(Error::identity_secret)?),
+        Some(ca) => ca.map_err(|problem| Off::Issuer(problem.clone()))?,
+    };
+    Ok(Authority::with_root(domain.clone(), ca.copy().map_err(Error::identity_secret)?))
 }
 
 /// Whether all pods have confirmed the anchors of the step, or are passed over. The Secret and a

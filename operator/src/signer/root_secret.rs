@@ -1,7 +1,7 @@
 //! The Secret with the authority. A replica creates it if it does not exist; of several replicas
 //! one creates it, and the others read it. A change is written only to the version that was read.
 
-use k8s_openapi::{api::core::v1::Secret, jiff::Timestamp};
+use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Client,
     api::{ObjectMeta, PostParams},
@@ -9,7 +9,7 @@ use kube::{
 
 use crate::{
     error::Error,
-    identity::{TrustDomain, authority::Authority},
+    identity::authority::Authority,
     names::{IDENTITY_SECRET, MANAGER, PASS_OVER_ANNOTATION, ROTATE_ANNOTATION, UNCONFIRMED_ANNOTATION},
 };
 
@@ -37,18 +37,24 @@ impl Stored {
     }
 }
 
-/// Reads the Secret, or creates it with a new root.
+/// Reads the Secret, if it exists.
 ///
 /// # Errors
-/// Fails if an API request fails, or if the Secret is malformed.
-pub async fn ensure(client: &Client, namespace: &str, trust_domain: &TrustDomain) -> Result<Stored, Error> {
+/// Fails if the API request fails, or if the Secret is malformed.
+pub async fn find(client: &Client, namespace: &str) -> Result<Option<Stored>, Error> {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    let action = format!("cannot read or create Secret {namespace}/{IDENTITY_SECRET}");
-    if let Some(found) = secrets.get_opt(IDENTITY_SECRET).await.map_err(Error::api(action.clone()))? {
-        return read(found);
-    }
-    let authority =
-        Authority::generate(trust_domain.clone(), Timestamp::now().as_second()).map_err(Error::identity_secret)?;
+    let found = secrets.get_opt(IDENTITY_SECRET).await;
+    let found = found.map_err(Error::api(format!("cannot read Secret {namespace}/{IDENTITY_SECRET}")))?;
+    found.map(read).transpose()
+}
+
+/// Creates the Secret with the first authority. Returns that of another replica if it was faster.
+///
+/// # Errors
+/// Fails if an API request fails, or if the Secret of the other replica is malformed.
+pub async fn create(client: &Client, namespace: &str, authority: &Authority) -> Result<Stored, Error> {
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let action = format!("cannot create or read Secret {namespace}/{IDENTITY_SECRET}");
     let labels = [("app.kubernetes.io/part-of", "recmesh"), ("app.kubernetes.io/managed-by", MANAGER)];
     let secret = Secret {
         metadata: ObjectMeta {
@@ -63,7 +69,7 @@ pub async fn ensure(client: &Client, namespace: &str, trust_domain: &TrustDomain
         Ok(created) => {
             tracing::info!(
                 secret = IDENTITY_SECRET,
-                trust_domain = trust_domain.as_str(),
+                trust_domain = authority.trust_domain.as_str(),
                 "created the root of identity"
             );
             read(created)

@@ -8,6 +8,7 @@ use std::{
 };
 
 use k8s_openapi::ByteString;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use recommender_operator::{
     identity::TrustDomain,
     metrics::Metrics,
@@ -25,6 +26,7 @@ const POLICY: &str = "/apis/admissionregistration.k8s.io/v1/validatingadmissionp
 const BINDING: &str = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/guard";
 const BUNDLE: &str = "/apis/certificates.k8s.io/v1/clustertrustbundles/recmesh.dev:recmesh:anchors";
 const SECRET: &str = "/api/v1/namespaces/recmesh-system/secrets/recmesh-identity-root";
+const ISSUER_SECRET: &str = "/api/v1/namespaces/recmesh-system/secrets/ca";
 const REQUEST: &str = "/apis/certificates.k8s.io/v1/namespaces/shop/podcertificaterequests/req-1";
 const POD: &str = "/api/v1/namespaces/shop/pods/web-1";
 
@@ -70,12 +72,18 @@ const P256: [&str; 3] = ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
 
 /// Starts a replica.
 fn start(api: &FakeApi, namespace: &str, is_leader: bool) -> Arc<Metrics> {
+    start_with(api, namespace, is_leader, None)
+}
+
+/// Starts a replica with the Secret of an issuer.
+fn start_with(api: &FakeApi, namespace: &str, is_leader: bool, issuer_secret: Option<&str>) -> Arc<Metrics> {
     store_client::install_tls_provider();
     let metrics = Arc::new(Metrics::new().unwrap());
     let settings = SignerSettings {
         name: SIGNER.to_owned(),
         guard: "guard".to_owned(),
         trust_domain: TrustDomain::parse("films.example").unwrap(),
+        issuer_secret: issuer_secret.map(str::to_owned),
         namespace: namespace.to_owned(),
         watched: Vec::new(),
     };
@@ -308,4 +316,128 @@ async fn a_rotation_waits_for_pods_that_have_not_confirmed_and_an_annotation_of_
     ask(&api, &P256);
     let status = answered(&api).await;
     assert_eq!(status["certificateChain"].as_str().unwrap().matches("BEGIN CERTIFICATE").count(), 2);
+}
+
+/// A root of an issuer.
+struct IssuerRoot {
+    params: CertificateParams,
+    key: KeyPair,
+    pem: String,
+}
+
+impl IssuerRoot {
+    fn new(name: &str) -> Self {
+        let (params, key) = (Self::params(name), KeyPair::generate().unwrap());
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self { params, key, pem }
+    }
+
+    fn params(name: &str) -> CertificateParams {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params.distinguished_name.push(DnType::CommonName, name);
+        params
+    }
+
+    /// The Secret with a new CA below the root, as cert-manager writes it; and the certificate of the
+    /// CA.
+    fn secret(&self) -> (Value, String) {
+        let key = KeyPair::generate().unwrap();
+        let ca = Self::params("ca").signed_by(&key, &Issuer::from_params(&self.params, &self.key)).unwrap().pem();
+        let texts = [("tls.crt", ca.clone()), ("tls.key", key.serialize_pem()), ("ca.crt", self.pem.clone())];
+        let data: serde_json::Map<_, _> =
+            texts.into_iter().map(|(key, text)| (key.to_owned(), json!(ByteString(text.into_bytes())))).collect();
+        (json!({"metadata": {"name": "ca", "namespace": "recmesh-system"}, "data": data}), ca)
+    }
+}
+
+/// Asks again, and returns the certificates that follow that of the pod.
+async fn intermediates(api: &FakeApi) -> String {
+    ask(api, &P256);
+    let chain = answered(api).await["certificateChain"].as_str().unwrap().to_owned();
+    let end = "-----END CERTIFICATE-----\n";
+    chain.split_once(end).unwrap().1.to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_ca_of_an_issuer_signs_from_its_first_usable_secret_on() {
+    let api = FakeApi::default();
+    guard(&api);
+    ask(&api, &P256);
+    let metrics = start_with(&api, "recmesh-system", true, Some("ca"));
+    stays_pending(&api).await;
+    assert_eq!(metric(&metrics, r#"recommender_identity_off{reason="issuer"}"#).as_deref(), Some("1"));
+    assert_eq!(metric(&metrics, r#"recommender_identity_issuer_problem{reason="missing"}"#).as_deref(), Some("1"));
+    assert_eq!(api.get(SECRET), Value::Null, "no root is made");
+    let root = IssuerRoot::new("root");
+    let (secret, ca) = root.secret();
+    api.put(ISSUER_SECRET, secret.clone());
+    assert_eq!(intermediates(&api).await, ca);
+    assert_eq!(api.get(BUNDLE)["spec"]["trustBundle"], json!(root.pem));
+    assert_eq!(metric(&metrics, r#"recommender_identity_issuer_problem{reason="missing"}"#), None);
+
+    // A Secret that cannot be used, and one that cannot be read: the last usable CA signs.
+    let mut half = secret.clone();
+    half["data"].as_object_mut().unwrap().remove("tls.key");
+    api.put(ISSUER_SECRET, half);
+    sleep(Duration::from_mins(5)).await;
+    assert_eq!(intermediates(&api).await, ca);
+    let problem =
+        |reason: &str| metric(&metrics, &format!(r#"recommender_identity_issuer_problem{{reason="{reason}"}}"#));
+    assert_eq!(problem("unreadable").as_deref(), Some("1"));
+    api.fail(http::Method::GET, "/secrets/ca", 403);
+    sleep(Duration::from_mins(5)).await;
+    assert_eq!(intermediates(&api).await, ca);
+    assert_eq!((problem("api").as_deref(), problem("unreadable")), (Some("1"), None));
+    assert_eq!(metric(&metrics, r#"recommender_identity_off{reason="api"}"#), None);
+    // So it is after a restart of the operator.
+    let restarted = start_with(&api, "recmesh-system", true, Some("ca"));
+    sleep(Duration::from_mins(1)).await;
+    assert_eq!(metric(&restarted, r#"recommender_identity_off{reason="issuer"}"#), None);
+
+    // A renewed CA signs at once, and the anchor stays.
+    api.recover();
+    let (secret, renewed) = root.secret();
+    api.put(ISSUER_SECRET, secret);
+    sleep(Duration::from_mins(1)).await;
+    assert_eq!(intermediates(&api).await, renewed);
+    assert_eq!((api.get(BUNDLE)["spec"]["trustBundle"].clone(), problem("api")), (json!(root.pem), None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_replicas_use_one_ca_of_an_issuer() {
+    let api = FakeApi::default();
+    guard(&api);
+    let (secret, ca) = IssuerRoot::new("root").secret();
+    api.put(ISSUER_SECRET, secret);
+    for is_leader in [true, false] {
+        start_with(&api, "recmesh-system", is_leader, Some("ca"));
+    }
+    assert_eq!(intermediates(&api).await, ca);
+    sleep(Duration::from_mins(5)).await;
+    let writes = api.take_writes();
+    assert_eq!(writes.iter().filter(|write| write.starts_with("PUT")).count(), 0, "copied once: {writes:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_root_of_an_issuer_begins_a_rotation_and_the_old_ca_signs() {
+    let api = FakeApi::default();
+    guard(&api);
+    let [old, new] = ["old", "new"].map(IssuerRoot::new);
+    let (secret, ca) = old.secret();
+    api.put(ISSUER_SECRET, secret);
+    start_with(&api, "recmesh-system", true, Some("ca"));
+    assert_eq!(intermediates(&api).await, ca);
+    let (secret, next) = new.secret();
+    api.put(ISSUER_SECRET, secret);
+    sleep(Duration::from_mins(5)).await;
+    assert_eq!(api.get(BUNDLE)["spec"]["trustBundle"], json!(old.pem.clone() + &new.pem));
+    assert_eq!(intermediates(&api).await, ca);
+    // The step began in the past: the clock of the system does not follow that of the test.
+    let mut stored = api.get(SECRET);
+    stored["data"]["rotation.json"] = json!(ByteString(br#"{"step":"published","since":1000000000}"#.to_vec()));
+    api.put(SECRET, stored);
+    sleep(Duration::from_mins(2)).await;
+    assert_eq!(intermediates(&api).await, next);
 }

@@ -145,9 +145,9 @@ fn no_changed_bit_of_what_is_signed_or_of_the_signature_leaves_a_request_proven(
 #[test]
 fn a_root_is_read_only_with_its_own_key() {
     let (a, b) = (root(), root());
-    let read = Root::read(a.certificate(), &a.key()).unwrap();
+    let read = Root::read(a.certificate(), "", &a.key()).unwrap();
     assert_eq!((read.certificate(), read.not_after()), (a.certificate(), NOW + ROOT_LIFE_SECONDS));
-    assert!(Root::read(a.certificate(), &b.key()).is_err());
+    assert!(Root::read(a.certificate(), "", &b.key()).is_err());
     let (leaf, _) = signed(&a, None);
-    assert!(Root::read(&leaf, &a.key()).is_err(), "the certificate of a pod is not a root");
+    assert!(Root::read(&leaf, "", &a.key()).is_err(), "the certificate of a pod is not a root");
 }
