@@ -255,6 +255,11 @@ true
 {{- end -}}
 {{- end }}
 
+{{- /* Secret that cert-manager writes, with the CA of an issuer; empty if the operator makes a root. */ -}}
+{{- define "recmesh.issuerSecret" -}}
+{{- if and .Values.mesh.identity.issuerRef.name (include "recmesh.identity" .) -}}recmesh-identity-issuer{{- end -}}
+{{- end }}
+
 {{- /* Pods that start wait for a signature: with identity there are at least two operators, unless there is none by choice. */ -}}
 {{- define "recmesh.operatorReplicas" -}}
 {{- $replicas := int .Values.operator.replicas -}}
