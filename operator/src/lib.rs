@@ -39,6 +39,7 @@ pub mod notice;
 pub mod observe;
 pub mod observed;
 pub mod pause;
+pub mod pod_report;
 pub mod publish;
 pub mod reconcile;
 pub mod report;

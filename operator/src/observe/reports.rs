@@ -3,16 +3,14 @@
 use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
-use http::StatusCode;
-use sidecar_contract::{ModelReport, paths, ports};
+use sidecar_contract::{ModelReport, paths};
 
 use crate::{
     context::Context,
     observed::{PodFacts, running_serving_pods},
+    pod_report,
 };
 
-/// Timeout of a request, until its response is complete. The next reconcile retries.
-const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time after which no further pods are asked, so that many pods that do not respond do not delay
 /// the pass.
 const REPORTS_DEADLINE: Duration = Duration::from_secs(5);
@@ -28,10 +26,7 @@ pub async fn read(context: &Context, pods: &[PodFacts]) -> Vec<(String, ModelRep
         running_serving_pods(pods).filter_map(|pod| Some((pod.name.clone(), pod.ip.clone()?))).collect();
     let mut reports: Vec<(String, ModelReport)> = stream::iter(targets)
         .map(|(name, ip)| async move {
-            // A URL needs brackets around an IPv6 address.
-            let host = if ip.contains(':') { format!("[{ip}]") } else { ip };
-            let url = format!("http://{host}:{}{}", ports::ADMIN, paths::MODEL);
-            Some((name, read_one(context, &url).await?))
+            Some((name, pod_report::read(&context.http, &ip, paths::MODEL, REPORT_BYTES_MAX).await?))
         })
         .buffer_unordered(CONCURRENT_REQUESTS_MAX)
         .take_until(tokio::time::sleep(REPORTS_DEADLINE))
@@ -40,21 +35,4 @@ pub async fn read(context: &Context, pods: &[PodFacts]) -> Vec<(String, ModelRep
         .await;
     reports.sort_by(|x, y| x.0.cmp(&y.0));
     reports
-}
-
-/// The report at a URL, if there is a valid one.
-async fn read_one(context: &Context, url: &str) -> Option<ModelReport> {
-    let mut response = context.http.get(url).timeout(REPORT_TIMEOUT).send().await.ok()?;
-    if response.status() != StatusCode::OK {
-        return None;
-    }
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.ok()? {
-        body.extend_from_slice(&chunk);
-        if body.len() > REPORT_BYTES_MAX {
-            tracing::warn!(url, bytes_max = REPORT_BYTES_MAX, "the report of a pod is too large");
-            return None;
-        }
-    }
-    serde_json::from_slice(&body).ok()
 }

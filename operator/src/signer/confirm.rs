@@ -4,10 +4,9 @@
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use futures::{StreamExt as _, stream};
-use http::StatusCode;
 use k8s_openapi::jiff::Timestamp;
 use kube::{Api, Client, api::ListParams};
-use sidecar_contract::{AnchorsReport, paths, ports};
+use sidecar_contract::{AnchorsReport, paths};
 
 use super::Signer;
 use crate::{
@@ -18,12 +17,11 @@ use crate::{
         live_pod::LivePod,
     },
     names::{Component, INJECTED_LABEL, RECOMMENDER_LABEL, component_label},
+    pod_report,
 };
 
 /// Pods of a page of a list: the size of a response is bounded.
 const PAGE: u32 = 250;
-/// Timeout of a report, until it is complete. The next pass reads it again.
-const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time after which no further serving pods are asked in a pass.
 const REPORTS_DEADLINE: Duration = Duration::from_secs(15);
 /// Max bytes of a report: that of the max number of callers has about half of it.
@@ -75,20 +73,6 @@ async fn list(client: &Client, namespaces: &[String], selector: &str) -> Result<
 
 /// The report of a serving pod, if there is a valid one.
 async fn read(http: &reqwest::Client, address: IpAddr) -> Option<Arrived> {
-    // A URL needs brackets around an IPv6 address.
-    let host = if address.is_ipv6() { format!("[{address}]") } else { address.to_string() };
-    let url = format!("http://{host}:{}{}", ports::ADMIN, paths::ANCHORS);
-    let mut response = http.get(url).timeout(REPORT_TIMEOUT).send().await.ok()?;
-    if response.status() != StatusCode::OK {
-        return None;
-    }
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.ok()? {
-        body.extend_from_slice(&chunk);
-        if body.len() > REPORT_BYTES_MAX {
-            return None;
-        }
-    }
-    let report: AnchorsReport = serde_json::from_slice(&body).ok()?;
+    let report: AnchorsReport = pod_report::read(http, &address.to_string(), paths::ANCHORS, REPORT_BYTES_MAX).await?;
     Some(Arrived { address, report, at: Timestamp::now().as_second() })
 }
