@@ -149,7 +149,7 @@ pub fn read(data: &SecretData, domain: &TrustDomain, now: i64) -> Result<Root, C
     let anchor = checked(root, ROOT, 1, now)?;
     let key = key.serialize_pem();
     let check = |(der, number): (&Vec<u8>, usize)| checked(der, CERTIFICATES, number, now).err();
-    // A defect of one certificate states more than that there is no path.
+    // A defect of a single certificate is more specific than the lack of a path.
     let path = path(root, &certificates, &signer, &key, domain, now)
         .map_err(|problem| certificates.iter().zip(1..).find_map(check).unwrap_or(problem))?;
     if let Some(problem) = certificates.iter().zip(1..).filter(|(der, _)| path.contains(der)).find_map(check) {

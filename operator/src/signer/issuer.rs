@@ -44,8 +44,8 @@ impl Issued {
     }
 }
 
-/// Reads the Secret of the issuer's CA. A failure is a problem and not an error: the last usable CA
-/// goes on signing.
+/// Reads the Secret of the issuer's CA. A failure is returned as a problem and not as an error: the last
+/// usable CA keeps signing.
 pub async fn read(client: &Client, namespace: &str, name: &str, domain: &TrustDomain, now: i64) -> Issued {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let found = secrets.get_opt(name).await.map_err(Error::api(format!("cannot read Secret {namespace}/{name}")));

@@ -168,8 +168,8 @@ impl TwoHop<'_> {
     }
 }
 
-/// Number of users of a block: of few users, as many as have sums of [`BLOCK_BYTES`]; of many, so
-/// many that there are few blocks for short lists to be divided into.
+/// Number of users in a block: as many as have sums of [`BLOCK_BYTES`], or more if there would be
+/// more than [`BLOCKS_MAX`] blocks, into which short lists would be split.
 fn block_users(users: usize) -> usize {
     users.div_ceil(BLOCKS_MAX).max(BLOCK_BYTES / size_of::<f64>()).next_multiple_of(64)
 }
