@@ -12,8 +12,8 @@
 use std::{error::Error, ops::ControlFlow, time::Instant};
 
 use factorization::{
-    AlsParams, Entry, Fit as _, Interactions, ItemCodes, Model, RankingMetrics, ScanCounts, SvdParams, UserVector,
-    ValidParams, default_regularization, evaluate_ranking,
+    AlsParams, Entry, Fit as _, Interactions, ItemCodes, Model, Places, RankingMetrics, ScanCounts, SvdParams,
+    UserVector, ValidParams, default_regularization, evaluate_ranking,
     random::{uniform, word},
 };
 use serde_json::{Value, json};
@@ -143,7 +143,8 @@ fn measure(model: &Model, history: &Interactions, test: &Interactions) -> Rankin
 fn answers((model, alone): (&Model, &Model), history: &Interactions) -> Result<Value, Box<dyn Error>> {
     let codes = [model, alone].map(|model| ItemCodes::new(model.item_factors.view(), None));
     let time = |model: &Model, codes: Option<&ItemCodes>| -> Result<f64, Box<dyn Error>> {
-        let scorer = model.scorer()?.with_codes(codes.map(ItemCodes::codes));
+        let places = Places::default();
+        let scorer = model.scorer()?.with_codes(codes.map(ItemCodes::codes)).with_places(&places);
         let users = u32::try_from(history.users())?;
         let drawn = (0..ANSWERS).map(|draw| draw * 7919 % users);
         let vectors: Vec<(u32, UserVector)> = drawn.filter_map(|user| Some((user, scorer.stored(user)?))).collect();
@@ -163,7 +164,8 @@ fn answers((model, alone): (&Model, &Model), history: &Interactions) -> Result<V
         fastest.iter_mut().zip(round).for_each(|(fastest, micros)| *fastest = fastest.min(micros));
     }
     // Items whose codes were read, and those that were scored, for each answer.
-    let scorer = model.scorer()?.with_codes(codes[0].as_ref().map(ItemCodes::codes));
+    let places = Places::default();
+    let scorer = model.scorer()?.with_codes(codes[0].as_ref().map(ItemCodes::codes)).with_places(&places);
     let mut total = ScanCounts::default();
     let mut lists = 0;
     for user in (0..ANSWERS).map(|draw| draw * 7919 % u32::try_from(history.users()).unwrap_or(1)) {

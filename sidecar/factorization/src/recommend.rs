@@ -10,7 +10,7 @@ use crate::{
     model::Model,
     row_solver::SolveError,
     scorer::Scorer,
-    top_k::{ItemCodes, Scored},
+    top_k::{ItemCodes, Places, Scored},
     two_hop::TwoHopModel,
 };
 
@@ -66,15 +66,17 @@ impl Model {
     /// The model with codes of its items, for many lists. They are made on the ambient rayon pool.
     pub fn searchable(&self) -> SearchableModel<'_> {
         let biases = self.ratings.as_ref().map(|ratings| ratings.items.as_slice());
-        SearchableModel { model: self, codes: ItemCodes::new(self.item_factors.view(), biases) }
+        let codes = ItemCodes::new(self.item_factors.view(), biases);
+        SearchableModel { model: self, codes, places: Places::default() }
     }
 }
 
 /// A model with codes of its items.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct SearchableModel<'a> {
     model: &'a Model,
     codes: Option<ItemCodes>,
+    places: Places,
 }
 
 impl SearchableModel<'_> {
@@ -83,7 +85,7 @@ impl SearchableModel<'_> {
     pub fn recommend_each<'a>(&self, users: &[u32], n: usize, exclude: impl Fn(u32) -> &'a [u32]) -> Vec<Vec<Scored>> {
         let mut lists = vec![Vec::new(); users.len()];
         let Ok(scorer) = self.model.scorer() else { return lists };
-        let scorer = scorer.with_codes(self.codes.as_ref().map(ItemCodes::codes));
+        let scorer = scorer.with_codes(self.codes.as_ref().map(ItemCodes::codes)).with_places(&self.places);
         let stored = |(index, user): (usize, &u32)| Some((scorer.stored(*user)?, (index, exclude(*user))));
         let (vectors, queries): (Vec<_>, Vec<_>) = users.iter().enumerate().filter_map(stored).unzip();
         let keep = |query: usize, item: u32| queries[query].1.binary_search(&item).is_err();

@@ -8,13 +8,14 @@
 //!   read. `subset` is the same for some of the items, `kept` for items of many searches.
 //! - `score`: inner products (with biases and addends) and cosines.
 //! - Internal: `best` (the bounded list), `allowances` (addends in the order of the codes),
-//!   `encode` (makes codes), `layout` (where a code is), `item_bits` (sets as bits), `bfloat` and
+//!   `by_addend` (items with large addends), `encode` (makes codes), `layout` (where a code is), `item_bits` (sets as bits), `bfloat` and
 //!   `squares` (their numbers), `kernel` (vector instructions).
 
 mod allowances;
 mod best;
 mod bfloat;
 mod bound;
+mod by_addend;
 mod cascade;
 mod codes;
 mod encode;
@@ -40,7 +41,10 @@ pub use self::{
     layout::{BLOCK_ITEMS, block_bytes, blocks},
     subset::Places,
 };
-use self::{cascade::Search, score::Scoring};
+use self::{
+    cascade::{BLOCKS_BEFORE_LOOK, Search},
+    score::Scoring,
+};
 use crate::{lanes::dots, simd};
 
 /// Maximum number of factors of a catalogue that is scanned flat although it has codes.
@@ -302,8 +306,19 @@ impl<'a> Catalogue<'a> {
             });
             // Models whose products are near the limits of single precision are refused at load, so
             // a query that is too long for the bounds is an extreme history.
-            if let Some(searches) = searches.collect() {
-                return cascade::scan(searches, &codes, rows, keep);
+            if let Some(searches) = searches.collect::<Option<Vec<_>>>() {
+                return match (self.places, scoring.addends_alone()) {
+                    (Some(places), Some(_)) => {
+                        let scan = |(index, search)| {
+                            let search = (search, BLOCKS_BEFORE_LOOK);
+                            cascade::scan_with_addends(search, &codes, places.of(&codes), rows, &|item| {
+                                keep(index, item)
+                            })
+                        };
+                        searches.into_iter().enumerate().map(scan).collect()
+                    }
+                    _ => cascade::scan(searches, &codes, rows, keep),
+                };
             }
         }
         let lists = flat::scan(queries, rows, items, (n, self.after), keep, scoring);

@@ -1,6 +1,6 @@
 //! Addends in the order of the codes: how far below the threshold an item's product may be.
 
-use super::layout::BLOCK_ITEMS;
+use super::{layout::BLOCK_ITEMS, score::round_down};
 
 /// Allowances of the items of a block: their addends, plus a multiple of the rounding errors of
 /// their additions.
@@ -12,16 +12,38 @@ pub(super) struct Allowances {
 /// Factor of an addend: 1 plus twice [`super::score::ADDITION_ROUNDING`], rounded up, which covers
 /// the rounding of the product, too.
 const INFLATION: f32 = 1.000_002;
+/// Wanted items of a block up to which the addends of others are not read.
+const FEW_MAX: u32 = 16;
+/// More than [`INFLATION`] and the rounding of its product add to an addend, relative to it.
+const INFLATION_MAX: f64 = 1.0 / (1 << 17) as f64;
+
+/// An addend below which no allowance reaches this one; `None` if no addend is needed.
+pub(super) fn addend_min(allowance: f64) -> Option<f32> {
+    (allowance > 0.0).then(|| round_down(allowance * (1.0 - INFLATION_MAX)))
+}
 
 impl Allowances {
     /// Of items without addends.
     pub(super) const NONE: Self = Self { items: [0.0; BLOCK_ITEMS], max: 0.0 };
 
-    /// Of the addends of these items. One below 0 allows nothing: adding it does not increase the
-    /// score. NaN allows nothing either: an item whose score is NaN is not listed.
+    /// Of the addends of these items, at least of those that are wanted, a bit each. One below 0
+    /// allows nothing: adding it does not increase the score. NaN allows nothing either: an item
+    /// whose score is NaN is not listed.
     #[inline(always)]
-    pub(super) fn new(addends: &[f32], items: &[u32]) -> Self {
+    pub(super) fn new(addends: &[f32], items: &[u32], wanted: u64) -> Self {
         let mut allowances = Self::NONE;
+        if wanted.count_ones() <= FEW_MAX {
+            let mut rest = wanted;
+            while rest != 0 {
+                let at = rest.trailing_zeros() as usize;
+                rest &= rest - 1;
+                if let (Some(to), Some(item)) = (allowances.items.get_mut(at), items.get(at)) {
+                    *to = addends[*item as usize].max(0.0) * INFLATION;
+                    allowances.max = allowances.max.max(*to);
+                }
+            }
+            return allowances;
+        }
         for (to, item) in allowances.items.iter_mut().zip(items) {
             *to = addends[*item as usize].max(0.0) * INFLATION;
         }

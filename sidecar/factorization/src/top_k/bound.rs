@@ -97,6 +97,12 @@ impl QueryCode {
         round_up(self.slack * f64::from(bound.norm_max) + f64::from(f32::MIN_POSITIVE))
     }
 
+    /// The least allowance with which an item of the block, or of one after it, may have this inner
+    /// product.
+    pub(super) fn allowance_min(&self, bound: &BlockBound, product: f32) -> f64 {
+        f64::from(product) - (self.reach * f64::from(bound.norm_max) + f64::from(f32::MIN_POSITIVE))
+    }
+
     /// Whether an item of the block may have this inner product.
     #[inline(always)]
     pub(super) fn reaches(&self, bound: &BlockBound, product: f32) -> bool {

@@ -3,9 +3,10 @@
 
 use super::{
     LINE_FACTORS, Scored,
-    allowances::Allowances,
+    allowances::{self, Allowances},
     best::Best,
     bound::QueryCode,
+    by_addend,
     codes::Codes,
     item_bits::ItemBits,
     kernel::{Input, survivors},
@@ -30,6 +31,14 @@ const SPARSE_MAX: u32 = 6;
 pub(super) const ALL_WANTED: u64 = u64::MAX;
 /// Items whose factors are requested from memory before the first of them is scored.
 const PENDING: usize = 16;
+/// Items with the largest addends that are scored first, for each item of the list.
+const FIRST_PER_ITEM: usize = 2;
+/// Blocks of a search with addends before it looks whether few items of the others may reach the
+/// list; it looks again after twice as many. A look reads all addends, which takes as long as the
+/// allowances of a tenth of the blocks.
+pub(super) const BLOCKS_BEFORE_LOOK: usize = 16;
+/// Items are few if they are at most one in this many.
+const WANTED_ONE_IN: usize = 8;
 
 /// A query in a scan.
 pub(super) struct Search<'a> {
@@ -94,6 +103,19 @@ impl<'a> Search<'a> {
         for item in items {
             first.push(item, addends[item as usize], keep);
         }
+        self.set_floor_from(first, rows);
+    }
+
+    /// [`Self::set_floor`] of all items.
+    fn set_floor_of_all(&mut self, rows: &[f32], keep: &impl Fn(u32) -> bool) {
+        let Some(addends) = self.scoring.addends() else { return };
+        let first = by_addend::largest(addends, FIRST_PER_ITEM * self.n, keep);
+        self.set_floor_from(first, rows);
+    }
+
+    /// Scores these items, which are kept, and leaves out what is below the worst of the best of
+    /// them.
+    fn set_floor_from(&mut self, first: Best, rows: &[f32]) {
         let mut best = self.best.clone();
         let first = first.into_list();
         self.scored += first.len();
@@ -134,7 +156,7 @@ impl<'a> Search<'a> {
         let of_block;
         let allowances = match self.scoring.addends() {
             Some(addends) => {
-                of_block = Allowances::new(addends, block.order);
+                of_block = Allowances::new(addends, block.order, wanted);
                 &of_block
             }
             None => &Allowances::NONE,
@@ -166,6 +188,18 @@ impl<'a> Search<'a> {
         let found = survivors(input, integers) & wanted;
         let tests_first = self.bits.is_some() || found.count_ones() > CROWDED_MIN;
         self.enqueue(found, block.order, rows, tests_first, keep);
+    }
+
+    /// The items of this block and of those after it that may reach the list, a bit for each item
+    /// of each block; `None` if they are not few, or if bounds differ by item for other reasons than
+    /// addends.
+    fn wanted_from(&self, index: usize, codes: &Codes<'_>, places: &[u32]) -> Option<Vec<u64>> {
+        let addends = self.scoring.addends_alone()?;
+        let bound = codes.bound(index);
+        let product_min = self.scoring.product_min(self.best.threshold(), &bound);
+        let at_least = allowances::addend_min(self.code.allowance_min(&bound, product_min))?;
+        let items_max = (codes.blocks() - index) * BLOCK_ITEMS / WANTED_ONE_IN;
+        by_addend::wanted(addends, at_least, items_max, places)
     }
 
     /// Requests the factors of items of a block, a bit each, and scores them when enough are
@@ -202,8 +236,32 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Items with the largest addends that are scored first, for each item of the list.
-const FIRST_PER_ITEM: usize = 2;
+/// Runs a search with addends over the items (in rows of factors), and returns its list and what it
+/// read. After `next_look` blocks it looks whether few of the other items may reach the list.
+pub(super) fn scan_with_addends(
+    (mut search, mut next_look): (Search<'_>, usize),
+    codes: &Codes<'_>,
+    places: &[u32],
+    rows: &[f32],
+    keep: &impl Fn(u32) -> bool,
+) -> (Vec<Scored>, ScanCounts) {
+    let integers = simd::integers();
+    search.set_floor_of_all(rows, keep);
+    for block in 0..codes.blocks() {
+        if block == next_look {
+            next_look *= 2;
+            if let Some(wanted) = search.wanted_from(block, codes, places) {
+                for (block, wanted) in wanted.into_iter().enumerate().skip(block).filter(|(_, wanted)| *wanted != 0) {
+                    search.scan((block, wanted), codes, rows, integers, keep);
+                }
+                break;
+            }
+        }
+        search.scan((block, ALL_WANTED), codes, rows, integers, keep);
+    }
+    search.finish(rows, keep)
+}
+
 /// Runs searches over the items (in rows of factors), and returns their lists and what they read.
 pub(super) fn scan(
     mut searches: Vec<Search<'_>>,
@@ -214,7 +272,7 @@ pub(super) fn scan(
     let integers = simd::integers();
     let blocks = codes.blocks();
     for (index, search) in searches.iter_mut().enumerate() {
-        search.set_floor((0..).take(codes.dim().0), rows, &|item| keep(index, item));
+        search.set_floor_of_all(rows, &|item| keep(index, item));
     }
     for start in (0..blocks).step_by(BLOCKS_PER_ROUND) {
         let mut is_done = true;

@@ -83,6 +83,14 @@ impl Scoring<'_> {
         }
     }
 
+    /// The addends of items, if products and they alone make the score.
+    pub(super) fn addends_alone(&self) -> Option<&[f32]> {
+        match self {
+            Self::Product { biases: None, addends } => *addends,
+            Self::Product { .. } | Self::Cosine { .. } => None,
+        }
+    }
+
     /// Whether products decide the order of blocks, so that none after the first one that cannot
     /// reach the threshold can.
     pub(super) fn ends_at_the_first_block_below(&self) -> bool {

@@ -74,7 +74,23 @@ impl Case {
             for ((found, _), expected) in found.iter().zip(&expected) {
                 assert_eq!(bits(found), bits(expected), "{self:?}");
             }
+            if scoring.addends_alone().is_some() {
+                self.check_looks(&codes, scoring, &expected);
+            }
             self.check_subsets(&codes, scoring);
+        }
+    }
+
+    /// Compares searches that look for items with large addends after few blocks.
+    fn check_looks(&self, codes: &Codes<'_>, scoring: Scoring<'_>, expected: &[Vec<Scored>]) {
+        let (rows, places) = (self.factors.as_slice().unwrap(), Places::default());
+        for (index, (query, expected)) in self.queries.iter().zip(expected).enumerate() {
+            for blocks in 0..3 {
+                let search = Search::new(query, scoring, self.n, codes).unwrap();
+                let keep = |item: u32| self.keep(index, item);
+                let (found, _) = cascade::scan_with_addends((search, blocks), codes, places.of(codes), rows, &keep);
+                assert_eq!(bits(&found), bits(expected), "{blocks} blocks: {self:?}");
+            }
         }
     }
 }
@@ -227,6 +243,25 @@ fn number(i: usize, j: usize) -> f32 {
 
 fn matrix(items: usize, factors: usize) -> Array2<f32> {
     Array2::from_shape_fn((items, factors), |(i, j)| number(i, j) * (1.0 + i as f32 / 64.0))
+}
+
+/// Items of which each has another norm, with few addends that matter: a search finds those in
+/// blocks whose codes it does not read.
+#[test]
+fn items_with_large_addends_are_found_without_the_codes_of_their_blocks() {
+    let (items, factors) = (64 * BLOCK_ITEMS, 16);
+    let matrix = Array2::from_shape_fn((items, factors), |(i, j)| number(i, j) / (1.0 + i as f32 / 64.0));
+    let query: Vec<f32> = (0..factors).map(|j| number(j, 3)).collect();
+    let addends: Vec<f32> = (0..items).map(|i| if i % 500 == 499 { 3.0 } else { number(i, 5).abs() / 64.0 }).collect();
+    let codes = ItemCodes::of_any_size(matrix.view(), None).unwrap();
+    let places = Places::default();
+    let catalogue = Catalogue::new(matrix.view()).with_addends(Some(&addends));
+    let expected = catalogue.best(&query, 10, |_| true);
+    assert!(expected.iter().any(|scored| scored.item > 3000), "{expected:?}");
+    let catalogue = catalogue.with_codes(Some(codes.codes())).with_places(Some(&places));
+    let (found, counts) = catalogue.counted(&[&query], 10, |_, _| true).remove(0);
+    assert_eq!(bits(&found), bits(&expected));
+    assert!(counts.coded <= items / 2, "{counts:?}");
 }
 
 #[test]

@@ -74,7 +74,7 @@ impl TwoHop<'_> {
         let Some(matrix) = self.span else { return x };
         let mut product = vec![0.0; x.len()];
         // The matrix is symmetric: its rows are its columns.
-        for (x, row) in x.iter().zip(matrix.rows()) {
+        for (x, row) in x.iter().zip(matrix.to_slice().unwrap_or_default().chunks_exact(x.len().max(1))) {
             product.iter_mut().zip(row).for_each(|(sum, entry)| *sum += x * entry);
         }
         product
@@ -84,9 +84,10 @@ impl TwoHop<'_> {
     /// factors are subtracted from scores.
     pub(super) fn represented(&self, history: &History, factors: ArrayView2<'_, f32>) -> Vec<f64> {
         let mut sums = vec![0.0; factors.ncols()];
+        let (rows, width) = (factors.to_slice().unwrap_or_default(), factors.ncols());
         for (&item, &value) in history.items.iter().zip(&history.weights) {
             let weight = like(value) * self.scales.power(item);
-            let row = factors.row(item as usize);
+            let row = &rows[item as usize * width..][..width];
             sums.iter_mut().zip(row).for_each(|(sum, factor)| *sum += weight * f64::from(*factor));
         }
         let mut represented = self.times_k(sums);
