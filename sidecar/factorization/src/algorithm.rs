@@ -38,6 +38,12 @@ pub(crate) trait Algorithm: Fit {
         None
     }
 
+    /// The same parameters for a fit whose lists decide another parameter: its lists are as good
+    /// for that after fewer iterations. `None` if there are no fewer.
+    fn for_comparison(&self) -> Option<ValidParams> {
+        None
+    }
+
     /// Fold-in of histories into a model with these parts.
     ///
     /// # Errors
@@ -69,6 +75,11 @@ impl ValidParams {
     /// See [`Algorithm::with_co_occurrence_weight`].
     pub(crate) fn with_co_occurrence_weight(&self, weight: f64) -> Option<Self> {
         self.algorithm().with_co_occurrence_weight(weight)
+    }
+
+    /// See [`Algorithm::for_comparison`].
+    pub(crate) fn for_comparison(self) -> Self {
+        self.algorithm().for_comparison().unwrap_or(self)
     }
 
     /// Forecast of the peak memory of a fit in bytes: entries as read, both orientations of the

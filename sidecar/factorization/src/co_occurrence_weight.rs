@@ -51,6 +51,7 @@ impl ValidParams {
     pub fn choose_co_occurrence_weight(self, data: &Interactions, seed: u64) -> f64 {
         let (training, test) = split(data, seed);
         let Some(params) = self.with_co_occurrence_weight(1.0) else { return 0.0 };
+        let params = params.for_comparison();
         let Ok(model) = params.fit(&training, seed, None, &mut |_| ControlFlow::Continue(())) else { return 0.0 };
         let Some(spectrum) = model.two_hop.as_ref().map(|two_hop| two_hop.spectrum) else { return 0.0 };
         let weights = weights(spectrum);

@@ -567,6 +567,11 @@ impl ValidAlsParams {
         (self.0.values == ValueMeaning::Weight).then_some(Self(AlsParams { co_occurrence_weight, ..self.0 }))
     }
 
+    /// The same parameters with at most this number of iterations, which is at least 1.
+    pub(crate) fn with_iterations_at_most(self, iterations: u32) -> Self {
+        Self(AlsParams { iterations: self.0.iterations.min(iterations), ..self.0 })
+    }
+
     /// How rows are solved while training.
     pub fn solver(&self) -> AlsSolver {
         self.0.solver

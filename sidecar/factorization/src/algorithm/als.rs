@@ -28,6 +28,10 @@ use crate::{
     warm_start::WarmStart,
 };
 
+/// Maximum number of iterations of a fit whose lists decide another parameter. Of fewer, the factors
+/// leave more to the two-hop term than those of a whole fit (ADR 42).
+const COMPARED_ITERATIONS_MAX: u32 = 10;
+
 impl Algorithm for ValidAlsParams {
     fn factors(&self) -> usize {
         self.factors()
@@ -63,6 +67,10 @@ impl Algorithm for ValidAlsParams {
 
     fn with_co_occurrence_weight(&self, weight: f64) -> Option<ValidParams> {
         (*self).with_co_occurrence_weight(weight).map(ValidParams::Als)
+    }
+
+    fn for_comparison(&self) -> Option<ValidParams> {
+        Some(ValidParams::Als(self.with_iterations_at_most(COMPARED_ITERATIONS_MAX)))
     }
 
     fn fold_in<'a>(&'a self, parts: Parts<'a>) -> Result<Box<dyn FoldIn + 'a>, SolveError> {
