@@ -5,42 +5,65 @@
 use super::{best::Best, layout::BLOCK_ITEMS};
 use crate::simd::{self, Kernel};
 
-/// Addends that are compared before any of them is looked at.
-const CHUNK: usize = 16;
+/// Addends that are compared before any part of them is, and addends of a part.
+const CHUNK: usize = 128;
+const PART: usize = 16;
 
 /// The places of the items with an addend of at least this, a bit for each item of each block;
 /// `None` if there are more than `items_max`. `places` are those of the items in the order of the
 /// codes.
 pub(super) fn wanted(addends: &[f32], at_least: f32, items_max: usize, places: &[u32]) -> Option<Vec<u64>> {
+    if simd::run(Count { addends, minimum: at_least }) > items_max {
+        return None;
+    }
     let mut wanted = vec![0_u64; addends.len().div_ceil(BLOCK_ITEMS)];
-    let mut items = 0;
     let want = |item: u32| {
         let place = places[item as usize] as usize;
         wanted[place / BLOCK_ITEMS] |= 1 << (place % BLOCK_ITEMS);
-        items += 1;
-        if items > items_max { f32::INFINITY } else { at_least }
+        at_least
     };
-    simd::run(AtLeast { addends, at_least, found: want });
-    (items <= items_max).then_some(wanted)
+    simd::run(AtLeast { addends, minimum: at_least, found: want });
+    Some(wanted)
 }
 
 /// The items with the largest addends among those that `keep` accepts.
 pub(super) fn largest(addends: &[f32], n: usize, keep: &impl Fn(u32) -> bool) -> Best {
     let mut best = Best::new(n, addends.len());
-    let at_least = best.threshold();
+    let minimum = best.threshold();
     let found = |item: u32| {
         best.push(item, addends[item as usize], keep);
         best.threshold()
     };
-    simd::run(AtLeast { addends, at_least, found });
+    simd::run(AtLeast { addends, minimum, found });
     best
 }
 
-/// Calls `found` for the items with an addend of at least `at_least`, and goes on with the minimum
+/// Number of addends of at least this.
+#[inline(always)]
+fn count(addends: &[f32], at_least: f32) -> u32 {
+    addends.iter().map(|addend| u32::from(*addend >= at_least)).sum()
+}
+
+/// [`count`] of all.
+struct Count<'a> {
+    addends: &'a [f32],
+    minimum: f32,
+}
+
+impl Kernel for Count<'_> {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run(self) -> usize {
+        count(self.addends, self.minimum) as usize
+    }
+}
+
+/// Calls `found` for the items with an addend of at least `minimum`, and goes on with the minimum
 /// that it returns.
 struct AtLeast<'a, F> {
     addends: &'a [f32],
-    at_least: f32,
+    minimum: f32,
     found: F,
 }
 
@@ -50,13 +73,17 @@ impl<F: FnMut(u32) -> f32> Kernel for AtLeast<'_, F> {
     #[inline(always)]
     fn run(mut self) {
         for (first, chunk) in (0_u32..).step_by(CHUNK).zip(self.addends.chunks(CHUNK)) {
-            let count: u32 = chunk.iter().map(|addend| u32::from(*addend >= self.at_least)).sum();
-            if count == 0 {
+            if count(chunk, self.minimum) == 0 {
                 continue;
             }
-            for (item, addend) in (first..).zip(chunk) {
-                if *addend >= self.at_least {
-                    self.at_least = (self.found)(item);
+            for (first, part) in (first..).step_by(PART).zip(chunk.chunks(PART)) {
+                if count(part, self.minimum) == 0 {
+                    continue;
+                }
+                for (item, addend) in (first..).zip(part) {
+                    if *addend >= self.minimum {
+                        self.minimum = (self.found)(item);
+                    }
                 }
             }
         }

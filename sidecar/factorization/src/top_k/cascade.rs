@@ -38,7 +38,7 @@ const FIRST_PER_ITEM: usize = 2;
 /// allowances of a tenth of the blocks.
 pub(super) const BLOCKS_BEFORE_LOOK: usize = 16;
 /// Items are few if they are at most one in this many.
-const WANTED_ONE_IN: usize = 8;
+const WANTED_ONE_IN: usize = 64;
 
 /// A query in a scan.
 pub(super) struct Search<'a> {
