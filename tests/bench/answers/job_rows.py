@@ -27,7 +27,7 @@ PORT = 18080
 LIST_ITEMS = 20
 SEED = 1
 # Factors with defaults otherwise, for a recall of 0.178.
-BEST_FACTORS = 256
+BEST_FACTORS = 32
 # A snapshot of 1 GiB: factors of users and items, and what belongs to each.
 LARGE_USERS, LARGE_ITEMS, LARGE_FACTORS = 2_000_000, 20_000, 128
 # Items and factors of the second row of sizes.
