@@ -39,7 +39,7 @@ pub(crate) trait Algorithm: Fit {
     }
 
     /// The same parameters for a fit whose lists decide another parameter: its lists are as good
-    /// for that after fewer iterations. `None` if there are no fewer.
+    /// for that after fewer iterations. `None`: these parameters.
     fn for_comparison(&self) -> Option<ValidParams> {
         None
     }

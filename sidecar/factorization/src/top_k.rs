@@ -42,7 +42,7 @@ pub use self::{
     subset::Places,
 };
 use self::{
-    cascade::{BLOCKS_BEFORE_LOOK, Search},
+    cascade::{BLOCKS_BEFORE_CHECK, Search},
     score::Scoring,
 };
 use crate::{lanes::dots, simd};
@@ -310,7 +310,7 @@ impl<'a> Catalogue<'a> {
                 return match (self.places, scoring.addends_alone()) {
                     (Some(places), Some(_)) => {
                         let scan = |(index, search)| {
-                            let search = (search, BLOCKS_BEFORE_LOOK);
+                            let search = (search, BLOCKS_BEFORE_CHECK);
                             cascade::scan_with_addends(search, &codes, places.of(&codes), rows, &|item| {
                                 keep(index, item)
                             })

@@ -81,7 +81,7 @@ impl<'a> TwoHop<'a> {
     /// of a decomposition).
     ///
     /// # Panics
-    /// If the sizes do not match.
+    /// If the sizes do not match, or K is not in standard layout.
     pub fn new(
         histories: SparseRows<'a>,
         users_of_items: SparseRows<'a>,
@@ -92,6 +92,7 @@ impl<'a> TwoHop<'a> {
         let items_of_users = items_of_users.unwrap_or(histories);
         assert_eq!(users_of_items.len(), scales.items(), "one list of users per item");
         assert!(items_of_users.len() <= scales.users(), "one scale per user");
+        assert!(span.is_none_or(|span| span.is_standard_layout()), "K in standard layout");
         Self { histories, users_of_items, items_of_users, scales, span, pairs: None, additions_max: ADDITIONS_MAX }
     }
 

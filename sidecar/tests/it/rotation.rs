@@ -256,7 +256,7 @@ async fn no_request_fails_while_the_trust_anchor_is_replaced() {
     })
     .await;
     mesh.settle("credentials", 1).await;
-    // The same bytes as before, which is no change.
+    // The same bytes as before: reading them does not count as a change.
     mesh.client.set_anchors(&[&new, &old]);
     // One side after the other signs with the new anchor.
     mesh.server.set_certificate(&new, &certificate("movies", &mesh.clock));

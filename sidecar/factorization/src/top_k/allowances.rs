@@ -1,6 +1,6 @@
 //! Addends in the order of the codes: how far below the threshold an item's product may be.
 
-use super::{layout::BLOCK_ITEMS, score::round_down};
+use super::{item_bits::ones, layout::BLOCK_ITEMS, score::round_down};
 
 /// Allowances of the items of a block: their addends, plus a multiple of the rounding errors of
 /// their additions.
@@ -14,7 +14,8 @@ pub(super) struct Allowances {
 const INFLATION: f32 = 1.000_002;
 /// Wanted items of a block up to which the addends of others are not read.
 const FEW_MAX: u32 = 16;
-/// More than [`INFLATION`] and the rounding of its product add to an addend, relative to it.
+/// Upper bound of the relative difference between an addend and its allowance, which [`INFLATION`] and
+/// the rounding of the product make.
 const INFLATION_MAX: f64 = 1.0 / (1 << 17) as f64;
 
 /// An addend below which no allowance reaches this one; `None` if no addend is needed.
@@ -33,10 +34,7 @@ impl Allowances {
     pub(super) fn new(addends: &[f32], items: &[u32], wanted: u64) -> Self {
         let mut allowances = Self::NONE;
         if wanted.count_ones() <= FEW_MAX {
-            let mut rest = wanted;
-            while rest != 0 {
-                let at = rest.trailing_zeros() as usize;
-                rest &= rest - 1;
+            for (_, at) in ones(&[wanted]) {
                 if let (Some(to), Some(item)) = (allowances.items.get_mut(at), items.get(at)) {
                     *to = addends[*item as usize].max(0.0) * INFLATION;
                     allowances.max = allowances.max.max(*to);

@@ -1,6 +1,6 @@
-//! The items that only their addends can bring into a list: those of the blocks after some, whose
-//! products are too small. Few items have large addends, and these are found in the order of the
-//! items, without a look at the order of the codes.
+//! Finds items by their addends, in the order of the items: those of at least some addend, and those
+//! with the largest. Few items have large addends, and only these can be in a list although the
+//! bounds of their block are too small.
 
 use super::{best::Best, layout::BLOCK_ITEMS};
 use crate::simd::{self, Kernel};
@@ -9,20 +9,20 @@ use crate::simd::{self, Kernel};
 const CHUNK: usize = 128;
 const PART: usize = 16;
 
-/// The places of the items with an addend of at least this, a bit for each item of each block;
+/// The places of the items with an addend of at least `minimum`, a bit for each item of each block;
 /// `None` if there are more than `items_max`. `places` are those of the items in the order of the
 /// codes.
-pub(super) fn wanted(addends: &[f32], at_least: f32, items_max: usize, places: &[u32]) -> Option<Vec<u64>> {
-    if simd::run(Count { addends, minimum: at_least }) > items_max {
+pub(super) fn wanted(addends: &[f32], minimum: f32, items_max: usize, places: &[u32]) -> Option<Vec<u64>> {
+    if simd::run(Count { addends, minimum }) > items_max {
         return None;
     }
     let mut wanted = vec![0_u64; addends.len().div_ceil(BLOCK_ITEMS)];
     let want = |item: u32| {
         let place = places[item as usize] as usize;
         wanted[place / BLOCK_ITEMS] |= 1 << (place % BLOCK_ITEMS);
-        at_least
+        minimum
     };
-    simd::run(AtLeast { addends, minimum: at_least, found: want });
+    simd::run(AtLeast { addends, minimum, found: want });
     Some(wanted)
 }
 
@@ -38,10 +38,10 @@ pub(super) fn largest(addends: &[f32], n: usize, keep: &impl Fn(u32) -> bool) ->
     best
 }
 
-/// Number of addends of at least this.
+/// Number of addends of at least `minimum`.
 #[inline(always)]
-fn count(addends: &[f32], at_least: f32) -> u32 {
-    addends.iter().map(|addend| u32::from(*addend >= at_least)).sum()
+fn count(addends: &[f32], minimum: f32) -> u32 {
+    addends.iter().map(|addend| u32::from(*addend >= minimum)).sum()
 }
 
 /// [`count`] of all.
@@ -59,8 +59,8 @@ impl Kernel for Count<'_> {
     }
 }
 
-/// Calls `found` for the items with an addend of at least `minimum`, and goes on with the minimum
-/// that it returns.
+/// Calls `found` for each item whose addend is at least `minimum`. The number that it returns is the
+/// minimum for the items after it.
 struct AtLeast<'a, F> {
     addends: &'a [f32],
     minimum: f32,

@@ -33,10 +33,10 @@ pub(super) const ALL_WANTED: u64 = u64::MAX;
 const PENDING: usize = 16;
 /// Items with the largest addends that are scored first, for each item of the list.
 const FIRST_PER_ITEM: usize = 2;
-/// Blocks of a search with addends before it looks whether few items of the others may reach the
-/// list; it looks again after twice as many. A look reads all addends, which takes as long as the
-/// allowances of a tenth of the blocks.
-pub(super) const BLOCKS_BEFORE_LOOK: usize = 16;
+/// Number of blocks after which a search with addends first checks whether few of the remaining items
+/// may reach the list. It checks again whenever the number has doubled. A check reads all addends in
+/// their order, which is faster than to read them in the order of the codes.
+pub(super) const BLOCKS_BEFORE_CHECK: usize = 16;
 /// Items are few if they are at most one in this many.
 const WANTED_ONE_IN: usize = 64;
 
@@ -237,9 +237,10 @@ impl<'a> Search<'a> {
 }
 
 /// Runs a search with addends over the items (in rows of factors), and returns its list and what it
-/// read. After `next_look` blocks it looks whether few of the other items may reach the list.
+/// read. After `next_check` blocks it checks whether few of the remaining items may
+/// reach the list.
 pub(super) fn scan_with_addends(
-    (mut search, mut next_look): (Search<'_>, usize),
+    (mut search, mut next_check): (Search<'_>, usize),
     codes: &Codes<'_>,
     places: &[u32],
     rows: &[f32],
@@ -248,8 +249,8 @@ pub(super) fn scan_with_addends(
     let integers = simd::integers();
     search.set_floor_of_all(rows, keep);
     for block in 0..codes.blocks() {
-        if block == next_look {
-            next_look *= 2;
+        if block == next_check {
+            next_check *= 2;
             if let Some(wanted) = search.wanted_from(block, codes, places) {
                 for (block, wanted) in wanted.into_iter().enumerate().skip(block).filter(|(_, wanted)| *wanted != 0) {
                     search.scan((block, wanted), codes, rows, integers, keep);

@@ -75,14 +75,15 @@ impl Case {
                 assert_eq!(bits(found), bits(expected), "{self:?}");
             }
             if scoring.addends_alone().is_some() {
-                self.check_looks(&codes, scoring, &expected);
+                self.check_scans_with_addends(&codes, scoring, &expected);
             }
             self.check_subsets(&codes, scoring);
         }
     }
 
-    /// Compares searches that look for items with large addends after few blocks.
-    fn check_looks(&self, codes: &Codes<'_>, scoring: Scoring<'_>, expected: &[Vec<Scored>]) {
+    /// Compares searches that check after few blocks whether few of the remaining items may reach the
+    /// list.
+    fn check_scans_with_addends(&self, codes: &Codes<'_>, scoring: Scoring<'_>, expected: &[Vec<Scored>]) {
         let (rows, places) = (self.factors.as_slice().unwrap(), Places::default());
         for (index, (query, expected)) in self.queries.iter().zip(expected).enumerate() {
             for blocks in 0..3 {
