@@ -20,6 +20,7 @@ use crate::{
     paired::PairedDifference,
     params::{ValidParams, bounds::CO_OCCURRENCE_WEIGHT_MAX},
     random::{uniform, word},
+    split::draw_users,
     two_hop::Spectrum,
     weighted_lists::ndcgs,
 };
@@ -91,11 +92,8 @@ fn split(data: &Interactions, seed: u64) -> (Interactions, Interactions) {
         let likes = |data: &Interactions| data.row(*user as usize).1.iter().any(|value| *value > 0.0);
         likes(&training) && likes(&test)
     };
-    let mut drawn: Vec<u32> = (0..data.users()).filter_map(|user| u32::try_from(user).ok()).filter(has_lists).collect();
-    drawn.sort_by_cached_key(|user| word(seed, USER_STREAM, u64::from(*user)));
-    drawn.truncate(USERS_MAX);
-    drawn.sort_unstable();
-    let test = test.keep_users(|user| drawn.binary_search_by(|drawn| (*drawn as usize).cmp(&user)).is_ok());
+    let users = (0..data.users()).filter_map(|user| u32::try_from(user).ok()).filter(has_lists);
+    let test = test.only_users(&draw_users(users, USERS_MAX, seed, USER_STREAM));
     (training, test)
 }
 

@@ -216,6 +216,12 @@ impl Interactions {
         kept
     }
 
+    /// A matrix of the same shape with only the entries of these users (ascending).
+    #[must_use]
+    pub fn only_users(&self, users: &[u32]) -> Self {
+        self.keep_users(|user| users.binary_search_by(|drawn| (*drawn as usize).cmp(&user)).is_ok())
+    }
+
     /// A matrix of the same shape with only the pairs that `keep` selects by user, item and value.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "users ≤ INDEX_MAX")]

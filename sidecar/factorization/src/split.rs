@@ -24,6 +24,18 @@ pub fn time_cut(timestamps: &[f64], holdout: f64) -> Option<f64> {
     sorted.len().checked_sub(held_out + 1).and_then(|last| sorted.get(last)).copied()
 }
 
+/// At most `max` of the users, ascending: those with the lowest seeded hashes. `stream` separates
+/// draws with the same seed.
+pub fn draw_users(users: impl Iterator<Item = u32>, max: usize, seed: u64, stream: u64) -> Vec<u32> {
+    let mut drawn: Vec<u32> = users.collect();
+    if drawn.len() > max {
+        drawn.sort_by_cached_key(|user| word(seed, stream, u64::from(*user)));
+        drawn.truncate(max);
+    }
+    drawn.sort_unstable();
+    drawn
+}
+
 /// FNV-1a, 64 bit (Fowler, Noll and Vo; draft-eastlake-fnv).
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
@@ -52,6 +64,21 @@ mod tests {
         assert!((9_500..10_500).contains(&count), "{count}"); // five standard errors
         assert_eq!(first, held(42));
         assert_ne!(first, held(43));
+    }
+
+    #[test]
+    fn users_are_drawn_at_random_and_few_are_all_drawn() {
+        let drawn = |seed| draw_users((0..10_000).rev(), 1000, seed, 7);
+        let first = drawn(42);
+        assert_eq!((first.len(), &first), (1000, &drawn(42)));
+        assert!(first.is_sorted_by(|a, b| a < b));
+        // The mean of a draw is 5,000 with a standard error of 2,887 / √1000 = 91.
+        let mean = first.iter().sum::<u32>() / 1000;
+        assert!((4544..5456).contains(&mean), "{mean}");
+        // A tenth of another draw is in common, with a standard deviation of 9.
+        let common = drawn(43).iter().filter(|user| first.contains(user)).count();
+        assert!((55..145).contains(&common), "{common}");
+        assert_eq!(draw_users([3, 1, 2].into_iter(), 3, 42, 7), [1, 2, 3]);
     }
 
     #[test]

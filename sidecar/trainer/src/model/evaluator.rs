@@ -96,10 +96,8 @@ impl<'a> Evaluator<'a> {
     /// Fraction of NDCG that the lists of a sample of the test users lose because walks of the
     /// two-hop term are limited; `None` without a term, or if no list has a hit.
     pub(super) fn limit_loss(&self, mut model: Model) -> Option<f64> {
-        let (k, history, test) = self.inputs();
-        let users: Vec<usize> = (0..test.users()).filter(|user| !test.row(*user).0.is_empty()).collect();
-        let step = users.len().div_ceil(UNLIMITED_USERS_MAX).max(1);
-        let test = test.keep_users(|user| users.binary_search(&user).is_ok_and(|at| at.is_multiple_of(step)));
+        let (k, history, _) = self.inputs();
+        let test = self.parts.test_of_sample(UNLIMITED_USERS_MAX, self.config.seed);
         let ndcg = |model: &Model| RankingEvaluation::model(model, history, &test, k).measurement().ndcg;
         let limited = ndcg(&model)?;
         model.two_hop.as_mut()?.remove_limit();

@@ -73,7 +73,7 @@ fn with_revision(
     }
     let Some(later) = split_after(table, newest) else { return Ok(None) };
     let Some(parts) = Parts::new(config, table, &later)? else { return Ok(None) };
-    if parts.test_users() < TEST_USERS_FOR_LIFT_MIN {
+    if parts.test_users().count() < TEST_USERS_FOR_LIFT_MIN {
         return Ok(None);
     }
     let model = parts.fit(params, config, progress)?;

@@ -82,7 +82,7 @@ pub(crate) fn measurable_users(
     let evaluation = EvaluationConfig { split: Some(kind), ..config.evaluation.clone() };
     let config = TrainingConfig { evaluation, ..config.clone() };
     let Some(subsets) = split(&config, table, None)? else { return Ok(0) };
-    Ok(Parts::new(&config, table, &subsets)?.map_or(0, |parts| parts.test_users() as u64))
+    Ok(Parts::new(&config, table, &subsets)?.map_or(0, |parts| parts.test_users().count() as u64))
 }
 
 /// Whether runs of this config compare with the serving model itself, and not with its parameters.

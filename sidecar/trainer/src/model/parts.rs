@@ -1,6 +1,6 @@
 //! Training part and held-out set of a split, and the fit of the training part.
 
-use factorization::{Interactions, Model, ValidParams};
+use factorization::{Interactions, Model, ValidParams, split::draw_users};
 use sidecar_contract::{Signal, TrainingConfig};
 
 use super::{
@@ -14,17 +14,23 @@ use crate::{
     weights::SplitWeighting,
 };
 
+/// Maximum number of test users. A 95 % interval of NDCG over so many is about 1 % of it, while the
+/// lists of all users of large data would take longer than the fits.
+const TEST_USERS_MAX: usize = 10_000;
+/// Stream of the random numbers that draw test users.
+const TEST_USER_STREAM: u64 = u64::MAX;
+
 /// Training part and held-out set of a split.
 pub(super) struct Parts {
     training: Interactions,
     /// Histories of users who are excluded from the fit.
     folded_in: Option<Interactions>,
-    /// Held-out interactions of users with a history.
+    /// Held-out interactions of the test users, who have a history.
     test: Interactions,
 }
 
 impl Parts {
-    /// The parts of a split; `None` if there are no test users.
+    /// The parts of a split, with at most [`TEST_USERS_MAX`] test users; `None` if there are none.
     pub(super) fn new(
         config: &TrainingConfig,
         table: &InteractionTable,
@@ -44,12 +50,18 @@ impl Parts {
         // Held-out weights are not transformed: the evaluation needs only their signs, or the
         // ratings themselves.
         let test = interactions(table, subset(Subset::Test))?.keep_users(is_known);
-        Ok((test.nnz() > 0).then_some(Self { training, folded_in, test }))
+        let parts = Self { training, folded_in, test };
+        Ok((parts.test.nnz() > 0).then(|| parts.limit_test_users(TEST_USERS_MAX, config.seed)))
     }
 
-    /// The same parts with only the test users that `keep` selects.
-    pub(super) fn restrict_test_users(self, keep: impl Fn(usize) -> bool) -> Self {
-        Self { test: self.test.keep_users(keep), ..self }
+    /// The same parts with at most this number of test users, drawn at random.
+    pub(super) fn limit_test_users(self, max: usize, seed: u64) -> Self {
+        Self { test: self.test_of_sample(max, seed), ..self }
+    }
+
+    /// Held-out interactions of at most this number of test users, drawn at random.
+    pub(super) fn test_of_sample(&self, max: usize, seed: u64) -> Interactions {
+        self.test.only_users(&draw_users(self.test_users(), max, seed, TEST_USER_STREAM))
     }
 
     pub(super) fn training(&self) -> &Interactions {
@@ -70,9 +82,10 @@ impl Parts {
         self.folded_in.as_ref().unwrap_or(&self.training)
     }
 
-    /// Number of users with held-out interactions.
-    pub(super) fn test_users(&self) -> usize {
-        (0..self.test.users()).filter(|user| !self.test.row(*user).1.is_empty()).count()
+    /// Users with held-out interactions, ascending.
+    #[expect(clippy::cast_possible_truncation, reason = "users ≤ INDEX_MAX")]
+    pub(super) fn test_users(&self) -> impl Iterator<Item = u32> {
+        (0..self.test.users() as u32).filter(|user| !self.test.row(*user as usize).1.is_empty())
     }
 
     /// Fits a model to the training part and folds in the test users that are excluded from it.

@@ -7,10 +7,7 @@ use std::{
 };
 
 use algorithms::{AlgorithmError, DataShape, definition};
-use factorization::{
-    Interactions, PairedDifference,
-    random::{uniform, word},
-};
+use factorization::PairedDifference;
 use sidecar_contract::{Algorithm, SearchSummary, Signal, TrainingConfig, Trial};
 
 use super::{
@@ -25,9 +22,9 @@ use crate::{
     progress::{Event, Progress, Silent},
 };
 
-/// Approximate number of users that a trial is evaluated on. With more users the evaluation costs
-/// more than the fits, without separating the trials better.
-const EVAL_USERS_MAX: f64 = 5000.0;
+/// Maximum number of users that a trial is evaluated on. With more users the evaluation costs more
+/// than the fits, without separating the trials better.
+const TEST_USERS_MAX: usize = 5000;
 /// Divisors of the number of iterations, per round.
 const ROUNDS: [u32; 3] = [4, 2, 1];
 /// Maximum number of standard errors that a trial reports. A difference that is the same for all
@@ -221,22 +218,7 @@ pub(super) fn with_distances(attempts: Vec<Attempt>) -> Vec<Trial> {
 pub(super) fn validation_parts(config: &TrainingConfig, table: &InteractionTable) -> Result<Option<Parts>, RunError> {
     let Some(outer) = split(config, table, None)? else { return Ok(None) };
     let Some(inner) = split(config, table, Some(&outer))? else { return Ok(None) };
-    Ok(Parts::new(config, table, &inner)?.map(|parts| sample_eval_users(parts, config.seed)))
-}
-
-/// Restricts the evaluation to a random sample of the test users.
-fn sample_eval_users(parts: Parts, seed: u64) -> Parts {
-    let fraction = eval_user_fraction(parts.test());
-    parts.restrict_test_users(|user| is_eval_user(user, fraction, seed))
-}
-
-fn eval_user_fraction(test: &Interactions) -> f64 {
-    let test_users = (0..test.users()).filter(|user| !test.row(*user).0.is_empty()).count();
-    EVAL_USERS_MAX / test_users as f64
-}
-
-fn is_eval_user(user: usize, fraction: f64, seed: u64) -> bool {
-    uniform(word(seed, u64::MAX, user as u64)) < fraction
+    Ok(Parts::new(config, table, &inner)?.map(|parts| parts.limit_test_users(TEST_USERS_MAX, config.seed)))
 }
 
 fn sort(attempts: &mut [Attempt], signal: Signal) {
@@ -333,23 +315,5 @@ mod tests {
         let distances: Vec<_> =
             with_distances(attempts).into_iter().map(|trial| trial.standard_errors_below_best).collect();
         assert_eq!(distances, [None, Some(1.0), Some(STANDARD_ERRORS_MAX), None]);
-    }
-
-    #[test]
-    fn large_test_sets_are_sampled_and_small_ones_are_not() {
-        let test = |users: u32| {
-            let entries = (0..users).map(|user| factorization::Entry { user, item: user % 7, value: 1.0 }).collect();
-            Interactions::from_entries(users as usize, 7, entries).unwrap()
-        };
-        let sampled = |test: Interactions| {
-            let fraction = eval_user_fraction(&test);
-            test.keep_users(|user| is_eval_user(user, fraction, 1))
-        };
-        let few = test(4999);
-        assert_eq!(sampled(few.clone()), few);
-        let many = sampled(test(100_000));
-        // Six standard deviations of a binomial.
-        assert!((many.nnz() as f64 - EVAL_USERS_MAX).abs() < 6.0 * EVAL_USERS_MAX.sqrt(), "{}", many.nnz());
-        assert_eq!((many.users(), many.items()), (100_000, 7));
     }
 }

@@ -33,6 +33,20 @@ fn few_users_have_no_lift_and_a_single_row_has_no_metrics() {
 }
 
 #[test]
+fn at_most_ten_thousand_users_are_evaluated() {
+    let evaluated = |users: u32| {
+        let row = |user: u32, at: u32| (format!("u{user}"), format!("i{}", (user + at * at) % 7));
+        let rows: Vec<_> = (0..users).flat_map(|user| [0, 1, 2].map(|at| row(user, at))).collect();
+        let mut setup = Setup::new("visits.csv", csv(&rows));
+        setup.config.algorithm = Algorithm::Als(AlsConfig { factors: 2, iterations: 1, ..small_als() });
+        setup.config.evaluation.split = Some(SplitKind::LeaveLastOut);
+        let metrics = runtime().block_on(async { evaluate(&setup.config, &Silent, &setup.options).await });
+        metrics.unwrap().unwrap().test_users
+    };
+    assert_eq!((evaluated(9_990), evaluated(10_010)), (9_990, 10_000));
+}
+
+#[test]
 fn timestamps_select_the_time_split() {
     let mut text = "user_id,item_id,timestamp\n".to_owned();
     for (at, (user, item)) in grouped_visits().iter().enumerate() {
