@@ -9,11 +9,12 @@
 //! Of few items the sums of all pairs of items are stored, and added up instead of a walk.
 //!
 //! - `rows`: sparse rows; `index`: which entries are walked; `scales`: the powers of degrees;
-//!   `walk`: the two hops, over each `visit`, in the memory of `scratch`; `pairs`: sums of pairs; `represented`: what
-//!   is subtracted, because the factors represent it; `explain`: the part of each item of the
-//!   history.
+//!   `walk`: the two hops, over each `visit`, in the memory of `scratch`; `heaviest`: the visits of a
+//!   long walk; `pairs`: sums of pairs; `represented`: what is subtracted, because the factors
+//!   represent it; `explain`: the part of each item of the history.
 
 mod explain;
+mod heaviest;
 mod index;
 mod pairs;
 mod represented;

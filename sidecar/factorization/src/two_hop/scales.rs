@@ -122,6 +122,12 @@ impl TwoHopScales {
         self.users[user as usize]
     }
 
+    /// Factors of at most this many users from one on.
+    pub(super) fn of_users(&self, from: usize, count: usize) -> &[f64] {
+        let rest = self.users.get(from..).unwrap_or_default();
+        rest.get(..count).unwrap_or(rest)
+    }
+
     /// Appends items without users.
     pub(super) fn append_items(&mut self, items: usize) {
         let before = self.items();

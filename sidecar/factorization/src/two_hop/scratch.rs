@@ -45,18 +45,14 @@ pub(super) fn with_scratch<T>(run: impl FnOnce(&mut Scratch) -> T) -> T {
 }
 
 impl Scratch {
-    /// Sums and bits of this many users.
-    pub(super) fn block(&mut self, users: usize) -> Block<'_> {
+    /// Sums and bits of this many users, and numbers of items of this many orders of weights.
+    pub(super) fn block(&mut self, users: usize, orders: usize) -> (Block<'_>, &mut [usize]) {
         let words = users.div_ceil(64);
         extend(&mut self.users, users);
         extend(&mut self.reached, words);
-        Block { sums: &mut self.users[..users], reached: &mut self.reached[..words] }
-    }
-
-    /// Numbers of items of this many orders of weights.
-    pub(super) fn lengths(&mut self, orders: usize) -> &mut [usize] {
         extend(&mut self.lengths, orders);
-        &mut self.lengths[..orders]
+        let block = Block { sums: &mut self.users[..users], reached: &mut self.reached[..words] };
+        (block, &mut self.lengths[..orders])
     }
 
     /// Sums of this many items.

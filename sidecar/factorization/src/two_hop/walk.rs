@@ -4,6 +4,7 @@
 
 use super::{
     History, TwoHop,
+    heaviest::{Heaviest, ORDERS},
     rows::Row,
     scratch::{Block, with_scratch},
     visit::Visit,
@@ -15,13 +16,14 @@ use crate::simd;
 pub const ADDITIONS_MAX: usize = 500_000;
 /// Fraction (one in this many) of the additions that the first hop may take.
 const FIRST_HOP_ONE_IN: usize = 2;
-/// Bits of a weight in single precision that order the users of a long walk: the exponent and seven
-/// bits of the fraction, so users whose weights differ by less than 1 % count as equal. The sign of
-/// a weight is not among them.
-const ORDER_BITS: u32 = 15;
 /// Sums of a block of users in bytes, and maximum number of blocks.
 const BLOCK_BYTES: usize = 32 * 1024;
 const BLOCKS_MAX: usize = 64;
+/// With at least one addition of the first hop for this many users, the users with sums are found by
+/// reading all sums, and not by a bit of each.
+const USERS_PER_ADDITION: usize = 4;
+/// Users whose sums are compared before the result is.
+const COMPARED_USERS: usize = 16;
 /// Rows ahead of a walk that are requested from memory, and the columns of each that are: a walk
 /// reads many short rows in no order.
 const ROWS_AHEAD: usize = 8;
@@ -119,44 +121,62 @@ impl TwoHop<'_> {
         let mut lists: Vec<(f64, Row<'_>)> =
             sources.iter().map(|source| (source.weight, self.users_of_items.row(source.item as usize))).collect();
         let additions: usize = lists.iter().map(|(_, list)| list.columns.len()).sum();
-        let block_users = block_users(self.items_of_users.len());
-        let mut length = 0;
+        let users = self.items_of_users.len();
+        let are_dense = additions.saturating_mul(USERS_PER_ADDITION) >= users;
+        let block_users = block_users(users);
         with_scratch(|scratch| {
-            let mut visits = std::mem::take(&mut scratch.visits);
-            visits.clear();
-            let Block { sums, reached } = scratch.block(block_users);
-            for block in (0..self.items_of_users.len()).step_by(block_users) {
+            let memory = std::mem::take(&mut scratch.visits);
+            let (Block { sums, reached }, lengths) = scratch.block(block_users, ORDERS);
+            let mut heaviest = Heaviest::new(additions_max.saturating_sub(additions), memory, lengths);
+            for block in (0..users).step_by(block_users) {
                 for (weight, list) in &mut lists {
-                    let mut added = 0;
-                    for (user, at) in list.columns.iter().zip(0..) {
-                        let user = *user as usize - block;
-                        if user >= block_users {
-                            break;
-                        }
-                        sums[user] += list.values.map_or(*weight, |values| *weight * like(values[at]));
-                        reached[user / 64] |= 1 << (user % 64);
-                        added = at + 1;
-                    }
-                    list.skip(added);
-                }
-                for (index, bits) in reached.iter_mut().enumerate() {
-                    let mut bits = std::mem::take(bits);
-                    while bits != 0 {
-                        let user = index * 64 + bits.trailing_zeros() as usize;
-                        bits &= bits - 1;
-                        let sum = std::mem::take(&mut sums[user]);
-                        let visit = self.visit(block + user, sum);
-                        length += visit.length as usize;
-                        visits.push(visit);
+                    if are_dense {
+                        add_list(*weight, list, block, sums, |_| ());
+                    } else {
+                        add_list(*weight, list, block, sums, |user| reached[user / 64] |= 1 << (user % 64));
                     }
                 }
+                if are_dense {
+                    self.visit_heavy(block, sums, &mut heaviest);
+                } else {
+                    self.visit_reached(block, reached, sums, &mut heaviest);
+                }
             }
-            let left = additions_max.saturating_sub(additions);
-            if length > left {
-                keep_heaviest(&mut visits, left, scratch.lengths(1 << ORDER_BITS));
-            }
-            visits
+            heaviest.kept()
         })
+    }
+
+    /// Visits the users of a block whose bits are set. Bits and sums are 0 after it.
+    fn visit_reached(&self, block: usize, reached: &mut [u64], sums: &mut [f64], heaviest: &mut Heaviest<'_>) {
+        for (index, bits) in reached.iter_mut().enumerate() {
+            let mut bits = std::mem::take(bits);
+            while bits != 0 {
+                let user = index * 64 + bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                heaviest.push(self.visit(block + user, std::mem::take(&mut sums[user])));
+            }
+        }
+    }
+
+    /// Visits the users of a block with a sum, without those that are too light. Sums are 0 after
+    /// it.
+    fn visit_heavy(&self, block: usize, sums: &mut [f64], heaviest: &mut Heaviest<'_>) {
+        let scales = self.scales.of_users(block, sums.len());
+        for ((sums, scales), start) in
+            sums.chunks(COMPARED_USERS).zip(scales.chunks(COMPARED_USERS)).zip((block..).step_by(COMPARED_USERS))
+        {
+            let weight_min = heaviest.weight_min().max(f64::MIN_POSITIVE);
+            let is_heavy = |(sum, scale): (&f64, &f64)| sum * scale >= weight_min;
+            if !sums.iter().zip(scales).fold(false, |some, user| some | is_heavy(user)) {
+                continue;
+            }
+            for (user, of_user) in (start..).zip(sums.iter().zip(scales)) {
+                if is_heavy(of_user) {
+                    heaviest.push(self.visit(user, *of_user.0));
+                }
+            }
+        }
+        sums.fill(0.0);
     }
 
     /// The visit of a user with this sum over the shared items.
@@ -174,43 +194,22 @@ fn block_users(users: usize) -> usize {
     users.div_ceil(BLOCKS_MAX).max(BLOCK_BYTES / size_of::<f64>()).next_multiple_of(64)
 }
 
-/// Keeps the users of the largest weights whose rows have at most `left` items together. `lengths`
-/// are zeros, and are zeros again after it.
-fn keep_heaviest(visits: &mut Vec<Visit>, left: usize, lengths: &mut [usize]) {
-    for visit in visits.iter() {
-        lengths[order(visit.weight)] += visit.length as usize;
+/// Adds the weight of an item to the sums of its users in a block, and removes these from the list.
+#[inline(always)]
+fn add_list(weight: f64, list: &mut Row<'_>, block: usize, sums: &mut [f64], mut reach: impl FnMut(usize)) {
+    let mut added = 0;
+    for (user, at) in list.columns.iter().zip(0..) {
+        let user = *user as usize - block;
+        let Some(sum) = sums.get_mut(user) else { break };
+        *sum += list.values.map_or(weight, |values| weight * like(values[at]));
+        reach(user);
+        added = at + 1;
     }
-    // The weights above `lowest` fit, and of `lowest` itself as many as fit after them.
-    let (mut lowest, mut above) = (lengths.len(), 0);
-    while lowest > 0 && above + lengths[lowest - 1] <= left {
-        lowest -= 1;
-        above += lengths[lowest];
-    }
-    for visit in visits.iter() {
-        lengths[order(visit.weight)] = 0;
-    }
-    let mut rest = left - above;
-    visits.retain(|visit| match order(visit.weight) {
-        at if at >= lowest => true,
-        at if at + 1 == lowest => {
-            let length = visit.length as usize;
-            let fits = length <= rest;
-            rest -= if fits { length } else { 0 };
-            fits
-        }
-        _ => false,
-    });
+    list.skip(added);
 }
 
 /// Value in the matrix for a weight: dislikes count as not observed.
 #[inline(always)]
 pub(super) fn like(value: f32) -> f64 {
     f64::from(value.max(0.0))
-}
-
-/// Place of a weight, which is at least 0, in ascending order.
-fn order(weight: f64) -> usize {
-    #[expect(clippy::cast_possible_truncation, reason = "the order needs few bits")]
-    let bits = (weight as f32).to_bits();
-    (bits >> (u32::BITS - 1 - ORDER_BITS)) as usize
 }
