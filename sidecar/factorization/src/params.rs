@@ -271,7 +271,11 @@ pub enum ParamsError {
 
 /// Checked parameters of implicit ALS.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ValidAlsParams(AlsParams);
+pub struct ValidAlsParams(
+    AlsParams,
+    /// How the users of the last iteration are solved.
+    AlsSolver,
+);
 
 impl AlsParams {
     /// Checks every bound.
@@ -301,7 +305,7 @@ impl AlsParams {
         if self.regularization <= 0.0 && self.unobserved_weight <= 0.0 {
             return Err(ParamsError::Undetermined);
         }
-        Ok(ValidAlsParams(self))
+        Ok(ValidAlsParams(self, AlsSolver::Cholesky))
     }
 }
 
@@ -564,12 +568,18 @@ impl ValidAlsParams {
     /// The same parameters with another weight of the two-hop term, which must be in its range;
     /// `None` for confidences.
     pub(crate) fn with_co_occurrence_weight(self, co_occurrence_weight: f64) -> Option<Self> {
-        (self.0.values == ValueMeaning::Weight).then_some(Self(AlsParams { co_occurrence_weight, ..self.0 }))
+        (self.0.values == ValueMeaning::Weight).then_some(Self(AlsParams { co_occurrence_weight, ..self.0 }, self.1))
     }
 
-    /// The same parameters with at most this number of iterations, which is at least 1.
-    pub(crate) fn with_iterations_at_most(self, iterations: u32) -> Self {
-        Self(AlsParams { iterations: self.0.iterations.min(iterations), ..self.0 })
+    /// The same parameters with at most this number of iterations, which is at least 1, and with all
+    /// users solved as while training.
+    pub(crate) fn for_choice(self, iterations_max: u32) -> Self {
+        Self(AlsParams { iterations: self.0.iterations.min(iterations_max), ..self.0 }, self.0.solver)
+    }
+
+    /// How the users of the last iteration are solved.
+    pub(crate) fn last_solver(&self) -> AlsSolver {
+        self.1
     }
 
     /// How rows are solved while training.

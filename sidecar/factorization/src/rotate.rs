@@ -30,9 +30,15 @@ pub(crate) fn rotate(rows: &mut Array2<f32>, matrix: &[f32]) {
         |copy, rows| {
             let copy = &mut copy[..rows.len()];
             copy.copy_from_slice(rows);
-            simd::run(Product { from: copy, panels, to: rows, width });
+            multiply_rows(copy, panels, rows, width);
         },
     );
+}
+
+/// Multiplies rows (any number × `width`) by a matrix (`width` × a multiple of [`LANES`] columns)
+/// in panels, to rows of as many columns.
+pub(crate) fn multiply_rows(from: &[f32], panels: &[Lanes], to: &mut [f32], width: usize) {
+    simd::run(Product { from, panels, to, width });
 }
 
 /// Zeroed panels for [`pack`].
@@ -74,16 +80,18 @@ impl Kernel for Product<'_> {
     #[inline(always)]
     fn run(self) {
         let Self { from, panels, to, width } = self;
-        for (column, panel) in (0..width).step_by(LANES).zip(panels.chunks_exact(width)) {
-            let tiles = from.chunks_exact(TILE_ROWS * width).zip(to.chunks_exact_mut(TILE_ROWS * width));
+        let columns = panels.len() / width * LANES;
+        for (column, panel) in (0..columns).step_by(LANES).zip(panels.chunks_exact(width)) {
+            let tiles = from.chunks_exact(TILE_ROWS * width).zip(to.chunks_exact_mut(TILE_ROWS * columns));
             for (from, to) in tiles {
                 let tile = multiply(from, panel);
-                for (lanes, to) in tile.iter().zip(to.chunks_exact_mut(width)) {
+                for (lanes, to) in tile.iter().zip(to.chunks_exact_mut(columns)) {
                     to[column..column + LANES].copy_from_slice(lanes);
                 }
             }
-            let whole = from.len() / (TILE_ROWS * width) * TILE_ROWS * width;
-            for (from, to) in from[whole..].chunks_exact(width).zip(to[whole..].chunks_exact_mut(width)) {
+            let whole = from.len() / (TILE_ROWS * width) * TILE_ROWS;
+            let rest = from[whole * width..].chunks_exact(width).zip(to[whole * columns..].chunks_exact_mut(columns));
+            for (from, to) in rest {
                 let mut sum = [0.0; LANES];
                 for (x, q) in from.iter().zip(panel) {
                     sum = multiply_add(*x, *q, sum);
@@ -133,6 +141,22 @@ pub(crate) fn multiply_add(x: f32, q: Lanes, mut sum: Lanes) -> Lanes {
 mod tests {
     use super::*;
     use crate::random::normal;
+
+    #[test]
+    #[expect(clippy::cast_possible_truncation, reason = "test data may be rounded")]
+    fn rows_are_multiplied_by_a_matrix_of_other_order() {
+        let draw = |stream: u64, (n, m): (usize, usize)| {
+            Array2::from_shape_fn((n, m), |(i, j)| normal(stream, i as u64, j as u64) as f32)
+        };
+        let (x, q) = (draw(1, (11, 5)), draw(2, (5, 32)));
+        let (mut panels, mut product) = (panels(5, 32), vec![f32::NAN; 11 * 32]);
+        let panels = lanes(&mut panels);
+        pack(q.as_slice().unwrap(), panels, 32);
+        multiply_rows(x.as_slice().unwrap(), panels, &mut product, 5);
+        for (fast, exact) in product.iter().zip(&x.mapv(f64::from).dot(&q.mapv(f64::from))) {
+            assert!((f64::from(*fast) - exact).abs() <= 1e-5, "{fast} {exact}");
+        }
+    }
 
     #[test]
     #[expect(clippy::cast_possible_truncation, reason = "test data may be rounded")]

@@ -5,10 +5,11 @@
 use rayon::prelude::*;
 
 use crate::{
+    conjugate_gradient::LANES,
     interactions::Interactions,
-    lanes::dots,
     model::Model,
     ranking::ndcg_of_hits,
+    rotate::{lanes, multiply_rows, pack, panels},
     scorer::Scorer,
     simd::{self, Kernel},
     two_hop::TwoHopQuery,
@@ -18,8 +19,9 @@ use crate::{
 /// number of these users.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
 const BATCH_USERS_MAX: usize = 16;
-/// Number of factors in a block of items, which stays in a core's private cache for all users.
-const BLOCK_FACTORS: usize = 32 * 1024;
+/// Number of items whose products are computed together. These stay in a core's private cache until
+/// they are added to the scores of each user.
+const BLOCK_ITEMS: usize = 128;
 /// Number of items that are compared before the count is.
 const RANK_ITEMS: usize = 1024;
 
@@ -64,14 +66,27 @@ fn lines(scorer: &Scorer<'_>, users: &[u32], training: &Interactions) -> Vec<Lin
     };
     let (queries, mut lines): (Vec<_>, Vec<_>) = users.iter().filter_map(query).unzip();
     let (rows, width) = (factors.to_slice().unwrap_or_default(), factors.ncols().max(1));
-    let block = (BLOCK_FACTORS / width).max(1);
-    let mut products = vec![0.0; block];
-    for (start, rows) in (0..).step_by(block).zip(rows.chunks(block * width)) {
-        let items = start..start + rows.len() / width;
-        for ((user, correction), Lines { base, slope, .. }) in queries.iter().zip(&mut lines) {
-            dots(user, rows, &mut base[items.clone()]);
-            dots(correction, rows, &mut products[..items.len()]);
-            slope[items.clone()].iter_mut().zip(&products).for_each(|(slope, product)| *slope += product);
+    // The columns of a matrix: the users, then their corrections.
+    let columns = (2 * queries.len()).next_multiple_of(LANES);
+    let mut matrix = vec![0.0; width * columns];
+    for (at, (user, correction)) in queries.iter().enumerate() {
+        for (line, (user, correction)) in matrix.chunks_exact_mut(columns).zip(user.iter().zip(correction)) {
+            (line[at], line[queries.len() + at]) = (*user, *correction);
+        }
+    }
+    let mut panels = panels(width, columns);
+    let panels = lanes(&mut panels);
+    pack(&matrix, panels, columns);
+    let mut products = vec![0.0; BLOCK_ITEMS * columns];
+    for (start, rows) in (0..).step_by(BLOCK_ITEMS).zip(rows.chunks(BLOCK_ITEMS * width)) {
+        let products = &mut products[..rows.len() / width * columns];
+        multiply_rows(rows, panels, products, width);
+        for (at, Lines { base, slope, .. }) in lines.iter_mut().enumerate() {
+            let of_items = base[start..].iter_mut().zip(&mut slope[start..]).zip(products.chunks_exact(columns));
+            for ((base, slope), products) in of_items {
+                *base = products[at];
+                *slope += products[queries.len() + at];
+            }
         }
     }
     for Lines { user, base, slope } in &mut lines {

@@ -70,7 +70,7 @@ impl Algorithm for ValidAlsParams {
     }
 
     fn for_comparison(&self) -> Option<ValidParams> {
-        Some(ValidParams::Als(self.with_iterations_at_most(COMPARED_ITERATIONS_MAX)))
+        Some(ValidParams::Als(self.for_choice(COMPARED_ITERATIONS_MAX)))
     }
 
     fn fold_in<'a>(&'a self, parts: Parts<'a>) -> Result<Box<dyn FoldIn + 'a>, SolveError> {
@@ -83,7 +83,7 @@ impl Algorithm for ValidAlsParams {
 
 impl Fit for ValidAlsParams {
     /// An iteration solves all items, then all users. It starts from random users, so training ends
-    /// with exact users.
+    /// with users, which are exact unless the fit only decides another parameter.
     fn fit(
         &self,
         data: &Interactions,
@@ -122,7 +122,7 @@ impl Fit for ValidAlsParams {
                 .map_err(failed(Side::Item))?;
             let item_basis = rotate_into_eigenbasis(&mut items, &mut users, f)
                 .ok_or(FitError::Basis { side: Side::Item, iteration })?;
-            let solver = if iteration < iterations { self.solver() } else { AlsSolver::Cholesky };
+            let solver = if iteration < iterations { self.solver() } else { self.last_solver() };
             if iteration == iterations
                 && let Some(counts) = boosted
             {
