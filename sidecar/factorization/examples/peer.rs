@@ -6,7 +6,7 @@
 //!     → {"users": …, "items": …, "entries": …}
 //!   {"op": "als", "factors": 64, "iterations": 15, "regularization": 0.01,
 //!    "steps": 2, "threads": 2, "seed": 1, "out": "directory"}
-//!     → {"seconds": …, "objective": …}
+//!     → {"seconds": …, "objective": …, "coOccurrenceWeight": …}
 //!   {"op": "explicitAls", "factors": 64, "iterations": 15,
 //!    "regularization": 0.1, "regularizationExponent": 1.0, "steps": 2,
 //!    "samples": 50, "threads": 2, "seed": 1, "out": "directory"}
@@ -26,13 +26,13 @@
 //!
 //! ALS minimizes the objective of the package `implicit`: α₀ = 1, ν = 0, values are confidences.
 //! With `"unobservedWeight"`, `"regularizationExponent"`, `"degreeExponent"` and
-//! `"popularityBoost"` it minimizes the objective of this crate, and values are weights. Without
-//! `"regularization"`, λ is the default one. `out` may name a directory for `users.f32` and
+//! `"popularityBoost"` it minimizes the objective of this crate, and values are weights, which may
+//! have a two-hop term. Without `"regularization"`, λ is the default one. `out` may name a directory for `users.f32` and
 //! `items.f32`, in row-major order. Explicit ALS takes values as ratings and also writes
 //! `user_biases.f32` and `item_biases.f32`. The seconds are those of the fit alone.
 //!
-//! A decomposition has no two-hop term without `"coOccurrenceWeight"`; `"chosen"` chooses the
-//! weight as a run does. `rank` lists items for each user with test entries by the model of the
+//! A model has no two-hop term without `"coOccurrenceWeight"`; `"chosen"` chooses the weight as a run
+//! does. `rank` lists items for each user with test entries by the model of the
 //! last fit: the user is folded in from the history, whose items are not listed.
 
 use std::{
@@ -72,6 +72,9 @@ enum Command {
         degree_exponent: f64,
         #[serde(default)]
         popularity_boost: f64,
+        user_degree_exponent: Option<f64>,
+        #[serde(default)]
+        co_occurrence_weight: CoOccurrenceWeight,
         out: Option<PathBuf>,
     },
     ExplicitAls {
@@ -133,6 +136,23 @@ impl Default for CoOccurrenceWeight {
     }
 }
 
+impl CoOccurrenceWeight {
+    fn of(
+        &self,
+        params: ValidParams,
+        data: &Interactions,
+        threads: usize,
+        seed: u64,
+    ) -> Result<f64, rayon::ThreadPoolBuildError> {
+        match self {
+            Self::Given(weight) => Ok(*weight),
+            Self::Chosen(Chosen::Chosen) => {
+                Ok(pool(threads)?.install(|| params.choose_co_occurrence_weight(data, seed)))
+            }
+        }
+    }
+}
+
 /// What earlier commands have made.
 #[derive(Default)]
 struct State {
@@ -171,12 +191,14 @@ fn execute(command: Command, State { data, model }: &mut State) -> Result<Value,
             regularization_exponent,
             degree_exponent,
             popularity_boost,
+            user_degree_exponent,
+            co_occurrence_weight,
             out,
         } => {
             let data = data.as_ref().ok_or("load a file first")?;
             let solver = solver(steps);
             let alpha = unobserved_weight.unwrap_or(1.0);
-            let params = AlsParams {
+            let given = AlsParams {
                 factors,
                 iterations,
                 regularization: regularization
@@ -185,12 +207,16 @@ fn execute(command: Command, State { data, model }: &mut State) -> Result<Value,
                 unobserved_weight: alpha,
                 degree_exponent,
                 popularity_boost,
+                user_degree_exponent,
+                co_occurrence_weight: 0.0,
                 values: unobserved_weight.map_or(ValueMeaning::Confidence, |_| ValueMeaning::Weight),
                 solver,
                 ..AlsParams::default()
-            }
-            .check()?;
-            timed(model, threads, out, |progress| params.fit(data, seed, None, progress))
+            };
+            let weight = co_occurrence_weight.of(ValidParams::Als(given.check()?), data, threads, seed)?;
+            let params = AlsParams { co_occurrence_weight: weight, ..given }.check()?;
+            let response = timed(model, threads, out, |progress| params.fit(data, seed, None, progress))?;
+            Ok(with_weight(&response, weight))
         }
         Command::ExplicitAls {
             factors,
@@ -223,17 +249,10 @@ fn execute(command: Command, State { data, model }: &mut State) -> Result<Value,
             let data = data.as_ref().ok_or("load a file first")?;
             let given =
                 SvdParams { factors, iterations, degree_exponent, user_degree_exponent, ..SvdParams::default() };
-            let weight = match co_occurrence_weight {
-                CoOccurrenceWeight::Given(weight) => weight,
-                CoOccurrenceWeight::Chosen(Chosen::Chosen) => {
-                    let params = ValidParams::Svd(given.check()?);
-                    pool(threads)?.install(|| params.choose_co_occurrence_weight(data, seed))
-                }
-            };
+            let weight = co_occurrence_weight.of(ValidParams::Svd(given.check()?), data, threads, seed)?;
             let params = SvdParams { co_occurrence_weight: weight, ..given }.check()?;
             let response = timed(model, threads, out, |progress| params.fit(data, seed, None, progress))?;
-            let of_fit = |name: &str| response.get(name).cloned();
-            Ok(json!({"seconds": of_fit("seconds"), "objective": of_fit("objective"), "coOccurrenceWeight": weight}))
+            Ok(with_weight(&response, weight))
         }
         Command::Bpr { factors, iterations, learning_rate, regularization, threads, seed, out } => {
             let data = data.as_ref().ok_or("load a file first")?;
@@ -245,6 +264,12 @@ fn execute(command: Command, State { data, model }: &mut State) -> Result<Value,
             rank(model, &read(&fs::read(history)?)?, &read(&fs::read(test)?)?, k)
         }
     }
+}
+
+/// The response of a fit, with the weight of its two-hop term.
+fn with_weight(response: &Value, weight: f64) -> Value {
+    let of_fit = |name: &str| response.get(name).cloned();
+    json!({"seconds": of_fit("seconds"), "objective": of_fit("objective"), "coOccurrenceWeight": weight})
 }
 
 fn solver(steps: u32) -> AlsSolver {

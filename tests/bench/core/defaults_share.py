@@ -23,12 +23,13 @@ from time_to_ndcg import split
 
 SVD_ITERATIONS = 10
 # As in `SvdConfig` of `sidecar-contract`. The weight of the two-hop term is chosen from the training set.
-SVD_DEFAULTS = {"degreeExponent": 0.5, "coOccurrenceWeight": "chosen"}
+SVD_DEFAULTS = {"degreeExponent": 0.5}
+CHOSEN = {"coOccurrenceWeight": "chosen"}
 # Bounds of the parameters that are searched. A logarithmic parameter may be 0 if `ZERO_SHARE` says so.
 LOGARITHMIC = {"penalty": (0.05, 20), "unobservedWeight": (0.001, 1), "coOccurrenceWeight": (0.3, 100)}
 LINEAR = {"degreeExponent": (0, 1), "userDegreeExponent": (0, 1), "popularityBoost": (0, 1)}
 PARAMETERS = {
-    "als": ["penalty", "unobservedWeight", "degreeExponent", "popularityBoost"],
+    "als": ["penalty", "unobservedWeight", "degreeExponent", "userDegreeExponent", "popularityBoost", "coOccurrenceWeight"],
     "svd": ["degreeExponent", "userDegreeExponent", "coOccurrenceWeight"],
 }
 # Share of random draws in which a parameter is 0.
@@ -96,8 +97,8 @@ def measure(name: str, matrix: sp.csr_matrix, algorithm: str, factors: int, tria
         fit(ours, algorithm, factors, parameters, train)
         return float(ours.rank(train, validation, K)["ndcg"].mean())
 
-    default = fitted(SVD_DEFAULTS if algorithm == "svd" else DEFAULTS)
-    chosen = f", chosen coOccurrenceWeight {ours.co_occurrence_weight:g}" if algorithm == "svd" else ""
+    default = fitted({**(SVD_DEFAULTS if algorithm == "svd" else DEFAULTS), **CHOSEN})
+    chosen = f", chosen coOccurrenceWeight {ours.co_occurrence_weight:g}"
     best, parameters = searched(algorithm, trials, fitted)
     found = ", ".join(f"{key} {value:.3g}" for key, value in parameters.items())
     results.replace({

@@ -40,8 +40,9 @@ class Ours:
         return response
 
     def als(
-        self, factors: int, iterations: int, regularization: float | None, steps: int = 2, threads: int = 2, **more: float
-    ) -> float:
+        self, factors: int, iterations: int, regularization: float | None, steps: int = 2, threads: int = 2,
+        **more: float | str | None,
+    ) -> float:  # fmt: skip
         """Returns the seconds of a fit.
 
         Without `more` the objective is that of `implicit`. With it the objective is ours, and
@@ -51,6 +52,7 @@ class Ours:
             op="als", factors=factors, iterations=iterations, regularization=regularization, steps=steps,
             threads=threads, seed=1, out=self.directory.name, **more,
         )  # fmt: skip
+        self.co_occurrence_weight = response["coOccurrenceWeight"]
         return response["seconds"]
 
     def explicit_als(
