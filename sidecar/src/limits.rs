@@ -47,8 +47,11 @@ pub const JSON_STRING_BYTES_MAX: usize = 12 * ID_CHARS_MAX;
 pub const QUOTED_CHARS_MAX: usize = 100;
 
 /// Maximum number of connections on the application port. At the limit, the connection that has
-/// waited longest for its client is evicted.
+/// waited longest for its client is evicted...
 pub const CONNECTIONS_MAX: usize = 1024;
+/// ...if it has waited for at least this long, and for twice as long as the task of a connection
+/// waits for an I/O thread. Otherwise the new connection gets 503.
+pub const EVICTED_WAIT_MIN: Duration = Duration::from_millis(10);
 /// The same for the admin port.
 pub const ADMIN_CONNECTIONS_MAX: usize = 64;
 /// Maximum size of a request head, in bytes; larger ones get 431.
@@ -95,8 +98,10 @@ pub const ANSWERS_QUEUED_MAX: usize = 2 * CONNECTIONS_MAX;
 /// Minimum interval between two refusals: clients that repeat a refused request at once must not
 /// take the CPU time of those that are served.
 pub const REFUSAL_INTERVAL: Duration = Duration::from_millis(2);
-/// Maximum delay of a refusal.
+/// Maximum delay of a refusal...
 pub const REFUSAL_DELAY_MAX: Duration = Duration::from_secs(1);
+/// ...and maximum number of refusals that are delayed; further ones are sent at once.
+pub const REFUSALS_DELAYED_MAX: usize = CONNECTIONS_MAX / 4;
 /// Maximum number of rows that `recommend --all` has in memory: with their ids about 10 MiB, twice
 /// for a Parquet file.
 pub const LIST_ROWS_PER_CHUNK: usize = 1 << 16;

@@ -104,7 +104,7 @@ where
     H: Fn(Request<RequestBody>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
 {
-    let limiter = Arc::new(ConnectionLimiter::new(limits.connections_max));
+    let limiter = Arc::new(ConnectionLimiter::new(limits.connections_max, Arc::default()));
     let graceful = GracefulShutdown::new();
     let http2_slots = Http2Slots {
         slots: Arc::new(Semaphore::new(limits.http2_connections_max)),
@@ -148,6 +148,7 @@ async fn serve_connection<S, H, F>(
     H: Fn(Request<RequestBody>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
 {
+    slot.start();
     let phase = Arc::clone(&slot.phase);
     let first_head_end = phase.deadline().unwrap_or_else(Instant::now);
     let serving = async {

@@ -1,32 +1,41 @@
 //! Paces refusals, so that clients that repeat a refused request at once do not take the CPU time
 //! of those that are served. One refusal after another is sent at a minimum interval; a few are
 //! sent at once.
+//!
+//! A delayed refusal keeps its connection. If requests come from more clients than are delayed, they
+//! do not depend on the refusals, and the others are refused at once: otherwise delayed refusals
+//! would take all connections.
 
 use std::sync::{Mutex, PoisonError};
 
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 
-use crate::limits::{REFUSAL_DELAY_MAX, REFUSAL_INTERVAL};
+use crate::limits::{REFUSAL_DELAY_MAX, REFUSAL_INTERVAL, REFUSALS_DELAYED_MAX};
 
 /// When the next refusal may be sent.
 #[derive(Debug)]
-pub struct RefusalPace(Mutex<Instant>);
+pub struct RefusalPace {
+    next: Mutex<Instant>,
+    delayed: Semaphore,
+}
 
 impl Default for RefusalPace {
     fn default() -> Self {
-        Self(Mutex::new(Instant::now()))
+        Self { next: Mutex::new(Instant::now()), delayed: Semaphore::new(REFUSALS_DELAYED_MAX) }
     }
 }
 
 impl RefusalPace {
     /// Waits until the next refusal may be sent.
     pub async fn wait(&self) {
-        tokio::time::sleep_until(self.reserve(Instant::now())).await;
+        if let Ok(_delayed) = self.delayed.try_acquire() {
+            tokio::time::sleep_until(self.reserve(Instant::now())).await;
+        }
     }
 
     /// The time of the next refusal, at most [`REFUSAL_DELAY_MAX`] from now.
     fn reserve(&self, now: Instant) -> Instant {
-        let mut next = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let time = (*next).clamp(now, now + REFUSAL_DELAY_MAX);
         *next = time + REFUSAL_INTERVAL;
         time
@@ -52,5 +61,26 @@ mod tests {
         }
         let late = begin + Duration::from_secs(20);
         assert!(delays(late, 100_000).iter().all(|delay| *delay <= REFUSAL_DELAY_MAX));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refusals_beyond_those_that_are_delayed_are_sent_at_once() {
+        let pace = std::sync::Arc::new(RefusalPace::default());
+        let begin = Instant::now();
+        let waits: Vec<_> = (0..2 * REFUSALS_DELAYED_MAX)
+            .map(|_| {
+                let pace = std::sync::Arc::clone(&pace);
+                tokio::spawn(async move {
+                    pace.wait().await;
+                    begin.elapsed()
+                })
+            })
+            .collect();
+        let mut at_once = 0;
+        for wait in waits {
+            at_once += usize::from(wait.await.unwrap() < REFUSAL_INTERVAL);
+        }
+        // The first of the delayed ones may be sent at once, too.
+        assert!((REFUSALS_DELAYED_MAX..=REFUSALS_DELAYED_MAX + 1).contains(&at_once), "{at_once}");
     }
 }

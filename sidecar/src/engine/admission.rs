@@ -6,6 +6,10 @@
 //! unless this exceeds the wait that its caller tolerates: the latency budget, or less if its
 //! deadline is earlier. The threads are then busy whenever a request waits, however many clients
 //! there are, and no admitted request waits much longer than the budget.
+//!
+//! The expectation is too low while the threads share their CPUs with others, for example with the
+//! I/O threads that refuse requests. So a computation that has waited for longer than is tolerated
+//! is refused when a thread dequeues it.
 
 use std::time::Duration;
 
@@ -19,6 +23,9 @@ const NEWEST_WEIGHT: f64 = 0.02;
 /// busy, or the container was throttled) predicts little about the next computations, and must not
 /// count as load.
 const OUTLIER_MEANS: f64 = 8.0;
+
+/// Number of waiting computations from which one that has waited too long is refused.
+const LATE_COMPUTATIONS_MAX: usize = 32;
 
 /// State of the admission control.
 #[derive(Debug)]
@@ -52,11 +59,14 @@ impl Admission {
         self.queue_length += 1;
     }
 
-    /// Records that a thread dequeued a computation that was queued at `queued`. Returns false if
-    /// it has waited too long and must be refused.
-    pub fn dequeued(&mut self, now: Instant, queued: Instant) -> bool {
+    /// Records that a thread dequeued a computation that was queued at `queued` and may wait for
+    /// `tolerated`. Returns false if it has waited too long and must be refused. If few others wait,
+    /// only [`QUEUE_DELAY_MAX`] is too long: the process has got too little CPU time, and a refusal
+    /// would not let others begin earlier.
+    pub fn dequeued(&mut self, now: Instant, queued: Instant, tolerated: Duration) -> bool {
         self.queue_length = self.queue_length.saturating_sub(1);
-        let in_time = now.saturating_duration_since(queued) <= QUEUE_DELAY_MAX;
+        let waited = now.saturating_duration_since(queued);
+        let in_time = waited <= QUEUE_DELAY_MAX && (waited <= tolerated || self.queue_length < LATE_COMPUTATIONS_MAX);
         if in_time {
             self.busy += 1;
         }
@@ -145,7 +155,7 @@ mod tests {
                 if now > half {
                     simulated.waits.push(now - queued);
                 }
-                assert!(admission.dequeued(now, queued));
+                assert!(admission.dequeued(now, queued, QUEUE_DELAY_MAX));
                 free_at[thread] = Some(now + service);
             }
         }
@@ -186,7 +196,7 @@ mod tests {
         let mut admission = Admission::new(1);
         for _ in 0..3 {
             admission.queued();
-            assert!(admission.dequeued(Instant::now(), Instant::now()));
+            assert!(admission.dequeued(Instant::now(), Instant::now(), BUDGET));
             admission.finished(Some(Duration::from_millis(10)));
         }
         // A free thread takes any request, however late it was read.
@@ -221,8 +231,13 @@ mod tests {
         let begin = Instant::now();
         let mut admission = Admission::new(1);
         admission.queued();
-        assert!(!admission.dequeued(begin + QUEUE_DELAY_MAX + Duration::from_millis(1), begin));
+        assert!(!admission.dequeued(begin + QUEUE_DELAY_MAX + Duration::from_millis(1), begin, QUEUE_DELAY_MAX));
         admission.queued();
-        assert!(admission.dequeued(begin + QUEUE_DELAY_MAX, begin));
+        assert!(admission.dequeued(begin + QUEUE_DELAY_MAX, begin, BUDGET), "no other waits");
+        for _ in 0..=LATE_COMPUTATIONS_MAX {
+            admission.queued();
+        }
+        assert!(!admission.dequeued(begin + BUDGET + Duration::from_millis(1), begin, BUDGET));
+        assert!(admission.dequeued(begin + BUDGET + Duration::from_millis(1), begin, BUDGET), "fewer wait");
     }
 }

@@ -14,6 +14,7 @@ use std::{
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{Refusal, admission::Admission};
+use crate::limits::QUEUE_DELAY_MAX;
 
 /// The compute threads; they exit when this is dropped.
 pub struct Pool {
@@ -47,6 +48,8 @@ pub struct Usage {
 
 struct Job {
     queued: Instant,
+    /// Longest wait that is tolerated.
+    tolerated: Duration,
     task: Box<dyn Task>,
 }
 
@@ -125,7 +128,7 @@ impl Pool {
         if !state.admission.admits(read_after, tolerated) {
             return Err(Refusal::Overloaded);
         }
-        let pending = state.push(Instant::now(), compute);
+        let pending = state.push(Instant::now(), tolerated.saturating_sub(read_after), compute);
         drop(state);
         self.shared.work_available.notify_one();
         Ok(pending)
@@ -133,17 +136,22 @@ impl Pool {
 
     /// Queues a computation that continues an admitted one; the caller bounds their number.
     pub fn queue<T: Send + 'static>(&self, compute: impl FnOnce() -> T + Send + 'static) -> Pending<T> {
-        let pending = self.shared.lock().push(Instant::now(), compute);
+        let pending = self.shared.lock().push(Instant::now(), QUEUE_DELAY_MAX, compute);
         self.shared.work_available.notify_one();
         pending
     }
 }
 
 impl State {
-    fn push<T: Send + 'static>(&mut self, now: Instant, compute: impl FnOnce() -> T + Send + 'static) -> Pending<T> {
+    fn push<T: Send + 'static>(
+        &mut self,
+        now: Instant,
+        tolerated: Duration,
+        compute: impl FnOnce() -> T + Send + 'static,
+    ) -> Pending<T> {
         let (sender, receiver) = oneshot::channel();
         self.admission.queued();
-        self.queue.push_back(Job { queued: now, task: Box::new(Computation { compute, sender }) });
+        self.queue.push_back(Job { queued: now, tolerated, task: Box::new(Computation { compute, sender }) });
         Pending(receiver)
     }
 }
@@ -176,7 +184,7 @@ fn work(shared: &Shared) {
             continue;
         };
         let begin = Instant::now();
-        let in_time = state.admission.dequeued(begin, job.queued);
+        let in_time = state.admission.dequeued(begin, job.queued, job.tolerated);
         drop(state);
         let mut took = None;
         if !in_time {

@@ -1,20 +1,48 @@
 //! Limit of open connections. At the limit, a new connection evicts the one that has waited longest
 //! for its client, so that idle or slow connections cannot block active ones.
+//!
+//! What looks like a wait for the client may be a wait for this process: a request that has arrived
+//! is read when its task runs, and with many requests that takes a while. If such connections were
+//! evicted, their clients would connect again and evict others, and nobody would get an answer. So a
+//! connection is evicted only if it has waited for longer than tasks do.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use super::phase::Phase;
+use crate::limits::EVICTED_WAIT_MIN;
 
 /// Limits the open connections of one listener.
 #[derive(Debug)]
 pub struct ConnectionLimiter {
     connections_max: usize,
+    start_delay: Arc<StartDelay>,
     connections: Mutex<Connections>,
+}
+
+/// Microseconds from the accept of the connection that has started last until its start: how long
+/// tasks wait for an I/O thread.
+#[derive(Debug, Default)]
+pub struct StartDelay(AtomicU64);
+
+impl StartDelay {
+    fn set(&self, delay: Duration) {
+        self.0.store(u64::try_from(delay.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// How long a connection must have waited for its client to be evicted. Tasks may wait for
+    /// longer now than then.
+    fn evicted_wait(&self) -> Duration {
+        EVICTED_WAIT_MIN.saturating_add(Duration::from_micros(self.0.load(Ordering::Relaxed)).saturating_mul(2))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -27,6 +55,8 @@ struct Connections {
 struct Connection {
     phase: Arc<Phase>,
     eviction: Arc<Notify>,
+    /// Whether its task has run.
+    is_started: bool,
 }
 
 /// Slot of an open connection; dropping it releases the slot.
@@ -34,25 +64,28 @@ struct Connection {
 pub struct ConnectionSlot {
     limiter: Arc<ConnectionLimiter>,
     id: u64,
+    acquired: Instant,
     /// Phase of the connection.
     pub phase: Arc<Phase>,
     eviction: Arc<Notify>,
 }
 
 impl ConnectionLimiter {
-    /// A limiter for at most `connections_max` connections.
-    pub fn new(connections_max: usize) -> Self {
-        Self { connections_max, connections: Mutex::default() }
+    /// A limiter for at most `connections_max` connections, whose tasks share the I/O threads with
+    /// those of limiters with the same delay.
+    pub fn new(connections_max: usize, start_delay: Arc<StartDelay>) -> Self {
+        Self { connections_max, start_delay, connections: Mutex::default() }
     }
 
     /// Acquires a slot; at the limit, evicts the connection that has waited longest for its client.
-    /// `None` if requests of all connections are being handled.
+    /// `None` if requests of all connections are being handled, or have arrived and were not read.
     pub fn acquire(self: &Arc<Self>) -> Option<ConnectionSlot> {
-        let mut connections = self.lock();
+        let (mut connections, now) = (self.lock(), Instant::now());
         if connections.open.len() >= self.connections_max {
-            let waiting =
-                connections.open.iter().filter_map(|(id, connection)| Some((connection.phase.waiting()?, *id)));
-            let (_, id) = waiting.min()?;
+            let wait_min = self.start_delay.evicted_wait();
+            let started = connections.open.iter().filter(|(_, connection)| connection.is_started);
+            let waits = started.filter_map(|(id, connection)| Some((connection.phase.waiting()?, *id)));
+            let (_, id) = waits.filter(|(wait, _)| wait.is_at_least(wait_min, now)).min()?;
             if let Some(connection) = connections.open.remove(&id) {
                 connection.eviction.notify_one();
             }
@@ -60,8 +93,9 @@ impl ConnectionLimiter {
         let id = connections.next_id;
         connections.next_id += 1;
         let (phase, eviction) = (Arc::new(Phase::new()), Arc::new(Notify::new()));
-        connections.open.insert(id, Connection { phase: Arc::clone(&phase), eviction: Arc::clone(&eviction) });
-        Some(ConnectionSlot { limiter: Arc::clone(self), id, phase, eviction })
+        let connection = Connection { phase: Arc::clone(&phase), eviction: Arc::clone(&eviction), is_started: false };
+        connections.open.insert(id, connection);
+        Some(ConnectionSlot { limiter: Arc::clone(self), id, acquired: now, phase, eviction })
     }
 
     /// Evicts all connections.
@@ -77,6 +111,19 @@ impl ConnectionLimiter {
 }
 
 impl ConnectionSlot {
+    /// To be called when the task of an accepted connection runs for the first time.
+    pub fn start(&self) {
+        self.limiter.start_delay.set(self.acquired.elapsed());
+        self.set_started();
+    }
+
+    /// To be called instead if the task that has acquired the slot is that of the connection.
+    pub fn set_started(&self) {
+        if let Some(connection) = self.limiter.lock().open.get_mut(&self.id) {
+            connection.is_started = true;
+        }
+    }
+
     /// Completes when the connection is evicted.
     pub async fn evicted(&self) {
         self.eviction.notified().await;
@@ -91,21 +138,33 @@ impl Drop for ConnectionSlot {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+
+    fn limiter(connections_max: usize) -> Arc<ConnectionLimiter> {
+        Arc::new(ConnectionLimiter::new(connections_max, Arc::default()))
+    }
+
+    /// A connection whose task runs at once.
+    fn started(limiter: &Arc<ConnectionLimiter>) -> Option<ConnectionSlot> {
+        let slot = limiter.acquire()?;
+        slot.start();
+        Some(slot)
+    }
 
     #[tokio::test(start_paused = true)]
     async fn the_longest_waiting_connection_is_evicted_and_active_ones_are_kept() {
-        let limiter = Arc::new(ConnectionLimiter::new(2));
-        let first = limiter.acquire().unwrap();
+        let limiter = limiter(2);
+        let first = started(&limiter).unwrap();
         tokio::time::advance(Duration::from_secs(1)).await;
-        let second = limiter.acquire().unwrap();
+        let second = started(&limiter).unwrap();
+        tokio::time::advance(Duration::from_secs(1)).await;
         let handling = first.phase.start_handling(Some(0));
-        let _third = limiter.acquire().unwrap();
+        let _third = started(&limiter).unwrap();
         second.evicted().await;
-        let _fourth = limiter.acquire().unwrap(); // Evicts the third.
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let _fourth = started(&limiter).unwrap(); // Evicts the third.
         drop(second); // Evicted already, so this must not release another connection's slot.
+        tokio::time::advance(Duration::from_secs(1)).await;
         let all: Vec<_> =
             limiter.lock().open.values().map(|connection| connection.phase.start_handling(Some(0))).collect();
         assert_eq!(all.len(), 2);
@@ -117,20 +176,43 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_response_is_cut_only_if_no_other_connection_waits() {
-        let limiter = Arc::new(ConnectionLimiter::new(2));
-        let slow_reader = limiter.acquire().unwrap();
+        let limiter = limiter(2);
+        let slow_reader = started(&limiter).unwrap();
         drop(slow_reader.phase.start_handling(Some(0)));
         slow_reader.phase.write_blocked(true);
         tokio::time::advance(Duration::from_secs(1)).await;
-        let idle = limiter.acquire().unwrap();
-        let newer = limiter.acquire().unwrap();
+        let idle = started(&limiter).unwrap();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let newer = started(&limiter).unwrap();
         idle.evicted().await;
         let _handling = newer.phase.start_handling(Some(0));
         // A client that reads is not evicted, and one that does not is.
         slow_reader.phase.write_blocked(false);
         assert!(limiter.acquire().is_none());
         slow_reader.phase.write_blocked(true);
+        tokio::time::advance(Duration::from_secs(1)).await;
         assert!(limiter.acquire().is_some());
         slow_reader.evicted().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_whose_requests_may_be_unread_are_not_evicted() {
+        let limiter = limiter(1);
+        let first = limiter.acquire().unwrap();
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert!(limiter.acquire().is_none(), "its task has not run");
+        first.start();
+        // Tasks wait for 5 s, so the next request may have arrived as long ago.
+        drop(first.phase.start_handling(Some(0)));
+        first.phase.written();
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert!(limiter.acquire().is_none());
+        tokio::time::advance(EVICTED_WAIT_MIN).await;
+        let second = started(&limiter).unwrap();
+        first.evicted().await;
+        // Tasks run at once again.
+        tokio::time::advance(EVICTED_WAIT_MIN).await;
+        assert!(limiter.acquire().is_some());
+        second.evicted().await;
     }
 }

@@ -22,7 +22,7 @@ use super::{
     RequestBody, ShutdownSignals,
     accept::{accept, drain, wait_until_true},
     bounds::{Bounds, Caller},
-    connection_limit::{ConnectionLimiter, ConnectionSlot},
+    connection_limit::{ConnectionLimiter, ConnectionSlot, StartDelay},
     http2,
 };
 use crate::{
@@ -60,8 +60,9 @@ pub async fn serve_mutual_tls<H, F>(
     H: Fn(Request<RequestBody>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
 {
-    let handshakes = Arc::new(ConnectionLimiter::new(HANDSHAKES_MAX));
-    let connections = Arc::new(ConnectionLimiter::new(MESH_CONNECTIONS_MAX));
+    let start_delay = Arc::<StartDelay>::default();
+    let handshakes = Arc::new(ConnectionLimiter::new(HANDSHAKES_MAX, Arc::clone(&start_delay)));
+    let connections = Arc::new(ConnectionLimiter::new(MESH_CONNECTIONS_MAX, start_delay));
     let (mutual_tls, graceful) = (Arc::new(mutual_tls), GracefulShutdown::new());
     while let Some((stream, peer)) = accept(&listener, &mut signals.stopped).await {
         let Some(slot) = handshakes.acquire() else {
@@ -96,6 +97,7 @@ impl Connection {
         H: Fn(Request<RequestBody>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
     {
+        handshake.start();
         let shaken = tokio::select! {
             shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, self.mutual_tls.tls.accept(stream)) => {
                 shaken.unwrap_or_else(|_| Err((Refused::new(Refusal::TimedOut, None), None)))
@@ -124,6 +126,7 @@ impl Connection {
             tracing::debug!("connection closed: the limit of connections with mutual TLS is reached");
             return;
         };
+        slot.set_started();
         let admission = Arc::clone(&self.mutual_tls.admission);
         let bounds = Bounds {
             until: Some(Instant::now() + established.age_max),

@@ -1,6 +1,9 @@
 //! The phase of a connection: what it waits for, and since when.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
@@ -59,6 +62,13 @@ pub enum Expected {
 pub struct Wait {
     is_writing: bool,
     since: Instant,
+}
+
+impl Wait {
+    /// Whether it has taken this long.
+    pub fn is_at_least(&self, duration: Duration, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) >= duration
+    }
 }
 
 /// Guard of a request that is being handled; dropping it starts the response.

@@ -33,7 +33,7 @@ fn connect(pipe_bytes: usize, padding_bytes: usize) -> (DuplexStream, Server) {
     let (drain, draining) = watch::channel(false);
     let (stop, stopped) = watch::channel(false);
     let signals = ShutdownSignals { draining, stopped };
-    let slot = Arc::new(ConnectionLimiter::new(1)).acquire().unwrap();
+    let slot = Arc::new(ConnectionLimiter::new(1, Arc::default())).acquire().unwrap();
     let handler = move |request: Request<RequestBody>| async move {
         let mut body = request.uri().path().as_bytes().to_vec();
         body.resize(body.len() + padding_bytes, b'.');
@@ -285,29 +285,47 @@ async fn the_overloaded_response_is_valid_http_and_json() {
     assert_eq!(serde_json::from_str::<serde_json::Value>(body).unwrap()["status"], 503);
 }
 
-#[tokio::test]
-async fn a_request_that_waits_in_the_backlog_is_answered_when_the_server_stops() {
-    // The server has not run since the connections were established: this runtime has one thread.
+/// Responses to requests that have all arrived before the server runs: this runtime has one thread.
+/// Each response closes its connection.
+async fn responses_of_a_backlog(requests: usize, connections_max: usize, is_stopped: bool) -> Vec<String> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let mut clients = Vec::new();
-    for _ in 0..20 {
+    for _ in 0..requests {
         let mut client = std::net::TcpStream::connect(address).unwrap();
         std::io::Write::write_all(&mut client, REQUEST).unwrap();
         clients.push(client);
     }
     let (_drain, draining) = watch::channel(true);
-    let (_stop, stopped) = watch::channel(true);
+    let (stop, stopped) = watch::channel(is_stopped);
     let beyond = ListenerCounters {
         connections: IntCounter::new("connections", "For the test.").unwrap(),
         http2_connections: IntCounter::new("beyond", "For the test.").unwrap(),
     };
-    let limits = ConnectionLimits { connections_max: 100, http2_connections_max: 100, beyond };
+    let limits = ConnectionLimits { connections_max, http2_connections_max: 100, beyond };
     let handler = |_: Request<RequestBody>| async { Ok(Response::new(Full::new(Bytes::from_static(b"answer")))) };
-    serve(listener, limits, ShutdownSignals { draining, stopped }, move |_| handler).await;
-    for mut client in clients {
+    let serving = tokio::spawn(serve(listener, limits, ShutdownSignals { draining, stopped }, move |_| handler));
+    let read = |mut client: std::net::TcpStream| {
         let mut response = String::new();
         std::io::Read::read_to_string(&mut client, &mut response).unwrap();
+        response
+    };
+    let responses = tokio::task::spawn_blocking(move || clients.into_iter().map(read).collect()).await.unwrap();
+    stop.send_replace(true);
+    serving.await.unwrap();
+    responses
+}
+
+#[tokio::test]
+async fn a_request_that_waits_in_the_backlog_is_answered_when_the_server_stops() {
+    for response in responses_of_a_backlog(20, 100, true).await {
         assert!(response.starts_with("HTTP/1.1 200 OK") && response.ends_with("answer"), "{response:?}");
     }
+}
+
+#[tokio::test]
+async fn a_new_connection_does_not_take_the_place_of_one_with_an_unread_request() {
+    let responses = responses_of_a_backlog(20, 8, false).await;
+    let of = |status: &str| responses.iter().filter(|response| response.starts_with(status)).count();
+    assert_eq!((of("HTTP/1.1 200 OK"), of("HTTP/1.1 503")), (8, 12), "{responses:?}");
 }

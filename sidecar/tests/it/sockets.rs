@@ -6,7 +6,7 @@ use std::{
     net::{Shutdown, TcpStream},
 };
 
-use recommender_sidecar::limits::{BODY_BYTES_MAX, CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADERS_MAX};
+use recommender_sidecar::limits::{BODY_BYTES_MAX, CONNECTIONS_MAX, EVICTED_WAIT_MIN, HEADER_BYTES_MAX, HEADERS_MAX};
 use sidecar_contract::ServingLimits;
 
 use crate::{
@@ -138,6 +138,10 @@ async fn idle_connections_beyond_the_limit_do_not_block_requests() {
     // Half of the connections were served once, half have sent a part of a head.
     let mut idle = Vec::new();
     for index in 0..CONNECTIONS_MAX + 200 {
+        if index == CONNECTIONS_MAX {
+            // Then all of them may be evicted.
+            std::thread::sleep(EVICTED_WAIT_MIN);
+        }
         let text = if index % 2 == 0 { recommend_request("") } else { "POST /recommend HTTP/1.1\r\nhost".to_owned() };
         idle.push(send(&process, text.as_bytes()).0);
         if index % 100 == 99 {
