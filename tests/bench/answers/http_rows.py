@@ -27,6 +27,9 @@ HERE = Path(__file__).resolve().parent
 OURS, BARE = 18080, 18081
 CONNECTIONS = 32
 THREADS = len(os.sched_getaffinity(0))
+# Connections of the load at a constant rate, fewer than the sidecar's limit. Without a maximum, the
+# generator opens one for each waiting request, and spends its CPU on that.
+CONNECTIONS_MAX = 1000
 ITEMS = 10
 HISTORY = 50
 SEED = 1
@@ -174,7 +177,8 @@ def sent(port: int, bodies: Path, rate: int, seconds: float, work: Path) -> byte
             for index, body in enumerate(bodies.read_text().splitlines()):
                 (bodies_directory / str(index)).write_text(body)
                 file.write(f"{http}@{bodies_directory}/{index}\n\n")
-    return vegeta("attack", f"-rate={rate}", f"-duration={seconds}s", f"-targets={targets}", "-connections=1000")
+    connections = (f"-connections={CONNECTIONS_MAX}", f"-max-connections={CONNECTIONS_MAX}")
+    return vegeta("attack", f"-rate={rate}", f"-duration={seconds}s", f"-targets={targets}", *connections)
 
 
 def attack(port: int, bodies: Path, rate: int, seconds: float, work: Path) -> dict:
