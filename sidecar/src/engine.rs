@@ -6,7 +6,6 @@ mod admission;
 mod arrivals;
 mod inline_admission;
 mod io_delay;
-mod micros;
 mod pace;
 mod pool;
 
@@ -31,7 +30,6 @@ use tokio::{
 use self::{
     inline_admission::InlineAdmission,
     io_delay::IoDelay,
-    micros::micros,
     pace::Pace,
     pool::{Pending, Pool},
 };
@@ -41,6 +39,7 @@ use crate::{
     limits::{
         ANSWER_TIMEOUT, BATCH_SLICE, BATCHES_PER_THREAD_MAX, CACHE_BYTES_DEFAULT, COMPUTE_THREADS_MAX, INLINE_TIME_MAX,
     },
+    micros::micros,
     serving::{Serving, Variant},
 };
 

@@ -31,6 +31,7 @@ pub mod list_file;
 pub mod loading;
 pub mod mesh_access;
 pub mod metrics;
+mod micros;
 pub mod model_observer;
 pub mod open_files;
 pub mod proxy;

@@ -47,13 +47,12 @@ pub const JSON_STRING_BYTES_MAX: usize = 12 * ID_CHARS_MAX;
 pub const QUOTED_CHARS_MAX: usize = 100;
 
 /// Maximum number of connections on the application port. At the limit, the connection that has
-/// waited longest for its client is evicted...
+/// waited longest for its client is evicted, and without one the new connection gets 503.
 pub const CONNECTIONS_MAX: usize = 1024;
-/// ...if it has waited for at least this long, and for twice as long as the task of a connection
-/// waits for an I/O thread. Otherwise the new connection gets 503.
-pub const EVICTED_WAIT_MIN: Duration = Duration::from_millis(10);
 /// The same for the admin port.
 pub const ADMIN_CONNECTIONS_MAX: usize = 64;
+/// Minimum wait of a connection that is evicted, in addition to twice the delay of the I/O threads.
+pub const EVICTED_WAIT_MIN: Duration = Duration::from_millis(10);
 /// Maximum size of a request head, in bytes; larger ones get 431.
 pub const HEADER_BYTES_MAX: usize = 16 << 10;
 /// Maximum number of headers of a request, which is hyper's default; more get 431.

@@ -13,8 +13,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::micros::micros;
-use crate::limits::IO_DELAY_INTERVAL;
+use crate::{limits::IO_DELAY_INTERVAL, micros::micros};
 
 /// Part of the tolerated wait from which requests are refused. The rest is for the error of the
 /// measured delay, for the time until the delay counts as lasting, and for the answer itself.

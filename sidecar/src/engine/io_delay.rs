@@ -14,8 +14,11 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Engine, micros::micros};
-use crate::limits::{IO_DELAY_INTERVAL, IO_DELAY_PROBES};
+use super::Engine;
+use crate::{
+    limits::{IO_DELAY_INTERVAL, IO_DELAY_PROBES},
+    micros::micros,
+};
 
 /// Resolution of the runtime's timers: no probe runs earlier after it is due.
 const TIMER_RESOLUTION: Duration = Duration::from_millis(1);

@@ -18,7 +18,7 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 
 use super::phase::Phase;
-use crate::limits::EVICTED_WAIT_MIN;
+use crate::{limits::EVICTED_WAIT_MIN, micros::micros};
 
 /// Limits the open connections of one listener.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub struct StartDelay(AtomicU64);
 
 impl StartDelay {
     fn set(&self, delay: Duration) {
-        self.0.store(u64::try_from(delay.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.0.store(micros(delay), Ordering::Relaxed);
     }
 
     /// How long a connection must have waited for its client to be evicted. Tasks may wait for
@@ -55,8 +55,6 @@ struct Connections {
 struct Connection {
     phase: Arc<Phase>,
     eviction: Arc<Notify>,
-    /// Whether its task has run.
-    is_started: bool,
 }
 
 /// Slot of an open connection; dropping it releases the slot.
@@ -83,8 +81,7 @@ impl ConnectionLimiter {
         let (mut connections, now) = (self.lock(), Instant::now());
         if connections.open.len() >= self.connections_max {
             let wait_min = self.start_delay.evicted_wait();
-            let started = connections.open.iter().filter(|(_, connection)| connection.is_started);
-            let waits = started.filter_map(|(id, connection)| Some((connection.phase.waiting()?, *id)));
+            let waits = connections.open.iter().filter_map(|(id, connection)| Some((connection.phase.waiting()?, *id)));
             let (_, id) = waits.filter(|(wait, _)| wait.is_at_least(wait_min, now)).min()?;
             if let Some(connection) = connections.open.remove(&id) {
                 connection.eviction.notify_one();
@@ -93,8 +90,7 @@ impl ConnectionLimiter {
         let id = connections.next_id;
         connections.next_id += 1;
         let (phase, eviction) = (Arc::new(Phase::new()), Arc::new(Notify::new()));
-        let connection = Connection { phase: Arc::clone(&phase), eviction: Arc::clone(&eviction), is_started: false };
-        connections.open.insert(id, connection);
+        connections.open.insert(id, Connection { phase: Arc::clone(&phase), eviction: Arc::clone(&eviction) });
         Some(ConnectionSlot { limiter: Arc::clone(self), id, acquired: now, phase, eviction })
     }
 
@@ -114,14 +110,7 @@ impl ConnectionSlot {
     /// To be called when the task of an accepted connection runs for the first time.
     pub fn start(&self) {
         self.limiter.start_delay.set(self.acquired.elapsed());
-        self.set_started();
-    }
-
-    /// To be called instead if the task that has acquired the slot is that of the connection.
-    pub fn set_started(&self) {
-        if let Some(connection) = self.limiter.lock().open.get_mut(&self.id) {
-            connection.is_started = true;
-        }
+        self.phase.start();
     }
 
     /// Completes when the connection is evicted.

@@ -126,7 +126,8 @@ impl Connection {
             tracing::debug!("connection closed: the limit of connections with mutual TLS is reached");
             return;
         };
-        slot.set_started();
+        // The task runs already, so it says nothing about the delay of tasks.
+        slot.phase.start();
         let admission = Arc::clone(&self.mutual_tls.admission);
         let bounds = Bounds {
             until: Some(Instant::now() + established.age_max),

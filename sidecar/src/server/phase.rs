@@ -23,6 +23,8 @@ struct Inner {
 
 #[derive(Clone, Copy, Debug)]
 enum State {
+    /// It was accepted, and its task has not run.
+    Accepted { since: Instant },
     /// No byte of the next request was received.
     Idle { since: Instant },
     /// A part of the request head was received.
@@ -97,7 +99,15 @@ impl Phase {
     /// The phase of a new connection. The head timeout starts at once, because the first request
     /// must follow at once.
     pub fn new() -> Self {
-        Self(Mutex::new(Inner { state: State::Head { since: Instant::now() }, line_ends: None }))
+        Self(Mutex::new(Inner { state: State::Accepted { since: Instant::now() }, line_ends: None }))
+    }
+
+    /// Marks the task of the connection as running: from now on it waits for the client.
+    pub fn start(&self) {
+        let state = &mut self.lock().state;
+        if let State::Accepted { since } = *state {
+            *state = State::Head { since };
+        }
     }
 
     /// Marks the request head as complete. `body_bytes` is the length of its body, unless it is
@@ -113,7 +123,11 @@ impl Phase {
         match self.lock().state {
             State::Handling { body_bytes: Some(bytes), .. } => Expected::Body(bytes),
             State::Handling { body_bytes: None, .. } => Expected::Chunks,
-            State::Idle { .. } | State::Head { .. } | State::Writing { .. } | State::Closing { .. } => Expected::Head,
+            State::Accepted { .. }
+            | State::Idle { .. }
+            | State::Head { .. }
+            | State::Writing { .. }
+            | State::Closing { .. } => Expected::Head,
         }
     }
 
@@ -178,6 +192,7 @@ impl Phase {
     pub fn waiting(&self) -> Option<Wait> {
         let wait = |is_writing| move |since| Wait { is_writing, since };
         match self.lock().state {
+            State::Accepted { .. } => None,
             State::Idle { since } | State::Head { since } | State::Closing { since } => Some(wait(false)(since)),
             State::Handling { body_since, .. } => body_since.map(wait(false)),
             State::Writing { blocked_since } => blocked_since.map(wait(true)),
@@ -197,7 +212,7 @@ impl Phase {
     pub fn deadline(&self) -> Option<Instant> {
         match self.lock().state {
             State::Idle { since } => Some(since + IDLE_TIMEOUT),
-            State::Head { since } => Some(since + HEADER_TIMEOUT),
+            State::Accepted { since } | State::Head { since } => Some(since + HEADER_TIMEOUT),
             State::Handling { .. } | State::Writing { .. } | State::Closing { .. } => None,
         }
     }

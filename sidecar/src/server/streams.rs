@@ -113,6 +113,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_is_overdue_when_it_is_idle_or_a_response_is_not_read() {
         let phase = Arc::new(Phase::new());
+        phase.start();
         let streams = Streams::new(Arc::clone(&phase));
         let is_overdue_after = |time: Duration| streams.is_overdue(Instant::now() + time);
         assert!(phase.waiting().is_some());
