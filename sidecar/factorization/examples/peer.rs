@@ -27,13 +27,13 @@
 //! ALS minimizes the objective of the package `implicit`: α₀ = 1, ν = 0, values are confidences.
 //! With `"unobservedWeight"`, `"regularizationExponent"`, `"degreeExponent"` and
 //! `"popularityBoost"` it minimizes the objective of this crate, and values are weights, which may
-//! have a two-hop term. Without `"regularization"`, λ is the default one. `out` may name a directory for `users.f32` and
-//! `items.f32`, in row-major order. Explicit ALS takes values as ratings and also writes
-//! `user_biases.f32` and `item_biases.f32`. The seconds are those of the fit alone.
+//! have a two-hop term. Without `"regularization"`, λ is the default one. `out` may name a directory
+//! for `users.f32` and `items.f32`, in row-major order. Explicit ALS takes values as ratings and also
+//! writes `user_biases.f32` and `item_biases.f32`. The seconds are those of the fit alone.
 //!
 //! A model has no two-hop term without `"coOccurrenceWeight"`; `"chosen"` chooses the weight as a run
-//! does. `rank` lists items for each user with test entries by the model of the
-//! last fit: the user is folded in from the history, whose items are not listed.
+//! does. `rank` lists items for each user with test entries by the model of the last fit: the user is
+//! folded in from the history, whose items are not listed.
 
 use std::{
     error::Error,

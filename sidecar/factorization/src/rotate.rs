@@ -1,4 +1,5 @@
-//! X ← XQ for the rows of a factor matrix, in f32: eight rows by sixteen columns at a time.
+//! Products XQ of the rows of a factor matrix, in f32: eight rows by sixteen columns at a time. A
+//! rotation replaces X.
 //!
 //! Each element is a chain of fused multiply-adds in the order of Q's rows, so the result depends
 //! on neither tiles nor threads.
@@ -35,8 +36,8 @@ pub(crate) fn rotate(rows: &mut Array2<f32>, matrix: &[f32]) {
     );
 }
 
-/// Multiplies rows (any number × `width`) by a matrix (`width` × a multiple of [`LANES`] columns)
-/// in panels, to rows of as many columns.
+/// Writes the product of rows (any number × `width`) and a packed matrix (`width` × a multiple of
+/// [`LANES`]) to `to` (rows × columns).
 pub(crate) fn multiply_rows(from: &[f32], panels: &[Lanes], to: &mut [f32], width: usize) {
     simd::run(Product { from, panels, to, width });
 }

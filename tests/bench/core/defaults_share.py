@@ -22,8 +22,9 @@ from ours import Ours
 from time_to_ndcg import split
 
 SVD_ITERATIONS = 10
-# As in `SvdConfig` of `sidecar-contract`. The weight of the two-hop term is chosen from the training set.
+# As in `SvdConfig` of `sidecar-contract`.
 SVD_DEFAULTS = {"degreeExponent": 0.5}
+# The weight of the two-hop term is chosen from the training set.
 CHOSEN = {"coOccurrenceWeight": "chosen"}
 # Bounds of the parameters that are searched. A logarithmic parameter may be 0 if `ZERO_SHARE` says so.
 LOGARITHMIC = {"penalty": (0.05, 20), "unobservedWeight": (0.001, 1), "coOccurrenceWeight": (0.3, 100)}

@@ -80,7 +80,8 @@ impl<'a> Heaviest<'a> {
         if !are_too_many {
             return visits;
         }
-        // The weights above `lowest` fit, and of the next lower one as many as fit after them.
+        // All users of the order `lowest` and above are kept, and those of the next lower order whose
+        // rows still fit.
         let mut rest = left - above;
         visits.retain(|visit| {
             let (at, length) = (order(visit.weight), visit.length as usize);

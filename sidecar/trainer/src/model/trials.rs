@@ -24,7 +24,7 @@ use crate::{
 
 /// Maximum number of users that a trial is evaluated on. With more users the evaluation costs more
 /// than the fits, without separating the trials better.
-const TEST_USERS_MAX: usize = 5000;
+const TRIAL_USERS_MAX: usize = 5000;
 /// Divisors of the number of iterations, per round.
 const ROUNDS: [u32; 3] = [4, 2, 1];
 /// Maximum number of standard errors that a trial reports. A difference that is the same for all
@@ -218,7 +218,7 @@ pub(super) fn with_distances(attempts: Vec<Attempt>) -> Vec<Trial> {
 pub(super) fn validation_parts(config: &TrainingConfig, table: &InteractionTable) -> Result<Option<Parts>, RunError> {
     let Some(outer) = split(config, table, None)? else { return Ok(None) };
     let Some(inner) = split(config, table, Some(&outer))? else { return Ok(None) };
-    Ok(Parts::new(config, table, &inner)?.map(|parts| parts.limit_test_users(TEST_USERS_MAX, config.seed)))
+    Ok(Parts::new(config, table, &inner)?.map(|parts| parts.limit_test_users(TRIAL_USERS_MAX, config.seed)))
 }
 
 fn sort(attempts: &mut [Attempt], signal: Signal) {
