@@ -4,17 +4,17 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Body;
 use s3s::{HttpError, S3Error, StdError, s3_error, service::S3Service};
-use sidecar_contract::store::EMBEDDED_REGION;
 
 use crate::{
     body::{BodyEnd, RequestBody, ResponseBody},
     byte_range,
     metrics::Metrics,
     request_record::RequestRecord,
+    signature_form,
 };
 
 /// Service that checks and measures the requests to the protocol library.
@@ -46,7 +46,7 @@ impl Front {
         let (mut head, body) = request.into_parts();
         byte_range::normalize(&mut head.headers);
         let (body, body_end) = RequestBody::new(body);
-        let response = match check_signature_method(&head.headers) {
+        let response = match signature_form::check(&head) {
             Ok(()) => {
                 let mut request = Request::from_parts(head, s3s::Body::http_body_unsync(body));
                 request.extensions_mut().insert(record.clone());
@@ -65,27 +65,6 @@ impl Front {
         let sent = self.metrics.sent_bytes.clone();
         Ok(response.map(|body| ResponseBody::new(body.boxed_unsync(), sent, in_flight, record)))
     }
-}
-
-/// Accepts a signature of version 4 in the `Authorization` header, for the S3 service of the
-/// store's region. The protocol library also accepts signatures of version 2, in URLs, and in
-/// forms, and those for `sts`; it reads the bodies of the last two before it has checked the
-/// signature. No client of this store needs those.
-fn check_signature_method(headers: &HeaderMap) -> Result<(), S3Error> {
-    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
-    let starts =
-        |text: &str, prefix: &str| text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
-    let authorization = text(header::AUTHORIZATION);
-    if !starts(authorization, "AWS4-HMAC-SHA256 ") || starts(text(header::CONTENT_TYPE), "multipart/form-data") {
-        return Err(s3_error!(AccessDenied, "expected a request signed by Authorization: AWS4-HMAC-SHA256"));
-    }
-    // <access key id>/<date>/<region>/<service>/aws4_request
-    let scope = authorization.split_once("Credential=").map_or("", |(_, rest)| rest);
-    let mut scope = scope.split(',').next().unwrap_or_default().split('/').skip(2);
-    if (scope.next(), scope.next()) == (Some(EMBEDDED_REGION), Some("s3")) {
-        return Ok(());
-    }
-    Err(s3_error!(AuthorizationHeaderMalformed, "expected a signature for region {EMBEDDED_REGION} and service s3"))
 }
 
 /// Error of a request whose body was not received. The protocol library answers some with 500.

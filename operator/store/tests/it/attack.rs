@@ -168,6 +168,17 @@ fn a_response_before_the_request_body_closes_the_connection() {
             ),
             ("another prefix", signed("PUT", &object(&other, "a"), "", &train, &headers), 403),
             ("an existing object", signed("PUT", &existing, "", &train, &headers), 412),
+            ("a signature in the URL", signed("PUT", &existing, "X-Amz-Signature=00", &train, &headers), 403),
+            (
+                "a time that is not of digits",
+                signed("PUT", &existing, "", &train, &headers).replace("x-amz-date: 2", "x-amz-date: !"),
+                403,
+            ),
+            (
+                "a date that is not of digits",
+                signed("PUT", &existing, "", &train, &headers).replace("shop.movies.train/2", "shop.movies.train/!"),
+                400,
+            ),
             ("no signature", format!("PUT {existing} HTTP/1.1\r\nhost: store\r\n{headers}\r\n"), 403),
             ("a read with a body", signed("GET", &existing, "", &serve, &headers), 200),
         ];
