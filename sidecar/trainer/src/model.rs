@@ -16,6 +16,7 @@ mod revision;
 mod split;
 mod trials;
 mod tune;
+mod validation;
 mod warm;
 
 use std::{borrow::Cow, io::BufWriter, num::NonZeroUsize, ops::ControlFlow, path::Path};

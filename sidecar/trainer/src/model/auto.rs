@@ -13,8 +13,9 @@ use super::{
     halving::{draws_within, halve},
     memory::{MemoryBudget, Shortage},
     resolve_defaults::resolve_defaults,
-    trials::{Attempt, Budget, Origin, Rule, Trials, simplest_of_the_best, validation_parts, with_distances},
+    trials::{Attempt, Budget, Origin, Rule, Trials, simplest_of_the_best, with_distances},
     tune::Search,
+    validation::Validation,
 };
 use crate::{
     data::Data,
@@ -29,7 +30,7 @@ const FACTORS_DEFAULT: u32 = 64;
 const FACTORS_MIN: u32 = 8;
 
 /// Maximum fraction of the best value that a simpler attempt may lose. Of few users one standard
-/// error is several per cent.
+/// error is more.
 const LOSS_MAX: f64 = 0.01;
 
 /// An algorithm of the search.
@@ -56,14 +57,14 @@ pub(super) fn choose(
         trials: Vec::new(),
         summary: SearchSummary { limited, ..SearchSummary::default() },
     };
-    let Some(parts) = validation_parts(config, table)? else {
+    let Some(validation) = Validation::new(config, table)? else {
         tracing::warn!(
             algorithm = first.start.name(),
             "too few rows to hold out a validation set: spec.algorithm.auto is not a choice; add more rows"
         );
         return Ok(search);
     };
-    let trials = Trials::new(config, &parts, budget, progress);
+    let trials = Trials::new(config, &validation, budget, progress);
     let mut attempts = Vec::new();
     for candidate in &candidates {
         let mut attempt = Attempt::new(candidate.start.clone(), Origin::Start)?;

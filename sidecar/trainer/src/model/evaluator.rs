@@ -42,9 +42,9 @@ pub(super) enum Scores {
 pub(super) struct Value {
     /// NDCG, or the root mean squared error.
     pub(super) metric: f64,
-    /// Its part of each user, for paired comparisons; higher is better: NDCG, or minus the sum of
-    /// squared errors.
-    pub(super) by_user: Vec<f64>,
+    /// Each user with the user's part of it, for paired comparisons; higher is better: NDCG, or minus
+    /// the sum of squared errors.
+    pub(super) by_user: Vec<(u32, f64)>,
 }
 
 impl<'a> Evaluator<'a> {
@@ -86,11 +86,14 @@ impl<'a> Evaluator<'a> {
     pub(super) fn value(&self, model: &Model) -> Option<Value> {
         if self.bias_baseline.is_some() {
             let (metric, squares) = RatingEvaluation::rmse(model, self.parts.test())?;
-            return Some(Value { metric, by_user: squares.into_iter().map(|square| -square).collect() });
+            return Some(Value {
+                metric,
+                by_user: squares.into_iter().map(|(user, square)| (user, -square)).collect(),
+            });
         }
         let (k, history, test) = self.inputs();
         let scores = RankingEvaluation::model(model, history, test, k);
-        Some(Value { metric: scores.measurement().ndcg?, by_user: scores.ndcgs() })
+        Some(Value { metric: scores.measurement().ndcg?, by_user: scores.ndcg_by_user() })
     }
 
     /// Fraction of NDCG that the lists of a sample of the test users lose because walks of the

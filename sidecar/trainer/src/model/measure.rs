@@ -10,7 +10,7 @@ use super::{
     interactions,
     parts::Parts,
     revision::ServingRevision,
-    split::{self, Subset, is_in, split},
+    split::{self, Subset, is_in, split, split_again},
 };
 use crate::{
     failure::RunError,
@@ -30,7 +30,7 @@ pub(super) fn measure(
     progress: &dyn Progress,
 ) -> Result<Option<Metrics>, RunError> {
     progress.event(&Event::Step(Step::Split));
-    let Some(subsets) = split(config, table, None)? else { return Ok(None) };
+    let Some(subsets) = split(config, table)? else { return Ok(None) };
     let Some(parts) = Parts::new(config, table, &subsets)? else { return Ok(None) };
     progress.event(&Event::Step(Step::Fit));
     let model = parts.fit(params, config, progress)?;
@@ -81,7 +81,7 @@ pub(crate) fn measurable_users(
 ) -> Result<u64, RunError> {
     let evaluation = EvaluationConfig { split: Some(kind), ..config.evaluation.clone() };
     let config = TrainingConfig { evaluation, ..config.clone() };
-    let Some(subsets) = split(&config, table, None)? else { return Ok(0) };
+    let Some(subsets) = split(&config, table)? else { return Ok(0) };
     Ok(Parts::new(&config, table, &subsets)?.map_or(0, |parts| parts.test_users().count() as u64))
 }
 
@@ -100,7 +100,7 @@ fn recent_baseline(
     evaluator: &Evaluator<'_>,
     candidate: &Scores,
 ) -> Result<Option<RecentBaseline>, RunError> {
-    let Some(inner) = split(config, table, Some(subsets))? else { return Ok(None) };
+    let Some(inner) = split_again(config, table, subsets, 0)? else { return Ok(None) };
     let is_recent = |position: usize| is_in(&inner, position, Subset::Test);
     let times = table.times.iter().flatten().enumerate();
     let since = times.filter(|(position, _)| is_recent(*position)).map(|(_, micros)| *micros).min();

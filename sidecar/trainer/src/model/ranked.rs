@@ -86,6 +86,11 @@ impl RankingEvaluation {
         self.0.users.iter().map(|user| user.ndcg).collect()
     }
 
+    /// Each user with the user's NDCG.
+    pub(super) fn ndcg_by_user(&self) -> Vec<(u32, f64)> {
+        self.0.users.iter().map(|scores| (scores.user, scores.ndcg)).collect()
+    }
+
     /// Lift of the mean NDCG over a reference.
     pub(super) fn lift(&self, reference: &Self, seed: u64) -> Option<Lift> {
         bootstrap_lift(&self.ndcgs(), &reference.ndcgs(), seed, BOOTSTRAP_RESAMPLES)

@@ -33,6 +33,7 @@ pub(super) struct RatingEvaluation {
 /// Errors on one user's held-out ratings.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Errors {
+    user: u32,
     ratings: usize,
     squares: f64,
     absolutes: f64,
@@ -68,9 +69,9 @@ impl RatingEvaluation {
 
     /// Root mean squared error, and each user's sum of squared errors; `None` for a model that
     /// predicts no ratings, or without held-out ratings.
-    pub(super) fn rmse(model: &Model, test: &Interactions) -> Option<(f64, Vec<f64>)> {
+    pub(super) fn rmse(model: &Model, test: &Interactions) -> Option<(f64, Vec<(u32, f64)>)> {
         let errors = errors_of(model, test)?;
-        Some((rmse(&errors)?, errors.iter().map(|user| user.squares).collect()))
+        Some((rmse(&errors)?, errors.iter().map(|errors| (errors.user, errors.squares)).collect()))
     }
 
     /// The bias baseline gives the same list to all users.
@@ -136,7 +137,7 @@ fn errors(test: &Interactions, predict: impl Fn(u32, &[u32]) -> Option<Vec<f32>>
             if items.is_empty() {
                 return None;
             }
-            let mut errors = Errors::default();
+            let mut errors = Errors { user, ..Errors::default() };
             for (predicted, actual) in predict(user, items)?.iter().zip(ratings) {
                 let error = f64::from(*predicted) - f64::from(*actual);
                 errors.ratings += 1;

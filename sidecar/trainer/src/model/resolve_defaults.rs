@@ -22,7 +22,7 @@ pub(super) fn resolve_defaults<'a>(
     if !definition(&config.algorithm)?.needs_data(config.signal) {
         return resolved(config, None);
     }
-    let subsets = split(config, table, None)?;
+    let subsets = split(config, table)?;
     let is_train = |position: usize| subsets.as_ref().is_none_or(|subsets| is_in(subsets, position, Subset::Train));
     let training = interactions(table, is_train)?;
     let training = SplitWeighting::fit(&config.weights, table, &training, is_train).transform(training);

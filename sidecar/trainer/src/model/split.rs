@@ -43,21 +43,43 @@ pub(super) fn kind(config: &TrainingConfig, table: &InteractionTable) -> Result<
     }
 }
 
-/// A subset for each interaction; `None` if no useful split exists. With `outer`, only the training
-/// part of that split is split further.
-pub(super) fn split(
+/// Whether times determine the split, up to interactions of the same time.
+pub(super) fn is_determined(config: &TrainingConfig, table: &InteractionTable) -> Result<bool, RunError> {
+    Ok(match kind(config, table)? {
+        SplitKind::Time => true,
+        SplitKind::LeaveLastOut => table.times.is_some(),
+        SplitKind::Random | SplitKind::UserHoldout => false,
+    })
+}
+
+/// A subset for each interaction; `None` if no useful split exists.
+pub(super) fn split(config: &TrainingConfig, table: &InteractionTable) -> Result<Option<Vec<Subset>>, RunError> {
+    split_train(config, table, vec![Subset::Train; table.items.len()], config.seed)
+}
+
+/// Splits the training part of a split further. A repetition gives another split, unless it
+/// [`is_determined`].
+pub(super) fn split_again(
     config: &TrainingConfig,
     table: &InteractionTable,
-    outer: Option<&[Subset]>,
+    outer: &[Subset],
+    repetition: u64,
 ) -> Result<Option<Vec<Subset>>, RunError> {
-    let kind = kind(config, table)?;
-    let is_train =
-        (0..table.items.len()).map(|position| outer.is_none_or(|outer| is_in(outer, position, Subset::Train)));
-    let subsets = is_train.map(|is_train| if is_train { Subset::Train } else { Subset::Unused }).collect();
+    let inner = |subset: &Subset| if *subset == Subset::Train { Subset::Train } else { Subset::Unused };
     // A nested split with the same hash would hold out nothing.
-    let seed = outer.map_or(config.seed, |_| config.seed.wrapping_add(1));
+    let seed = config.seed.wrapping_add(1).wrapping_add(repetition);
+    split_train(config, table, outer.iter().map(inner).collect(), seed)
+}
+
+/// Splits the interactions that are in the training part.
+fn split_train(
+    config: &TrainingConfig,
+    table: &InteractionTable,
+    subsets: Vec<Subset>,
+    seed: u64,
+) -> Result<Option<Vec<Subset>>, RunError> {
     let mut builder = SplitBuilder { table, seed, subsets };
-    match kind {
+    match kind(config, table)? {
         SplitKind::Time => builder.hold_out_newest(config.evaluation.holdout),
         SplitKind::Random => builder.hold_out_pairs(config.evaluation.holdout),
         SplitKind::LeaveLastOut => builder.hold_out_last_of_each_user(),

@@ -1,5 +1,5 @@
-//! Trials: parameters that are fitted to a split of the training part and compared on the same
-//! users. The held-out set of the run is not used.
+//! Trials: parameters that are fitted to splits of the training part ([`Validation`]) and compared on
+//! the same users.
 
 use std::{
     cell::Cell,
@@ -12,19 +12,15 @@ use sidecar_contract::{Algorithm, SearchSummary, Signal, TrainingConfig, Trial};
 
 use super::{
     check,
-    evaluator::{Evaluator, Value},
+    evaluator::Evaluator,
     parts::Parts,
-    split::split,
+    validation::{MeanValue, Validation},
 };
 use crate::{
     failure::RunError,
-    merge::InteractionTable,
     progress::{Event, Progress, Silent},
 };
 
-/// Maximum number of users that a trial is evaluated on. With more users the evaluation costs more
-/// than the fits, without separating the trials better.
-const TRIAL_USERS_MAX: usize = 5000;
 /// Divisors of the number of iterations, per round.
 const ROUNDS: [u32; 3] = [4, 2, 1];
 /// Maximum number of standard errors that a trial reports. A difference that is the same for all
@@ -101,8 +97,8 @@ impl Budget {
 /// Fits and evaluates trials within a budget.
 pub(super) struct Trials<'a> {
     config: &'a TrainingConfig,
-    parts: &'a Parts,
-    evaluator: Evaluator<'a>,
+    first: &'a Parts,
+    splits: Vec<(&'a Parts, Evaluator<'a>)>,
     budget: Budget,
     progress: &'a dyn Progress,
     fits: Cell<u32>,
@@ -112,23 +108,24 @@ pub(super) struct Trials<'a> {
 impl<'a> Trials<'a> {
     pub(super) fn new(
         config: &'a TrainingConfig,
-        parts: &'a Parts,
+        validation: &'a Validation,
         budget: Budget,
         progress: &'a dyn Progress,
     ) -> Self {
-        let evaluator = Evaluator::new(config, parts);
-        Self { config, parts, evaluator, budget, progress, fits: Cell::new(0), stopped_by_time: Cell::new(false) }
+        let first = validation.first();
+        let splits = validation.splits().map(|parts| (parts, Evaluator::new(config, parts))).collect();
+        Self { config, first, splits, budget, progress, fits: Cell::new(0), stopped_by_time: Cell::new(false) }
     }
 
     /// Statistics of the training part.
     pub(super) fn shape(&self) -> DataShape {
-        let training = self.parts.training();
+        let training = self.first.training();
         let users = (0..training.users()).filter(|user| !training.row(*user).0.is_empty()).count().max(1) as f64;
         DataShape { users, entries_per_user: training.nnz() as f64 / users, items: training.items() as f64 }
     }
 
-    /// Fits the attempt's parameters with this number of iterations. Does nothing if the budget is
-    /// exhausted.
+    /// Fits the attempt's parameters with this number of iterations, to each split, which counts as
+    /// one fit. Does nothing if the budget is exhausted.
     pub(super) fn fit(&self, attempt: &mut Attempt, iterations: u32, rule: Rule) -> Result<(), RunError> {
         if self.fits.get() >= self.budget.fits || self.stopped_by_time.get() {
             return Ok(());
@@ -139,9 +136,9 @@ impl<'a> Trials<'a> {
         }
         self.fits.set(self.fits.get() + 1);
         let parameters = definition(&attempt.trial.parameters)?.with_iterations(iterations);
-        let value = self.value(&parameters)?;
+        let measured = self.measure(&parameters)?;
         attempt.trial.iterations_run = attempt.trial.iterations_run.max(iterations);
-        if let Some(Value { metric, by_user }) = value
+        if let Some(MeanValue { metric, by_user }) = measured
             && match rule {
                 Rule::Better => {
                     let signal = self.config.signal;
@@ -159,15 +156,16 @@ impl<'a> Trials<'a> {
     }
 
     /// `None` for parameters that cannot be fitted: they rank last, and the search continues.
-    fn value(&self, parameters: &Algorithm) -> Result<Option<Value>, RunError> {
+    fn measure(&self, parameters: &Algorithm) -> Result<Option<MeanValue>, RunError> {
         let params = check(&TrainingConfig { algorithm: parameters.clone(), ..self.config.clone() })?;
-        match self.parts.fit(&params, self.config, &Silent) {
-            Ok(model) => Ok(self.evaluator.value(&model)),
+        let value = |(parts, evaluator): &(&Parts, Evaluator<'_>)| match parts.fit(&params, self.config, &Silent) {
+            Ok(model) => evaluator.value(&model),
             Err(error) => {
                 tracing::warn!(%error, "a trial failed");
-                Ok(None)
+                None
             }
-        }
+        };
+        Ok(MeanValue::mean(self.splits.iter().map(value)))
     }
 
     /// Sorts best first and failed trials last. Ties stay in their order.
@@ -212,13 +210,6 @@ pub(super) fn with_distances(attempts: Vec<Attempt>) -> Vec<Trial> {
         ..attempt.trial
     };
     attempts.into_iter().enumerate().map(trial).collect()
-}
-
-/// A split of the run's training part with a sample of its users; `None` if no useful split exists.
-pub(super) fn validation_parts(config: &TrainingConfig, table: &InteractionTable) -> Result<Option<Parts>, RunError> {
-    let Some(outer) = split(config, table, None)? else { return Ok(None) };
-    let Some(inner) = split(config, table, Some(&outer))? else { return Ok(None) };
-    Ok(Parts::new(config, table, &inner)?.map(|parts| parts.limit_test_users(TRIAL_USERS_MAX, config.seed)))
 }
 
 fn sort(attempts: &mut [Attempt], signal: Signal) {

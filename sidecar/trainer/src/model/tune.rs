@@ -11,7 +11,8 @@ use sidecar_contract::{Algorithm, SearchSummary, TrainingConfig, Trial, TuningCo
 
 use super::{
     halving::halve,
-    trials::{Attempt, Budget, Origin, Rule, Trials, simplest_of_the_best, validation_parts, with_distances},
+    trials::{Attempt, Budget, Origin, Rule, Trials, simplest_of_the_best, with_distances},
+    validation::Validation,
 };
 use crate::{
     failure::RunError,
@@ -42,13 +43,13 @@ pub(super) fn tune(
     let Some(tuning) = &config.tuning else { return Ok(None) };
     progress.event(&Event::Step(Step::Tune));
     let budget = Budget::new(u32::MAX, tuning.budget_seconds);
-    let Some(parts) = validation_parts(config, table)? else {
+    let Some(validation) = Validation::new(config, table)? else {
         tracing::warn!(
             "too few rows to hold out a validation set: tuning is skipped and spec.algorithm is used unchanged; add more rows"
         );
         return Ok(None);
     };
-    let trials = Trials::new(config, &parts, budget, progress);
+    let trials = Trials::new(config, &validation, budget, progress);
     // The given parameters run first and in full, so that the search never returns worse ones.
     let mut given = Attempt::new(config.algorithm.clone(), Origin::Start)?;
     for iterations in given.rounds().iter().rev() {
