@@ -53,6 +53,9 @@ impl App {
 
         let mut config = S3Config::default();
         config.xml_max_body_size = XML_BYTES_MAX;
+        // Forms are refused before the library sees them.
+        config.post_object_max_file_size = 0;
+        (config.form_max_fields_size, config.form_max_parts) = (0, 0);
         let mut builder = S3ServiceBuilder::new(Protocol::new(Arc::clone(&disk), metrics.clone()));
         builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
         builder.set_auth(DerivedKeys::new(root_key));

@@ -13,14 +13,18 @@ use sidecar_contract::store::EMBEDDED_REGION;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256 ";
 const TIME: &str = "x-amz-date";
+/// Start of the content type of a form.
+const MULTIPART: &[u8] = b"multipart/";
 /// Parameters of a query that contain a signature of version 2 and 4.
 const URL_SIGNATURES: [&str; 2] = ["Signature", "X-Amz-Signature"];
 
 /// Returns the error of a request whose signature has another form than the accepted one.
 pub fn check(head: &Parts) -> Result<(), S3Error> {
     let authorization = text(&head.headers, header::AUTHORIZATION.as_str());
-    let form = starts(text(&head.headers, header::CONTENT_TYPE.as_str()), "multipart/form-data");
-    if !starts(authorization, ALGORITHM) || form || has_signature(head.uri.query().unwrap_or_default()) {
+    if !starts(authorization, ALGORITHM)
+        || has_form_body(&head.headers)
+        || has_signature(head.uri.query().unwrap_or_default())
+    {
         return Err(s3_error!(AccessDenied, "expected a request signed by Authorization: AWS4-HMAC-SHA256"));
     }
     // <access key id>/<date>/<region>/<service>/aws4_request
@@ -49,6 +53,15 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
 
 fn starts(text: &str, prefix: &str) -> bool {
     text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+/// Whether a body may be read as a form. The library skips values that are not UTF-8 and reads the
+/// others, of any character, so the bytes of each value are checked.
+fn has_form_body(headers: &HeaderMap) -> bool {
+    let is_form = |value: &HeaderValue| {
+        value.as_bytes().get(..MULTIPART.len()).is_some_and(|start| start.eq_ignore_ascii_case(MULTIPART))
+    };
+    headers.get_all(header::CONTENT_TYPE).iter().any(is_form)
 }
 
 /// Whether a query has a parameter that contains a signature.
@@ -104,6 +117,28 @@ mod tests {
         for query in ["Signature=a", "a=b&X-Amz-Signature=a", "X%2DAmz%2DSignature", "%53ignature="] {
             let code = code(&format!("/recmesh/a?{query}"), &scope, &[TIME_OF_DAY.as_bytes()]);
             assert_eq!(code.as_deref(), Some("AccessDenied"), "{query}");
+        }
+    }
+
+    #[test]
+    fn forms_are_refused_whatever_their_content_type_contains() {
+        let of = |types: &[&[u8]]| {
+            let value =
+                format!("AWS4-HMAC-SHA256 Credential=a/{DATE}/{EMBEDDED_REGION}/s3/aws4_request, SignedHeaders=host");
+            let mut request = Request::post("/recmesh").header(header::AUTHORIZATION, value);
+            for content_type in types {
+                request = request.header(header::CONTENT_TYPE, *content_type);
+            }
+            let (head, ()) = request.body(()).unwrap().into_parts();
+            check(&head).err().map(|error| error.code().as_str().to_owned())
+        };
+        let form: &[u8] = b"multipart/form-data; boundary=x";
+        let quoted: &[u8] = b"Multipart/Form-Data; boundary=x; a=\"\xc3\xa9\"";
+        for types in [&[form][..], &[quoted], &[b"\xff", form], &[b"text/plain", form], &[form, b"text/plain"]] {
+            assert_eq!(of(types).as_deref(), Some("AccessDenied"), "{types:?}");
+        }
+        for types in [&[][..], &[&b"application/octet-stream"[..]], &[b"multi"], &[b"\xff"]] {
+            assert_eq!(of(types), None, "{types:?}");
         }
     }
 

@@ -57,6 +57,21 @@ fn a_body_is_read_only_after_the_signature() {
             }
         }
     }
+    // A form is read before its signature is checked, so none is accepted, however it is declared.
+    let form = |content_type: &[u8]| {
+        let head = "POST /recmesh HTTP/1.1\r\nhost: store\r\ncontent-length: 8000\r\nauthorization: AWS4-HMAC-SHA256 \
+             Credential=x/20260131/us-east-1/s3/aws4_request\r\n";
+        [head.as_bytes(), content_type, b"\r\n\r\n--x\r\n"].concat()
+    };
+    for content_type in [
+        &b"content-type: multipart/form-data; boundary=x"[..],
+        b"content-type: multipart/form-data; boundary=x; a=\"\xc3\xa9\"",
+        b"content-type: \xff\r\ncontent-type: multipart/form-data; boundary=x",
+    ] {
+        let mut attacker = Connection::open(process.address);
+        attacker.send(form(content_type));
+        assert_eq!(attacker.read().status, 403, "{}", content_type.escape_ascii());
+    }
     // The same request for the scope of the store is accepted.
     let mut connection = Connection::open(process.address);
     connection.send(signed_for(SCOPE, "PUT", &path, "", &train, "content-length: 1\r\n") + "x");
