@@ -107,6 +107,9 @@ async fn client(engine: Arc<Engine>, revisions: Vec<RevisionRef>, stop: Arc<Atom
                 Err(Refusal::Overloaded) => tokio::time::sleep(Duration::from_millis(5)).await,
                 Err(refusal) => panic!("{refusal}"),
             }
+            // An answer that is computed at once does not wait for anything, so without this the
+            // clients would keep the threads of the runtime from the follower and the timers.
+            tokio::task::yield_now().await;
         }
     }
 }
