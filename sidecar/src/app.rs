@@ -152,7 +152,7 @@ impl App {
                 tls: ServerTls::new(identity, Arc::clone(&admission))?,
                 admission,
                 metrics: Arc::clone(&metrics.identity),
-                beyond: metrics.refused_connections.listener("mesh"),
+                counters: metrics.connections.listener("mesh"),
                 open: metrics.mesh_connections.clone(),
                 log_pace: LogPace::default(),
                 seen,
@@ -173,7 +173,7 @@ impl App {
         let limits = ConnectionLimits {
             connections_max: CONNECTIONS_MAX,
             http2_connections_max: if is_mutual_tls { HTTP2_PLAINTEXT_CONNECTIONS_MAX } else { HTTP2_CONNECTIONS_MAX },
-            beyond: metrics.refused_connections.listener("app"),
+            counters: metrics.connections.listener("app"),
         };
         serving.spawn(serve(listener, limits, signals, move |client| {
             let (api, client) = (Arc::clone(&api), client.ip());
@@ -185,7 +185,7 @@ impl App {
         let limits = ConnectionLimits {
             connections_max: ADMIN_CONNECTIONS_MAX,
             http2_connections_max: ADMIN_CONNECTIONS_MAX,
-            beyond: metrics.refused_connections.listener("admin"),
+            counters: metrics.connections.listener("admin"),
         };
         let admin = Arc::new(Admin::new(engine, metrics, report, draining.clone(), anchors));
         let signals = ShutdownSignals { draining, stopped: admin_stopped };

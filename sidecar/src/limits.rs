@@ -81,6 +81,8 @@ pub const WRITE_BYTES_PER_SECOND_MIN: usize = 16 << 10;
 pub const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 /// ...and the maximum number of bytes: the rest of a body that was refused.
 pub const LINGER_BYTES_MAX: usize = BODY_BYTES_MAX;
+/// Maximum number of connections of a port beyond its limit that the server waits for in this way.
+pub const REJECTED_LINGERING_MAX: usize = 64;
 
 /// Interval at which the delay of the I/O threads is measured, which is the wait of requests that
 /// were accepted and not yet read.
@@ -117,8 +119,8 @@ pub const CALLERS_MAX: usize = 4096;
 pub const SEEN_ANCHORS_INTERVAL: Duration = Duration::from_secs(10);
 /// Timeout of a TLS handshake. It takes a few milliseconds of CPU time.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Maximum number of concurrent handshakes. At the limit, a new one ends the oldest: a client that
-/// sends nothing does not stop others.
+/// Maximum number of concurrent handshakes. At the limit, a new one ends the oldest if that has
+/// waited as long as an evicted connection: a client that sends nothing does not stop others.
 pub const HANDSHAKES_MAX: usize = 64;
 /// Maximum number of concurrent streams of a connection.
 pub const HTTP2_STREAMS_MAX: u32 = 100;

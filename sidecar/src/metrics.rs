@@ -25,7 +25,7 @@ use prometheus::{
 use sidecar_contract::{LoadedModel, RevisionRef, ServingMode};
 
 use self::{
-    catalogue::CatalogueMetrics, composition::CompositionMetrics, connections::RefusedConnections,
+    catalogue::CatalogueMetrics, composition::CompositionMetrics, connections::ConnectionMetrics,
     identity::IdentityMetrics, resolved::Resolved,
 };
 use crate::{
@@ -72,7 +72,7 @@ pub struct Metrics {
     recall: GaugeVec,
     rmse: GaugeVec,
     /// Connections beyond the limits.
-    pub refused_connections: RefusedConnections,
+    pub connections: ConnectionMetrics,
     /// Open connections of callers with mutual TLS.
     pub mesh_connections: IntGauge,
     /// The identity of the pod, and refused callers.
@@ -190,7 +190,7 @@ impl Metrics {
                 "Root mean squared error of the revision on the held-out set, for the model and its baseline; explicit data only.",
                 &["revision", "subject"],
             )?,
-            refused_connections: RefusedConnections::register(&registry)?,
+            connections: ConnectionMetrics::register(&registry)?,
             mesh_connections,
             identity: Arc::new(IdentityMetrics::register(&registry)?),
             catalogue: CatalogueMetrics::register(&registry)?,

@@ -132,7 +132,7 @@ impl Proxy {
         let limits = ConnectionLimits {
             connections_max: CONNECTIONS_MAX,
             http2_connections_max: HTTP2_CONNECTIONS_MAX,
-            beyond: metrics.refused_connections.listener("app"),
+            counters: metrics.connections.listener("app"),
         };
         serving.spawn(serve(listener, limits, signals.clone(), move |_| {
             let forward = Arc::clone(&forward);
@@ -144,7 +144,7 @@ impl Proxy {
         let limits = ConnectionLimits {
             connections_max: ADMIN_CONNECTIONS_MAX,
             http2_connections_max: ADMIN_CONNECTIONS_MAX,
-            beyond: metrics.refused_connections.listener("admin"),
+            counters: metrics.connections.listener("admin"),
         };
         let admin = Arc::new(ProxyAdmin::new(metrics, endpoints, discovery));
         serving.spawn(serve(admin_listener, limits, signals, move |_| {

@@ -7,12 +7,14 @@ mod connection_limit;
 mod head;
 mod head_lines;
 mod http2;
+mod linger;
 mod mutual_tls;
 mod never;
 mod phase;
 mod protocol;
 mod request_body;
 mod streams;
+mod task_delay;
 mod timeout_stream;
 
 use std::{
@@ -54,6 +56,7 @@ use self::{
     accept::{accept, drain, established},
     bounds::Bounds,
     connection_limit::{ConnectionLimiter, ConnectionSlot},
+    linger::linger,
     never::Never,
     phase::{Handling, Phase},
     protocol::{Protocol, Replay, detect},
@@ -62,7 +65,7 @@ use self::{
 use crate::{
     limits::{
         CONNECTION_BUFFER_BYTES_MAX, HEADER_BYTES_MAX, HEADER_TIMEOUT, HEADERS_MAX, IDLE_TIMEOUT,
-        STOPPED_FIRST_BYTES_TIMEOUT,
+        REJECTED_LINGERING_MAX, STOPPED_FIRST_BYTES_TIMEOUT,
     },
     metrics::connections::ListenerCounters,
 };
@@ -92,8 +95,8 @@ pub struct ConnectionLimits {
     pub connections_max: usize,
     /// Maximum number of those that speak HTTP/2, each of which carries many requests.
     pub http2_connections_max: usize,
-    /// Counts connections beyond the limits.
-    pub beyond: ListenerCounters,
+    /// What the limits refuse and evict.
+    pub counters: ListenerCounters,
 }
 
 /// Serves connections until the stop signal, then waits for requests in flight. `connect` makes the
@@ -104,17 +107,17 @@ where
     H: Fn(Request<RequestBody>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
 {
-    let limiter = Arc::new(ConnectionLimiter::new(limits.connections_max, Arc::default()));
+    let ConnectionLimits { connections_max, http2_connections_max, counters } = limits;
+    let limiter = Arc::new(ConnectionLimiter::new(connections_max, Arc::default(), counters.evicted));
     let graceful = GracefulShutdown::new();
-    let http2_slots = Http2Slots {
-        slots: Arc::new(Semaphore::new(limits.http2_connections_max)),
-        beyond: limits.beyond.http2_connections,
-    };
+    let http2_slots =
+        Http2Slots { slots: Arc::new(Semaphore::new(http2_connections_max)), beyond: counters.http2_connections };
+    let lingering = Arc::new(Semaphore::new(REJECTED_LINGERING_MAX));
     let connection_signals = signals.clone();
     let start = |(stream, client): (TcpStream, SocketAddr)| {
         let Some(slot) = limiter.acquire() else {
-            limits.beyond.connections.inc();
-            reject(stream);
+            counters.connections.inc();
+            reject(stream, &lingering);
             return;
         };
         let (signals, http2_slots) = (connection_signals.clone(), http2_slots.clone());
@@ -277,17 +280,17 @@ async fn serve_http1<S, H, F>(
     }
 }
 
-/// Responds with 503 and closes. [`HEADER_TIMEOUT`] bounds the write, so that a rejected peer
-/// cannot hold the socket.
-fn reject(mut stream: TcpStream) {
+/// Responds with 503 and closes. [`HEADER_TIMEOUT`] bounds the write, and `lingering` the number of
+/// rejected peers that may still hold a socket after it; others may lose the response.
+fn reject(mut stream: TcpStream, lingering: &Arc<Semaphore>) {
     tracing::debug!("connection rejected: the connection limit is reached");
-    tokio::spawn(async move {
-        let _ = tokio::time::timeout(HEADER_TIMEOUT, async {
-            stream.write_all(OVERLOADED_RESPONSE).await?;
-            stream.shutdown().await
-        })
-        .await;
-    });
+    let slot = Arc::clone(lingering).try_acquire_owned();
+    drop(tokio::spawn(async move {
+        let written = tokio::time::timeout(HEADER_TIMEOUT, stream.write_all(OVERLOADED_RESPONSE)).await;
+        if let (Ok(Ok(())), Ok(_slot)) = (written, slot) {
+            linger(stream).await;
+        }
+    }));
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ impl Connected {
         let limits = ConnectionLimits {
             connections_max: 1,
             http2_connections_max: 1,
-            beyond: metrics.refused_connections.listener("app"),
+            counters: metrics.connections.listener("app"),
         };
         let api = Arc::new(Api::new(engine, metrics));
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();

@@ -69,7 +69,7 @@ fn may_be_empty(title: &str, query: &str) -> bool {
             "recommender_composed_",
             "recommender_part_",
             "recommender_mesh_refusals_",
-            "recommender_connections_refused_",
+            "recommender_connections_",
             "recommender_identity_",
             "recommender_operator_pods_without_sidecar",
             "recommender_resource_batch_",

@@ -1,10 +1,13 @@
-//! Metrics of connections that a listener refused because of its limits.
+//! Metrics of connections that a listener refused or evicted because of its limits.
 
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 
-/// Counter of all listeners of a process.
+/// Counters of all listeners of a process.
 #[derive(Debug)]
-pub struct RefusedConnections(IntCounterVec);
+pub struct ConnectionMetrics {
+    refused: IntCounterVec,
+    evicted: IntCounterVec,
+}
 
 /// Counters of one listener.
 #[derive(Clone, Debug)]
@@ -13,28 +16,39 @@ pub struct ListenerCounters {
     pub connections: IntCounter,
     /// Connections beyond the limit of HTTP/2 connections.
     pub http2_connections: IntCounter,
+    /// Open connections that waited for their client, and made room for others.
+    pub evicted: IntCounter,
 }
 
-impl RefusedConnections {
-    /// Creates and registers the counter.
+impl ConnectionMetrics {
+    /// Creates and registers the counters.
     ///
     /// # Errors
     /// Only if two metrics have the same name.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let options = Opts::new(
+        let refused = Opts::new(
             "recommender_connections_refused_total",
             "Connections beyond the limits of a listener, by listener and limit.",
         );
-        let counter = IntCounterVec::new(options, &["listener", "limit"])?;
-        registry.register(Box::new(counter.clone()))?;
-        Ok(Self(counter))
+        let evicted = Opts::new(
+            "recommender_connections_evicted_total",
+            "Connections that waited for their clients and were closed for new ones, at the limit of a listener.",
+        );
+        let metrics = Self {
+            refused: IntCounterVec::new(refused, &["listener", "limit"])?,
+            evicted: IntCounterVec::new(evicted, &["listener"])?,
+        };
+        registry.register(Box::new(metrics.refused.clone()))?;
+        registry.register(Box::new(metrics.evicted.clone()))?;
+        Ok(metrics)
     }
 
     /// Counters of a listener, which begin at 0, so that their first increase is seen.
     pub fn listener(&self, name: &'static str) -> ListenerCounters {
         ListenerCounters {
-            connections: self.0.with_label_values(&[name, "connections"]),
-            http2_connections: self.0.with_label_values(&[name, "http2-connections"]),
+            connections: self.refused.with_label_values(&[name, "connections"]),
+            http2_connections: self.refused.with_label_values(&[name, "http2-connections"]),
+            evicted: self.evicted.with_label_values(&[name]),
         }
     }
 }

@@ -15,7 +15,7 @@ use prometheus::{
 
 pub use self::local::LocalMetrics;
 use crate::{
-    metrics::{connections::RefusedConnections, identity::IdentityMetrics},
+    metrics::{connections::ConnectionMetrics, identity::IdentityMetrics},
     spans,
 };
 
@@ -65,7 +65,7 @@ pub struct ProxyMetrics {
     /// The own copy of the model, in local mode.
     pub local: Arc<LocalMetrics>,
     /// Connections beyond the limits.
-    pub refused_connections: RefusedConnections,
+    pub connections: ConnectionMetrics,
     /// The identity of the pod, and refused servers.
     pub identity: Arc<IdentityMetrics>,
 }
@@ -163,7 +163,7 @@ impl ProxyMetrics {
                 &[Source::LastAnswer.as_str(), Source::Popular.as_str()],
             )?,
             local: Arc::new(LocalMetrics::register(&registry)?),
-            refused_connections: RefusedConnections::register(&registry)?,
+            connections: ConnectionMetrics::register(&registry)?,
             identity: Arc::new(IdentityMetrics::register(&registry)?),
             registry,
             durations,

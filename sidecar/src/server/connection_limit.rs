@@ -8,41 +8,22 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use prometheus::IntCounter;
 use tokio::{sync::Notify, time::Instant};
 
-use super::phase::Phase;
-use crate::{limits::EVICTED_WAIT_MIN, micros::micros};
+use super::{phase::Phase, task_delay::TaskDelay};
+use crate::limits::EVICTED_WAIT_MIN;
 
 /// Limits the open connections of one listener.
 #[derive(Debug)]
 pub struct ConnectionLimiter {
     connections_max: usize,
-    start_delay: Arc<StartDelay>,
+    task_delay: Arc<TaskDelay>,
+    evicted: IntCounter,
     connections: Mutex<Connections>,
-}
-
-/// Microseconds from the accept of the connection that has started last until its start: how long
-/// tasks wait for an I/O thread.
-#[derive(Debug, Default)]
-pub struct StartDelay(AtomicU64);
-
-impl StartDelay {
-    fn set(&self, delay: Duration) {
-        self.0.store(micros(delay), Ordering::Relaxed);
-    }
-
-    /// How long a connection must have waited for its client to be evicted. Tasks may wait for
-    /// longer now than then.
-    fn evicted_wait(&self) -> Duration {
-        EVICTED_WAIT_MIN.saturating_add(Duration::from_micros(self.0.load(Ordering::Relaxed)).saturating_mul(2))
-    }
 }
 
 #[derive(Debug, Default)]
@@ -62,7 +43,6 @@ struct Connection {
 pub struct ConnectionSlot {
     limiter: Arc<ConnectionLimiter>,
     id: u64,
-    acquired: Instant,
     /// Phase of the connection.
     pub phase: Arc<Phase>,
     eviction: Arc<Notify>,
@@ -70,28 +50,32 @@ pub struct ConnectionSlot {
 
 impl ConnectionLimiter {
     /// A limiter for at most `connections_max` connections, whose tasks share the I/O threads with
-    /// those of limiters with the same delay.
-    pub fn new(connections_max: usize, start_delay: Arc<StartDelay>) -> Self {
-        Self { connections_max, start_delay, connections: Mutex::default() }
+    /// those of limiters with the same delay. `evicted` counts what new connections evict.
+    pub fn new(connections_max: usize, task_delay: Arc<TaskDelay>, evicted: IntCounter) -> Self {
+        Self { connections_max, task_delay, evicted, connections: Mutex::default() }
     }
 
     /// Acquires a slot; at the limit, evicts the connection that has waited longest for its client.
-    /// `None` if requests of all connections are being handled, or have arrived and were not read.
+    /// `None` if requests of all connections are being handled, or have arrived and were not read. Must
+    /// be called in a runtime, in which the tasks of the connections run.
     pub fn acquire(self: &Arc<Self>) -> Option<ConnectionSlot> {
+        self.task_delay.measure();
         let (mut connections, now) = (self.lock(), Instant::now());
         if connections.open.len() >= self.connections_max {
-            let wait_min = self.start_delay.evicted_wait();
+            // Tasks may wait for longer now than when the delay was measured.
+            let wait_min = EVICTED_WAIT_MIN.saturating_add(self.task_delay.at(now).saturating_mul(2));
             let waits = connections.open.iter().filter_map(|(id, connection)| Some((connection.phase.waiting()?, *id)));
             let (_, id) = waits.filter(|(wait, _)| wait.is_at_least(wait_min, now)).min()?;
             if let Some(connection) = connections.open.remove(&id) {
                 connection.eviction.notify_one();
+                self.evicted.inc();
             }
         }
         let id = connections.next_id;
         connections.next_id += 1;
         let (phase, eviction) = (Arc::new(Phase::new()), Arc::new(Notify::new()));
         connections.open.insert(id, Connection { phase: Arc::clone(&phase), eviction: Arc::clone(&eviction) });
-        Some(ConnectionSlot { limiter: Arc::clone(self), id, acquired: now, phase, eviction })
+        Some(ConnectionSlot { limiter: Arc::clone(self), id, phase, eviction })
     }
 
     /// Evicts all connections.
@@ -109,7 +93,6 @@ impl ConnectionLimiter {
 impl ConnectionSlot {
     /// To be called when the task of an accepted connection runs for the first time.
     pub fn start(&self) {
-        self.limiter.start_delay.set(self.acquired.elapsed());
         self.phase.start();
     }
 
@@ -127,10 +110,21 @@ impl Drop for ConnectionSlot {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn limiter(connections_max: usize) -> Arc<ConnectionLimiter> {
-        Arc::new(ConnectionLimiter::new(connections_max, Arc::default()))
+        let evicted = IntCounter::new("evicted", "For the test.").unwrap();
+        Arc::new(ConnectionLimiter::new(connections_max, Arc::default(), evicted))
+    }
+
+    /// A time in which tasks run at once: that of a measurement does not wait.
+    async fn pass(time: Duration) {
+        for _ in 0..3 {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::advance(time).await;
     }
 
     /// A connection whose task runs at once.
@@ -144,16 +138,17 @@ mod tests {
     async fn the_longest_waiting_connection_is_evicted_and_active_ones_are_kept() {
         let limiter = limiter(2);
         let first = started(&limiter).unwrap();
-        tokio::time::advance(Duration::from_secs(1)).await;
+        pass(Duration::from_secs(1)).await;
         let second = started(&limiter).unwrap();
-        tokio::time::advance(Duration::from_secs(1)).await;
+        pass(Duration::from_secs(1)).await;
         let handling = first.phase.start_handling(Some(0));
         let _third = started(&limiter).unwrap();
         second.evicted().await;
-        tokio::time::advance(Duration::from_secs(1)).await;
+        pass(Duration::from_secs(1)).await;
         let _fourth = started(&limiter).unwrap(); // Evicts the third.
+        assert_eq!(limiter.evicted.get(), 2);
         drop(second); // Evicted already, so this must not release another connection's slot.
-        tokio::time::advance(Duration::from_secs(1)).await;
+        pass(Duration::from_secs(1)).await;
         let all: Vec<_> =
             limiter.lock().open.values().map(|connection| connection.phase.start_handling(Some(0))).collect();
         assert_eq!(all.len(), 2);
@@ -161,6 +156,7 @@ mod tests {
         drop(handling);
         drop(first);
         assert!(limiter.acquire().is_some());
+        assert_eq!(limiter.evicted.get(), 2, "a refused connection evicts none, and a free slot needs none");
     }
 
     #[tokio::test(start_paused = true)]
@@ -169,9 +165,9 @@ mod tests {
         let slow_reader = started(&limiter).unwrap();
         drop(slow_reader.phase.start_handling(Some(0)));
         slow_reader.phase.write_blocked(true);
-        tokio::time::advance(Duration::from_secs(1)).await;
+        pass(Duration::from_secs(1)).await;
         let idle = started(&limiter).unwrap();
-        tokio::time::advance(Duration::from_secs(1)).await;
+        pass(Duration::from_secs(1)).await;
         let newer = started(&limiter).unwrap();
         idle.evicted().await;
         let _handling = newer.phase.start_handling(Some(0));
@@ -179,7 +175,7 @@ mod tests {
         slow_reader.phase.write_blocked(false);
         assert!(limiter.acquire().is_none());
         slow_reader.phase.write_blocked(true);
-        tokio::time::advance(Duration::from_secs(1)).await;
+        pass(Duration::from_secs(1)).await;
         assert!(limiter.acquire().is_some());
         slow_reader.evicted().await;
     }
@@ -188,19 +184,24 @@ mod tests {
     async fn connections_whose_requests_may_be_unread_are_not_evicted() {
         let limiter = limiter(1);
         let first = limiter.acquire().unwrap();
-        tokio::time::advance(Duration::from_secs(5)).await;
+        pass(Duration::from_secs(5)).await;
         assert!(limiter.acquire().is_none(), "its task has not run");
         first.start();
-        // Tasks wait for 5 s, so the next request may have arrived as long ago.
+        // A measurement has begun, and no task has run for 5 s since then: the next request may have
+        // arrived as long ago.
+        pass(Duration::ZERO).await;
+        limiter.task_delay.measure();
         drop(first.phase.start_handling(Some(0)));
         first.phase.written();
-        tokio::time::advance(Duration::from_secs(10)).await;
+        tokio::time::advance(Duration::from_secs(5)).await;
+        pass(Duration::from_secs(4)).await;
+        assert_eq!(limiter.task_delay.at(Instant::now()), Duration::from_secs(5));
         assert!(limiter.acquire().is_none());
-        tokio::time::advance(EVICTED_WAIT_MIN).await;
+        // Tasks run at once again, which the attempt has measured.
+        pass(Duration::ZERO).await;
         let second = started(&limiter).unwrap();
         first.evicted().await;
-        // Tasks run at once again.
-        tokio::time::advance(EVICTED_WAIT_MIN).await;
+        pass(EVICTED_WAIT_MIN).await;
         assert!(limiter.acquire().is_some());
         second.evicted().await;
     }

@@ -13,7 +13,6 @@ use mesh::{
 };
 use prometheus::IntGauge;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     time::Instant,
 };
@@ -22,11 +21,13 @@ use super::{
     RequestBody, ShutdownSignals,
     accept::{accept, drain, wait_until_true},
     bounds::{Bounds, Caller},
-    connection_limit::{ConnectionLimiter, ConnectionSlot, StartDelay},
+    connection_limit::{ConnectionLimiter, ConnectionSlot},
     http2,
+    linger::linger,
+    task_delay::TaskDelay,
 };
 use crate::{
-    limits::{HANDSHAKE_TIMEOUT, HANDSHAKES_MAX, LINGER_BYTES_MAX, LINGER_TIMEOUT, MESH_CONNECTIONS_MAX},
+    limits::{HANDSHAKE_TIMEOUT, HANDSHAKES_MAX, MESH_CONNECTIONS_MAX},
     metrics::{connections::ListenerCounters, identity::IdentityMetrics},
     seen_anchors::{ConnectionAnchors, SeenAnchors},
 };
@@ -40,8 +41,8 @@ pub struct MutualTls {
     pub admission: Arc<dyn Admission>,
     /// Refused peers.
     pub metrics: Arc<IdentityMetrics>,
-    /// Connections beyond the limits.
-    pub beyond: ListenerCounters,
+    /// What the limits of connections refuse and evict.
+    pub counters: ListenerCounters,
     /// Open connections of verified callers.
     pub open: IntGauge,
     /// Limit of log lines about refused peers.
@@ -60,13 +61,14 @@ pub async fn serve_mutual_tls<H, F>(
     H: Fn(Request<RequestBody>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
 {
-    let start_delay = Arc::<StartDelay>::default();
-    let handshakes = Arc::new(ConnectionLimiter::new(HANDSHAKES_MAX, Arc::clone(&start_delay)));
-    let connections = Arc::new(ConnectionLimiter::new(MESH_CONNECTIONS_MAX, start_delay));
+    let task_delay = Arc::<TaskDelay>::default();
+    let limiter =
+        |max| Arc::new(ConnectionLimiter::new(max, Arc::clone(&task_delay), mutual_tls.counters.evicted.clone()));
+    let (handshakes, connections) = (limiter(HANDSHAKES_MAX), limiter(MESH_CONNECTIONS_MAX));
     let (mutual_tls, graceful) = (Arc::new(mutual_tls), GracefulShutdown::new());
     while let Some((stream, peer)) = accept(&listener, &mut signals.stopped).await {
         let Some(slot) = handshakes.acquire() else {
-            mutual_tls.beyond.connections.inc();
+            mutual_tls.counters.connections.inc();
             continue;
         };
         let connection = Connection {
@@ -122,12 +124,11 @@ impl Connection {
         };
         drop(handshake);
         let Some(slot) = self.connections.acquire() else {
-            self.mutual_tls.beyond.http2_connections.inc();
+            self.mutual_tls.counters.http2_connections.inc();
             tracing::debug!("connection closed: the limit of connections with mutual TLS is reached");
             return;
         };
-        // The task runs already, so it says nothing about the delay of tasks.
-        slot.phase.start();
+        slot.start();
         let admission = Arc::clone(&self.mutual_tls.admission);
         let bounds = Bounds {
             until: Some(Instant::now() + established.age_max),
@@ -155,15 +156,4 @@ impl Connection {
             tracing::warn!(address = %self.peer, error = %refused, "connection with mutual TLS refused");
         }
     }
-}
-
-/// Reads what a refused client still sends, until it closes. If the server closed a socket with
-/// unread bytes, the kernel would reset the connection, and the client could lose the alert that
-/// states the refusal.
-async fn linger(mut stream: TcpStream) {
-    let discarded = async {
-        stream.shutdown().await?;
-        tokio::io::copy(&mut stream.take(LINGER_BYTES_MAX as u64), &mut tokio::io::sink()).await
-    };
-    let _ = tokio::time::timeout(LINGER_TIMEOUT, discarded).await;
 }

@@ -26,6 +26,10 @@ struct Server {
     _graceful: GracefulShutdown,
 }
 
+fn counter() -> IntCounter {
+    IntCounter::new("connections", "For the test.").unwrap()
+}
+
 /// The client's end of a connection. The server responds with the request's path and
 /// `padding_bytes` more bytes.
 fn connect(pipe_bytes: usize, padding_bytes: usize) -> (DuplexStream, Server) {
@@ -33,15 +37,14 @@ fn connect(pipe_bytes: usize, padding_bytes: usize) -> (DuplexStream, Server) {
     let (drain, draining) = watch::channel(false);
     let (stop, stopped) = watch::channel(false);
     let signals = ShutdownSignals { draining, stopped };
-    let slot = Arc::new(ConnectionLimiter::new(1, Arc::default())).acquire().unwrap();
+    let slot = Arc::new(ConnectionLimiter::new(1, Arc::default(), counter())).acquire().unwrap();
     let handler = move |request: Request<RequestBody>| async move {
         let mut body = request.uri().path().as_bytes().to_vec();
         body.resize(body.len() + padding_bytes, b'.');
         Ok(Response::new(Full::new(Bytes::from(body))))
     };
     let graceful = GracefulShutdown::new();
-    let http2_slots =
-        Http2Slots { slots: Arc::new(Semaphore::new(1)), beyond: IntCounter::new("beyond", "For the test.").unwrap() };
+    let http2_slots = Http2Slots { slots: Arc::new(Semaphore::new(1)), beyond: counter() };
     tokio::spawn(serve_connection(server, slot, http2_slots, graceful.watcher(), signals, handler));
     (client, Server { drain, _stop: stop, _graceful: graceful })
 }
@@ -298,11 +301,8 @@ async fn responses_of_a_backlog(requests: usize, connections_max: usize, is_stop
     }
     let (_drain, draining) = watch::channel(true);
     let (stop, stopped) = watch::channel(is_stopped);
-    let beyond = ListenerCounters {
-        connections: IntCounter::new("connections", "For the test.").unwrap(),
-        http2_connections: IntCounter::new("beyond", "For the test.").unwrap(),
-    };
-    let limits = ConnectionLimits { connections_max, http2_connections_max: 100, beyond };
+    let counters = ListenerCounters { connections: counter(), http2_connections: counter(), evicted: counter() };
+    let limits = ConnectionLimits { connections_max, http2_connections_max: 100, counters };
     let handler = |_: Request<RequestBody>| async { Ok(Response::new(Full::new(Bytes::from_static(b"answer")))) };
     let serving = tokio::spawn(serve(listener, limits, ShutdownSignals { draining, stopped }, move |_| handler));
     let read = |mut client: std::net::TcpStream| {
