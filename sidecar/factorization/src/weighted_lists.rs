@@ -66,6 +66,9 @@ fn lines(scorer: &Scorer<'_>, users: &[u32], training: &Interactions) -> Vec<Lin
     };
     let (queries, mut lines): (Vec<_>, Vec<_>) = users.iter().filter_map(query).unzip();
     let (rows, width) = (factors.to_slice().unwrap_or_default(), factors.ncols().max(1));
+    if queries.is_empty() {
+        return Vec::new();
+    }
     // The columns of a matrix: the users, then their corrections.
     let columns = (2 * queries.len()).next_multiple_of(LANES);
     let mut matrix = vec![0.0; width * columns];

@@ -40,9 +40,9 @@ pub struct Profile {
     pub id_bytes: u64,
     /// The oldest and the newest time, in microseconds since 1970.
     pub times: Option<(i64, i64)>,
-    /// Users with training and held-out items in a split by time; `None` without times.
+    /// Test users of a run with a split by time; `None` without times.
     pub measurable_by_time: Option<u64>,
-    /// Users with training and held-out items in a random split.
+    /// Test users of a run with a random split.
     pub measurable_at_random: u64,
     /// Items with a title in the item table.
     pub titled: Option<u64>,

@@ -73,7 +73,8 @@ fn two_hop(model: Model, evaluator: &Evaluator<'_>) -> Option<TwoHopMetrics> {
     Some(TwoHopMetrics { form: form.name().to_owned(), additions_max, loss })
 }
 
-/// Number of users with both a history and held-out items in a split of this kind.
+/// Number of test users of a run with a split of this kind: users with both a history and held-out
+/// items, or of many a sample.
 pub(crate) fn measurable_users(
     config: &TrainingConfig,
     table: &InteractionTable,
