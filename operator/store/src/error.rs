@@ -36,7 +36,7 @@ pub fn precondition_failed() -> S3Error {
 /// S3 error of an invalid key.
 pub fn from_key(error: &KeyError) -> S3Error {
     match error {
-        KeyError::Length(0) | KeyError::Character(_) => s3_error!(InvalidArgument, "{error}"),
+        KeyError::Length(0) | KeyError::Character(_) | KeyError::Depth(_) => s3_error!(InvalidArgument, "{error}"),
         KeyError::Length(_) => s3_error!(KeyTooLongError, "{error}"),
     }
 }

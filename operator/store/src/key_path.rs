@@ -8,7 +8,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::limits::KEY_BYTES_MAX;
+use crate::limits::{KEY_BYTES_MAX, KEY_SLASHES_MAX};
 
 /// Max bytes of a key part in one name; with every byte escaped (three characters each), the name
 /// stays below 255 bytes.
@@ -23,6 +23,9 @@ pub enum KeyError {
     /// Empty or too long.
     #[error("key has {0} bytes; expected 1 to {KEY_BYTES_MAX}")]
     Length(usize),
+    /// Has too many levels.
+    #[error("key has {0} slashes; expected at most {KEY_SLASHES_MAX}")]
+    Depth(usize),
     /// Contains a character that XML, the format of listings, cannot represent.
     #[error("key contains the character {0:?}, which a listing cannot represent")]
     Character(char),
@@ -32,6 +35,10 @@ pub enum KeyError {
 pub fn check(key: &str) -> Result<(), KeyError> {
     if key.is_empty() || key.len() > KEY_BYTES_MAX {
         return Err(KeyError::Length(key.len()));
+    }
+    let slashes = key.matches('/').count();
+    if slashes > KEY_SLASHES_MAX {
+        return Err(KeyError::Depth(slashes));
     }
     match key.chars().find(|c| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}')) {
         Some(bad) => Err(KeyError::Character(bad)),
@@ -165,6 +172,8 @@ mod tests {
         assert_eq!(check(""), Err(KeyError::Length(0)));
         assert_eq!(check(&"x".repeat(1025)), Err(KeyError::Length(1025)));
         assert_eq!(check("a\0b"), Err(KeyError::Character('\0')));
+        assert_eq!(check(&"a/".repeat(16)), Ok(()));
+        assert_eq!(check(&"a/".repeat(17)), Err(KeyError::Depth(17)));
         for foreign in ["x", "d_a", "o_a/o_b", "o_%4", "o_%zz", "o_a b"] {
             assert_eq!(to_key(Path::new(foreign)), None, "{foreign}");
         }

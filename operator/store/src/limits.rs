@@ -14,6 +14,9 @@ pub const UPLOAD_AGE_MAX: Duration = Duration::from_hours(24);
 pub const UPLOAD_SWEEP_INTERVAL: Duration = Duration::from_hours(1);
 /// Max length of a key (the limit of S3).
 pub const KEY_BYTES_MAX: usize = 1024;
+/// Max slashes of a key, for which a put may create and flush a directory each; the keys of a
+/// Recommender have up to seven.
+pub const KEY_SLASHES_MAX: usize = 16;
 /// Max keys on one page of a listing (the limit of S3).
 pub const LIST_KEYS_MAX: usize = 1000;
 /// Max keys in one bulk delete (the limit of S3).

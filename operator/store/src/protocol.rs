@@ -27,6 +27,7 @@ use crate::{
     listing::{self, Query},
     metrics::Metrics,
     receive::{self, Expected},
+    request_record::HeldSlot,
     uploads::{self, PartName},
 };
 
@@ -44,19 +45,21 @@ impl Protocol {
         Self { disk, metrics }
     }
 
-    /// Runs `work` on a blocking thread.
+    /// Runs `work` for a request on a blocking thread.
     async fn blocking<T: Send + 'static>(
         &self,
+        slot: &HeldSlot,
         work: impl FnOnce(&Disk) -> S3Result<T> + Send + 'static,
     ) -> S3Result<T> {
         let disk = Arc::clone(&self.disk);
-        tokio::task::spawn_blocking(move || work(&disk)).await.map_err(|e| error::from_join(&e))?
+        slot.blocking(move || work(&disk)).await.map_err(|e| error::from_join(&e))?
     }
 }
 
 #[async_trait::async_trait]
 impl S3 for Protocol {
     async fn put_object(&self, req: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
+        let slot = HeldSlot::of(&req.extensions);
         let input = req.input;
         let rule = granted(&req.extensions)?.put_rule(&input.key);
         conditions::only_absent(input.if_none_match.as_ref(), input.if_match.as_ref())?;
@@ -65,7 +68,7 @@ impl S3 for Protocol {
         let length = input.content_length.and_then(|bytes| u64::try_from(bytes).ok());
         let existing = path.clone();
         let temporary = self
-            .blocking(move |disk| {
+            .blocking(&slot, move |disk| {
                 if mode == PutMode::Create && disk.head(&existing).is_ok() {
                     // Avoids receiving the body. `publish` detects an object that is created in the
                     // meantime.
@@ -76,10 +79,9 @@ impl S3 for Protocol {
             })
             .await?;
         let expected = Expected { bytes: length, digest: rule.digest };
-        let trailers = req.trailing_headers.as_ref();
-        let (temporary, bytes) = receive::receive(temporary, input.body, &req.headers, trailers, expected).await?;
+        let (temporary, bytes) = receive::receive(&slot, temporary, input.body, &req.headers, expected).await?;
         let stat = self
-            .blocking(move |disk| {
+            .blocking(&slot, move |disk| {
                 disk.publish(temporary, &path, mode).map_err(|e| error::from_io("store an object", &e))
             })
             .await?;
@@ -88,13 +90,14 @@ impl S3 for Protocol {
     }
 
     async fn get_object(&self, req: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
+        let slot = HeldSlot::of(&req.extensions);
         let input = req.input;
         if input.part_number.is_some() {
             return Err(s3_error!(NotImplemented, "partNumber is not supported; expected a Range header"));
         }
         let path = object_path(&input.key)?;
         let StoredObject { file, stat } =
-            self.blocking(move |disk| disk.get(&path).map_err(|e| error::from_io("read an object", &e))).await?;
+            self.blocking(&slot, move |disk| disk.get(&path).map_err(|e| error::from_io("read an object", &e))).await?;
         conditions::check(
             &stat,
             input.if_match.as_ref(),
@@ -106,7 +109,7 @@ impl S3 for Protocol {
         let content_range =
             partial.as_ref().map(|range| format!("bytes {}-{}/{}", range.start, range.end - 1, stat.bytes));
         let range = partial.unwrap_or(0..stat.bytes);
-        let body = StreamingBlob::wrap(read(Arc::new(file), range.start, range.end));
+        let body = StreamingBlob::wrap(read(slot, Arc::new(file), range.start, range.end));
         Ok(S3Response::new(GetObjectOutput {
             accept_ranges: Some("bytes".to_owned()),
             body: Some(body),
@@ -120,10 +123,12 @@ impl S3 for Protocol {
     }
 
     async fn head_object(&self, req: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
+        let slot = HeldSlot::of(&req.extensions);
         let input = req.input;
         let path = object_path(&input.key)?;
-        let stat =
-            self.blocking(move |disk| disk.head(&path).map_err(|e| error::from_io("read an object", &e))).await?;
+        let stat = self
+            .blocking(&slot, move |disk| disk.head(&path).map_err(|e| error::from_io("read an object", &e)))
+            .await?;
         conditions::check(
             &stat,
             input.if_match.as_ref(),
@@ -142,6 +147,7 @@ impl S3 for Protocol {
     }
 
     async fn list_objects_v2(&self, req: S3Request<ListObjectsV2Input>) -> S3Result<S3Response<ListObjectsV2Output>> {
+        let slot = HeldSlot::of(&req.extensions);
         let input = req.input;
         let entries_max = match input.max_keys {
             None => LIST_KEYS_MAX,
@@ -157,7 +163,7 @@ impl S3 for Protocol {
             entries_max,
         };
         let page = self
-            .blocking(move |disk| listing::list(disk, &query).map_err(|e| error::from_io("list objects", &e)))
+            .blocking(&slot, move |disk| listing::list(disk, &query).map_err(|e| error::from_io("list objects", &e)))
             .await?;
         // Keys need no encoding: a put rejects those that XML cannot represent.
         let objects: Vec<Object> = page.objects.into_iter().map(|(key, stat)| listed(key, stat)).collect();
@@ -181,21 +187,24 @@ impl S3 for Protocol {
     }
 
     async fn delete_object(&self, req: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
+        let slot = HeldSlot::of(&req.extensions);
         if req.input.if_match.is_some() {
             return Err(s3_error!(NotImplemented, "If-Match is not supported for a delete"));
         }
         let path = object_path(&req.input.key)?;
-        self.blocking(move |disk| disk.delete(&path).map_err(|e| error::from_io("delete an object", &e))).await?;
+        self.blocking(&slot, move |disk| disk.delete(&path).map_err(|e| error::from_io("delete an object", &e)))
+            .await?;
         Ok(S3Response::new(DeleteObjectOutput::default()))
     }
 
     async fn delete_objects(&self, req: S3Request<DeleteObjectsInput>) -> S3Result<S3Response<DeleteObjectsOutput>> {
+        let slot = HeldSlot::of(&req.extensions);
         let delete = req.input.delete;
         if delete.objects.len() > DELETE_KEYS_MAX {
             return Err(s3_error!(MalformedXML, "too many keys; the maximum is {DELETE_KEYS_MAX}"));
         }
         let deleted = self
-            .blocking(move |disk| {
+            .blocking(&slot, move |disk| {
                 let mut deleted = Vec::with_capacity(delete.objects.len());
                 for object in delete.objects {
                     disk.delete(&object_path(&object.key)?).map_err(|e| error::from_io("delete an object", &e))?;
@@ -212,12 +221,13 @@ impl S3 for Protocol {
         &self,
         req: S3Request<CreateMultipartUploadInput>,
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+        let slot = HeldSlot::of(&req.extensions);
         let owner = granted(&req.extensions)?.id;
         let key = req.input.key;
         object_path(&key)?;
         let upload_key = key.clone();
         let id = self
-            .blocking(move |disk| {
+            .blocking(&slot, move |disk| {
                 uploads::begin(disk, &owner, &upload_key).map_err(|e| error::from_io("begin an upload", &e))
             })
             .await?;
@@ -230,11 +240,12 @@ impl S3 for Protocol {
     }
 
     async fn upload_part(&self, req: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
+        let slot = HeldSlot::of(&req.extensions);
         let owner = granted(&req.extensions)?.id;
         let input = req.input;
         let length = input.content_length.and_then(|bytes| u64::try_from(bytes).ok());
         let (upload, temporary) = self
-            .blocking(move |disk| {
+            .blocking(&slot, move |disk| {
                 let upload = uploads::find(disk, &owner, &input.upload_id, &input.key)?;
                 check_free_space(disk, length)?;
                 let temporary =
@@ -243,10 +254,9 @@ impl S3 for Protocol {
             })
             .await?;
         let expected = Expected { bytes: length, digest: None };
-        let trailers = req.trailing_headers.as_ref();
-        let (temporary, bytes) = receive::receive(temporary, input.body, &req.headers, trailers, expected).await?;
+        let (temporary, bytes) = receive::receive(&slot, temporary, input.body, &req.headers, expected).await?;
         let number = input.part_number;
-        let stat = self.blocking(move |_| uploads::store_part(&upload, number, temporary)).await?;
+        let stat = self.blocking(&slot, move |_| uploads::store_part(&upload, number, temporary)).await?;
         self.metrics.received_bytes.inc_by(bytes);
         Ok(S3Response::new(UploadPartOutput { e_tag: Some(ETag::Strong(stat.etag)), ..Default::default() }))
     }
@@ -255,6 +265,7 @@ impl S3 for Protocol {
         &self,
         req: S3Request<CompleteMultipartUploadInput>,
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+        let slot = HeldSlot::of(&req.extensions);
         let grant = granted(&req.extensions)?;
         let input = req.input;
         conditions::only_absent(input.if_none_match.as_ref(), input.if_match.as_ref())?;
@@ -270,7 +281,7 @@ impl S3 for Protocol {
             .ok_or_else(|| s3_error!(MalformedXML, "expected PartNumber and ETag of every part"))?;
         let path = object_path(&input.key)?;
         let (key, id, disk) = (input.key.clone(), input.upload_id, Arc::clone(&self.disk));
-        let mut work = tokio::task::spawn_blocking(move || {
+        let mut work = slot.blocking(move || {
             let upload = match uploads::find(&disk, &grant.id, &id, &key) {
                 Ok(upload) => upload,
                 // The request may be a retry whose first response was lost. If the object exists,
@@ -300,9 +311,10 @@ impl S3 for Protocol {
         &self,
         req: S3Request<AbortMultipartUploadInput>,
     ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+        let slot = HeldSlot::of(&req.extensions);
         let owner = granted(&req.extensions)?.id;
         let input = req.input;
-        self.blocking(move |disk| {
+        self.blocking(&slot, move |disk| {
             uploads::remove(&uploads::find(disk, &owner, &input.upload_id, &input.key)?);
             Ok(())
         })
@@ -360,15 +372,20 @@ fn read_token(token: &str) -> S3Result<String> {
 }
 
 /// Streams the bytes `start..end` of a file; each chunk is read on a blocking thread.
-fn read(file: Arc<std::fs::File>, start: u64, end: u64) -> impl Stream<Item = std::io::Result<Bytes>> + Send + Sync {
+fn read(
+    slot: HeldSlot,
+    file: Arc<std::fs::File>,
+    start: u64,
+    end: u64,
+) -> impl Stream<Item = std::io::Result<Bytes>> + Send + Sync {
     stream::try_unfold(start, move |offset| {
-        let file = Arc::clone(&file);
+        let (slot, file) = (slot.clone(), Arc::clone(&file));
         async move {
             let length = usize::try_from(end - offset).unwrap_or(usize::MAX).min(CHUNK_BYTES);
             if length == 0 {
                 return Ok(None);
             }
-            let chunk = tokio::task::spawn_blocking(move || {
+            let chunk = slot.blocking(move || {
                 let mut chunk = vec![0; length];
                 file.read_exact_at(&mut chunk, offset).map(|()| Bytes::from(chunk))
             });

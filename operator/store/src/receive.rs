@@ -3,11 +3,10 @@
 
 use std::io::Write as _;
 
-use bytes::Bytes;
 use futures::StreamExt as _;
 use http::HeaderMap;
 use s3s::{
-    S3Error, S3Result, StdError, TrailingHeaders,
+    S3Error, S3Result, StdError,
     checksum::ChecksumHasher,
     crypto::{Checksum as _, Md5, Sha256},
     dto::StreamingBlob,
@@ -19,9 +18,10 @@ use crate::{
     disk::TemporaryFile,
     error,
     limits::{CHUNK_BYTES, OBJECT_BYTES_MAX},
+    request_record::HeldSlot,
 };
 
-/// Checksum headers; each may also be sent as a trailer.
+/// Checksum headers.
 const CHECKSUMS: [&str; 5] = [
     "x-amz-checksum-crc32",
     "x-amz-checksum-crc32c",
@@ -39,20 +39,19 @@ pub struct Expected {
     pub digest: Option<Digest>,
 }
 
-/// Receives a body into `temporary` and returns its length.
+/// Receives the body of a request into `temporary` and returns its length.
 pub async fn receive(
+    slot: &HeldSlot,
     temporary: TemporaryFile,
     body: Option<StreamingBlob>,
     headers: &HeaderMap,
-    trailers: Option<&TrailingHeaders>,
     expected: Expected,
 ) -> S3Result<(TemporaryFile, u64)> {
     if expected.bytes.is_some_and(|bytes| bytes > OBJECT_BYTES_MAX) {
         return Err(too_large());
     }
     let mut sink = Sink::new(temporary, headers, expected.digest.is_some());
-    let mut chunks: Vec<Bytes> = Vec::new();
-    let mut waiting = 0;
+    let mut buffer = Vec::with_capacity(CHUNK_BYTES);
     let mut bytes: u64 = 0;
     if let Some(mut body) = body {
         while let Some(chunk) = body.next().await {
@@ -61,19 +60,20 @@ pub async fn receive(
             if bytes > OBJECT_BYTES_MAX {
                 return Err(too_large());
             }
-            waiting += chunk.len();
-            chunks.push(chunk);
-            if waiting >= CHUNK_BYTES {
-                sink = sink.write(std::mem::take(&mut chunks)).await?;
-                waiting = 0;
+            // Copied, because a chunk of a few bytes may keep a buffer of the connection.
+            for piece in chunk.chunks(CHUNK_BYTES) {
+                if buffer.len() + piece.len() > CHUNK_BYTES {
+                    (sink, buffer) = sink.write(slot, buffer).await?;
+                }
+                buffer.extend_from_slice(piece);
             }
         }
     }
-    sink = sink.write(chunks).await?;
+    (sink, _) = sink.write(slot, buffer).await?;
     if expected.bytes.is_some_and(|expected| expected != bytes) {
         return Err(s3_error!(IncompleteBody, "received {bytes} bytes, which differs from content-length"));
     }
-    let temporary = sink.verify(headers, trailers, expected.digest.as_ref())?;
+    let temporary = sink.verify(headers, expected.digest.as_ref())?;
     Ok((temporary, bytes))
 }
 
@@ -86,16 +86,7 @@ struct Sink {
 
 impl Sink {
     fn new(temporary: TemporaryFile, headers: &HeaderMap, hash_content: bool) -> Self {
-        let announced_trailers: Vec<String> = headers
-            .get_all("x-amz-trailer")
-            .iter()
-            .filter_map(|names| names.to_str().ok())
-            .flat_map(|names| names.split(','))
-            .map(|name| name.trim().to_ascii_lowercase())
-            .collect();
-        let is_sent =
-            |name: &str| headers.contains_key(name) || announced_trailers.iter().any(|trailer| trailer == name);
-        let [crc32, crc32c, crc64nvme, sha1, sha256] = CHECKSUMS.map(is_sent);
+        let [crc32, crc32c, crc64nvme, sha1, sha256] = CHECKSUMS.map(|name| headers.contains_key(name));
         let checksums = ChecksumHasher {
             crc32: crc32.then(s3s::crypto::Crc32::new),
             crc32c: crc32c.then(s3s::crypto::Crc32c::new),
@@ -107,31 +98,24 @@ impl Sink {
         Self { temporary, md5, checksums, content: hash_content.then(Sha256::new) }
     }
 
-    /// Hashes and writes the chunks on a blocking thread.
-    async fn write(mut self, chunks: Vec<Bytes>) -> S3Result<Self> {
-        let written = tokio::task::spawn_blocking(move || {
-            for chunk in &chunks {
-                if let Some(md5) = &mut self.md5 {
-                    md5.update(chunk);
-                }
-                if let Some(content) = &mut self.content {
-                    content.update(chunk);
-                }
-                self.checksums.update(chunk);
-                self.temporary.file.write_all(chunk)?;
+    /// Hashes and writes bytes on a blocking thread, and returns their emptied buffer.
+    async fn write(mut self, slot: &HeldSlot, mut bytes: Vec<u8>) -> S3Result<(Self, Vec<u8>)> {
+        let written = slot.blocking(move || {
+            if let Some(md5) = &mut self.md5 {
+                md5.update(&bytes);
             }
-            Ok(self)
+            if let Some(content) = &mut self.content {
+                content.update(&bytes);
+            }
+            self.checksums.update(&bytes);
+            self.temporary.file.write_all(&bytes)?;
+            bytes.clear();
+            Ok((self, bytes))
         });
         written.await.map_err(|e| error::from_join(&e))?.map_err(|e: std::io::Error| error::from_io("receive", &e))
     }
 
-    fn verify(
-        self,
-        headers: &HeaderMap,
-        trailers: Option<&TrailingHeaders>,
-        digest: Option<&Digest>,
-    ) -> S3Result<TemporaryFile> {
-        let trailers = trailers.and_then(TrailingHeaders::take).unwrap_or_default();
+    fn verify(self, headers: &HeaderMap, digest: Option<&Digest>) -> S3Result<TemporaryFile> {
         let sums = self.checksums.finalize();
         let actual = [
             sums.checksum_crc32,
@@ -143,8 +127,7 @@ impl Sink {
         ];
         for (name, actual) in CHECKSUMS.into_iter().chain(["content-md5"]).zip(actual) {
             let Some(actual) = actual else { continue };
-            let claimed = headers.get(name).or_else(|| trailers.get(name));
-            if claimed.is_none_or(|claimed| claimed.as_bytes() != actual.as_bytes()) {
+            if headers.get(name).is_none_or(|claimed| claimed.as_bytes() != actual.as_bytes()) {
                 return Err(s3_error!(BadDigest, "{name} does not match: the received bytes have {actual}"));
             }
         }

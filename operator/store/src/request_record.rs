@@ -2,6 +2,9 @@
 
 use std::sync::{Arc, OnceLock};
 
+use http::Extensions;
+use tokio::task::JoinHandle;
+
 use crate::{metrics::Operation, request_slots::RequestSlot};
 
 /// Request extension that the access check fills. It holds the slot of the request: dropping the
@@ -29,5 +32,55 @@ impl RequestRecord {
     /// Holds a slot; only the first call has an effect.
     pub fn hold(&self, slot: RequestSlot) {
         let _ = self.0.slot.set(slot);
+    }
+}
+
+/// The slot of a request, for its work on blocking threads. That goes on after its client has
+/// disconnected, and must keep the slot until it ends: otherwise a client that repeats and abandons
+/// requests would occupy all threads.
+#[derive(Clone, Debug, Default)]
+pub struct HeldSlot(Option<RequestRecord>);
+
+impl HeldSlot {
+    /// The slot of a request with these extensions.
+    pub fn of(extensions: &Extensions) -> Self {
+        Self(extensions.get().cloned())
+    }
+
+    /// Runs work on a blocking thread.
+    pub fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+        let Self(record) = self.clone();
+        tokio::task::spawn_blocking(move || {
+            let done = work();
+            drop(record);
+            done
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use sidecar_contract::credentials::{AccessKeyId, Role};
+
+    use super::*;
+    use crate::request_slots::RequestSlots;
+
+    #[tokio::test]
+    async fn work_keeps_the_slot_of_a_request_that_was_abandoned() {
+        let slots = RequestSlots::new(9);
+        let id = AccessKeyId { namespace: "shop".into(), name: "movies".into(), role: Role::Train };
+        let mut extensions = Extensions::new();
+        let record = RequestRecord::default();
+        record.hold(slots.acquire(&id).unwrap());
+        extensions.insert(record);
+        let (finish, finished) = mpsc::channel();
+        let work = HeldSlot::of(&extensions).blocking(move || finished.recv().unwrap());
+        drop(extensions);
+        assert!(slots.acquire(&id).is_none(), "a ninth of nine slots is one");
+        finish.send(()).unwrap();
+        work.await.unwrap();
+        assert!(slots.acquire(&id).is_some());
     }
 }

@@ -3,8 +3,9 @@
 //! Accepted is a signature of version 4 in the `Authorization` header, for the S3 service of the
 //! store's region. The library also accepts signatures of version 2, in URLs, and in forms, and
 //! those for `sts`; it prefers one in the URL to the header, and reads the bodies of forms and of
-//! `sts` before it has checked the signature. No client of this store needs those. The library's
-//! parser of dates panics on some bytes when overflows are checked, so dates are checked here, too.
+//! `sts` before it has checked the signature. No client of this store needs those. Nor does one need
+//! a body in signed chunks (`aws-chunked`), of which the library keeps a whole chunk of up to 4 GiB in
+//! memory before the store sees any of it. The library's parser of dates panics on some bytes when overflows are checked, so dates are checked here, too.
 
 use http::{HeaderMap, HeaderValue, header, request::Parts};
 use percent_encoding::percent_decode_str;
@@ -13,6 +14,9 @@ use sidecar_contract::store::EMBEDDED_REGION;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256 ";
 const TIME: &str = "x-amz-date";
+const CONTENT_HASH: &str = "x-amz-content-sha256";
+/// Start of each value for a body in chunks.
+const STREAMING: &[u8] = b"STREAMING-";
 /// Start of the content type of a form.
 const MULTIPART: &[u8] = b"multipart/";
 /// Parameters of a query that contain a signature of version 2 and 4.
@@ -39,6 +43,15 @@ pub fn check(head: &Parts) -> Result<(), S3Error> {
     }
     if !has_form(date, "dddddddd") {
         return Err(s3_error!(AuthorizationHeaderMalformed, "expected a credential with a date such as 20260131"));
+    }
+    let mut hashes = head.headers.get_all(CONTENT_HASH).iter();
+    if hashes
+        .any(|hash| hash.as_bytes().get(..STREAMING.len()).is_some_and(|start| start.eq_ignore_ascii_case(STREAMING)))
+    {
+        return Err(s3_error!(
+            NotImplemented,
+            "x-amz-content-sha256: expected the hash of the body or UNSIGNED-PAYLOAD; a body in aws-chunked is not supported"
+        ));
     }
     let mut times = head.headers.get_all(TIME).iter();
     if times.any(|time| !time.to_str().is_ok_and(|time| has_form(time, "ddddddddTddddddZ"))) {
@@ -140,6 +153,21 @@ mod tests {
         for types in [&[][..], &[&b"application/octet-stream"[..]], &[b"multi"], &[b"\xff"]] {
             assert_eq!(of(types), None, "{types:?}");
         }
+    }
+
+    #[test]
+    fn bodies_in_signed_chunks_are_refused() {
+        let of = |hash: &[u8]| {
+            let value =
+                format!("AWS4-HMAC-SHA256 Credential=a/{DATE}/{EMBEDDED_REGION}/s3/aws4_request, SignedHeaders=host");
+            let request = Request::put("/recmesh/a").header(header::AUTHORIZATION, value).header(CONTENT_HASH, hash);
+            let (head, ()) = request.body(()).unwrap().into_parts();
+            check(&head).err().map(|error| error.code().as_str().to_owned())
+        };
+        for hash in ["STREAMING-UNSIGNED-PAYLOAD-TRAILER", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "streaming-x"] {
+            assert_eq!(of(hash.as_bytes()).as_deref(), Some("NotImplemented"), "{hash}");
+        }
+        assert_eq!((of(b"UNSIGNED-PAYLOAD"), of(b"\xff")), (None, None));
     }
 
     #[test]
