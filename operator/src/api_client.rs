@@ -22,8 +22,14 @@ use tower::{BoxError, Layer, Service};
 /// Deadline of a request, until its response is complete. It leaves time for an admission webhook,
 /// whose deadline is 30 s at most, so that the API server names it.
 pub const DEADLINE: Duration = Duration::from_secs(35);
-/// Max bytes of a response. The largest one is a page of 500 objects.
+/// Max bytes of a response. The largest one is a page of objects.
 pub const RESPONSE_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Objects in a page of a list. A page of the largest objects is within the bound of a response;
+/// otherwise one user with large annotations could make every list of all namespaces fail.
+pub const OBJECTS_PER_PAGE: u32 = 20;
+/// Max bytes of an object: what etcd accepts by default.
+const OBJECT_BYTES_MAX: usize = 3 << 19;
+const _: () = assert!(OBJECTS_PER_PAGE as usize * OBJECT_BYTES_MAX < RESPONSE_BYTES_MAX);
 
 /// Connects to the API server of the cluster, or of the kubeconfig.
 ///

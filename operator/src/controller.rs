@@ -30,6 +30,7 @@ use recommender_crds::Recommender;
 use tokio::sync::{broadcast::error::RecvError, mpsc};
 
 use crate::{
+    api_client::OBJECTS_PER_PAGE,
     child_kind::ChildKind,
     context::Context,
     error::{Error, chain},
@@ -50,9 +51,6 @@ const DEBOUNCE: Duration = Duration::from_millis(200);
 
 /// Maximum number of changed Recommenders whose compositions are not looked up yet.
 const CHANGED_PARTS_MAX: usize = 10_000;
-
-/// Jobs in a page of a list; each has about 10 KiB.
-const JOBS_PER_PAGE: u32 = 250;
 
 type Guarded = DeserializeGuard<Recommender>;
 
@@ -118,20 +116,21 @@ fn recommenders(
 ) -> (Controller<Guarded>, Store<Guarded>, BoxStream<'static, ObjectRef<Guarded>>) {
     let (reader, writer) = reflector::store();
     let (sender, parts) = mpsc::channel(CHANGED_PARTS_MAX);
-    let changed = with_pauses(watcher(api::<Guarded>(context, scope), watcher::Config::default()))
-        // The largest part of the metadata, which nothing reads.
-        .modify(|guarded| guarded.meta_mut().managed_fields = None)
-        .reflect(writer)
-        .inspect(move |event| {
-            if let Some(part) = changed_part(event) {
-                // A full queue only delays a composition until its next regular pass.
-                let _ = sender.try_send(part);
-            }
-        })
-        .applied_objects()
-        // Here, so that the failure of one watch delays no other.
-        .filter_map(|object| std::future::ready(logged(object, "Recommender").map(Ok)))
-        .predicate_filter(|guarded: &Guarded| Some(trigger(guarded)), PredicateConfig::default());
+    let changed =
+        with_pauses(watcher(api::<Guarded>(context, scope), watcher::Config::default().page_size(OBJECTS_PER_PAGE)))
+            // The largest part of the metadata, which nothing reads.
+            .modify(|guarded| guarded.meta_mut().managed_fields = None)
+            .reflect(writer)
+            .inspect(move |event| {
+                if let Some(part) = changed_part(event) {
+                    // A full queue only delays a composition until its next regular pass.
+                    let _ = sender.try_send(part);
+                }
+            })
+            .applied_objects()
+            // Here, so that the failure of one watch delays no other.
+            .filter_map(|object| std::future::ready(logged(object, "Recommender").map(Ok)))
+            .predicate_filter(|guarded: &Guarded| Some(trigger(guarded)), PredicateConfig::default());
     let of_parts = compositions_of(parts, reader.clone());
     (Controller::for_stream(changed, reader.clone()), reader, of_parts)
 }
@@ -204,7 +203,7 @@ fn children(context: &Arc<Context>, scope: Option<&str>) -> BoxStream<'static, O
             None => Api::all_with(client, &resource),
         };
         let context = Arc::clone(context);
-        with_pauses(watcher(api, watcher::Config::default().labels(RECOMMENDER_LABEL)))
+        with_pauses(watcher(api, watcher::Config::default().page_size(OBJECTS_PER_PAGE).labels(RECOMMENDER_LABEL)))
             .flat_map(move |event| {
                 let event = logged(event, &source.kind);
                 stream::iter(event.map(|event| context.versions.apply(&source, &event)).unwrap_or_default())
@@ -289,7 +288,7 @@ fn record_running(slots: &FairLimiter, job: &Job) {
 /// All Jobs of a component, read in pages.
 async fn jobs(context: &Context, scope: Option<&str>, component: Component) -> Result<Vec<Job>, Error> {
     let labels = format!("{RECOMMENDER_LABEL},{}", component_label(component));
-    let mut page = ListParams::default().labels(&labels).limit(JOBS_PER_PAGE);
+    let mut page = ListParams::default().labels(&labels).limit(OBJECTS_PER_PAGE);
     let mut found = Vec::new();
     loop {
         let jobs = api::<Job>(context, scope).list(&page).await.map_err(Error::api("cannot list Jobs"))?;

@@ -22,6 +22,7 @@ use self::{
     set::{Counts, MissedPod, MissedPods, Owner},
 };
 use crate::{
+    api_client::OBJECTS_PER_PAGE,
     context::Context,
     error::chain,
     names::{INJECT_LABEL, INJECTED_LABEL},
@@ -71,7 +72,10 @@ fn pods(context: &Context, scope: Option<&str>) -> BoxStream<'static, watcher::R
         Some(namespace) => Api::namespaced_with(client, namespace, &resource),
         None => Api::all_with(client, &resource),
     };
-    let config = watcher::Config::default().labels(&format!("{INJECT_LABEL},!{INJECTED_LABEL}")).fields(RUNNING);
+    let config = watcher::Config::default()
+        .page_size(OBJECTS_PER_PAGE)
+        .labels(&format!("{INJECT_LABEL},!{INJECTED_LABEL}"))
+        .fields(RUNNING);
     with_pauses(watcher(api, config)).boxed()
 }
 

@@ -24,16 +24,9 @@ pub struct Arrived {
     pub at: i64,
 }
 
-/// Pods that have not confirmed these anchors since they were published, as `namespace/name`.
-pub fn unconfirmed(
-    pods: &[LivePod],
-    reports: &[Arrived],
-    anchors: &Digest,
-    signer: &str,
-    since: i64,
-) -> BTreeSet<String> {
-    let confirmed: BTreeSet<IpAddr> =
-        reports.iter().flat_map(|arrived| confirmed_by(arrived, anchors, since)).collect();
+/// Pods that are not at the addresses which have confirmed the anchors since they were published, as
+/// `namespace/name`.
+pub fn unconfirmed(pods: &[LivePod], confirmed: &BTreeSet<IpAddr>, signer: &str, since: i64) -> BTreeSet<String> {
     let is_waited_for = |pod: &&LivePod| {
         let is_new = pod.status.start_time().is_some_and(|start| start > since + NEW_POD_SECONDS);
         pod.asks(signer) && pod.status.phase == "Running" && !is_new
@@ -42,8 +35,9 @@ pub fn unconfirmed(
     pods.iter().filter(is_waited_for).filter(|pod| !has_confirmed(pod)).map(name).collect()
 }
 
-/// Addresses of the pods that a report confirms.
-fn confirmed_by<'a>(arrived: &'a Arrived, anchors: &'a Digest, since: i64) -> impl Iterator<Item = IpAddr> + 'a {
+/// Addresses of the pods of which a report states that they have these anchors, since they were
+/// published.
+pub fn confirmed_by<'a>(arrived: &'a Arrived, anchors: &'a Digest, since: i64) -> impl Iterator<Item = IpAddr> + 'a {
     let own = arrived.report.anchors.as_ref().filter(|own| *own == anchors).map(|_| arrived.address);
     let callers = arrived.report.callers.iter().filter(move |caller| {
         let at = arrived.at.saturating_sub(i64::try_from(caller.seconds_ago).unwrap_or(i64::MAX));

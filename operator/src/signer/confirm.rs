@@ -10,18 +10,17 @@ use sidecar_contract::{AnchorsReport, paths};
 
 use super::Signer;
 use crate::{
+    api_client::OBJECTS_PER_PAGE,
     error::Error,
     identity::{
         authority::Authority,
-        confirmation::{Arrived, unconfirmed},
+        confirmation::{Arrived, confirmed_by, unconfirmed},
         live_pod::LivePod,
     },
     names::{Component, INJECTED_LABEL, RECOMMENDER_LABEL, component_label},
     pod_report,
 };
 
-/// Pods of a page of a list: the size of a response is bounded.
-const PAGE: u32 = 250;
 /// Time after which no further serving pods are asked in a pass.
 const REPORTS_DEADLINE: Duration = Duration::from_secs(15);
 /// Max bytes of a report: that of the max number of callers has about half of it.
@@ -38,15 +37,22 @@ pub async fn missing(signer: &Signer, authority: &Authority, since: i64) -> Resu
     let serving = format!("{RECOMMENDER_LABEL},{}", component_label(Component::Serving));
     let mut pods = list(client, &settings.watched, &serving).await?;
     let asked = pods.iter().filter(|pod| pod.asks(&settings.name)).filter_map(|pod| pod.status.address());
-    let reports: Vec<Arrived> = stream::iter(asked.collect::<Vec<_>>())
+    let asked: Vec<IpAddr> = asked.collect();
+    pods.extend(list(client, &settings.watched, INJECTED_LABEL).await?);
+    let known: BTreeSet<IpAddr> = pods.iter().filter_map(|pod| pod.status.address()).collect();
+    let anchors = authority.anchors_digest();
+    // What a report states about other addresses is not kept.
+    let confirmed: BTreeSet<IpAddr> = stream::iter(asked)
         .map(|address| read(http, address))
         .buffer_unordered(CONCURRENT_REQUESTS_MAX)
         .take_until(tokio::time::sleep(REPORTS_DEADLINE))
         .filter_map(std::future::ready)
-        .collect()
+        .fold(BTreeSet::new(), |mut confirmed, arrived| {
+            confirmed.extend(confirmed_by(&arrived, &anchors, since).filter(|address| known.contains(address)));
+            std::future::ready(confirmed)
+        })
         .await;
-    pods.extend(list(client, &settings.watched, INJECTED_LABEL).await?);
-    Ok(unconfirmed(&pods, &reports, &authority.anchors_digest(), &settings.name, since))
+    Ok(unconfirmed(&pods, &confirmed, &settings.name, since))
 }
 
 /// The pods with a label in these namespaces; in all, if none is named.
@@ -58,7 +64,7 @@ async fn list(client: &Client, namespaces: &[String], selector: &str) -> Result<
     };
     let mut pods = Vec::new();
     for api in apis {
-        let mut params = ListParams::default().labels(selector).limit(PAGE);
+        let mut params = ListParams::default().labels(selector).limit(OBJECTS_PER_PAGE);
         loop {
             let page = api.list(&params).await.map_err(Error::api("cannot list the pods with certificates"))?;
             pods.extend(page.items);

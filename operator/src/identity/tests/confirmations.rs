@@ -6,7 +6,7 @@ use sidecar_contract::{AnchorsReport, CallerAnchors, Digest};
 
 use super::NOW;
 use crate::identity::{
-    confirmation::{Arrived, describe, unconfirmed},
+    confirmation::{Arrived, confirmed_by, describe, unconfirmed},
     live_pod::LivePod,
 };
 
@@ -33,7 +33,9 @@ fn anchors() -> Digest {
 /// The names of the pods that have not confirmed.
 fn missing(pods: &[Value], reports: &[Arrived]) -> Vec<String> {
     let pods: Vec<LivePod> = pods.iter().map(|pod| serde_json::from_value(pod.clone()).unwrap()).collect();
-    unconfirmed(&pods, reports, &anchors(), SIGNER, NOW).into_iter().collect()
+    let anchors = anchors();
+    let confirmed = reports.iter().flat_map(|report| confirmed_by(report, &anchors, NOW)).collect();
+    unconfirmed(&pods, &confirmed, SIGNER, NOW).into_iter().collect()
 }
 
 /// A report that arrived five minutes after the publication.
