@@ -8,7 +8,7 @@ use crate::{
     error::FilterError,
     filter::{Condition, Filter},
     item_set::{ItemSet, RANGE_BITS_DIVISOR, RangeTest},
-    limits::KNOWN_VALUES_MAX,
+    limits::{ALIKE_VALUES_MAX, KNOWN_VALUES_MAX},
     metadata::ColumnKind,
     read::{Catalogue, ColumnView},
     time::parse_time,
@@ -115,7 +115,8 @@ impl Evaluation<'_> {
 
     fn unknown_value(&self, category: &Category<'_>, value: &str) -> FilterError {
         // A value that differs by case only is likely the one that is meant.
-        let alike = category.names.iter().filter(|name| name.to_lowercase() == value.to_lowercase());
+        let lower = value.to_lowercase();
+        let alike = category.names.iter().take(ALIKE_VALUES_MAX).filter(|name| name.to_lowercase() == lower);
         let mut known: Vec<&str> = alike.take(1).collect();
         let rest = category.names.iter().filter(|name| !known.contains(name)).take(KNOWN_VALUES_MAX - known.len());
         let rest: Vec<&str> = rest.collect();

@@ -25,5 +25,7 @@ pub const FILTER_CONDITIONS_MAX: usize = 32;
 pub const FILTER_VALUES_MAX: usize = 200;
 /// Maximum number of known values that an error message names.
 pub const KNOWN_VALUES_MAX: usize = 20;
+/// Values of a column among which one that differs from an unknown value by case only is looked for.
+pub const ALIKE_VALUES_MAX: usize = 10_000;
 /// Maximum length of the names of known columns or values in an error message, in bytes.
 pub const KNOWN_BYTES_MAX: usize = 1000;

@@ -17,7 +17,7 @@ use crate::{
 /// Maximum number of test users, whose lists would take longer than the fits of large data. On
 /// Gowalla a 95 % interval of NDCG over so many is ±4 % of it, that of the difference of two models
 /// ±0.6 %.
-const TEST_USERS_MAX: usize = 10_000;
+pub(super) const TEST_USERS_MAX: usize = 10_000;
 /// Stream of the random numbers that draw test users.
 const TEST_USER_STREAM: u64 = u64::MAX;
 

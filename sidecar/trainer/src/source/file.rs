@@ -81,7 +81,13 @@ impl FileSource {
                     continue;
                 }
                 let metadata = std::fs::metadata(&path).map_err(|error| self.failed(&path, described_as, &error))?;
-                if metadata.is_dir() && depth < DIRECTORY_DEPTH_MAX {
+                if metadata.is_dir() {
+                    if depth == DIRECTORY_DEPTH_MAX {
+                        return Err(RunError::bad_data(format!(
+                            "{described_as}: {below} is more than {DIRECTORY_DEPTH_MAX} directories deep, or a link to a directory above it. Move its \
+                             files up, or remove the link"
+                        )));
+                    }
                     directories.push((path, depth + 1));
                 } else if metadata.is_file() && is_data(&below, metadata.len()) {
                     found.push((below, metadata));

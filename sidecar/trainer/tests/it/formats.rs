@@ -326,6 +326,22 @@ fn directory_is_read_as_its_data_files() {
     assert_ne!(version(&plain), before);
 }
 
+#[test]
+fn a_directory_that_links_to_itself_fails_as_one_that_is_too_deep_does() {
+    let looped = directory(&[("part-0000.csv", csv(&grouped_visits()).into_bytes())]);
+    std::os::unix::fs::symlink(".", looped.directory.path().join("visits/loop")).unwrap();
+    let fails = |setup: &Setup, words: &[&str]| {
+        let message = setup.failed(ExitCode::BadData, "DataInvalid");
+        assert!(words.iter().all(|word| message.contains(word)), "{message}");
+    };
+    fails(&looped, &["loop/loop", "16 directories deep", "link"]);
+    let deep = format!("{}part-0000.csv", "a/".repeat(17));
+    let deep = directory(&[(&deep, csv(&grouped_visits()).into_bytes())]);
+    fails(&deep, &["16 directories deep", "Move its files up"]);
+    let allowed = format!("{}part-0000.csv", "a/".repeat(16));
+    assert_eq!(directory(&[(&allowed, csv(&grouped_visits()).into_bytes())]).digest(), expected());
+}
+
 /// Attempts must differ: a run with an equal attempt is already committed.
 fn rand_number(setup: &Setup) -> u64 {
     use std::hash::{BuildHasher as _, RandomState};
