@@ -251,12 +251,12 @@ impl Engine {
     {
         let serving = self.serving();
         let limits = serving.limits.clone();
-        let permit = Arc::clone(&self.batches).try_acquire_owned().map_err(|_| Refusal::Overloaded)?;
         let end = asks.iter().map(deadline).min().unwrap_or_else(|| Instant::now() + ANSWER_TIMEOUT);
         if let Some(Answerer::Upstream(upstream)) = asks.first().and_then(|ask| serving.answerer(ask)) {
             let answers = within(end, async { Ok(upstream.answer_each(asks).await) }).await?;
             return Ok(answers.into_iter().enumerate().map(|(index, answer)| finish(index, answer)).collect());
         }
+        let permit = Arc::clone(&self.batches).try_acquire_owned().map_err(|_| Refusal::Overloaded)?;
         let mut batch =
             Batch { serving, finish, rest: asks.into_iter().enumerate(), finished: Vec::new(), _permit: permit };
         // The first slice passes admission for the whole batch; the others only queue.

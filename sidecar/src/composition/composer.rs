@@ -1,7 +1,7 @@
 //! Composes answers: asks the parts that the rule names, and makes one answer of theirs.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -21,6 +21,7 @@ use super::{
     cascade,
     document::Rejected,
     part::{Part, PartFailure, time_of_parts},
+    question::has_several_conditions,
     select::{shared, switched},
 };
 use crate::{
@@ -58,6 +59,9 @@ impl Composer {
         let left =
             deadlines.min().map_or(COMPOSED_TIMEOUT, |end| end.saturating_duration_since(now).min(ANSWER_TIMEOUT));
         let deadline = now + time_of_parts(left, COMPOSING_TIME_DIVISOR, COMPOSING_TIME_MAX);
+        if let Some(error) = asks.iter().find_map(not_askable) {
+            return asks.iter().map(|_| Err(error.clone())).collect();
+        }
         let asks = Arc::new(asks);
         let answers = match &self.rule {
             Rule::Blend(rule) => self.blended(rule, &asks, deadline).await,
@@ -311,11 +315,12 @@ impl Merged {
     fn left_out(&self, ask: &Ask, items: &[answering::Item<'_>], beyond: &HashSet<String>) -> Vec<LeftOut> {
         let listed: HashSet<&str> = items.iter().map(|item| &*item.id).collect();
         let candidates = ask.filter.candidates.iter().flatten().filter(|id| !listed.contains(id.as_str()));
+        let mut reasons = HashMap::new();
+        for LeftOut { id, reason } in self.left_out.iter().filter(|left_out| left_out.reason != Reason::Unknown) {
+            reasons.entry(id.as_str()).or_insert(*reason);
+        }
         let left_out = candidates.map(|id| {
-            let mut reasons =
-                self.left_out.iter().filter(|left_out| left_out.id == *id).map(|left_out| left_out.reason);
-            let reason =
-                if beyond.contains(id) { Some(Reason::BeyondN) } else { reasons.find(|r| *r != Reason::Unknown) };
+            let reason = if beyond.contains(id) { Some(Reason::BeyondN) } else { reasons.get(id.as_str()).copied() };
             LeftOut { id: id.clone(), reason: reason.unwrap_or(Reason::Unknown) }
         });
         left_out.collect()
@@ -357,6 +362,12 @@ fn at_question(failure: PartFailure, indexes: &[usize]) -> PartFailure {
         }
         other => other,
     }
+}
+
+/// What no part can be asked.
+fn not_askable(ask: &Ask) -> Option<AnswerError> {
+    let reason = "a composition takes values of a column, or other conditions on it, not both; send one of them";
+    has_several_conditions(&ask.filter.matching).then_some(AnswerError::NotComposable { field: "where", reason })
 }
 
 /// What a list of several parts cannot have.

@@ -97,8 +97,16 @@ fn one(ask: &Ask, n: usize) -> Value {
     body.unwrap_or_default()
 }
 
+/// Whether a column has values that an item must have, and another condition: JSON, in which the
+/// parts are asked, has one entry for each column.
+pub fn has_several_conditions(filter: &Filter) -> bool {
+    let conditions = filter.conditions();
+    let values = conditions.iter().filter(|(_, condition)| matches!(condition, Condition::AnyOf(_)));
+    values.into_iter().any(|(column, _)| conditions.iter().filter(|(other, _)| other == column).count() > 1)
+}
+
 /// Conditions as JSON has them: one entry for each column. A form can state both bounds of a range
-/// apart.
+/// apart, and the composer rejects a question that [`has_several_conditions`].
 fn conditions(filter: &Filter) -> Map<String, Value> {
     let mut conditions = Map::new();
     for (column, condition) in filter.conditions() {
@@ -112,7 +120,6 @@ fn conditions(filter: &Filter) -> Map<String, Value> {
                 let bounds = [("min", min), ("max", max)].into_iter();
                 entry.extend(bounds.filter_map(|(name, bound)| Some((name.to_owned(), json!(bound.as_ref()?)))));
             }
-            // A list of values is the narrower condition.
             _ => {}
         }
     }
@@ -157,6 +164,24 @@ mod tests {
             assert_eq!(sent.path, path, "{body}");
             assert_eq!(parsed(path, &sent.body, &id), asks, "{body}: {:?}", sent.body);
         }
+    }
+
+    #[test]
+    fn values_and_another_condition_of_a_column_are_several() {
+        let any = |value: &str| Condition::AnyOf(vec![value.to_owned()]);
+        let not = || Condition::NoneOf(vec!["x".to_owned()]);
+        let range = || Condition::Range { min: Some("1".to_owned()), max: None };
+        let several = |conditions: Vec<(&str, Condition)>| {
+            let mut filter = Filter::default();
+            for (column, condition) in conditions {
+                filter.push(column.to_owned(), condition);
+            }
+            has_several_conditions(&filter)
+        };
+        assert!(several(vec![("a", any("x")), ("a", not())]) && several(vec![("a", range()), ("a", any("1"))]));
+        assert!(several(vec![("a", any("x")), ("b", not()), ("a", any("y"))]));
+        assert!(!several(vec![("a", any("x")), ("b", not())]) && !several(vec![("a", range()), ("a", not())]));
+        assert!(!several(vec![]));
     }
 
     #[test]
