@@ -70,6 +70,7 @@ impl Api {
         let route = Route::find(request.uri().path());
         let id = request_id(request.headers());
         let span = AnswerSpan::begin(request.headers());
+        let timeout = request_timeout::of(request.headers());
         let in_flight = self.metrics.in_flight();
         let answered = self.endpoints.answer(route, request, &id).await;
         drop(in_flight);
@@ -80,7 +81,7 @@ impl Api {
             }
             Err(error) => {
                 if error.kind == OVERLOADED {
-                    self.refusals.wait().await;
+                    self.refusals.wait(timeout).await;
                 }
                 (error.into_response(&id), None)
             }

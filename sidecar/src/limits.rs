@@ -101,6 +101,9 @@ pub const ANSWERS_QUEUED_MAX: usize = 2 * CONNECTIONS_MAX;
 pub const REFUSAL_INTERVAL: Duration = Duration::from_millis(2);
 /// Maximum delay of a refusal...
 pub const REFUSAL_DELAY_MAX: Duration = Duration::from_secs(1);
+/// ...the divisor of the time for which the client waits, if it states one, so that it can ask another
+/// pod...
+pub const REFUSAL_DELAY_ONE_IN: u32 = 20;
 /// ...and maximum number of refusals that are delayed; further ones are sent at once.
 pub const REFUSALS_DELAYED_MAX: usize = CONNECTIONS_MAX / 4;
 /// Maximum number of rows that `recommend --all` has in memory: with their ids about 10 MiB, twice
@@ -117,6 +120,9 @@ pub const HTTP2_PLAINTEXT_CONNECTIONS_MAX: usize = 64;
 pub const CALLERS_MAX: usize = 4096;
 /// Interval at which unchanged anchors of a connection are recorded again.
 pub const SEEN_ANCHORS_INTERVAL: Duration = Duration::from_secs(10);
+/// Maximum time for which requests end on a connection whose age has ended; a client that does not
+/// acknowledge the end cannot begin others after it.
+pub const AGED_REQUESTS_MAX: Duration = Duration::from_mins(1);
 /// Timeout of a TLS handshake. It takes a few milliseconds of CPU time.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum number of concurrent handshakes. At the limit, a new one ends the oldest if that has

@@ -60,6 +60,7 @@ use self::{
     never::Never,
     phase::{Handling, Phase},
     protocol::{Protocol, Replay, detect},
+    task_delay::TaskDelay,
     timeout_stream::TimeoutStream,
 };
 use crate::{
@@ -108,10 +109,11 @@ where
     F: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
 {
     let ConnectionLimits { connections_max, http2_connections_max, counters } = limits;
-    let limiter = Arc::new(ConnectionLimiter::new(connections_max, Arc::default(), counters.evicted));
+    let task_delay = Arc::<TaskDelay>::default();
+    let limiter = |max| Arc::new(ConnectionLimiter::new(max, Arc::clone(&task_delay), counters.evicted.clone()));
+    let (limiter, http2_limiter) = (limiter(connections_max), limiter(http2_connections_max));
     let graceful = GracefulShutdown::new();
-    let http2_slots =
-        Http2Slots { slots: Arc::new(Semaphore::new(http2_connections_max)), beyond: counters.http2_connections };
+    let http2_slots = Http2Slots { limiter: http2_limiter, beyond: counters.http2_connections };
     let lingering = Arc::new(Semaphore::new(REJECTED_LINGERING_MAX));
     let connection_signals = signals.clone();
     let start = |(stream, client): (TcpStream, SocketAddr)| {
@@ -130,10 +132,10 @@ where
     drain(graceful, &limiter).await;
 }
 
-/// Slots of HTTP/2 connections.
+/// Slots of HTTP/2 connections: at the limit, a new one evicts the one that has waited longest.
 #[derive(Clone)]
 struct Http2Slots {
-    slots: Arc<Semaphore>,
+    limiter: Arc<ConnectionLimiter>,
     /// Counts connections without a slot.
     beyond: IntCounter,
 }
@@ -166,12 +168,15 @@ async fn serve_connection<S, H, F>(
         match protocol {
             Protocol::Http1 => serve_http1(stream, phase, watcher, signals.draining, handler).await,
             Protocol::Http2 => {
-                let Ok(_slot) = http2_slots.slots.try_acquire() else {
+                let Some(http2_slot) = http2_slots.limiter.acquire_for(Arc::clone(&phase)) else {
                     http2_slots.beyond.inc();
                     tracing::debug!("connection closed: the limit of HTTP/2 connections is reached");
                     return;
                 };
-                http2::serve(stream, phase, Bounds::default(), signals, handler).await;
+                tokio::select! {
+                    () = http2::serve(stream, phase, Bounds::default(), signals, handler) => {}
+                    () = http2_slot.evicted() => {}
+                }
                 // The shutdown waits for connections that hold a watcher.
                 drop(watcher);
             }

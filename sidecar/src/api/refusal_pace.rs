@@ -6,11 +6,14 @@
 //! do not depend on the refusals, and the others are refused at once: otherwise delayed refusals
 //! would take all connections.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::{sync::Semaphore, time::Instant};
 
-use crate::limits::{REFUSAL_DELAY_MAX, REFUSAL_INTERVAL, REFUSALS_DELAYED_MAX};
+use crate::limits::{REFUSAL_DELAY_MAX, REFUSAL_DELAY_ONE_IN, REFUSAL_INTERVAL, REFUSALS_DELAYED_MAX};
 
 /// When the next refusal may be sent.
 #[derive(Debug)]
@@ -26,10 +29,13 @@ impl Default for RefusalPace {
 }
 
 impl RefusalPace {
-    /// Waits until the next refusal may be sent.
-    pub async fn wait(&self) {
+    /// Waits until the next refusal may be sent, for a small part of the time for which the client
+    /// waits, so that it can ask another pod.
+    pub async fn wait(&self, timeout: Option<Duration>) {
         if let Ok(_delayed) = self.delayed.try_acquire() {
-            tokio::time::sleep_until(self.reserve(Instant::now())).await;
+            let now = Instant::now();
+            let end = timeout.map_or(now + REFUSAL_DELAY_MAX, |timeout| now + timeout / REFUSAL_DELAY_ONE_IN);
+            tokio::time::sleep_until(self.reserve(now).min(end)).await;
         }
     }
 
@@ -44,8 +50,6 @@ impl RefusalPace {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -71,7 +75,7 @@ mod tests {
             .map(|_| {
                 let pace = std::sync::Arc::clone(&pace);
                 tokio::spawn(async move {
-                    pace.wait().await;
+                    pace.wait(None).await;
                     begin.elapsed()
                 })
             })
@@ -82,5 +86,18 @@ mod tests {
         }
         // The first of the delayed ones may be sent at once, too.
         assert!((REFUSALS_DELAYED_MAX..=REFUSALS_DELAYED_MAX + 1).contains(&at_once), "{at_once}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_is_delayed_for_a_small_part_of_the_time_of_its_client() {
+        let pace = RefusalPace::default();
+        for _ in 0..1000 {
+            pace.reserve(Instant::now());
+        }
+        let begin = Instant::now();
+        pace.wait(Some(Duration::from_millis(200))).await;
+        assert!(begin.elapsed() <= Duration::from_millis(11), "{:?}", begin.elapsed());
+        pace.wait(None).await;
+        assert!(begin.elapsed() >= REFUSAL_DELAY_MAX);
     }
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use mesh::identity::{Admission, SpiffeId};
 use tokio::time::Instant;
 
+use crate::limits::AGED_REQUESTS_MAX;
+
 /// Bounds of a connection.
 #[derive(Debug, Default)]
 pub struct Bounds {
@@ -31,6 +33,14 @@ impl Bounds {
     pub async fn aged(&self) {
         match self.until {
             Some(until) => tokio::time::sleep_until(until).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Completes when requests that began before the end of the age have ended.
+    pub async fn overdue(&self) {
+        match self.until {
+            Some(until) => tokio::time::sleep_until(until + AGED_REQUESTS_MAX).await,
             None => std::future::pending().await,
         }
     }

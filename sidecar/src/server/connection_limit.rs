@@ -55,10 +55,15 @@ impl ConnectionLimiter {
         Self { connections_max, task_delay, evicted, connections: Mutex::default() }
     }
 
-    /// Acquires a slot; at the limit, evicts the connection that has waited longest for its client.
+    /// Acquires a slot for a new connection; at the limit, evicts the connection that has waited longest for its client.
     /// `None` if requests of all connections are being handled, or have arrived and were not read. Must
     /// be called in a runtime, in which the tasks of the connections run.
     pub fn acquire(self: &Arc<Self>) -> Option<ConnectionSlot> {
+        self.acquire_for(Arc::new(Phase::new()))
+    }
+
+    /// The same for a connection with this phase, which may have a slot of another limiter, too.
+    pub fn acquire_for(self: &Arc<Self>, phase: Arc<Phase>) -> Option<ConnectionSlot> {
         self.task_delay.measure();
         let (mut connections, now) = (self.lock(), Instant::now());
         if connections.open.len() >= self.connections_max {
@@ -73,7 +78,7 @@ impl ConnectionLimiter {
         }
         let id = connections.next_id;
         connections.next_id += 1;
-        let (phase, eviction) = (Arc::new(Phase::new()), Arc::new(Notify::new()));
+        let eviction = Arc::new(Notify::new());
         connections.open.insert(id, Connection { phase: Arc::clone(&phase), eviction: Arc::clone(&eviction) });
         Some(ConnectionSlot { limiter: Arc::clone(self), id, phase, eviction })
     }

@@ -4,7 +4,7 @@ use std::{convert::Infallible, future::Future, pin::pin, sync::Arc};
 
 use answering::RequestId;
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Method, Request, Response, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -37,15 +37,22 @@ where
             // A stream that waits for its body does not make its connection wait: others may be
             // active. The handler bounds the wait.
             let request = request.map(|body| RequestBody::new(body, Arc::new(Phase::new())));
-            let handler = handler.clone();
+            let (handler, is_head) = (handler.clone(), request.method() == Method::HEAD);
             async move {
                 let Ok(response) = match head::check_http2(&request) {
                     Ok(()) => handler(request).await,
                     Err(error) => Ok(error.into_response(&RequestId::new())),
                 };
-                let (head, body) = response.into_parts();
+                let (mut head, body) = response.into_parts();
                 let Ok(body) = body.collect().await;
-                Ok::<_, Infallible>(Response::from_parts(head, Full::new(stream.sending(body.to_bytes()))))
+                let mut body = body.to_bytes();
+                if is_head {
+                    // hyper removes the body of such a response over HTTP/1 only, and a client takes
+                    // one for an error of the protocol.
+                    head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+                    body = Bytes::new();
+                }
+                Ok::<_, Infallible>(Response::from_parts(head, Full::new(stream.sending(body))))
             }
         }
     });
@@ -61,6 +68,7 @@ where
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let mut aged = pin!(bounds.aged());
+    let mut overdue = pin!(bounds.overdue());
     let mut checks = tokio::time::interval(HTTP2_CHECK_INTERVAL);
     let mut is_ending = false;
     loop {
@@ -84,6 +92,11 @@ where
             () = &mut aged, if !is_ending => {
                 is_ending = true;
                 connection.as_mut().graceful_shutdown();
+            }
+            // A client that does not acknowledge the end of the connection can open streams after it.
+            () = &mut overdue => {
+                tracing::debug!("connection closed: its age ended, and its client goes on");
+                return;
             }
             _ = checks.tick() => {
                 if let Some(caller) = bounds.revoked() {

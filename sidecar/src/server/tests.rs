@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
-use hyper::client::conn::http2::{self, SendRequest};
+use hyper::client::conn::http2::{self as client_http2, SendRequest};
 use hyper_util::rt::TokioExecutor;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex},
@@ -13,7 +13,7 @@ use tokio::{
 
 use super::*;
 use crate::limits::{
-    HTTP2_CHECK_INTERVAL, HTTP2_WINDOW_BYTES, IDLE_TIMEOUT, LINGER_BYTES_MAX, LINGER_TIMEOUT,
+    AGED_REQUESTS_MAX, HTTP2_CHECK_INTERVAL, HTTP2_WINDOW_BYTES, IDLE_TIMEOUT, LINGER_BYTES_MAX, LINGER_TIMEOUT,
     WRITE_BYTES_PER_SECOND_MIN, WRITE_TIMEOUT,
 };
 
@@ -33,6 +33,15 @@ fn counter() -> IntCounter {
 /// The client's end of a connection. The server responds with the request's path and
 /// `padding_bytes` more bytes.
 fn connect(pipe_bytes: usize, padding_bytes: usize) -> (DuplexStream, Server) {
+    connect_to(&Arc::new(ConnectionLimiter::new(1, Arc::default(), counter())), pipe_bytes, padding_bytes)
+}
+
+/// The same with a limiter of HTTP/2 connections.
+fn connect_to(
+    http2_limiter: &Arc<ConnectionLimiter>,
+    pipe_bytes: usize,
+    padding_bytes: usize,
+) -> (DuplexStream, Server) {
     let (client, server) = duplex(pipe_bytes);
     let (drain, draining) = watch::channel(false);
     let (stop, stopped) = watch::channel(false);
@@ -44,7 +53,7 @@ fn connect(pipe_bytes: usize, padding_bytes: usize) -> (DuplexStream, Server) {
         Ok(Response::new(Full::new(Bytes::from(body))))
     };
     let graceful = GracefulShutdown::new();
-    let http2_slots = Http2Slots { slots: Arc::new(Semaphore::new(1)), beyond: counter() };
+    let http2_slots = Http2Slots { limiter: Arc::clone(http2_limiter), beyond: counter() };
     tokio::spawn(serve_connection(server, slot, http2_slots, graceful.watcher(), signals, handler));
     (client, Server { drain, _stop: stop, _graceful: graceful })
 }
@@ -200,7 +209,7 @@ async fn what_a_client_sends_after_a_refusal_is_discarded_within_bounds() {
 
 /// An HTTP/2 client of a public library.
 async fn http2_client(client: DuplexStream) -> (SendRequest<Full<Bytes>>, JoinHandle<Result<(), hyper::Error>>) {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+    let mut builder = client_http2::Builder::new(TokioExecutor::new());
     builder.initial_stream_window_size(HTTP2_WINDOW_BYTES).initial_connection_window_size(HTTP2_WINDOW_BYTES);
     let (sender, connection) = builder.handshake(TokioIo::new(client)).await.unwrap();
     (sender, tokio::spawn(connection))
@@ -224,6 +233,49 @@ async fn concurrent_http2_requests_are_answered_and_draining_ends_the_connection
     server.drain.send_replace(true);
     connection.await.unwrap().unwrap();
     assert!(sender.send_request(http2_request(0)).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_to_head_over_http2_has_the_length_and_no_body() {
+    let (client, _server) = connect(1 << 16, 5);
+    let (mut sender, _connection) = http2_client(client).await;
+    let mut request = http2_request(1);
+    *request.method_mut() = http::Method::HEAD;
+    let response = sender.send_request(request).await.unwrap();
+    assert_eq!(response.headers()[header::CONTENT_LENGTH], "7");
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "");
+    assert_eq!(sender.send_request(http2_request(2)).await.unwrap().status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_http2_connection_takes_the_place_of_an_idle_one() {
+    let limiter = Arc::new(ConnectionLimiter::new(1, Arc::default(), counter()));
+    let (client, _server) = connect_to(&limiter, 1 << 16, 0);
+    let (mut sender, connection) = http2_client(client).await;
+    sender.send_request(http2_request(1)).await.unwrap().into_body().collect().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let (client, _other) = connect_to(&limiter, 1 << 16, 0);
+    let (mut other, _connection) = http2_client(client).await;
+    assert_eq!(other.send_request(http2_request(2)).await.unwrap().status(), 200);
+    let begin = Instant::now();
+    let _ = connection.await.unwrap();
+    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_acknowledge_the_end_of_a_connection_is_disconnected() {
+    let (mut client, server) = duplex(1 << 16);
+    let (_drain, draining) = watch::channel(false);
+    let (_stop, stopped) = watch::channel(false);
+    let handler = |_: Request<RequestBody>| async { Ok(Response::new(Full::default())) };
+    let age = Duration::from_secs(5);
+    let bounds = Bounds { until: Some(Instant::now() + age), caller: None };
+    tokio::spawn(http2::serve(server, Arc::new(Phase::new()), bounds, ShutdownSignals { draining, stopped }, handler));
+    // The preface and empty settings; nothing is acknowledged after it.
+    client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    let begin = Instant::now();
+    let _ = client.read_to_end(&mut Vec::new()).await;
+    assert_near(begin.elapsed(), age + AGED_REQUESTS_MAX);
 }
 
 #[tokio::test(start_paused = true)]
