@@ -50,4 +50,4 @@ pub use metadata::ColumnKind;
 pub use read::Catalogue;
 pub use tensor_file::{PrivateDirectory, PrivateFile, Written};
 pub use time::parse_time;
-pub use write::{CatalogueWriter, ColumnId};
+pub use write::{CatalogueWriter, ColumnId, check_value};

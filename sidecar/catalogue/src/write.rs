@@ -134,12 +134,7 @@ impl CatalogueWriter {
         let Values::Category { numbers, pairs } = values else {
             return Err(column_error(name, "the column has numbers, not texts".to_owned()));
         };
-        if value.len() > VALUE_BYTES_MAX {
-            let begin = value.get(..value.floor_char_boundary(40)).unwrap_or_default();
-            let problem =
-                format!("the value {begin:?}… has more than {VALUE_BYTES_MAX} bytes: filter by a shorter column");
-            return Err(column_error(name, problem));
-        }
+        check_value(name, value)?;
         if value.is_empty() || item as usize >= items {
             return Ok(());
         }
@@ -212,6 +207,20 @@ impl CatalogueWriter {
         }
         write_tensors(&metadata, tensors, out).map_err(CatalogueError::Write)
     }
+}
+
+/// Checks the length of a value of a category column. A reader of a table calls it before it keeps the
+/// value.
+///
+/// # Errors
+/// A value that is too long.
+pub fn check_value(column: &str, value: &str) -> Result<(), CatalogueError> {
+    if value.len() <= VALUE_BYTES_MAX {
+        return Ok(());
+    }
+    let begin = value.get(..value.floor_char_boundary(40)).unwrap_or_default();
+    let problem = format!("the value {begin:?}… has more than {VALUE_BYTES_MAX} bytes: filter by a shorter column");
+    Err(column_error(column, problem))
 }
 
 fn column_error(column: &str, problem: String) -> CatalogueError {

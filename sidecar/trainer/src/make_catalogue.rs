@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, fs::File, io::BufWriter, ops::ControlFlow, path::Path};
 
-use catalogue::{CatalogueError, CatalogueWriter, ColumnId, ColumnKind};
+use catalogue::{CatalogueError, CatalogueWriter, ColumnId, ColumnKind, check_value, limits::VALUE_BYTES_MAX};
 use model_snapshot::StringTable;
 use serde_json::json;
 use sidecar_contract::{CatalogueVersion, Digest, FilterColumn, FilterKind, Items, canonical_json};
@@ -255,8 +255,13 @@ impl<'a> CatalogueReader<'a> {
 
 /// Adds the values of a cell, which `|` separates.
 fn add_texts(writer: &mut CatalogueWriter, column: ColumnId, item: u32, text: &str) -> Result<(), CatalogueError> {
+    texts_of(text).try_for_each(|value| writer.add_value(column, item, value))
+}
+
+/// The values of a cell, which `|` separates, without those that are too many.
+fn texts_of(text: &str) -> impl Iterator<Item = &str> {
     let values = text.split(ATTRIBUTE_SEPARATOR).map(str::trim).filter(|value| !value.is_empty());
-    values.take(ATTRIBUTE_VALUES_PER_CELL_MAX).try_for_each(|value| writer.add_value(column, item, value))
+    values.take(ATTRIBUTE_VALUES_PER_CELL_MAX)
 }
 
 /// A catalogue that the table does not allow, or that the disk does not hold.
@@ -297,7 +302,14 @@ impl RowSink for CatalogueReader<'_> {
             match values {
                 Values::Texts(texts) => {
                     let text = rows.text(cell);
-                    set(texts, index, (!text.is_empty()).then(|| text.into()));
+                    let values: Vec<&str> = texts_of(&text).collect();
+                    // Before the values are kept: a long text in each row would take all memory.
+                    if let Some(long) = values.iter().find(|value| value.len() > VALUE_BYTES_MAX) {
+                        check_value(&filter.request_name(), long)
+                            .map_err(|error| not_written(&self.table.source.described_as, &error))?;
+                    }
+                    let separator = ATTRIBUTE_SEPARATOR.to_string();
+                    set(texts, index, (!values.is_empty()).then(|| values.join(&separator).into()));
                 }
                 Values::Numbers(numbers) => {
                     let number = match (cell, filter.kind) {

@@ -95,6 +95,12 @@ fn sums_of_pairs_of_a_two_hop_term_round_trip_and_need_a_reader_that_knows_them(
     broken(|model| model.pairs = Some(vec![1; 100]), "two_hop.pairs");
     broken(|model| model.metadata.two_hop_pair_items = None, "two_hop.pairs");
     broken(|model| model.metadata.two_hop_pair_items = Some(10), "all items of a two-hop term");
+    // The last item, which has a user, as a cold-start item.
+    let cold = |model: &mut Model| {
+        (model.metadata.cold_items, model.metadata.two_hop_pair_items) = (1, Some(10));
+        model.pairs = Some((0..100).collect());
+    };
+    broken(cold, "an item without sums of pairs has users");
 }
 
 #[test]
