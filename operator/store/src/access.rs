@@ -108,7 +108,7 @@ impl Policy {
 impl S3Access for Policy {
     async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
         let operation = Operation::named(cx.s3_op().name());
-        let record = cx.extensions_mut().get::<RequestRecord>().cloned().unwrap_or_default();
+        let record = RequestRecord::of(cx.extensions_mut());
         record.set_operation(operation);
         let grant = cx.credentials().and_then(|credentials| self.grant(&credentials.access_key));
         let Some(grant) = grant else { return Err(s3_error!(AccessDenied, "a signature is required")) };

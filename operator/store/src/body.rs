@@ -38,8 +38,8 @@ impl BodyEndCell {
     }
 }
 
-/// Data frames with fewer bytes are joined to frames of [`JOINED_BYTES`] or more. A frame of one byte
-/// keeps a buffer of the connection, of 8 KiB, for as long as the library collects a body.
+/// Data frames with fewer bytes are joined to frames of [`JOINED_BYTES`] or more. A frame of one
+/// byte keeps a buffer of the connection, of 8 KiB, for as long as the library collects a body.
 const SMALL_BYTES: usize = 4 << 10;
 const JOINED_BYTES: usize = 16 << 10;
 

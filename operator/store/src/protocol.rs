@@ -27,7 +27,7 @@ use crate::{
     listing::{self, Query},
     metrics::Metrics,
     receive::{self, Expected},
-    request_record::HeldSlot,
+    request_record::RequestRecord,
     uploads::{self, PartName},
 };
 
@@ -48,18 +48,18 @@ impl Protocol {
     /// Runs `work` for a request on a blocking thread.
     async fn blocking<T: Send + 'static>(
         &self,
-        slot: &HeldSlot,
+        record: &RequestRecord,
         work: impl FnOnce(&Disk) -> S3Result<T> + Send + 'static,
     ) -> S3Result<T> {
         let disk = Arc::clone(&self.disk);
-        slot.blocking(move || work(&disk)).await.map_err(|e| error::from_join(&e))?
+        record.blocking(move || work(&disk)).await.map_err(|e| error::from_join(&e))?
     }
 }
 
 #[async_trait::async_trait]
 impl S3 for Protocol {
     async fn put_object(&self, req: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
-        let slot = HeldSlot::of(&req.extensions);
+        let record = RequestRecord::of(&req.extensions);
         let input = req.input;
         let rule = granted(&req.extensions)?.put_rule(&input.key);
         conditions::only_absent(input.if_none_match.as_ref(), input.if_match.as_ref())?;
@@ -68,7 +68,7 @@ impl S3 for Protocol {
         let length = input.content_length.and_then(|bytes| u64::try_from(bytes).ok());
         let existing = path.clone();
         let temporary = self
-            .blocking(&slot, move |disk| {
+            .blocking(&record, move |disk| {
                 if mode == PutMode::Create && disk.head(&existing).is_ok() {
                     // Avoids receiving the body. `publish` detects an object that is created in the
                     // meantime.
@@ -79,9 +79,9 @@ impl S3 for Protocol {
             })
             .await?;
         let expected = Expected { bytes: length, digest: rule.digest };
-        let (temporary, bytes) = receive::receive(&slot, temporary, input.body, &req.headers, expected).await?;
+        let (temporary, bytes) = receive::receive(&record, temporary, input.body, &req.headers, expected).await?;
         let stat = self
-            .blocking(&slot, move |disk| {
+            .blocking(&record, move |disk| {
                 disk.publish(temporary, &path, mode).map_err(|e| error::from_io("store an object", &e))
             })
             .await?;
@@ -90,14 +90,15 @@ impl S3 for Protocol {
     }
 
     async fn get_object(&self, req: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
-        let slot = HeldSlot::of(&req.extensions);
+        let record = RequestRecord::of(&req.extensions);
         let input = req.input;
         if input.part_number.is_some() {
             return Err(s3_error!(NotImplemented, "partNumber is not supported; expected a Range header"));
         }
         let path = object_path(&input.key)?;
-        let StoredObject { file, stat } =
-            self.blocking(&slot, move |disk| disk.get(&path).map_err(|e| error::from_io("read an object", &e))).await?;
+        let StoredObject { file, stat } = self
+            .blocking(&record, move |disk| disk.get(&path).map_err(|e| error::from_io("read an object", &e)))
+            .await?;
         conditions::check(
             &stat,
             input.if_match.as_ref(),
@@ -109,7 +110,7 @@ impl S3 for Protocol {
         let content_range =
             partial.as_ref().map(|range| format!("bytes {}-{}/{}", range.start, range.end - 1, stat.bytes));
         let range = partial.unwrap_or(0..stat.bytes);
-        let body = StreamingBlob::wrap(read(slot, Arc::new(file), range.start, range.end));
+        let body = StreamingBlob::wrap(read(record, Arc::new(file), range.start, range.end));
         Ok(S3Response::new(GetObjectOutput {
             accept_ranges: Some("bytes".to_owned()),
             body: Some(body),
@@ -123,11 +124,11 @@ impl S3 for Protocol {
     }
 
     async fn head_object(&self, req: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
-        let slot = HeldSlot::of(&req.extensions);
+        let record = RequestRecord::of(&req.extensions);
         let input = req.input;
         let path = object_path(&input.key)?;
         let stat = self
-            .blocking(&slot, move |disk| disk.head(&path).map_err(|e| error::from_io("read an object", &e)))
+            .blocking(&record, move |disk| disk.head(&path).map_err(|e| error::from_io("read an object", &e)))
             .await?;
         conditions::check(
             &stat,
@@ -147,7 +148,7 @@ impl S3 for Protocol {
     }
 
     async fn list_objects_v2(&self, req: S3Request<ListObjectsV2Input>) -> S3Result<S3Response<ListObjectsV2Output>> {
-        let slot = HeldSlot::of(&req.extensions);
+        let record = RequestRecord::of(&req.extensions);
         let input = req.input;
         let entries_max = match input.max_keys {
             None => LIST_KEYS_MAX,
@@ -163,7 +164,7 @@ impl S3 for Protocol {
             entries_max,
         };
         let page = self
-            .blocking(&slot, move |disk| listing::list(disk, &query).map_err(|e| error::from_io("list objects", &e)))
+            .blocking(&record, move |disk| listing::list(disk, &query).map_err(|e| error::from_io("list objects", &e)))
             .await?;
         // Keys need no encoding: a put rejects those that XML cannot represent.
         let objects: Vec<Object> = page.objects.into_iter().map(|(key, stat)| listed(key, stat)).collect();
@@ -187,24 +188,24 @@ impl S3 for Protocol {
     }
 
     async fn delete_object(&self, req: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
-        let slot = HeldSlot::of(&req.extensions);
+        let record = RequestRecord::of(&req.extensions);
         if req.input.if_match.is_some() {
             return Err(s3_error!(NotImplemented, "If-Match is not supported for a delete"));
         }
         let path = object_path(&req.input.key)?;
-        self.blocking(&slot, move |disk| disk.delete(&path).map_err(|e| error::from_io("delete an object", &e)))
+        self.blocking(&record, move |disk| disk.delete(&path).map_err(|e| error::from_io("delete an object", &e)))
             .await?;
         Ok(S3Response::new(DeleteObjectOutput::default()))
     }
 
     async fn delete_objects(&self, req: S3Request<DeleteObjectsInput>) -> S3Result<S3Response<DeleteObjectsOutput>> {
-        let slot = HeldSlot::of(&req.extensions);
+        let record = RequestRecord::of(&req.extensions);
         let delete = req.input.delete;
         if delete.objects.len() > DELETE_KEYS_MAX {
             return Err(s3_error!(MalformedXML, "too many keys; the maximum is {DELETE_KEYS_MAX}"));
         }
         let deleted = self
-            .blocking(&slot, move |disk| {
+            .blocking(&record, move |disk| {
                 let mut deleted = Vec::with_capacity(delete.objects.len());
                 for object in delete.objects {
                     disk.delete(&object_path(&object.key)?).map_err(|e| error::from_io("delete an object", &e))?;
@@ -221,13 +222,13 @@ impl S3 for Protocol {
         &self,
         req: S3Request<CreateMultipartUploadInput>,
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
-        let slot = HeldSlot::of(&req.extensions);
+        let record = RequestRecord::of(&req.extensions);
         let owner = granted(&req.extensions)?.id;
         let key = req.input.key;
         object_path(&key)?;
         let upload_key = key.clone();
         let id = self
-            .blocking(&slot, move |disk| {
+            .blocking(&record, move |disk| {
                 uploads::begin(disk, &owner, &upload_key).map_err(|e| error::from_io("begin an upload", &e))
             })
             .await?;
@@ -240,12 +241,12 @@ impl S3 for Protocol {
     }
 
     async fn upload_part(&self, req: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
-        let slot = HeldSlot::of(&req.extensions);
+        let record = RequestRecord::of(&req.extensions);
         let owner = granted(&req.extensions)?.id;
         let input = req.input;
         let length = input.content_length.and_then(|bytes| u64::try_from(bytes).ok());
         let (upload, temporary) = self
-            .blocking(&slot, move |disk| {
+            .blocking(&record, move |disk| {
                 let upload = uploads::find(disk, &owner, &input.upload_id, &input.key)?;
                 check_free_space(disk, length)?;
                 let temporary =
@@ -254,9 +255,9 @@ impl S3 for Protocol {
             })
             .await?;
         let expected = Expected { bytes: length, digest: None };
-        let (temporary, bytes) = receive::receive(&slot, temporary, input.body, &req.headers, expected).await?;
+        let (temporary, bytes) = receive::receive(&record, temporary, input.body, &req.headers, expected).await?;
         let number = input.part_number;
-        let stat = self.blocking(&slot, move |_| uploads::store_part(&upload, number, temporary)).await?;
+        let stat = self.blocking(&record, move |_| uploads::store_part(&upload, number, temporary)).await?;
         self.metrics.received_bytes.inc_by(bytes);
         Ok(S3Response::new(UploadPartOutput { e_tag: Some(ETag::Strong(stat.etag)), ..Default::default() }))
     }
@@ -265,7 +266,7 @@ impl S3 for Protocol {
         &self,
         req: S3Request<CompleteMultipartUploadInput>,
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
-        let slot = HeldSlot::of(&req.extensions);
+        let record = RequestRecord::of(&req.extensions);
         let grant = granted(&req.extensions)?;
         let input = req.input;
         conditions::only_absent(input.if_none_match.as_ref(), input.if_match.as_ref())?;
@@ -281,7 +282,7 @@ impl S3 for Protocol {
             .ok_or_else(|| s3_error!(MalformedXML, "expected PartNumber and ETag of every part"))?;
         let path = object_path(&input.key)?;
         let (key, id, disk) = (input.key.clone(), input.upload_id, Arc::clone(&self.disk));
-        let mut work = slot.blocking(move || {
+        let mut work = record.blocking(move || {
             let upload = match uploads::find(&disk, &grant.id, &id, &key) {
                 Ok(upload) => upload,
                 // The request may be a retry whose first response was lost. If the object exists,
@@ -311,10 +312,10 @@ impl S3 for Protocol {
         &self,
         req: S3Request<AbortMultipartUploadInput>,
     ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
-        let slot = HeldSlot::of(&req.extensions);
+        let record = RequestRecord::of(&req.extensions);
         let owner = granted(&req.extensions)?.id;
         let input = req.input;
-        self.blocking(&slot, move |disk| {
+        self.blocking(&record, move |disk| {
             uploads::remove(&uploads::find(disk, &owner, &input.upload_id, &input.key)?);
             Ok(())
         })
@@ -373,19 +374,19 @@ fn read_token(token: &str) -> S3Result<String> {
 
 /// Streams the bytes `start..end` of a file; each chunk is read on a blocking thread.
 fn read(
-    slot: HeldSlot,
+    record: RequestRecord,
     file: Arc<std::fs::File>,
     start: u64,
     end: u64,
 ) -> impl Stream<Item = std::io::Result<Bytes>> + Send + Sync {
     stream::try_unfold(start, move |offset| {
-        let (slot, file) = (slot.clone(), Arc::clone(&file));
+        let (record, file) = (record.clone(), Arc::clone(&file));
         async move {
             let length = usize::try_from(end - offset).unwrap_or(usize::MAX).min(CHUNK_BYTES);
             if length == 0 {
                 return Ok(None);
             }
-            let chunk = slot.blocking(move || {
+            let chunk = record.blocking(move || {
                 let mut chunk = vec![0; length];
                 file.read_exact_at(&mut chunk, offset).map(|()| Bytes::from(chunk))
             });

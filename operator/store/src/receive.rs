@@ -18,7 +18,7 @@ use crate::{
     disk::TemporaryFile,
     error,
     limits::{CHUNK_BYTES, OBJECT_BYTES_MAX},
-    request_record::HeldSlot,
+    request_record::RequestRecord,
 };
 
 /// Checksum headers.
@@ -41,7 +41,7 @@ pub struct Expected {
 
 /// Receives the body of a request into `temporary` and returns its length.
 pub async fn receive(
-    slot: &HeldSlot,
+    record: &RequestRecord,
     temporary: TemporaryFile,
     body: Option<StreamingBlob>,
     headers: &HeaderMap,
@@ -60,16 +60,16 @@ pub async fn receive(
             if bytes > OBJECT_BYTES_MAX {
                 return Err(too_large());
             }
-            // Copied, because a chunk of a few bytes may keep a buffer of the connection.
+            // Copied, because a chunk may keep a larger buffer of the connection.
             for piece in chunk.chunks(CHUNK_BYTES) {
                 if buffer.len() + piece.len() > CHUNK_BYTES {
-                    (sink, buffer) = sink.write(slot, buffer).await?;
+                    (sink, buffer) = sink.write(record, buffer).await?;
                 }
                 buffer.extend_from_slice(piece);
             }
         }
     }
-    (sink, _) = sink.write(slot, buffer).await?;
+    (sink, _) = sink.write(record, buffer).await?;
     if expected.bytes.is_some_and(|expected| expected != bytes) {
         return Err(s3_error!(IncompleteBody, "received {bytes} bytes, which differs from content-length"));
     }
@@ -99,8 +99,8 @@ impl Sink {
     }
 
     /// Hashes and writes bytes on a blocking thread, and returns their emptied buffer.
-    async fn write(mut self, slot: &HeldSlot, mut bytes: Vec<u8>) -> S3Result<(Self, Vec<u8>)> {
-        let written = slot.blocking(move || {
+    async fn write(mut self, record: &RequestRecord, mut bytes: Vec<u8>) -> S3Result<(Self, Vec<u8>)> {
+        let written = record.blocking(move || {
             if let Some(md5) = &mut self.md5 {
                 md5.update(&bytes);
             }

@@ -19,6 +19,11 @@ struct Record {
 }
 
 impl RequestRecord {
+    /// The record of a request with these extensions.
+    pub fn of(extensions: &Extensions) -> Self {
+        extensions.get().cloned().unwrap_or_default()
+    }
+
     /// Records the operation; only the first call has an effect.
     pub fn set_operation(&self, operation: Operation) {
         let _ = self.0.operation.set(operation);
@@ -33,23 +38,12 @@ impl RequestRecord {
     pub fn hold(&self, slot: RequestSlot) {
         let _ = self.0.slot.set(slot);
     }
-}
 
-/// The slot of a request, for its work on blocking threads. That goes on after its client has
-/// disconnected, and must keep the slot until it ends: otherwise a client that repeats and abandons
-/// requests would occupy all threads.
-#[derive(Clone, Debug, Default)]
-pub struct HeldSlot(Option<RequestRecord>);
-
-impl HeldSlot {
-    /// The slot of a request with these extensions.
-    pub fn of(extensions: &Extensions) -> Self {
-        Self(extensions.get().cloned())
-    }
-
-    /// Runs work on a blocking thread.
+    /// Runs work on a blocking thread. The work holds the slot until it ends, because it goes on
+    /// after the client has disconnected: otherwise a client that repeats and abandons requests
+    /// would occupy all threads.
     pub fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-        let Self(record) = self.clone();
+        let record = self.clone();
         tokio::task::spawn_blocking(move || {
             let done = work();
             drop(record);
@@ -76,7 +70,7 @@ mod tests {
         record.hold(slots.acquire(&id).unwrap());
         extensions.insert(record);
         let (finish, finished) = mpsc::channel();
-        let work = HeldSlot::of(&extensions).blocking(move || finished.recv().unwrap());
+        let work = RequestRecord::of(&extensions).blocking(move || finished.recv().unwrap());
         drop(extensions);
         assert!(slots.acquire(&id).is_none(), "a ninth of nine slots is one");
         finish.send(()).unwrap();

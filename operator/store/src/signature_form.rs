@@ -3,11 +3,12 @@
 //! Accepted is a signature of version 4 in the `Authorization` header, for the S3 service of the
 //! store's region. The library also accepts signatures of version 2, in URLs, and in forms, and
 //! those for `sts`; it prefers one in the URL to the header, and reads the bodies of forms and of
-//! `sts` before it has checked the signature. No client of this store needs those. Nor does one need
-//! a body in signed chunks (`aws-chunked`), of which the library keeps a whole chunk of up to 4 GiB in
-//! memory before the store sees any of it. The library's parser of dates panics on some bytes when overflows are checked, so dates are checked here, too.
+//! `sts` before it has checked the signature. No client of this store needs those. Nor does one
+//! need a body in signed chunks (`aws-chunked`), of which the library keeps a whole chunk of up to
+//! 4 GiB in memory before the store sees any of it. The library's parser of dates panics on some
+//! bytes when overflows are checked, so dates are checked here, too.
 
-use http::{HeaderMap, HeaderValue, header, request::Parts};
+use http::{HeaderMap, header, request::Parts};
 use percent_encoding::percent_decode_str;
 use s3s::{S3Error, s3_error};
 use sidecar_contract::store::EMBEDDED_REGION;
@@ -15,18 +16,19 @@ use sidecar_contract::store::EMBEDDED_REGION;
 const ALGORITHM: &str = "AWS4-HMAC-SHA256 ";
 const TIME: &str = "x-amz-date";
 const CONTENT_HASH: &str = "x-amz-content-sha256";
-/// Start of each value for a body in chunks.
-const STREAMING: &[u8] = b"STREAMING-";
+/// Start of each content hash of a body in signed chunks.
+const STREAMING: &str = "STREAMING-";
 /// Start of the content type of a form.
-const MULTIPART: &[u8] = b"multipart/";
+const MULTIPART: &str = "multipart/";
 /// Parameters of a query that contain a signature of version 2 and 4.
 const URL_SIGNATURES: [&str; 2] = ["Signature", "X-Amz-Signature"];
 
 /// Returns the error of a request whose signature has another form than the accepted one.
 pub fn check(head: &Parts) -> Result<(), S3Error> {
-    let authorization = text(&head.headers, header::AUTHORIZATION.as_str());
-    if !starts(authorization, ALGORITHM)
-        || has_form_body(&head.headers)
+    let headers = &head.headers;
+    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !starts(authorization.as_bytes(), ALGORITHM)
+        || has_value(headers, header::CONTENT_TYPE.as_str(), MULTIPART)
         || has_signature(head.uri.query().unwrap_or_default())
     {
         return Err(s3_error!(AccessDenied, "expected a request signed by Authorization: AWS4-HMAC-SHA256"));
@@ -44,37 +46,27 @@ pub fn check(head: &Parts) -> Result<(), S3Error> {
     if !has_form(date, "dddddddd") {
         return Err(s3_error!(AuthorizationHeaderMalformed, "expected a credential with a date such as 20260131"));
     }
-    let mut hashes = head.headers.get_all(CONTENT_HASH).iter();
-    if hashes
-        .any(|hash| hash.as_bytes().get(..STREAMING.len()).is_some_and(|start| start.eq_ignore_ascii_case(STREAMING)))
-    {
+    if has_value(headers, CONTENT_HASH, STREAMING) {
         return Err(s3_error!(
             NotImplemented,
             "x-amz-content-sha256: expected the hash of the body or UNSIGNED-PAYLOAD; a body in aws-chunked is not supported"
         ));
     }
-    let mut times = head.headers.get_all(TIME).iter();
+    let mut times = headers.get_all(TIME).iter();
     if times.any(|time| !time.to_str().is_ok_and(|time| has_form(time, "ddddddddTddddddZ"))) {
         return Err(s3_error!(AccessDenied, "expected x-amz-date with a time such as 20260131T235959Z"));
     }
     Ok(())
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
-    headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default()
+/// Whether a header has a value that starts so. The library skips values that are not UTF-8 and
+/// reads the others, of any character, so the bytes of each value are checked.
+fn has_value(headers: &HeaderMap, name: &str, prefix: &str) -> bool {
+    headers.get_all(name).iter().any(|value| starts(value.as_bytes(), prefix))
 }
 
-fn starts(text: &str, prefix: &str) -> bool {
-    text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-}
-
-/// Whether a body may be read as a form. The library skips values that are not UTF-8 and reads the
-/// others, of any character, so the bytes of each value are checked.
-fn has_form_body(headers: &HeaderMap) -> bool {
-    let is_form = |value: &HeaderValue| {
-        value.as_bytes().get(..MULTIPART.len()).is_some_and(|start| start.eq_ignore_ascii_case(MULTIPART))
-    };
-    headers.get_all(header::CONTENT_TYPE).iter().any(is_form)
+fn starts(text: &[u8], prefix: &str) -> bool {
+    text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
 }
 
 /// Whether a query has a parameter that contains a signature.
@@ -101,14 +93,25 @@ mod tests {
     const DATE: &str = "20260131";
     const TIME_OF_DAY: &str = "20260131T235959Z";
 
-    fn code(uri: &str, scope: &str, times: &[&[u8]]) -> Option<String> {
+    /// Code of the error of a request with this scope and further headers.
+    fn code_of(uri: &str, scope: &str, headers: &[(&str, &[u8])]) -> Option<String> {
         let value = format!("AWS4-HMAC-SHA256 Credential=shop.movies.train/{scope}/aws4_request, SignedHeaders=host");
         let mut request = Request::get(uri).header(header::AUTHORIZATION, value);
-        for time in times {
-            request = request.header(TIME, *time);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         let (head, ()) = request.body(()).unwrap().into_parts();
         check(&head).err().map(|error| error.code().as_str().to_owned())
+    }
+
+    fn code(uri: &str, scope: &str, times: &[&[u8]]) -> Option<String> {
+        code_of(uri, scope, &times.iter().map(|time| (TIME, *time)).collect::<Vec<_>>())
+    }
+
+    /// Code of the error of a request with these values of a header.
+    fn of_values(name: &str, values: &[&[u8]]) -> Option<String> {
+        let headers: Vec<_> = values.iter().map(|value| (name, *value)).collect();
+        code_of("/recmesh", &format!("{DATE}/{EMBEDDED_REGION}/s3"), &headers)
     }
 
     fn of_time(time: &[u8]) -> Option<String> {
@@ -135,16 +138,7 @@ mod tests {
 
     #[test]
     fn forms_are_refused_whatever_their_content_type_contains() {
-        let of = |types: &[&[u8]]| {
-            let value =
-                format!("AWS4-HMAC-SHA256 Credential=a/{DATE}/{EMBEDDED_REGION}/s3/aws4_request, SignedHeaders=host");
-            let mut request = Request::post("/recmesh").header(header::AUTHORIZATION, value);
-            for content_type in types {
-                request = request.header(header::CONTENT_TYPE, *content_type);
-            }
-            let (head, ()) = request.body(()).unwrap().into_parts();
-            check(&head).err().map(|error| error.code().as_str().to_owned())
-        };
+        let of = |types: &[&[u8]]| of_values("content-type", types);
         let form: &[u8] = b"multipart/form-data; boundary=x";
         let quoted: &[u8] = b"Multipart/Form-Data; boundary=x; a=\"\xc3\xa9\"";
         for types in [&[form][..], &[quoted], &[b"\xff", form], &[b"text/plain", form], &[form, b"text/plain"]] {
@@ -157,13 +151,7 @@ mod tests {
 
     #[test]
     fn bodies_in_signed_chunks_are_refused() {
-        let of = |hash: &[u8]| {
-            let value =
-                format!("AWS4-HMAC-SHA256 Credential=a/{DATE}/{EMBEDDED_REGION}/s3/aws4_request, SignedHeaders=host");
-            let request = Request::put("/recmesh/a").header(header::AUTHORIZATION, value).header(CONTENT_HASH, hash);
-            let (head, ()) = request.body(()).unwrap().into_parts();
-            check(&head).err().map(|error| error.code().as_str().to_owned())
-        };
+        let of = |hash: &[u8]| of_values(CONTENT_HASH, &[hash]);
         for hash in ["STREAMING-UNSIGNED-PAYLOAD-TRAILER", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "streaming-x"] {
             assert_eq!(of(hash.as_bytes()).as_deref(), Some("NotImplemented"), "{hash}");
         }
