@@ -15,6 +15,7 @@ use http_body_util::{BodyExt as _, Full, Limited, combinators::UnsyncBoxBody};
 use kube::{
     Client, Config,
     client::{Body, ClientBuilder},
+    runtime::watcher,
 };
 use tokio::time::timeout;
 use tower::{BoxError, Layer, Service};
@@ -30,6 +31,11 @@ pub const OBJECTS_PER_PAGE: u32 = 20;
 /// Max bytes of an object: what etcd accepts by default.
 const OBJECT_BYTES_MAX: usize = 3 << 19;
 const _: () = assert!(OBJECTS_PER_PAGE as usize * OBJECT_BYTES_MAX < RESPONSE_BYTES_MAX);
+
+/// Config of a watch whose lists have pages of [`OBJECTS_PER_PAGE`].
+pub fn paged_watch() -> watcher::Config {
+    watcher::Config::default().page_size(OBJECTS_PER_PAGE)
+}
 
 /// Connects to the API server of the cluster, or of the kubeconfig.
 ///

@@ -30,7 +30,7 @@ use recommender_crds::Recommender;
 use tokio::sync::{broadcast::error::RecvError, mpsc};
 
 use crate::{
-    api_client::OBJECTS_PER_PAGE,
+    api_client::{OBJECTS_PER_PAGE, paged_watch},
     child_kind::ChildKind,
     context::Context,
     error::{Error, chain},
@@ -116,21 +116,20 @@ fn recommenders(
 ) -> (Controller<Guarded>, Store<Guarded>, BoxStream<'static, ObjectRef<Guarded>>) {
     let (reader, writer) = reflector::store();
     let (sender, parts) = mpsc::channel(CHANGED_PARTS_MAX);
-    let changed =
-        with_pauses(watcher(api::<Guarded>(context, scope), watcher::Config::default().page_size(OBJECTS_PER_PAGE)))
-            // The largest part of the metadata, which nothing reads.
-            .modify(|guarded| guarded.meta_mut().managed_fields = None)
-            .reflect(writer)
-            .inspect(move |event| {
-                if let Some(part) = changed_part(event) {
-                    // A full queue only delays a composition until its next regular pass.
-                    let _ = sender.try_send(part);
-                }
-            })
-            .applied_objects()
-            // Here, so that the failure of one watch delays no other.
-            .filter_map(|object| std::future::ready(logged(object, "Recommender").map(Ok)))
-            .predicate_filter(|guarded: &Guarded| Some(trigger(guarded)), PredicateConfig::default());
+    let changed = with_pauses(watcher(api::<Guarded>(context, scope), paged_watch()))
+        // The largest part of the metadata, which nothing reads.
+        .modify(|guarded| guarded.meta_mut().managed_fields = None)
+        .reflect(writer)
+        .inspect(move |event| {
+            if let Some(part) = changed_part(event) {
+                // A full queue only delays a composition until its next regular pass.
+                let _ = sender.try_send(part);
+            }
+        })
+        .applied_objects()
+        // Here, so that the failure of one watch delays no other.
+        .filter_map(|object| std::future::ready(logged(object, "Recommender").map(Ok)))
+        .predicate_filter(|guarded: &Guarded| Some(trigger(guarded)), PredicateConfig::default());
     let of_parts = compositions_of(parts, reader.clone());
     (Controller::for_stream(changed, reader.clone()), reader, of_parts)
 }
@@ -203,7 +202,7 @@ fn children(context: &Arc<Context>, scope: Option<&str>) -> BoxStream<'static, O
             None => Api::all_with(client, &resource),
         };
         let context = Arc::clone(context);
-        with_pauses(watcher(api, watcher::Config::default().page_size(OBJECTS_PER_PAGE).labels(RECOMMENDER_LABEL)))
+        with_pauses(watcher(api, paged_watch().labels(RECOMMENDER_LABEL)))
             .flat_map(move |event| {
                 let event = logged(event, &source.kind);
                 stream::iter(event.map(|event| context.versions.apply(&source, &event)).unwrap_or_default())

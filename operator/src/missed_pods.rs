@@ -22,7 +22,7 @@ use self::{
     set::{Counts, MissedPod, MissedPods, Owner},
 };
 use crate::{
-    api_client::OBJECTS_PER_PAGE,
+    api_client::paged_watch,
     context::Context,
     error::chain,
     names::{INJECT_LABEL, INJECTED_LABEL},
@@ -72,10 +72,7 @@ fn pods(context: &Context, scope: Option<&str>) -> BoxStream<'static, watcher::R
         Some(namespace) => Api::namespaced_with(client, namespace, &resource),
         None => Api::all_with(client, &resource),
     };
-    let config = watcher::Config::default()
-        .page_size(OBJECTS_PER_PAGE)
-        .labels(&format!("{INJECT_LABEL},!{INJECTED_LABEL}"))
-        .fields(RUNNING);
+    let config = paged_watch().labels(&format!("{INJECT_LABEL},!{INJECTED_LABEL}")).fields(RUNNING);
     with_pauses(watcher(api, config)).boxed()
 }
 

@@ -24,8 +24,8 @@ pub struct Arrived {
     pub at: i64,
 }
 
-/// Pods that are not at the addresses which have confirmed the anchors since they were published, as
-/// `namespace/name`.
+/// Pods that have not confirmed the anchors that were published at `since`, as `namespace/name`;
+/// `confirmed` are the addresses of those that have.
 pub fn unconfirmed(pods: &[LivePod], confirmed: &BTreeSet<IpAddr>, signer: &str, since: i64) -> BTreeSet<String> {
     let is_waited_for = |pod: &&LivePod| {
         let is_new = pod.status.start_time().is_some_and(|start| start > since + NEW_POD_SECONDS);
@@ -35,8 +35,7 @@ pub fn unconfirmed(pods: &[LivePod], confirmed: &BTreeSet<IpAddr>, signer: &str,
     pods.iter().filter(is_waited_for).filter(|pod| !has_confirmed(pod)).map(name).collect()
 }
 
-/// Addresses of the pods of which a report states that they have these anchors, since they were
-/// published.
+/// Addresses of the pods that had these anchors after their publication, according to a report.
 pub fn confirmed_by<'a>(arrived: &'a Arrived, anchors: &'a Digest, since: i64) -> impl Iterator<Item = IpAddr> + 'a {
     let own = arrived.report.anchors.as_ref().filter(|own| *own == anchors).map(|_| arrived.address);
     let callers = arrived.report.callers.iter().filter(move |caller| {

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use super::Signer;
 use crate::{
-    api_client::OBJECTS_PER_PAGE,
+    api_client::paged_watch,
     error::{Error, chain},
     identity::{
         PodCertificateRequest,
@@ -50,9 +50,7 @@ const METRICS_INTERVAL: Duration = Duration::from_secs(5);
 pub async fn run(signer: Arc<Signer>) {
     let api: Api<PodCertificateRequest> = Api::all(signer.client.clone());
     let (reader, writer) = reflector::store();
-    let config = watcher::Config::default()
-        .page_size(OBJECTS_PER_PAGE)
-        .fields(&format!("spec.signerName={}", signer.settings.name));
+    let config = paged_watch().fields(&format!("spec.signerName={}", signer.settings.name));
     let requests = with_pauses(watcher(api, config))
         .modify(|request| {
             // What nothing reads is not kept.
