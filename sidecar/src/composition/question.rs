@@ -101,8 +101,8 @@ fn one(ask: &Ask, n: usize) -> Value {
 /// parts are asked, has one entry for each column.
 pub fn has_several_conditions(filter: &Filter) -> bool {
     let conditions = filter.conditions();
-    let values = conditions.iter().filter(|(_, condition)| matches!(condition, Condition::AnyOf(_)));
-    values.into_iter().any(|(column, _)| conditions.iter().filter(|(other, _)| other == column).count() > 1)
+    let is_alone = |column: &String| conditions.iter().filter(|(other, _)| other == column).count() == 1;
+    conditions.iter().any(|(column, condition)| matches!(condition, Condition::AnyOf(_)) && !is_alone(column))
 }
 
 /// Conditions as JSON has them: one entry for each column. A form can state both bounds of a range

@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, fs::File, io::BufWriter, ops::ControlFlow, path::Path};
 
-use catalogue::{CatalogueError, CatalogueWriter, ColumnId, ColumnKind, check_value, limits::VALUE_BYTES_MAX};
+use catalogue::{CatalogueError, CatalogueWriter, ColumnId, ColumnKind, check_value};
 use model_snapshot::StringTable;
 use serde_json::json;
 use sidecar_contract::{CatalogueVersion, Digest, FilterColumn, FilterKind, Items, canonical_json};
@@ -304,10 +304,9 @@ impl RowSink for CatalogueReader<'_> {
                     let text = rows.text(cell);
                     let values: Vec<&str> = texts_of(&text).collect();
                     // Before the values are kept: a long text in each row would take all memory.
-                    if let Some(long) = values.iter().find(|value| value.len() > VALUE_BYTES_MAX) {
-                        check_value(&filter.request_name(), long)
-                            .map_err(|error| not_written(&self.table.source.described_as, &error))?;
-                    }
+                    let longest = values.iter().max_by_key(|value| value.len()).copied().unwrap_or_default();
+                    check_value(&filter.request_name(), longest)
+                        .map_err(|error| not_written(&self.table.source.described_as, &error))?;
                     let separator = ATTRIBUTE_SEPARATOR.to_string();
                     set(texts, index, (!values.is_empty()).then(|| values.join(&separator).into()));
                 }

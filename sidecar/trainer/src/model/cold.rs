@@ -1,12 +1,14 @@
 //! Cold-start items: factors from item features, and an evaluation of such factors on items with
 //! interactions.
 
-use factorization::{
-    Among, AttributeMap, Interactions, Model, Part, evaluate_ranking, random::word, split::draw_users,
-};
+use factorization::{Among, AttributeMap, Interactions, Model, Part, evaluate_ranking, random::word};
 use sidecar_contract::{ColdItems, TrainingConfig};
 
-use super::{check, fit, interactions, likes, parts::TEST_USERS_MAX, resolve_defaults::resolved};
+use super::{
+    check, fit, interactions, likes,
+    parts::{TEST_USERS_MAX, of_drawn_users},
+    resolve_defaults::resolved,
+};
 use crate::{
     data::Data,
     failure::RunError,
@@ -20,8 +22,6 @@ use crate::{
 const MEASURED_MIN: usize = 5;
 /// Random stream that selects the excluded items.
 const EXCLUSION_STREAM: u64 = 0x636f_6c64;
-/// Random stream that draws test users.
-const TEST_USER_STREAM: u64 = 0x6375_7365;
 
 /// Appends rows for the cold-start items to the model and returns their number. It is 0 without
 /// items that have both factors and features.
@@ -63,8 +63,7 @@ pub(super) fn measure(
     };
     model.replace_items(&map, &features.seen, is_excluded);
     let test = likes(&test, model.ratings.as_ref().map(|ratings| &ratings.scale)).into_owned();
-    let test_users = (0..).take(test.users()).filter(|user| !test.row(*user as usize).0.is_empty());
-    let test = test.only_users(&draw_users(test_users, TEST_USERS_MAX, config.seed, TEST_USER_STREAM));
+    let test = of_drawn_users(&test, TEST_USERS_MAX, config.seed);
     let k = config.evaluation.k as usize;
     let Ok(scorer) = model.scorer() else { return Ok(None) };
     let items: Vec<u32> = (0..).zip(&excluded).filter(|(_, excluded)| **excluded).map(|(item, _)| item).collect();

@@ -21,6 +21,17 @@ pub(super) const TEST_USERS_MAX: usize = 10_000;
 /// Stream of the random numbers that draw test users.
 const TEST_USER_STREAM: u64 = u64::MAX;
 
+/// The rows of at most this number of users with rows, drawn at random.
+pub(super) fn of_drawn_users(test: &Interactions, max: usize, seed: u64) -> Interactions {
+    test.only_users(&draw_users(users_with_rows(test), max, seed, TEST_USER_STREAM))
+}
+
+/// Users with rows, ascending.
+#[expect(clippy::cast_possible_truncation, reason = "users ≤ INDEX_MAX")]
+fn users_with_rows(test: &Interactions) -> impl Iterator<Item = u32> {
+    (0..test.users() as u32).filter(|user| !test.row(*user as usize).1.is_empty())
+}
+
 /// Training part and held-out set of a split.
 pub(super) struct Parts {
     training: Interactions,
@@ -62,7 +73,7 @@ impl Parts {
 
     /// Held-out interactions of at most this number of test users, drawn at random.
     pub(super) fn test_of_sample(&self, max: usize, seed: u64) -> Interactions {
-        self.test.only_users(&draw_users(self.test_users(), max, seed, TEST_USER_STREAM))
+        of_drawn_users(&self.test, max, seed)
     }
 
     pub(super) fn training(&self) -> &Interactions {
@@ -84,9 +95,8 @@ impl Parts {
     }
 
     /// Users with held-out interactions, ascending.
-    #[expect(clippy::cast_possible_truncation, reason = "users ≤ INDEX_MAX")]
     pub(super) fn test_users(&self) -> impl Iterator<Item = u32> {
-        (0..self.test.users() as u32).filter(|user| !self.test.row(*user as usize).1.is_empty())
+        users_with_rows(&self.test)
     }
 
     /// Fits a model to the training part and folds in the test users that are excluded from it.
