@@ -112,7 +112,7 @@ impl Snapshot {
         if let Some(TwoHopRows { lists, rows, span: _, pairs: _ }) = self.two_hop() {
             check_rows("two_hop.lists", lists, self.metadata.users)?;
             rows.map_or(Ok(()), |rows| check_rows("two_hop.rows", rows, *items))?;
-            // Without a user, an item is no source of a walk, so its sums are not read.
+            // The term reads the pair sums of every item that has users.
             let summed = self.metadata.two_hop_pair_items.and_then(|items| usize::try_from(items).ok());
             if summed.is_some_and(|summed| lists.offsets.get(summed) != lists.offsets.last()) {
                 return Err(SnapshotError::corrupt("two_hop.lists", "an item without sums of pairs has users"));

@@ -55,9 +55,10 @@ impl ConnectionLimiter {
         Self { connections_max, task_delay, evicted, connections: Mutex::default() }
     }
 
-    /// Acquires a slot for a new connection; at the limit, evicts the connection that has waited longest for its client.
-    /// `None` if requests of all connections are being handled, or have arrived and were not read. Must
-    /// be called in a runtime, in which the tasks of the connections run.
+    /// Acquires a slot for a new connection; at the limit, evicts the connection that has waited
+    /// longest for its client. `None` if requests of all connections are being handled, or have
+    /// arrived and were not read. Must be called in a runtime, in which the tasks of the connections
+    /// run.
     pub fn acquire(self: &Arc<Self>) -> Option<ConnectionSlot> {
         self.acquire_for(Arc::new(Phase::new()))
     }

@@ -95,7 +95,7 @@ where
             }
             // A client that does not acknowledge the end of the connection can open streams after it.
             () = &mut overdue => {
-                tracing::debug!("connection closed: its age ended, and its client goes on");
+                tracing::debug!("connection closed: it exceeded its maximum age, and the client did not close it");
                 return;
             }
             _ = checks.tick() => {

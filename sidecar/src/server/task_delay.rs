@@ -70,7 +70,7 @@ mod tests {
         delay.measure();
         assert_eq!(delay.at(begin + after(3)), after(3));
         delay.measure();
-        assert_eq!(delay.at(begin + after(4)), after(4), "the running measurement goes on");
+        assert_eq!(delay.at(begin + after(4)), after(4), "a measurement in progress is not restarted");
         tokio::time::advance(after(5)).await;
         for _ in 0..3 {
             tokio::task::yield_now().await;
