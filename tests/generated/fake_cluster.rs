@@ -77,15 +77,9 @@ impl FakeCluster {
         let commands = Commands::new(String::from_utf8(tools.stdout)?.trim(), &kubeconfig);
         let definition = root.join("crds/recommenders.yaml");
         commands.kubectl(&["create", "-f", &definition.to_string_lossy()])?;
-        commands.kubectl(&[
-            "wait",
-            "--for=condition=Established",
-            "crd/recommenders.recmesh.dev",
-            &wait::timeout_argument(),
-        ])?;
         commands.kubectl(&["create", "namespace", SYSTEM_NAMESPACE])?;
         let client = client(&kubeconfig).await?;
-        // The API is served only shortly after the CRD is Established.
+        // The API is served only a moment after its definition is created.
         wait::until_async("recommenders are served", async || {
             recommenders(&client, None).list(&ListParams::default()).await?;
             Ok(())
