@@ -1,8 +1,9 @@
 //! Lists the keys with a prefix in byte order, page by page.
 //!
 //! A page visits the directories in the order of their keys, and opens only those that may hold an
-//! entry of the page. So its cost depends on the page and on the sizes of these directories, not on
-//! the number of objects, and no crash-consistent index is needed.
+//! entry of the page. So its time depends on the page and on the sizes of these directories, not on
+//! the number of objects, and no crash-consistent index is needed. Of a large directory it holds the
+//! next entries only, and reads it again for the others, so its memory is bounded.
 
 use std::{
     cmp::Reverse,
@@ -15,6 +16,10 @@ use crate::{
     disk::{Disk, FileStat},
     key_path::{self, DecodedName},
 };
+
+/// Maximum number of entries of a directory that are in memory. A page takes at most 1,000, but may
+/// leave out others.
+const ENTRIES_HELD_MAX: usize = 4096;
 
 /// Parameters of a listing. An entry is a key or a common prefix.
 #[derive(Clone, Debug, Default)]
@@ -44,11 +49,14 @@ pub struct Page {
 
 /// Reads a page.
 pub fn list(disk: &Disk, query: &Query) -> io::Result<Page> {
+    page_of(Walk::new(disk, query), query)
+}
+
+fn page_of(mut walk: Walk<'_>, query: &Query) -> io::Result<Page> {
     let mut page = Page::default();
     if query.entries_max == 0 {
         return Ok(page);
     }
-    let mut walk = Walk::new(disk, query);
     let mut entries = 0;
     let mut last: Option<String> = None;
     while let Some((key, path)) = walk.next()? {
@@ -86,12 +94,22 @@ fn common_prefix(key: &str, query: &Query) -> Option<String> {
 
 /// Directory or object that is not visited yet. Keys are bytes, because a piece of a long part may
 /// end inside a character.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Node {
     /// Key of an object, or prefix of all keys below a directory.
     key: Vec<u8>,
     is_object: bool,
+    /// Of a directory that was read in part, whose node has the key of the last entry that was held:
+    /// the length of its own key. The entries after that one follow.
+    held_until: Option<usize>,
     path: PathBuf,
+}
+
+impl Node {
+    /// Whether this entry of a directory comes after another one.
+    fn is_after(&self, other: &Self) -> bool {
+        (&self.key, self.is_object) > (&other.key, other.is_object)
+    }
 }
 
 /// Keys of a query in byte order. The node with the smallest key is next: every key below a
@@ -103,6 +121,7 @@ struct Walk<'a> {
     /// ...and without this prefix, which was listed as a whole.
     skipped_prefix: Option<String>,
     nodes: BinaryHeap<Reverse<Node>>,
+    entries_held_max: usize,
     #[cfg(test)]
     directories_read: usize,
 }
@@ -117,7 +136,8 @@ impl<'a> Walk<'a> {
             prefix: &query.prefix,
             after: query.start_after.clone().max(query.continue_after.clone()),
             skipped_prefix,
-            nodes: BinaryHeap::from([Reverse(Node { key, is_object: false, path })]),
+            nodes: BinaryHeap::from([Reverse(Node { key, is_object: false, held_until: None, path })]),
+            entries_held_max: ENTRIES_HELD_MAX,
             #[cfg(test)]
             directories_read: 0,
         }
@@ -131,13 +151,15 @@ impl<'a> Walk<'a> {
     /// Next key and the path of its object.
     fn next(&mut self) -> io::Result<Option<(String, PathBuf)>> {
         while let Some(Reverse(node)) = self.nodes.pop() {
-            if !self.is_wanted(&node) {
-                continue;
-            }
-            if !node.is_object {
-                self.read(&node.path, &node.key)?;
-            } else if let Ok(key) = String::from_utf8(node.key) {
-                return Ok(Some((key, node.path)));
+            if let Some(length) = node.held_until {
+                let directory = node.key.get(..length).unwrap_or_default();
+                self.read(&node.path, directory, Some(&node))?;
+            } else if self.is_wanted(&node) {
+                if !node.is_object {
+                    self.read(&node.path, &node.key, None)?;
+                } else if let Ok(key) = String::from_utf8(node.key) {
+                    return Ok(Some((key, node.path)));
+                }
             }
         }
         Ok(None)
@@ -153,9 +175,9 @@ impl<'a> Walk<'a> {
             && self.skipped_prefix.as_ref().is_none_or(|skipped| !key.starts_with(skipped.as_bytes()))
     }
 
-    /// Adds the entries of a directory. The depth is bounded by the length of a key, because every
-    /// directory adds one or more bytes to it.
-    fn read(&mut self, directory: &Path, key: &[u8]) -> io::Result<()> {
+    /// Adds the next entries of a directory: all of them, or those after `held`. The depth is bounded
+    /// by the length of a key, because every directory adds one or more bytes to it.
+    fn read(&mut self, directory: &Path, key: &[u8], held: Option<&Node>) -> io::Result<()> {
         #[cfg(test)]
         {
             self.directories_read += 1;
@@ -167,6 +189,8 @@ impl<'a> Walk<'a> {
             }
             Err(error) => return Err(error),
         };
+        let mut next = BinaryHeap::new();
+        let mut are_more = false;
         for entry in entries {
             let entry = entry?;
             let name = entry.file_name();
@@ -176,11 +200,20 @@ impl<'a> Walk<'a> {
                 // Not from the store, for example lost+found.
                 None => continue,
             };
-            let node = Node { key: [key, &bytes].concat(), is_object, path: entry.path() };
-            if self.is_wanted(&node) {
-                self.nodes.push(Reverse(node));
+            let node = Node { key: [key, &bytes].concat(), is_object, held_until: None, path: entry.path() };
+            if self.is_wanted(&node) && held.is_none_or(|held| node.is_after(held)) {
+                next.push(node);
+                if next.len() > self.entries_held_max {
+                    next.pop();
+                    are_more = true;
+                }
             }
         }
+        if let Some(last) = next.peek().filter(|_| are_more) {
+            let rest = Node { held_until: Some(key.len()), path: directory.to_owned(), ..last.clone() };
+            self.nodes.push(Reverse(rest));
+        }
+        self.nodes.extend(next.into_iter().map(Reverse));
         Ok(())
     }
 }
@@ -254,6 +287,7 @@ mod tests {
             delimiter in prop::option::of(prop_oneof![Just("/"), Just("-"), Just("a/")]),
             start_after in prop::option::of(any::<prop::sample::Index>()),
             entries_max in 1..6_usize,
+            entries_held_max in 1..6_usize,
         ) {
             let (_directory, disk) = store(&keys);
             let chosen = |index: &prop::sample::Index| {
@@ -265,7 +299,8 @@ mod tests {
             let mut found = Vec::new();
             let mut continue_after = None;
             loop {
-                let page = list(&disk, &Query { continue_after, ..query.clone() }).unwrap();
+                let query = Query { continue_after, ..query.clone() };
+                let page = page_of(Walk { entries_held_max, ..Walk::new(&disk, &query) }, &query).unwrap();
                 let page_entries = entries(&page);
                 prop_assert!(page_entries.len() <= entries_max);
                 found.extend(page_entries);
@@ -293,6 +328,19 @@ mod tests {
         let query = Query { delimiter: Some("/".into()), entries_max: 300, continue_after: None, ..query };
         let page = list(&disk, &query).unwrap();
         assert_eq!((page.common_prefixes.len(), page.next), (300, None));
+    }
+
+    #[test]
+    fn a_large_directory_is_read_in_parts() {
+        let keys: BTreeSet<String> = (0..2 * ENTRIES_HELD_MAX).map(|n| format!("tmp-{n:05}/a")).collect();
+        let (_directory, disk) = store(&keys);
+        let query = Query { entries_max: usize::MAX, ..Query::default() };
+        let mut walk = Walk::new(&disk, &query);
+        for key in &keys {
+            assert_eq!(walk.next().unwrap().unwrap().0, *key);
+            assert!(walk.nodes.len() <= ENTRIES_HELD_MAX + 1, "{} entries in memory", walk.nodes.len());
+        }
+        assert_eq!(walk.next().unwrap(), None);
     }
 
     #[test]
