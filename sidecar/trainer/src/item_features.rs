@@ -8,7 +8,10 @@ use model_snapshot::StringTable;
 use crate::{
     failure::{FailureReason, RunError, chain},
     interner::{Interner, Sorted},
-    limits::{ATTRIBUTE_SEPARATOR, ATTRIBUTE_VALUES_MAX, ATTRIBUTE_VALUES_PER_CELL_MAX, ATTRIBUTE_VALUES_READ_MAX},
+    limits::{
+        ATTRIBUTE_SEPARATOR, ATTRIBUTE_VALUE_BYTES_MAX, ATTRIBUTE_VALUES_MAX, ATTRIBUTE_VALUES_PER_CELL_MAX,
+        ATTRIBUTE_VALUES_READ_MAX,
+    },
 };
 
 /// Values that were seen so far; equal text in two columns counts as two values.
@@ -36,7 +39,8 @@ impl FeatureValues {
     pub(crate) fn add(&mut self, column: usize, text: &str, to: &mut Vec<u32>) -> Option<()> {
         let max = u32::try_from(ATTRIBUTE_VALUES_READ_MAX).unwrap_or(u32::MAX);
         let values = text.split(ATTRIBUTE_SEPARATOR).map(str::trim).filter(|value| !value.is_empty());
-        for value in values.take(ATTRIBUTE_VALUES_PER_CELL_MAX) {
+        for value in values.take(ATTRIBUTE_VALUES_PER_CELL_MAX).filter(|value| value.len() <= ATTRIBUTE_VALUE_BYTES_MAX)
+        {
             to.push(self.0.number(&format!("{column}={value}"), max)?);
         }
         Some(())
@@ -105,6 +109,16 @@ fn matrix<'a>(rows: impl ExactSizeIterator<Item = &'a [u32]>, columns: usize) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_values_are_ignored() {
+        let mut values = FeatureValues::default();
+        let longest = "ä".repeat(ATTRIBUTE_VALUE_BYTES_MAX / 2);
+        let mut numbers = Vec::new();
+        values.add(0, &format!("{longest}a|{longest}|b"), &mut numbers).unwrap();
+        let texts: Vec<&str> = numbers.iter().map(|number| values.text(*number)).collect();
+        assert_eq!(texts, [format!("0={longest}"), "0=b".to_owned()]);
+    }
 
     #[test]
     fn columns_are_the_most_frequent_values_of_seen_items() {

@@ -48,6 +48,8 @@ pub const FILTER_COLUMNS_MAX: usize = 8;
 pub const ATTRIBUTE_SEPARATOR: char = '|';
 /// Maximum number of values in one cell; further values are ignored.
 pub const ATTRIBUTE_VALUES_PER_CELL_MAX: usize = 64;
+/// Maximum length of a value, in bytes; longer values, such as descriptions, are ignored.
+pub const ATTRIBUTE_VALUE_BYTES_MAX: usize = 256;
 /// Maximum number of distinct values over all attributes of one table.
 pub const ATTRIBUTE_VALUES_READ_MAX: usize = 1_000_000;
 /// Maximum number of values in the map from attributes to factors; the most frequent values are
