@@ -9,6 +9,8 @@ const ENTRY_BYTES: u64 = 8;
 const TRANSIENT_ENTRY_BYTES: u64 = 8;
 /// Bytes of the sum of a pair of items.
 const PAIR_BYTES: u64 = 4;
+/// Bytes per item of the walk of a thread: a sum, and an addend that is compared and one that is made.
+const WALK_ITEM_BYTES: u64 = 16;
 /// Bytes of a factor.
 const FACTOR_BYTES: u64 = 4;
 /// Bytes per column of the rows that a thread copies to rotate them.
@@ -60,10 +62,11 @@ impl FitSize {
     }
 
     /// What the two-hop term walks: the histories and both orientations of the index, lists with
-    /// their starts, and the scales; and the sums of pairs of few items.
+    /// their starts, and the scales; the sums of pairs of few items; and the walks of all threads.
     pub(crate) fn two_hop_bytes(&self) -> u64 {
         let sums = if self.items <= PAIR_ITEMS_MAX as u64 { self.items * self.items * PAIR_BYTES } else { 0 };
-        total([self.entries.saturating_mul(3 * ENTRY_BYTES), self.rows().saturating_mul(6 * 8), sums])
+        let walks = self.threads.saturating_mul(self.items.saturating_mul(WALK_ITEM_BYTES));
+        total([self.entries.saturating_mul(3 * ENTRY_BYTES), self.rows().saturating_mul(6 * 8), sums, walks])
     }
 
     /// Users and items.
