@@ -5,6 +5,9 @@
 //! Recommender that has waited longest, so that a tenant with a thousand Recommenders does not
 //! starve the others. Rollouts do not queue: their limit only keeps an upgrade from restarting all
 //! pods of all Recommenders at the same time.
+//!
+//! A slot is held for up to a week, so order in the queue is not enough: a quarter of the slots is
+//! granted only to namespaces that hold none.
 
 use std::{
     collections::BTreeMap,
@@ -15,6 +18,8 @@ use tokio::sync::broadcast;
 
 /// Lifetime of a rollout slot in seconds: a stuck rollout must not block the fleet.
 pub const ROLLOUT_SLOT_SECONDS_MAX: u64 = 600;
+/// Part of the slots (one in this many, but at least one) that only a namespace without a slot gets.
+const RESERVED_ONE_IN: usize = 4;
 /// Seconds from the deadline of a training to the expiry of its slot, in case the end of the Job
 /// goes unnoticed.
 const DEADLINE_GRACE_SECONDS: u64 = 600;
@@ -104,11 +109,13 @@ impl FairLimiter {
             if queue.running.contains_key(&key.uid) {
                 return true;
             }
-            let free = queue.running.len() + queue.admitted(slots).len() < slots;
-            if free {
+            let free = slots.saturating_sub(queue.running.len() + queue.admitted(slots).len());
+            let held = queue.running.values().filter(|entry| entry.key.namespace == key.namespace).count();
+            let admitted = is_granted(held, free, slots);
+            if admitted {
                 queue.running.insert(key.uid.clone(), Entry::new(key, now, slot_seconds));
             }
-            free
+            admitted
         })
     }
 
@@ -170,18 +177,26 @@ impl Queue {
         }
         let mut waiting: Vec<&Entry> = self.waiting.values().collect();
         let mut admitted = Vec::new();
-        for _ in self.running.len()..slots {
-            let order = |entry: &&Entry| {
-                let held = held.get(entry.key.namespace.as_str()).copied().unwrap_or(0);
-                (held, entry.since, entry.key.uid.clone())
-            };
+        for taken in self.running.len()..slots {
+            let held_by = |entry: &Entry| held.get(entry.key.namespace.as_str()).copied().unwrap_or(0);
+            let order = |entry: &&Entry| (held_by(entry), entry.since, entry.key.uid.clone());
             let Some(next) = waiting.iter().copied().min_by_key(order) else { break };
+            // The others are of namespaces that hold as many slots or more.
+            if !is_granted(held_by(next), slots - taken, slots) {
+                break;
+            }
             waiting.retain(|entry| entry.key.uid != next.key.uid);
             *held.entry(&next.key.namespace).or_default() += 1;
             admitted.push(next.key.uid.clone());
         }
         admitted
     }
+}
+
+/// Whether a namespace that holds a number of slots may get one of those that are free.
+fn is_granted(held: usize, free: usize, slots: usize) -> bool {
+    let reserved = (slots / RESERVED_ONE_IN).max(1);
+    free > 0 && (held == 0 || free > reserved)
 }
 
 impl Entry {
@@ -221,11 +236,11 @@ mod tests {
 
     #[test]
     fn slots_are_limited_and_granted_in_order() {
-        let limiter = limiter(2);
+        let limiter = limiter(3);
         let mut grants = limiter.grants();
         assert_eq!(claims(&limiter, 0, &["a/1", "a/2", "a/3"]), [true, true, false]);
         assert_eq!(claims(&limiter, 1, &["a/4", "a/1"]), [false, true], "a holder keeps its slot");
-        assert!(grants.try_recv().is_err(), "no slot is free");
+        assert!(grants.try_recv().is_err(), "no slot is free for a");
         limiter.release("a/1", 2);
         assert_eq!(grants.try_recv().unwrap().uid, "a/3");
         assert!(grants.try_recv().is_err());
@@ -234,14 +249,27 @@ mod tests {
     }
 
     #[test]
+    fn a_namespace_leaves_slots_to_others() {
+        // Of 20 slots 5 are for namespaces without one.
+        let limiter = limiter(20);
+        let claimed = |limiter: &FairLimiter, namespace: &str| {
+            (0..30).filter(|n| limiter.claim(&key(&format!("{namespace}/{n}")), 0, HOUR)).count()
+        };
+        assert_eq!(claimed(&limiter, "a"), 15);
+        assert_eq!(["b", "c", "d", "e", "f", "g"].map(|namespace| claimed(&limiter, namespace)), [1, 1, 1, 1, 1, 0]);
+    }
+
+    #[test]
     fn a_busy_namespace_does_not_starve_another() {
-        let limiter = limiter(2);
+        let limiter = limiter(3);
         claims(&limiter, 0, &["many/1", "many/2", "many/3", "many/4"]);
-        claims(&limiter, 5, &["one/1"]);
+        assert_eq!(claims(&limiter, 5, &["one/1", "one/2"]), [true, false]);
         limiter.release("many/1", 6);
-        assert_eq!(claims(&limiter, 6, &["many/3", "one/1"]), [false, true]);
-        limiter.release("many/2", 7);
-        assert_eq!(claims(&limiter, 7, &["many/4", "many/3"]), [false, true]);
+        assert_eq!(claims(&limiter, 6, &["many/3", "two/1"]), [false, true]);
+        limiter.release("two/1", 7);
+        limiter.release("one/1", 7);
+        assert_eq!(claims(&limiter, 7, &["many/3", "one/2"]), [false, true]);
+        assert_eq!(claims(&limiter, 7, &["many/4"]), [false]);
     }
 
     #[test]
@@ -276,7 +304,9 @@ mod tests {
     fn try_claim_is_limited_and_does_not_queue() {
         let limiter = limiter(2);
         let claim = |name: &str, now: i64| limiter.try_claim(&key(name), now, HOUR);
-        assert!(claim("a", 0) && claim("b", 0));
+        assert!(claim("a", 0));
+        assert!(!claim("a/2", 0), "the last slot is for another namespace");
+        assert!(claim("b", 0));
         assert!(!claim("c", 1));
         assert!(claim("a", 1), "a holder keeps its slot");
         assert_eq!(counts(&limiter), (2, 0));
