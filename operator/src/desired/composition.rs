@@ -110,6 +110,10 @@ mod tests {
         let ports: Vec<u64> =
             to_parts["ports"].as_array().unwrap().iter().map(|port| port["port"].as_u64().unwrap()).collect();
         assert_eq!(ports, [8080, 8443]);
-        assert_eq!(spec["egress"][0]["ports"][0], json!({"protocol": "UDP", "port": 53}));
+        let dns = json!([
+            {"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53},
+            {"protocol": "UDP", "port": 5353}, {"protocol": "TCP", "port": 5353},
+        ]);
+        assert_eq!(spec["egress"][0]["ports"], dns);
     }
 }

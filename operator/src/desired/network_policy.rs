@@ -14,8 +14,9 @@ use crate::{
     validate::Workload,
 };
 
-/// Port of DNS.
-const DNS: u16 = 53;
+/// Ports of DNS: the usual one, and that of OpenShift's DNS pods, to which a policy applies after the
+/// address of the Service has been replaced.
+const DNS: [u16; 2] = [53, 5353];
 
 /// Builds the policy of a composition: as [`build`], and its pods connect to DNS servers and to the
 /// serving pods of its parts only.
@@ -24,7 +25,7 @@ pub fn of_composition(workload: &Workload, parts: &[PartConfig], settings: &Sett
     let names: Vec<&str> = parts.iter().map(|part| part.name.as_str()).collect();
     let port = |protocol: &str, port: u16| json!({"protocol": protocol, "port": port});
     let egress = json!([
-        {"ports": [port("UDP", DNS), port("TCP", DNS)]},
+        {"ports": DNS.iter().flat_map(|dns| [port("UDP", *dns), port("TCP", *dns)]).collect::<Vec<_>>()},
         {
             "to": [{"podSelector": {
                 "matchLabels": {COMPONENT_LABEL: Component::Serving.as_str()},
