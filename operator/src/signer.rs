@@ -27,7 +27,7 @@ use tokio::time::Instant;
 
 use crate::{
     args::{IdentityArgs, Settings},
-    identity::{TrustDomain, authority::Authority, rotation::READ_AGE_SECONDS_MAX},
+    identity::{TrustDomain, authority::Authority, confirmation::Confirmations, rotation::READ_AGE_SECONDS_MAX},
     metrics::Metrics,
 };
 
@@ -79,6 +79,8 @@ pub struct Signer {
     read: Mutex<Option<(Instant, Arc<Authority>)>>,
     /// When this replica first saw a request that is not answered, by uid.
     pending: Mutex<HashMap<String, Instant>>,
+    /// What the pods have confirmed of the rotation that is in progress.
+    confirmations: Mutex<Option<Confirmations>>,
 }
 
 impl Signer {
@@ -90,7 +92,16 @@ impl Signer {
         metrics: Arc<Metrics>,
         is_leader: Arc<AtomicBool>,
     ) -> Arc<Self> {
-        Arc::new(Self { client, http, settings, metrics, is_leader, read: Mutex::new(None), pending: Mutex::default() })
+        Arc::new(Self {
+            client,
+            http,
+            settings,
+            metrics,
+            is_leader,
+            read: Mutex::new(None),
+            pending: Mutex::default(),
+            confirmations: Mutex::default(),
+        })
     }
 
     /// Runs until the process ends.
@@ -111,6 +122,14 @@ impl Signer {
 
     fn pending(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_confirmations(&self) -> Option<Confirmations> {
+        self.confirmations.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn keep_confirmations(&self, confirmations: Confirmations) {
+        *self.confirmations.lock().unwrap_or_else(PoisonError::into_inner) = Some(confirmations);
     }
 
     fn leads(&self) -> bool {

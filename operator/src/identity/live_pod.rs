@@ -7,6 +7,8 @@ use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, api::ObjectMeta, core::NamespaceResourceScope};
 use serde::{Deserialize, Serialize};
 
+use crate::names::{COMPONENT_LABEL, Component, INJECT_LABEL, NAMESPACE_LABEL, RECOMMENDER_LABEL};
+
 /// A pod.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LivePod {
@@ -91,7 +93,34 @@ pub struct PodCertificate {
     pub signer_name: String,
 }
 
+/// A Recommender, by namespace and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RecommenderRef {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
 impl LivePod {
+    /// The Recommender that a serving pod belongs to, according to its labels.
+    pub fn serves(&self) -> Option<RecommenderRef> {
+        let is_serving = self.label(COMPONENT_LABEL) == Some(Component::Serving.as_str());
+        let name = self.label(RECOMMENDER_LABEL).filter(|_| is_serving)?;
+        Some(RecommenderRef { namespace: self.metadata.namespace.clone()?, name: name.to_owned() })
+    }
+
+    /// The Recommender that the sidecar of an app's pod calls, according to its labels.
+    pub fn calls(&self) -> Option<RecommenderRef> {
+        let name = self.label(INJECT_LABEL)?;
+        let namespace = self.label(NAMESPACE_LABEL).or(self.metadata.namespace.as_deref())?;
+        Some(RecommenderRef { namespace: namespace.to_owned(), name: name.to_owned() })
+    }
+
+    fn label(&self, name: &str) -> Option<&str> {
+        self.metadata.labels.as_ref()?.get(name).map(String::as_str)
+    }
+
     /// Whether a volume of the pod asks for a certificate of this signer.
     pub fn asks(&self, signer: &str) -> bool {
         let sources = self.spec.volumes.iter().filter_map(|volume| volume.projected.as_ref());

@@ -1,7 +1,13 @@
 //! Reads which pods have the anchors of a rotation, from pods and from the admin ports of serving
 //! pods.
 
-use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::IpAddr,
+    pin::pin,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use futures::{StreamExt as _, stream};
 use k8s_openapi::jiff::Timestamp;
@@ -14,7 +20,7 @@ use crate::{
     error::Error,
     identity::{
         authority::Authority,
-        confirmation::{Arrived, confirmed_by, unconfirmed},
+        confirmation::{Arrived, Confirmations, PodsByAddress},
         live_pod::LivePod,
     },
     names::{Component, INJECTED_LABEL, RECOMMENDER_LABEL, component_label},
@@ -36,23 +42,35 @@ pub async fn missing(signer: &Signer, authority: &Authority, since: i64) -> Resu
     let Signer { client, settings, http, .. } = signer;
     let serving = format!("{RECOMMENDER_LABEL},{}", component_label(Component::Serving));
     let mut pods = list(client, &settings.watched, &serving).await?;
-    let asked = pods.iter().filter(|pod| pod.asks(&settings.name)).filter_map(|pod| pod.status.address());
-    let asked: Vec<IpAddr> = asked.collect();
+    let to_ask = pods.iter().filter(|pod| pod.asks(&settings.name)).filter_map(|pod| pod.status.address());
+    let mut to_ask: Vec<IpAddr> = to_ask.collect();
     pods.extend(list(client, &settings.watched, INJECTED_LABEL).await?);
-    let known: BTreeSet<IpAddr> = pods.iter().filter_map(|pod| pod.status.address()).collect();
     let anchors = authority.anchors_digest();
-    // What a report states about other addresses is not kept.
-    let confirmed: BTreeSet<IpAddr> = stream::iter(asked)
-        .map(|address| read(http, address))
-        .buffer_unordered(CONCURRENT_REQUESTS_MAX)
-        .take_until(tokio::time::sleep(REPORTS_DEADLINE))
-        .filter_map(std::future::ready)
-        .fold(BTreeSet::new(), |mut confirmed, arrived| {
-            confirmed.extend(confirmed_by(&arrived, &anchors, since).filter(|address| known.contains(address)));
-            std::future::ready(confirmed)
-        })
-        .await;
-    Ok(unconfirmed(&pods, &confirmed, &settings.name, since))
+    let mut confirmations = signer
+        .take_confirmations()
+        .filter(|confirmations| confirmations.are_of(&anchors, since))
+        .unwrap_or_else(|| Confirmations::new(anchors, since));
+    confirmations.order(&mut to_ask);
+    let asked = AtomicUsize::new(0);
+    let mut reports = pin!(
+        stream::iter(to_ask)
+            .map(|address| {
+                asked.fetch_add(1, Ordering::Relaxed);
+                read(http, address)
+            })
+            .buffer_unordered(CONCURRENT_REQUESTS_MAX)
+            .take_until(tokio::time::sleep(REPORTS_DEADLINE))
+            .filter_map(std::future::ready)
+    );
+    // One report at a time: each may be as long as the maximum.
+    let by_address = PodsByAddress::new(&pods);
+    while let Some(arrived) = reports.next().await {
+        confirmations.add(&by_address, &arrived);
+    }
+    confirmations.add_asked(asked.load(Ordering::Relaxed));
+    let missing = confirmations.missing(&pods, &settings.name);
+    signer.keep_confirmations(confirmations);
+    Ok(missing)
 }
 
 /// The pods with a label in these namespaces; in all, if none is named.
