@@ -2,6 +2,8 @@
 //! store prefix is empty. IO. With `Retain`, the default, there is no finalizer, and owner
 //! references delete the children.
 
+use std::time::Duration;
+
 use k8s_openapi::{
     api::{
         batch::v1::Job,
@@ -35,16 +37,34 @@ pub enum Cleanup {
     /// Finished; owner references delete the children.
     Done,
     /// Runs are being stopped, because a run could write to the store after the deletion.
-    WaitingForRuns,
+    WaitingForRuns {
+        /// Their Jobs and pods that still exist, in part.
+        objects: Vec<String>,
+    },
     /// The store is unreachable.
     StoreUnreachable(StoreProblem),
 }
 
-/// Condition message for a Recommender whose deletion is stuck.
-pub fn stuck_deletion_message(recommender: &Recommender, problem: &str) -> String {
+/// Time after which runs that have not ended are reported. Pods have 30 s to end by default.
+pub const RUNS_STOP_MAX: Duration = Duration::from_mins(1);
+/// Maximum number of objects that a message names, of each kind.
+const NAMED_OBJECTS_MAX: usize = 5;
+
+/// Condition message for a Recommender whose runs do not end.
+pub fn runs_remain_message(recommender: &Recommender, objects: &[String]) -> String {
+    let problem = format!("these objects still exist, and could write to the store: {}", objects.join(", "));
+    stuck_deletion_message(recommender, &problem)
+}
+
+/// Condition message for a Recommender whose store is unreachable.
+pub fn unreachable_store_message(recommender: &Recommender, problem: &str) -> String {
+    stuck_deletion_message(recommender, &format!("the store is unreachable: {problem}"))
+}
+
+fn stuck_deletion_message(recommender: &Recommender, problem: &str) -> String {
     let (namespace, name) = (recommender.namespace().unwrap_or_default(), recommender.name_any());
     format!(
-        "deletionPolicy is Delete, but the store is unreachable: {problem}. To delete the Recommender and leave its models \
+        "deletionPolicy is Delete, but {problem}. To delete the Recommender and leave its models \
          in the store, run: kubectl -n {namespace} patch recommender {name} --type merge -p '{{\"spec\":{{\"deletionPolicy\":\"Retain\"}}}}'"
     )
 }
@@ -59,8 +79,9 @@ pub async fn finalize(context: &Context, recommender: &Recommender) -> Result<Cl
     }
     let (namespace, name) = (recommender.namespace().unwrap_or_default(), recommender.name_any());
     if recommender.spec.deletion_policy == DeletionPolicy::Delete {
-        if stop_runs(context, recommender, &namespace, &name).await? {
-            return Ok(Cleanup::WaitingForRuns);
+        let objects = stop_runs(context, recommender, &namespace, &name).await?;
+        if !objects.is_empty() {
+            return Ok(Cleanup::WaitingForRuns { objects });
         }
         let scope = StoreScope::of(recommender);
         match with_store(context, scope, DELETION_DEADLINE, |store| async move { store.delete_all().await }).await {
@@ -115,15 +136,20 @@ async fn report_remaining_data(context: &Context, recommender: &Recommender, nam
     }
 }
 
-/// Deletes the Jobs. Returns whether any Jobs, or pods of Jobs, still exist.
-async fn stop_runs(context: &Context, recommender: &Recommender, namespace: &str, name: &str) -> Result<bool, Error> {
+/// Deletes the Jobs. Returns Jobs, and pods of Jobs, that still exist: the first ones of each.
+async fn stop_runs(
+    context: &Context,
+    recommender: &Recommender,
+    namespace: &str,
+    name: &str,
+) -> Result<Vec<String>, Error> {
     let uid = recommender.uid().unwrap_or_default();
     let selector = ListParams::default().labels(&format!("{RECOMMENDER_LABEL}={name}"));
     let jobs: Api<Job> = Api::namespaced(context.client.clone(), namespace);
     let jobs = jobs.list_metadata(&selector).await.map_err(Error::api("cannot list Jobs"))?;
-    let mut found_jobs = false;
+    let mut objects = Vec::new();
     for job in jobs.items.iter().filter(|job| controlled_by(job.owner_references(), &uid)) {
-        found_jobs = true;
+        objects.push(format!("Job {}", job.name_any()));
         if job.metadata.deletion_timestamp.is_none() {
             apply::delete_job(context, namespace, &job.name_any()).await?;
         }
@@ -140,5 +166,8 @@ async fn stop_runs(context: &Context, recommender: &Recommender, namespace: &str
             |owner: &OwnerReference| owner.kind == "Job" && jobs.iter().flatten().any(|job| owner.name == *job);
         controller(pod.owner_references()).is_some_and(is_of_job)
     };
-    Ok(found_jobs || pods.items.iter().any(is_of_run))
+    objects.truncate(NAMED_OBJECTS_MAX);
+    let pods = pods.items.iter().filter(|pod| is_of_run(pod)).take(NAMED_OBJECTS_MAX);
+    objects.extend(pods.map(|pod| format!("Pod {}", pod.name_any())));
+    Ok(objects)
 }

@@ -222,9 +222,18 @@ async fn reject(
 async fn finalize(context: &Context, recommender: &Recommender) -> Result<Outcome, Error> {
     let (next, training) = match deletion::finalize(context, recommender).await? {
         Cleanup::Done => (Action::await_change(), false), // Owner references delete the children.
-        Cleanup::WaitingForRuns => (requeue::while_runs_stop(), true),
+        Cleanup::WaitingForRuns { objects } => {
+            let begin = recommender.metadata.deletion_timestamp.as_ref().map(|time| time.0.as_second());
+            let waited = begin.map_or(0, |begin| Timestamp::now().as_second().saturating_sub(begin));
+            let waited = Duration::from_secs(u64::try_from(waited).unwrap_or(0));
+            if waited >= deletion::RUNS_STOP_MAX {
+                let message = deletion::runs_remain_message(recommender, &objects);
+                publish(context, recommender, &stalled(recommender, Reason::Deleting, &message)).await?;
+            }
+            (requeue::while_runs_stop(waited), true)
+        }
         Cleanup::StoreUnreachable(StoreProblem { message, retry_after }) => {
-            let message = deletion::stuck_deletion_message(recommender, &message);
+            let message = deletion::unreachable_store_message(recommender, &message);
             publish(context, recommender, &stalled(recommender, Reason::Deleting, &message)).await?;
             (Action::requeue(retry_after), false)
         }

@@ -19,6 +19,8 @@ const SETTLING_POLL_INTERVAL: Duration = Duration::from_secs(2);
 const SETTLING_POLLS: u32 = 30;
 /// Longest interval while pods start or load a model.
 const SETTLING_POLL_INTERVAL_MAX: Duration = Duration::from_mins(1);
+/// While runs stop, the interval is the time that they have taken divided by this.
+const STOPPING_POLLS: u32 = 30;
 /// Interval while a Job is queued. A grant triggers a pass; this interval covers a missed grant.
 const QUEUE_POLL_INTERVAL: Duration = Duration::from_mins(1);
 /// Interval while names conflict. The most common cause is a deleted Recommender of the same name
@@ -92,9 +94,10 @@ pub fn after_rejection(rejection: &Rejection, resync: Duration) -> Action {
     }))
 }
 
-/// While the runs of a deleted Recommender stop.
-pub fn while_runs_stop() -> Action {
-    Action::requeue(SETTLING_POLL_INTERVAL)
+/// While the runs of a deleted Recommender stop, for `waited` until now. Those on a node that is lost
+/// may take as long as the node.
+pub fn while_runs_stop(waited: Duration) -> Action {
+    Action::requeue((waited / STOPPING_POLLS).clamp(SETTLING_POLL_INTERVAL, SETTLING_POLL_INTERVAL_MAX))
 }
 
 #[cfg(test)]
@@ -140,6 +143,14 @@ mod tests {
             );
             let unsettled = after_pass(&Observed::nothing(), &decision, &Applied::default(), Some(30), RESYNC, NOW);
             assert_eq!(unsettled, Action::requeue(SETTLING_POLL_INTERVAL));
+        }
+    }
+
+    #[test]
+    fn runs_that_do_not_stop_are_polled_less_and_less_often() {
+        for (waited, interval) in [(0, 2), (60, 2), (300, 10), (3600, 60)] {
+            let expected = Action::requeue(Duration::from_secs(interval));
+            assert_eq!(while_runs_stop(Duration::from_secs(waited)), expected, "after {waited} s");
         }
     }
 

@@ -452,7 +452,7 @@ fn described(condition: &str, when: &str) -> Scene {
         "an object of another owner has the name of a child" => {
             Scene { stopped: Some((Reason::NameConflict, "m")), ..scene() }
         }
-        "the store of a deleted Recommender cannot be emptied" => {
+        "the store of a deleted Recommender cannot be emptied, or its runs have not ended for a minute" => {
             Scene { stopped: Some((Reason::Deleting, "m")), ..scene() }
         }
         "a run read the data of another spec" => {

@@ -62,8 +62,14 @@ async fn the_finalizer_is_removed_after_runs_have_stopped_and_the_store_is_empty
         json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "foreign", "labels": labels}}),
     );
     cluster.api.delete(&recommender("movies"));
-    assert_eq!(cluster.pass("movies").await, ["DELETE jobs/movies-train-1"]);
+    // The deletion began long ago.
+    assert_eq!(cluster.pass("movies").await, ["DELETE jobs/movies-train-1", "PATCH recommenders/movies/status"]);
     assert!(cluster.api.get(&job("movies", 1)).is_null());
+    let (status, reason, message) = cluster.condition("movies", "Stalled");
+    assert_eq!((status.as_str(), reason.as_str()), ("True", "Deleting"));
+    assert!(message.contains("could write to the store: Job movies-train-1, Pod movies-train-1-x."), "{message}");
+    assert!(message.contains("kubectl -n shop patch recommender movies"), "{message}");
+    assert_eq!(cluster.pass("movies").await, ["PATCH recommenders/movies/status"], "the Job is gone");
     assert_eq!(cluster.pass("movies").await, [""; 0], "the pod could still write to the store");
     assert_eq!(cluster.store("movies").list_runs().await.unwrap().len(), 1);
     cluster.api.delete(&trainer);
