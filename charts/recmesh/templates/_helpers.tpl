@@ -234,7 +234,7 @@ credentials that it derives, and sees in the status of a pod that a Secret of th
 {{- define "recmesh.identityName" -}}{{ .Values.fullnameOverride }}-identity{{- end }}
 
 {{- /* Not empty if the operator signs certificates. A kubelet before 1.37 cannot mount them, so that auto reads the versions of
-the nodes, which helm template cannot. */ -}}
+the nodes, which helm template cannot. It never turns identity off again: apps with certificates do not fall back to plaintext. */ -}}
 {{- define "recmesh.identity" -}}
 {{- $provider := .Values.mesh.identity.provider -}}
 {{- $possible := and (eq .Values.scope "cluster") .Values.operator.leaderElection -}}
@@ -251,7 +251,11 @@ true
 {{- range $nodes -}}
 {{- if semverCompare "<1.37.0-0" .status.nodeInfo.kubeletVersion -}}{{- $old = append $old .metadata.name -}}{{- end -}}
 {{- end -}}
-{{- if and $served $nodes (not $old) -}}true{{- end -}}
+{{- if and $served $nodes (not $old) -}}
+true
+{{- else if and $nodes (lookup "v1" "Secret" .Release.Namespace "recmesh-identity-root") -}}
+{{- fail (printf "mesh.identity.provider: auto would turn identity off, which is on (Secret recmesh-identity-root): not Kubernetes 1.37 %s; upgrade it, or state podCertificate (pods with certificates do not start on older nodes) or none" (empty $old | ternary "is the API server" (printf "are the nodes %s" (join ", " $old)))) -}}
+{{- end -}}
 {{- end -}}
 {{- end }}
 
