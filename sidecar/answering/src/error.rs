@@ -68,9 +68,12 @@ pub enum AnswerError {
         /// Index of the question among those of its batch, if the rejection is about one.
         index: Option<usize>,
     },
-    /// No upstream answered in time.
+    /// This process cannot ask its upstreams now.
     #[error("no upstream answered: {0}")]
     Unavailable(String),
+    /// No upstream answered in time; another process like this one would ask the same ones.
+    #[error("no upstream answered: {0}")]
+    UpstreamsFailed(String),
 }
 
 /// Kinds of rejections by other processes.

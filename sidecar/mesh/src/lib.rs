@@ -40,7 +40,7 @@ pub use ejection::EjectionReason;
 pub use endpoint_set::{EndpointSet, Endpoints};
 pub use log_pace::LogPace;
 pub use observer::{Observer, TryWatch};
-pub use outcome::TryOutcome;
+pub use outcome::{PARTS_FAILED_HEADER, TryOutcome};
 pub use retry::RetryDecision;
 pub use transport::Transport;
 pub use upstream::{ANCHORS_HEADER, ATTEMPT_HEADER, Call, Unanswered, Upstream};

@@ -9,6 +9,10 @@ use crate::{
     limits::{FAILURE_PENALTY, PENALTY_MAX, TIMEOUT_EVIDENCE_MIN},
 };
 
+/// Header of a 502, 503 or 504 of a pod that works, but asked other Recommenders, none of which
+/// answered: another pod of the same Recommender would ask the same ones.
+pub const PARTS_FAILED_HEADER: &str = "x-recmesh-parts-failed";
+
 /// How a try ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TryOutcome {
@@ -18,6 +22,8 @@ pub enum TryOutcome {
     Limited,
     /// 502, 503 or 504.
     Unavailable,
+    /// The same, because what the pod itself asked did not answer ([`PARTS_FAILED_HEADER`]).
+    PartsFailed,
     /// Another status of 500 or above.
     ServerError,
     /// No connection could be opened.
@@ -36,10 +42,11 @@ pub enum TryOutcome {
 
 impl TryOutcome {
     /// All outcomes.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Answered,
         Self::Limited,
         Self::Unavailable,
+        Self::PartsFailed,
         Self::ServerError,
         Self::ConnectFailed,
         Self::ConnectionLost,
@@ -49,10 +56,15 @@ impl TryOutcome {
         Self::Cancelled,
     ];
 
-    /// Outcome of an answer with this status.
-    pub fn of(status: StatusCode) -> Self {
+    /// Outcome of an answer with this status and these headers.
+    pub fn of(status: StatusCode, headers: &HeaderMap) -> Self {
         match status {
             StatusCode::TOO_MANY_REQUESTS => Self::Limited,
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+                if headers.contains_key(PARTS_FAILED_HEADER) =>
+            {
+                Self::PartsFailed
+            }
             StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
                 Self::Unavailable
             }
@@ -69,6 +81,7 @@ impl TryOutcome {
             Self::Answered => "answered",
             Self::Limited => "limited",
             Self::Unavailable => "unavailable",
+            Self::PartsFailed => "parts-failed",
             Self::ServerError => "server-error",
             Self::ConnectFailed => "connect-failed",
             Self::ConnectionLost => "connection-lost",
@@ -81,7 +94,7 @@ impl TryOutcome {
 
     /// Whether another pod could answer.
     pub fn is_retryable(self) -> bool {
-        !matches!(self, Self::Answered | Self::TooLarge | Self::Refused | Self::Cancelled)
+        !matches!(self, Self::Answered | Self::PartsFailed | Self::TooLarge | Self::Refused | Self::Cancelled)
     }
 
     /// What the try, which had this time, says about its pod. A serving pod refuses a request at
@@ -94,17 +107,19 @@ impl TryOutcome {
             Self::Unavailable | Self::ServerError | Self::ConnectFailed | Self::ConnectionLost | Self::TimedOut => {
                 Evidence::Failure
             }
-            // All pods of a Recommender refuse the same; they are well.
-            Self::Refused | Self::Cancelled => Evidence::None,
+            // All pods of a Recommender refuse the same, and ask the same parts; they are well.
+            Self::PartsFailed | Self::Refused | Self::Cancelled => Evidence::None,
         }
     }
 
-    /// Latency that the try counts as. A pod that fails fast counts as slow.
+    /// Latency that the try counts as. A pod that fails fast counts as slow; also one whose parts
+    /// failed, so that a pod which alone does not reach them does not attract the requests.
     pub fn latency(self, took: Duration, retry_after: Option<Duration>) -> Duration {
         match self {
             Self::Answered | Self::TooLarge | Self::TimedOut | Self::Cancelled => took,
             Self::Limited
             | Self::Unavailable
+            | Self::PartsFailed
             | Self::ServerError
             | Self::ConnectFailed
             | Self::ConnectionLost
@@ -125,8 +140,8 @@ mod tests {
 
     #[test]
     fn a_rejected_request_is_no_failure_of_the_pod() {
-        let evidence =
-            |status: u16| TryOutcome::of(StatusCode::from_u16(status).unwrap()).evidence(Duration::from_secs(1));
+        let outcome = |status: u16| TryOutcome::of(StatusCode::from_u16(status).unwrap(), &HeaderMap::new());
+        let evidence = |status: u16| outcome(status).evidence(Duration::from_secs(1));
         for status in [200, 204, 301, 400, 404, 413, 422] {
             assert_eq!(evidence(status), Evidence::Success, "{status}");
         }
@@ -134,6 +149,23 @@ mod tests {
             assert_eq!(evidence(status), Evidence::Failure, "{status}");
         }
         assert_eq!((evidence(429), evidence(403)), (Evidence::Limited, Evidence::None));
+    }
+
+    #[test]
+    fn a_pod_whose_parts_failed_is_well_and_no_other_one_could_answer() {
+        let headers = [(PARTS_FAILED_HEADER.parse().unwrap(), "true".parse().unwrap())].into_iter().collect();
+        let second = Duration::from_secs(1);
+        for status in [StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT] {
+            let outcome = TryOutcome::of(status, &headers);
+            assert_eq!((outcome, outcome.evidence(second)), (TryOutcome::PartsFailed, Evidence::None), "{status}");
+            assert!(!outcome.is_retryable());
+        }
+        // The header changes nothing about other statuses.
+        for (status, outcome) in
+            [(200, TryOutcome::Answered), (429, TryOutcome::Limited), (500, TryOutcome::ServerError)]
+        {
+            assert_eq!(TryOutcome::of(StatusCode::from_u16(status).unwrap(), &headers), outcome);
+        }
     }
 
     #[test]

@@ -127,7 +127,7 @@ impl Upstream {
             let watch = request.as_mut().and_then(|request| self.observer.begins_try(request.headers_mut()));
             let exchanged = self.exchange(&endpoint, request.as_ref());
             let (outcome, response) = match tokio::time::timeout(timeout, exchanged).await {
-                Ok(Ok(response)) => (TryOutcome::of(response.status()), Some(response)),
+                Ok(Ok(response)) => (TryOutcome::of(response.status(), response.headers()), Some(response)),
                 Ok(Err(outcome)) => (outcome, None),
                 Err(_) => (TryOutcome::TimedOut, None),
             };

@@ -4,6 +4,7 @@ use answering::{AnswerError, Rejection, RequestId};
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
+use mesh::PARTS_FAILED_HEADER;
 
 use crate::{
     api::{
@@ -34,12 +35,14 @@ pub struct ApiError {
     pub allow: Option<&'static str>,
     /// The revision that serves, for 409.
     pub revision: Option<String>,
+    /// Whether the parts of a composition failed, and not this process.
+    pub parts_failed: bool,
 }
 
 impl ApiError {
     /// An error with this status.
     pub fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, kind, detail: detail.into(), allow: None, revision: None }
+        Self { status, kind, detail: detail.into(), allow: None, revision: None, parts_failed: false }
     }
 
     /// 400: one field is invalid.
@@ -84,9 +87,12 @@ impl ApiError {
                 Rejection::UnknownItem => (StatusCode::NOT_FOUND, "unknown-item"),
                 Rejection::CursorGone => (StatusCode::GONE, "cursor-gone"),
             },
-            AnswerError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "upstream-unavailable"),
+            AnswerError::Unavailable(_) | AnswerError::UpstreamsFailed(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "upstream-unavailable")
+            }
         };
-        Self::new(status, kind, format!("{at}{error}"))
+        let parts_failed = matches!(error, AnswerError::UpstreamsFailed(_));
+        Self { parts_failed, ..Self::new(status, kind, format!("{at}{error}")) }
     }
 
     /// The response to a request. Its body is short, because an error repeats little of the
@@ -109,6 +115,9 @@ impl ApiError {
         }
         if let Some(revision) = self.revision.and_then(|revision| HeaderValue::try_from(revision).ok()) {
             headers.insert(REVISION_HEADER, revision);
+        }
+        if self.parts_failed {
+            headers.insert(PARTS_FAILED_HEADER, HeaderValue::from_static("true"));
         }
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));

@@ -307,7 +307,9 @@ impl Merged {
         });
         rejected.unwrap_or_else(|| {
             let failures = self.failures.iter().map(|(part, failure)| format!("{part}: {failure}"));
-            AnswerError::Unavailable(failures.collect::<Vec<_>>().join("; "))
+            let detail = failures.collect::<Vec<_>>().join("; ");
+            let is_own = self.failures.iter().any(|(_, failure)| failure.is_own());
+            if is_own { AnswerError::Unavailable(detail) } else { AnswerError::UpstreamsFailed(detail) }
         })
     }
 

@@ -74,6 +74,11 @@ impl PartFailure {
             Self::Malformed => PartOutcome::Malformed,
         }
     }
+
+    /// Whether another pod of the composition could have an answer: the failure is of this pod.
+    pub fn is_own(&self) -> bool {
+        matches!(self, Self::NoIdentity)
+    }
 }
 
 /// Counts what the mesh decides about a part.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     model::train_with_items,
-    process::{DEADLINE, Process, request, start_compose, start_with, wait_for},
+    process::{DEADLINE, Process, request, start_compose, start_proxy, start_with, wait_for},
 };
 
 const PARTS: [&str; 3] = ["films", "books", "games"];
@@ -31,10 +31,15 @@ async fn parts(directory: &Path) -> Vec<Process> {
 
 /// Replaces the composition atomically, as kubelet does.
 fn configure(directory: &Path, parts: &[Process], rule: &Value) {
-    let parts = PARTS.iter().zip(parts);
-    let parts = parts.map(|(name, part)| json!({"name": name, "addresses": [format!("127.0.0.1:{}", part.port)]}));
+    let named: Vec<(&str, u16)> = PARTS.into_iter().zip(parts).map(|(name, part)| (name, part.port)).collect();
+    configure_ports(directory, &named, rule);
+}
+
+/// The same with parts at these ports.
+fn configure_ports(directory: &Path, parts: &[(&str, u16)], rule: &Value) {
+    let part = |(name, port): &(&str, u16)| json!({"name": name, "addresses": [format!("127.0.0.1:{port}")]});
     let config = json!({
-        "namespace": "shop", "name": "home", "rule": rule, "parts": parts.collect::<Vec<_>>(),
+        "namespace": "shop", "name": "home", "rule": rule, "parts": parts.iter().map(part).collect::<Vec<_>>(),
     });
     std::fs::write(directory.join("new"), config.to_string()).unwrap();
     std::fs::rename(directory.join("new"), directory.join("composition.json")).unwrap();
@@ -43,6 +48,18 @@ fn configure(directory: &Path, parts: &[Process], rule: &Value) {
 /// Starts a composition, and waits until it has found its parts.
 fn start(directory: &Path, parts: &[Process], rule: &Value) -> Process {
     configure(directory, parts, rule);
+    started(directory)
+}
+
+/// Starts a composition of this one alone, in a directory of its own.
+fn start_nested(directory: &Path, inner: &Process) -> Process {
+    let outer = directory.join("outer");
+    std::fs::create_dir_all(&outer).unwrap();
+    configure_ports(&outer, &[("home", inner.port)], &json!({"cascade": {"parts": ["home"], "minItems": 1}}));
+    started(&outer)
+}
+
+fn started(directory: &Path) -> Process {
     let composition = start_compose(directory);
     wait_for("readiness", || composition.is_ready());
     composition
@@ -207,6 +224,45 @@ async fn a_changed_rule_is_swapped_in_and_selects_parts() {
     wait_for("the cascade", || revision(&composition)["composition"]["cascade"]["minItems"] == 1000);
     let many = json!({"user": "user6", "n": 1000});
     assert_eq!(names(&ask(&composition, "", &many)), ["books"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_part_is_no_failure_of_the_composition() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut parts = parts(directory.path()).await;
+    let composition = start(directory.path(), &parts, &split());
+    let outer = start_nested(directory.path(), &composition);
+    let user_of = |part: &str| {
+        let mut users = (0..).map(|user| json!({"user": format!("u{user}"), "n": 3}));
+        users.find(|body| names(&ask(&composition, "", body)) == [part]).unwrap()
+    };
+    let (without, with) = (user_of("books"), user_of("films"));
+    let proxy = start_proxy(directory.path(), &[composition.port]);
+    let via_proxy = |body: &Value| {
+        let (status, head, answer) = raw(proxy.port, "/recommend", "", body);
+        assert_eq!(status, 200, "{answer}");
+        let by = head.lines().find_map(|line| line.strip_prefix("x-recmesh-answered-by: "));
+        by.unwrap_or_default().to_owned()
+    };
+    wait_for("an answer of the composition", || via_proxy(&without) == "serving-pod");
+
+    drop(parts.remove(1));
+    // More than eject a pod.
+    for _ in 0..30 {
+        assert_eq!(via_proxy(&without), "last-answer");
+    }
+    assert_eq!(via_proxy(&with), "serving-pod");
+    assert!(proxy.metric("recommender_proxy_ejections_total", "") < 1.0);
+    assert!(proxy.metric("recommender_proxy_retries_total", "") < 1.0);
+    assert!(proxy.metric("recommender_proxy_tries_total", "parts-failed") >= 30.0);
+
+    // A composition of compositions states it, too.
+    for process in [&composition, &outer] {
+        let (status, head, problem) = raw(process.port, "/recommend", "", &without);
+        assert!(status == 503 && head.contains("x-recmesh-parts-failed: true"), "{head} {problem}");
+        assert_eq!(raw(process.port, "/recommend", "", &with).0, 200);
+    }
+    assert!(outer.metric("recommender_part_ejections_total", "") < 1.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
