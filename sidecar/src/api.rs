@@ -11,6 +11,7 @@ pub mod openapi;
 pub mod quote;
 pub mod refusal_pace;
 pub mod request;
+pub mod request_context;
 pub mod request_id;
 pub mod request_timeout;
 pub mod response;

@@ -57,6 +57,11 @@ pub const EVICTED_WAIT_MIN: Duration = Duration::from_millis(10);
 pub const HEADER_BYTES_MAX: usize = 16 << 10;
 /// Maximum number of headers of a request, which is hyper's default; more get 431.
 pub const HEADERS_MAX: usize = 100;
+/// Maximum number of headers that can select a part of a composition, which it sends on to its
+/// parts: a request of an app has a few.
+pub const SEGMENT_HEADERS_MAX: usize = 16;
+/// Maximum size of their names and values together, in bytes.
+pub const SEGMENT_HEADERS_BYTES_MAX: usize = 4 << 10;
 /// Maximum size of a connection's read buffer and write buffer, in bytes: a request head fits.
 pub const CONNECTION_BUFFER_BYTES_MAX: usize = HEADER_BYTES_MAX;
 /// Timeout for a request head, from its first byte (for a new connection: from its start) to its

@@ -1,7 +1,7 @@
 //! A question, parsed and bounded once. It owns its text, so it can wait in a queue or be sent to
 //! another process.
 
-use std::{mem::size_of, time::Instant};
+use std::{mem::size_of, sync::Arc, time::Instant};
 
 use crate::{limits::ITEMS_PER_ANSWER_DEFAULT, request_id::RequestId};
 
@@ -33,12 +33,22 @@ pub struct Ask {
 /// read it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestContext {
-    /// Value of the header by which a switch selects a part.
-    pub segment: Option<String>,
+    /// Headers by which a switch selects a part, of this composition or of one that is a part of it:
+    /// names in lower case, and values.
+    pub segments: Arc<[(String, String)]>,
+    /// Whether the request is a retry, which is not retried again.
+    pub is_retry: bool,
     /// W3C trace context: the value of header `traceparent`...
     pub traceparent: Option<String>,
     /// ...and of `tracestate`.
     pub tracestate: Option<String>,
+}
+
+impl RequestContext {
+    /// Value of the header with this name.
+    pub fn segment(&self, name: &str) -> Option<&str> {
+        self.segments.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
+    }
 }
 
 /// Which part of a list is the answer.
@@ -120,14 +130,16 @@ impl Ask {
         let Filter { exclude, include_seen: _, candidates, matching } = &self.filter;
         let cursor = if let Page::After(cursor) = &self.page { text_bytes(cursor) } else { 0 };
         let ids = exclude.iter().chain(candidates.iter().flatten());
-        let RequestContext { segment, traceparent, tracestate } = &self.context;
-        let context =
-            [segment, traceparent, tracestate].into_iter().flatten().map(|text| text_bytes(text)).sum::<usize>();
+        let RequestContext { segments, is_retry: _, traceparent, tracestate } = &self.context;
+        // Also of those that the questions of a batch share.
+        let segments = segments.iter().map(|(name, value)| text_bytes(name) + text_bytes(value)).sum::<usize>();
+        let traces = [traceparent, tracestate].into_iter().flatten().map(|text| text_bytes(text)).sum::<usize>();
         size_of::<Self>()
             + query
             + cursor
             + matching.memory_bytes()
-            + context
+            + segments
+            + traces
             + ids.map(|id| text_bytes(id)).sum::<usize>()
     }
 }

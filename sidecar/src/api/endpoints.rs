@@ -22,13 +22,12 @@ use crate::{
         json, openapi,
         quote::quoted,
         request::{BatchRequest, RecommendRequest, SimilarRequest},
-        request_timeout,
+        request_context, request_timeout,
         response::{self, ResponseFormat},
         revision_headers::REVISION_HEADER,
         route::{ALL_METHODS, ROUTES, Route, WHOLE_SERVER},
     },
     engine::{Engine, Refusal},
-    serving::Composed,
 };
 
 /// What answers requests: an engine, and the memory for bodies and answers.
@@ -224,7 +223,7 @@ impl Endpoints {
     fn context(&self, headers: &HeaderMap, pinned: &IfRevision) -> Result<Option<RequestContext>, ApiError> {
         let serving = self.engine.serving();
         serving.revision().map_or(Ok(()), |current| pinned.check(current))?;
-        Ok(serving.composed.as_ref().map(|composed| context(headers, composed)))
+        serving.composed.as_ref().map(|composed| request_context::of(headers, composed.rule.header())).transpose()
     }
 
     fn model(&self, id: &RequestId) -> Result<Answered, ApiError> {
@@ -290,16 +289,6 @@ impl<T> Rendered<T> {
         }
         let revision = answer.parts.first().and_then(|part| HeaderValue::from_str(&part.revision).ok());
         Self { body, revision, sources }
-    }
-}
-
-/// What of a request concerns the parts of a composition.
-fn context(headers: &HeaderMap, composed: &Composed) -> RequestContext {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    RequestContext {
-        segment: composed.rule.header().and_then(text),
-        traceparent: text("traceparent"),
-        tracestate: text("tracestate"),
     }
 }
 

@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use answering::{Answer, Ask};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use mesh::{
-    Call, Discovery, EjectionReason, EndpointSet, Observer, RetryDecision, Target, Transport, TryOutcome, Unanswered,
-    Upstream,
+    ATTEMPT_HEADER, Call, Discovery, EjectionReason, EndpointSet, Observer, RetryDecision, Target, Transport,
+    TryOutcome, Unanswered, Upstream,
     identity::{ClientTls, Identity, Refusal, Workload},
 };
 use sidecar_contract::{PartConfig, pods_service, ports};
@@ -19,6 +19,7 @@ use super::{
 use crate::{
     api::{
         IF_REVISION_HEADER,
+        request_context::SEGMENT_PREFIX,
         request_id::{REQUEST_ID_HEADER, header_value},
     },
     limits::{ITEMS_PER_PART_REQUEST_MAX, REVISION_TRIES_MAX},
@@ -247,7 +248,18 @@ fn call(first: &Ask, asks: &[(&Ask, usize)], revision: Option<&str>) -> Call {
     if let Some(revision) = revision.and_then(|revision| HeaderValue::from_str(revision).ok()) {
         headers.insert(IF_REVISION_HEADER, revision);
     }
-    Call { method: Method::POST, path: question.path.to_owned(), headers, body: question.body, may_retry: true }
+    // A part that is a composition may select one of its parts by them.
+    for (name, value) in context.segments.iter().filter(|(name, _)| name.starts_with(SEGMENT_PREFIX)) {
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) {
+            headers.append(name, value);
+        }
+    }
+    let may_retry = !context.is_retry;
+    if context.is_retry {
+        // Retries of retries multiply, here and in a part that asks others.
+        headers.insert(ATTEMPT_HEADER, HeaderValue::from_static("2"));
+    }
+    Call { method: Method::POST, path: question.path.to_owned(), headers, body: question.body, may_retry }
 }
 
 /// Time that is left for the parts of a composed answer, of this time for all.
@@ -269,6 +281,22 @@ mod tests {
         assert_eq!(fitting(&asks(&[10; 100]), 30), 30);
         assert_eq!(fitting(&asks(&[ITEMS_PER_PART_REQUEST_MAX / 2; 5]), 100), 2);
         assert_eq!(fitting(&asks(&[ITEMS_PER_PART_REQUEST_MAX + 1; 2]), 100), 1);
+    }
+
+    #[test]
+    fn a_retry_is_not_retried_and_segments_are_sent_on() {
+        let mut ask = Ask::new(RequestId::new(), Query::Similar { item: "i".to_owned() });
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let segments =
+            [pair("x-recmesh-segment", "readers"), pair("x-recmesh-segment", "new"), pair("cookie", "secret")];
+        ask.context.segments = segments.into();
+        let first = call(&ask, &[(&ask, 1)], None);
+        let sent: Vec<_> = first.headers.get_all("x-recmesh-segment").iter().collect();
+        assert!(first.may_retry && sent == ["readers", "new"], "{first:?}");
+        assert!(!first.headers.contains_key("cookie") && !first.headers.contains_key(ATTEMPT_HEADER), "{first:?}");
+        ask.context.is_retry = true;
+        let retry = call(&ask, &[(&ask, 1)], None);
+        assert!(!retry.may_retry && retry.headers.contains_key(ATTEMPT_HEADER), "{retry:?}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use sidecar_contract::{
 /// The part that a switch selects.
 pub fn switched<'a>(switch: &'a Switch, ask: &Ask) -> &'a str {
     let value = match &switch.by {
-        SwitchBy::Header(_) => ask.context.segment.as_deref(),
+        SwitchBy::Header(name) => ask.context.segment(name),
         SwitchBy::Field(SwitchField::User) => user(&ask.query),
         SwitchBy::Field(SwitchField::Query) => Some(kind(&ask.query)),
     };
@@ -146,7 +146,7 @@ mod tests {
         let by_header = switch(SwitchBy::Header("x-recmesh-segment".to_owned()));
         let mut new = ask(of_user("u"));
         assert_eq!(switched(&by_header, &new), "c");
-        new.context.segment = Some("new".to_owned());
+        new.context.segments = [("x-recmesh-segment".to_owned(), "new".to_owned())].into();
         assert_eq!(switched(&by_header, &new), "a");
         let by_user = switch(SwitchBy::Field(SwitchField::User));
         assert_eq!((switched(&by_user, &ask(of_user("new"))), switched(&by_user, &new)), ("a", "c"));

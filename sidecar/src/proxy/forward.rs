@@ -30,6 +30,7 @@ use crate::{
         if_revision::IfRevision,
         parse,
         request::Id,
+        request_context::SEGMENT_PREFIX,
         request_id::{REQUEST_ID_HEADER, header_value, request_id},
         response,
         route::Route,
@@ -55,9 +56,6 @@ const FORWARDED: [HeaderName; 7] = [
     HeaderName::from_static("tracestate"),
     header::USER_AGENT,
 ];
-
-/// Prefix of the headers by which a composition can select a part; they are sent on, too.
-const SEGMENT_PREFIX: &str = "x-recmesh-";
 
 /// Limits within which a body is read for an answer without a serving pod: the maxima of
 /// `spec.serving.limits`, because the Recommender's own are not known here.
@@ -262,7 +260,7 @@ fn call(head: &request::Parts, id: &RequestId, received: &Received, is_known: bo
     if let Some(value) = header_value(id) {
         headers.insert(REQUEST_ID_HEADER, value);
     }
-    // The number of the try is among them.
+    // A composition can select a part by them. The number of the try is among them.
     let segments = head.headers.iter().filter(|(name, _)| name.as_str().starts_with(SEGMENT_PREFIX));
     headers.extend(segments.map(|(name, value)| (name.clone(), value.clone())));
     let is_retry = head.headers.contains_key(ATTEMPT_HEADER);

@@ -227,6 +227,30 @@ async fn a_changed_rule_is_swapped_in_and_selects_parts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_switch_that_is_a_part_sees_the_headers_of_the_request() {
+    let directory = tempfile::tempdir().unwrap();
+    let parts = parts(directory.path()).await;
+    let switch = json!({"switch": {
+        "header": "x-recmesh-segment", "cases": [{"value": "readers", "part": "books"}], "default": "games",
+    }});
+    let inner = start(directory.path(), &parts, &switch);
+    let outer = start_nested(directory.path(), &inner);
+    let body = json!({"user": "user6", "n": 3});
+    assert_eq!(origins(&ask(&outer, "", &body)), ["games"]);
+    assert_eq!(origins(&ask(&outer, "x-recmesh-segment: readers\r\n", &body)), ["books"]);
+    let many = "x-recmesh-segment: a\r\n".repeat(17);
+    let (status, _, problem) = raw(outer.port, "/recommend", &many, &body);
+    assert!(status == 400 && problem["detail"].as_str().unwrap().starts_with("headers x-recmesh-*"), "{problem}");
+
+    // The parts of a retry are asked once.
+    drop(parts);
+    let sent = || inner.metric("recommender_part_tries_total", "part=\"games\"");
+    let before = sent();
+    assert_eq!(raw(inner.port, "/recommend", "x-recmesh-attempt: 2\r\n", &body).0, 503);
+    assert!(sent() - before < 1.5, "{} tries", sent() - before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failed_part_is_no_failure_of_the_composition() {
     let directory = tempfile::tempdir().unwrap();
     let mut parts = parts(directory.path()).await;
