@@ -8,7 +8,7 @@
 use std::{
     collections::BTreeSet,
     fmt, io,
-    net::SocketAddr,
+    net::{Ipv6Addr, SocketAddr},
     str::FromStr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -40,18 +40,24 @@ impl FromStr for Target {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let expected = || format!("{text:?}: expected HOST:PORT, such as films-pods.shop.svc:8080");
+        let expected =
+            || format!("{text:?}: expected HOST:PORT, such as films-pods.shop.svc:8080 or [2001:db8::7]:8080");
         let (host, port) = text.rsplit_once(':').ok_or_else(expected)?;
-        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        let port = port.parse().ok().filter(|port| *port > 0);
-        let port = port.filter(|_| !host.is_empty() && !host.contains(['/', ' ', '@'])).ok_or_else(expected)?;
-        Ok(Self::new(host, port))
+        let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let is_host = literal.map_or_else(
+            || !host.is_empty() && !host.contains(['/', ' ', '@', ':', '[', ']']),
+            |literal| literal.parse::<Ipv6Addr>().is_ok(),
+        );
+        let port = port.parse().ok().filter(|port| *port > 0 && is_host).ok_or_else(expected)?;
+        Ok(Self::new(literal.unwrap_or(host), port))
     }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
+        let Self { host, port } = self;
+        // The text is the authority of requests (RFC 3986, 3.2.2): only the last colon is before a port.
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
     }
 }
 
@@ -154,11 +160,13 @@ mod tests {
 
     #[test]
     fn a_target_is_a_host_and_a_port() {
-        for text in ["films-pods.shop.svc:8080", "10.0.0.1:80", "localhost:1"] {
+        for text in ["films-pods.shop.svc:8080", "10.0.0.1:80", "localhost:1", "[::1]:80", "[2001:db8::7]:8443"] {
             assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
+            assert!(text.parse::<http::uri::Authority>().is_ok_and(|authority| authority.port().is_some()), "{text}");
         }
         assert_eq!("[::1]:80".parse::<Target>(), Ok(Target::new("::1", 80)));
-        for text in ["films", ":80", "films:", "films:0", "films:http", "films:99999", "http://films:80", "a b:80"] {
+        let not_names = ["films", ":80", "films:", "films:0", "films:http", "films:99999", "http://films:80", "a b:80"];
+        for text in not_names.into_iter().chain(["::1:80", "[::1:80", "[films]:80", "[]:80"]) {
             assert!(text.parse::<Target>().unwrap_err().contains("expected HOST:PORT"), "{text}");
         }
     }
