@@ -10,7 +10,7 @@ pub trait Observer: Send + Sync {
     fn begins_try(&self, _headers: &mut HeaderMap) -> Option<Box<dyn TryWatch>> {
         None
     }
-    /// A try ended.
+    /// A try ended, also because the client went away.
     fn tried(&self, outcome: TryOutcome);
     /// A failed try was followed by another one, or was not.
     fn retry_decided(&self, decision: RetryDecision);

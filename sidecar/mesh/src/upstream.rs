@@ -124,6 +124,7 @@ impl Upstream {
             let left = deadline.saturating_duration_since(Instant::now());
             let timeout = try_timeout(left, call.may_retry && number < TRIES_MAX);
             let mut request = self.request(call, number, timeout);
+            let mut report = TryReport { observer: &*self.observer, outcome: TryOutcome::Cancelled };
             let watch = request.as_mut().and_then(|request| self.observer.begins_try(request.headers_mut()));
             let exchanged = self.exchange(&endpoint, request.as_ref());
             let (outcome, response) = match tokio::time::timeout(timeout, exchanged).await {
@@ -136,7 +137,8 @@ impl Upstream {
                 tracing::info!(address = %endpoint.connection.address(), reason = reason.as_str(), "serving pod ejected");
                 self.observer.ejected(reason);
             }
-            self.observer.tried(outcome);
+            report.outcome = outcome;
+            drop(report);
             if let Some(watch) = watch {
                 watch.ended(outcome);
             }
@@ -235,6 +237,18 @@ impl Upstream {
             request.headers_mut().insert(ATTEMPT_HEADER, HeaderValue::from(number));
         }
         Some(request)
+    }
+}
+
+/// Reports a try when it is dropped: as cancelled, if the client goes away before it ends.
+struct TryReport<'a> {
+    observer: &'a dyn Observer,
+    outcome: TryOutcome,
+}
+
+impl Drop for TryReport<'_> {
+    fn drop(&mut self) {
+        self.observer.tried(self.outcome);
     }
 }
 

@@ -225,6 +225,22 @@ async fn when_all_pods_fail_the_budget_and_the_ejection_bound_the_load() {
 }
 
 #[tokio::test]
+async fn a_try_of_a_client_that_goes_away_is_reported() {
+    let (pod, seen) = serve(Behaviour::Hangs).await;
+    let (upstream, decisions) = upstream(&[pod]);
+    {
+        let call = call();
+        let mut sent = std::pin::pin!(upstream.send(&call, in_seconds(60)));
+        while seen.requests.load(Ordering::SeqCst) == 0 {
+            let waited = tokio::time::timeout(Duration::from_millis(1), sent.as_mut()).await;
+            assert!(waited.is_err(), "{waited:?}");
+        }
+    }
+    assert_eq!(*decisions.tries.lock().unwrap(), [TryOutcome::Cancelled]);
+    assert!(decisions.retries.lock().unwrap().is_empty() && decisions.ejections.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn without_pods_there_is_no_answer() {
     let (upstream, decisions) = upstream(&[]);
     assert_eq!(upstream.send(&call(), in_seconds(2)).await.unwrap_err(), Unanswered::NoEndpoint);

@@ -150,7 +150,7 @@ impl Part {
     /// # Errors
     /// There is no answer until the deadline, or none to these questions.
     pub async fn ask(&self, asks: &[(&Ask, usize)], deadline: Instant) -> Result<Vec<Answer<'static>>, PartFailure> {
-        let begin = Instant::now();
+        let mut report = Report { part: self, begin: Instant::now(), outcome: PartOutcome::Cancelled };
         let n_max = self.config.limits.items_per_answer_max as usize;
         let asks: Vec<(&Ask, usize)> = asks.iter().map(|(ask, n)| (*ask, (*n).min(n_max))).collect();
         let mut answers = self.ask_once(&asks, deadline).await;
@@ -159,9 +159,7 @@ impl Part {
                 answers = self.ask_once(&asks, deadline).await;
             }
         }
-        let outcome = answers.as_ref().map_or_else(PartFailure::outcome, |_| PartOutcome::Answered);
-        self.metrics.composition.observe_request(&self.config.name, outcome, begin.elapsed());
-        self.measure();
+        report.outcome = answers.as_ref().map_or_else(PartFailure::outcome, |_| PartOutcome::Answered);
         answers
     }
 
@@ -197,6 +195,21 @@ impl Part {
             }
         }
         Ok(answers)
+    }
+}
+
+/// Records a request when it is dropped: as cancelled, if the client goes away before it ends.
+struct Report<'a> {
+    part: &'a Part,
+    begin: Instant,
+    outcome: PartOutcome,
+}
+
+impl Drop for Report<'_> {
+    fn drop(&mut self) {
+        let Part { config, metrics, .. } = self.part;
+        metrics.composition.observe_request(&config.name, self.outcome, self.begin.elapsed());
+        self.part.measure();
     }
 }
 

@@ -24,12 +24,21 @@ pub enum PartOutcome {
     RevisionChanged,
     /// With a document that is not one of a serving pod.
     Malformed,
+    /// The client of the composition went away.
+    Cancelled,
 }
 
 impl PartOutcome {
     /// All outcomes.
-    pub const ALL: [Self; 6] =
-        [Self::Answered, Self::Rejected, Self::TimedOut, Self::Unavailable, Self::RevisionChanged, Self::Malformed];
+    pub const ALL: [Self; 7] = [
+        Self::Answered,
+        Self::Rejected,
+        Self::TimedOut,
+        Self::Unavailable,
+        Self::RevisionChanged,
+        Self::Malformed,
+        Self::Cancelled,
+    ];
 
     /// Name in metrics.
     pub fn as_str(self) -> &'static str {
@@ -40,6 +49,7 @@ impl PartOutcome {
             Self::Unavailable => "unavailable",
             Self::RevisionChanged => "revision-changed",
             Self::Malformed => "malformed",
+            Self::Cancelled => "cancelled",
         }
     }
 }

@@ -124,6 +124,8 @@ impl Forward {
         let span = AnswerSpan::begin(&head.headers);
         span.inject(&mut head.headers);
         let route = Route::find(head.uri.path());
+        let name = route.map_or("other", |route| route.path);
+        let mut record = self.metrics.begin_request(name);
         let id = request_id(&head.headers);
         let answered = self.respond(route, &head, body, &id, begin).await;
         drop(in_flight);
@@ -134,9 +136,8 @@ impl Forward {
         if answered_by != AnsweredBy::None {
             response.headers_mut().insert(ANSWERED_BY_HEADER, HeaderValue::from_static(answered_by.as_str()));
         }
-        let route = route.map_or("other", |route| route.path);
-        self.metrics.observe_request(route, response.status(), answered_by, begin.elapsed());
-        span.end(route, response.status());
+        record.ended(response.status(), answered_by);
+        span.end(name, response.status());
         Ok(response)
     }
 

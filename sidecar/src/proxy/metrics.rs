@@ -1,9 +1,12 @@
-//! All metrics of an app's sidecar; `local` has those of its own copy of the model. Label values come from closed sets; user and item ids are never
-//! label values.
+//! All metrics of an app's sidecar; `local` has those of its own copy of the model. Label values
+//! come from closed sets; user and item ids are never label values.
 
 mod local;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use answering::Source;
 use http::{HeaderMap, StatusCode};
@@ -21,6 +24,10 @@ use crate::{
 
 /// Buckets in seconds: an answer takes about a millisecond, and at most the timeout.
 const DURATION_BUCKETS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
+
+/// Status code in metrics of a request whose client went away before there was a response, as in
+/// logs of nginx.
+const CLIENT_GONE: &str = "499";
 
 /// What answered a request of the app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +75,32 @@ pub struct ProxyMetrics {
     pub connections: ConnectionMetrics,
     /// The identity of the pod, and refused servers.
     pub identity: Arc<IdentityMetrics>,
+}
+
+/// Records a request when it is dropped, also if the app goes away before there is a response.
+#[derive(Debug)]
+pub struct RequestRecord<'a> {
+    metrics: &'a ProxyMetrics,
+    route: &'a str,
+    begin: Instant,
+    response: Option<(StatusCode, AnsweredBy)>,
+}
+
+impl RequestRecord<'_> {
+    /// There is a response.
+    pub fn ended(&mut self, code: StatusCode, answered_by: AnsweredBy) {
+        self.response = Some((code, answered_by));
+    }
+}
+
+impl Drop for RequestRecord<'_> {
+    fn drop(&mut self) {
+        let Self { metrics, route, begin, response } = self;
+        let code = response.as_ref().map_or(CLIENT_GONE, |(code, _)| code.as_str());
+        let answered_by = response.map_or(AnsweredBy::None, |(_, answered_by)| answered_by);
+        metrics.requests.with_label_values(&[*route, code, answered_by.as_str()]).inc();
+        metrics.durations.with_label_values(&[*route]).observe(begin.elapsed().as_secs_f64());
+    }
 }
 
 /// Guard that counts one request as in flight until it is dropped.
@@ -180,10 +213,9 @@ impl ProxyMetrics {
         InFlight(self.in_flight.clone())
     }
 
-    /// Records a response.
-    pub fn observe_request(&self, route: &str, code: StatusCode, answered_by: AnsweredBy, took: Duration) {
-        self.requests.with_label_values(&[route, code.as_str(), answered_by.as_str()]).inc();
-        self.durations.with_label_values(&[route]).observe(took.as_secs_f64());
+    /// Begins the record of a request.
+    pub fn begin_request<'a>(&'a self, route: &'a str) -> RequestRecord<'a> {
+        RequestRecord { metrics: self, route, begin: Instant::now(), response: None }
     }
 
     /// Counts a request that was not sent.

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     model::train_with_items,
+    pending::Pending,
     process::{DEADLINE, Process, request, start_compose, start_proxy, start_with, wait_for},
 };
 
@@ -248,6 +249,25 @@ async fn a_switch_that_is_a_part_sees_the_headers_of_the_request() {
     let before = sent();
     assert_eq!(raw(inner.port, "/recommend", "x-recmesh-attempt: 2\r\n", &body).0, 503);
     assert!(sent() - before < 1.5, "{} tries", sent() - before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_whose_client_goes_away_is_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let parts = parts(directory.path()).await;
+    let composition = start(directory.path(), &parts, &blend());
+    parts[1].freeze();
+    let body = json!({"user": "user6"}).to_string();
+    let request = Pending::send(composition.port, &body).await;
+    let count = |metric: &str, labels: &str| composition.metric(metric, labels);
+    wait_for("an answer of another part", || {
+        count("recommender_part_requests_total", "outcome=\"answered\",part=\"films\"") >= 1.0
+    });
+    request.abandon().await;
+    for metric in ["recommender_part_requests_total", "recommender_part_tries_total"] {
+        wait_for(metric, || count(metric, "outcome=\"cancelled\",part=\"books\"") >= 1.0);
+    }
+    parts[1].signal("-CONT");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -32,6 +32,7 @@ mod newer_operator; // training configs of a newer operator
 mod openapi; // schemathesis against the OpenAPI document
 #[cfg(feature = "otlp")]
 mod otlp; // spans of a request, as a collector receives them
+mod pending; // a request whose client goes away
 mod privacy; // no user ids in logs and metrics
 mod process; // the real binary
 mod proxy; // an app's sidecar, with serving pods that fail

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::{
     model::train,
+    pending::Pending,
     process::{DEADLINE, Process, free_port, recommend, request, request_as, start, start_proxy, start_with, wait_for},
 };
 
@@ -248,6 +249,20 @@ async fn what_a_serving_pod_answers_is_returned_unchanged() {
     assert_eq!(both("GET", "/openapi.json", ""), 200);
     assert_eq!(both("GET", "/elsewhere", ""), 404);
     assert_eq!(both("PUT", "/recommend", ""), 405);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_whose_client_goes_away_is_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let (pods, proxy) = pods_and_proxy(directory.path(), 1).await;
+    pods[0].freeze();
+    let request = Pending::send(proxy.port, r#"{"user": "u"}"#).await;
+    wait_for("the request", || proxy.metric("recommender_proxy_requests_in_flight", "") >= 1.0);
+    request.abandon().await;
+    wait_for("the end", || proxy.metric("recommender_proxy_requests_total", "code=\"499\"") >= 1.0);
+    wait_for("no request", || proxy.metric("recommender_proxy_requests_in_flight", "") < 1.0);
+    wait_for("the end of its try", || proxy.metric("recommender_proxy_tries_total", "cancelled") >= 1.0);
+    pods[0].signal("-CONT");
 }
 
 #[tokio::test(flavor = "multi_thread")]
