@@ -226,7 +226,8 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         at: &["spec.algorithm.compose.switch"],
-        rule: "!has(self.header) || !(self.header in ['x-recmesh-attempt', 'x-recmesh-fallback'])",
+        rule: "!has(self.header) || !(self.header in ['x-recmesh-anchors', 'x-recmesh-attempt', 'x-recmesh-fallback', \
+               'x-recmesh-parts-failed'])",
         message: "algorithm.compose.switch.header: the sidecars use this one themselves: choose another one, for example \
                   x-recmesh-segment",
     },
