@@ -1,7 +1,8 @@
 //! Evaluation of models and baselines on the held-out set of one split.
 //!
 //! Only users with a history in the training or fold-in part are evaluated: for others the model
-//! knows no more than the baseline. Lists exclude the user's history. Availability of items is
+//! knows no more than the baseline. Lists exclude the user's history, and in a comparison with the
+//! serving revision also the pairs that the revision knows. Availability of items is
 //! ignored because the held-out interactions are from the past.
 
 use factorization::{Interactions, Lift, Model, recent_popularity};
@@ -58,10 +59,10 @@ impl<'a> Evaluator<'a> {
 
     /// Evaluates a model; `None` if there are no test users.
     pub(super) fn evaluate(&self, model: &Model) -> Option<Scores> {
-        let (k, history, test) = self.inputs();
+        let (k, unlisted, test) = self.inputs();
         let scores = match &self.bias_baseline {
-            None => Scores::Ranking(RankingEvaluation::model(model, history, test, k)),
-            Some(bias_baseline) => Scores::Rating(RatingEvaluation::model(model, bias_baseline, history, test, k)?),
+            None => Scores::Ranking(RankingEvaluation::model(model, unlisted, test, k)),
+            Some(bias_baseline) => Scores::Rating(RatingEvaluation::model(model, bias_baseline, unlisted, test, k)?),
         };
         (scores.users() > 0).then_some(scores)
     }
@@ -69,13 +70,14 @@ impl<'a> Evaluator<'a> {
     /// Evaluates the serving revision with the users' histories folded in; `None` if there are no
     /// test users, or if it cannot predict them.
     pub(super) fn evaluate_revision(&self, revision: &ServingRevision<'_>) -> Option<Scores> {
-        let (k, history, test) = self.inputs();
+        let (k, unlisted, test) = self.inputs();
+        let history = self.parts.history();
+        let lists = |users: &[u32]| revision.lists(users, history, unlisted, k);
         let scores = match &self.bias_baseline {
-            None => Scores::Ranking(RankingEvaluation::of(history, test, k, |users| revision.lists(users, history, k))),
+            None => Scores::Ranking(RankingEvaluation::of(unlisted, test, k, lists)),
             Some(bias_baseline) => {
                 let predict = |user: u32, items: &[u32]| revision.ratings(user, items, history);
-                let lists = |users: &[u32]| revision.lists(users, history, k);
-                Scores::Rating(RatingEvaluation::of(bias_baseline, history, test, k, predict, lists))
+                Scores::Rating(RatingEvaluation::of(bias_baseline, unlisted, test, k, predict, lists))
             }
         };
         (scores.users() > 0).then_some(scores)
@@ -91,17 +93,17 @@ impl<'a> Evaluator<'a> {
                 by_user: squares.into_iter().map(|(user, square)| (user, -square)).collect(),
             });
         }
-        let (k, history, test) = self.inputs();
-        let scores = RankingEvaluation::model(model, history, test, k);
+        let (k, unlisted, test) = self.inputs();
+        let scores = RankingEvaluation::model(model, unlisted, test, k);
         Some(Value { metric: scores.measurement().ndcg?, by_user: scores.ndcg_by_user() })
     }
 
     /// Fraction of NDCG that the lists of a sample of the test users lose because walks of the
     /// two-hop term are limited; `None` without a term, or if no list has a hit.
     pub(super) fn limit_loss(&self, mut model: Model) -> Option<f64> {
-        let (k, history, _) = self.inputs();
+        let (k, unlisted, _) = self.inputs();
         let test = self.parts.test_of_sample(UNLIMITED_USERS_MAX, self.config.seed);
-        let ndcg = |model: &Model| RankingEvaluation::model(model, history, &test, k).measurement().ndcg;
+        let ndcg = |model: &Model| RankingEvaluation::model(model, unlisted, &test, k).measurement().ndcg;
         let limited = ndcg(&model)?;
         model.two_hop.as_mut()?.remove_limit();
         let unlimited = ndcg(&model).filter(|ndcg| *ndcg > 0.0)?;
@@ -110,18 +112,18 @@ impl<'a> Evaluator<'a> {
 
     /// The baseline of the gate: popularity, or biases.
     pub(super) fn baseline(&self) -> Scores {
-        let (k, history, test) = self.inputs();
+        let (k, unlisted, test) = self.inputs();
         match &self.bias_baseline {
-            None => Scores::Ranking(RankingEvaluation::popularity(self.parts.training(), history, test, k)),
-            Some(bias_baseline) => Scores::Rating(RatingEvaluation::bias_baseline(bias_baseline, history, test, k)),
+            None => Scores::Ranking(RankingEvaluation::popularity(self.parts.training(), unlisted, test, k)),
+            Some(bias_baseline) => Scores::Rating(RatingEvaluation::bias_baseline(bias_baseline, unlisted, test, k)),
         }
     }
 
     /// Lists of what was popular in `recent`, a part of the training part.
     pub(super) fn recent_baseline(&self, recent: &Interactions) -> Scores {
-        let (k, history, test) = self.inputs();
+        let (k, unlisted, test) = self.inputs();
         let order = recent_popularity(recent, self.parts.training());
-        Scores::Ranking(RankingEvaluation::constant_list(&order, history, test, k))
+        Scores::Ranking(RankingEvaluation::constant_list(&order, unlisted, test, k))
     }
 
     /// Relative improvement of the candidate over the reference on the same users.
@@ -147,8 +149,9 @@ impl<'a> Evaluator<'a> {
         }
     }
 
+    /// Length of the lists, the pairs that they exclude, and the held-out set.
     fn inputs(&self) -> (usize, &'a Interactions, &'a Interactions) {
-        (self.config.evaluation.k as usize, self.parts.history(), self.parts.test())
+        (self.config.evaluation.k as usize, self.parts.unlisted(), self.parts.test())
     }
 }
 

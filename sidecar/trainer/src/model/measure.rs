@@ -37,10 +37,16 @@ pub(super) fn measure(
     progress.event(&Event::Step(Step::Measure));
     let evaluator = Evaluator::new(config, &parts);
     let Some(candidate) = evaluator.evaluate(&model) else { return Ok(None) };
-    let two_hop = two_hop(model, &evaluator);
     let kind = split::kind(config, table)?;
     let baseline = evaluator.baseline();
     let measured = Measured { config, params, table, subsets: &subsets, parts: &parts, candidate: &candidate };
+    let compared = incumbent::compare_evaluated(&measured, &model, kind, serving, &evaluator)?;
+    // Frees the model before another fit.
+    let two_hop = two_hop(model, &evaluator);
+    let compared = match compared {
+        Some(compared) => Some(compared),
+        None => incumbent::compare(&measured, kind, serving, &evaluator, progress)?,
+    };
     let metrics = Metrics {
         metric: candidate.metric().to_owned(),
         k: config.evaluation.k,
@@ -53,7 +59,7 @@ pub(super) fn measure(
             (SplitKind::Time, Signal::Implicit) => recent_baseline(config, table, &subsets, &evaluator, &candidate)?,
             _ => None,
         },
-        incumbent: incumbent::compare(&measured, kind, serving, &evaluator, progress)?,
+        incumbent: compared,
         cold_items: None,
         by_activity: evaluator.by_activity(&candidate, &baseline),
         two_hop,

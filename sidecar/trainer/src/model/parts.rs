@@ -39,6 +39,8 @@ pub(super) struct Parts {
     folded_in: Option<Interactions>,
     /// Held-out interactions of the test users, who have a history.
     test: Interactions,
+    /// Pairs that lists exclude, if these are more than the history.
+    unlisted: Option<Interactions>,
 }
 
 impl Parts {
@@ -55,6 +57,7 @@ impl Parts {
         let folded_in = subsets.contains(&Subset::FoldIn).then(|| interactions(table, subset(Subset::FoldIn)));
         let folded_in = folded_in.transpose()?.map(|rows| weights.transform(rows));
         let history = folded_in.as_ref().unwrap_or(&training);
+        let history_subset = subset(if folded_in.is_some() { Subset::FoldIn } else { Subset::Train });
         let is_known = |user: usize| match config.signal {
             Signal::Implicit => history.row(user).1.iter().any(|weight| *weight > 0.0),
             Signal::Explicit => !history.row(user).1.is_empty(),
@@ -62,7 +65,9 @@ impl Parts {
         // Held-out weights are not transformed: the evaluation needs only their signs, or the
         // ratings themselves.
         let test = interactions(table, subset(Subset::Test))?.keep_users(is_known);
-        let parts = Self { training, folded_in, test };
+        let is_unlisted = |position| is_in(subsets, position, Subset::Known) || history_subset(position);
+        let unlisted = subsets.contains(&Subset::Known).then(|| interactions(table, is_unlisted)).transpose()?;
+        let parts = Self { training, folded_in, test, unlisted };
         Ok((parts.test.nnz() > 0).then(|| parts.limit_test_users(TEST_USERS_MAX, config.seed)))
     }
 
@@ -92,6 +97,11 @@ impl Parts {
     /// Histories of the test users.
     pub(super) fn history(&self) -> &Interactions {
         self.folded_in.as_ref().unwrap_or(&self.training)
+    }
+
+    /// Pairs that lists exclude.
+    pub(super) fn unlisted(&self) -> &Interactions {
+        self.unlisted.as_ref().unwrap_or_else(|| self.history())
     }
 
     /// Users with held-out interactions, ascending.

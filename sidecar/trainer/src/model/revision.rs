@@ -5,8 +5,8 @@ use model_snapshot::{Snapshot, StringTable};
 use sidecar_contract::Signal;
 use snapshot_scoring::Scoring;
 
-/// Item of a run's data for an item of the revision that the data does not have: no held-out row
-/// has it.
+/// Item of a run's data for an item of the revision that the data does not have: a cold-start item,
+/// or one whose rows were removed.
 const NOT_IN_DATA: u32 = u32::MAX;
 
 /// A revision whose users are folded in from the run's rows.
@@ -37,19 +37,35 @@ impl<'a> ServingRevision<'a> {
         Some(Self { snapshot, scoring, rows, items })
     }
 
-    /// Ranked items of each user without the user's history, as serving answers: popular items if
-    /// the history carries no preference.
-    pub(super) fn lists(&self, users: &[u32], history: &Interactions, k: usize) -> Vec<Vec<u32>> {
+    /// Whether the revision has learned from this pair of a user and an item of the data.
+    pub(super) fn knows(&self, user_id: &str, item: u32) -> bool {
+        let row = self.rows.get(item as usize).copied().flatten();
+        let user = self.snapshot.user_index(user_id);
+        user.zip(row).is_some_and(|(user, row)| self.snapshot.seen(user).binary_search(&row).is_ok())
+    }
+
+    /// Ranked items of each user with this history, without the pairs in `unlisted`, as serving
+    /// answers: popular items if the history carries no preference. Items that the data does not
+    /// have are left out: the model that is compared cannot list them, and none can be a hit.
+    pub(super) fn lists(
+        &self,
+        users: &[u32],
+        history: &Interactions,
+        unlisted: &Interactions,
+        k: usize,
+    ) -> Vec<Vec<u32>> {
         let mut lists = vec![Vec::new(); users.len()];
         let Ok(scorer) = self.scorer() else { return lists };
         let histories: Vec<(Vec<u32>, Vec<f32>)> = users.iter().map(|user| self.history(*user, history)).collect();
         let vectors: Vec<Option<UserVector>> = histories.iter().map(|history| vector(&scorer, history)).collect();
         let (indexes, known): (Vec<usize>, Vec<UserVector>) =
             vectors.into_iter().enumerate().filter_map(|(index, vector)| Some((index, vector?))).unzip();
-        let is_new = |index: Option<&usize>, row: u32| {
-            index.and_then(|index| histories.get(*index)).is_none_or(|(rows, _)| rows.binary_search(&row).is_err())
+        let is_listed = |index: Option<&usize>, row: u32| {
+            let item = self.items.get(row as usize).copied().unwrap_or(NOT_IN_DATA);
+            let user = index.and_then(|index| users.get(*index));
+            item != NOT_IN_DATA && user.is_none_or(|user| unlisted.row(*user as usize).0.binary_search(&item).is_err())
         };
-        let best = scorer.best_for_each(&known, k, |query, row| is_new(indexes.get(query), row));
+        let best = scorer.best_for_each(&known, k, |query, row| is_listed(indexes.get(query), row));
         for (index, best) in indexes.iter().zip(best) {
             if let Some(list) = lists.get_mut(*index) {
                 *list = best.into_iter().map(|scored| scored.item).collect();
@@ -58,7 +74,7 @@ impl<'a> ServingRevision<'a> {
         for (index, list) in lists.iter_mut().enumerate() {
             if list.is_empty() {
                 let popular = self.snapshot.popular().iter().copied();
-                *list = popular.filter(|row| is_new(Some(&index), *row)).take(k).collect();
+                *list = popular.filter(|row| is_listed(Some(&index), *row)).take(k).collect();
             }
             for item in list {
                 *item = self.items.get(*item as usize).copied().unwrap_or(NOT_IN_DATA);

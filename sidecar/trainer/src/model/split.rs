@@ -26,6 +26,9 @@ pub(super) enum Subset {
     FoldIn,
     /// Held-out set.
     Test,
+    /// Pair that would be held out, but the serving revision has it from an earlier row: it is not
+    /// measured, and no list has its item.
+    Known,
     /// Not part of this split.
     Unused,
 }

@@ -1,10 +1,14 @@
 //! Comparison with the revision that serves: with itself on rows that it cannot know, else with its
 //! parameters.
 
-use std::fmt::Write as _;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 use sidecar_contract::{
-    Algorithm, AlsConfig, Comparison, ComparisonReference, Incumbent, IncumbentSnapshot, Metrics, RunOutcome, SplitKind,
+    Algorithm, AlsConfig, Column, Comparison, ComparisonReference, Csv, Incumbent, IncumbentSnapshot, Items, Metrics,
+    RunOutcome, Source, SplitKind,
 };
 
 use crate::setup::{Setup, grouped_visits};
@@ -32,7 +36,12 @@ fn visits(seconds: usize) -> String {
 /// A setup whose first run trained a model on the first `seconds`, with the rows of `later` seconds
 /// for the next run, and that model as incumbent.
 fn setup_with_incumbent(seconds: usize, later: usize) -> Setup {
-    let mut setup = Setup::new("visits.csv", visits(seconds));
+    with_incumbent(Setup::new("visits.csv", visits(seconds)), seconds, &visits(later))
+}
+
+/// The setup after its first run, whose newest row is of the last of these seconds, with other rows
+/// for the next run.
+fn with_incumbent(mut setup: Setup, seconds: usize, later: &str) -> Setup {
     setup.config.algorithm = Algorithm::Als(parameters());
     let (result, _) = setup.trained();
     let RunOutcome::Trained { digest, snapshot_bytes, newest_row_micros, parameters, .. } = result.outcome else {
@@ -43,7 +52,7 @@ fn setup_with_incumbent(seconds: usize, later: usize) -> Setup {
     let snapshot = Some(IncumbentSnapshot { bytes: snapshot_bytes, newest_row_micros: newest });
     setup.config.incumbent = Some(Incumbent { digest, algorithm: parameters.unwrap(), snapshot });
     setup.config.run.number = 2;
-    std::fs::write(setup.source(), visits(later)).unwrap();
+    std::fs::write(setup.source(), later).unwrap();
     setup
 }
 
@@ -112,4 +121,78 @@ fn parameters_are_compared_if_the_serving_revision_knows_the_held_out_rows() {
     let mut setup = setup_with_incumbent(rows() / 2, rows());
     setup.config.incumbent.as_mut().unwrap().snapshot = None;
     assert_eq!(compared(&setup).1.reference, ComparisonReference::Parameters);
+}
+
+#[test]
+fn items_that_the_data_does_not_have_take_no_place_in_the_lists_of_the_revision() {
+    let seconds = rows() * 95 / 100;
+    let mut setup = Setup::new("visits.csv", visits(seconds));
+    let path = setup.directory.path().join("items.csv");
+    let mut table = "item_id,group\n".to_owned();
+    for item in 0..60 {
+        writeln!(table, "item{item:02},group{}", item / 20).unwrap();
+    }
+    for new in 0..30 {
+        writeln!(table, "new{new:02},group{}", new % 3).unwrap();
+    }
+    std::fs::write(&path, table).unwrap();
+    let name = |name: &str| Column::Name(name.to_owned());
+    setup.config.items = Some(Items {
+        source: Source { url: format!("file://{}", path.display()), described_as: String::new() },
+        format: None,
+        csv: Csv::default(),
+        id: name("item_id"),
+        title: None,
+        available: None,
+        attributes: vec![name("group")],
+    });
+    let (_, comparison) = compared(&with_incumbent(setup, seconds, &visits(rows())));
+    assert_eq!(comparison.reference, ComparisonReference::Revision);
+    // Without cold-start items, equal parameters are equal.
+    let lift = comparison.lift;
+    assert!(lift.estimate == 0.0 && lift.low == 0.0 && lift.high == 0.0, "{lift:?}");
+}
+
+#[test]
+fn pairs_that_the_serving_revision_knows_from_earlier_rows_do_not_count() {
+    let pairs = grouped_visits();
+    let (half, all) = (pairs.len() / 2, pairs.len());
+    // A tenth of the pairs of the revision have a second row, which is newer than all others. These
+    // are half of the held-out set.
+    let mut later = visits(all);
+    let mut times = BTreeMap::new();
+    for (at, (user, item)) in pairs.iter().enumerate() {
+        let second = (at * 7919) % all;
+        times.insert((user, item), second);
+        if second < half && second % 10 == 0 {
+            writeln!(later, "{user},{item},{}", START + all + second).unwrap();
+            times.insert((user, item), all + second);
+        }
+    }
+    let setup = with_incumbent(Setup::new("visits.csv", visits(half)), half, &later);
+    let (metrics, comparison) = compared(&setup);
+    // The newest tenth of the pairs is held out; users with older pairs are evaluated.
+    let mut newest: Vec<usize> = times.values().copied().collect();
+    newest.sort_unstable();
+    let is_held_out = |second: usize| second >= newest[all - all / 10];
+    let users = |keep: &dyn Fn(usize) -> bool| -> BTreeSet<&String> {
+        times.iter().filter(|(_, second)| keep(**second)).map(|((user, _), _)| *user).collect()
+    };
+    let known = users(&|second| !is_held_out(second));
+    let count = |held_out: BTreeSet<&String>| held_out.intersection(&known).count() as u64;
+    assert_eq!(metrics.test_users, count(users(&is_held_out)));
+    assert_eq!(comparison.reference, ComparisonReference::Revision);
+    assert_eq!(comparison.test_users, Some(count(users(&|second| is_held_out(second) && second < all))));
+}
+
+#[test]
+fn parameters_are_compared_if_all_held_out_pairs_are_repeated_visits() {
+    let mut later = visits(rows());
+    for (at, (user, item)) in grouped_visits().iter().enumerate().step_by(4) {
+        writeln!(later, "{user},{item},{}", START + rows() + at).unwrap();
+    }
+    let setup = with_incumbent(Setup::new("visits.csv", visits(rows())), rows(), &later);
+    let (metrics, comparison) = compared(&setup);
+    assert_eq!(comparison.reference, ComparisonReference::Parameters);
+    assert_eq!((comparison.test_users, comparison.lift.estimate), (Some(metrics.test_users), 0.0));
 }
