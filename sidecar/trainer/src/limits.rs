@@ -38,6 +38,17 @@ pub(crate) const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 /// Maximum size in bytes of a column of a Parquet row group; one of its pages is in memory at a
 /// time.
 pub const PARQUET_COLUMN_BYTES_MAX: u64 = 2 << 30;
+/// Size in bytes that a Parquet page may have although the footer states a smaller column: footers
+/// of some writers count too little, and so much is no harm.
+pub(crate) const PARQUET_PAGE_BYTES_TOLERATED: u64 = 64 << 20;
+/// Maximum number of entries of a Parquet dictionary, and of the lengths of byte arrays in a page.
+pub(crate) const PARQUET_PAGE_VALUES_MAX: usize = 1 << 24;
+/// Maximum number of bytes that the values of a batch of a Parquet column repeat of the values
+/// before them, which are encoded once.
+pub(crate) const PARQUET_SHARED_BYTES_MAX: u64 = 1 << 30;
+/// Maximum size in bytes of a value of a Parquet column of fixed length; UUIDs and decimals have
+/// 16.
+pub(crate) const PARQUET_FIXED_BYTES_MAX: i32 = 4096;
 /// Maximum length of a title; longer titles are truncated.
 pub const TITLE_BYTES_MAX: usize = 1024;
 /// Maximum number of feature columns in an item table.

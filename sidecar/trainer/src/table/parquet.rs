@@ -3,6 +3,10 @@
 mod blocks;
 mod column;
 mod decoder_panic;
+mod delta_lengths;
+mod pages;
+#[cfg(test)]
+mod tests;
 
 use std::{ops::ControlFlow, sync::Arc};
 
@@ -27,7 +31,7 @@ use super::{
 };
 use crate::{
     failure::{RunError, chain},
-    limits::PARQUET_COLUMN_BYTES_MAX,
+    limits::{PARQUET_COLUMN_BYTES_MAX, PARQUET_FIXED_BYTES_MAX},
     source::ReadAt,
 };
 
@@ -56,14 +60,14 @@ fn read_file<T: RowSink>(
     each_batch: &dyn Fn(&T, f64),
 ) -> Result<ControlFlow<()>, RunError> {
     let failed = |error: ParquetError| run_error(described_as, error);
-    let reader = SerializedFileReader::new(Blocks::new(file)).map_err(failed)?;
+    let blocks = Blocks::new(file);
+    let reader = SerializedFileReader::new(blocks.clone()).map_err(failed)?;
     let metadata = reader.metadata().clone();
     let (positions, column_types) = layout(described_as, metadata.file_metadata().schema_descr(), sink)?;
     sink.begin(described_as, present(&positions))?;
     let rows_total: usize = metadata.row_groups().iter().map(|group| rows_of(group.num_rows())).sum();
     let mut rows_done = 0_usize;
     for (number, group) in metadata.row_groups().iter().enumerate() {
-        let group_reader = reader.get_row_group(number).map_err(failed)?;
         let mut columns: [Option<Box<dyn Column>>; COLUMNS_REQUESTED_MAX] = Default::default();
         for ((column, position), column_type) in columns.iter_mut().zip(positions).zip(column_types) {
             let (Some(position), Some(column_type)) = (position, column_type) else { continue };
@@ -77,8 +81,16 @@ fn read_file<T: RowSink>(
                     chunk.column_path()
                 )));
             }
-            let pages = group_reader.get_column_page_reader(leaf).map_err(failed)?;
             let descriptor = chunk.column_descr_ptr();
+            if descriptor.type_length() > PARQUET_FIXED_BYTES_MAX {
+                return Err(RunError::bad_data(format!(
+                    "{described_as}: each value of column {} has {} bytes, the maximum is {PARQUET_FIXED_BYTES_MAX}. \
+                     Write the column as text",
+                    chunk.column_path(),
+                    descriptor.type_length()
+                )));
+            }
+            let pages = pages::open(&blocks, chunk, rows_of(group.num_rows())).map_err(failed)?;
             *column = Some(column::open(get_column_reader(descriptor.clone(), pages), &descriptor, column_type));
         }
         let mut rows_left = rows_of(group.num_rows());
