@@ -12,12 +12,14 @@ use parquet::{
     file::reader::{ChunkReader, Length},
 };
 
+use super::super::COLUMNS_REQUESTED_MAX;
 use crate::{failure::RunError, limits::PARQUET_COLUMN_BYTES_MAX, source::ReadAt};
 
 /// Bytes of one request.
 const BLOCK_BYTES: usize = 4 << 20;
-/// Maximum number of cached blocks: each requested column reads sequentially within its own block.
-const BLOCKS_CACHED_MAX: usize = 8;
+/// Maximum number of cached blocks: each requested column reads sequentially within its own block,
+/// and one more has the footer or the next block of a column.
+const BLOCKS_CACHED_MAX: usize = COLUMNS_REQUESTED_MAX + 1;
 
 /// A file in blocks.
 #[derive(Clone)]
@@ -150,5 +152,17 @@ mod tests {
         let mut all = Vec::new();
         blocks.get_read(3).unwrap().read_to_end(&mut all).unwrap();
         assert_eq!(all, content[3..]);
+    }
+    #[test]
+    fn columns_that_are_read_in_turn_request_each_block_once() {
+        let content = vec![7; BLOCK_BYTES * COLUMNS_REQUESTED_MAX];
+        let memory = Arc::new(Memory(content, Mutex::new(0)));
+        let blocks = Blocks::new(memory.clone());
+        for page in 0..4 {
+            for column in 0..COLUMNS_REQUESTED_MAX {
+                blocks.get_bytes((column * BLOCK_BYTES + page * 1000) as u64, 1000).unwrap();
+            }
+        }
+        assert_eq!(*memory.1.lock().unwrap(), COLUMNS_REQUESTED_MAX);
     }
 }
