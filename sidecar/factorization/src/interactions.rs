@@ -182,9 +182,10 @@ impl Interactions {
         Self { offsets: self.offsets.clone(), columns: self.columns.clone(), values, items: self.items }
     }
 
-    /// The same pairs with mapped values, which must be finite.
+    /// The same pairs with mapped values, which must be finite. `change` gets them in the order of
+    /// users and items.
     #[must_use]
-    pub fn map_values(&self, change: impl Fn(f32) -> f32) -> Self {
+    pub fn map_values(&self, mut change: impl FnMut(f32) -> f32) -> Self {
         self.with_values(self.values.iter().map(|value| change(*value)).collect())
     }
 

@@ -18,7 +18,7 @@ use crate::{
     read::{TableFormat, read_all},
     reinterpreted::Reinterpretation,
     source::{Source, Stat},
-    weights,
+    weights::{self, HalfLife},
 };
 
 /// The sources of a run. Their types are supported; nothing has been read yet.
@@ -107,7 +107,7 @@ impl<'a> Sources<'a> {
         progress: &dyn Progress,
         counts: &mut RowCounts,
     ) -> Result<Data, RunError> {
-        let (mut raw, _) = self.read_rows(before, limits, u64::MAX, progress, counts)?;
+        let (raw, _) = self.read_rows(before, limits, u64::MAX, progress, counts)?;
         progress.event(&Event::RowsDone {
             read: raw.counts.read,
             kept: raw.counts.kept,
@@ -115,12 +115,12 @@ impl<'a> Sources<'a> {
             reinterpreted: &raw.reinterpreted.described(),
         });
         progress.event(&Event::Step(Step::Intern));
-        let far_ahead = weights::apply_time_decay(&mut raw, &self.config.weights)?;
+        let far_ahead = weights::far_ahead(&raw, &self.config.weights)?;
         if far_ahead > 0 {
             counts.reinterpreted.insert(Reinterpretation::FarAhead.as_str().to_owned(), far_ahead);
             progress.event(&Event::FarAhead { rows: far_ahead });
         }
-        let interactions = merge(raw, self.config.signal);
+        let interactions = merge(raw, self.config.signal, HalfLife::of(&self.config.weights));
         counts.merged = interactions.duplicates;
         progress.event(&Event::Interned {
             users: interactions.user_ids.len() as u64,

@@ -5,7 +5,10 @@ use factorization::ratings::mean_rating;
 use model_snapshot::StringTable;
 use sidecar_contract::Signal;
 
-use crate::interactions::{RawInteractions, RawRow};
+use crate::{
+    interactions::{RawInteractions, RawRow},
+    weights::HalfLife,
+};
 
 /// Interactions grouped by user, each pair once. Items ascend within a user; users and items are
 /// numbered in the order of their ids.
@@ -15,7 +18,8 @@ pub(crate) struct InteractionTable {
     /// Start of each user's interactions; users + 1 entries.
     pub(crate) offsets: Vec<u64>,
     pub(crate) items: Vec<u32>,
-    /// Sum of the weights of the merged rows; for ratings, the newest one.
+    /// Sum of the weights of the merged rows, decayed to the time of the newest one; for ratings, the
+    /// newest one.
     pub(crate) weights: Vec<f32>,
     /// Newest time of the merged rows.
     pub(crate) times: Option<Vec<i64>>,
@@ -32,10 +36,10 @@ struct Entry {
     time: i64,
 }
 
-/// Merges duplicates. Weights are added; a pair whose weights cancel is no interaction, because a
+/// Merges duplicates. Weights are added, with a half-life as of the newest row; a pair whose weights cancel is no interaction, because a
 /// weight of zero would be a dislike. The newest rating is kept; ratings that are equally new or
 /// have no time are averaged. The newest time is kept.
-pub(crate) fn merge(raw: RawInteractions, signal: Signal) -> InteractionTable {
+pub(crate) fn merge(raw: RawInteractions, signal: Signal, half_life: Option<HalfLife>) -> InteractionTable {
     let RawInteractions { users, items, rows, times, counts: _, dropped: _, reinterpreted: _ } = raw;
     let (users, items) = (users.sort(), items.sort());
     let (by_user, starts) = group_by_user(rows, times.as_deref(), &users.number_of, &items.number_of);
@@ -54,11 +58,12 @@ pub(crate) fn merge(raw: RawInteractions, signal: Signal) -> InteractionTable {
         let [start, end] = bounds else { continue };
         let (entries, others) = rest.split_at_mut(end - start);
         rest = others;
-        // Weights are part of the sort key, so that a sum does not depend on the order of the rows
-        // either.
-        entries.sort_unstable_by(|a, b| a.item.cmp(&b.item).then(a.weight.total_cmp(&b.weight)));
+        // Weights and times are part of the sort key, so that a sum does not depend on the order of
+        // the rows either.
+        entries
+            .sort_unstable_by(|a, b| a.item.cmp(&b.item).then(a.weight.total_cmp(&b.weight)).then(a.time.cmp(&b.time)));
         for same in entries.chunk_by(|a, b| a.item == b.item) {
-            table.push(same, signal);
+            table.push(same, signal, half_life);
         }
         table.offsets.push(table.items.len() as u64);
     }
@@ -121,11 +126,14 @@ impl InteractionTable {
         self
     }
 
-    fn push(&mut self, same: &[Entry], signal: Signal) {
+    fn push(&mut self, same: &[Entry], signal: Signal, half_life: Option<HalfLife>) {
         let Some(first) = same.first() else { return };
         let newest = same.iter().map(|entry| entry.time).max();
         let weight = match signal {
-            Signal::Implicit => sum(same),
+            Signal::Implicit => sum(same.iter().map(|entry| match half_life.zip(newest) {
+                Some((half_life, newest)) => half_life.decayed(entry.weight, newest, entry.time),
+                None => entry.weight,
+            })),
             Signal::Explicit => {
                 let ratings = same.iter().filter(|entry| Some(entry.time) == newest).map(|entry| entry.weight);
                 mean_rating(&mut ratings.collect::<Vec<_>>()).unwrap_or(first.weight)
@@ -144,8 +152,8 @@ impl InteractionTable {
     }
 }
 
-fn sum(same: &[Entry]) -> f32 {
-    let sum: f64 = same.iter().map(|entry| f64::from(entry.weight)).sum();
+fn sum(weights: impl Iterator<Item = f32>) -> f32 {
+    let sum: f64 = weights.map(f64::from).sum();
     // A sum beyond the range of f32 is clamped: it must not become infinite.
     #[allow(clippy::cast_possible_truncation, reason = "clamped to the range of f32")]
     {
@@ -232,7 +240,7 @@ mod tests {
                 *entry = (entry.0 + f32::from(*weight), entry.1.max(*time), entry.2 || *weight != 0);
             }
             expected.retain(|_, (weight, _, any)| *weight != 0.0 || !*any);
-            let table = merge(raw(&rows, timed), Signal::Implicit);
+            let table = merge(raw(&rows, timed), Signal::Implicit, None);
             let pairs = table.users().zip(&table.items).map(|(user, item)| {
                 (table.user_ids.get(user as usize).unwrap(), table.item_ids.get(*item as usize).unwrap())
             });
@@ -260,18 +268,18 @@ mod tests {
             row("b", "z", -2),
             row("c", "x", 0),
         ];
-        let table = merge(raw(&rows, true), Signal::Implicit);
+        let table = merge(raw(&rows, true), Signal::Implicit, None);
         let ids = |table: &StringTable| table.iter().map(str::to_owned).collect::<Vec<_>>();
         assert_eq!((ids(&table.user_ids), ids(&table.item_ids)), (vec!["a".into(), "c".into()], vec!["x".into()]));
         assert_eq!((table.weights, table.items, table.duplicates), (vec![1.0, 0.0], vec![0, 0], 4));
         // A rating of zero is a rating.
-        assert_eq!(merge(raw(&rows, true), Signal::Explicit).weights.len(), 4);
+        assert_eq!(merge(raw(&rows, true), Signal::Explicit, None).weights.len(), 4);
     }
 
     #[test]
     fn newest_rating_is_kept_and_ratings_without_times_are_averaged() {
         let row = |weight, time| ("u".to_owned(), "i".to_owned(), weight, time);
-        let rating = |rows: &[Row], timed| merge(raw(rows, timed), Signal::Explicit).weights;
+        let rating = |rows: &[Row], timed| merge(raw(rows, timed), Signal::Explicit, None).weights;
         assert_eq!(rating(&[row(5, 10), row(1, 30), row(4, 20)], true), [1.0]);
         assert_eq!(rating(&[row(5, 30), row(2, 30), row(1, 20)], true), [3.5]);
         assert_eq!(rating(&[row(5, 10), row(1, 30), row(4, 20)], false), [10.0_f32 / 3.0]);
@@ -284,7 +292,7 @@ mod tests {
         let sum = |order: &[usize]| {
             let mut raw = raw(&vec![("u".to_owned(), "i".to_owned(), 0, 0); weights.len()], false);
             raw.rows.iter_mut().zip(order).for_each(|(row, at)| row.weight = weights[*at]);
-            merge(raw, Signal::Implicit).weights
+            merge(raw, Signal::Implicit, None).weights
         };
         assert_eq!(sum(&[0, 1, 2, 3, 4, 5]), sum(&[5, 3, 0, 4, 2, 1]));
     }

@@ -159,7 +159,7 @@ pub(crate) fn train(
         let config = config.as_ref();
         progress.event(&Event::Step(Step::Refit));
         let all = interactions(&data.interactions, |_| true)?;
-        let all = SplitWeighting::fit(&config.weights, &data.interactions, &all, |_| true).transform(all);
+        let all = SplitWeighting::fit(&config.weights, &data.interactions, &all, |_| true).transform(all, |_| true);
         let (mut model, objective) = match &warm_start {
             None => fit(&all, &params, config.seed, None, progress)?,
             Some(start) => fit(&all, &start.params(config)?, config.seed, Some(&start.warm_start()), progress)?,

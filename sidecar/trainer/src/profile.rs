@@ -98,7 +98,7 @@ impl Rows<'_> {
             }
         }
         let times = raw.times.as_ref().and_then(|times| Some((*times.iter().min()?, *times.iter().max()?)));
-        let table = merge(raw, signal);
+        let table = merge(raw, signal, None);
         rows.merged = table.duplicates;
         let degree = |bounds: &[u64]| match bounds {
             [start, end] => u32::try_from(end - start).unwrap_or(u32::MAX),

@@ -2,11 +2,14 @@
 //!
 //! 1. a row is read: its weight is its rating (1 without a rating) times the weight of its event;
 //!    rows of other events are dropped ([`crate::events`]);
-//! 2. time decay: the weight halves with each half-life of age, counted from the newest row
-//!    ([`apply_time_decay`]);
-//! 3. the weights of rows of the same user and item are added ([`crate::merge`]);
-//! 4. the decay of the training part is rebased to its own newest row, and the merged weights are
-//!    transformed by a logarithm or by BM25 ([`SplitWeighting`]).
+//! 2. the weights of rows of the same user and item are added ([`crate::merge`]), each halved with
+//!    each half-life between it and the newest of them ([`HalfLife`]);
+//! 3. the merged weight of a part halves with each half-life between the pair's newest row and the
+//!    newest row of the training part, and is transformed by a logarithm or by BM25
+//!    ([`SplitWeighting`]).
+//!
+//! Together, steps 2 and 3 halve the weight of a row with each half-life of its age, counted from
+//! the newest row of the training part.
 //!
 //! Therefore, the held-out set does not leak into training: neither its weights nor its times
 //! affect the training part. No step changes a sign: a like stays a like.
@@ -29,19 +32,31 @@ const FAR_AHEAD_HALF_LIVES: f64 = 10.0;
 /// Fraction of the rows, at least one, whose times may be wrong.
 const FAR_AHEAD_FRACTION_MAX: f64 = 0.01;
 
-/// Halves the weight of every row with each half-life of its age, counted from the newest row.
-/// Returns the number of rows that are far ahead of all others.
-pub(crate) fn apply_time_decay(raw: &mut RawInteractions, weights: &WeightsConfig) -> Result<u64, RunError> {
-    let Some(half_life) = half_life_micros(weights) else { return Ok(0) };
+/// Time in microseconds in which a weight halves.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct HalfLife(f64);
+
+impl HalfLife {
+    /// That of the config; `None` without one.
+    pub(crate) fn of(weights: &WeightsConfig) -> Option<Self> {
+        weights.half_life_seconds.map(|seconds| Self(seconds as f64 * MICROS_PER_SECOND))
+    }
+
+    /// A weight of this time, halved with each half-life until `newest`.
+    pub(crate) fn decayed(self, weight: f32, newest: i64, time: i64) -> f32 {
+        let half_lives = (newest.saturating_sub(time) as f64 / self.0).min(HALF_LIVES_MAX);
+        map_magnitude(weight, |weight| weight / libm::exp2(half_lives))
+    }
+}
+
+/// Number of rows that are far ahead of all others, by the half-life; 0 without one.
+pub(crate) fn far_ahead(raw: &RawInteractions, weights: &WeightsConfig) -> Result<u64, RunError> {
+    let Some(HalfLife(half_life)) = HalfLife::of(weights) else { return Ok(0) };
     let Some(times) = &raw.times else {
         return Err(RunError::bad_data(
             "spec.data.halfLife requires timestamps, but the data has none: set spec.data.columns.timestamp, or remove halfLife",
         ));
     };
-    let newest = times.iter().copied().max().unwrap_or_default();
-    for (row, time) in raw.rows.iter_mut().zip(times) {
-        row.weight = map_magnitude(row.weight, |weight| weight / decay_divisor(newest, *time, half_life));
-    }
     Ok(rows_far_ahead(times, half_life))
 }
 
@@ -68,53 +83,67 @@ fn rows_far_ahead(times: &[i64], half_life: f64) -> u64 {
 
 /// Weighting that is fitted to the training part of a split, and applied to this part and to
 /// folded-in histories.
-pub(crate) struct SplitWeighting {
-    /// Factor that rebases the time decay to the newest row of the training part.
-    decay_rebase: f64,
+pub(crate) struct SplitWeighting<'a> {
+    decay: Option<Decay<'a>>,
     fitted: FittedWeighting,
 }
 
-impl SplitWeighting {
+/// Decay of merged weights until the newest row of the training part.
+struct Decay<'a> {
+    half_life: HalfLife,
+    /// Time of the newest row of the training part.
+    newest: i64,
+    /// Time of each interaction of the table.
+    times: &'a [i64],
+}
+
+impl Decay<'_> {
+    /// Decays the merged interactions of a part, whose positions in the table `keep` selects.
+    fn decayed(&self, rows: &Interactions, keep: impl Fn(usize) -> bool) -> Interactions {
+        let mut times = kept(self.times, keep);
+        rows.map_values(|weight| self.half_life.decayed(weight, self.newest, times.next().unwrap_or(self.newest)))
+    }
+}
+
+impl<'a> SplitWeighting<'a> {
     /// Fits to the training part: `part` holds its merged interactions, and `keep` selects their
     /// positions in the table.
     pub(crate) fn fit(
         weights: &WeightsConfig,
-        table: &InteractionTable,
+        table: &'a InteractionTable,
         part: &Interactions,
         keep: impl Fn(usize) -> bool,
     ) -> Self {
-        let decay_rebase = half_life_micros(weights).zip(table.times.as_ref()).map_or(1.0, |(half_life, times)| {
-            let newest = times.iter().copied().max().unwrap_or_default();
-            let kept = times.iter().enumerate().filter(|(position, _)| keep(*position)).map(|(_, time)| *time);
-            decay_divisor(newest, kept.max().unwrap_or(newest), half_life)
+        let decay = HalfLife::of(weights).zip(table.times.as_deref()).map(|(half_life, times)| Decay {
+            half_life,
+            newest: kept(times, &keep).max().unwrap_or_default(),
+            times,
         });
-        let fitted = match weights.weighting {
-            Weighting::Bm25 => FittedWeighting::fit(factorization::Weighting::Bm25, &rebased(part, decay_rebase)),
-            Weighting::Log => FittedWeighting::fit(factorization::Weighting::Log, part),
-            Weighting::None => FittedWeighting::fit(factorization::Weighting::None, part),
+        let fitted = match (weights.weighting, &decay) {
+            (Weighting::Bm25, Some(decay)) => {
+                FittedWeighting::fit(factorization::Weighting::Bm25, &decay.decayed(part, &keep))
+            }
+            (Weighting::Bm25, None) => FittedWeighting::fit(factorization::Weighting::Bm25, part),
+            (Weighting::Log, _) => FittedWeighting::fit(factorization::Weighting::Log, part),
+            (Weighting::None, _) => FittedWeighting::fit(factorization::Weighting::None, part),
         };
-        Self { decay_rebase, fitted }
+        Self { decay, fitted }
     }
 
-    /// Transforms merged weights to the weights of the fit.
-    pub(crate) fn transform(&self, rows: Interactions) -> Interactions {
-        #[expect(clippy::float_cmp, reason = "exactly 1 if there is nothing to rebase")]
-        let rows = if self.decay_rebase == 1.0 { rows } else { rebased(&rows, self.decay_rebase) };
+    /// Transforms the merged weights of a part, whose positions in the table `keep` selects, to the
+    /// weights of the fit.
+    pub(crate) fn transform(&self, rows: Interactions, keep: impl Fn(usize) -> bool) -> Interactions {
+        let rows = match &self.decay {
+            Some(decay) => decay.decayed(&rows, keep),
+            None => rows,
+        };
         self.fitted.transform(rows)
     }
 }
 
-fn rebased(rows: &Interactions, by: f64) -> Interactions {
-    rows.map_values(|weight| map_magnitude(weight, |weight| weight * by))
-}
-
-fn half_life_micros(weights: &WeightsConfig) -> Option<f64> {
-    weights.half_life_seconds.map(|seconds| seconds as f64 * MICROS_PER_SECOND)
-}
-
-/// 2^(age / half-life).
-fn decay_divisor(newest: i64, time: i64, half_life: f64) -> f64 {
-    libm::exp2((newest.saturating_sub(time) as f64 / half_life).min(HALF_LIVES_MAX))
+/// The times at these positions.
+fn kept(times: &[i64], keep: impl Fn(usize) -> bool) -> impl Iterator<Item = i64> {
+    times.iter().enumerate().filter(move |(position, _)| keep(*position)).map(|(_, time)| *time)
 }
 
 #[cfg(test)]
@@ -158,22 +187,24 @@ mod tests {
     }
 
     #[test]
-    fn decay_is_rebased_to_the_newest_row_of_the_part() {
-        // The newest row is 60 days newer than the newest row of the part: two half-lives of 30
-        // days.
-        let all = table(&[0.25, -0.125, 0.0, 1.0], &[0, -30 * DAY, 0, 60 * DAY]);
+    fn ages_count_from_the_newest_row_of_the_part() {
+        // The last row is newer than the newest row of the part by 200 half-lives of 30 days.
+        let all = table(&[1.0, -1.0, 0.0, 1.0], &[0, -30 * DAY, 0, 6000 * DAY]);
         let keep = |position: usize| position < 3;
-        let entries = (0..3).map(|item| Entry { user: 0, item, value: all.weights[item as usize] }).collect();
-        let part = Interactions::from_entries(1, 4, entries).unwrap();
+        let entries =
+            |count| (0..count).map(|item| Entry { user: 0, item, value: all.weights[item as usize] }).collect();
+        let part = Interactions::from_entries(1, 4, entries(3)).unwrap();
         let transform = |weighting| {
             let weights = SplitWeighting::fit(&weights(30, weighting), &all, &part, keep);
-            weights.transform(part.clone()).values().to_vec()
+            weights.transform(part.clone(), keep).values().to_vec()
         };
         assert_eq!(transform(Weighting::None), [1.0, -0.5, 0.0]);
         let log = transform(Weighting::Log);
         assert!((log[0], log[2]) == (1.0, 0.0) && (log[1] + 1.5_f32.log2()).abs() < 1e-6, "{log:?}");
-        // The whole table needs no rebase.
-        let weights = SplitWeighting::fit(&weights(30, Weighting::None), &all, &part, |_| true);
-        assert_eq!(weights.transform(part.clone()), part);
+        // In the whole table, the others have the weight of 126 half-lives.
+        let whole = Interactions::from_entries(1, 4, entries(4)).unwrap();
+        let weights = SplitWeighting::fit(&weights(30, Weighting::None), &all, &whole, |_| true);
+        let oldest = 2_f32.powi(-126);
+        assert_eq!(weights.transform(whole, |_| true).values(), [oldest, -oldest, 0.0, 1.0]);
     }
 }

@@ -53,7 +53,7 @@ pub(super) fn measure(
     if training.nnz() == 0 || test.nnz() == 0 {
         return Ok(None);
     }
-    let training = SplitWeighting::fit(&config.weights, table, &training, is_train).transform(training);
+    let training = SplitWeighting::fit(&config.weights, table, &training, is_train).transform(training, is_train);
     let params = check(resolved(config, Some(&training))?.as_ref())?;
     progress.event(&Event::Step(Step::Fit));
     let (mut model, _) = fit(&training, &params, config.seed, None, progress)?;

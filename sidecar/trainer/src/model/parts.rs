@@ -53,9 +53,9 @@ impl Parts {
         let subset = |subset| move |position: usize| is_in(subsets, position, subset);
         let training = interactions(table, subset(Subset::Train))?;
         let weights = SplitWeighting::fit(&config.weights, table, &training, subset(Subset::Train));
-        let training = weights.transform(training);
+        let training = weights.transform(training, subset(Subset::Train));
         let folded_in = subsets.contains(&Subset::FoldIn).then(|| interactions(table, subset(Subset::FoldIn)));
-        let folded_in = folded_in.transpose()?.map(|rows| weights.transform(rows));
+        let folded_in = folded_in.transpose()?.map(|rows| weights.transform(rows, subset(Subset::FoldIn)));
         let history = folded_in.as_ref().unwrap_or(&training);
         let history_subset = subset(if folded_in.is_some() { Subset::FoldIn } else { Subset::Train });
         let is_known = |user: usize| match config.signal {

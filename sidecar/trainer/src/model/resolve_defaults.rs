@@ -25,7 +25,7 @@ pub(super) fn resolve_defaults<'a>(
     let subsets = split(config, table)?;
     let is_train = |position: usize| subsets.as_ref().is_none_or(|subsets| is_in(subsets, position, Subset::Train));
     let training = interactions(table, is_train)?;
-    let training = SplitWeighting::fit(&config.weights, table, &training, is_train).transform(training);
+    let training = SplitWeighting::fit(&config.weights, table, &training, is_train).transform(training, is_train);
     let config = resolved(config, Some(&training))?;
     tracing::info!(
         algorithm = canonical_json(&config.algorithm),

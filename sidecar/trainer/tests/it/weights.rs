@@ -10,6 +10,7 @@ use sidecar_contract::{Column, ExitCode, Signal, Weighting, WeightsConfig};
 use crate::setup::{Setup, csv, grouped_visits, runtime};
 
 const DAY: u64 = 24 * 3600;
+const HALF_LIFE_DAYS: u64 = 128;
 
 fn events() -> WeightsConfig {
     let events = [("view", 1.0), ("cart", 3.0), ("purchase", 10.0), ("hide", -2.0)];
@@ -72,13 +73,16 @@ fn held_out_set_does_not_leak_into_the_fit() {
         let measured = |last_rating, last_days_later| {
             let mut setup = Setup::new("visits.csv", dated(last_rating, last_days_later));
             setup.config.weights =
-                WeightsConfig { half_life_seconds: Some(512 * DAY), weighting, ..WeightsConfig::default() };
+                WeightsConfig { half_life_seconds: Some(HALF_LIFE_DAYS * DAY), weighting, ..WeightsConfig::default() };
             let metrics = runtime().block_on(async { evaluate(&setup.config, &Silent, &setup.options).await });
             metrics.unwrap().unwrap()
         };
         let plain = measured(1, 0);
         assert!(plain.test_users > 50, "{plain:?}");
-        assert_eq!(plain, measured(1000, 512 * 20), "{weighting:?}");
+        // Weights do not decrease beyond 126 half-lives.
+        for half_lives in [20, 130] {
+            assert_eq!(plain, measured(1000, half_lives * HALF_LIFE_DAYS), "{weighting:?} {half_lives}");
+        }
     }
 }
 
