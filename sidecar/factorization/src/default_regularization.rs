@@ -6,8 +6,8 @@
 
 use crate::{interactions::Interactions, params::bounds};
 
-/// λ = w̄ √n̄ / (n̄ + α₀N)^ν, where n̄ is the mean number of entries of a user, w̄ their mean
-/// absolute weight (a bare 0 is a dislike with weight 1) and N the number of items; at most
+/// λ = w̄ √n̄ / (n̄ + α₀N)^ν, where n̄ is the mean number of entries of a user with entries, w̄ their
+/// mean absolute weight ([`mean_weight`]) and N the number of items; at most
 /// [`bounds::REGULARIZATION_MAX`]. 0 without entries. ADR 20 has the figures on seven data sets.
 pub fn default_regularization(
     interactions: &Interactions,
@@ -17,11 +17,21 @@ pub fn default_regularization(
     if interactions.nnz() == 0 {
         return 0.0;
     }
-    let weights = interactions.values().iter().map(|value| if *value == 0.0 { 1.0 } else { f64::from(value.abs()) });
-    let weight = weights.sum::<f64>() / interactions.nnz() as f64;
-    let entries = interactions.nnz() as f64 / interactions.users() as f64;
+    let weight = mean_weight(interactions);
+    // A training part also has rows of users who are held out, without entries.
+    let users = interactions.offsets().windows(2).filter(|row| row[0] < row[1]).count();
+    let entries = interactions.nnz() as f64 / users as f64;
     let total_weight = entries + unobserved_weight * interactions.items() as f64;
     (weight * entries.sqrt() / libm::pow(total_weight, regularization_exponent)).min(bounds::REGULARIZATION_MAX)
+}
+
+/// Mean absolute weight of the entries; a bare 0 is a dislike with weight 1. 1 without entries.
+pub fn mean_weight(interactions: &Interactions) -> f64 {
+    if interactions.nnz() == 0 {
+        return 1.0;
+    }
+    let weights = interactions.values().iter().map(|value| if *value == 0.0 { 1.0 } else { f64::from(value.abs()) });
+    weights.sum::<f64>() / interactions.nnz() as f64
 }
 
 #[cfg(test)]
@@ -54,5 +64,13 @@ mod tests {
         assert!((of(f32::MAX) - bounds::REGULARIZATION_MAX).abs() < 1e-9);
         let empty = Interactions::from_entries(3, 3, Vec::new()).unwrap();
         assert!(default_regularization(&empty, 0.1, 1.0).abs() < 1e-300);
+    }
+
+    #[test]
+    fn users_without_entries_do_not_count() {
+        let entries = (0..4).map(|item| Entry { user: 1, item, value: 1.0 }).collect();
+        let with_others = Interactions::from_entries(9, 10, entries).unwrap();
+        let of = |interactions: &Interactions| default_regularization(interactions, 0.1, 1.0);
+        assert_eq!(of(&with_others).to_bits(), of(&table(1, 4, 10, 1.0)).to_bits());
     }
 }

@@ -239,7 +239,7 @@ pub mod weighting;
 pub use attributes::AttributeMap;
 pub use biases::Biases;
 pub use bootstrap::{LIFT_MAX, Lift, bootstrap_lift, bootstrap_reduction};
-pub use default_regularization::default_regularization;
+pub use default_regularization::{default_regularization, mean_weight};
 pub use degrees::Degrees;
 pub use explanation::Explanation;
 pub use fit::{Fit, IterationReport, Progress};
