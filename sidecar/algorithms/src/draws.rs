@@ -16,6 +16,8 @@ pub struct DataShape {
     pub entries_per_user: f64,
     /// Number of items.
     pub items: f64,
+    /// Mean absolute weight of an entry.
+    pub mean_weight: f64,
 }
 
 impl DataShape {
@@ -77,7 +79,7 @@ mod tests {
     use super::*;
 
     fn factors(users: f64, items: f64, factors_max: Option<u32>) -> Vec<u32> {
-        let shape = DataShape { users, entries_per_user: 5.0, items };
+        let shape = DataShape { users, entries_per_user: 5.0, items, mean_weight: 1.0 };
         let mut drawn: Vec<u32> =
             (0..200).map(|trial| Draws { shape, factors_max, seed: 1, trial }.factors(20)).collect();
         drawn.sort_unstable();

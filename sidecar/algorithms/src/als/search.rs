@@ -2,6 +2,7 @@
 //! of the rows, so the search draws the regularization strength of an average user's row:
 //! λ (n + α₀N)^ν.
 
+use factorization::params::bounds;
 use sidecar_contract::{Algorithm, AlsConfig, Signal};
 
 use crate::{
@@ -9,9 +10,10 @@ use crate::{
     draws::{DataShape, Draws},
 };
 
-/// Search range of an average user's λ (n + α₀N)^ν, for implicit data.
+/// Search range of an average user's λ (n + α₀N)^ν, for implicit data whose mean weight is 1. Both
+/// terms of the objective that it balances are proportional to the weights, and so is the default.
 const STRENGTH: (f64, f64) = (0.05, 20.0);
-/// Search range of α₀.
+/// Search range of α₀, the weight of what is not observed, for a mean weight of 1.
 const UNOBSERVED_WEIGHT: (f64, f64) = (0.001, 1.0);
 /// Candidates for η and ρ.
 const DEGREES: [(f64, f64); 3] = [(0.0, 0.0), (0.5, 0.0), (0.5, 0.5)];
@@ -20,7 +22,7 @@ const RATINGS_REGULARIZATION: (f64, f64) = (0.01, 0.5);
 
 impl Search for AlsConfig {
     fn draw(&self, signal: Signal, draws: &Draws) -> Algorithm {
-        let DataShape { entries_per_user: mean, items, .. } = draws.shape;
+        let DataShape { entries_per_user: mean, items, mean_weight, .. } = draws.shape;
         let factors = draws.factors(self.factors);
         let exponent = self.regularization_exponent;
         let given = (self.co_occurrence_weight, self.user_degree_exponent);
@@ -28,11 +30,14 @@ impl Search for AlsConfig {
         let given = Self { factors, co_occurrence_weight, user_degree_exponent, ..self.clone() };
         Algorithm::Als(match signal {
             Signal::Implicit => {
-                let unobserved_weight = rounded(draws.log_uniform(0, UNOBSERVED_WEIGHT));
+                let unobserved_weight = mean_weight * draws.log_uniform(0, UNOBSERVED_WEIGHT);
+                let unobserved_weight = rounded(unobserved_weight.min(bounds::UNOBSERVED_WEIGHT_MAX));
                 let total_weight = mean + unobserved_weight * items;
                 let (degree_exponent, popularity_boost) = draws.one_of(2, &DEGREES, DEGREES[0]);
+                let strength = mean_weight * draws.log_uniform(1, STRENGTH);
+                let regularization = strength / total_weight.powf(exponent);
                 Self {
-                    regularization: Some(rounded(draws.log_uniform(1, STRENGTH) / total_weight.powf(exponent))),
+                    regularization: Some(rounded(regularization.min(bounds::REGULARIZATION_MAX))),
                     unobserved_weight,
                     degree_exponent,
                     popularity_boost,
@@ -50,12 +55,17 @@ impl Search for AlsConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::definition::Definition as _;
 
-    const SHAPE: DataShape = DataShape { users: 30_000.0, entries_per_user: 24.0, items: 40_981.0 };
+    const SHAPE: DataShape = DataShape { users: 30_000.0, entries_per_user: 24.0, items: 40_981.0, mean_weight: 1.0 };
 
     fn draws(signal: Signal) -> impl Iterator<Item = AlsConfig> {
+        draws_for(signal, 1.0)
+    }
+
+    fn draws_for(signal: Signal, mean_weight: f64) -> impl Iterator<Item = AlsConfig> {
         (1..200).map(move |trial| {
-            let draws = Draws { shape: SHAPE, factors_max: None, seed: 1, trial };
+            let draws = Draws { shape: DataShape { mean_weight, ..SHAPE }, factors_max: None, seed: 1, trial };
             match AlsConfig::WIRE_DEFAULT.draw(signal, &draws) {
                 Algorithm::Als(als) => als,
                 other => panic!("{other:?}"),
@@ -95,6 +105,26 @@ mod tests {
         for als in draws(Signal::Explicit) {
             assert!((0.0099..=0.51).contains(&als.regularization.unwrap()), "{als:?}");
             assert!((als.unobserved_weight - 0.1).abs() < f64::EPSILON, "{als:?}");
+        }
+    }
+
+    #[test]
+    fn ranges_are_proportional_to_the_weights() {
+        let mut default_is_within = [false; 2];
+        for (one, hundred) in draws(Signal::Implicit).zip(draws_for(Signal::Implicit, 100.0)) {
+            let strength = |als: &AlsConfig| als.regularization.unwrap() * (24.0 + als.unobserved_weight * 40_981.0);
+            // Tolerance: half a unit of the third digit of both factors, twice.
+            for ratio in [hundred.unobserved_weight / one.unobserved_weight, strength(&hundred) / strength(&one)] {
+                assert!((98.0..102.0).contains(&ratio), "{one:?} {hundred:?}");
+            }
+            // The default is w̄√n̄, 490.
+            default_is_within[usize::from(strength(&hundred) > 100.0 * 24_f64.sqrt())] = true;
+        }
+        assert_eq!(default_is_within, [true; 2]);
+        for weight in [1e-30, 1e30] {
+            for als in draws_for(Signal::Implicit, weight) {
+                assert!(als.valid_params(Signal::Implicit).is_ok(), "{als:?}");
+            }
         }
     }
 }

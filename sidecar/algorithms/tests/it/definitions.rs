@@ -105,7 +105,7 @@ fn a_warm_start_is_defined_if_and_only_if_the_fit_has_one() {
 
 #[test]
 fn drawn_parameters_are_valid() {
-    let shape = DataShape { users: 12.0, entries_per_user: 5.0, items: 10.0 };
+    let shape = DataShape { users: 12.0, entries_per_user: 5.0, items: 10.0, mean_weight: 1.0 };
     for name in Algorithm::NAMES {
         for signal in SIGNALS.into_iter().filter(|signal| takes(name, *signal)) {
             let algorithm = small(name, signal);

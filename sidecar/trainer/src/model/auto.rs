@@ -192,7 +192,9 @@ fn draws(
     Ok(drawn.map(|parameters| Attempt::new(parameters, Origin::Draw)).collect::<Result<_, _>>()?)
 }
 
+/// Sizes of the data, without weights: before a weighting, these mean nothing.
 fn shape(table: &InteractionTable) -> DataShape {
     let users = (table.user_ids.len() as f64).max(1.0);
-    DataShape { users, entries_per_user: table.items.len() as f64 / users, items: table.item_ids.len() as f64 }
+    let items = table.item_ids.len() as f64;
+    DataShape { users, entries_per_user: table.items.len() as f64 / users, items, mean_weight: 1.0 }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use algorithms::{AlgorithmError, DataShape, definition};
-use factorization::PairedDifference;
+use factorization::{PairedDifference, mean_weight};
 use sidecar_contract::{Algorithm, SearchSummary, Signal, TrainingConfig, Trial};
 
 use super::{
@@ -121,7 +121,12 @@ impl<'a> Trials<'a> {
     pub(super) fn shape(&self) -> DataShape {
         let training = self.first.training();
         let users = (0..training.users()).filter(|user| !training.row(*user).0.is_empty()).count().max(1) as f64;
-        DataShape { users, entries_per_user: training.nnz() as f64 / users, items: training.items() as f64 }
+        DataShape {
+            users,
+            entries_per_user: training.nnz() as f64 / users,
+            items: training.items() as f64,
+            mean_weight: mean_weight(training),
+        }
     }
 
     /// Fits the attempt's parameters with this number of iterations, to each split, which counts as

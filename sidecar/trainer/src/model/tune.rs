@@ -102,7 +102,7 @@ mod tests {
     use crate::offline::local_config;
 
     fn draws(config: &TrainingConfig, trials: u32, factors_max: Option<u32>) -> Vec<Algorithm> {
-        let shape = DataShape { users: 30_000.0, entries_per_user: 24.0, items: 40_981.0 };
+        let shape = DataShape { users: 30_000.0, entries_per_user: 24.0, items: 40_981.0, mean_weight: 1.0 };
         let tuning = TuningConfig { trials, factors_max, ..TuningConfig::default() };
         drawn(config, &tuning, Draws { shape, factors_max, seed: config.seed, trial: 0 }).unwrap()
     }
