@@ -109,7 +109,7 @@ fn candidates(
     data: &Data,
 ) -> Result<(Vec<Candidate>, Vec<LimitedAlgorithm>), RunError> {
     let shape = shape(&data.interactions);
-    let budget = MemoryBudget::new(auto, data);
+    let budget = MemoryBudget::new(config, auto, data);
     let within_data = shape.factors_max(auto.factors_max);
     let (mut candidates, mut limited) = (Vec::new(), Vec::new());
     for name in Algorithm::NAMES {

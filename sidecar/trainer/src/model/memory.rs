@@ -1,7 +1,9 @@
 //! Forecast of the fit's memory, compared with the container's limit before hours of computation.
 
 use factorization::{AttributeMap, AttributeSize, FitSize, ValidParams};
-use sidecar_contract::{Algorithm, AutoConfig, Signal, TrainingConfig, serving_memory::pod_bytes};
+use sidecar_contract::{
+    Algorithm, AutoConfig, Signal, TrainingConfig, Weighting, WeightsConfig, serving_memory::pod_bytes,
+};
 
 use crate::{
     data::Data,
@@ -66,7 +68,7 @@ pub(super) struct MemoryBudget {
 impl MemoryBudget {
     /// The limits of the config. Without a memory limit for training in the config, that of the
     /// process.
-    pub(super) fn new(auto: &AutoConfig, data: &Data) -> Self {
+    pub(super) fn new(config: &TrainingConfig, auto: &AutoConfig, data: &Data) -> Self {
         let table = &data.interactions;
         let (users, items) = (table.user_ids.len() as u64, (table.item_ids.len() + data.cold_items()) as u64);
         let pairs = table.items.len() as u64;
@@ -80,7 +82,7 @@ impl MemoryBudget {
                 items,
                 pairs,
                 id_bytes: id_bytes as u64,
-                is_weighted: table.weights.iter().any(|weight| weight.to_bits() != 1.0_f32.to_bits()),
+                is_weighted: is_weighted(&config.weights, &table.weights),
                 has_biases: false,
             },
             training_max: auto.training_bytes_max.or_else(|| MemoryLimit::read().map(|limit| limit.bytes)),
@@ -103,6 +105,13 @@ impl MemoryBudget {
         let field = "spec.serving.resources.limits.memory";
         Some(Shortage { needed: pod_bytes(snapshot), limit: pod_bytes(max), purpose: "for serving", field })
     }
+}
+
+/// Whether weights of a fit differ from 1. A logarithm leaves 1 as it is.
+fn is_weighted(config: &WeightsConfig, merged: &[f32]) -> bool {
+    config.weighting == Weighting::Bm25
+        || config.half_life_seconds.is_some()
+        || merged.iter().any(|weight| weight.to_bits() != 1.0_f32.to_bits())
 }
 
 /// Rejects a run whose largest fit would exceed the container's limit, or whose map from item
@@ -200,6 +209,16 @@ mod tests {
         let error = compare(60 * MEBIBYTE, limit(99)).unwrap_err();
         assert!(error.to_string().contains("needs about 100 MiB of memory and the limit is 99 MiB"), "{error}");
         assert!(error.to_string().contains("limits.memory to 125Mi"), "{error}");
+    }
+
+    #[test]
+    fn weighting_gives_weights_to_bare_visits() {
+        let weights = |weighting| WeightsConfig { weighting, ..WeightsConfig::default() };
+        assert!(
+            !is_weighted(&weights(Weighting::None), &[1.0, 1.0]) && is_weighted(&weights(Weighting::None), &[1.0, 2.0])
+        );
+        assert!(!is_weighted(&weights(Weighting::Log), &[1.0]) && is_weighted(&weights(Weighting::Bm25), &[1.0]));
+        assert!(is_weighted(&WeightsConfig { half_life_seconds: Some(1), ..WeightsConfig::default() }, &[1.0]));
     }
 
     #[test]
