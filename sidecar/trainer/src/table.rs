@@ -11,6 +11,7 @@ pub(crate) mod encoding;
 pub(crate) mod format;
 pub(crate) mod header;
 pub(crate) mod jsonl;
+mod not_utf8;
 pub(crate) mod number;
 pub(crate) mod parquet;
 mod quote_escape;

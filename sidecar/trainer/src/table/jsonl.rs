@@ -10,6 +10,7 @@ use sidecar_contract::Column;
 use super::{
     COLUMNS_REQUESTED_MAX, Cell, ColumnRequest, RowSink,
     header::{ColumnNaming, Header},
+    not_utf8,
 };
 use crate::{
     dropped::DropReason,
@@ -94,7 +95,9 @@ impl Keys {
 #[derive(Default)]
 struct Values {
     text: Vec<u8>,
-    values: [Value; COLUMNS_REQUESTED_MAX],
+    /// Whether the texts that are deserialized have escapes of [`not_utf8`].
+    has_escapes: bool,
+    slots: [Value; COLUMNS_REQUESTED_MAX],
 }
 
 #[derive(Clone, Copy, Default)]
@@ -231,27 +234,25 @@ impl<'a> Jsonl<'a> {
             sink.bad(DropReason::NotJson, 1);
             return Ok(ControlFlow::Continue(()));
         };
-        self.values.text.clear();
-        self.values.values = [Value::Null; COLUMNS_REQUESTED_MAX];
-        let mut json = serde_json::Deserializer::from_slice(line);
-        let object = Object { keys, values: &mut self.values, path: "" };
-        let read = json.deserialize_map(object).and_then(|()| json.end());
-        if read.is_err() {
+        if self.values.read(line, keys, false).is_err() {
             // Invalid UTF-8 fails only inside a requested value; any other error means invalid
-            // JSON.
+            // JSON. What becomes of bytes that are not UTF-8 depends on the column.
             let reason = if std::str::from_utf8(line).is_err() { DropReason::NotUtf8 } else { DropReason::NotJson };
-            sink.bad(reason, 1);
-            return Ok(ControlFlow::Continue(()));
+            let escaped = not_utf8::escaped(line);
+            if escaped.is_none_or(|escaped| self.values.read(escaped.as_bytes(), keys, true).is_err()) {
+                sink.bad(reason, 1);
+                return Ok(ControlFlow::Continue(()));
+            }
         }
-        let Values { text, values } = &mut self.values;
+        let Values { text, slots, .. } = &mut self.values;
         let mut has_late_key = false;
-        for (value, _) in values.iter_mut().zip(keys.used).filter(|(_, used)| !used) {
+        for (value, _) in slots.iter_mut().zip(keys.used).filter(|(_, used)| !used) {
             has_late_key |= !matches!(std::mem::take(value), Value::Null);
         }
         if has_late_key {
             sink.reinterpreted(Reinterpretation::LateKey);
         }
-        sink.row(&values.map(|value| match value {
+        sink.row(&slots.map(|value| match value {
             Value::Null => Cell::Null,
             Value::Text { start, end } => Cell::Text(text.get(start..end).unwrap_or_default()),
             Value::Int(number) => Cell::Int(number),
@@ -259,6 +260,17 @@ impl<'a> Jsonl<'a> {
             Value::Bool(flag) => Cell::Bool(flag),
             Value::Other => Cell::Other,
         }))
+    }
+}
+
+impl Values {
+    /// Replaces the values by those of an object.
+    fn read(&mut self, line: &[u8], keys: &mut Keys, has_escapes: bool) -> Result<(), serde_json::Error> {
+        self.text.clear();
+        self.has_escapes = has_escapes;
+        self.slots = [Value::Null; COLUMNS_REQUESTED_MAX];
+        let mut json = serde_json::Deserializer::from_slice(line);
+        json.deserialize_map(Object { keys, values: self, path: "" }).and_then(|()| json.end())
     }
 }
 
@@ -401,7 +413,7 @@ impl<'de> Visitor<'de> for Object<'_> {
             let object = Object { keys: self.keys, values: self.values, path };
             let value = map.next_value_seed(Requestable { object, has_inner: inner_path.is_some() })?;
             // A key may be requested twice, for example as id and as title.
-            let slots = slots.into_iter().zip(&mut self.values.values).zip(&mut self.keys.seen);
+            let slots = slots.into_iter().zip(&mut self.values.slots).zip(&mut self.keys.seen);
             for ((_, slot), seen) in slots.filter(|((requested, _), _)| *requested) {
                 (*slot, *seen) = (value, true);
             }
@@ -483,9 +495,13 @@ impl<'de> Visitor<'de> for Requestable<'_> {
         Ok(Value::Float(number))
     }
     fn visit_str<E>(self, text: &str) -> Result<Value, E> {
-        let all = &mut self.object.values.text;
+        let Values { text: all, has_escapes, .. } = &mut *self.object.values;
         let start = all.len();
-        all.extend_from_slice(text.as_bytes());
+        if *has_escapes {
+            not_utf8::unescape(text, all);
+        } else {
+            all.extend_from_slice(text.as_bytes());
+        }
         Ok(Value::Text { start, end: all.len() })
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {

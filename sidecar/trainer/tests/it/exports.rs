@@ -209,9 +209,9 @@ fn quotes_that_a_backslash_escapes_are_read() {
 }
 
 /// Availability of items by an item table with these bytes.
-fn availability(table: &[u8], items: &[&str]) -> Vec<(Option<String>, bool)> {
+fn in_table(name: &str, table: &[u8], items: &[&str]) -> Vec<(Option<String>, bool)> {
     let mut setup = Setup::new("visits.csv", csv(&grouped_visits()));
-    let path = setup.directory.path().join("items.csv");
+    let path = setup.directory.path().join(name);
     std::fs::write(&path, table).unwrap();
     setup.config.items = Some(Items {
         source: Source { url: format!("file://{}", path.display()), described_as: String::new() },
@@ -225,13 +225,26 @@ fn availability(table: &[u8], items: &[&str]) -> Vec<(Option<String>, bool)> {
     setup.in_catalogue(items)
 }
 
+/// [`in_table`] with a table in CSV.
+fn availability(table: &[u8], items: &[&str]) -> Vec<(Option<String>, bool)> {
+    in_table("items.csv", table, items)
+}
+
 #[test]
 fn a_title_in_a_legacy_encoding_keeps_its_row() {
     let found = availability(
         b"item_id,title,in_stock\nitem00,Caf\xe9 chair,false\nitem01,Lamp,true\n",
         &["item00", "item01", "item02"],
     );
-    assert_eq!(found, [(Some("Café chair".to_owned()), false), (Some("Lamp".to_owned()), true), (None, true)]);
+    let expected = [(Some("Café chair".to_owned()), false), (Some("Lamp".to_owned()), true), (None, true)];
+    assert_eq!(found, expected);
+    let found = in_table(
+        "items.jsonl",
+        b"{\"item_id\":\"item00\",\"title\":\"Caf\xe9 chair\",\"in_stock\":false}\n{\"item_id\":\"item01\",\"title\":\"Lamp\"}\n\
+          {\"item_id\":\"item02\xe9\",\"title\":\"An id that is not UTF-8\"}\n",
+        &["item00", "item01", "item02"],
+    );
+    assert_eq!(found, expected);
 }
 
 #[test]
