@@ -39,6 +39,17 @@ async fn wait_for_parts(namespace: &Namespace, expected: &[&str]) -> Result<()> 
     .await
 }
 
+/// Answer of a composition, once it has every part that it needs. A pod of a composition looks up the
+/// addresses of a part every few seconds, and until then may try those of a deleted pod.
+async fn whole_answer(namespace: &Namespace, name: &str, body: &Value) -> Result<Value> {
+    wait::until_async(&format!("a whole answer of {name}"), async || {
+        let answer = namespace.recommend(name, body).await?;
+        ensure!(answer.get("degraded").is_none(), "{answer}");
+        Ok(answer)
+    })
+    .await
+}
+
 fn scale(namespace: &Namespace, part: &str, replicas: u32) -> Result<()> {
     let patch = json!({"spec": {"serving": {"replicas": replicas}}}).to_string();
     namespace.kubectl(&["patch", "recommender", part, "--type=merge", "-p", &patch])?;
@@ -103,7 +114,7 @@ async fn a_blend_loses_a_part_and_gets_it_back_and_a_split_keeps_its_users() -> 
     for _ in 0..2 {
         for user in 0..20 {
             let user = format!("user{user}");
-            let answer = namespace.recommend("trial", &json!({"user": user, "n": 1})).await?;
+            let answer = whole_answer(&namespace, "trial", &json!({"user": user, "n": 1})).await?;
             let variant = answer["model"]["variant"].as_str().context("no variant")?.to_owned();
             ensure!(parts(&answer) == [variant.as_str()], "{answer}");
             let before = variants.entry(user).or_insert_with(|| variant.clone());

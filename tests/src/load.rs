@@ -25,6 +25,9 @@ const IN_FLIGHT_MAX: usize = 4096;
 /// Timeout of a request. It only ends a request that hangs: on a busy machine a response may take
 /// seconds.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
+/// Pause before a request that could not connect is sent again, once: a service of which no pod
+/// listens for longer than this fails.
+const RECONNECT_PAUSE: Duration = Duration::from_secs(2);
 /// Problem types of a server without enough CPU. A client repeats such a request.
 const SHED_TYPES: [&str; 2] = ["urn:recmesh:problem:overloaded", "urn:recmesh:problem:too-slow"];
 /// Maximum number of failures whose text is recorded.
@@ -227,10 +230,17 @@ impl Shared {
         }
     }
 
-    async fn send(&self, request: Request) -> Result<Reply> {
-        let Request { method, url, body } = request;
-        let sent = self.http.request(method, url).timeout(REQUEST_TIMEOUT).json(&body).send();
-        let response = sent.await.context("no response")?;
+    async fn send(&self, Request { method, url, body }: Request) -> Result<Reply> {
+        let attempt = || self.http.request(method.clone(), &url).timeout(REQUEST_TIMEOUT).json(&body).send();
+        let mut sent = attempt().await;
+        // A pod closes its port some seconds after SIGTERM. On a busy node kube-proxy may still choose
+        // it then, and clients connect again, because no request has been sent. After the connection
+        // nothing is repeated.
+        if sent.as_ref().is_err_and(reqwest::Error::is_connect) {
+            tokio::time::sleep(RECONNECT_PAUSE).await;
+            sent = attempt().await;
+        }
+        let response = sent.context("no response")?;
         let status = response.status();
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let (revision, retry_after) = (header("x-model-revision"), header("retry-after"));
@@ -312,7 +322,7 @@ mod tests {
     use serde_json::json;
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
-        net::TcpListener,
+        net::{TcpListener, TcpSocket},
     };
 
     use super::*;
@@ -393,5 +403,21 @@ mod tests {
         }
         let scheduled = outcome.succeeded + outcome.shed;
         assert!(Outcome { scheduled, failed: 0, ..outcome }.require_no_failure().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_request_that_never_connects_fails() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        // Bound and not listening: connections are refused, and nobody else gets the port.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let url = format!("http://{}/recommend", socket.local_addr().unwrap());
+        let request: RequestFn = Arc::new(move |_| Request::post(url.clone(), json!({})));
+        let load = Load::start(&reqwest::Client::new(), 50.0, request, Arc::new(|_| Ok(())));
+        while load.snapshot().failed == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let outcome = load.stop().await.unwrap();
+        assert_eq!(outcome.failed, outcome.scheduled, "{outcome:?}");
     }
 }
