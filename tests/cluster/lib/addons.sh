@@ -42,4 +42,4 @@ install_addons() {
     done
 }
 
-wait_addons() { kube -n kube-system rollout status deployment/coredns --timeout=120s; }
+wait_addons() { kube -n kube-system rollout status deployment/coredns --timeout="${start_seconds}s"; }

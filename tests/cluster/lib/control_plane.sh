@@ -24,7 +24,7 @@ start_api_server() {
         --requestheader-extra-headers-prefix X-Remote-Extra- --requestheader-group-headers X-Remote-Group \
         --requestheader-username-headers X-Remote-User \
         --proxy-client-cert-file "$pki/front-proxy-client.crt" --proxy-client-key-file "$pki/front-proxy-client.key"
-    wait_for 60 kube get --raw /readyz
+    wait_for_start kube get --raw /readyz
 }
 
 start_controllers() {

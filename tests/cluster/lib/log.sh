@@ -36,6 +36,10 @@ step() {
     rm -f "$output"
 }
 
+# Maximum wait for a process to start or to be ready, in seconds. It only ends a start that hangs.
+# shellcheck disable=SC2034 # used by the scripts that source this one
+start_seconds=600
+
 # wait_for SECONDS COMMAND…: retries the command until it succeeds.
 wait_for() {
     local deadline=$((SECONDS + $1))

@@ -91,6 +91,24 @@ start() {
     disown
 }
 
+# wait_for_start COMMAND…: retries the command until it succeeds. Fails at once if a process of the
+# cluster has ended.
+wait_for_start() {
+    wait_for "$start_seconds" succeeded_or_ended "$@"
+    local ended
+    ended=$(ended_processes)
+    [ -z "$ended" ] || fail "ended at its start: $ended"
+}
+
+succeeded_or_ended() { [ -n "$(ended_processes)" ] || "$@"; }
+
+ended_processes() { # prints their names; a process that nobody has waited for is a zombie
+    local file
+    for file in "$state"/pids/*; do
+        grep -qs '^State:[[:space:]]*[^ZX]' "/proc/$(cat "$file")/status" || basename "$file"
+    done
+}
+
 remove_namespaces() {
     # Deleting the inner end deletes the pair immediately; deleting the namespace would do so with a
     # delay.

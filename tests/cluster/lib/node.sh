@@ -52,7 +52,7 @@ start_node() {
     render_template kubelet.yaml >"$state/config/kubelet.yaml"
     : >"$state/config/resolv.conf" # no upstream resolver: only cluster names are resolved
     start containerd "$bin/containerd" --config "$state/config/containerd.toml"
-    wait_for 30 ctr version
+    wait_for_start ctr version
     load_images "$(tools_dir)"/*.tar
     start kubelet "$bin/kubelet" --config "$state/config/kubelet.yaml" --kubeconfig "$state/config/kubelet.kubeconfig" \
         --root-dir "$state/kubelet" --hostname-override "$node" --node-ip "$node_address"
@@ -79,7 +79,7 @@ node_is_ready() {
     [ "$(kube get node "$node" -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}' 2>/dev/null)" = True ]
 }
 
-wait_node_ready() { wait_for 120 node_is_ready; }
+wait_node_ready() { wait_for_start node_is_ready; }
 
 show_status() {
     local file line

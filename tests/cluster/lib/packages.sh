@@ -21,7 +21,21 @@ install_packages() {
     mapfile -t missing < <(missing_packages)
     [ ${#missing[@]} -eq 0 ] && return
     [ "$(id -u)" = 0 ] || fail "packages are missing; run as root: apt-get install ${missing[*]}"
-    # Without the lock (file descriptor 9), so that `down` does not kill dpkg.
-    apt-get update -qq 9>&-
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" </dev/null 9>&-
+    update_package_lists
+    DEBIAN_FRONTEND=noninteractive apt_get install -y -qq --no-install-recommends "${missing[@]}" </dev/null
+}
+
+# apt_get ARGUMENT…: waits for another process that installs packages, and repeats failed downloads. Runs
+# without the lock (file descriptor 9), so that `down` does not kill dpkg.
+apt_get() { apt-get -o DPkg::Lock::Timeout=600 -o Acquire::Retries=5 "$@" 9>&-; }
+
+# The lists have a lock of their own, for which apt-get does not wait, and a mirror may change while they
+# are downloaded.
+update_package_lists() {
+    local attempt
+    for attempt in $(seq 10); do
+        [ "$attempt" = 1 ] || sleep 10
+        apt_get update -qq && return
+    done
+    return 1
 }

@@ -10,7 +10,7 @@ start_policies() {
     in_namespaces iptables -t mangle -A PREROUTING -i eth0 -s "$host_address" -j MARK --set-xmark 0x10000/0x10000
     start policies "$state/policies" --kubeconfig "$state/config/policies.kubeconfig" --node "$node" \
         --service-range "$service_range"
-    wait_for 30 policies_are_enforced
+    wait_for_start policies_are_enforced
 }
 
 # CoreDNS runs already, and every pod has a chain of its own.
