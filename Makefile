@@ -25,7 +25,7 @@ test: ## all tests, including a real node and Prometheus (Linux, root)
 soak: ## all tests with long outages, many retrainings and hundreds of generated scenarios (Linux, root)
 	@RECMESH_SEED=$$(( $$(date +%s) / 86400 * 1000 )) RECMESH_SOAK_DOWN_SECONDS=300 RECMESH_SOAK_RETRAININGS=10 RECMESH_SOAK_EVERY_CASE=1 \
 	    RECMESH_FUZZ_FULL=1 RECMESH_FUZZ_SECONDS=3600 RECMESH_SOAK_DESYNCS=100000 RECMESH_ATTACK_ROUNDS=20 RECMESH_API_EXAMPLES=2000 \
-	    RECMESH_SOAK_TRANSITIONS=500 RECMESH_SOAK_STALE_WATCH=200 tests/run
+	    RECMESH_SOAK_TRANSITIONS=500 RECMESH_SOAK_STALE_WATCH=200 RECMESH_DENY_ADVISORIES=1 PROPTEST_RNG_SEED=$$(date +%s) tests/run
 
 fmt: ## format the code
 	cargo fmt --all
