@@ -9,15 +9,17 @@ use crate::cluster::{Cluster, core, deployment};
 const POLICY: &str = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies/recmesh-injection";
 const SERIES: &str = "recommender_operator_pods_without_sidecar";
 
+/// Generous, because it only ends tests that hang.
+const DEADLINE: Duration = Duration::from_mins(10);
+
 /// Waits until a condition holds.
 async fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    for _ in 0..3000 {
-        if condition() {
-            return;
+    let holds = tokio::time::timeout(DEADLINE, async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("not reached: {what}");
+    });
+    holds.await.unwrap_or_else(|_| panic!("not reached: {what}"));
 }
 
 /// A pod that asks for the sidecar of films; `owner` is the kind and name of its controller.
