@@ -1,7 +1,7 @@
 //! Runs the store binary on a test's own directory.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -20,6 +20,8 @@ pub const INSTALLATION: &str = "1b2c3d4e";
 
 /// Maximum time until the process accepts connections. It only ends a test that hangs.
 const START_TIMEOUT: Duration = Duration::from_mins(5);
+/// Maximum number of starts of the process, each on other ports.
+const STARTS_MAX: usize = 10;
 
 /// Running store process; killed on drop.
 pub struct Process {
@@ -33,8 +35,15 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts the process and waits until it accepts connections.
+    /// Starts the process and waits until it accepts connections. Somebody else may take a port after
+    /// it was chosen, so a process that exits is started on other ports.
     pub fn start(directory: &Path) -> Self {
+        let started = (0..STARTS_MAX).find_map(|_| Self::try_start(directory));
+        started.unwrap_or_else(|| panic!("the store exited at each of {STARTS_MAX} starts"))
+    }
+
+    /// `None` if the process exits.
+    fn try_start(directory: &Path) -> Option<Self> {
         let file = |name: &str, content: &[u8]| -> PathBuf {
             let path = directory.join(name);
             std::fs::write(&path, content).unwrap();
@@ -42,7 +51,7 @@ impl Process {
         };
         let address = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
         let (address, admin_address) = (address(), address());
-        let mut child = Command::new(env!("CARGO_BIN_EXE_recmesh-store"))
+        let child = Command::new(env!("CARGO_BIN_EXE_recmesh-store"))
             .arg("--data-dir")
             .arg(directory.join("objects"))
             .args(["--listen", &address.to_string(), "--admin-listen", &admin_address.to_string()])
@@ -53,13 +62,17 @@ impl Process {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
+        let mut process = Self { child, endpoint: format!("http://{address}"), address, admin_address };
         let begin = Instant::now();
-        while std::net::TcpStream::connect(address).is_err() {
-            assert!(child.try_wait().unwrap().is_none(), "the store exited");
+        while TcpStream::connect(address).is_err() && process.is_running() {
             assert!(begin.elapsed() < START_TIMEOUT, "the store did not start");
             std::thread::sleep(Duration::from_millis(20));
         }
-        Self { child, endpoint: format!("http://{address}"), address, admin_address }
+        process.is_running().then_some(process)
+    }
+
+    fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// Sends SIGKILL and waits for the exit.

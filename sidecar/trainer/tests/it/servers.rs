@@ -15,6 +15,8 @@ use crate::setup::runtime;
 
 /// Maximum time until a server accepts connections. It only ends a test that hangs.
 const START_TIMEOUT: Duration = Duration::from_mins(5);
+/// Maximum number of starts of a server, each on another port.
+const STARTS_MAX: usize = 10;
 
 pub struct Server {
     child: Child,
@@ -38,56 +40,65 @@ fn built() -> PathBuf {
     PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
 }
 
-pub fn free_port() -> u16 {
+fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn start(port: u16, directory: tempfile::TempDir, command: &mut Command) -> Server {
-    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let mut server = Server { child, port, directory };
+/// Starts the command for a free port. Somebody else may take it after it was chosen, so a server that
+/// exits is started on another one.
+fn start(directory: tempfile::TempDir, mut command: impl FnMut(&Path, u16) -> Command) -> Server {
     let begin = Instant::now();
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(server.child.try_wait().unwrap().is_none(), "the server exited: {command:?}");
-        assert!(begin.elapsed() < START_TIMEOUT, "the server did not start: {command:?}");
-        std::thread::sleep(Duration::from_millis(20));
+    for _ in 0..STARTS_MAX {
+        let port = free_port();
+        let mut command = command(directory.path(), port);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let accepts = || TcpStream::connect(("127.0.0.1", port)).is_ok();
+        while !accepts() && child.try_wait().unwrap().is_none() {
+            if begin.elapsed() > START_TIMEOUT {
+                let _ = child.kill();
+                panic!("the server did not start: {command:?}");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        if child.try_wait().unwrap().is_none() {
+            return Server { child, port, directory };
+        }
     }
-    server
+    panic!("the server exited at each of {STARTS_MAX} starts: {:?}", command(directory.path(), free_port()));
 }
 
 /// versitygw: S3 over a directory, with one bucket.
 pub fn s3(bucket: &str) -> Server {
-    let (directory, port) = (tempfile::tempdir().unwrap(), free_port());
+    let directory = tempfile::tempdir().unwrap();
     for name in ["objects", "metadata"] {
         std::fs::create_dir_all(directory.path().join(name).join(bucket)).unwrap();
     }
-    let mut command = Command::new(built().join("versitygw"));
-    command
-        .args([
-            "--port",
-            &format!("127.0.0.1:{port}"),
-            "--access",
-            "shop",
-            "--secret",
-            "not-a-secret",
-            "posix",
-            "--sidecar",
-        ])
-        .args([directory.path().join("metadata"), directory.path().join("objects")]);
-    start(port, directory, &mut command)
+    let program = built().join("versitygw");
+    start(directory, |directory, port| {
+        let mut command = Command::new(&program);
+        command
+            .args(["--port", &format!("127.0.0.1:{port}"), "--access", "shop", "--secret", "not-a-secret"])
+            .args(["posix", "--sidecar"])
+            .args([directory.join("metadata"), directory.join("objects")]);
+        command
+    })
 }
 
 /// fake-gcs-server, with one bucket.
 pub fn gcs(bucket: &str) -> Server {
-    let (directory, port) = (tempfile::tempdir().unwrap(), free_port());
+    let directory = tempfile::tempdir().unwrap();
     let root = directory.path().join("objects");
     std::fs::create_dir_all(root.join(bucket)).unwrap();
-    let mut command = Command::new(built().join("fake-gcs-server"));
-    command
-        .args(["-scheme", "http", "-host", "127.0.0.1", "-port", &port.to_string(), "-backend", "filesystem"])
-        // The server distinguishes buckets from objects by the host of the request.
-        .args(["-public-host", &format!("127.0.0.1:{port}"), "-filesystem-root"])
-        .arg(root);
-    start(port, directory, &mut command)
+    let program = built().join("fake-gcs-server");
+    start(directory, |_, port| {
+        let mut command = Command::new(&program);
+        command
+            .args(["-scheme", "http", "-host", "127.0.0.1", "-port", &port.to_string(), "-backend", "filesystem"])
+            // The server distinguishes buckets from objects by the host of the request.
+            .args(["-public-host", &format!("127.0.0.1:{port}"), "-filesystem-root"])
+            .arg(&root);
+        command
+    })
 }
 
 /// Azurite without containers; `None` if npm is not installed.
@@ -112,20 +123,22 @@ pub fn azure() -> Option<Server> {
         std::fs::write(home.join("complete"), "").unwrap();
     }
     drop(installing);
-    let (directory, port) = (tempfile::tempdir().unwrap(), free_port());
-    let mut command = Command::new(home.join("node_modules/.bin/azurite-blob"));
-    command
-        .args(["--silent", "--skipApiVersionCheck", "--blobPort", &port.to_string(), "--location"])
-        .arg(directory.path());
-    Some(start(port, directory, &mut command))
+    Some(start(tempfile::tempdir().unwrap(), |directory, port| {
+        let mut command = Command::new(home.join("node_modules/.bin/azurite-blob"));
+        command
+            .args(["--silent", "--skipApiVersionCheck", "--blobPort", &port.to_string(), "--location"])
+            .arg(directory);
+        command
+    }))
 }
 
 /// Python's web server with this directory as its root.
 pub fn http(root: &Path) -> Server {
-    let (directory, port) = (tempfile::tempdir().unwrap(), free_port());
-    let mut command = Command::new("python3");
-    command.args(["-m", "http.server", "--bind", "127.0.0.1", "--directory"]).arg(root).arg(port.to_string());
-    start(port, directory, &mut command)
+    start(tempfile::tempdir().unwrap(), |_, port| {
+        let mut command = Command::new("python3");
+        command.args(["-m", "http.server", "--bind", "127.0.0.1", "--directory"]).arg(root).arg(port.to_string());
+        command
+    })
 }
 
 pub fn secret(name: &str, values: &[(&str, &str)]) -> BucketSecret {
