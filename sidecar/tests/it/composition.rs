@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     model::train_with_items,
     pending::Pending,
-    process::{DEADLINE, Process, request, start_compose, start_proxy, start_with, wait_for},
+    process::{DEADLINE, Process, patient, request, start_compose, start_proxy, start_with, wait_for},
 };
 
 const PARTS: [&str; 3] = ["films", "books", "games"];
@@ -81,7 +81,7 @@ fn raw(port: u16, path: &str, headers: &str, body: &Value) -> (u16, String, Valu
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     let head =
         format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n{headers}");
-    write!(stream, "{head}content-length: {}\r\n\r\n{body}", body.len()).unwrap();
+    write!(stream, "{}content-length: {}\r\n\r\n{body}", patient(&head), body.len()).unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
@@ -91,6 +91,19 @@ fn raw(port: u16, path: &str, headers: &str, body: &Value) -> (u16, String, Valu
 fn ask(process: &Process, headers: &str, body: &Value) -> Value {
     let (status, _, answer) = raw(process.port, "/recommend", headers, body);
     assert_eq!(status, 200, "{answer}");
+    answer
+}
+
+/// An answer of these parts, while another one is frozen. On a busy machine more of them may be late.
+fn ask_without_frozen(process: &Process, headers: &str, body: &Value, expected: &[&str]) -> Value {
+    let headers = format!("{headers}x-request-timeout-ms: 1000\r\n");
+    let mut answer = Value::Null;
+    wait_for(&format!("an answer of {expected:?}"), || {
+        let (status, _, document) = raw(process.port, "/recommend", &headers, body);
+        assert!([200, 503, 504].contains(&status), "{document}");
+        answer = document;
+        status == 200 && names(&answer) == expected
+    });
     answer
 }
 
@@ -124,17 +137,15 @@ async fn a_blend_answers_without_a_frozen_part_and_recovers() {
     }
 
     parts[1].freeze();
-    let answer = ask(&composition, "x-request-timeout-ms: 1000\r\n", &body);
-    assert_eq!((names(&answer), origins(&answer)), (vec!["films", "games"], vec!["films", "games"]), "{answer}");
+    let answer = ask_without_frozen(&composition, "", &body, &["films", "games"]);
+    assert_eq!(origins(&answer), ["films", "games"], "{answer}");
     assert_eq!((&answer["degraded"], &answer["missingParts"]), (&json!(true), &json!(["books"])));
     assert_eq!(answer["model"]["revision"], revision);
     assert!(composition.metric("recommender_part_requests_total", "outcome=\"timed-out\"") >= 1.0);
     assert!(composition.metric("recommender_composed_answers_total", "degraded") >= 1.0);
 
     parts[1].signal("-CONT");
-    wait_for("an answer of all parts", || {
-        ask(&composition, "x-request-timeout-ms: 1000\r\n", &body).get("missingParts").is_none()
-    });
+    wait_for("an answer of all parts", || ask(&composition, "", &body).get("missingParts").is_none());
     // What no list of several parts can have is rejected, and so is what every part rejects.
     for (field, bad) in [
         ("explain", json!({"user": "a", "explain": true})),
@@ -159,12 +170,7 @@ fn assigned(composition: &Process, users: usize) -> Vec<String> {
     for first in (0..users).step_by(100) {
         let requests: Vec<Value> =
             (first..first + 100).map(|user| json!({"user": format!("u{user}"), "n": 1})).collect();
-        let (status, _, answer) = raw(
-            composition.port,
-            "/recommend:batch",
-            "x-request-timeout-ms: 60000\r\n",
-            &json!({"requests": requests}),
-        );
+        let (status, _, answer) = raw(composition.port, "/recommend:batch", "", &json!({"requests": requests}));
         assert_eq!(status, 200, "{answer}");
         for response in answer["responses"].as_array().unwrap() {
             let variant = response["model"]["variant"].as_str().unwrap();
@@ -205,8 +211,8 @@ async fn a_changed_rule_is_swapped_in_and_selects_parts() {
     assert!(answer["items"][0]["explanation"].is_object(), "{answer}");
     // Without the part of the case, the default answers.
     parts[1].freeze();
-    let answer = ask(&composition, "x-recmesh-segment: readers\r\nx-request-timeout-ms: 1000\r\n", &body);
-    assert_eq!((names(&answer), &answer["missingParts"]), (vec!["games"], &json!(["books"])), "{answer}");
+    let answer = ask_without_frozen(&composition, "x-recmesh-segment: readers\r\n", &body, &["games"]);
+    assert_eq!(answer["missingParts"], json!(["books"]), "{answer}");
 
     let cascade = |min_items: u32| json!({"cascade": {"parts": ["books", "films"], "minItems": min_items}});
     configure(directory.path(), &parts, &cascade(1));
@@ -216,8 +222,8 @@ async fn a_changed_rule_is_swapped_in_and_selects_parts() {
     };
     wait_for("the cascade", || revision(&composition)["composition"].get("cascade").is_some());
     let body = json!({"user": "user6", "n": 3});
-    let answer = ask(&composition, "x-request-timeout-ms: 1000\r\n", &body);
-    assert_eq!((names(&answer), &answer["missingParts"]), (vec!["films"], &json!(["books"])), "{answer}");
+    let answer = ask_without_frozen(&composition, "", &body, &["films"]);
+    assert_eq!(answer["missingParts"], json!(["books"]), "{answer}");
     parts[1].signal("-CONT");
     wait_for("the first part", || names(&ask(&composition, "", &body)) == ["books"]);
     // No part has that many items: the first of equally long lists is the best.

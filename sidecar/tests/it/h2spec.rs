@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use crate::{
     mesh_peer::{Client, id, identity_files, now},
     model::train,
-    process::{free_port, start_with, wait_for},
+    process::{start_with_mesh_port, wait_for},
 };
 
 /// Runs h2spec against a port that speaks HTTP/2 without TLS; returns its report.
@@ -43,13 +43,12 @@ async fn tunnel(client: Client, to: u16) -> u16 {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_port_for_mutual_tls_passes_the_conformance_test_of_http2() {
     let directory = tempfile::tempdir().unwrap();
-    let (authority, mesh_port) = (Authority::new("anchor", now()), free_port());
+    let authority = Authority::new("anchor", now());
     let model = train(directory.path(), 4).await;
     let files = identity_files(directory.path(), "server", &authority, &Leaf::valid(&id("shop", "movies"), now()));
-    let port = mesh_port.to_string();
-    let mut arguments = vec!["--model", model.to_str().unwrap(), "--mesh-port", &port];
+    let mut arguments = vec!["--model", model.to_str().unwrap()];
     arguments.extend(files.iter().map(String::as_str));
-    let pod = start_with(directory.path(), &arguments);
+    let (pod, mesh_port) = start_with_mesh_port(directory.path(), &arguments);
     wait_for("readiness", || pod.is_ready());
     let client = Client::new(&authority.issue(&Leaf::valid(&id("shop", "web"), now())));
     let tunnel = tunnel(client, mesh_port).await;

@@ -14,7 +14,7 @@ use store_client::{Store, StoreCredentials};
 
 use crate::{
     model::train,
-    process::{Process, configure, free_port, last_good, recommend, start_proxy_with, start_with, wait_for},
+    process::{ClosedPort, PATIENT, Process, configure, last_good, recommend, start_proxy_with, start_with, wait_for},
     proxy::{Load, raw},
 };
 
@@ -118,7 +118,7 @@ async fn it_forwards_until_its_copy_is_loaded_and_then_needs_neither_serving_pod
 
     // There is no ConfigMap and no Secret.
     wait_for("an answer of the serving pod", || recommend(proxy.port, 5).0 == 200);
-    let load = Load::start(proxy.port);
+    let load = Load::start(proxy.port, PATIENT);
     assert_eq!(answered_by(proxy.port), by(&revision(&other), "serving-pod"));
     mount_credentials(&at.join("credentials"));
     std::fs::create_dir(&config).unwrap();
@@ -157,7 +157,8 @@ async fn it_forwards_until_its_copy_is_loaded_and_then_needs_neither_serving_pod
     assert!(proxy.child.wait().unwrap().success());
     std::fs::create_dir(&config).unwrap();
     configure(&config, &store.config, std::slice::from_ref(&second), ServingLimits::default());
-    let again = start_local(at, &[free_port()]);
+    let closed = ClosedPort::new();
+    let again = start_local(at, &[closed.port]);
     wait_for("the copy", || recommend(again.port, 5).0 == 200);
     assert_eq!(answered_by(again.port), by(&second, "local"));
 }
@@ -175,7 +176,8 @@ async fn a_load_that_never_ends_does_not_delay_the_exit() {
     assert!(Command::new("mkfifo").arg(pipe).status().unwrap().success());
     std::fs::create_dir(at.join("config")).unwrap();
     configure(&at.join("config"), &store.config, std::slice::from_ref(&first), ServingLimits::default());
-    let mut proxy = start_local(at, &[free_port()]);
+    let closed = ClosedPort::new();
+    let mut proxy = start_local(at, &[closed.port]);
     let marker = at.join("cache/snapshots").join(format!("loading-{}", first.digest));
     wait_for("the marker", || marker.exists());
     proxy.signal("-TERM");

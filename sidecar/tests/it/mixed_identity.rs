@@ -23,7 +23,7 @@ use crate::{
     mesh_peer::{id, identity_files, now},
     model::train,
     mutual_tls::serving_pod,
-    process::{free_port, recommend, start_proxy, start_proxy_with, start_with, wait_for},
+    process::{ClosedPort, recommend, start_proxy, start_proxy_with, start_with, wait_for},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,7 +36,8 @@ async fn a_sidecar_with_a_certificate_never_asks_in_plaintext() {
     let files = identity_files(at, "client", &Authority::new("anchor", now()), &Leaf::valid(&id("shop", "web"), now()));
     let arguments: Vec<&str> = files.iter().map(String::as_str).collect();
     // Port 8443 is not open in pods without a certificate. Port 8080 does not speak TLS.
-    for (port, refusal) in [(free_port(), None), (pod.port, Some("not-tls"))] {
+    let closed = ClosedPort::new();
+    for (port, refusal) in [(closed.port, None), (pod.port, Some("not-tls"))] {
         let proxy = start_proxy_with(at, &[port], &arguments);
         let (status, problem) = recommend(proxy.port, 5);
         assert_eq!((status, problem["type"].as_str().unwrap()), (503, "urn:recmesh:problem:upstream-unavailable"));

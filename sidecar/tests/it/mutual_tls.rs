@@ -20,7 +20,7 @@ use crate::{
     mesh_peer::{Client, TLS12_ONLY, TRUST_DOMAIN, id, identity_files, now},
     model::train,
     process::{
-        Process, configure_access, file_store, free_port, put, recommend, request, start_proxy_with, start_with,
+        Process, configure_access, file_store, put, recommend, request, start_proxy_with, start_with_mesh_port,
         wait_for,
     },
 };
@@ -32,12 +32,11 @@ const CLIENTS: usize = 16;
 
 /// A serving pod with a port for mutual TLS, of namespace `shop`.
 pub async fn serving_pod(directory: &Path, authority: &Authority) -> (Process, u16) {
-    let (model, mesh_port) = (train(directory, 4).await, free_port());
+    let model = train(directory, 4).await;
     let files = identity_files(directory, "server", authority, &Leaf::valid(&id("shop", "movies"), now()));
-    let port = mesh_port.to_string();
-    let mut arguments = vec!["--model", model.to_str().unwrap(), "--mesh-port", &port];
+    let mut arguments = vec!["--model", model.to_str().unwrap()];
     arguments.extend(files.iter().map(String::as_str));
-    let pod = start_with(directory, &arguments);
+    let (pod, mesh_port) = start_with_mesh_port(directory, &arguments);
     wait_for("readiness", || pod.is_ready());
     (pod, mesh_port)
 }
@@ -306,11 +305,8 @@ async fn access_changes_act_on_open_connections_and_plaintext_can_be_refused() {
     };
     apply(access(None, PlaintextAccess::SameNamespace));
     let files = identity_files(at, "server", &authority, &Leaf::valid(&id("shop", "movies"), now()));
-    let mesh_port = free_port();
-    let port = mesh_port.to_string();
-    let mut arguments = vec!["--mesh-port", &port];
-    arguments.extend(files.iter().map(String::as_str));
-    let pod = start_with(at, &arguments);
+    let arguments: Vec<&str> = files.iter().map(String::as_str).collect();
+    let (pod, mesh_port) = start_with_mesh_port(at, &arguments);
     wait_for("readiness", || pod.is_ready());
 
     let caller =
@@ -329,6 +325,9 @@ async fn access_changes_act_on_open_connections_and_plaintext_can_be_refused() {
     assert_eq!(caller("blog", "other").recommend(mesh_port).await.unwrap(), 200);
     assert_eq!(recommend(pod.port, 5).0, 200, "the pod itself needs no TLS");
     apply(access(None, PlaintextAccess::SameNamespace));
-    wait_for("an answer of a serving pod", || recommend(proxy.port, 5).1.get("degraded").is_none());
+    wait_for("an answer of a serving pod", || {
+        let (status, answer) = recommend(proxy.port, 5);
+        status == 200 && answer.get("degraded").is_none()
+    });
     assert_eq!(request(pod.port, "GET", "/model", "").unwrap().0, 200);
 }

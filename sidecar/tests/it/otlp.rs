@@ -17,7 +17,7 @@ use serde_json::json;
 
 use crate::{
     model::train,
-    process::{free_port, recommend, start_proxy_with, start_with, wait_for},
+    process::{ClosedPort, PATIENT, recommend, start_proxy_with, start_with, wait_for},
 };
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -72,7 +72,7 @@ fn ask(port: u16) {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     let head = format!(
         "POST /recommend HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n\
-         traceparent: 00-{TRACE}-{PARENT}-01\r\ncontent-length: {}\r\n\r\n{body}",
+         {PATIENT}traceparent: 00-{TRACE}-{PARENT}-01\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
     stream.write_all(head.as_bytes()).unwrap();
@@ -89,7 +89,8 @@ async fn a_request_is_a_tree_of_spans_across_both_processes() {
     let pod = start_with(directory.path(), &["--model", model.to_str().unwrap(), "--otlp-endpoint", &url]);
     wait_for("readiness", || pod.is_ready());
     // One pod of two is not there, so that a try may fail.
-    let proxy = start_proxy_with(directory.path(), &[pod.port, free_port()], &["--otlp-endpoint", &url]);
+    let closed = ClosedPort::new();
+    let proxy = start_proxy_with(directory.path(), &[pod.port, closed.port], &["--otlp-endpoint", &url]);
     wait_for("an answer of a serving pod", || recommend(proxy.port, 3).0 == 200);
     ask(proxy.port);
     let of_trace = || -> Vec<Span> {

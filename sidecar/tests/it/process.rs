@@ -15,9 +15,23 @@ use sidecar_contract::{
     canonical_json,
 };
 use store_client::Store;
+use tokio::net::TcpSocket;
 
 /// Generous, because it only ends tests that hang.
 pub const DEADLINE: Duration = Duration::from_mins(10);
+
+/// Maximum number of starts of a process, each on other ports.
+const STARTS_MAX: usize = 10;
+
+/// Header of a client that waits as long as it may. Without it a busy machine would get the answers
+/// that an app gets after a second: incomplete ones, or those that are kept.
+pub const PATIENT: &str = "x-request-timeout-ms: 60000\r\n";
+
+/// The headers, and [`PATIENT`] unless they state a time.
+pub fn patient(headers: &str) -> String {
+    let is_stated = headers.to_ascii_lowercase().contains("x-request-timeout-ms:");
+    format!("{headers}{}", if is_stated { "" } else { PATIENT })
+}
 
 /// A running sidecar; killed when dropped.
 pub struct Process {
@@ -33,8 +47,23 @@ impl Drop for Process {
     }
 }
 
-pub fn free_port() -> u16 {
+fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A port that refuses connections: it is bound, so that nobody else gets it, and nobody listens.
+pub struct ClosedPort {
+    _socket: TcpSocket,
+    pub port: u16,
+}
+
+impl ClosedPort {
+    pub fn new() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let port = socket.local_addr().unwrap().port();
+        Self { _socket: socket, port }
+    }
 }
 
 /// Starts `serve` with config and cache in a directory; the log goes to `sidecar.log` there.
@@ -44,11 +73,25 @@ pub fn start(directory: &Path) -> Process {
 
 /// The same with more arguments.
 pub fn start_with(directory: &Path, arguments: &[&str]) -> Process {
-    let (port, admin_port) = (free_port(), free_port());
-    let log = File::options().create(true).append(true).open(directory.join("sidecar.log")).unwrap();
-    let child = Command::new(env!("CARGO_BIN_EXE_recmesh-sidecar"))
+    launch(&directory.join("sidecar.log"), || serve(directory, arguments))
+}
+
+/// The same with a port for mutual TLS, which is returned, too.
+pub fn start_with_mesh_port(directory: &Path, arguments: &[&str]) -> (Process, u16) {
+    let mut mesh_port = 0;
+    let process = launch(&directory.join("sidecar.log"), || {
+        mesh_port = free_port();
+        let mut command = serve(directory, arguments);
+        command.args(["--mesh-port", &mesh_port.to_string()]);
+        command
+    });
+    (process, mesh_port)
+}
+
+fn serve(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_recmesh-sidecar"));
+    command
         .arg("serve")
-        .args(["--listen", &format!("127.0.0.1:{port}"), "--admin-listen", &format!("127.0.0.1:{admin_port}")])
         .arg("--config-dir")
         .arg(directory)
         .arg("--credentials-dir")
@@ -58,29 +101,17 @@ pub fn start_with(directory: &Path, arguments: &[&str]) -> Process {
         .args(["--config-poll-ms", "10"])
         .args(arguments)
         .env("AWS_ACCESS_KEY_ID", "test")
-        .env("AWS_SECRET_ACCESS_KEY", "test")
-        .stderr(log)
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    Process { child, port, admin_port }.when_live()
+        .env("AWS_SECRET_ACCESS_KEY", "test");
+    command
 }
 
 /// Starts `compose` with the composition in a directory; the log goes to `compose.log` there.
 pub fn start_compose(directory: &Path) -> Process {
-    let (port, admin_port) = (free_port(), free_port());
-    let log = File::options().create(true).append(true).open(directory.join("compose.log")).unwrap();
-    let child = Command::new(env!("CARGO_BIN_EXE_recmesh-sidecar"))
-        .arg("compose")
-        .args(["--listen", &format!("127.0.0.1:{port}"), "--admin-listen", &format!("127.0.0.1:{admin_port}")])
-        .arg("--config-dir")
-        .arg(directory)
-        .args(["--config-poll-ms", "10"])
-        .stderr(log)
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    Process { child, port, admin_port }.when_live()
+    launch(&directory.join("compose.log"), || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_recmesh-sidecar"));
+        command.arg("compose").arg("--config-dir").arg(directory).args(["--config-poll-ms", "10"]);
+        command
+    })
 }
 
 /// Starts `proxy` with serving pods at these ports; the log goes to `proxy.log` in the directory.
@@ -90,25 +121,45 @@ pub fn start_proxy(directory: &Path, upstreams: &[u16]) -> Process {
 
 /// The same with more arguments.
 pub fn start_proxy_with(directory: &Path, upstreams: &[u16], arguments: &[&str]) -> Process {
-    let (port, admin_port) = (free_port(), free_port());
-    let log = File::options().create(true).append(true).open(directory.join("proxy.log")).unwrap();
-    let child = Command::new(env!("CARGO_BIN_EXE_recmesh-sidecar"))
-        .args(["proxy", "--recommender", "movies", "--namespace", "shop"])
-        .args(["--listen", &format!("127.0.0.1:{port}"), "--admin-listen", &format!("127.0.0.1:{admin_port}")])
-        .args(upstreams.iter().map(|port| format!("--upstream=127.0.0.1:{port}")))
-        .args(arguments)
-        .stderr(log)
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    Process { child, port, admin_port }.when_live()
+    launch(&directory.join("proxy.log"), || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_recmesh-sidecar"));
+        command
+            .args(["proxy", "--recommender", "movies", "--namespace", "shop"])
+            .args(upstreams.iter().map(|port| format!("--upstream=127.0.0.1:{port}")))
+            .args(arguments);
+        command
+    })
+}
+
+/// Starts a command with free ports of its own, and returns the process once it is live. Somebody
+/// else may take a port after it was chosen, so a process that exits is started on other ports.
+fn launch(log: &Path, mut command: impl FnMut() -> Command) -> Process {
+    for _ in 0..STARTS_MAX {
+        let (port, admin_port) = (free_port(), free_port());
+        let child = command()
+            .args(["--listen", &format!("127.0.0.1:{port}"), "--admin-listen", &format!("127.0.0.1:{admin_port}")])
+            .stderr(File::options().create(true).append(true).open(log).unwrap())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut process = Process { child, port, admin_port };
+        if process.becomes_live() {
+            return process;
+        }
+    }
+    panic!("the process exited at each of {STARTS_MAX} starts: {}", std::fs::read_to_string(log).unwrap());
 }
 
 impl Process {
-    /// The process, once it is live.
-    fn when_live(self) -> Self {
-        wait_for("liveness", || request(self.admin_port, "GET", "/livez", "").is_some_and(|(status, _)| status == 200));
-        self
+    /// Waits until the process is live; returns false if it exits.
+    fn becomes_live(&mut self) -> bool {
+        let mut has_exited = false;
+        wait_for("liveness", || {
+            let is_live = request(self.admin_port, "GET", "/livez", "").is_some_and(|(status, _)| status == 200);
+            has_exited = self.child.try_wait().unwrap().is_some();
+            is_live || has_exited
+        });
+        !has_exited
     }
 
     /// The sum of the series of a metric whose labels contain a text.
@@ -157,11 +208,17 @@ pub fn request(port: u16, method: &str, path: &str, body: &str) -> Option<(u16, 
 
 /// The same with another content type.
 pub fn request_as(port: u16, method: &str, path: &str, content_type: &str, body: &str) -> Option<(u16, String)> {
+    request_with(port, &format!("{method} {path}"), &format!("content-type: {content_type}\r\n"), body)
+}
+
+/// The same with these headers.
+pub fn request_with(port: u16, target: &str, headers: &str, body: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     let length = body.len();
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\n\r\n"
+        "{target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{}content-length: {length}\r\n\r\n",
+        patient(headers)
     );
     stream.write_all(head.as_bytes()).ok()?;
     stream.write_all(body.as_bytes()).ok()?;
