@@ -1,13 +1,14 @@
 //! The running process: swaps under load, limits of the serving config, the metrics text, and
 //! SIGTERM.
 
-use std::{collections::BTreeSet, process::Command};
+use std::{collections::BTreeSet, io::Write as _, process::Command};
 
 use sidecar_contract::ServingLimits;
 
 use crate::{
     model::train,
     process::{configure, file_store, put, recommend, request, start, wait_for},
+    sockets::{self, read_all, send, slow_request},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,10 +66,15 @@ async fn no_request_fails_from_the_first_model_through_a_swap_to_the_drain() {
     assert!(!metrics.contains("user6"), "{metrics}");
     assert!(!metrics.contains(&format!("recommender_model_users{{revision=\"{first_name}\"}}")), "{metrics}");
 
-    // SIGTERM: unready at once, requests are still served, and the process exits.
+    // SIGTERM: unready at once, a request that is in flight is still served, and the process exits.
+    let request_in_flight = slow_request();
+    let (first, rest) = request_in_flight.split_at(request_in_flight.len() - 5);
+    let (mut in_flight, _) = send(&process, first.as_bytes());
     assert!(Command::new("kill").args(["-TERM", &process.child.id().to_string()]).status().unwrap().success());
     wait_for("unreadiness", || request(admin_port, "GET", "/readyz", "").is_none_or(|(status, _)| status == 503));
-    assert_eq!(recommend(port, 5).0, 200);
+    in_flight.write_all(rest.as_bytes()).unwrap();
+    let answer = read_all(&mut in_flight);
+    assert_eq!(sockets::status(&answer), 200, "{answer}");
     wait_for("the exit", || process.child.try_wait().unwrap().is_some());
     assert!(process.child.wait().unwrap().success());
 }
