@@ -4,8 +4,9 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
-/// The failures of a watch, which the operator logs itself.
-const QUIET: &str = "kube_runtime::watcher=error";
+/// The failures of a watch, which the operator logs itself; and responses that cannot be parsed,
+/// whose whole text would be logged: also a Secret, or a page of objects of all tenants.
+const QUIET: &str = "kube_runtime::watcher=error,kube_client::client=error";
 
 /// Sets up logging; `filter` is a level such as `info`, or tracing directives.
 ///
