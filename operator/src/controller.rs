@@ -13,12 +13,12 @@ use futures::{
     future::{BoxFuture, join, join_all},
     stream::{self, BoxStream},
 };
-use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 use kube::{
     Api, Resource, ResourceExt,
     api::ListParams,
-    core::{ApiResource, DeserializeGuard, NamespaceResourceScope},
+    core::{ApiResource, NamespaceResourceScope},
     runtime::{
         Controller, PredicateConfig, WatchStreamExt as _,
         controller::{Action, Config},
@@ -26,11 +26,10 @@ use kube::{
         watcher::{self, watcher},
     },
 };
-use recommender_crds::Recommender;
 use tokio::sync::{broadcast::error::RecvError, mpsc};
 
 use crate::{
-    api_client::{OBJECTS_PER_PAGE, paged_watch},
+    api_client::{for_each_object, paged_watch},
     child_kind::ChildKind,
     context::Context,
     error::{Error, chain},
@@ -38,11 +37,12 @@ use crate::{
     missed_pods,
     names::{Component, RECOMMENDER_LABEL, component_label},
     observed::{controller, has_ended},
+    received::{Meta, ReceivedJob, ReceivedRecommender},
     reconcile::reconcile,
     requeue, rest,
     store_scope::StoreScope,
     validate::composition::parts_of,
-    versions::{Meta, Source},
+    versions::Source,
     watch_pauses::with_pauses,
 };
 
@@ -51,8 +51,6 @@ const DEBOUNCE: Duration = Duration::from_millis(200);
 
 /// Maximum number of changed Recommenders whose compositions are not looked up yet.
 const CHANGED_PARTS_MAX: usize = 10_000;
-
-type Guarded = DeserializeGuard<Recommender>;
 
 /// Runs until `stop` resolves: one controller for the whole cluster, or one per watched namespace.
 pub async fn run(context: Arc<Context>, stop: impl Future<Output = ()> + Send + Sync + 'static) {
@@ -113,12 +111,11 @@ pub async fn run(context: Arc<Context>, stop: impl Future<Output = ()> + Send + 
 fn recommenders(
     context: &Context,
     scope: Option<&str>,
-) -> (Controller<Guarded>, Store<Guarded>, BoxStream<'static, ObjectRef<Guarded>>) {
+) -> (Controller<ReceivedRecommender>, Store<ReceivedRecommender>, BoxStream<'static, ObjectRef<ReceivedRecommender>>) {
     let (reader, writer) = reflector::store();
     let (sender, parts) = mpsc::channel(CHANGED_PARTS_MAX);
-    let changed = with_pauses(watcher(api::<Guarded>(context, scope), paged_watch()))
-        // The largest part of the metadata, which nothing reads.
-        .modify(|guarded| guarded.meta_mut().managed_fields = None)
+    let changed = with_pauses(watcher(api::<ReceivedRecommender>(context, scope), paged_watch()))
+        .modify(ReceivedRecommender::reduce)
         .reflect(writer)
         .inspect(move |event| {
             if let Some(part) = changed_part(event) {
@@ -129,14 +126,14 @@ fn recommenders(
         .applied_objects()
         // Here, so that the failure of one watch delays no other.
         .filter_map(|object| std::future::ready(logged(object, "Recommender").map(Ok)))
-        .predicate_filter(|guarded: &Guarded| Some(trigger(guarded)), PredicateConfig::default());
+        .predicate_filter(|guarded: &ReceivedRecommender| Some(trigger(guarded)), PredicateConfig::default());
     let of_parts = compositions_of(parts, reader.clone());
     (Controller::for_stream(changed, reader.clone()), reader, of_parts)
 }
 
 /// Namespace and name of a Recommender that was applied or deleted. Those of the first list are not
 /// changes.
-fn changed_part(event: &watcher::Result<watcher::Event<Guarded>>) -> Option<(String, String)> {
+fn changed_part(event: &watcher::Result<watcher::Event<ReceivedRecommender>>) -> Option<(String, String)> {
     match event {
         Ok(watcher::Event::Apply(object) | watcher::Event::Delete(object)) => {
             Some((object.namespace().unwrap_or_default(), object.name_any()))
@@ -148,8 +145,8 @@ fn changed_part(event: &watcher::Result<watcher::Event<Guarded>>) -> Option<(Str
 /// The compositions that name these Recommenders, also by other compositions.
 fn compositions_of(
     parts: mpsc::Receiver<(String, String)>,
-    recommenders: Store<Guarded>,
-) -> BoxStream<'static, ObjectRef<Guarded>> {
+    recommenders: Store<ReceivedRecommender>,
+) -> BoxStream<'static, ObjectRef<ReceivedRecommender>> {
     let parts = stream::unfold(parts, |mut parts| async { parts.recv().await.map(|part| (part, parts)) });
     parts
         .flat_map(move |(namespace, part)| {
@@ -180,7 +177,7 @@ fn naming(compositions: &[(String, Vec<String>)], part: &str) -> BTreeSet<String
 }
 
 /// Hash of what triggers a pass when it changes.
-fn trigger(guarded: &Guarded) -> u64 {
+fn trigger(guarded: &ReceivedRecommender) -> u64 {
     let mut hasher = DefaultHasher::new();
     match &guarded.0 {
         Ok(recommender) => rest::facts(recommender).as_str().hash(&mut hasher),
@@ -191,7 +188,7 @@ fn trigger(guarded: &Guarded) -> u64 {
 
 /// The Recommenders whose children or pods change. Only metadata is watched, and Secrets are not:
 /// the right to list them would be the right to read all Secrets.
-fn children(context: &Arc<Context>, scope: Option<&str>) -> BoxStream<'static, ObjectRef<Guarded>> {
+fn children(context: &Arc<Context>, scope: Option<&str>) -> BoxStream<'static, ObjectRef<ReceivedRecommender>> {
     let kinds = ChildKind::ALL.into_iter().filter(|kind| *kind != ChildKind::Secret).map(ChildKind::api_resource);
     let watches = kinds.chain([ApiResource::erase::<Pod>(&())]).map(|resource| {
         let source = Source { kind: resource.kind.clone(), namespace: scope.map(str::to_owned) };
@@ -229,7 +226,10 @@ where
 }
 
 /// Recommenders that were queued for a Job and now have a slot.
-fn granted_slots(context: &Context, scope: Option<&str>) -> impl Stream<Item = ObjectRef<Guarded>> + Send + 'static {
+fn granted_slots(
+    context: &Context,
+    scope: Option<&str>,
+) -> impl Stream<Item = ObjectRef<ReceivedRecommender>> + Send + 'static {
     let limiters = [&context.slots.trainings, &context.slots.batches, &context.slots.catalogues];
     stream::select_all(limiters.map(|limiter| granted_slots_of(limiter, scope).boxed()))
 }
@@ -237,7 +237,7 @@ fn granted_slots(context: &Context, scope: Option<&str>) -> impl Stream<Item = O
 fn granted_slots_of(
     limiter: &FairLimiter,
     scope: Option<&str>,
-) -> impl Stream<Item = ObjectRef<Guarded>> + Send + use<> {
+) -> impl Stream<Item = ObjectRef<ReceivedRecommender>> + Send + use<> {
     let scope = scope.map(str::to_owned);
     let grants = stream::unfold(limiter.grants(), |mut grants| async {
         loop {
@@ -268,39 +268,31 @@ async fn count_running(context: &Context, scopes: &[Option<String>]) -> Result<(
     ];
     for scope in scopes {
         for (component, slots) in kinds {
-            for job in jobs(context, scope.as_deref(), component).await?.iter().filter(|job| !has_ended(job)) {
-                record_running(slots, job);
-            }
+            let labels = format!("{RECOMMENDER_LABEL},{}", component_label(component));
+            let selected = ListParams::default().labels(&labels);
+            let jobs = api::<ReceivedJob>(context, scope.as_deref());
+            let list = for_each_object(&jobs, selected, "cannot list Jobs", |job| {
+                if !has_ended(&job) {
+                    record_running(slots, &job);
+                }
+                Ok(())
+            });
+            list.await?;
         }
     }
     Ok(())
 }
 
-fn record_running(slots: &FairLimiter, job: &Job) {
+fn record_running(slots: &FairLimiter, job: &ReceivedJob) {
     let (Some(owner), Some(namespace)) = (controller(job.owner_references()), job.namespace()) else { return };
     let key = RecommenderKey { uid: owner.uid.clone(), namespace, name: owner.name.clone() };
-    let deadline = job.spec.as_ref().and_then(|spec| spec.active_deadline_seconds).unwrap_or(0);
+    let deadline = job.spec.active_deadline_seconds.unwrap_or(0);
     let slot_seconds = training_slot_seconds(u64::try_from(deadline).unwrap_or(0));
     slots.record_running(&key, Timestamp::now().as_second(), slot_seconds);
 }
 
-/// All Jobs of a component, read in pages.
-async fn jobs(context: &Context, scope: Option<&str>, component: Component) -> Result<Vec<Job>, Error> {
-    let labels = format!("{RECOMMENDER_LABEL},{}", component_label(component));
-    let mut page = ListParams::default().labels(&labels).limit(OBJECTS_PER_PAGE);
-    let mut found = Vec::new();
-    loop {
-        let jobs = api::<Job>(context, scope).list(&page).await.map_err(Error::api("cannot list Jobs"))?;
-        found.extend(jobs.items);
-        match jobs.metadata.continue_.filter(|next| !next.is_empty()) {
-            Some(next) => page = page.continue_token(&next),
-            None => return Ok(found),
-        }
-    }
-}
-
 /// Drops cached state, slots and metric series of deleted Recommenders.
-fn drop_deleted(context: &Context, stores: &[Store<Guarded>]) {
+fn drop_deleted(context: &Context, stores: &[Store<ReceivedRecommender>]) {
     let existing: Vec<_> = stores.iter().flat_map(Store::state).collect();
     let uids: BTreeSet<String> = existing.iter().filter_map(|object| object.meta().uid.clone()).collect();
     context.cache.retain(&|uid| uids.contains(uid));
@@ -314,7 +306,7 @@ fn drop_deleted(context: &Context, stores: &[Store<Guarded>]) {
     });
 }
 
-async fn reconcile_guarded(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {
+async fn reconcile_guarded(guarded: Arc<ReceivedRecommender>, context: Arc<Context>) -> Result<Action, Error> {
     let begin = std::time::Instant::now();
     let (namespace, name) = (guarded.namespace().unwrap_or_default(), guarded.name_any());
     let result = match &guarded.0 {
@@ -323,7 +315,7 @@ async fn reconcile_guarded(guarded: Arc<Guarded>, context: Arc<Context>) -> Resu
         Err(error) => {
             // A malformed object, for example one stored under another CRD version, must not stop
             // the others.
-            tracing::error!(namespace, name, error = %error.error, "cannot parse a Recommender; fix or delete it");
+            tracing::error!(namespace, name, error = %error.problem, "cannot use a Recommender; fix or delete it");
             Ok(Action::await_change())
         }
     };
@@ -336,7 +328,7 @@ async fn reconcile_guarded(guarded: Arc<Guarded>, context: Arc<Context>) -> Resu
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the signature of the controller")]
-fn error_policy(object: Arc<Guarded>, error: &Error, context: Arc<Context>) -> Action {
+fn error_policy(object: Arc<ReceivedRecommender>, error: &Error, context: Arc<Context>) -> Action {
     requeue::after_error(error, context.cache.failures(&object.uid().unwrap_or_default()))
 }
 

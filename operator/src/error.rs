@@ -34,6 +34,16 @@ pub enum Error {
         /// Namespace and name.
         name: String,
     },
+    /// A Recommender owns more objects of a kind than a pass reads.
+    #[error("Recommender {name} owns more than {max} {kind}; delete those that have ended")]
+    TooMany {
+        /// Plural of the kind.
+        kind: &'static str,
+        /// Namespace and name of the Recommender.
+        name: String,
+        /// Maximum number.
+        max: usize,
+    },
     /// An object lacks a field that every stored object has.
     #[error("the object has no {0}")]
     Incomplete(&'static str),
@@ -62,6 +72,7 @@ impl Error {
             Self::Api { .. } => "api",
             Self::Changed { .. } => "changed",
             Self::NameConflict { .. } => "name_conflict",
+            Self::TooMany { .. } => "too_many",
             Self::Incomplete(_) => "incomplete",
             Self::RootSecret { .. } => "root_secret",
             Self::IdentitySecret { .. } => "identity_secret",
@@ -75,7 +86,7 @@ impl Error {
             Self::Api { action, source: kube::Error::Api(status) } if is_rejection(status) => {
                 Some(format!("{action}: rejected by the API server: {}", status.message))
             }
-            Self::NameConflict { .. } => Some(self.to_string()),
+            Self::NameConflict { .. } | Self::TooMany { .. } => Some(self.to_string()),
             _ => None,
         }
     }

@@ -41,6 +41,7 @@ pub mod observed;
 pub mod pause;
 pub mod pod_report;
 pub mod publish;
+pub mod received;
 pub mod reconcile;
 pub mod report;
 pub mod requeue;

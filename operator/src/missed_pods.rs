@@ -27,7 +27,7 @@ use crate::{
     error::chain,
     names::{INJECT_LABEL, INJECTED_LABEL},
     pause::Pauses,
-    versions::Meta,
+    received::Meta,
     watch_pauses::with_pauses,
 };
 
@@ -150,8 +150,8 @@ async fn announced(context: &Context, missed: &MissedPod) -> Result<ObjectRefere
         return Ok(reference(missed, owner));
     }
     let resource = ApiResource::from_gvk_with_plural(&kind, plural);
-    let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), &missed.namespace, &resource);
-    match api.get_metadata_opt(&owner.name).await {
+    let api: Api<Meta> = Api::namespaced_with(context.client.clone(), &missed.namespace, &resource);
+    match api.get_opt(&owner.name).await {
         Ok(found) => {
             let above = found.as_ref().and_then(set::controller);
             Ok(reference(missed, above.as_ref().unwrap_or(owner)))

@@ -31,6 +31,8 @@ pub const SPEC_HASH_LABEL: &str = "recmesh.dev/spec-hash";
 pub const RUN_LABEL: &str = "recmesh.dev/run";
 /// Label of a short Job other than training: the id of what it makes.
 pub const TASK_LABEL: &str = "recmesh.dev/task";
+/// Label that the Deployment controller gives to pods.
+pub const POD_TEMPLATE_HASH_LABEL: &str = "pod-template-hash";
 /// Annotation of serving pods: the config hash. Writing it makes kubelet refresh the mounted
 /// config.
 pub const CONFIG_HASH_ANNOTATION: &str = "recmesh.dev/config-hash";

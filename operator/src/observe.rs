@@ -5,6 +5,7 @@ mod batches;
 mod blockers;
 mod catalogues;
 mod children;
+mod owned;
 mod parts;
 mod reports;
 mod results;
@@ -16,17 +17,10 @@ pub use self::store::probe as probe_store;
 use std::time::Duration;
 
 use k8s_openapi::{
-    api::{
-        apps::v1::{Deployment, ReplicaSet},
-        batch::v1::Job,
-        core::v1::{ConfigMap, Pod},
-    },
+    api::{apps::v1::Deployment, core::v1::ConfigMap},
     jiff::Timestamp,
 };
-use kube::{
-    Api, ResourceExt,
-    api::{ListParams, PartialObjectMeta},
-};
+use kube::{Api, ResourceExt};
 use recommender_crds::Recommender;
 use sidecar_contract::ServingConfig;
 
@@ -36,11 +30,12 @@ use crate::{
     context::Context,
     decide::is_of_task,
     error::Error,
-    names::{Component, Names, RECOMMENDER_LABEL},
+    names::{Component, Names},
     observed::{
-        self, Concluded, DeploymentFacts, EndedBatches, EndedCatalogues, JobFacts, Observed, PodFacts, TaskFacts,
-        conclude, conclude_tasks, controlled_by, own_pods,
+        self, Concluded, DeploymentFacts, EndedBatches, EndedCatalogues, Observed, TaskFacts, conclude, conclude_tasks,
+        controlled_by,
     },
+    received::{InvalidObject, ReceivedRecommender},
     validate::composition::Named,
 };
 
@@ -54,9 +49,18 @@ const ENDING_JOB_INTERVAL: Duration = Duration::from_secs(30);
 pub async fn recommender(context: &Context, cached: &Recommender) -> Result<Option<Recommender>, Error> {
     let namespace = cached.namespace().ok_or(Error::Incomplete("namespace"))?;
     let name = cached.name_any();
-    let api: Api<Recommender> = Api::namespaced(context.client.clone(), &namespace);
     let _turn = context.turn(&namespace).await;
-    api.get_opt(&name).await.map_err(Error::api(format!("cannot read Recommender {namespace}/{name}")))
+    received(context, &namespace, &name).await
+}
+
+/// Reads a Recommender without what no pass needs.
+async fn received(context: &Context, namespace: &str, name: &str) -> Result<Option<Recommender>, Error> {
+    let api: Api<ReceivedRecommender> = Api::namespaced(context.client.clone(), namespace);
+    let action = format!("cannot read Recommender {namespace}/{name}");
+    let found = api.get_opt(name).await.map_err(Error::api(action.clone()))?;
+    let invalid =
+        |invalid: Box<InvalidObject>| Error::api(action)(kube::Error::SerdeError(serde::de::Error::custom(invalid)));
+    found.map(|found| found.0).transpose().map_err(invalid)
 }
 
 /// The identity of a Recommender, which may have an invalid spec.
@@ -150,10 +154,7 @@ pub async fn composition(
 
 /// Reads the objects of the API server.
 async fn objects(context: &Context, recommender: &Recommender, subject: &Subject<'_>) -> Result<Observed, Error> {
-    let (jobs, pods, replica_sets, mut children, deployment, config_map, secret_versions) = futures::try_join!(
-        jobs(context, subject),
-        pods(context, subject),
-        replica_sets(context, subject),
+    let (mut children, deployment, config_map, secret_versions) = futures::try_join!(
         children::read(context, subject),
         deployment(context, subject),
         config_map(context, subject),
@@ -170,11 +171,13 @@ async fn objects(context: &Context, recommender: &Recommender, subject: &Subject
     }
     let deployment = deployment.filter(|deployment| controlled_by(deployment.owner_references(), subject.uid));
     let config_map = config_map.filter(|map| controlled_by(map.owner_references(), subject.uid));
-    let pods = own_pods(&pods, &jobs, deployment.as_ref(), replica_sets.as_deref());
+    // One after the other: the memory of a pass is that of one page.
+    let jobs = owned::jobs(context, subject).await?;
+    let pods = owned::pods(context, subject, &jobs, deployment.as_ref()).await?;
     Ok(Observed {
-        jobs: jobs.iter().filter_map(JobFacts::of).collect(),
-        tasks: jobs.iter().filter_map(TaskFacts::of).collect(),
-        pods: pods.into_iter().map(PodFacts::of).collect(),
+        jobs: jobs.jobs,
+        tasks: jobs.tasks,
+        pods,
         deployment: deployment.as_ref().map(DeploymentFacts::of),
         config: config_map.and_then(|map| config_in(&map, subject)),
         versions: children.versions,
@@ -182,36 +185,6 @@ async fn objects(context: &Context, recommender: &Recommender, subject: &Subject
         secret_versions,
         ..Observed::nothing()
     })
-}
-
-async fn jobs(context: &Context, subject: &Subject<'_>) -> Result<Vec<Job>, Error> {
-    let api: Api<Job> = Api::namespaced(context.client.clone(), subject.namespace);
-    let mut jobs = api.list(&children_of(subject)).await.map_err(Error::api("cannot list Jobs"))?.items;
-    jobs.retain(|job| controlled_by(job.owner_references(), subject.uid));
-    Ok(jobs)
-}
-
-async fn pods(context: &Context, subject: &Subject<'_>) -> Result<Vec<Pod>, Error> {
-    let api: Api<Pod> = Api::namespaced(context.client.clone(), subject.namespace);
-    Ok(api.list(&children_of(subject)).await.map_err(Error::api("cannot list Pods"))?.items)
-}
-
-/// The ReplicaSets between the Deployment and its pods; `None` if the rights of an older chart do
-/// not include them.
-async fn replica_sets(
-    context: &Context,
-    subject: &Subject<'_>,
-) -> Result<Option<Vec<PartialObjectMeta<ReplicaSet>>>, Error> {
-    let api: Api<ReplicaSet> = Api::namespaced(context.client.clone(), subject.namespace);
-    match api.list_metadata(&children_of(subject)).await {
-        Ok(list) => Ok(Some(list.items)),
-        Err(kube::Error::Api(status)) if status.code == 403 => Ok(None),
-        Err(error) => Err(Error::api("cannot list ReplicaSets")(error)),
-    }
-}
-
-fn children_of(subject: &Subject<'_>) -> ListParams {
-    ListParams::default().labels(&format!("{RECOMMENDER_LABEL}={}", subject.name))
 }
 
 /// The Deployment with the name of the Recommender's, whoever owns it.

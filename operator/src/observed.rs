@@ -18,7 +18,7 @@ use sidecar_contract::{
 pub use self::{
     deployment::DeploymentFacts,
     jobs::{Concluded, JobFacts, JobState, conclude, has_ended},
-    ownership::own_pods,
+    ownership::PodOwners,
     pod_problem::PodProblem,
     pods::PodFacts,
     tasks::{ConcludedTasks, TaskFacts, conclude_tasks},

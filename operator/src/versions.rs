@@ -6,12 +6,9 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use kube::{ResourceExt, api::PartialObjectMeta, core::DynamicObject, runtime::watcher::Event};
+use kube::{ResourceExt, runtime::watcher::Event};
 
-use crate::names::RECOMMENDER_LABEL;
-
-/// Metadata of an object of any kind.
-pub type Meta = PartialObjectMeta<DynamicObject>;
+use crate::{names::RECOMMENDER_LABEL, received::Meta};
 
 /// Namespace and name of a Recommender.
 pub type RecommenderName = (String, String);

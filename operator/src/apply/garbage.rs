@@ -3,7 +3,7 @@
 //! later sweep deletes. If the store is unreachable, a later pass retries: keeping garbage longer
 //! is harmless.
 
-use kube::Api;
+use kube::{Api, core::ApiResource};
 use recommender_crds::Recommender;
 use sidecar_contract::RunId;
 use store_client::{Store, StoreError};
@@ -16,6 +16,7 @@ use crate::{
     error::Error,
     names::PROMOTE_ANNOTATION,
     observed::{EndedBatches, EndedCatalogues},
+    received::Meta,
     store_access::{DELETION_DEADLINE, with_store},
     store_gate::StoreProblem,
     validate::Plan,
@@ -93,9 +94,10 @@ async fn delete_from(
 
 /// Whether the API server's copy is still the one that the decisions are based on.
 async fn is_current(context: &Context, plan: &Plan) -> Result<bool, Error> {
-    let api: Api<Recommender> = Api::namespaced(context.client.clone(), &plan.namespace);
+    let resource = ApiResource::erase::<Recommender>(&());
+    let api: Api<Meta> = Api::namespaced_with(context.client.clone(), &plan.namespace, &resource);
     let action = format!("cannot read Recommender {}/{}", plan.namespace, plan.name);
-    let found = api.get_metadata_opt(&plan.name).await.map_err(Error::api(action))?;
+    let found = api.get_opt(&plan.name).await.map_err(Error::api(action))?;
     Ok(found.is_some_and(|found| {
         let meta = &found.metadata;
         let promote = meta.annotations.as_ref().and_then(|a| a.get(PROMOTE_ANNOTATION));

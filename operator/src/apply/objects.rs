@@ -18,6 +18,7 @@ use crate::{
     error::Error,
     names::{CONFIG_HASH_ANNOTATION, MANAGER},
     observed::controlled_by,
+    received::Meta,
 };
 
 fn api(context: &Context, namespace: &str, kind: ChildKind) -> Api<DynamicObject> {
@@ -84,7 +85,8 @@ pub(super) async fn create_job(pass: Pass<'_>, job: &Child) -> Result<(), Error>
         Err(kube::Error::Api(status)) if status.code == 409 => {}
         Err(error) => return Err(Error::api(action)(error)),
     }
-    let existing = jobs.get_metadata_opt(name).await.map_err(Error::api(action))?;
+    let existing: Api<Meta> = Api::namespaced_with(context.client.clone(), namespace, &job.kind.api_resource());
+    let existing = existing.get_opt(name).await.map_err(Error::api(action))?;
     // One that was deleted meanwhile is created by the next pass.
     match existing {
         Some(existing) if !controlled_by(existing.owner_references(), &plan.uid) => {

@@ -7,13 +7,16 @@ use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, api::ObjectMeta, core::NamespaceResourceScope};
 use serde::{Deserialize, Serialize};
 
-use crate::names::{COMPONENT_LABEL, Component, INJECT_LABEL, NAMESPACE_LABEL, RECOMMENDER_LABEL};
+use crate::{
+    names::{COMPONENT_LABEL, Component, INJECT_LABEL, NAMESPACE_LABEL, RECOMMENDER_LABEL},
+    received::metadata,
+};
 
 /// A pod.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LivePod {
     /// Metadata.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "metadata")]
     pub metadata: ObjectMeta,
     /// Spec.
     #[serde(default)]

@@ -10,6 +10,8 @@ use k8s_openapi::{
 use kube::{Resource, api::ObjectMeta, core::NamespaceResourceScope};
 use serde::{Deserialize, Serialize};
 
+use crate::received::metadata;
+
 /// API group of the resource, and of ClusterTrustBundles.
 pub const GROUP: &str = "certificates.k8s.io";
 
@@ -24,7 +26,7 @@ pub const FAILED: &str = "Failed";
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PodCertificateRequest {
     /// Metadata; the namespace is that of the pod.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "metadata")]
     pub metadata: ObjectMeta,
     /// What is requested; immutable.
     pub spec: Spec,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{ResourceExt as _, runtime::watcher::Event};
 
-use crate::{observed, versions::Meta};
+use crate::{observed, received::Meta};
 
 /// Pods in memory, at most 400 bytes each. The metric counts no more.
 const PODS_MAX: usize = 10_000;

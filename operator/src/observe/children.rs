@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use futures::future::try_join_all;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::{Api, core::DynamicObject};
+use kube::Api;
 
 use super::Subject;
-use crate::{child_kind::ChildKind, context::Context, error::Error, names::Names, observed::controlled_by};
+use crate::{
+    child_kind::ChildKind, context::Context, error::Error, names::Names, observed::controlled_by, received::Meta,
+};
 
 /// The objects that exist.
 #[derive(Debug, Default)]
@@ -40,9 +42,9 @@ pub async fn read(context: &Context, subject: &Subject<'_>) -> Result<Children, 
     let children = ChildKind::children(&Names::new(*name)).into_iter();
     let by_metadata = children.filter(|(kind, _)| !matches!(kind, ChildKind::ConfigMap | ChildKind::Deployment));
     let reads = by_metadata.map(|(kind, name)| async move {
-        let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), namespace, &kind.api_resource());
+        let api: Api<Meta> = Api::namespaced_with(context.client.clone(), namespace, &kind.api_resource());
         let action = format!("cannot read {} {namespace}/{name}", kind.as_str());
-        let found = api.get_metadata_opt(&name).await.map_err(Error::api(action))?;
+        let found = api.get_opt(&name).await.map_err(Error::api(action))?;
         Ok::<_, Error>(found.map(|object| (kind, object)))
     });
     let mut children = Children::default();

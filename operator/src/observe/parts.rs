@@ -1,9 +1,8 @@
 //! Reads the Recommenders that a composition names, those that these name, and so on.
 
-use kube::Api;
 use recommender_crds::Recommender;
 
-use super::Subject;
+use super::{Subject, received};
 use crate::{
     context::Context,
     error::Error,
@@ -19,15 +18,13 @@ const RECOMMENDERS_MAX: usize = 128;
 /// # Errors
 /// Fails if an API request fails.
 pub async fn read(context: &Context, subject: &Subject<'_>, recommender: &Recommender) -> Result<Named, Error> {
-    let api: Api<Recommender> = Api::namespaced(context.client.clone(), subject.namespace);
     let mut named = Named::new();
     let mut open = parts_of(recommender);
     while let Some(name) = open.pop() {
         if named.contains_key(&name) || named.len() >= RECOMMENDERS_MAX {
             continue;
         }
-        let action = format!("cannot read Recommender {}/{name}", subject.namespace);
-        let found = api.get_opt(&name).await.map_err(Error::api(action))?;
+        let found = received(context, subject.namespace, &name).await?;
         // One that is being deleted is gone in a moment.
         let found = found.filter(|found| found.metadata.deletion_timestamp.is_none());
         open.extend(found.as_ref().map(parts_of).unwrap_or_default());

@@ -1,12 +1,14 @@
 //! Facts about a training Job.
 
-use k8s_openapi::api::batch::v1::{Job, JobCondition};
 use kube::ResourceExt;
 
 use sidecar_contract::{RunOutcome, RunResult};
 
 use super::PodFacts;
-use crate::names::{ATTEMPT_LABEL, RUN_LABEL, SPEC_HASH_LABEL};
+use crate::{
+    names::{ATTEMPT_LABEL, RUN_LABEL, SPEC_HASH_LABEL},
+    received::{JobCondition, ReceivedJob},
+};
 
 /// Seconds from the result of a run to the deletion of its Job, if its pods still run.
 pub const LINGERING_SECONDS: i64 = 60;
@@ -54,7 +56,7 @@ pub struct JobFacts {
 
 impl JobFacts {
     /// Extracts the facts from a Job; `None` if it is not a training Job.
-    pub fn of(job: &Job) -> Option<Self> {
+    pub fn of(job: &ReceivedJob) -> Option<Self> {
         let labels = job.labels();
         let end = end_of(job);
         Some(Self {
@@ -125,7 +127,7 @@ pub(super) struct JobEnd {
 }
 
 /// How a Job ended.
-pub(super) fn end_of(job: &Job) -> JobEnd {
+pub(super) fn end_of(job: &ReceivedJob) -> JobEnd {
     let Some(end) = end_condition(job) else { return JobEnd::default() };
     JobEnd {
         state: if end.type_ == "Complete" { JobState::Succeeded } else { JobState::Failed },
@@ -136,11 +138,11 @@ pub(super) fn end_of(job: &Job) -> JobEnd {
 }
 
 /// Whether a Job has succeeded or failed permanently.
-pub fn has_ended(job: &Job) -> bool {
+pub fn has_ended(job: &ReceivedJob) -> bool {
     end_condition(job).is_some()
 }
 
-fn end_condition(job: &Job) -> Option<&JobCondition> {
-    let conditions = job.status.as_ref()?.conditions.as_ref()?;
+fn end_condition(job: &ReceivedJob) -> Option<&JobCondition> {
+    let conditions = job.status.conditions.as_ref()?;
     conditions.iter().find(|c| c.status == "True" && (c.type_ == "Complete" || c.type_ == "Failed"))
 }

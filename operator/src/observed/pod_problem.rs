@@ -1,10 +1,12 @@
 //! What prevents a pod from running, in the words of the scheduler, kubelet or the container
 //! runtime, with the field to set.
 
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use recommender_crds::Reason;
 
-use crate::names::Component;
+use crate::{
+    names::Component,
+    received::{ContainerStatus, ReceivedPod},
+};
 
 /// Problem that prevents a pod from running.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +25,7 @@ const START_REASONS: [&str; 4] = ["CreateContainerError", "RunContainerError", "
 
 /// The problem that the status of a pod states.
 pub(super) fn problem(
-    pod: &Pod,
+    pod: &ReceivedPod,
     component: Option<Component>,
     container: Option<&ContainerStatus>,
 ) -> Option<PodProblem> {
@@ -92,8 +94,8 @@ fn of_container(container: Option<&ContainerStatus>, component: Option<Component
     }
 }
 
-fn of_scheduling(pod: &Pod, field: &str) -> Option<PodProblem> {
-    let scheduled = pod.status.as_ref()?.conditions.as_ref()?.iter().find(|c| c.type_ == "PodScheduled")?;
+fn of_scheduling(pod: &ReceivedPod, field: &str) -> Option<PodProblem> {
+    let scheduled = pod.status.conditions.as_ref()?.iter().find(|c| c.type_ == "PodScheduled")?;
     if scheduled.status == "True" {
         return None;
     }
@@ -136,8 +138,8 @@ mod tests {
     use super::*;
 
     fn found(component: Component, status: &Value) -> (Reason, String) {
-        let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "p"}, "status": status})).unwrap();
-        let containers = pod.status.as_ref().and_then(|status| status.container_statuses.as_deref());
+        let pod: ReceivedPod = serde_json::from_value(json!({"metadata": {"name": "p"}, "status": status})).unwrap();
+        let containers = pod.status.container_statuses.as_deref();
         let problem = problem(&pod, Some(component), containers.and_then(|c| c.first())).unwrap();
         (problem.reason, problem.message)
     }

@@ -1,11 +1,13 @@
 //! Facts about a pod: its status, translated to the terms of the other steps.
 
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::ResourceExt;
 use sidecar_contract::{TerminationMessage, TimedId};
 
 use super::pod_problem::{PodProblem, problem};
-use crate::names::{CONFIG_HASH_ANNOTATION, Component, RUN_LABEL, TASK_LABEL};
+use crate::{
+    names::{CONFIG_HASH_ANNOTATION, Component, RUN_LABEL, TASK_LABEL},
+    received::{ContainerState, ContainerStatus, ReceivedPod},
+};
 
 /// A pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,21 +42,19 @@ pub struct PodFacts {
 
 impl PodFacts {
     /// Extracts the facts from a pod.
-    pub fn of(pod: &Pod) -> Self {
+    pub fn of(pod: &ReceivedPod) -> Self {
         let labels = pod.labels();
         let component = labels.get("app.kubernetes.io/component").and_then(|label| Component::parse(label));
-        let status = pod.status.as_ref();
         let container = component.and_then(|component| own_container(pod, component));
         let terminated = container.and_then(|c| {
-            let state =
-                |s: &Option<k8s_openapi::api::core::v1::ContainerState>| s.as_ref().and_then(|s| s.terminated.clone());
+            let state = |s: &Option<ContainerState>| s.as_ref().and_then(|s| s.terminated.clone());
             state(&c.state).or_else(|| state(&c.last_state))
         });
         Self {
             name: pod.name_any(),
             uid: pod.uid().unwrap_or_default(),
             created_at: pod.creation_timestamp().map_or(0, |time| time.0.as_second()),
-            ip: status.and_then(|s| s.pod_ip.clone()),
+            ip: pod.status.pod_ip.clone(),
             component,
             run: labels.get(RUN_LABEL).and_then(|run| run.parse().ok()),
             task: labels.get(TASK_LABEL).and_then(|id| TimedId::parse(id)),
@@ -79,7 +79,7 @@ impl PodFacts {
 }
 
 /// Status of the container that the operator named. Admission webhooks may inject others before it.
-fn own_container(pod: &Pod, component: Component) -> Option<&ContainerStatus> {
-    let containers = pod.status.as_ref()?.container_statuses.as_deref()?;
+fn own_container(pod: &ReceivedPod, component: Component) -> Option<&ContainerStatus> {
+    let containers = pod.status.container_statuses.as_deref()?;
     containers.iter().find(|container| container.name == component.container())
 }

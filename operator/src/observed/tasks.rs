@@ -1,6 +1,5 @@
 //! Short Jobs other than training: what they make, and how they ended.
 
-use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
 use sidecar_contract::TimedId;
 
@@ -8,7 +7,10 @@ use super::{
     JobState,
     jobs::{LINGERING_SECONDS, end_of},
 };
-use crate::names::{Component, REQUEST_LABEL, SPEC_HASH_LABEL, TASK_LABEL};
+use crate::{
+    names::{Component, REQUEST_LABEL, SPEC_HASH_LABEL, TASK_LABEL},
+    received::ReceivedJob,
+};
 
 /// A short Job.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +37,7 @@ pub struct TaskFacts {
 
 impl TaskFacts {
     /// Extracts the facts from a Job; `None` if it is not a short Job.
-    pub fn of(job: &Job) -> Option<Self> {
+    pub fn of(job: &ReceivedJob) -> Option<Self> {
         let labels = job.labels();
         let component = Component::parse(labels.get("app.kubernetes.io/component")?)?;
         let end = end_of(job);

@@ -54,7 +54,6 @@ pub async fn run(signer: Arc<Signer>) {
     let requests = with_pauses(watcher(api, config))
         .modify(|request| {
             // What nothing reads is not kept.
-            request.metadata.managed_fields = None;
             request.status.certificate_chain.clear();
         })
         .reflect(writer)

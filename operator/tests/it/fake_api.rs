@@ -269,9 +269,14 @@ impl State {
             .objects
             .iter()
             .filter(|(object_path, object)| collection_contains(path, object_path) && is_selected(&selector, object));
-        let items: Vec<&Value> = items.map(|(_, object)| object).collect();
-        let version = self.version.max(1).to_string();
-        json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": version}, "items": items})
+        let mut items: Vec<&Value> = items.map(|(_, object)| object).collect();
+        // The token of a page is the number of objects before it.
+        let begin: usize = parameter(query, "continue").parse().unwrap_or(0);
+        let end = begin + parameter(query, "limit").parse().unwrap_or(usize::MAX - begin);
+        let next = (end < items.len()).then(|| end.to_string());
+        items = items.into_iter().take(end).skip(begin).collect();
+        let metadata = json!({"resourceVersion": self.version.max(1).to_string(), "continue": next});
+        json!({"apiVersion": "v1", "kind": "List", "metadata": metadata, "items": items})
     }
 
     fn patch(&mut self, path: &str, query: &str, content_type: &str, body: Value) -> Result<Value, u16> {

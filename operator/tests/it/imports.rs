@@ -9,7 +9,7 @@ use std::{
 
 /// Pure files, with the files below them: no client, no store, no clock, no wait. They get what
 /// they need as arguments.
-const PURE: [&str; 18] = [
+const PURE: [&str; 19] = [
     "applied",
     "args",
     "child_kind",
@@ -24,6 +24,7 @@ const PURE: [&str; 18] = [
     "names",
     "notice",
     "observed",
+    "received",
     "schedule",
     "status",
     "store_scope",

@@ -9,6 +9,7 @@ mod cluster;
 mod deletion;
 mod events;
 mod fake_api;
+mod foreign_objects;
 mod imports;
 mod isolation;
 mod leader;

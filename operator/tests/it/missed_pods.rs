@@ -13,7 +13,7 @@ const SERIES: &str = "recommender_operator_pods_without_sidecar";
 const DEADLINE: Duration = Duration::from_mins(10);
 
 /// Waits until a condition holds.
-async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let holds = tokio::time::timeout(DEADLINE, async {
         while !condition() {
             tokio::time::sleep(Duration::from_millis(10)).await;
