@@ -293,7 +293,7 @@ fn record_running(slots: &FairLimiter, job: &ReceivedJob) {
 
 /// Drops cached state, slots and metric series of deleted Recommenders.
 fn drop_deleted(context: &Context, stores: &[Store<ReceivedRecommender>]) {
-    let existing: Vec<_> = stores.iter().flat_map(Store::state).collect();
+    let Some(existing) = existing(stores) else { return };
     let uids: BTreeSet<String> = existing.iter().filter_map(|object| object.meta().uid.clone()).collect();
     context.cache.retain(&|uid| uids.contains(uid));
     context.slots.retain(&|uid| uids.contains(uid), Timestamp::now().as_second());
@@ -304,6 +304,13 @@ fn drop_deleted(context: &Context, stores: &[Store<ReceivedRecommender>]) {
         let recommenders = existing.iter().filter_map(|object| object.0.as_ref().ok());
         recommenders.map(|recommender| StoreScope::of(recommender).key()).collect()
     });
+}
+
+/// All Recommenders; `None` until each watch has completed its first list. Before that, those of a
+/// namespace whose watch is slow would count as deleted, with the Jobs that run for them.
+fn existing(stores: &[Store<ReceivedRecommender>]) -> Option<Vec<Arc<ReceivedRecommender>>> {
+    let has_listed = |store: &Store<ReceivedRecommender>| store.wait_until_ready().now_or_never().is_some();
+    stores.iter().all(has_listed).then(|| stores.iter().flat_map(Store::state).collect())
 }
 
 async fn reconcile_guarded(guarded: Arc<ReceivedRecommender>, context: Arc<Context>) -> Result<Action, Error> {
@@ -334,7 +341,29 @@ fn error_policy(object: Arc<ReceivedRecommender>, error: &Error, context: Arc<Co
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn all_recommenders_are_known_when_each_watch_has_listed() {
+        let movies = || serde_json::from_value(json!({"metadata": {"name": "movies", "namespace": "shop"}})).unwrap();
+        let ((shop, mut shop_writer), (other, mut other_writer)) = (reflector::store(), reflector::store());
+        let stores: [Store<ReceivedRecommender>; 2] = [shop, other];
+        let names =
+            |stores: &[Store<_>]| Some(existing(stores)?.iter().map(|object| object.name_any()).collect::<Vec<_>>());
+        for event in [watcher::Event::Init, watcher::Event::InitApply(movies()), watcher::Event::InitDone] {
+            assert_eq!(names(&stores), None);
+            shop_writer.apply_watcher_event(&event);
+        }
+        assert_eq!(names(&stores), None, "the other watch has not listed");
+        other_writer.apply_watcher_event(&watcher::Event::Init);
+        other_writer.apply_watcher_event(&watcher::Event::InitDone);
+        assert_eq!(names(&stores), Some(vec!["movies".to_owned()]));
+        // A list that begins anew.
+        shop_writer.apply_watcher_event(&watcher::Event::Init);
+        assert_eq!(names(&stores), Some(vec!["movies".to_owned()]));
+    }
 
     #[test]
     fn a_changed_part_is_that_of_all_compositions_that_are_made_of_it() {
