@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use sidecar_contract::{Digest, RunResult};
+use sidecar_contract::{BatchResult, CatalogueResult, Digest, RunResult};
 
 use tokio::time::Instant;
 
@@ -28,6 +28,9 @@ pub struct Entry {
     runs: Option<KnownRuns>,
     batches: Option<KnownResults<EndedBatches>>,
     catalogues: Option<KnownResults<EndedCatalogues>>,
+    unfinished_runs: Unfinished<RunResult>,
+    unfinished_batches: Unfinished<BatchResult>,
+    unfinished_catalogues: Unfinished<CatalogueResult>,
     /// Store that was swept last for orphans, and the second since 1970.
     swept: Option<(StoreKey, i64)>,
     applied: BTreeMap<(ChildKind, String), AppliedVersion>,
@@ -78,6 +81,33 @@ impl Remembered for EndedBatches {
 impl Remembered for EndedCatalogues {
     fn slot(entry: &mut Entry) -> &mut Option<KnownResults<Self>> {
         &mut entry.catalogues
+    }
+}
+
+/// Results that a read which failed, or met its deadline, has read from a store.
+type Unfinished<R> = Option<(StoreKey, Vec<R>)>;
+
+/// Results that are read one by one from a store.
+pub trait Readable: Sized {
+    /// Where those of an unfinished read are in an entry.
+    fn slot(entry: &mut Entry) -> &mut Option<(StoreKey, Vec<Self>)>;
+}
+
+impl Readable for RunResult {
+    fn slot(entry: &mut Entry) -> &mut Unfinished<Self> {
+        &mut entry.unfinished_runs
+    }
+}
+
+impl Readable for BatchResult {
+    fn slot(entry: &mut Entry) -> &mut Unfinished<Self> {
+        &mut entry.unfinished_batches
+    }
+}
+
+impl Readable for CatalogueResult {
+    fn slot(entry: &mut Entry) -> &mut Unfinished<Self> {
+        &mut entry.unfinished_catalogues
     }
 }
 
@@ -138,6 +168,17 @@ impl Cache {
         if let Some(entry) = self.entries().get_mut(uid) {
             *Ended::slot(entry) = None;
         }
+    }
+
+    /// Takes the results that an unfinished read has read from this store.
+    pub fn take_unfinished<R: Readable>(&self, uid: &str, store: &StoreKey) -> Vec<R> {
+        let taken = self.entries().get_mut(uid).and_then(|entry| R::slot(entry).take());
+        taken.filter(|(read_from, _)| read_from == store).map(|(_, results)| results).unwrap_or_default()
+    }
+
+    /// Keeps the results of an unfinished read for the next one, so that it continues.
+    pub fn keep_unfinished<R: Readable>(&self, uid: &str, store: StoreKey, results: Vec<R>) {
+        *R::slot(self.entries().entry(uid.to_owned()).or_default()) = Some((store, results));
     }
 
     /// Whether this process last swept a Recommender's prefix of this store for orphans `seconds`

@@ -20,13 +20,13 @@ use crate::{
     store_scope::{self, StoreScope},
 };
 
-/// Deadline of reading the run results of a Recommender, or the list of its snapshots. The results
-/// that were read before it are lost, so it suffices for the most that are read.
+/// Deadline of reading the run results of a Recommender, or the list of its snapshots. Results that
+/// were read before it are kept, and the next attempt reads the others.
 pub const READ_DEADLINE: Duration = Duration::from_secs(10);
 /// Deadline of deletions. What was deleted before it stays deleted.
 pub const DELETION_DEADLINE: Duration = Duration::from_secs(30);
 /// Max bytes of a response: a run result, or a page of a listing, which has 1,000 keys.
-const RESPONSE_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub const RESPONSE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Max requests of one access: the pages of a listing and the results of all runs that are read, or
 /// the deletions within [`DELETION_DEADLINE`].
 const REQUESTS_MAX: usize = 2000;

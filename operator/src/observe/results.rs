@@ -3,17 +3,19 @@
 
 use std::{fmt::Debug, time::Duration};
 
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use kube::ResourceExt;
 use recommender_crds::Recommender;
-use store_client::{Store, StoreError};
+use store_client::{RUN_RESULT_BYTES_MAX, Store, StoreError};
+use tokio::sync::Mutex;
 
 use crate::{
-    cache::{KnownResults, Remembered},
+    cache::{KnownResults, Readable, Remembered},
     context::Context,
     error::chain,
     names::Component,
     observed::{Ended, JobState, PodFacts, TaskFacts},
-    store_access::{READ_DEADLINE, with_store},
+    store_access::{READ_DEADLINE, RESPONSE_BYTES_MAX, with_store},
     store_gate::StoreProblem,
     store_scope::StoreScope,
 };
@@ -22,8 +24,12 @@ use crate::{
 /// the store by hand could have changed them.
 pub(super) const REREAD_SECONDS: i64 = 600;
 
+/// Concurrent reads of results in one access. Together they are as large as one page of a listing.
+const CONCURRENT_READS_MAX: usize = 4;
+const _: () = assert!(CONCURRENT_READS_MAX as u64 * RUN_RESULT_BYTES_MAX <= RESPONSE_BYTES_MAX as u64);
+
 /// The result of one kind of short Job.
-pub(super) trait TaskResult: Clone + Sized {
+pub(super) trait TaskResult: Clone + Readable {
     /// What names a result in the store, in the order of time.
     type Key: Clone + Ord + Debug + Send;
     /// What makes them.
@@ -74,8 +80,16 @@ where
     if let Some(known) = usable.as_ref().filter(|known| now.saturating_sub(known.read_at) < REREAD_SECONDS) {
         return Results { ended: Ok(known.ended.clone()), retry_after: None };
     }
-    let known = cached.map(|known| known.ended.newest).unwrap_or_default();
-    match with_store(context, scope, READ_DEADLINE, |store| read_from(store, known)).await {
+    let mut known = cached.map(|known| known.ended.newest).unwrap_or_default();
+    let cached = known.len();
+    known.extend(context.cache.take_unfinished(&uid, &store));
+    // Outlives the read, which the deadline may cut.
+    let known = Mutex::new(known);
+    let read = with_store(context, scope, READ_DEADLINE, |store| {
+        let known = &known;
+        async move { read_from(&store, known).await }
+    });
+    match read.await {
         Ok(ended) => {
             let ended_jobs = tasks_of::<R>(tasks).filter(|task| task.state != JobState::Running);
             let ended_jobs = ended_jobs.map(|task| task.name.clone()).collect();
@@ -83,6 +97,7 @@ where
             Results { ended: Ok(ended), retry_after: None }
         }
         Err(StoreProblem { message, retry_after }) => {
+            context.cache.keep_unfinished(&uid, store, known.into_inner().split_off(cached));
             Results { ended: usable.map(|known| known.ended).ok_or(message), retry_after: Some(retry_after) }
         }
     }
@@ -103,18 +118,46 @@ fn tasks_of<R: TaskResult>(tasks: &[TaskFacts]) -> impl Iterator<Item = &TaskFac
     tasks.iter().filter(|task| task.component == R::COMPONENT)
 }
 
-async fn read_from<R: TaskResult>(store: Store, known: Vec<R>) -> Result<Ended<R, R::Key>, StoreError> {
-    let mut keys = R::list(&store).await?;
+async fn read_from<R: TaskResult>(store: &Store, known: &Mutex<Vec<R>>) -> Result<Ended<R, R::Key>, StoreError> {
+    let mut keys = R::list(store).await?;
     keys.sort_by(|a, b| b.cmp(a));
     let older = keys.split_off(keys.len().min(R::RETAINED));
-    let mut newest = Vec::with_capacity(keys.len());
-    for key in keys {
-        match known.iter().find(|result| result.has(&key)) {
-            Some(result) => newest.push(result.clone()),
-            None => newest.extend(if_readable(R::get(&store, &key).await, R::COMPONENT, &key)?),
+    let newest = read_newest(R::COMPONENT, keys, R::has, known, |key| async move { R::get(store, &key).await }).await?;
+    Ok(Ended { newest, older })
+}
+
+/// The results with these keys, in their order. Those that are not known are read, some at a time,
+/// and are known at once, also if a later one cannot be read.
+///
+/// # Errors
+/// The store cannot be read now.
+pub(super) async fn read_newest<Key, R, F>(
+    of: impl Debug + Copy,
+    keys: Vec<Key>,
+    has: impl Fn(&R, &Key) -> bool,
+    known: &Mutex<Vec<R>>,
+    get: impl Fn(Key) -> F,
+) -> Result<Vec<R>, StoreError>
+where
+    Key: Clone + Debug,
+    R: Clone,
+    F: Future<Output = Result<R, StoreError>>,
+{
+    let mut reads = Vec::new();
+    for key in &keys {
+        if !known.lock().await.iter().any(|result| has(result, key)) {
+            let (key, read) = (key.clone(), get(key.clone()));
+            reads.push(async move {
+                if let Some(result) = if_readable(read.await, of, &key)? {
+                    known.lock().await.push(result);
+                }
+                Ok(())
+            });
         }
     }
-    Ok(Ended { newest, older })
+    stream::iter(reads).buffer_unordered(CONCURRENT_READS_MAX).try_collect::<()>().await?;
+    let known = known.lock().await;
+    Ok(keys.iter().filter_map(|key| known.iter().find(|result| has(result, key)).cloned()).collect())
 }
 
 /// A result that was read; `None` with a warning if it is unreadable, because it must not hide the
@@ -122,11 +165,7 @@ async fn read_from<R: TaskResult>(store: Store, known: Vec<R>) -> Result<Ended<R
 ///
 /// # Errors
 /// The store cannot be read now.
-pub(super) fn if_readable<T>(
-    read: Result<T, StoreError>,
-    of: impl Debug,
-    key: &impl Debug,
-) -> Result<Option<T>, StoreError> {
+fn if_readable<T>(read: Result<T, StoreError>, of: impl Debug, key: &impl Debug) -> Result<Option<T>, StoreError> {
     match read {
         Ok(result) => Ok(Some(result)),
         Err(
@@ -139,5 +178,46 @@ pub(super) fn if_readable<T>(
             Ok(None)
         }
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, future::pending};
+
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_read_that_is_cut_keeps_what_it_has_read_and_the_next_one_reads_the_rest() {
+        let (known, reads) = (Mutex::new(vec![3]), Cell::new(0));
+        // A store that does not respond after this many reads.
+        let read = |responses: u32| {
+            let get = |key: u32| {
+                reads.set(reads.get() + 1);
+                async move { if key < responses { Ok(key) } else { pending().await } }
+            };
+            read_newest("number", (0..20).collect(), |result, key| result == key, &known, get).now_or_never()
+        };
+        assert!(read(10).is_none());
+        assert_eq!(reads.replace(0), 19, "one was known");
+        known.try_lock().unwrap().sort_unstable();
+        assert_eq!(*known.try_lock().unwrap(), (0..10).collect::<Vec<_>>());
+        assert_eq!(read(20).unwrap().unwrap(), (0..20).collect::<Vec<_>>());
+        assert_eq!(reads.get(), 10, "the rest");
+    }
+
+    #[test]
+    fn an_unreadable_result_does_not_hide_the_others() {
+        let get = |key: u32| async move {
+            if key == 1 {
+                return Err(StoreError::Malformed { key: "1".to_owned(), message: String::new() });
+            }
+            Ok(key)
+        };
+        let known = Mutex::default();
+        let read = read_newest("number", vec![2, 1, 0], |result, key| result == key, &known, get);
+        assert_eq!(read.now_or_never().unwrap().unwrap(), [2, 0]);
     }
 }

@@ -7,8 +7,9 @@ use kube::ResourceExt;
 use recommender_crds::Recommender;
 use sidecar_contract::{Digest, RunId, RunResult};
 use store_client::{Store, StoreError};
+use tokio::sync::Mutex;
 
-use super::results::{REREAD_SECONDS, if_readable};
+use super::results::{REREAD_SECONDS, read_newest};
 use crate::{
     cache::KnownRuns,
     context::Context,
@@ -72,24 +73,29 @@ fn is_awaited(jobs: &[JobFacts], pods: &[PodFacts], results: &[RunResult]) -> bo
 async fn read(context: &Context, recommender: &Recommender, now: i64) -> Result<Vec<RunResult>, StoreProblem> {
     let (scope, uid) = (StoreScope::of(recommender), recommender.uid().unwrap_or_default());
     let store = scope.key();
-    let cached = context.cache.runs(&uid, &store).map(|known| known.results).unwrap_or_default();
-    let results = with_store(context, scope, READ_DEADLINE, |store| read_from(store, cached)).await?;
-    context.cache.record_runs(&uid, KnownRuns { store, results: results.clone(), read_at: now });
-    Ok(results)
+    let mut known = context.cache.runs(&uid, &store).map(|known| known.results).unwrap_or_default();
+    let cached = known.len();
+    known.extend(context.cache.take_unfinished(&uid, &store));
+    // Outlives the read, which the deadline may cut.
+    let known = Mutex::new(known);
+    let read = with_store(context, scope, READ_DEADLINE, |store| {
+        let known = &known;
+        async move { read_from(&store, known).await }
+    });
+    let read = read.await;
+    match &read {
+        Ok(results) => context.cache.record_runs(&uid, KnownRuns { store, results: results.clone(), read_at: now }),
+        Err(_) => context.cache.keep_unfinished(&uid, store, known.into_inner().split_off(cached)),
+    }
+    read
 }
 
-async fn read_from(store: Store, cached: Vec<RunResult>) -> Result<Vec<RunResult>, StoreError> {
+async fn read_from(store: &Store, known: &Mutex<Vec<RunResult>>) -> Result<Vec<RunResult>, StoreError> {
     let mut runs: Vec<RunId> = store.list_runs().await?;
     runs.sort_by_key(|run| std::cmp::Reverse(run.number));
     runs.truncate(RUNS_MAX);
-    let mut results = Vec::with_capacity(runs.len());
-    for run in runs {
-        match cached.iter().find(|result| result.run == run) {
-            Some(result) => results.push(result.clone()),
-            None => results.extend(if_readable(store.get_run(&run).await, "run", &run)?),
-        }
-    }
-    Ok(results)
+    let is_of = |result: &RunResult, run: &RunId| result.run == *run;
+    read_newest("run", runs, is_of, known, |run| async move { store.get_run(&run).await }).await
 }
 
 /// Lists the snapshots, each with the second since 1970 when it was stored, if a sweep for orphans
