@@ -17,6 +17,10 @@ pub const RESULTS_RETAINED_MIN: usize = 20;
 /// its retries, and a margin.
 const ORPHAN_AGE_SECONDS_MIN: u64 = 3600;
 
+/// The history of a Recommender is this many times as long while a running pod does not report: the
+/// pod has loaded its revision, and only a pod that starts again needs it in the store.
+const UNREPORTED_HISTORY_FACTOR: usize = 2;
+
 /// References to revisions, other than run results.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RevisionReferences<'a> {
@@ -26,6 +30,8 @@ pub(super) struct RevisionReferences<'a> {
     pub before: Option<&'a ServingConfig>,
     /// Reports of the serving pods by pod name.
     pub reports: &'a [(String, ModelReport)],
+    /// Whether each running serving pod has reported.
+    pub all_pods_report: bool,
 }
 
 /// Objects to delete from the store.
@@ -44,16 +50,16 @@ pub struct Garbage {
     pub catalogues: Vec<(CatalogueVersion, Digest)>,
 }
 
-/// Decides what is deleted. Nothing is deleted while the results are unknown, or while a pod
-/// without a report may have any revision loaded.
+/// Decides what is deleted. Nothing is deleted while the results are unknown. While a pod without a
+/// report may have any revision loaded, more revisions are retained, and all snapshots without a
+/// result.
 pub(super) fn retention(plan: &Plan, observed: &Observed, serving: &Serving, now: i64) -> Garbage {
     let Ok(results) = &observed.runs else { return Garbage::default() };
-    if !observed.all_pods_report() {
-        return Garbage::default();
-    }
-    let references = RevisionReferences { serving, before: observed.config.as_ref(), reports: &observed.reports };
+    let all_pods_report = observed.all_pods_report();
+    let (before, reports) = (observed.config.as_ref(), observed.reports.as_slice());
+    let references = RevisionReferences { serving, before, reports, all_pods_report };
     // The outcome of a newer trainer may reference any snapshot.
-    let all_known = results.iter().all(|result| result.outcome.unknown().is_none());
+    let all_known = all_pods_report && results.iter().all(|result| result.outcome.unknown().is_none());
     let stored = observed.snapshots.as_deref().filter(|_| all_known);
     Garbage {
         batches: batch::garbage(observed),
@@ -92,9 +98,11 @@ pub(super) fn garbage(plan: &Plan, results: &[RunResult], references: RevisionRe
     }
 }
 
-/// Revisions that are retained: the newest ones within the history limit, and all referenced ones.
+/// Revisions that are retained: the newest ones within the history limit, which is longer while a
+/// pod does not report, and all referenced ones.
 fn retained_revisions(plan: &Plan, newest: &[&RunResult], references: RevisionReferences<'_>) -> BTreeSet<Digest> {
-    let limit = plan.spec.revision_history_limit as usize;
+    let factor = if references.all_pods_report { 1 } else { UNREPORTED_HISTORY_FACTOR };
+    let limit = factor * plan.spec.revision_history_limit as usize;
     let mut retained: BTreeSet<Digest> = BTreeSet::new();
     for digest in newest.iter().filter_map(|result| result_digest(result)) {
         if retained.len() < limit {

@@ -13,16 +13,16 @@ use crate::{
     serving_pods::ServingPods,
 };
 
-/// A cluster with the results of three runs, of which the history retains one.
-async fn three_runs() -> Cluster {
+/// A cluster with the results of this many runs, of which the history retains `limit`.
+async fn runs(limit: u32, count: u32) -> Cluster {
     let cluster = Cluster::with_pods(&[], &ServingPods::default()).await;
-    cluster.create("movies", &json!({"revisionHistoryLimit": 1}));
-    for (number, content) in [(1, "a"), (2, "b"), (3, "c")] {
+    cluster.create("movies", &json!({ "revisionHistoryLimit": limit }));
+    for number in 1..=count {
         cluster.edit("movies", |movies| {
             movies["metadata"]["annotations"] = json!({"recmesh.dev/retrain-at": number.to_string()});
         });
         cluster.pass("movies").await;
-        cluster.finish_run("movies", number, content).await;
+        cluster.finish_run("movies", number, &format!("model {number}")).await;
     }
     cluster
 }
@@ -38,7 +38,7 @@ fn history(cluster: &Cluster) -> Vec<u64> {
 
 #[tokio::test]
 async fn results_beyond_the_history_are_deleted_and_not_reported() {
-    let cluster = three_runs().await;
+    let cluster = runs(1, 3).await;
     assert_eq!(stored_runs(&cluster).await, [1, 2, 3]);
     cluster.pass("movies").await;
     assert_eq!(stored_runs(&cluster).await, [1, 2, 3], "the config in force still references the first model");
@@ -48,12 +48,17 @@ async fn results_beyond_the_history_are_deleted_and_not_reported() {
 }
 
 #[tokio::test]
-async fn nothing_is_deleted_while_a_running_pod_does_not_report() {
-    let cluster = three_runs().await;
-    cluster.create_pod("movies", "movies-a", "10.0.0.1");
-    cluster.pass("movies").await;
-    cluster.pass("movies").await; // Two passes, as in the test before.
-    assert_eq!(stored_runs(&cluster).await, [1, 2, 3]);
+async fn twice_the_history_remains_while_a_running_pod_does_not_report() {
+    for (pods, remaining) in [(0, vec![4, 5]), (1, vec![2, 3, 4, 5])] {
+        let cluster = runs(5, 5).await;
+        cluster.edit("movies", |movies| movies["spec"]["revisionHistoryLimit"] = json!(2));
+        for pod in 0..pods {
+            cluster.create_pod("movies", &format!("movies-{pod}"), "10.0.0.1");
+        }
+        cluster.pass("movies").await;
+        cluster.pass("movies").await; // Two passes, as in the test before.
+        assert_eq!(stored_runs(&cluster).await, remaining, "{pods} pods without a report");
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use recommender_crds::ModelSpec;
 use serde_json::json;
-use sidecar_contract::{Digest, ModelReport, RunResult};
+use sidecar_contract::{Digest, ModelReport, RunResult, ServingConfig};
 
 use super::{
     failed, plan_of, result,
@@ -11,10 +11,11 @@ use super::{
 };
 use crate::{
     decide::{
-        Garbage,
+        Garbage, Serving,
         retention::{RevisionReferences, garbage, orphans, retention},
     },
-    observed::Observed,
+    names::Component,
+    observed::{Observed, PodFacts},
     validate::Plan,
 };
 
@@ -25,9 +26,17 @@ fn with_history_limit(limit: u32) -> Plan {
 /// Numbers of the runs and names of the snapshots that are garbage.
 fn garbage_of(plan: &Plan, results: &[RunResult], reports: &[(String, ModelReport)]) -> (Vec<u32>, Vec<String>) {
     let serving = serving_of(plan, results, None);
-    let Garbage { runs, snapshots, .. } =
-        garbage(plan, results, RevisionReferences { serving: &serving, before: None, reports });
+    let Garbage { runs, snapshots, .. } = garbage(plan, results, references(&serving, None, reports));
     (runs.iter().map(|run| run.number).collect(), names(snapshots))
+}
+
+/// References of pods that all report.
+fn references<'a>(
+    serving: &'a Serving,
+    before: Option<&'a ServingConfig>,
+    reports: &'a [(String, ModelReport)],
+) -> RevisionReferences<'a> {
+    RevisionReferences { serving, before, reports, all_pods_report: true }
 }
 
 fn names(digests: impl IntoIterator<Item = Digest>) -> Vec<String> {
@@ -67,14 +76,8 @@ fn referenced_revisions_are_retained() {
     // The last good revision of the config in force.
     let before = config(&serving_of(&two, &results[..1], None));
     let serving = serving_of(&two, &results, Some(&before));
-    assert_eq!(
-        garbage(&two, &results, RevisionReferences { serving: &serving, before: None, reports: &[] }),
-        Garbage::default()
-    );
-    assert_eq!(
-        garbage(&two, &results, RevisionReferences { serving: &serving, before: Some(&before), reports: &[] }),
-        Garbage::default()
-    );
+    assert_eq!(garbage(&two, &results, references(&serving, None, &[])), Garbage::default());
+    assert_eq!(garbage(&two, &results, references(&serving, Some(&before), &[])), Garbage::default());
 }
 
 #[test]
@@ -107,7 +110,7 @@ fn an_orphan_is_deleted_once_no_run_can_commit_it() {
     let plan = plan_of(|r| r.spec.training.deadline = "2h".to_owned());
     let results = runs(&plan, &FIVE[..1]);
     let serving = serving_of(&plan, &results, None);
-    let references = RevisionReferences { serving: &serving, before: None, reports: &[] };
+    let references = references(&serving, None, &[]);
     let now = 1_000_000;
     let stored = [(digest("a"), 0), (digest("b"), now - 4 * 3600), (digest("c"), now - 4 * 3600 - 1)];
     assert_eq!(names(orphans(&plan, &results, references, &stored, now)), ["c"]);
@@ -128,4 +131,33 @@ fn no_orphan_is_deleted_while_an_outcome_is_unknown() {
     results.push(result(&plan, 2, json!({"kind": "merged"})));
     observed.runs = Ok(results);
     assert_eq!(orphans(&observed), None, "the outcome of a newer trainer may reference b");
+}
+
+#[test]
+fn a_pod_that_does_not_report_delays_only_a_part_of_the_retention() {
+    let plan = with_history_limit(2);
+    let mut results = runs(&plan, &FIVE);
+    results.extend((6..=40).map(|number| failed(&plan, number)));
+    let running = || PodFacts { component: Some(Component::Serving), running: true, ..PodFacts::default() };
+    let observed = |reports: Vec<(String, ModelReport)>| Observed {
+        runs: Ok(results.clone()),
+        snapshots: Some(vec![(digest("f"), 0)]),
+        pods: vec![running()],
+        reports,
+        ..Observed::nothing()
+    };
+    let serving = serving_of(&plan, &results, None);
+    let deleted = |observed: &Observed| {
+        let garbage = retention(&plan, observed, &serving, 1_000_000);
+        let runs: Vec<u32> = garbage.runs.iter().map(|run| run.number).collect();
+        (runs, names(garbage.snapshots), garbage.orphans.map(|orphans| orphans.len()))
+    };
+    // The newest 20 results are those of 21 to 40; e serves, and d is the second newest.
+    let reported = deleted(&observed(vec![("p-1".to_owned(), ModelReport::default())]));
+    assert_eq!(
+        reported,
+        ([1, 2, 3].into_iter().chain(6..=20).collect(), vec!["a".into(), "b".into(), "c".into()], Some(1))
+    );
+    let silent = deleted(&observed(Vec::new()));
+    assert_eq!(silent, ([1].into_iter().chain(6..=20).collect(), vec!["a".into()], None));
 }
