@@ -45,6 +45,9 @@ pub const TRANSFER_BYTES_MAX: usize = 16 << 20;
 pub const JSON_STRING_BYTES_MAX: usize = 12 * ID_CHARS_MAX;
 /// Maximum length of a name or a value of the request that an error repeats, in characters.
 pub const QUOTED_CHARS_MAX: usize = 100;
+/// Maximum length of what an error states, in bytes of JSON: with the rest of its document it is
+/// within [`REQUEST_SHARE_BYTES`].
+pub const DETAIL_BYTES_MAX: usize = REQUEST_SHARE_BYTES - 1024;
 
 /// Maximum number of connections on the application port. At the limit, the connection that has
 /// waited longest for its client is evicted, and without one the new connection gets 503.

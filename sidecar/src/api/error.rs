@@ -8,12 +8,12 @@ use mesh::PARTS_FAILED_HEADER;
 
 use crate::{
     api::{
-        quote::quoted,
+        quote::{quoted, within},
         response::{self, Problem},
         revision_headers::REVISION_HEADER,
     },
     engine::Refusal,
-    limits::{REQUEST_SHARE_BYTES, RETRY_AFTER_SECONDS},
+    limits::{DETAIL_BYTES_MAX, REQUEST_SHARE_BYTES, RETRY_AFTER_SECONDS},
 };
 
 /// Kind of the error of a request that was refused because of load.
@@ -95,14 +95,14 @@ impl ApiError {
         Self { parts_failed, ..Self::new(status, kind, format!("{at}{error}")) }
     }
 
-    /// The response to a request. Its body is short, because an error repeats little of the
-    /// request: it is within the share of each request (`REQUEST_SHARE_BYTES`).
+    /// The response to a request. Its body is short, whatever the error repeats of the request: it
+    /// is within the share of a request ([`REQUEST_SHARE_BYTES`]).
     pub fn into_response(self, id: &RequestId) -> Response<Full<Bytes>> {
         let document = response::problem(&Problem {
             r#type: format!("urn:recmesh:problem:{}", self.kind),
             title: self.status.canonical_reason().unwrap_or("error"),
             status: self.status.as_u16(),
-            detail: &self.detail,
+            detail: &within(&self.detail, DETAIL_BYTES_MAX),
             request_id: id.as_str(),
         });
         debug_assert!(document.len() <= REQUEST_SHARE_BYTES, "an error of {} bytes", document.len());
@@ -135,5 +135,34 @@ impl From<Refusal> for ApiError {
             Refusal::Failed => return Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", refusal.to_string()),
         };
         Self::new(status, kind, format!("{refusal}; try again in a moment"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use catalogue::FilterError;
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_error_is_within_the_share_of_a_request() {
+        let text = |length| "\u{1}".repeat(length);
+        let known: Vec<String> = (0..20).map(|_| text(256)).collect();
+        let errors = [
+            FilterError::UnknownValue { column: text(128), value: text(256), known: known.clone(), total: 1000 }.into(),
+            FilterError::UnknownColumn { column: text(128), known }.into(),
+            FilterError::NotANumber { column: text(128), value: text(1 << 20), expected: "number" }.into(),
+            AnswerError::Rejected { kind: Rejection::InvalidField, detail: text(1000), index: None },
+            AnswerError::Unavailable(text(1 << 20)),
+        ];
+        let id = RequestId::parse(&"i".repeat(128)).unwrap();
+        for error in &errors {
+            let response = ApiError::unanswerable("requests[999].", error).into_response(&id);
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            assert!(body.len() <= REQUEST_SHARE_BYTES, "{error:?}: {} bytes", body.len());
+            let document: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert!(document["detail"].as_str().unwrap().starts_with("requests[999]."), "{document}");
+        }
     }
 }

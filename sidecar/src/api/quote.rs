@@ -1,6 +1,9 @@
 //! What an error repeats of a request: the beginning, or the beginning and the end, of a text.
 
-use std::fmt::{self, Display, Write as _};
+use std::{
+    borrow::Cow,
+    fmt::{self, Display, Write as _},
+};
 
 use crate::limits::QUOTED_CHARS_MAX;
 
@@ -25,6 +28,26 @@ pub fn shortened(message: &str) -> String {
     match message.strip_suffix(tail).unwrap_or_default() {
         "" => message.to_owned(),
         head => format!("{}{tail}", quoted(head)),
+    }
+}
+
+/// The beginning of a text whose JSON has at most about this number of bytes.
+pub fn within(text: &str, json_bytes_max: usize) -> Cow<'_, str> {
+    let mut bytes = 0;
+    let beyond = text.char_indices().find(|(_, char)| {
+        bytes += json_bytes(*char);
+        bytes > json_bytes_max
+    });
+    let Some((end, _)) = beyond else { return Cow::Borrowed(text) };
+    Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default()))
+}
+
+/// Length of a character in a string of JSON.
+fn json_bytes(char: char) -> usize {
+    match char {
+        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+        '\0'..'\u{20}' => 6,
+        _ => char.len_utf8(),
     }
 }
 
@@ -53,6 +76,20 @@ mod tests {
         assert_eq!(quoted(&short), short);
         assert_eq!(quoted(&long), format!("{short}…"));
         assert_eq!(quoted(format_args!("{:?}", "\u{1}".repeat(1 << 20))).chars().count(), QUOTED_CHARS_MAX + 1);
+    }
+
+    #[test]
+    fn a_text_is_cut_by_its_length_in_json() {
+        let all: String = ('\0'..='\u{ff}').collect();
+        for char in all.chars().chain(['€', '😀']) {
+            let json = serde_json::to_string(&char.to_string()).unwrap();
+            assert_eq!(json_bytes(char), json.len() - 2, "{char:?}");
+        }
+        assert_eq!(within(&all, 1 << 20), all);
+        let cut = within(&all, 100);
+        let kept = cut.strip_suffix('…').unwrap();
+        assert!(all.starts_with(kept) && serde_json::to_string(kept).unwrap().len() - 2 > 100 - 6, "{kept:?}");
+        assert_eq!(within(&"\u{1}".repeat(50), 120), format!("{}…", "\u{1}".repeat(20)));
     }
 
     #[test]

@@ -43,12 +43,14 @@ impl Conditions {
         if column.len() > COLUMN_NAME_BYTES_MAX {
             return Err(format!("a column of {} bytes; a name has at most {COLUMN_NAME_BYTES_MAX}", column.len()));
         }
-        let texts: &[String] = match &condition {
-            Condition::AnyOf(values) | Condition::NoneOf(values) => values,
-            Condition::Range { .. } => &[],
+        let (values, bounds): (&[String], [&Option<String>; 2]) = match &condition {
+            Condition::AnyOf(values) | Condition::NoneOf(values) => (values, [&None; 2]),
+            Condition::Range { min, max } => (&[], [min, max]),
         };
-        if let Some(long) = texts.iter().find(|text| text.len() > VALUE_BYTES_MAX) {
-            return Err(format!("a value of {} bytes; a value has at most {VALUE_BYTES_MAX}", long.len()));
+        let long =
+            values.iter().chain(bounds.into_iter().flatten()).map(String::len).find(|bytes| *bytes > VALUE_BYTES_MAX);
+        if let Some(bytes) = long {
+            return Err(format!("a value of {bytes} bytes; a value has at most {VALUE_BYTES_MAX}"));
         }
         self.0.push(column, condition);
         if self.0.conditions().len() > FILTER_CONDITIONS_MAX || self.0.values() > FILTER_VALUES_MAX {
@@ -306,5 +308,15 @@ mod tests {
         assert!(conditions(&format!(r#"{{"genre": [{many}]}}"#)).unwrap_err().contains("values; send fewer"));
         assert!(conditions(&format!(r#"{{"genre": ["{}"]}}"#, "x".repeat(257))).unwrap_err().contains("at most 256"));
         assert!(conditions(&format!(r#"{{"{}": [1]}}"#, "x".repeat(129))).unwrap_err().contains("at most 128"));
+    }
+
+    #[test]
+    fn every_text_of_a_form_has_a_maximum_length() {
+        let (short, long) = ("x".repeat(256), "x".repeat(257));
+        for field in ["genre", "genre.not", "price.min", "price.max"] {
+            Conditions::default().push_form(field, &short).unwrap();
+            let error = Conditions::default().push_form(field, &long).unwrap_err();
+            assert_eq!(error, "a value of 257 bytes; a value has at most 256", "{field}");
+        }
     }
 }
