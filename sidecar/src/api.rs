@@ -84,7 +84,7 @@ impl Api {
                 if error.kind == OVERLOADED {
                     self.refusals.wait(timeout).await;
                 }
-                (error.into_response(&id), None)
+                (self.endpoints.error(error, &id), None)
             }
         };
         if let Some(value) = header_value(&id) {

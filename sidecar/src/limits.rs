@@ -34,11 +34,14 @@ pub const ITEMS_PER_BATCH_MAX: usize = 50_000;
 pub const ANSWER_BYTES_MAX: usize = 8 << 20;
 /// Bodies above this size are parsed one at a time, in bytes.
 pub const LARGE_BODY_BYTES: usize = 64 << 10;
-/// Part of the body, the waiting question and the response of each request that does not count
-/// against [`TRANSFER_BYTES_MAX`], in bytes.
+/// Part of the body, the waiting question and the response of a request that does not count against
+/// [`TRANSFER_BYTES_MAX`], in bytes...
 pub const REQUEST_SHARE_BYTES: usize = 4 << 10;
-/// Maximum total size of bodies and responses in transfer and of waiting questions, in bytes;
-/// requests beyond it get 503.
+/// ...and maximum number of requests with such a share. All bytes of others count. HTTP/1 connections
+/// have one request each, and so always a share; those of HTTP/2 have up to [`HTTP2_STREAMS_MAX`].
+pub const REQUEST_SHARES_MAX: usize = 2 * CONNECTIONS_MAX;
+/// Maximum total size of bodies and responses in transfer and of waiting questions, in bytes, beyond
+/// the shares; requests beyond it get 503.
 pub const TRANSFER_BYTES_MAX: usize = 16 << 20;
 /// Maximum length of a name or a value in a JSON body, in bytes: each character of an id may take
 /// two escapes.

@@ -1,12 +1,22 @@
 //! Bodies, questions and answers within one budget of bytes for all connections: slow senders, slow
-//! readers and waiting questions together cannot exhaust the memory. Each request has a share of
-//! its own, so that small requests succeed while large ones exhaust the budget.
+//! readers and waiting questions together cannot exhaust the memory. Requests have shares of their
+//! own, so that small requests succeed while large ones exhaust the budget.
 
-use std::{borrow::Cow, future::poll_fn, pin::pin, sync::Arc, task::Poll};
+use std::{
+    borrow::Cow,
+    future::poll_fn,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::Poll,
+};
 
+use answering::RequestId;
 use bytes::Bytes;
-use http::StatusCode;
-use http_body_util::BodyExt as _;
+use http::{Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Body;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit},
@@ -18,25 +28,59 @@ use crate::{
     engine::Refusal,
     limits::{
         ANSWER_BYTES_MAX, BODY_BYTES_MAX, BODY_BYTES_PER_SECOND_MIN, BODY_TIMEOUT, LARGE_BODY_BYTES,
-        REQUEST_SHARE_BYTES, TRANSFER_BYTES_MAX,
+        REQUEST_SHARE_BYTES, REQUEST_SHARES_MAX, TRANSFER_BYTES_MAX,
     },
 };
 
-/// Bytes that all bodies, questions and answers may occupy together, beyond the share of each
-/// request.
+/// Bytes that all bodies, questions and answers may occupy together: a share for each of
+/// [`REQUEST_SHARES_MAX`] requests, and [`TRANSFER_BYTES_MAX`].
 #[derive(Debug)]
 pub struct Budget {
+    shares: Arc<Shares>,
     bytes: Arc<Semaphore>,
     /// Held while a large body is parsed.
     large_body: Semaphore,
 }
 
-/// Bytes that one request occupies; dropping it returns them.
+/// Bytes that one request occupies; dropping it returns them. From the body to the answer a request
+/// has one, and so one share.
 #[derive(Debug, Default)]
 pub struct Allowance {
     used: usize,
-    /// What is beyond [`REQUEST_SHARE_BYTES`].
+    /// [`REQUEST_SHARE_BYTES`] that do not count against the budget. Without one, all bytes count.
+    share: Option<Share>,
+    /// What is beyond the share.
     permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Allowance {
+    /// Bytes of the budget that it holds.
+    fn held(&self) -> usize {
+        let share = if self.share.is_some() { REQUEST_SHARE_BYTES } else { 0 };
+        self.permit.as_ref().map_or(share, |permit| share + permit.num_permits())
+    }
+}
+
+/// Number of shares that are taken. It is counted without a lock, because every request takes one.
+#[derive(Debug, Default)]
+struct Shares(AtomicUsize);
+
+/// A share; dropping it returns it.
+#[derive(Debug)]
+struct Share(Arc<Shares>);
+
+impl Share {
+    /// `None` if all are taken.
+    fn take(shares: &Arc<Shares>) -> Option<Self> {
+        let share = Self(Arc::clone(shares));
+        (shares.0.fetch_add(1, Ordering::Relaxed) < REQUEST_SHARES_MAX).then_some(share)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Memory of a piece of a body in addition to its bytes: its place in the list, and what the
@@ -81,6 +125,11 @@ impl Received {
         }
     }
 
+    /// What the body occupied, for what follows it.
+    pub fn into_allowance(self) -> Allowance {
+        self.allowance
+    }
+
     /// Adds a piece. It is copied, because the original shares the read buffer of its connection.
     ///
     /// # Errors
@@ -110,7 +159,8 @@ impl AsRef<[u8]> for BudgetedBytes {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { bytes: Arc::new(Semaphore::new(TRANSFER_BYTES_MAX)), large_body: Semaphore::new(1) }
+        let bytes = Arc::new(Semaphore::new(TRANSFER_BYTES_MAX));
+        Self { shares: Arc::default(), bytes, large_body: Semaphore::new(1) }
     }
 }
 
@@ -125,14 +175,31 @@ impl Budget {
         Ok(allowance)
     }
 
+    /// Changes an allowance to this number of bytes, because the next stage of the request takes
+    /// the place of the one before.
+    ///
+    /// # Errors
+    /// An exhausted budget.
+    pub fn change(&self, allowance: &mut Allowance, bytes: usize) -> Result<(), Refusal> {
+        let unused = allowance.held().saturating_sub(bytes);
+        // A share is kept for the next stage.
+        if let Some(permit) = &mut allowance.permit {
+            drop(permit.split(unused.min(permit.num_permits())));
+        }
+        allowance.used = 0;
+        self.take(allowance, bytes)
+    }
+
     /// Takes more bytes into an allowance.
     ///
     /// # Errors
     /// An exhausted budget.
     fn take(&self, allowance: &mut Allowance, bytes: usize) -> Result<(), Refusal> {
         allowance.used = allowance.used.saturating_add(bytes);
-        let permits = allowance.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let missing = allowance.used.saturating_sub(REQUEST_SHARE_BYTES).saturating_sub(permits);
+        if allowance.held() == 0 && allowance.used > 0 {
+            allowance.share = Share::take(&self.shares);
+        }
+        let missing = allowance.used.saturating_sub(allowance.held());
         if missing == 0 {
             return Ok(());
         }
@@ -160,11 +227,11 @@ impl Budget {
         self.large_body.acquire().await.ok()
     }
 
-    /// Takes an answer into the budget.
+    /// Takes an answer into the budget, in place of what its request occupied.
     ///
     /// # Errors
     /// An answer that is too long, or an exhausted budget.
-    pub fn send(&self, bytes: Vec<u8>) -> Result<Bytes, ApiError> {
+    pub fn send(&self, bytes: Vec<u8>, mut allowance: Allowance) -> Result<Bytes, ApiError> {
         if bytes.len() > ANSWER_BYTES_MAX {
             let detail = format!(
                 "the answer has {} bytes; at most {ANSWER_BYTES_MAX} are sent: request fewer items, or send several requests",
@@ -172,8 +239,19 @@ impl Budget {
             );
             return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "answer-too-large", detail));
         }
-        let allowance = self.allow(bytes.len())?;
+        self.change(&mut allowance, bytes.len())?;
         Ok(Bytes::from_owner(BudgetedBytes { bytes, _allowance: allowance }))
+    }
+
+    /// The response for an error. If the budget has no memory for the document, it has none: the
+    /// status and the headers remain.
+    pub fn send_error(&self, error: ApiError, id: &RequestId) -> Response<Full<Bytes>> {
+        let document = error.document(id);
+        let body = self.allow(document.len()).ok().map(|allowance| {
+            let bytes = BudgetedBytes { bytes: document, _allowance: allowance };
+            Bytes::from_owner(bytes)
+        });
+        error.response(body)
     }
 
     /// Reads a body: at most [`BODY_BYTES_MAX`], within [`BODY_TIMEOUT`] and at a rate of at least
@@ -271,15 +349,60 @@ mod tests {
             held.push(budget.receive(body()).await.unwrap());
         }
         assert_eq!(budget.receive(body()).await.unwrap_err().status, StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(budget.send(vec![0; length]).unwrap_err().status, StatusCode::SERVICE_UNAVAILABLE);
+        let send = |length: usize| budget.send(vec![0; length], Allowance::default());
+        assert_eq!(send(length).unwrap_err().status, StatusCode::SERVICE_UNAVAILABLE);
         held.pop();
-        let answer = budget.send(vec![0; length]).unwrap();
+        let answer = send(length).unwrap();
         let part = answer.slice(10..20);
         drop(answer);
         assert!(budget.receive(body()).await.is_err()); // A part of it is still being sent.
         drop(part);
         budget.receive(body()).await.unwrap();
-        assert_eq!(budget.send(vec![0; ANSWER_BYTES_MAX + 1]).unwrap_err().kind, "answer-too-large");
+        assert_eq!(send(ANSWER_BYTES_MAX + 1).unwrap_err().kind, "answer-too-large");
+    }
+
+    #[tokio::test]
+    async fn requests_without_a_share_count_with_all_of_their_bytes() {
+        let budget = Budget::default();
+        // Almost a share, as an attacker chooses it.
+        let length = REQUEST_SHARE_BYTES - 1;
+        let mut held: Vec<Allowance> = (0..REQUEST_SHARES_MAX).map(|_| budget.allow(length).unwrap()).collect();
+        assert_eq!(budget.bytes.available_permits(), TRANSFER_BYTES_MAX);
+        while let Ok(allowance) = budget.allow(length) {
+            held.push(allowance);
+        }
+        assert_eq!(held.len(), REQUEST_SHARES_MAX + TRANSFER_BYTES_MAX / length);
+        // An error has a body again as soon as a request returns its bytes.
+        let error = || ApiError::field("n", "is not a number");
+        let without = budget.send_error(error(), &RequestId::new());
+        assert_eq!((without.status(), without.headers().len()), (StatusCode::BAD_REQUEST, 0));
+        assert_eq!(without.into_body().collect().await.unwrap().to_bytes(), Bytes::new());
+        held.pop();
+        let with = budget.send_error(error(), &RequestId::new());
+        assert_eq!(with.headers().get("content-type").unwrap(), "application/problem+json");
+        drop((held, with));
+        assert_eq!(
+            (budget.bytes.available_permits(), budget.shares.0.load(Ordering::Relaxed)),
+            (TRANSFER_BYTES_MAX, 0)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_request_has_one_share_from_its_body_to_its_answer() {
+        let budget = Budget::default();
+        let taken = || (budget.shares.0.load(Ordering::Relaxed), TRANSFER_BYTES_MAX - budget.bytes.available_permits());
+        let beyond = |bytes: usize| bytes - REQUEST_SHARE_BYTES;
+        let body = budget.receive(Full::new(Bytes::from(vec![b' '; 10_000]))).await.unwrap();
+        assert_eq!(taken(), (1, beyond(10_000)));
+        let mut allowance = body.into_allowance();
+        budget.change(&mut allowance, 100).unwrap();
+        assert_eq!(taken(), (1, 0));
+        budget.change(&mut allowance, 50_000).unwrap();
+        assert_eq!(taken(), (1, beyond(50_000)));
+        let answer = budget.send(vec![0; 20_000], allowance).unwrap();
+        assert_eq!(taken(), (1, beyond(20_000)));
+        drop(answer);
+        assert_eq!(taken(), (0, 0));
     }
 
     #[tokio::test]

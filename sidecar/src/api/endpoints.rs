@@ -14,7 +14,7 @@ use sidecar_contract::ServingLimits;
 
 use crate::{
     api::{
-        body::Budget,
+        body::{Allowance, Budget},
         content_encoding::ContentEncoding,
         error::ApiError,
         form,
@@ -208,14 +208,19 @@ impl Endpoints {
             self.engine.with_limits(|limits| parse(path, content_type, &body.bytes(), id, limits))?
         };
         parsed.set(deadline, context.as_ref());
-        // A question owns its text: the body's bytes return to the budget, and its own take their
-        // place while it waits.
-        drop(body);
-        let _waiting = self.budget.allow(parsed.memory_bytes())?;
-        match parsed {
-            Parsed::One(ask, format) => self.one(ask, format, pinned).await,
-            Parsed::Batch(asks) => self.batch(asks, id, pinned).await,
-        }
+        // A question owns its text: its bytes take the place of the body's while it waits.
+        let mut allowance = body.into_allowance();
+        self.budget.change(&mut allowance, parsed.memory_bytes())?;
+        let rendered = match parsed {
+            Parsed::One(ask, format) => self.one(ask, format, pinned).await?,
+            Parsed::Batch(asks) => self.batch(asks, id, pinned).await?,
+        };
+        self.answered(rendered, allowance)
+    }
+
+    /// The response for an error, whose body is within the budget.
+    pub fn error(&self, error: ApiError, id: &RequestId) -> Response<Full<Bytes>> {
+        self.budget.send_error(error, id)
     }
 
     /// Checks the revision before the work; the answer is checked again, because what serves may
@@ -233,7 +238,7 @@ impl Endpoints {
             Some(composed) => response::composition(composed, id),
             None => response::model(serving.local().ok_or(Refusal::NotReady)?, id),
         };
-        let body = self.budget.send(document)?;
+        let body = self.budget.send(document, Allowance::default())?;
         Ok(Answered::Document(Document { body, revision, sources: ItemsBySource::default() }))
     }
 
@@ -244,16 +249,16 @@ impl Endpoints {
     }
 
     /// One question, answered as a list of items.
-    async fn one(&self, ask: Ask, format: ResponseFormat, pinned: IfRevision) -> Result<Answered, ApiError> {
+    async fn one(&self, ask: Ask, format: ResponseFormat, pinned: IfRevision) -> Result<Rendered<Vec<u8>>, ApiError> {
         let render = move |answer: Result<Answer<'_>, AnswerError>| {
             let answer = answer.map_err(|error| ApiError::unanswerable("", &error))?;
             pinned.check_answer(&answer)?;
             Ok::<_, ApiError>(Rendered::new(response::recommendations(&answer, format), &answer))
         };
-        self.answered(self.engine.answer(ask, render).await??)
+        self.engine.answer(ask, render).await?
     }
 
-    async fn batch(&self, asks: Vec<Ask>, id: &RequestId, pinned: IfRevision) -> Result<Answered, ApiError> {
+    async fn batch(&self, asks: Vec<Ask>, id: &RequestId, pinned: IfRevision) -> Result<Rendered<Vec<u8>>, ApiError> {
         let render = move |place, answer: Result<Answer<'_>, AnswerError>| match answer {
             Ok(answer) => {
                 pinned.check_answer(&answer)?;
@@ -272,12 +277,12 @@ impl Endpoints {
             sources.add(source, items);
         }
         let parts: Vec<_> = answers.into_iter().map(|answer| answer.body).collect();
-        self.answered(Rendered { body: response::batch(&parts, id), revision, sources })
+        Ok(Rendered { body: response::batch(&parts, id), revision, sources })
     }
 
-    fn answered(&self, rendered: Rendered<Vec<u8>>) -> Result<Answered, ApiError> {
+    fn answered(&self, rendered: Rendered<Vec<u8>>, allowance: Allowance) -> Result<Answered, ApiError> {
         let Rendered { body, revision, sources } = rendered;
-        Ok(Answered::Document(Document { body: self.budget.send(body)?, revision, sources }))
+        Ok(Answered::Document(Document { body: self.budget.send(body, allowance)?, revision, sources }))
     }
 }
 

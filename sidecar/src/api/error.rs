@@ -95,9 +95,15 @@ impl ApiError {
         Self { parts_failed, ..Self::new(status, kind, format!("{at}{error}")) }
     }
 
-    /// The response to a request. Its body is short, whatever the error repeats of the request: it
-    /// is within the share of a request ([`REQUEST_SHARE_BYTES`]).
+    /// The response to a request.
     pub fn into_response(self, id: &RequestId) -> Response<Full<Bytes>> {
+        let document = self.document(id);
+        self.response(Some(document.into()))
+    }
+
+    /// The body of the response. It is short, whatever the error repeats of the request: it is
+    /// within the share of a request ([`REQUEST_SHARE_BYTES`]).
+    pub fn document(&self, id: &RequestId) -> Vec<u8> {
         let document = response::problem(&Problem {
             r#type: format!("urn:recmesh:problem:{}", self.kind),
             title: self.status.canonical_reason().unwrap_or("error"),
@@ -106,10 +112,18 @@ impl ApiError {
             request_id: id.as_str(),
         });
         debug_assert!(document.len() <= REQUEST_SHARE_BYTES, "an error of {} bytes", document.len());
-        let mut response = Response::new(Full::new(Bytes::from(document)));
+        document
+    }
+
+    /// The response with this document, or without one.
+    pub fn response(self, document: Option<Bytes>) -> Response<Full<Bytes>> {
+        let has_document = document.is_some();
+        let mut response = Response::new(document.map(Full::new).unwrap_or_default());
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if has_document {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        }
         if let Some(allow) = self.allow {
             headers.insert(header::ALLOW, HeaderValue::from_static(allow));
         }

@@ -129,7 +129,7 @@ impl Forward {
         let id = request_id(&head.headers);
         let answered = self.respond(route, &head, body, &id, begin).await;
         drop(in_flight);
-        let (mut response, answered_by) = answered.unwrap_or_else(|error| (error.into_response(&id), AnsweredBy::None));
+        let (mut response, answered_by) = answered.unwrap_or_else(|error| (self.budget.send_error(error, &id), AnsweredBy::None));
         if let Some(value) = header_value(&id) {
             response.headers_mut().insert(REQUEST_ID_HEADER, value);
         }
@@ -222,7 +222,7 @@ impl Forward {
             self.metrics.count_fallback_item(item.source);
         }
         let source = source.unwrap_or(answering::Source::Popular);
-        let mut response = Response::new(Full::new(self.budget.send(document)?));
+        let mut response = Response::new(Full::new(self.budget.send(document, received.into_allowance())?));
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(FALLBACK_HEADER, HeaderValue::from_static(source.as_str()));
