@@ -29,14 +29,14 @@ where
     H: Fn(Request<RequestBody>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
 {
-    let streams = Streams::new(phase);
+    let streams = Streams::new(&phase);
     let service = service_fn({
         let streams = Arc::clone(&streams);
         move |request: Request<Incoming>| {
-            let stream = streams.begin();
-            // A stream that waits for its body does not make its connection wait: others may be
-            // active. The handler bounds the wait.
-            let request = request.map(|body| RequestBody::new(body, Arc::new(Phase::new())));
+            // The handler bounds the wait for a body.
+            let phase = Arc::new(Phase::of_request());
+            let stream = streams.begin(&phase);
+            let request = request.map(|body| RequestBody::new(body, phase));
             let (handler, is_head) = (handler.clone(), request.method() == Method::HEAD);
             async move {
                 let Ok(response) = match head::check_http2(&request) {

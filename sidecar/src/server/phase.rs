@@ -1,7 +1,8 @@
 //! The phase of a connection: what it waits for, and since when.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    fmt::Debug,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
@@ -21,7 +22,7 @@ struct Inner {
     line_ends: Option<LineEnds>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum State {
     /// It was accepted, and its task has not run.
     Accepted { since: Instant },
@@ -45,6 +46,14 @@ enum State {
     },
     /// The last response was sent; the rest of the client's bytes is discarded.
     Closing { since: Instant },
+    /// Many requests are handled at the same time.
+    Multiplexed { requests: Weak<dyn Waiting> },
+}
+
+/// What waits for a client.
+pub trait Waiting: Debug + Send + Sync {
+    /// The wait for the client; `None` while the server works.
+    fn waiting(&self) -> Option<Wait>;
 }
 
 /// What the next bytes of the client are.
@@ -67,6 +76,21 @@ pub struct Wait {
 }
 
 impl Wait {
+    /// For the client to send something.
+    pub fn to_read(since: Instant) -> Self {
+        Self { is_writing: false, since }
+    }
+
+    /// For the client to read something.
+    pub fn to_write(since: Instant) -> Self {
+        Self { is_writing: true, since }
+    }
+
+    /// The wait for two things, each of which ends it: it began with the later of them.
+    pub fn and(self, other: Self) -> Self {
+        Self { is_writing: self.is_writing || other.is_writing, since: self.since.max(other.since) }
+    }
+
     /// Whether it has taken this long.
     pub fn is_at_least(&self, duration: Duration, now: Instant) -> bool {
         now.saturating_duration_since(self.since) >= duration
@@ -102,6 +126,18 @@ impl Phase {
         Self(Mutex::new(Inner { state: State::Accepted { since: Instant::now() }, line_ends: None }))
     }
 
+    /// The phase of a request that is handled from its beginning, as one of many of a connection.
+    pub fn of_request() -> Self {
+        let state = State::Handling { body_since: None, body_ended: false, body_bytes: None };
+        Self(Mutex::new(Inner { state, line_ends: None }))
+    }
+
+    /// Marks the connection as one with many requests at the same time. From now on it waits as they
+    /// do.
+    pub fn multiplex(&self, requests: Weak<dyn Waiting>) {
+        self.lock().state = State::Multiplexed { requests };
+    }
+
     /// Marks the task of the connection as running: from now on it waits for the client.
     pub fn start(&self) {
         let state = &mut self.lock().state;
@@ -127,7 +163,8 @@ impl Phase {
             | State::Idle { .. }
             | State::Head { .. }
             | State::Writing { .. }
-            | State::Closing { .. } => Expected::Head,
+            | State::Closing { .. }
+            | State::Multiplexed { .. } => Expected::Head,
         }
     }
 
@@ -190,13 +227,17 @@ impl Phase {
     /// The wait for the client: for a request, the rest of its head or body, progress in reading
     /// the response, or the end of the connection. `None` while the server works or writes.
     pub fn waiting(&self) -> Option<Wait> {
-        let wait = |is_writing| move |since| Wait { is_writing, since };
-        match self.lock().state {
-            State::Accepted { .. } => None,
-            State::Idle { since } | State::Head { since } | State::Closing { since } => Some(wait(false)(since)),
-            State::Handling { body_since, .. } => body_since.map(wait(false)),
-            State::Writing { blocked_since } => blocked_since.map(wait(true)),
-        }
+        let requests = match &self.lock().state {
+            State::Accepted { .. } => return None,
+            State::Idle { since } | State::Head { since } | State::Closing { since } => {
+                return Some(Wait::to_read(*since));
+            }
+            State::Handling { body_since, .. } => return body_since.map(Wait::to_read),
+            State::Writing { blocked_since } => return blocked_since.map(Wait::to_write),
+            State::Multiplexed { requests } => Weak::clone(requests),
+        };
+        // Not under the lock: the requests have phases and a lock of their own.
+        requests.upgrade()?.waiting()
     }
 
     /// Marks the first byte of a head as received.
@@ -213,7 +254,7 @@ impl Phase {
         match self.lock().state {
             State::Idle { since } => Some(since + IDLE_TIMEOUT),
             State::Accepted { since } | State::Head { since } => Some(since + HEADER_TIMEOUT),
-            State::Handling { .. } | State::Writing { .. } | State::Closing { .. } => None,
+            State::Handling { .. } | State::Writing { .. } | State::Closing { .. } | State::Multiplexed { .. } => None,
         }
     }
 

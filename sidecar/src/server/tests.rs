@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::Method;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http2::{self as client_http2, SendRequest};
 use hyper_util::rt::TokioExecutor;
@@ -31,7 +32,7 @@ fn counter() -> IntCounter {
 }
 
 /// The client's end of a connection. The server responds with the request's path and
-/// `padding_bytes` more bytes.
+/// `padding_bytes` more bytes. It reads the body of PUT first, and no other.
 fn connect(pipe_bytes: usize, padding_bytes: usize) -> (DuplexStream, Server) {
     connect_to(&Arc::new(ConnectionLimiter::new(1, Arc::default(), counter())), pipe_bytes, padding_bytes)
 }
@@ -49,6 +50,9 @@ fn connect_to(
     let slot = Arc::new(ConnectionLimiter::new(1, Arc::default(), counter())).acquire().unwrap();
     let handler = move |request: Request<RequestBody>| async move {
         let mut body = request.uri().path().as_bytes().to_vec();
+        if request.method() == Method::PUT {
+            let _ = request.into_body().collect().await;
+        }
         body.resize(body.len() + padding_bytes, b'.');
         Ok(Response::new(Full::new(Bytes::from(body))))
     };
@@ -240,7 +244,7 @@ async fn a_response_to_head_over_http2_has_the_length_and_no_body() {
     let (client, _server) = connect(1 << 16, 5);
     let (mut sender, _connection) = http2_client(client).await;
     let mut request = http2_request(1);
-    *request.method_mut() = http::Method::HEAD;
+    *request.method_mut() = Method::HEAD;
     let response = sender.send_request(request).await.unwrap();
     assert_eq!(response.headers()[header::CONTENT_LENGTH], "7");
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "");
@@ -260,6 +264,48 @@ async fn a_new_http2_connection_takes_the_place_of_an_idle_one() {
     let begin = Instant::now();
     let _ = connection.await.unwrap();
     assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+}
+
+/// The beginning of an HTTP/2 connection with requests whose bodies never end.
+fn endless_bodies(streams: &[u8]) -> Vec<u8> {
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+    for stream in streams {
+        // HEADERS without the end of the stream: PUT http://x/ as HPACK.
+        let fields = b"\x02\x03PUT\x86\x84\x01\x01x";
+        bytes.extend([0, 0, u8::try_from(fields.len()).unwrap(), 1, 4, 0, 0, 0, *stream]);
+        bytes.extend(fields);
+    }
+    bytes
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_http2_connection_takes_the_place_of_one_whose_bodies_do_not_arrive() {
+    let limiter = Arc::new(ConnectionLimiter::new(1, Arc::default(), counter()));
+    let (mut slow, _server) = connect_to(&limiter, 1 << 16, 0);
+    slow.write_all(&endless_bodies(&[1, 3])).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let (client, _other) = connect_to(&limiter, 1 << 16, 0);
+    let (mut other, _connection) = http2_client(client).await;
+    assert_eq!(other.send_request(http2_request(2)).await.unwrap().status(), 200);
+    assert_near(closed_after(&mut slow).await, Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_http2_connection_takes_the_place_of_one_that_should_have_read_its_responses() {
+    let limiter = Arc::new(ConnectionLimiter::new(1, Arc::default(), counter()));
+    // At the minimum rate a client reads for ten seconds.
+    let (client, _server) = connect_to(&limiter, 1 << 16, 10 * WRITE_BYTES_PER_SECOND_MIN);
+    let (mut sender, connection) = http2_client(client).await;
+    let _unread = sender.send_request(http2_request(1)).await.unwrap();
+    for (wait, is_answered) in [(9, false), (2, true)] {
+        tokio::time::sleep(Duration::from_secs(wait)).await;
+        let (client, _other) = connect_to(&limiter, 1 << 16, 0);
+        let (mut other, _connection) = http2_client(client).await;
+        assert_eq!(other.send_request(http2_request(2)).await.is_ok(), is_answered, "after {wait} s");
+    }
+    let begin = Instant::now();
+    let _ = connection.await.unwrap();
+    assert_near(begin.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
