@@ -120,8 +120,7 @@ pub const REFUSALS_DELAYED_MAX: usize = CONNECTIONS_MAX / 4;
 /// Maximum number of rows that `recommend --all` has in memory: with their ids about 10 MiB, twice
 /// for a Parquet file.
 pub const LIST_ROWS_PER_CHUNK: usize = 1 << 16;
-/// Maximum number of HTTP/2 connections of a listener, each of which carries many requests. With
-/// what its window and its streams may occupy, they need at most 48 MiB.
+/// Maximum number of HTTP/2 connections of a listener, each of which carries many requests.
 pub const HTTP2_CONNECTIONS_MAX: usize = 256;
 /// The part of them for callers with mutual TLS, if the pod has an identity...
 pub const MESH_CONNECTIONS_MAX: usize = HTTP2_CONNECTIONS_MAX - HTTP2_PLAINTEXT_CONNECTIONS_MAX;
@@ -139,8 +138,13 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum number of concurrent handshakes. At the limit, a new one ends the oldest if that has
 /// waited as long as an evicted connection: a client that sends nothing does not stop others.
 pub const HANDSHAKES_MAX: usize = 64;
-/// Maximum number of concurrent streams of a connection.
+/// Maximum number of concurrent streams of a connection...
 pub const HTTP2_STREAMS_MAX: u32 = 100;
+/// ...and of all connections of a listener: a stream has memory also while its client sends and reads
+/// nothing. Requests beyond it get 503.
+pub const HTTP2_ACTIVE_STREAMS_MAX: usize = 2 * CONNECTIONS_MAX;
+/// Memory of a stream besides its body, its question and its response, in bytes, as measured.
+pub const HTTP2_STREAM_BYTES: usize = 6 << 10;
 /// Bytes of bodies that a client may send before the server has read them, for a stream and for a
 /// connection: the minimum of the protocol.
 pub const HTTP2_WINDOW_BYTES: u32 = 65_535;
@@ -249,10 +253,16 @@ pub const LOAD_RETRY_MAX: Duration = Duration::from_secs(30);
 pub const CRASH_PAUSE_MIN: Duration = Duration::from_mins(1);
 /// ...up to this.
 pub const CRASH_PAUSE_MAX: Duration = Duration::from_hours(1);
-/// Memory that stays free in addition to a snapshot, in bytes: for [`TRANSFER_BYTES_MAX`], the
-/// buffers and shares of [`CONNECTIONS_MAX`] connections, and a body that is being parsed. A test
-/// measures it under attack; docs/revisions.md states it.
+/// Memory that stays free in addition to a snapshot, in bytes: [`TRANSFER_BYTES_MAX`] (16 MiB), the
+/// shares of [`REQUEST_SHARES_MAX`] requests (8 MiB), the streams of the two listeners for HTTP/2
+/// (12 MiB each), and 32 MiB for the buffers of connections and a body that is being parsed. Tests
+/// measure it under attack over HTTP/1 and HTTP/2; docs/revisions.md states it.
 pub const HEADROOM_RESERVE_BYTES: u64 = sidecar_contract::serving_memory::HEADROOM_RESERVE_BYTES;
+const _: () = {
+    let streams = 2 * HTTP2_ACTIVE_STREAMS_MAX * HTTP2_STREAM_BYTES;
+    let parts = TRANSFER_BYTES_MAX + REQUEST_SHARES_MAX * REQUEST_SHARE_BYTES + streams + (32 << 20);
+    assert!(parts as u64 <= HEADROOM_RESERVE_BYTES);
+};
 /// Default of the maximum number of rows that `suggest` reads.
 pub const SUGGEST_ROWS_MAX: u64 = 10_000_000;
 /// Number of recommendations that are computed to warm up a model before it serves.

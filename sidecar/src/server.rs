@@ -60,13 +60,14 @@ use self::{
     never::Never,
     phase::{Handling, Phase},
     protocol::{Protocol, Replay, detect},
+    streams::{StreamSlots, Streams},
     task_delay::TaskDelay,
     timeout_stream::TimeoutStream,
 };
 use crate::{
     limits::{
-        CONNECTION_BUFFER_BYTES_MAX, HEADER_BYTES_MAX, HEADER_TIMEOUT, HEADERS_MAX, IDLE_TIMEOUT,
-        REJECTED_LINGERING_MAX, STOPPED_FIRST_BYTES_TIMEOUT,
+        CONNECTION_BUFFER_BYTES_MAX, HEADER_BYTES_MAX, HEADER_TIMEOUT, HEADERS_MAX, HTTP2_ACTIVE_STREAMS_MAX,
+        IDLE_TIMEOUT, REJECTED_LINGERING_MAX, STOPPED_FIRST_BYTES_TIMEOUT,
     },
     metrics::connections::ListenerCounters,
 };
@@ -113,7 +114,8 @@ where
     let limiter = |max| Arc::new(ConnectionLimiter::new(max, Arc::clone(&task_delay), counters.evicted.clone()));
     let (limiter, http2_limiter) = (limiter(connections_max), limiter(http2_connections_max));
     let graceful = GracefulShutdown::new();
-    let http2_slots = Http2Slots { limiter: http2_limiter, beyond: counters.http2_connections };
+    let streams = StreamSlots::new(HTTP2_ACTIVE_STREAMS_MAX, counters.http2_streams);
+    let http2_slots = Http2Slots { limiter: http2_limiter, beyond: counters.http2_connections, streams };
     let lingering = Arc::new(Semaphore::new(REJECTED_LINGERING_MAX));
     let connection_signals = signals.clone();
     let start = |(stream, client): (TcpStream, SocketAddr)| {
@@ -138,6 +140,8 @@ struct Http2Slots {
     limiter: Arc<ConnectionLimiter>,
     /// Counts connections without a slot.
     beyond: IntCounter,
+    /// Slots of their streams.
+    streams: Arc<StreamSlots>,
 }
 
 /// Serves one connection until it closes or is evicted.
@@ -173,8 +177,9 @@ async fn serve_connection<S, H, F>(
                     tracing::debug!("connection closed: the limit of HTTP/2 connections is reached");
                     return;
                 };
+                let streams = Streams::new(&phase, http2_slots.streams);
                 tokio::select! {
-                    () = http2::serve(stream, phase, Bounds::default(), signals, handler) => {}
+                    () = http2::serve(stream, streams, Bounds::default(), signals, handler) => {}
                     () = http2_slot.evicted() => {}
                 }
                 // The shutdown waits for connections that hold a watcher.

@@ -16,6 +16,8 @@ pub struct ListenerCounters {
     pub connections: IntCounter,
     /// Connections beyond the limit of HTTP/2 connections.
     pub http2_connections: IntCounter,
+    /// Requests beyond the limit of active HTTP/2 streams of all connections.
+    pub http2_streams: IntCounter,
     /// Open connections that waited for their client, and made room for others.
     pub evicted: IntCounter,
 }
@@ -28,7 +30,7 @@ impl ConnectionMetrics {
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let refused = Opts::new(
             "recommender_connections_refused_total",
-            "Connections beyond the limits of a listener, by listener and limit.",
+            "Connections, and requests over HTTP/2, beyond the limits of a listener, by listener and limit.",
         );
         let evicted = Opts::new(
             "recommender_connections_evicted_total",
@@ -48,6 +50,7 @@ impl ConnectionMetrics {
         ListenerCounters {
             connections: self.refused.with_label_values(&[name, "connections"]),
             http2_connections: self.refused.with_label_values(&[name, "http2-connections"]),
+            http2_streams: self.refused.with_label_values(&[name, "http2-streams"]),
             evicted: self.evicted.with_label_values(&[name]),
         }
     }

@@ -4,7 +4,7 @@ use std::{convert::Infallible, future::Future, pin::pin, sync::Arc};
 
 use answering::RequestId;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -14,45 +14,41 @@ use tokio::{
 };
 
 use super::{
-    ShutdownSignals, accept::wait_until_true, bounds::Bounds, head, phase::Phase, request_body::RequestBody,
-    streams::Streams,
+    ShutdownSignals,
+    accept::wait_until_true,
+    bounds::Bounds,
+    head,
+    phase::Phase,
+    request_body::RequestBody,
+    streams::{Stream, Streams},
 };
 use crate::limits::{
     HEADER_BYTES_MAX, HTTP2_CHECK_INTERVAL, HTTP2_FRAME_BYTES_MAX, HTTP2_RESETS_MAX, HTTP2_SEND_BYTES_MAX,
-    HTTP2_STREAMS_MAX, HTTP2_WINDOW_BYTES,
+    HTTP2_STREAMS_MAX, HTTP2_WINDOW_BYTES, RETRY_AFTER_SECONDS,
 };
 
 /// Serves one connection until it closes, its bounds end, or its streams are overdue.
-pub async fn serve<S, H, F>(stream: S, phase: Arc<Phase>, bounds: Bounds, mut signals: ShutdownSignals, handler: H)
+pub async fn serve<S, H, F>(stream: S, streams: Arc<Streams>, bounds: Bounds, mut signals: ShutdownSignals, handler: H)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Fn(Request<RequestBody>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
 {
-    let streams = Streams::new(&phase);
     let service = service_fn({
         let streams = Arc::clone(&streams);
         move |request: Request<Incoming>| {
             // The handler bounds the wait for a body.
             let phase = Arc::new(Phase::of_request());
-            let stream = streams.begin(&phase);
-            let request = request.map(|body| RequestBody::new(body, phase));
-            let (handler, is_head) = (handler.clone(), request.method() == Method::HEAD);
+            let answer = streams.begin(&phase).map(|stream| {
+                let request = request.map(|body| RequestBody::new(body, phase));
+                Box::pin(handle(request, handler.clone(), stream))
+            });
+            // What is refused does not have the memory of a handler while it waits for a thread.
             async move {
-                let Ok(response) = match head::check_http2(&request) {
-                    Ok(()) => handler(request).await,
-                    Err(error) => Ok(error.into_response(&RequestId::new())),
-                };
-                let (mut head, body) = response.into_parts();
-                let Ok(body) = body.collect().await;
-                let mut body = body.to_bytes();
-                if is_head {
-                    // hyper removes the body of such a response over HTTP/1 only, and a client takes
-                    // one for an error of the protocol.
-                    head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
-                    body = Bytes::new();
+                match answer {
+                    Some(answer) => Ok::<_, Infallible>(answer.await),
+                    None => Ok(overloaded()),
                 }
-                Ok::<_, Infallible>(Response::from_parts(head, Full::new(stream.sending(body))))
             }
         }
     });
@@ -110,4 +106,36 @@ where
             }
         }
     }
+}
+
+/// The response to the request of a stream.
+async fn handle<H, F>(request: Request<RequestBody>, handler: H, stream: Stream) -> Response<Full<Bytes>>
+where
+    H: Fn(Request<RequestBody>) -> F,
+    F: Future<Output = Result<Response<Full<Bytes>>, Infallible>>,
+{
+    let is_head = request.method() == Method::HEAD;
+    let Ok(response) = match head::check_http2(&request) {
+        Ok(()) => handler(request).await,
+        Err(error) => Ok(error.into_response(&RequestId::new())),
+    };
+    let (mut head, body) = response.into_parts();
+    let Ok(body) = body.collect().await;
+    let mut body = body.to_bytes();
+    if is_head {
+        // hyper removes the body of such a response over HTTP/1 only, and a client takes one for an
+        // error of the protocol.
+        head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        body = Bytes::new();
+    }
+    Response::from_parts(head, Full::new(stream.sending(body)))
+}
+
+/// The response to a request beyond the limit of active streams. It has no body: one would keep the
+/// stream active until the client reads it.
+fn overloaded() -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+    response
 }

@@ -24,10 +24,11 @@ use super::{
     connection_limit::{ConnectionLimiter, ConnectionSlot},
     http2,
     linger::linger,
+    streams::{StreamSlots, Streams},
     task_delay::TaskDelay,
 };
 use crate::{
-    limits::{HANDSHAKE_TIMEOUT, HANDSHAKES_MAX, MESH_CONNECTIONS_MAX},
+    limits::{HANDSHAKE_TIMEOUT, HANDSHAKES_MAX, HTTP2_ACTIVE_STREAMS_MAX, MESH_CONNECTIONS_MAX},
     metrics::{connections::ListenerCounters, identity::IdentityMetrics},
     seen_anchors::{ConnectionAnchors, SeenAnchors},
 };
@@ -65,6 +66,7 @@ pub async fn serve_mutual_tls<H, F>(
     let limiter =
         |max| Arc::new(ConnectionLimiter::new(max, Arc::clone(&task_delay), mutual_tls.counters.evicted.clone()));
     let (handshakes, connections) = (limiter(HANDSHAKES_MAX), limiter(MESH_CONNECTIONS_MAX));
+    let streams = StreamSlots::new(HTTP2_ACTIVE_STREAMS_MAX, mutual_tls.counters.http2_streams.clone());
     let (mutual_tls, graceful) = (Arc::new(mutual_tls), GracefulShutdown::new());
     while let Some((stream, peer)) = accept(&listener, &mut signals.stopped).await {
         let Some(slot) = handshakes.acquire() else {
@@ -74,6 +76,7 @@ pub async fn serve_mutual_tls<H, F>(
         let connection = Connection {
             mutual_tls: Arc::clone(&mutual_tls),
             connections: Arc::clone(&connections),
+            streams: Arc::clone(&streams),
             peer,
             watcher: graceful.watcher(),
             signals: signals.clone(),
@@ -88,6 +91,7 @@ pub async fn serve_mutual_tls<H, F>(
 struct Connection {
     mutual_tls: Arc<MutualTls>,
     connections: Arc<ConnectionLimiter>,
+    streams: Arc<StreamSlots>,
     peer: SocketAddr,
     watcher: Watcher,
     signals: ShutdownSignals,
@@ -139,9 +143,10 @@ impl Connection {
             anchors.observe(request.headers(), Instant::now());
             handler(request)
         };
+        let streams = Streams::new(&slot.phase, self.streams);
         self.mutual_tls.open.inc();
         tokio::select! {
-            () = http2::serve(established.stream, Arc::clone(&slot.phase), bounds, self.signals, handler) => {}
+            () = http2::serve(established.stream, streams, bounds, self.signals, handler) => {}
             () = slot.evicted() => {}
         }
         self.mutual_tls.open.dec();

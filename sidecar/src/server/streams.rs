@@ -3,19 +3,36 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use bytes::Bytes;
+use prometheus::IntCounter;
 use tokio::time::Instant;
 
 use super::phase::{Phase, Wait, Waiting};
 use crate::limits::{IDLE_TIMEOUT, WRITE_BYTES_PER_SECOND_MIN, WRITE_TIMEOUT};
 
+/// Limit of the active streams of all connections of a listener: each has memory of its own, also
+/// while its client sends and reads nothing. It is counted without a lock.
+#[derive(Debug)]
+pub struct StreamSlots {
+    streams_max: usize,
+    active: AtomicUsize,
+    /// Counts requests without a slot.
+    beyond: IntCounter,
+}
+
 /// The active streams of a connection.
 #[derive(Debug)]
-pub struct Streams(Mutex<Inner>);
+pub struct Streams {
+    slots: Arc<StreamSlots>,
+    inner: Mutex<Inner>,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -55,6 +72,26 @@ impl AsRef<[u8]> for Sending {
     }
 }
 
+impl StreamSlots {
+    /// At most this number of streams. `beyond` counts requests beyond it.
+    pub fn new(streams_max: usize, beyond: IntCounter) -> Arc<Self> {
+        Arc::new(Self { streams_max, active: AtomicUsize::new(0), beyond })
+    }
+
+    fn take(&self) -> bool {
+        if self.active.fetch_add(1, Ordering::Relaxed) < self.streams_max {
+            return true;
+        }
+        self.release();
+        self.beyond.inc();
+        false
+    }
+
+    fn release(&self) {
+        self.active.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Activity {
     /// The wait for the client. That it does not read a response is known when the response should
     /// have been read.
@@ -82,21 +119,25 @@ impl Waiting for Streams {
 }
 
 impl Streams {
-    /// A connection without streams.
-    pub fn new(connection: &Phase) -> Arc<Self> {
-        let streams = Arc::new(Self(Mutex::new(Inner { next: 0, active: BTreeMap::new(), idle_since: Instant::now() })));
+    /// A connection without streams, which share these slots.
+    pub fn new(connection: &Phase, slots: Arc<StreamSlots>) -> Arc<Self> {
+        let inner = Mutex::new(Inner { next: 0, active: BTreeMap::new(), idle_since: Instant::now() });
+        let streams = Arc::new(Self { slots, inner });
         let waiting: Weak<Self> = Arc::downgrade(&streams);
         connection.multiplex(waiting);
         streams
     }
 
-    /// Begins a stream, whose request has this phase.
-    pub fn begin(self: &Arc<Self>, request: &Arc<Phase>) -> Stream {
+    /// Begins a stream, whose request has this phase. `None` if too many streams are active.
+    pub fn begin(self: &Arc<Self>, request: &Arc<Phase>) -> Option<Stream> {
+        if !self.slots.take() {
+            return None;
+        }
         let mut inner = self.lock();
         let number = inner.next;
         inner.next += 1;
         inner.active.insert(number, Activity::Handling(Arc::clone(request)));
-        Stream { streams: Arc::clone(self), number }
+        Some(Stream { streams: Arc::clone(self), number })
     }
 
     /// Whether the connection must be closed: a response is not read, or no stream was active for
@@ -116,7 +157,7 @@ impl Streams {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -134,6 +175,7 @@ impl Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         self.streams.end(self.number);
+        self.streams.slots.release();
     }
 }
 
@@ -141,16 +183,38 @@ impl Drop for Stream {
 mod tests {
     use super::*;
 
+    fn slots(streams_max: usize) -> Arc<StreamSlots> {
+        StreamSlots::new(streams_max, IntCounter::new("beyond", "For the test.").unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_stream_has_a_slot_of_its_listener_until_its_last_byte_is_sent() {
+        let slots = slots(2);
+        let [one, other] = [0; 2].map(|_| Streams::new(&Phase::new(), Arc::clone(&slots)));
+        let request = Arc::new(Phase::of_request());
+        let (first, second) = (one.begin(&request).unwrap(), other.begin(&request).unwrap());
+        assert!(one.begin(&request).is_none() && other.begin(&request).is_none());
+        assert_eq!(slots.beyond.get(), 2);
+        let response = first.sending(Bytes::from_static(b"response"));
+        let rest = response.slice(3..);
+        drop(response);
+        assert!(one.begin(&request).is_none(), "a part of the response is still to be sent");
+        drop(rest);
+        let third = other.begin(&request).unwrap();
+        drop((second, third));
+        assert_eq!((slots.active.load(Ordering::Relaxed), slots.beyond.get()), (0, 3));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_connection_is_overdue_when_it_is_idle_or_a_response_is_not_read() {
         let phase = Phase::new();
         phase.start();
-        let streams = Streams::new(&phase);
+        let streams = Streams::new(&phase, slots(100));
         let is_overdue_after = |time: Duration| streams.is_overdue(Instant::now() + time);
         assert!(phase.waiting().is_some());
         assert!(!is_overdue_after(IDLE_TIMEOUT / 2) && is_overdue_after(IDLE_TIMEOUT));
         let request = Arc::new(Phase::of_request());
-        let (first, second) = (streams.begin(&request), streams.begin(&request));
+        let (first, second) = (streams.begin(&request).unwrap(), streams.begin(&request).unwrap());
         // The handler bounds the time of a request.
         assert!(phase.waiting().is_none() && !is_overdue_after(IDLE_TIMEOUT));
         let response = first.sending(Bytes::from(vec![b'.'; 10 * WRITE_BYTES_PER_SECOND_MIN]));
@@ -168,12 +232,12 @@ mod tests {
     async fn a_connection_waits_since_the_last_of_its_streams_does() {
         let connection = Phase::new();
         connection.start();
-        let streams = Streams::new(&connection);
+        let streams = Streams::new(&connection, slots(100));
         let begin = Instant::now();
         let pass = || tokio::time::advance(Duration::from_secs(1));
         let seconds = |seconds: u64| begin + Duration::from_secs(seconds);
         let (one, two) = (Arc::new(Phase::of_request()), Arc::new(Phase::of_request()));
-        let (first, second) = (streams.begin(&one), streams.begin(&two));
+        let (first, second) = (streams.begin(&one).unwrap(), streams.begin(&two).unwrap());
         pass().await;
         one.wait_for_body();
         assert_eq!(connection.waiting(), None, "the second stream is handled");

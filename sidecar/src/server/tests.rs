@@ -20,6 +20,9 @@ use crate::limits::{
 
 const REQUEST: &[u8] = b"GET /path HTTP/1.1\r\nhost: x\r\n\r\n";
 
+/// Maximum number of active streams.
+const STREAMS_MAX: usize = 100;
+
 /// The server's end of a connection.
 struct Server {
     drain: watch::Sender<bool>,
@@ -57,7 +60,11 @@ fn connect_to(
         Ok(Response::new(Full::new(Bytes::from(body))))
     };
     let graceful = GracefulShutdown::new();
-    let http2_slots = Http2Slots { limiter: Arc::clone(http2_limiter), beyond: counter() };
+    let http2_slots = Http2Slots {
+        limiter: Arc::clone(http2_limiter),
+        beyond: counter(),
+        streams: StreamSlots::new(STREAMS_MAX, counter()),
+    };
     tokio::spawn(serve_connection(server, slot, http2_slots, graceful.watcher(), signals, handler));
     (client, Server { drain, _stop: stop, _graceful: graceful })
 }
@@ -252,6 +259,32 @@ async fn a_response_to_head_over_http2_has_the_length_and_no_body() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn requests_beyond_the_limit_of_streams_get_503_without_a_body() {
+    let (client, server) = duplex(1 << 16);
+    let (_drain, draining) = watch::channel(false);
+    let (_stop, stopped) = watch::channel(false);
+    let handler = |_: Request<RequestBody>| async { Ok(Response::new(Full::new(Bytes::from(vec![b'.'; 1 << 20])))) };
+    let streams = Streams::new(&Phase::new(), StreamSlots::new(2, counter()));
+    let signals = ShutdownSignals { draining, stopped };
+    tokio::spawn(http2::serve(server, streams, Bounds::default(), signals, handler));
+    let (mut sender, _connection) = http2_client(client).await;
+    // The bodies are neither read nor dropped, so that the streams stay active.
+    let mut unread = Vec::new();
+    for number in 0..2 {
+        unread.push(sender.send_request(http2_request(number)).await.unwrap());
+    }
+    assert!(unread.iter().all(|response| response.status() == 200));
+    let refused = sender.send_request(http2_request(2)).await.unwrap();
+    assert_eq!(refused.status(), 503);
+    assert_eq!(refused.headers()[header::RETRY_AFTER], "1");
+    assert!(refused.into_body().is_end_stream());
+    unread.clear();
+    // A stream has ended when the server has received the reset.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(sender.send_request(http2_request(0)).await.unwrap().status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_new_http2_connection_takes_the_place_of_an_idle_one() {
     let limiter = Arc::new(ConnectionLimiter::new(1, Arc::default(), counter()));
     let (client, _server) = connect_to(&limiter, 1 << 16, 0);
@@ -316,7 +349,8 @@ async fn a_client_that_does_not_acknowledge_the_end_of_a_connection_is_disconnec
     let handler = |_: Request<RequestBody>| async { Ok(Response::new(Full::default())) };
     let age = Duration::from_secs(5);
     let bounds = Bounds { until: Some(Instant::now() + age), caller: None };
-    tokio::spawn(http2::serve(server, Arc::new(Phase::new()), bounds, ShutdownSignals { draining, stopped }, handler));
+    let streams = Streams::new(&Phase::new(), StreamSlots::new(STREAMS_MAX, counter()));
+    tokio::spawn(http2::serve(server, streams, bounds, ShutdownSignals { draining, stopped }, handler));
     // The preface and empty settings; nothing is acknowledged after it.
     client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
     let begin = Instant::now();
@@ -399,7 +433,12 @@ async fn responses_of_a_backlog(requests: usize, connections_max: usize, is_stop
     }
     let (_drain, draining) = watch::channel(true);
     let (stop, stopped) = watch::channel(is_stopped);
-    let counters = ListenerCounters { connections: counter(), http2_connections: counter(), evicted: counter() };
+    let counters = ListenerCounters {
+        connections: counter(),
+        http2_connections: counter(),
+        http2_streams: counter(),
+        evicted: counter(),
+    };
     let limits = ConnectionLimits { connections_max, http2_connections_max: 100, counters };
     let handler = |_: Request<RequestBody>| async { Ok(Response::new(Full::new(Bytes::from_static(b"answer")))) };
     let serving = tokio::spawn(serve(listener, limits, ShutdownSignals { draining, stopped }, move |_| handler));

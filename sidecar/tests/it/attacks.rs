@@ -7,11 +7,13 @@ use std::{
 };
 
 use recommender_sidecar::limits::{
-    BODY_BYTES_MAX, CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADROOM_RESERVE_BYTES, LARGE_BODY_BYTES,
+    BODY_BYTES_MAX, CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADROOM_RESERVE_BYTES, HTTP2_CONNECTIONS_MAX,
+    HTTP2_STREAMS_MAX, LARGE_BODY_BYTES, REQUEST_SHARE_BYTES,
 };
 
 use crate::{
-    process::{Process, recommend, wait_for},
+    http2_frames::Connection,
+    process::{Process, recommend, request, wait_for},
     sockets::{evicted, read_all, recommend_request, send, serving, status, wait_answered},
 };
 
@@ -260,6 +262,34 @@ async fn hostile_connections_stay_within_the_memory_reserve() {
         }
         // Others are answered, or refused while the attackers' requests are computed.
         assert!([200, 503].contains(&recommend(process.port, 3).0));
+    }
+    let grown = memory(&process, "VmHWM:") - before;
+    assert!(grown < HEADROOM_RESERVE_BYTES, "{} KiB", grown >> 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_http2_streams_stay_within_the_memory_reserve() {
+    let directory = tempfile::tempdir().unwrap();
+    let process = serving(directory.path()).await;
+    assert_eq!(recommend(process.port, 3).0, 200);
+    let before = memory(&process, "VmRSS:");
+    // Bodies that do not end, and answers that cannot be sent.
+    let endless = vec![b' '; REQUEST_SHARE_BYTES - 96];
+    let mut clients = Vec::new();
+    for index in 0..HTTP2_CONNECTIONS_MAX {
+        let mut client = Connection::begin(process.connect());
+        for _ in 0..HTTP2_STREAMS_MAX {
+            match index % 2 {
+                0 => client.post(&endless, false),
+                _ => client.post(br#"{"user":"user6","n":20}"#, true),
+            }
+        }
+        clients.push(client);
+        if index % 16 == 15 {
+            // Others are answered, or refused while the attackers hold the budget.
+            let (status, _) = request(process.port, "POST", "/recommend", r#"{"user":"user6"}"#).unwrap();
+            assert!([200, 503].contains(&status), "{status} with {index} connections");
+        }
     }
     let grown = memory(&process, "VmHWM:") - before;
     assert!(grown < HEADROOM_RESERVE_BYTES, "{} KiB", grown >> 10);

@@ -21,6 +21,7 @@ mod flask_shop; // the app of an example
 mod follower; // when the follower swaps models, and when it must not
 mod h2spec; // the conformance test of HTTP/2
 mod http; // endpoints, responses, errors
+mod http2_frames; // an HTTP/2 client that waits for ever
 mod lifecycle; // the process: swap under load, limits, metrics text, SIGTERM
 mod list_cache; // equal answers with and without the cache
 mod local_mode; // an app's sidecar that holds the model
