@@ -16,6 +16,7 @@ mod cascade;
 mod composer;
 pub mod document;
 mod follow;
+mod merged;
 mod part;
 mod question;
 mod select;

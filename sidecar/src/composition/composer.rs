@@ -1,13 +1,12 @@
 //! Composes answers: asks the parts that the rule names, and makes one answer of theirs.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     sync::Arc,
 };
 
 use answering::{
-    Answer, AnswerError, Ask, DEFAULT_VARIANT, LeftOut, Page, Part as NamedPart, Reason, Rejection, Upstream,
-    UpstreamAnswer, UpstreamAnswers,
+    Answer, AnswerError, Ask, DEFAULT_VARIANT, Page, Part as NamedPart, Upstream, UpstreamAnswer, UpstreamAnswers,
 };
 use sidecar_contract::{
     Rule,
@@ -20,6 +19,7 @@ use super::{
     blend::{WeightedList, blend, depth},
     cascade,
     document::Rejected,
+    merged::Merged,
     part::{Part, PartFailure, time_of_parts},
     question::has_several_conditions,
     select::{shared, switched},
@@ -267,65 +267,6 @@ impl Upstream for Composer {
 
     fn answer_each(&self, asks: Vec<Ask>) -> UpstreamAnswers<'_> {
         Box::pin(self.compose(asks))
-    }
-}
-
-/// What several parts stated about one question, besides their items.
-#[derive(Debug, Default)]
-struct Merged {
-    parts: Vec<NamedPart>,
-    degraded: bool,
-    missing: Vec<String>,
-    failures: Vec<(String, PartFailure)>,
-    left_out: Vec<LeftOut>,
-    matches: Option<usize>,
-}
-
-impl Merged {
-    fn add(&mut self, answer: Answer<'static>) {
-        self.degraded |= answer.degraded;
-        self.parts.extend(answer.parts.into_owned());
-        self.left_out.extend(answer.left_out);
-        self.matches = self.matches.max(answer.matches);
-    }
-
-    /// A part without the item has nothing to add, so that it is not missing.
-    fn fail(&mut self, part: &str, failure: PartFailure) {
-        if !matches!(&failure, PartFailure::Rejected(Rejected { kind: Rejection::UnknownItem, .. })) {
-            self.missing.push(part.to_owned());
-        }
-        self.failures.push((part.to_owned(), failure));
-    }
-
-    /// Why there is no answer: what a part rejects, or why no part answered.
-    fn error(&self) -> AnswerError {
-        let rejected = self.failures.iter().find_map(|(_, failure)| match failure {
-            PartFailure::Rejected(Rejected { kind, detail, index }) => {
-                Some(AnswerError::Rejected { kind: *kind, detail: detail.clone(), index: *index })
-            }
-            _ => None,
-        });
-        rejected.unwrap_or_else(|| {
-            let failures = self.failures.iter().map(|(part, failure)| format!("{part}: {failure}"));
-            let detail = failures.collect::<Vec<_>>().join("; ");
-            let is_own = self.failures.iter().any(|(_, failure)| failure.is_own());
-            if is_own { AnswerError::Unavailable(detail) } else { AnswerError::UpstreamsFailed(detail) }
-        })
-    }
-
-    /// The candidates that are in no list: with the reason of the first part that has one.
-    fn left_out(&self, ask: &Ask, items: &[answering::Item<'_>], beyond: &HashSet<String>) -> Vec<LeftOut> {
-        let listed: HashSet<&str> = items.iter().map(|item| &*item.id).collect();
-        let candidates = ask.filter.candidates.iter().flatten().filter(|id| !listed.contains(id.as_str()));
-        let mut reasons = HashMap::new();
-        for LeftOut { id, reason } in self.left_out.iter().filter(|left_out| left_out.reason != Reason::Unknown) {
-            reasons.entry(id.as_str()).or_insert(*reason);
-        }
-        let left_out = candidates.map(|id| {
-            let reason = if beyond.contains(id) { Some(Reason::BeyondN) } else { reasons.get(id.as_str()).copied() };
-            LeftOut { id: id.clone(), reason: reason.unwrap_or(Reason::Unknown) }
-        });
-        left_out.collect()
     }
 }
 

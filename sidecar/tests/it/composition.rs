@@ -162,6 +162,12 @@ async fn a_blend_answers_without_a_frozen_part_and_recovers() {
     assert_eq!(status, 404, "{problem}");
     let (status, _, similar) = raw(composition.port, "/similar", "", &json!({"item": "films2"}));
     assert_eq!((status, names(&similar), similar.get("degraded")), (200, vec!["films"], None), "{similar}");
+    // A part that does not answer may have the item that the others do not.
+    parts[1].freeze();
+    let (status, _, problem) =
+        raw(composition.port, "/similar", "x-request-timeout-ms: 1000\r\n", &json!({"item": "books2"}));
+    assert_eq!(status, 503, "{problem}");
+    parts[1].signal("-CONT");
 }
 
 /// The parts of all users, in batches.
