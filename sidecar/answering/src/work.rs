@@ -11,7 +11,7 @@ const ANSWER_WORK: u64 = 4096;
 const ITEM_WORK: u64 = 256;
 /// Work of an addition of the two-hop term, which reads memory in no order.
 const ADDITION_WORK: u64 = 8;
-/// Work of finding an id in the model.
+/// Work of finding an id in the model. That of a candidate includes its place among the others.
 const ID_WORK: u64 = 1024;
 
 impl Local {

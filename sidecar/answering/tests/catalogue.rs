@@ -278,6 +278,23 @@ proptest! {
     }
 
     #[test]
+    fn candidates_of_an_unknown_user_are_in_the_order_of_all_popular_items(
+        candidates in prop::collection::vec(0..ITEMS as u32, 0..300),
+        n in 1..300_usize,
+    ) {
+        let query = Query::Recommend { user: Some("nobody".to_owned()), history: Vec::new() };
+        let counts = counts();
+        let unranked = (0..ITEMS as u32).filter(|row| counts[*row as usize] == 0);
+        let order: Vec<u32> = popular().into_iter().chain(unranked).collect();
+        let among = order.into_iter().filter(|row| candidates.contains(row) && is_available(*row));
+        let expected: Vec<u32> = among.take(n).collect();
+        let filter = Filter { candidates: Some(ids(&candidates)), ..Filter::default() };
+        let answer = LOCAL.answer(&Ask { n, filter, ..Ask::new(RequestId::new(), query) }).unwrap();
+        let found: Vec<u32> = listed(&answer).into_iter().map(|(row, ..)| row).collect();
+        prop_assert_eq!(found, expected);
+    }
+
+    #[test]
     fn a_short_list_has_the_number_of_matches(question in questions()) {
         let answer = LOCAL.answer(&question.ask(ITEMS, Page::Only)).unwrap();
         let has_conditions = !question.ask(1, Page::Only).filter.matching.is_empty();

@@ -24,7 +24,7 @@ pub struct ModelParts<'a> {
     pub biases: Option<Biases<'a>>,
     /// Number of users who chose each item.
     pub item_counts: &'a [u32],
-    /// Items by descending popularity.
+    /// Items by descending popularity, equal ones by row. Items that nobody chose may be missing.
     pub popular_items: &'a [u32],
     /// Items that each user interacted with.
     pub seen: Seen<'a>,

@@ -299,7 +299,8 @@ impl Snapshot {
         self.numbers(Tensor::ItemCounts)
     }
 
-    /// Items by descending popularity.
+    /// Items by descending popularity: by [`Self::item_counts`], equal ones by row. Items that nobody
+    /// chose may be missing.
     pub fn popular(&self) -> &[u32] {
         self.numbers(Tensor::PopularItems)
     }

@@ -1,6 +1,6 @@
 //! Candidate generation: each source lists its best rows that pass the filter.
 
-use std::collections::HashSet;
+use std::cmp::Reverse;
 
 use factorization::{Part, Scored};
 use sidecar_contract::ServingMode;
@@ -81,19 +81,25 @@ fn popular(resolved: &Resolved<'_>) -> Vec<Candidate> {
     let Resolved { model, filter, after, n, .. } = resolved;
     let snapshot = model.snapshot();
     let counts = snapshot.item_counts();
-    let score = |row: u32| counts.get(row as usize).map_or(0.0, |count| *count as f32);
-    let ranking = snapshot.popular();
-    let start = after.and_then(|last| ranking.iter().position(|row| *row == last.row)).map_or(0, |last| last + 1);
-    let rows = ranking.get(start..).unwrap_or_default().iter().copied().filter(|row| filter.passes(*row)).take(*n);
-    let mut ranked: Vec<u32> = rows.collect();
-    if let Some(candidates) = filter.candidates() {
-        // The ranking lacks items that nobody chose. A list of candidates has them, last.
-        let listed: HashSet<u32> = ranked.iter().copied().collect();
-        let rest = candidates.iter().copied().filter(|row| !listed.contains(row) && filter.passes(*row));
-        let rest: Vec<u32> = rest.take(n - ranked.len()).collect();
-        ranked.extend(rest);
-    }
-    ranked.into_iter().map(|row| Candidate { row, score: score(row), source: Source::Popular }).collect()
+    let count = |row: u32| counts.get(row as usize).copied().unwrap_or_default();
+    let after = after.map(|last| last.row);
+    let rows: Vec<u32> = if let Some(candidates) = filter.candidates() {
+        // The order of the ranking, without reading it: the few candidates are among millions of items.
+        // The ranking lacks items that nobody chose; a list of candidates has them, last.
+        let place = |row: u32| (Reverse(count(row)), row);
+        let is_next = |row: u32| after.is_none_or(|last| place(row) > place(last));
+        let mut rows: Vec<u32> =
+            candidates.iter().copied().filter(|row| is_next(*row) && filter.passes(*row)).collect();
+        rows.sort_unstable_by_key(|row| place(*row));
+        rows.truncate(*n);
+        rows
+    } else {
+        let ranking = snapshot.popular();
+        let start = after.and_then(|last| ranking.iter().position(|row| *row == last)).map_or(0, |place| place + 1);
+        let rest = ranking.get(start..).unwrap_or_default();
+        rest.iter().copied().filter(|row| filter.passes(*row)).take(*n).collect()
+    };
+    rows.into_iter().map(|row| Candidate { row, score: count(row) as f32, source: Source::Popular }).collect()
 }
 
 fn candidates(scored: Vec<Scored>, source: Source) -> Vec<Candidate> {
