@@ -57,6 +57,8 @@ pub enum AnswerError {
         field: &'static str,
         /// Why not, and what to send instead.
         reason: &'static str,
+        /// Index of the question among those of its batch, all of which have this error.
+        index: Option<usize>,
     },
     /// All parts of a composition rejected the question; this is what the first one stated.
     #[error("{detail}")]
@@ -74,6 +76,17 @@ pub enum AnswerError {
     /// No upstream answered in time; another process like this one would ask the same ones.
     #[error("no upstream answered: {0}")]
     UpstreamsFailed(String),
+}
+
+impl AnswerError {
+    /// Index of the question that the error is about among those of its batch, if the error is not
+    /// that of the question itself.
+    pub fn index(&self) -> Option<usize> {
+        match self {
+            Self::NotComposable { index, .. } | Self::Rejected { index, .. } => *index,
+            _ => None,
+        }
+    }
 }
 
 /// Kinds of rejections by other processes.

@@ -265,8 +265,7 @@ impl Endpoints {
                 Ok(Rendered::new(response::part(&answer), &answer))
             }
             Err(error) => {
-                let rejected = if let AnswerError::Rejected { index, .. } = &error { *index } else { None };
-                let place = rejected.unwrap_or(place);
+                let place = error.index().unwrap_or(place);
                 Err(ApiError::unanswerable(&format!("requests[{place}]."), &error))
             }
         };

@@ -59,7 +59,7 @@ impl Composer {
         let left =
             deadlines.min().map_or(COMPOSED_TIMEOUT, |end| end.saturating_duration_since(now).min(ANSWER_TIMEOUT));
         let deadline = now + time_of_parts(left, COMPOSING_TIME_DIVISOR, COMPOSING_TIME_MAX);
-        if let Some(error) = asks.iter().find_map(not_askable) {
+        if let Some(error) = first_not_composable(&asks, not_askable) {
             return asks.iter().map(|_| Err(error.clone())).collect();
         }
         let asks = Arc::new(asks);
@@ -83,7 +83,7 @@ impl Composer {
 
     /// The items of all parts.
     async fn blended(&self, rule: &Blend, asks: &Arc<Vec<Ask>>, deadline: Instant) -> Vec<Composed> {
-        if let Some(error) = asks.iter().find_map(not_mergeable) {
+        if let Some(error) = first_not_composable(asks, not_mergeable) {
             return asks.iter().map(|_| Err(error.clone())).collect();
         }
         let questions = || asks.iter().map(|ask| depth(ask.n)).enumerate().collect();
@@ -143,7 +143,7 @@ impl Composer {
 
     /// The first answer that is good enough.
     async fn cascaded(&self, rule: &Cascade, asks: &Arc<Vec<Ask>>, deadline: Instant) -> Vec<Composed> {
-        if let Some(error) = asks.iter().find_map(not_pageable) {
+        if let Some(error) = first_not_composable(asks, not_pageable) {
             return asks.iter().map(|_| Err(error.clone())).collect();
         }
         let mut states: Vec<CascadeState> = asks.iter().map(|_| CascadeState::default()).collect();
@@ -157,11 +157,11 @@ impl Composer {
             let end = Instant::now() + cascade::time(left, rule.parts.len() - asked);
             let group = Group { part: Arc::clone(part), questions };
             let mut answers = ask_parts(asks, vec![group], end).await.pop().map(|answers| answers.map(Vec::into_iter));
-            for index in indexes {
-                let (Some(state), Some(ask)) = (states.get_mut(index), asks.get(index)) else { continue };
+            for index in &indexes {
+                let (Some(state), Some(ask)) = (states.get_mut(*index), asks.get(*index)) else { continue };
                 match answers.as_mut() {
                     Some(Ok(answers)) => state.take(answers.next(), rule, ask),
-                    Some(Err(failure)) => state.merged.fail(name, failure.clone()),
+                    Some(Err(failure)) => state.merged.fail(name, at_question(failure.clone(), &indexes)),
                     None => {}
                 }
             }
@@ -307,21 +307,30 @@ fn at_question(failure: PartFailure, indexes: &[usize]) -> PartFailure {
     }
 }
 
+/// The error for a batch whose first question that a composition cannot answer is this one.
+fn first_not_composable(asks: &[Ask], check: impl Fn(&Ask) -> Option<NotComposable>) -> Option<AnswerError> {
+    let (index, (field, reason)) = asks.iter().enumerate().find_map(|(index, ask)| Some((index, check(ask)?)))?;
+    Some(AnswerError::NotComposable { field, reason, index: Some(index) })
+}
+
+/// A field, and why a composition cannot answer a question with it.
+type NotComposable = (&'static str, &'static str);
+
 /// What no part can be asked.
-fn not_askable(ask: &Ask) -> Option<AnswerError> {
+fn not_askable(ask: &Ask) -> Option<NotComposable> {
     let reason = "a composition takes values of a column, or other conditions on it, not both; send one of them";
-    has_several_conditions(&ask.filter.matching).then_some(AnswerError::NotComposable { field: "where", reason })
+    has_several_conditions(&ask.filter.matching).then_some(("where", reason))
 }
 
 /// What a list of several parts cannot have.
-fn not_mergeable(ask: &Ask) -> Option<AnswerError> {
-    let reason = "scores of a blend have no contributions; send explain to the parts";
-    let explain = ask.explain.then_some(AnswerError::NotComposable { field: "explain", reason });
+fn not_mergeable(ask: &Ask) -> Option<NotComposable> {
+    let explain =
+        ask.explain.then_some(("explain", "scores of a blend have no contributions; send explain to the parts"));
     explain.or_else(|| not_pageable(ask))
 }
 
 /// What a list of a part that is not the same for each request cannot have.
-fn not_pageable(ask: &Ask) -> Option<AnswerError> {
+fn not_pageable(ask: &Ask) -> Option<NotComposable> {
     let reason = "a blend and a cascade have no pages; send a larger n, or exclude what was shown";
-    (ask.page != Page::Only).then_some(AnswerError::NotComposable { field: "cursor", reason })
+    (ask.page != Page::Only).then_some(("cursor", reason))
 }

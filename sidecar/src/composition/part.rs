@@ -189,7 +189,9 @@ impl Part {
                 StatusCode::CONFLICT => return Err(PartFailure::RevisionChanged),
                 status => {
                     let rejected = document::rejection(response.body()).ok_or(PartFailure::Status(status))?;
-                    let index = rejected.index.map(|index| index + answers.len());
+                    // A request with one question states no index.
+                    let index = rejected.index.or((requested.len() == 1).then_some(0));
+                    let index = index.map(|index| index + answers.len());
                     return Err(PartFailure::Rejected(Rejected { index, ..rejected }));
                 }
             }

@@ -155,9 +155,20 @@ async fn a_blend_answers_without_a_frozen_part_and_recovers() {
         let (status, _, problem) = raw(composition.port, "/recommend", "", &bad);
         assert!(status == 400 && problem["detail"].as_str().unwrap().starts_with(field), "{status}: {problem}");
     }
-    let batch = json!({"requests": [{"user": "a"}, {"user": "b", "where": {"genre": ["x"]}}]});
-    let (status, _, problem) = raw(composition.port, "/recommend:batch", "", &batch);
-    assert!(status == 400 && problem["detail"].as_str().unwrap().starts_with("requests[1].where"), "{problem}");
+    let batch = |count: usize, n: u32, last: Value| {
+        let mut requests = vec![json!({"user": "a", "n": n}); count];
+        requests.push(last);
+        json!({"requests": requests})
+    };
+    // A part is asked for 11 lists of 1,000 items in two requests, the last of which has one list.
+    for (place, batch) in [
+        ("requests[1].where", batch(1, 10, json!({"user": "b", "where": {"genre": ["x"]}}))),
+        ("requests[1].explain", batch(1, 10, json!({"user": "b", "explain": true}))),
+        ("requests[10].where", batch(10, 1000, json!({"user": "b", "n": 1000, "where": {"genre": ["x"]}}))),
+    ] {
+        let (status, _, problem) = raw(composition.port, "/recommend:batch", "", &batch);
+        assert!(status == 400 && problem["detail"].as_str().unwrap().starts_with(place), "{place}: {problem}");
+    }
     let (status, _, problem) = raw(composition.port, "/similar", "", &json!({"item": "none"}));
     assert_eq!(status, 404, "{problem}");
     let (status, _, similar) = raw(composition.port, "/similar", "", &json!({"item": "films2"}));
