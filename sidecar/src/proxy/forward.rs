@@ -93,6 +93,8 @@ struct KeyFields<'a> {
     candidates: Option<IgnoredAny>,
     #[serde(default)]
     cursor: Option<IgnoredAny>,
+    #[serde(default, rename = "includeSeen")]
+    include_seen: bool,
 }
 
 impl Forward {
@@ -129,7 +131,8 @@ impl Forward {
         let id = request_id(&head.headers);
         let answered = self.respond(route, &head, body, &id, begin).await;
         drop(in_flight);
-        let (mut response, answered_by) = answered.unwrap_or_else(|error| (self.budget.send_error(error, &id), AnsweredBy::None));
+        let (mut response, answered_by) =
+            answered.unwrap_or_else(|error| (self.budget.send_error(error, &id), AnsweredBy::None));
         if let Some(value) = header_value(&id) {
             response.headers_mut().insert(REQUEST_ID_HEADER, value);
         }
@@ -283,9 +286,10 @@ fn answer_key(route: &str, headers: &HeaderMap, body: &[u8]) -> Option<AnswerKey
     if headers.contains_key(header::CONTENT_ENCODING) {
         return None;
     }
-    let KeyFields { user, item, conditions, candidates, cursor } = serde_json::from_slice(body).ok()?;
-    if conditions.or(candidates).or(cursor).is_some() {
-        // A part of the user's list is not an answer to other requests.
+    let KeyFields { user, item, conditions, candidates, cursor, include_seen } = serde_json::from_slice(body).ok()?;
+    if conditions.or(candidates).or(cursor).is_some() || include_seen {
+        // A part of the user's list, or one with items that the user has seen, is not an answer to
+        // other requests. Without the items of a history or of `exclude`, the rest is one.
         return None;
     }
     match route {
@@ -316,5 +320,24 @@ fn unavailable(failure: &Failure) -> ApiError {
             let detail = format!("{unanswered}, and no earlier answer is kept; try again in a moment");
             ApiError::new(unanswered.status(), "upstream-unavailable", detail)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_answers_that_suit_other_requests_are_kept() {
+        let key = |body: &str| answer_key("/recommend", &HeaderMap::new(), body.as_bytes());
+        let of_user = Some(AnswerKey::User("u".to_owned()));
+        for suitable in ["", r#","n":3"#, r#","includeSeen":false"#, r#","exclude":["a"]"#, r#","explain":true"#] {
+            assert_eq!(key(&format!(r#"{{"user":"u"{suitable}}}"#)), of_user, "{suitable}");
+        }
+        let (page, seen) = (r#","cursor":"*""#, r#","includeSeen":true"#);
+        for other in [seen, page, r#","candidates":[]"#, r#","where":{"genre":["x"]}"#] {
+            assert_eq!(key(&format!(r#"{{"user":"u"{other}}}"#)), None, "{other}");
+        }
+        assert_eq!(key("user_id=u&n=3"), None, "answers to forms are not kept");
     }
 }
