@@ -69,6 +69,7 @@ impl Api {
     {
         let begin = Instant::now();
         let route = Route::find(request.uri().path());
+        let unanswered = Unanswered { metrics: &self.metrics, route: label(route), begin };
         let id = request_id(request.headers());
         let span = AnswerSpan::begin(request.headers());
         let timeout = request_timeout::of(request.headers());
@@ -90,7 +91,8 @@ impl Api {
         if let Some(value) = header_value(&id) {
             response.headers_mut().insert(REQUEST_ID_HEADER, value);
         }
-        let route = route.map_or("other", |route| route.path);
+        unanswered.answered();
+        let route = label(route);
         let revision = revision.as_ref().and_then(|revision| revision.to_str().ok());
         let took = begin.elapsed();
         self.metrics.observe_request(route, response.status(), revision, took);
@@ -124,8 +126,7 @@ impl Api {
         if let Some(value) = header_value(&id) {
             response.headers_mut().insert(REQUEST_ID_HEADER, value);
         }
-        let route = route.map_or("other", |route| route.path);
-        self.metrics.observe_request(route, response.status(), None, begin.elapsed());
+        self.metrics.observe_request(label(route), response.status(), None, begin.elapsed());
         Ok(response)
     }
 
@@ -136,5 +137,81 @@ impl Api {
             self.metrics.count_recommendations(source, items);
         }
         document.revision().cloned()
+    }
+}
+
+/// The route as the value of a label.
+fn label(route: Option<Route>) -> &'static str {
+    route.map_or("other", |route| route.path)
+}
+
+/// A request that has no response yet. If it is dropped, its client has left: over HTTP/2 a caller
+/// resets the stream of a request that took too long.
+struct Unanswered<'a> {
+    metrics: &'a Metrics,
+    route: &'static str,
+    begin: Instant,
+}
+
+impl Unanswered<'_> {
+    /// To be called when there is a response, which is recorded instead.
+    fn answered(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        self.metrics.observe_abandoned(self.route, self.begin.elapsed());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::Pin,
+        task::{Context, Poll},
+    };
+
+    use hyper::body::Frame;
+
+    use super::*;
+
+    /// A body that does not arrive.
+    struct Endless;
+
+    impl Body for Endless {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Pending
+        }
+    }
+
+    fn count(metrics: &Metrics, series: &str) -> Option<String> {
+        let text = String::from_utf8(metrics.encode(None).unwrap()).unwrap();
+        text.lines().find_map(|line| line.strip_prefix(series)).map(|count| count.trim().to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_request_whose_client_leaves_is_recorded() {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let api = Api::new(Arc::new(Engine::new(1, 0)), Arc::clone(&metrics));
+        let request =
+            |content_type| Request::post("/recommend").header("content-type", content_type).body(Endless).unwrap();
+        let mut handling = Box::pin(api.handle(request("application/json")));
+        assert!(handling.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop())).is_pending());
+        drop(handling);
+        let response = api.handle(request("text/plain")).await.unwrap();
+        assert_eq!(response.status(), 415);
+        let of = |code: &str| {
+            let series = "recommender_http_requests_total";
+            count(&metrics, &format!(r#"{series}{{code="{code}",revision="none",route="/recommend"}}"#))
+        };
+        assert_eq!((of("499").as_deref(), of("415").as_deref()), (Some("1"), Some("1")));
+        let durations = r#"recommender_http_request_duration_seconds_count{route="/recommend"}"#;
+        assert_eq!(count(&metrics, durations).as_deref(), Some("2"));
+        assert_eq!(count(&metrics, "recommender_http_requests_in_flight").as_deref(), Some("0"));
     }
 }

@@ -36,6 +36,9 @@ use crate::{
 /// Buckets in seconds: a local response takes well below a millisecond, an overloaded one about a
 /// second.
 const DURATION_BUCKETS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
+/// Label value `code` of a request whose client left before the response, as proxies log it. It is not
+/// sent, and does not count as an error of the server.
+const ABANDONED_CODE: &str = "499";
 /// Label value of responses without a model.
 const NO_REVISION: &str = "none";
 /// Label value of responses from a revision that was swapped out and removed while they were
@@ -240,6 +243,12 @@ impl Metrics {
             routes.keep(route, counter);
         }
         drop(known);
+    }
+
+    /// Records a request without a response: its client left.
+    pub fn observe_abandoned(&self, route: &'static str, took: Duration) {
+        self.durations.with_label_values(&[route]).observe(took.as_secs_f64());
+        self.requests.with_label_values(&[route, ABANDONED_CODE, NO_REVISION]).inc();
     }
 
     /// Counts recommended items by source.
