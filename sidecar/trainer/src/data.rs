@@ -8,6 +8,7 @@ use sidecar_contract::{Digest, Items, RowCounts, TrainingConfig, canonical_json}
 use crate::{
     failure::RunError,
     feature_table::{FeatureReader, FeatureTable},
+    half_life::{self, HalfLife},
     interactions::{InteractionReader, RawInteractions},
     item_features::ItemFeatures,
     limits::Limits,
@@ -18,7 +19,6 @@ use crate::{
     read::{TableFormat, read_all},
     reinterpreted::Reinterpretation,
     source::{Source, Stat},
-    weights::{self, HalfLife},
 };
 
 /// The sources of a run. Their types are supported; nothing has been read yet.
@@ -115,7 +115,7 @@ impl<'a> Sources<'a> {
             reinterpreted: &raw.reinterpreted.described(),
         });
         progress.event(&Event::Step(Step::Intern));
-        let far_ahead = weights::far_ahead(&raw, &self.config.weights)?;
+        let far_ahead = half_life::far_ahead(&raw, &self.config.weights)?;
         if far_ahead > 0 {
             counts.reinterpreted.insert(Reinterpretation::FarAhead.as_str().to_owned(), far_ahead);
             progress.event(&Event::FarAhead { rows: far_ahead });

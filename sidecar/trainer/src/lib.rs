@@ -20,6 +20,7 @@ mod events;
 mod failure;
 mod feature_table;
 mod gzip;
+mod half_life;
 mod interactions;
 mod interner;
 mod item_features;

@@ -6,8 +6,8 @@ use model_snapshot::StringTable;
 use sidecar_contract::Signal;
 
 use crate::{
+    half_life::HalfLife,
     interactions::{RawInteractions, RawRow},
-    weights::HalfLife,
 };
 
 /// Interactions grouped by user, each pair once. Items ascend within a user; users and items are
@@ -36,9 +36,9 @@ struct Entry {
     time: i64,
 }
 
-/// Merges duplicates. Weights are added, with a half-life as of the newest row; a pair whose weights cancel is no interaction, because a
-/// weight of zero would be a dislike. The newest rating is kept; ratings that are equally new or
-/// have no time are averaged. The newest time is kept.
+/// Merges duplicates. Weights are added, with a half-life as of the newest row; a pair whose weights
+/// cancel is no interaction, because a weight of zero would be a dislike. The newest rating is kept;
+/// ratings that are equally new or have no time are averaged. The newest time is kept.
 pub(crate) fn merge(raw: RawInteractions, signal: Signal, half_life: Option<HalfLife>) -> InteractionTable {
     let RawInteractions { users, items, rows, times, counts: _, dropped: _, reinterpreted: _ } = raw;
     let (users, items) = (users.sort(), items.sort());
