@@ -76,9 +76,7 @@ pub(super) fn open(blocks: &Blocks, chunk: &ColumnChunkMetaData, rows: usize) ->
         None => chunk.clone(),
         Some(_) => chunk.clone().into_builder().set_compression(Compression::UNCOMPRESSED).build()?,
     };
-    // Frames of old writers have no declared size.
-    let has_frames = compressed_max.saturating_mul(EXPANSION_MAX) <= PARQUET_COLUMN_BYTES_MAX;
-    let properties = ReaderProperties::builder().set_backward_compatible_lz4(has_frames).build();
+    let properties = ReaderProperties::builder().set_backward_compatible_lz4(true).build();
     let reader = SerializedPageReader::new_with_properties(source.clone(), &stored, rows, None, Arc::new(properties))?;
     Ok(Box::new(Pages { reader, source, unlimited, column: chunk.column_descr_ptr(), shared: SharedBytes::default() }))
 }
@@ -126,6 +124,10 @@ impl ChunkReader for PageSource {
         let possible = if zero_fills { EXPANSION_MAX.saturating_mul(length as u64) } else { u64::MAX };
         if self.compression != Compression::UNCOMPRESSED && self.declared()? > self.bytes_max.min(possible) {
             return Err(damaged("a page declares more bytes than its column has"));
+        }
+        // Old writers have frames, whose size nothing declares.
+        if self.compression == Compression::LZ4 && possible > PARQUET_COLUMN_BYTES_MAX {
+            return Err(damaged("a page with the deprecated codec LZ4 has more than 8 MB; write LZ4_RAW or zstd"));
         }
         self.blocks.get_bytes(start, length)
     }
