@@ -143,6 +143,8 @@ pub const HTTP2_STREAMS_MAX: u32 = 100;
 /// ...and of all connections of a listener: a stream has memory also while its client sends and reads
 /// nothing. Requests beyond it get 503.
 pub const HTTP2_ACTIVE_STREAMS_MAX: usize = 2 * CONNECTIONS_MAX;
+/// Number of streams that each connection of a listener may have, whatever the others have.
+pub const HTTP2_RESERVED_STREAMS: usize = 4;
 /// Memory of a stream besides its body, its question and its response, in bytes, as measured.
 pub const HTTP2_STREAM_BYTES: usize = 6 << 10;
 /// Bytes of bodies that a client may send before the server has read them, for a stream and for a

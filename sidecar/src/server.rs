@@ -67,7 +67,7 @@ use self::{
 use crate::{
     limits::{
         CONNECTION_BUFFER_BYTES_MAX, HEADER_BYTES_MAX, HEADER_TIMEOUT, HEADERS_MAX, HTTP2_ACTIVE_STREAMS_MAX,
-        IDLE_TIMEOUT, REJECTED_LINGERING_MAX, STOPPED_FIRST_BYTES_TIMEOUT,
+        HTTP2_RESERVED_STREAMS, IDLE_TIMEOUT, REJECTED_LINGERING_MAX, STOPPED_FIRST_BYTES_TIMEOUT,
     },
     metrics::connections::ListenerCounters,
 };
@@ -114,7 +114,8 @@ where
     let limiter = |max| Arc::new(ConnectionLimiter::new(max, Arc::clone(&task_delay), counters.evicted.clone()));
     let (limiter, http2_limiter) = (limiter(connections_max), limiter(http2_connections_max));
     let graceful = GracefulShutdown::new();
-    let streams = StreamSlots::new(HTTP2_ACTIVE_STREAMS_MAX, counters.http2_streams);
+    let reserved = http2_connections_max * HTTP2_RESERVED_STREAMS;
+    let streams = StreamSlots::new(HTTP2_ACTIVE_STREAMS_MAX, reserved, counters.http2_streams);
     let http2_slots = Http2Slots { limiter: http2_limiter, beyond: counters.http2_connections, streams };
     let lingering = Arc::new(Semaphore::new(REJECTED_LINGERING_MAX));
     let connection_signals = signals.clone();

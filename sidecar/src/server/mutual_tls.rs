@@ -28,7 +28,9 @@ use super::{
     task_delay::TaskDelay,
 };
 use crate::{
-    limits::{HANDSHAKE_TIMEOUT, HANDSHAKES_MAX, HTTP2_ACTIVE_STREAMS_MAX, MESH_CONNECTIONS_MAX},
+    limits::{
+        HANDSHAKE_TIMEOUT, HANDSHAKES_MAX, HTTP2_ACTIVE_STREAMS_MAX, HTTP2_RESERVED_STREAMS, MESH_CONNECTIONS_MAX,
+    },
     metrics::{connections::ListenerCounters, identity::IdentityMetrics},
     seen_anchors::{ConnectionAnchors, SeenAnchors},
 };
@@ -66,7 +68,8 @@ pub async fn serve_mutual_tls<H, F>(
     let limiter =
         |max| Arc::new(ConnectionLimiter::new(max, Arc::clone(&task_delay), mutual_tls.counters.evicted.clone()));
     let (handshakes, connections) = (limiter(HANDSHAKES_MAX), limiter(MESH_CONNECTIONS_MAX));
-    let streams = StreamSlots::new(HTTP2_ACTIVE_STREAMS_MAX, mutual_tls.counters.http2_streams.clone());
+    let reserved = MESH_CONNECTIONS_MAX * HTTP2_RESERVED_STREAMS;
+    let streams = StreamSlots::new(HTTP2_ACTIVE_STREAMS_MAX, reserved, mutual_tls.counters.http2_streams.clone());
     let (mutual_tls, graceful) = (Arc::new(mutual_tls), GracefulShutdown::new());
     while let Some((stream, peer)) = accept(&listener, &mut signals.stopped).await {
         let Some(slot) = handshakes.acquire() else {

@@ -15,13 +15,18 @@ use prometheus::IntCounter;
 use tokio::time::Instant;
 
 use super::phase::{Phase, Wait, Waiting};
-use crate::limits::{IDLE_TIMEOUT, WRITE_BYTES_PER_SECOND_MIN, WRITE_TIMEOUT};
+use crate::limits::{HTTP2_RESERVED_STREAMS, IDLE_TIMEOUT, WRITE_BYTES_PER_SECOND_MIN, WRITE_TIMEOUT};
 
 /// Limit of the active streams of all connections of a listener: each has memory of its own, also
 /// while its client sends and reads nothing. It is counted without a lock.
+///
+/// Part of the slots is for connections with few streams, so that some connections cannot stop the
+/// others.
 #[derive(Debug)]
 pub struct StreamSlots {
     streams_max: usize,
+    /// Number of slots for connections that have fewer than [`HTTP2_RESERVED_STREAMS`].
+    reserved: usize,
     active: AtomicUsize,
     /// Counts requests without a slot.
     beyond: IntCounter,
@@ -73,13 +78,16 @@ impl AsRef<[u8]> for Sending {
 }
 
 impl StreamSlots {
-    /// At most this number of streams. `beyond` counts requests beyond it.
-    pub fn new(streams_max: usize, beyond: IntCounter) -> Arc<Self> {
-        Arc::new(Self { streams_max, active: AtomicUsize::new(0), beyond })
+    /// At most this number of streams, of which `reserved` are for connections with few. `beyond`
+    /// counts requests beyond it.
+    pub fn new(streams_max: usize, reserved: usize, beyond: IntCounter) -> Arc<Self> {
+        Arc::new(Self { streams_max, reserved, active: AtomicUsize::new(0), beyond })
     }
 
-    fn take(&self) -> bool {
-        if self.active.fetch_add(1, Ordering::Relaxed) < self.streams_max {
+    /// Takes a slot for a connection that has this number of them.
+    fn take(&self, held: usize) -> bool {
+        let reserved = if held < HTTP2_RESERVED_STREAMS { 0 } else { self.reserved };
+        if self.active.fetch_add(1, Ordering::Relaxed) < self.streams_max.saturating_sub(reserved) {
             return true;
         }
         self.release();
@@ -130,10 +138,10 @@ impl Streams {
 
     /// Begins a stream, whose request has this phase. `None` if too many streams are active.
     pub fn begin(self: &Arc<Self>, request: &Arc<Phase>) -> Option<Stream> {
-        if !self.slots.take() {
+        let mut inner = self.lock();
+        if !self.slots.take(inner.active.len()) {
             return None;
         }
-        let mut inner = self.lock();
         let number = inner.next;
         inner.next += 1;
         inner.active.insert(number, Activity::Handling(Arc::clone(request)));
@@ -184,7 +192,7 @@ mod tests {
     use super::*;
 
     fn slots(streams_max: usize) -> Arc<StreamSlots> {
-        StreamSlots::new(streams_max, IntCounter::new("beyond", "For the test.").unwrap())
+        StreamSlots::new(streams_max, 0, IntCounter::new("beyond", "For the test.").unwrap())
     }
 
     #[tokio::test]
@@ -203,6 +211,24 @@ mod tests {
         let third = other.begin(&request).unwrap();
         drop((second, third));
         assert_eq!((slots.active.load(Ordering::Relaxed), slots.beyond.get()), (0, 3));
+    }
+
+    #[tokio::test]
+    async fn connections_with_many_streams_leave_slots_to_others() {
+        let reserved = 2 * HTTP2_RESERVED_STREAMS;
+        let beyond = IntCounter::new("beyond", "For the test.").unwrap();
+        let slots = StreamSlots::new(reserved + 50, reserved, beyond);
+        let connection = || Streams::new(&Phase::new(), Arc::clone(&slots));
+        let request = Arc::new(Phase::of_request());
+        let begin = |streams: &Arc<Streams>| (0..100).filter_map(|_| streams.begin(&request)).collect::<Vec<_>>();
+        let [greedy, second, third, fourth] = [0; 4].map(|_| connection());
+        let held = begin(&greedy);
+        assert_eq!(held.len(), 50);
+        let others = [&second, &third, &fourth].map(begin);
+        assert_eq!(others.each_ref().map(Vec::len), [HTTP2_RESERVED_STREAMS, HTTP2_RESERVED_STREAMS, 0]);
+        drop(held);
+        // What is free and not reserved is for all again.
+        assert_eq!(begin(&fourth).len(), 50 - reserved);
     }
 
     #[tokio::test(start_paused = true)]
@@ -228,6 +254,7 @@ mod tests {
         assert!(phase.waiting().is_some());
         assert!(!is_overdue_after(IDLE_TIMEOUT / 2) && is_overdue_after(IDLE_TIMEOUT));
     }
+
     #[tokio::test(start_paused = true)]
     async fn a_connection_waits_since_the_last_of_its_streams_does() {
         let connection = Phase::new();

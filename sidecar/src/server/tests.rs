@@ -63,7 +63,7 @@ fn connect_to(
     let http2_slots = Http2Slots {
         limiter: Arc::clone(http2_limiter),
         beyond: counter(),
-        streams: StreamSlots::new(STREAMS_MAX, counter()),
+        streams: StreamSlots::new(STREAMS_MAX, 0, counter()),
     };
     tokio::spawn(serve_connection(server, slot, http2_slots, graceful.watcher(), signals, handler));
     (client, Server { drain, _stop: stop, _graceful: graceful })
@@ -264,7 +264,7 @@ async fn requests_beyond_the_limit_of_streams_get_503_without_a_body() {
     let (_drain, draining) = watch::channel(false);
     let (_stop, stopped) = watch::channel(false);
     let handler = |_: Request<RequestBody>| async { Ok(Response::new(Full::new(Bytes::from(vec![b'.'; 1 << 20])))) };
-    let streams = Streams::new(&Phase::new(), StreamSlots::new(2, counter()));
+    let streams = Streams::new(&Phase::new(), StreamSlots::new(2, 0, counter()));
     let signals = ShutdownSignals { draining, stopped };
     tokio::spawn(http2::serve(server, streams, Bounds::default(), signals, handler));
     let (mut sender, _connection) = http2_client(client).await;
@@ -349,7 +349,7 @@ async fn a_client_that_does_not_acknowledge_the_end_of_a_connection_is_disconnec
     let handler = |_: Request<RequestBody>| async { Ok(Response::new(Full::default())) };
     let age = Duration::from_secs(5);
     let bounds = Bounds { until: Some(Instant::now() + age), caller: None };
-    let streams = Streams::new(&Phase::new(), StreamSlots::new(STREAMS_MAX, counter()));
+    let streams = Streams::new(&Phase::new(), StreamSlots::new(STREAMS_MAX, 0, counter()));
     tokio::spawn(http2::serve(server, streams, bounds, ShutdownSignals { draining, stopped }, handler));
     // The preface and empty settings; nothing is acknowledged after it.
     client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
