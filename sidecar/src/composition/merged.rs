@@ -105,5 +105,8 @@ mod tests {
             assert!(detail.contains("answered with status 502"), "{detail}");
         }
         assert_eq!(error(Vec::new()), AnswerError::Unavailable(String::new()));
+        // Another pod of the composition may have found the part.
+        let failed = PartFailure::Status(StatusCode::BAD_GATEWAY);
+        assert!(matches!(error(vec![failed, PartFailure::NotLookedUp]), AnswerError::Unavailable(_)));
     }
 }

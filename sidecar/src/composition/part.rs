@@ -60,6 +60,9 @@ pub enum PartFailure {
     /// A document that is not one of a serving pod.
     #[error("the answer is not a list of items")]
     Malformed,
+    /// The addresses of its serving pods were never looked up with success.
+    #[error("this pod has not found its serving pods yet")]
+    NotLookedUp,
     /// Mutual TLS is required and this pod has no identity.
     #[error("it is asked with mutual TLS only, and this pod has no certificate")]
     NoIdentity,
@@ -69,7 +72,7 @@ impl PartFailure {
     fn outcome(&self) -> PartOutcome {
         match self {
             Self::Unanswered(Unanswered::Failed(TryOutcome::TimedOut)) => PartOutcome::TimedOut,
-            Self::Unanswered(_) | Self::Status(_) | Self::NoIdentity => PartOutcome::Unavailable,
+            Self::Unanswered(_) | Self::Status(_) | Self::NotLookedUp | Self::NoIdentity => PartOutcome::Unavailable,
             Self::Rejected(_) => PartOutcome::Rejected,
             Self::RevisionChanged => PartOutcome::RevisionChanged,
             Self::Malformed => PartOutcome::Malformed,
@@ -78,7 +81,7 @@ impl PartFailure {
 
     /// Whether another pod of the composition could have an answer: the failure is of this pod.
     pub fn is_own(&self) -> bool {
-        matches!(self, Self::NoIdentity)
+        matches!(self, Self::NoIdentity | Self::NotLookedUp)
     }
 }
 
@@ -174,7 +177,10 @@ impl Part {
             rest = later;
             let revision = answers.first().and_then(revision).map(str::to_owned);
             let call = call(first, requested, revision.as_deref());
-            let response = upstream.send(&call, deadline).await?;
+            let response = upstream.send(&call, deadline).await.map_err(|unanswered| match unanswered {
+                Unanswered::NoEndpoint if !self.is_looked_up() => PartFailure::NotLookedUp,
+                unanswered => unanswered.into(),
+            })?;
             match response.status() {
                 StatusCode::OK => {
                     let found = document::answers(&self.config.name, requested, response.body());
