@@ -11,14 +11,12 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
-use kube::{
-    Api, ResourceExt,
-    api::{ListParams, PartialObjectMeta},
-};
+use kube::{Api, Resource, ResourceExt, api::ListParams, core::ApiResource};
 use recommender_crds::{DeletionPolicy, Recommender};
 use sidecar_contract::TimedId;
 
 use crate::{
+    api_client::for_each_object,
     apply,
     context::Context,
     error::Error,
@@ -26,6 +24,7 @@ use crate::{
     names::{Names, RECOMMENDER_LABEL, RUN_LABEL, TASK_LABEL},
     notice::Notice,
     observed::{controlled_by, controller},
+    received::Meta,
     store_access::{DELETION_DEADLINE, with_store},
     store_gate::StoreProblem,
     store_scope::StoreScope,
@@ -47,6 +46,8 @@ pub enum Cleanup {
 
 /// Time after which runs that have not ended are reported. Pods have 30 s to end by default.
 pub const RUNS_STOP_MAX: Duration = Duration::from_mins(1);
+/// Maximum number of Jobs that a pass deletes.
+const STOPPED_JOBS_MAX: usize = 1000;
 /// Maximum number of objects that a message names, of each kind.
 const NAMED_OBJECTS_MAX: usize = 5;
 
@@ -145,20 +146,29 @@ async fn stop_runs(
 ) -> Result<Vec<String>, Error> {
     let uid = recommender.uid().unwrap_or_default();
     let selector = ListParams::default().labels(&format!("{RECOMMENDER_LABEL}={name}"));
-    let jobs: Api<Job> = Api::namespaced(context.client.clone(), namespace);
-    let jobs = jobs.list_metadata(&selector).await.map_err(Error::api("cannot list Jobs"))?;
+    let mut jobs = Vec::new();
+    let api = metadata_of::<Job>(context, namespace);
+    let list = for_each_object(&api, selector.clone(), "cannot list Jobs", |job| {
+        // The others are those of the next pass.
+        if jobs.len() < STOPPED_JOBS_MAX && controlled_by(job.owner_references(), &uid) {
+            jobs.push((job.name_any(), job.metadata.deletion_timestamp.is_some()));
+        }
+        Ok(())
+    });
+    list.await?;
     let mut objects = Vec::new();
-    for job in jobs.items.iter().filter(|job| controlled_by(job.owner_references(), &uid)) {
-        objects.push(format!("Job {}", job.name_any()));
-        if job.metadata.deletion_timestamp.is_none() {
-            apply::delete_job(context, namespace, &job.name_any()).await?;
+    for (job, is_deleted) in jobs {
+        if !is_deleted {
+            apply::delete_job(context, namespace, &job).await?;
+        }
+        if objects.len() < NAMED_OBJECTS_MAX {
+            objects.push(format!("Job {job}"));
         }
     }
-    let pods: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
-    let pods = pods.list_metadata(&selector).await.map_err(Error::api("cannot list Pods"))?;
     // A Job may be deleted before its pods are.
-    let is_of_run = |pod: &PartialObjectMeta<Pod>| {
-        let (labels, names) = (pod.labels(), Names::new(name));
+    let names = Names::new(name);
+    let is_of_run = |pod: &Meta| {
+        let labels = pod.labels();
         let run = labels.get(RUN_LABEL).and_then(|run| run.parse().ok()).map(|run| names.job(run));
         let decided_at = labels.get(TASK_LABEL).and_then(|id| TimedId::parse(id)).map(|id| id.decided_at);
         let jobs = [run, decided_at.map(|at| names.batch_job(at)), decided_at.map(|at| names.catalogue_job(at))];
@@ -166,8 +176,20 @@ async fn stop_runs(
             |owner: &OwnerReference| owner.kind == "Job" && jobs.iter().flatten().any(|job| owner.name == *job);
         controller(pod.owner_references()).is_some_and(is_of_job)
     };
-    objects.truncate(NAMED_OBJECTS_MAX);
-    let pods = pods.items.iter().filter(|pod| is_of_run(pod)).take(NAMED_OBJECTS_MAX);
-    objects.extend(pods.map(|pod| format!("Pod {}", pod.name_any())));
+    let mut pods = Vec::new();
+    let api = metadata_of::<Pod>(context, namespace);
+    let list = for_each_object(&api, selector, "cannot list Pods", |pod| {
+        if pods.len() < NAMED_OBJECTS_MAX && is_of_run(&pod) {
+            pods.push(format!("Pod {}", pod.name_any()));
+        }
+        Ok(())
+    });
+    list.await?;
+    objects.append(&mut pods);
     Ok(objects)
+}
+
+/// The metadata of objects of a kind.
+fn metadata_of<K: Resource<DynamicType = ()>>(context: &Context, namespace: &str) -> Api<Meta> {
+    Api::namespaced_with(context.client.clone(), namespace, &ApiResource::erase::<K>(&()))
 }
