@@ -34,8 +34,10 @@ pub enum Error {
         /// Namespace and name.
         name: String,
     },
-    /// A Recommender owns more objects of a kind than a pass reads.
-    #[error("Recommender {name} owns more than {max} {kind}; delete those that have ended")]
+    /// More objects of a kind have the label of a Recommender than a pass reads.
+    #[error(
+        "more than {max} {kind} have label recmesh.dev/recommender of Recommender {name}; delete those that have ended, or that are not its own"
+    )]
     TooMany {
         /// Plural of the kind.
         kind: &'static str,

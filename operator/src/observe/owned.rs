@@ -17,9 +17,9 @@ use crate::{
     received::{Meta, ReceivedJob, ReceivedPod},
 };
 
-/// Maximum objects of one kind that a Recommender may own: five times the largest number of serving
-/// pods. A pass keeps about 1 KiB of each.
-const OWNED_MAX: usize = 5000;
+/// Maximum objects of one kind with the label of a Recommender: five times the largest number of
+/// serving pods. A pass keeps about 1 KiB of each that it owns, and holds a turn while it reads them.
+const LABELLED_MAX: usize = 5000;
 
 /// The Jobs of a Recommender.
 #[derive(Debug, Default)]
@@ -35,17 +35,17 @@ pub struct OwnedJobs {
 /// Reads the Jobs.
 ///
 /// # Errors
-/// Fails if an API request fails, or if there are more than [`OWNED_MAX`].
+/// Fails if an API request fails, or if there are more than [`LABELLED_MAX`].
 pub async fn jobs(context: &Context, subject: &Subject<'_>) -> Result<OwnedJobs, Error> {
     let api: Api<ReceivedJob> = Api::namespaced(context.client.clone(), subject.namespace);
-    let mut owned = OwnedJobs::default();
+    let (mut owned, mut read) = (OwnedJobs::default(), 0);
     let list = for_each_object(&api, children_of(subject), "cannot list Jobs", |job| {
         if controlled_by(job.owner_references(), subject.uid) {
             owned.uids.extend(job.uid());
             owned.jobs.extend(JobFacts::of(&job));
             owned.tasks.extend(TaskFacts::of(&job));
         }
-        within_limit(owned.uids.len(), "Jobs", subject)
+        within_limit(&mut read, "Jobs", subject)
     });
     list.await?;
     Ok(owned)
@@ -54,7 +54,7 @@ pub async fn jobs(context: &Context, subject: &Subject<'_>) -> Result<OwnedJobs,
 /// Reads the pods of the Jobs, and those of the Deployment through its ReplicaSets.
 ///
 /// # Errors
-/// Fails if an API request fails, or if there are more than [`OWNED_MAX`].
+/// Fails if an API request fails, or if there are more than [`LABELLED_MAX`].
 pub async fn pods(
     context: &Context,
     subject: &Subject<'_>,
@@ -69,10 +69,10 @@ pub async fn pods(
         }
     }
     let api: Api<ReceivedPod> = Api::namespaced(context.client.clone(), subject.namespace);
-    let mut owned = Vec::new();
+    let (mut owned, mut read) = (Vec::new(), 0);
     let list = for_each_object(&api, children_of(subject), "cannot list Pods", |pod| {
         owned.extend(owners.own(&pod).then(|| PodFacts::of(&pod)));
-        within_limit(owned.len(), "Pods", subject)
+        within_limit(&mut read, "Pods", subject)
     });
     list.await?;
     Ok(owned)
@@ -87,10 +87,10 @@ async fn replica_sets(
 ) -> Result<Option<BTreeSet<String>>, Error> {
     let resource = ApiResource::erase::<ReplicaSet>(&());
     let api: Api<Meta> = Api::namespaced_with(context.client.clone(), subject.namespace, &resource);
-    let mut owned = BTreeSet::new();
+    let (mut owned, mut read) = (BTreeSet::new(), 0);
     let list = for_each_object(&api, children_of(subject), "cannot list ReplicaSets", |set| {
         owned.extend(set.uid().filter(|_| controlled_by(set.owner_references(), deployment_uid)));
-        within_limit(owned.len(), "ReplicaSets", subject)
+        within_limit(&mut read, "ReplicaSets", subject)
     });
     match list.await {
         Ok(()) => Ok(Some(owned)),
@@ -99,10 +99,12 @@ async fn replica_sets(
     }
 }
 
-fn within_limit(owned: usize, kind: &'static str, subject: &Subject<'_>) -> Result<(), Error> {
+/// Counts an object that was read.
+fn within_limit(read: &mut usize, kind: &'static str, subject: &Subject<'_>) -> Result<(), Error> {
     let Subject { namespace, name, .. } = subject;
-    let too_many = || Error::TooMany { kind, name: format!("{namespace}/{name}"), max: OWNED_MAX };
-    if owned > OWNED_MAX { Err(too_many()) } else { Ok(()) }
+    *read += 1;
+    let too_many = || Error::TooMany { kind, name: format!("{namespace}/{name}"), max: LABELLED_MAX };
+    if *read > LABELLED_MAX { Err(too_many()) } else { Ok(()) }
 }
 
 fn children_of(subject: &Subject<'_>) -> ListParams {
