@@ -2,7 +2,7 @@
 //! errors. Starts the watch of pods that ask for a sidecar and have none.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::Arc,
     time::Duration,
@@ -86,7 +86,7 @@ pub async fn run(context: Arc<Context>, stop: impl Future<Output = ()> + Send + 
             .graceful_shutdown_on(stop.clone())
             .run(reconcile_guarded, error_policy, Arc::clone(&context))
             .for_each(|outcome| {
-                drop_deleted(&context, &stores);
+                drop_deleted(&context, &scopes, &stores);
                 if let Err(error) = outcome {
                     tracing::debug!(error = chain(&error), "the controller reported an error");
                 }
@@ -291,26 +291,58 @@ fn record_running(slots: &FairLimiter, job: &ReceivedJob) {
     slots.record_running(&key, Timestamp::now().as_second(), slot_seconds);
 }
 
-/// Drops cached state, slots and metric series of deleted Recommenders.
-fn drop_deleted(context: &Context, stores: &[Store<ReceivedRecommender>]) {
-    let Some(existing) = existing(stores) else { return };
-    let uids: BTreeSet<String> = existing.iter().filter_map(|object| object.meta().uid.clone()).collect();
+/// Drops cached state, slots and metric series of deleted Recommenders. `stores` are those of the
+/// scopes.
+fn drop_deleted(context: &Context, scopes: &[Option<String>], stores: &[Store<ReceivedRecommender>]) {
+    let existing = Existing::of(scopes, stores);
+    context
+        .slots
+        .retain(&|key| existing.may_have(&key.namespace, &key.name, Some(&key.uid)), Timestamp::now().as_second());
+    context.metrics.retain(&|(namespace, name)| existing.may_have(namespace, name, None));
+    if !existing.unlisted.is_empty() {
+        // Their uids and stores are not known.
+        return;
+    }
+    let uids: BTreeSet<String> = existing.objects.iter().filter_map(|object| object.meta().uid.clone()).collect();
     context.cache.retain(&|uid| uids.contains(uid));
-    context.slots.retain(&|uid| uids.contains(uid), Timestamp::now().as_second());
-    let names: BTreeSet<(String, String)> =
-        existing.iter().map(|object| (object.namespace().unwrap_or_default(), object.name_any())).collect();
-    context.metrics.retain(&names);
     context.store_gate.retain(|| {
-        let recommenders = existing.iter().filter_map(|object| object.0.as_ref().ok());
+        let recommenders = existing.objects.iter().filter_map(|object| object.0.as_ref().ok());
         recommenders.map(|recommender| StoreScope::of(recommender).key()).collect()
     });
 }
 
-/// All Recommenders; `None` until each watch has completed its first list. Before that, those of a
-/// namespace whose watch is slow would count as deleted, with the Jobs that run for them.
-fn existing(stores: &[Store<ReceivedRecommender>]) -> Option<Vec<Arc<ReceivedRecommender>>> {
-    let has_listed = |store: &Store<ReceivedRecommender>| store.wait_until_ready().now_or_never().is_some();
-    stores.iter().all(has_listed).then(|| stores.iter().flat_map(Store::state).collect())
+/// The Recommenders that exist. Before a watch has completed its first list, which one of a namespace
+/// without rights never does, those of its scope would count as deleted, with the Jobs that run for
+/// them.
+struct Existing<'a> {
+    objects: Vec<Arc<ReceivedRecommender>>,
+    /// Uids by namespace and name.
+    uids: BTreeMap<(String, String), Option<String>>,
+    /// Scopes without a complete list.
+    unlisted: Vec<Option<&'a str>>,
+}
+
+impl<'a> Existing<'a> {
+    fn of(scopes: &'a [Option<String>], stores: &[Store<ReceivedRecommender>]) -> Self {
+        let has_listed = |store: &Store<ReceivedRecommender>| store.wait_until_ready().now_or_never().is_some();
+        let unlisted = scopes.iter().zip(stores).filter(|(_, store)| !has_listed(store));
+        let objects: Vec<_> = stores.iter().flat_map(Store::state).collect();
+        let key = |object: &Arc<ReceivedRecommender>| {
+            ((object.namespace().unwrap_or_default(), object.name_any()), object.uid())
+        };
+        Self {
+            uids: objects.iter().map(key).collect(),
+            unlisted: unlisted.map(|(scope, _)| scope.as_deref()).collect(),
+            objects,
+        }
+    }
+
+    /// Whether a Recommender exists, with this uid, or is of a scope without a complete list.
+    fn may_have(&self, namespace: &str, name: &str, uid: Option<&str>) -> bool {
+        let found = self.uids.get(&(namespace.to_owned(), name.to_owned()));
+        let is_same = found.is_some_and(|found| uid.is_none() || found.as_deref() == uid);
+        is_same || self.unlisted.iter().any(|scope| scope.is_none_or(|scope| scope == namespace))
+    }
 }
 
 async fn reconcile_guarded(guarded: Arc<ReceivedRecommender>, context: Arc<Context>) -> Result<Action, Error> {
@@ -346,23 +378,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_recommenders_are_known_when_each_watch_has_listed() {
-        let movies = || serde_json::from_value(json!({"metadata": {"name": "movies", "namespace": "shop"}})).unwrap();
+    fn recommenders_of_a_scope_without_a_list_may_exist() {
+        let object = json!({"metadata": {"name": "movies", "namespace": "shop", "uid": "u"}});
+        let movies = || serde_json::from_value(object.clone()).unwrap();
         let ((shop, mut shop_writer), (other, mut other_writer)) = (reflector::store(), reflector::store());
+        let scopes = [Some("shop".to_owned()), Some("other".to_owned())];
         let stores: [Store<ReceivedRecommender>; 2] = [shop, other];
-        let names =
-            |stores: &[Store<_>]| Some(existing(stores)?.iter().map(|object| object.name_any()).collect::<Vec<_>>());
+        // One that exists, one that does not, one of a deleted namesake, and one of the other scope.
+        let may_have = |scopes: &[_], stores: &[_]| {
+            let existing = Existing::of(scopes, stores);
+            let of = |namespace: &str, name: &str, uid| existing.may_have(namespace, name, uid);
+            [
+                of("shop", "movies", Some("u")),
+                of("shop", "x", None),
+                of("shop", "movies", Some("v")),
+                of("other", "x", None),
+            ]
+        };
         for event in [watcher::Event::Init, watcher::Event::InitApply(movies()), watcher::Event::InitDone] {
-            assert_eq!(names(&stores), None);
+            assert_eq!(may_have(&scopes, &stores), [true; 4]);
             shop_writer.apply_watcher_event(&event);
         }
-        assert_eq!(names(&stores), None, "the other watch has not listed");
+        assert_eq!(may_have(&scopes, &stores), [true, false, false, true], "the other watch has not listed");
+        assert_eq!(may_have(&[None], &stores[1..]), [true; 4], "all namespaces");
         other_writer.apply_watcher_event(&watcher::Event::Init);
         other_writer.apply_watcher_event(&watcher::Event::InitDone);
-        assert_eq!(names(&stores), Some(vec!["movies".to_owned()]));
+        assert_eq!(may_have(&scopes, &stores), [true, false, false, false]);
         // A list that begins anew.
         shop_writer.apply_watcher_event(&watcher::Event::Init);
-        assert_eq!(names(&stores), Some(vec!["movies".to_owned()]));
+        assert_eq!(may_have(&scopes, &stores), [true, false, false, false]);
     }
 
     #[test]

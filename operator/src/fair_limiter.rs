@@ -47,9 +47,16 @@ pub struct RecommenderKey {
 pub struct FairLimiter {
     /// What a slot is for; used in logs.
     purpose: &'static str,
-    slots: usize,
+    size: Size,
     queue: Mutex<Queue>,
     grants: broadcast::Sender<RecommenderKey>,
+}
+
+/// Number of slots, and how many of them only a namespace without a slot gets.
+#[derive(Clone, Copy, Debug)]
+struct Size {
+    slots: usize,
+    reserved: usize,
 }
 
 /// Holders of slots and waiting Recommenders, by uid.
@@ -69,15 +76,18 @@ struct Entry {
 }
 
 impl FairLimiter {
-    /// Creates a limiter with this number of slots, but no fewer than one.
-    pub fn new(purpose: &'static str, slots: usize) -> Self {
+    /// Creates a limiter with this number of slots, but no fewer than one. Only `is_shared` ones are
+    /// those of several namespaces.
+    pub fn new(purpose: &'static str, slots: usize, is_shared: bool) -> Self {
         let grants = broadcast::Sender::new(PENDING_GRANTS_MAX);
-        Self { purpose, slots: slots.max(1), queue: Mutex::default(), grants }
+        let slots = slots.max(1);
+        let reserved = if is_shared { (slots / RESERVED_ONE_IN).max(1) } else { 0 };
+        Self { purpose, size: Size { slots, reserved }, queue: Mutex::default(), grants }
     }
 
     /// The number of slots.
     pub fn slots(&self) -> usize {
-        self.slots
+        self.size.slots
     }
 
     /// Subscribes to the waiting Recommenders that may claim a slot now.
@@ -88,12 +98,12 @@ impl FairLimiter {
     /// Claims a slot that expires after `slot_seconds`, or joins the queue. Returns whether the
     /// Recommender holds a slot.
     pub fn claim(&self, key: &RecommenderKey, now: i64, slot_seconds: u64) -> bool {
-        self.change(now, |queue, slots| {
+        self.change(now, |queue, size| {
             if queue.running.contains_key(&key.uid) {
                 return true;
             }
             queue.waiting.entry(key.uid.clone()).or_insert_with(|| Entry::new(key, now, slot_seconds));
-            let admitted = queue.admitted(slots).contains(&key.uid);
+            let admitted = queue.admitted(size).contains(&key.uid);
             if admitted {
                 queue.waiting.remove(&key.uid);
                 queue.running.insert(key.uid.clone(), Entry::new(key, now, slot_seconds));
@@ -105,13 +115,13 @@ impl FairLimiter {
     /// Claims a slot that expires after `slot_seconds`, without joining the queue. Returns whether
     /// the Recommender holds a slot.
     pub fn try_claim(&self, key: &RecommenderKey, now: i64, slot_seconds: u64) -> bool {
-        self.change(now, |queue, slots| {
+        self.change(now, |queue, size| {
             if queue.running.contains_key(&key.uid) {
                 return true;
             }
-            let free = slots.saturating_sub(queue.running.len() + queue.admitted(slots).len());
+            let free = size.slots.saturating_sub(queue.running.len() + queue.admitted(size).len());
             let held = queue.running.values().filter(|entry| entry.key.namespace == key.namespace).count();
-            let admitted = is_granted(held, free, slots);
+            let admitted = size.grants(held, free);
             if admitted {
                 queue.running.insert(key.uid.clone(), Entry::new(key, now, slot_seconds));
             }
@@ -135,19 +145,19 @@ impl FairLimiter {
         });
     }
 
-    /// Removes all Recommenders whose uid does not match.
-    pub fn retain(&self, uids: &dyn Fn(&str) -> bool, now: i64) {
+    /// Removes all Recommenders that do not match.
+    pub fn retain(&self, exists: &dyn Fn(&RecommenderKey) -> bool, now: i64) {
         self.change(now, |queue, _| {
-            queue.running.retain(|uid, _| uids(uid));
-            queue.waiting.retain(|uid, _| uids(uid));
+            queue.running.retain(|_, entry| exists(&entry.key));
+            queue.waiting.retain(|_, entry| exists(&entry.key));
         });
     }
 
     /// Removes expired slots, changes the queue, and notifies the Recommenders that may claim a
     /// slot as a result.
-    fn change<T>(&self, now: i64, change: impl FnOnce(&mut Queue, usize) -> T) -> T {
+    fn change<T>(&self, now: i64, change: impl FnOnce(&mut Queue, Size) -> T) -> T {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = queue.admitted(self.slots);
+        let before = queue.admitted(self.size);
         queue.running.retain(|uid, entry| {
             let live = entry.expires_at > now;
             if !live {
@@ -157,8 +167,8 @@ impl FairLimiter {
             }
             live
         });
-        let result = change(&mut queue, self.slots);
-        for uid in queue.admitted(self.slots).iter().filter(|uid| !before.contains(uid)) {
+        let result = change(&mut queue, self.size);
+        for uid in queue.admitted(self.size).iter().filter(|uid| !before.contains(uid)) {
             if let Some(entry) = queue.waiting.get(uid) {
                 // Without a receiver the grant is lost, and the Recommender polls.
                 let _ = self.grants.send(entry.key.clone());
@@ -170,19 +180,19 @@ impl FairLimiter {
 
 impl Queue {
     /// Uids of the waiting Recommenders that may claim a slot now, in order.
-    fn admitted(&self, slots: usize) -> Vec<String> {
+    fn admitted(&self, size: Size) -> Vec<String> {
         let mut held: BTreeMap<&str, usize> = BTreeMap::new();
         for entry in self.running.values() {
             *held.entry(&entry.key.namespace).or_default() += 1;
         }
         let mut waiting: Vec<&Entry> = self.waiting.values().collect();
         let mut admitted = Vec::new();
-        for taken in self.running.len()..slots {
+        for taken in self.running.len()..size.slots {
             let held_by = |entry: &Entry| held.get(entry.key.namespace.as_str()).copied().unwrap_or(0);
             let order = |entry: &&Entry| (held_by(entry), entry.since, entry.key.uid.clone());
             let Some(next) = waiting.iter().copied().min_by_key(order) else { break };
             // The others are of namespaces that hold as many slots or more.
-            if !is_granted(held_by(next), slots - taken, slots) {
+            if !size.grants(held_by(next), size.slots - taken) {
                 break;
             }
             waiting.retain(|entry| entry.key.uid != next.key.uid);
@@ -193,10 +203,11 @@ impl Queue {
     }
 }
 
-/// Whether a namespace that holds a number of slots may get one of those that are free.
-fn is_granted(held: usize, free: usize, slots: usize) -> bool {
-    let reserved = (slots / RESERVED_ONE_IN).max(1);
-    free > 0 && (held == 0 || free > reserved)
+impl Size {
+    /// Whether a namespace that holds a number of slots may get one of those that are free.
+    fn grants(self, held: usize, free: usize) -> bool {
+        free > 0 && (held == 0 || free > self.reserved)
+    }
 }
 
 impl Entry {
@@ -226,7 +237,7 @@ mod tests {
     }
 
     fn limiter(slots: usize) -> FairLimiter {
-        FairLimiter::new("test", slots)
+        FairLimiter::new("test", slots, true)
     }
 
     fn counts(limiter: &FairLimiter) -> (usize, usize) {
@@ -260,6 +271,12 @@ mod tests {
     }
 
     #[test]
+    fn the_only_namespace_gets_all_slots() {
+        let limiter = FairLimiter::new("test", 2, false);
+        assert_eq!(claims(&limiter, 0, &["a/1", "a/2", "a/3"]), [true, true, false]);
+    }
+
+    #[test]
     fn a_busy_namespace_does_not_starve_another() {
         let limiter = limiter(3);
         claims(&limiter, 0, &["many/1", "many/2", "many/3", "many/4"]);
@@ -278,7 +295,7 @@ mod tests {
         limiter.record_running(&key("a/1"), 0, HOUR);
         limiter.record_running(&key("a/2"), 0, HOUR);
         assert_eq!(claims(&limiter, 1, &["a/1", "b/1"]), [true, false]);
-        limiter.retain(&|uid| uid == "b/1", 2);
+        limiter.retain(&|key| key.uid == "b/1", 2);
         assert_eq!(claims(&limiter, 2, &["b/1"]), [true]);
     }
 

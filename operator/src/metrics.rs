@@ -5,7 +5,7 @@
 mod identity;
 mod resources;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use prometheus::{
     Encoder, Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
@@ -123,9 +123,9 @@ impl Metrics {
         self.resources.set(namespace, name, status);
     }
 
-    /// Removes the series of all other Recommenders.
-    pub fn retain(&self, names: &BTreeSet<(String, String)>) {
-        self.resources.retain(&|key| names.contains(key));
+    /// Removes the series of Recommenders whose namespace and name do not match.
+    pub fn retain(&self, exists: &dyn Fn(&(String, String)) -> bool) {
+        self.resources.retain(exists);
     }
 
     /// Encodes the metrics in the text format.

@@ -1,7 +1,10 @@
 //! The slots of all Recommenders, to train, to write lists and to roll out, and their release at
 //! the end of a pass.
 
-use crate::{args::Settings, fair_limiter::FairLimiter};
+use crate::{
+    args::Settings,
+    fair_limiter::{FairLimiter, RecommenderKey},
+};
 
 /// Limits on what many Recommenders may do concurrently.
 #[derive(Debug)]
@@ -34,11 +37,13 @@ pub struct UsedSlots {
 impl Slots {
     /// Creates the limiters.
     pub fn new(settings: &Settings) -> Self {
+        let are_shared = settings.watch_namespaces.len() != 1;
+        let limiter = |purpose, slots| FairLimiter::new(purpose, slots, are_shared);
         Self {
-            trainings: FairLimiter::new("training", settings.trainings_max),
-            batches: FairLimiter::new("batch", settings.batches_max),
-            catalogues: FairLimiter::new("catalogue", settings.catalogues_max),
-            rollouts: FairLimiter::new("rollout", settings.rollouts_max),
+            trainings: limiter("training", settings.trainings_max),
+            batches: limiter("batch", settings.batches_max),
+            catalogues: limiter("catalogue", settings.catalogues_max),
+            rollouts: limiter("rollout", settings.rollouts_max),
         }
     }
 
@@ -59,11 +64,11 @@ impl Slots {
         }
     }
 
-    /// Releases the slots of all Recommenders whose uid does not match.
-    pub fn retain(&self, uids: &dyn Fn(&str) -> bool, now: i64) {
-        self.trainings.retain(uids, now);
-        self.batches.retain(uids, now);
-        self.catalogues.retain(uids, now);
-        self.rollouts.retain(uids, now);
+    /// Releases the slots of all Recommenders that do not match.
+    pub fn retain(&self, exists: &dyn Fn(&RecommenderKey) -> bool, now: i64) {
+        self.trainings.retain(exists, now);
+        self.batches.retain(exists, now);
+        self.catalogues.retain(exists, now);
+        self.rollouts.retain(exists, now);
     }
 }

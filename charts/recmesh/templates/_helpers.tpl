@@ -254,7 +254,7 @@ true
 {{- if and $served $nodes (not $old) -}}
 true
 {{- else if and $nodes (lookup "v1" "Secret" .Release.Namespace "recmesh-identity-root") -}}
-{{- fail (printf "mesh.identity.provider: auto would turn identity off, which is on (Secret recmesh-identity-root): not Kubernetes 1.37 %s; upgrade it, or state podCertificate (pods with certificates do not start on older nodes) or none" (empty $old | ternary "is the API server" (printf "are the nodes %s" (join ", " $old)))) -}}
+{{- fail (printf "mesh.identity.provider: auto would turn identity off, which is on (Secret recmesh-identity-root): not Kubernetes 1.37 %s; upgrade it, or state podCertificate (pods with certificates do not start on older nodes) or none; if it is off already, delete the Secret" (empty $old | ternary "is the API server" (printf "are the nodes %s" (join ", " $old)))) -}}
 {{- end -}}
 {{- end -}}
 {{- end }}

@@ -137,7 +137,7 @@ pub(super) fn trained(input: StatusInput<'_>) -> ConditionUpdate {
         JobOutcome::InProgress => ConditionUpdate::is_not(kind, Reason::TrainingRunning, "a run is in progress"),
         JobOutcome::Queued => {
             let message = format!(
-                "queued: all {} training slots are in use (chart value operator.trainingsMax)",
+                "queued: no training slot is free for this namespace (chart value operator.trainingsMax is {}; the last quarter is for namespaces without a run)",
                 input.trainings_max
             );
             ConditionUpdate::is_not(kind, Reason::TrainingQueued, message)

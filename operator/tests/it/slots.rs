@@ -121,6 +121,6 @@ async fn slots_of_recommenders_that_no_longer_exist_are_released() {
         name: uid.to_owned(),
     };
     assert!(slots.trainings.claim(&key("gone"), 0, 600) && slots.rollouts.try_claim(&key("gone"), 0, 600));
-    slots.retain(&|uid| uid == "here", 1);
+    slots.retain(&|key| key.uid == "here", 1);
     assert!(slots.trainings.claim(&key("here"), 2, 600) && slots.rollouts.try_claim(&key("here"), 2, 600));
 }

@@ -232,7 +232,12 @@ fn a_queued_training_of_a_new_spec_is_reported() {
     let status = status_after(&plan, &observed(&[], &[], &[]), &start(&plan), &queued, &before);
     let (is, why, message) = condition(&status, ConditionType::Trained);
     assert_eq!((is.as_str(), why.as_str()), ("False", "TrainingQueued"));
-    assert!(message.starts_with("queued: all 3 training slots"), "{message}");
+    assert!(
+        message.starts_with(
+            "queued: no training slot is free for this namespace (chart value operator.trainingsMax is 3;"
+        ),
+        "{message}"
+    );
     assert_eq!(condition(&status, ConditionType::Reconciling).1, "TrainingQueued");
 }
 
