@@ -38,6 +38,9 @@ pub const POD_TEMPLATE_HASH_LABEL: &str = "pod-template-hash";
 pub const CONFIG_HASH_ANNOTATION: &str = "recmesh.dev/config-hash";
 /// Annotation of a Recommender that requests a new run; each new value requests one run.
 pub const RETRAIN_AT_ANNOTATION: &str = "recmesh.dev/retrain-at";
+/// Annotation of a Recommender that requests a pass; each new value requests one. Other annotations
+/// of users are not read.
+pub const RECONCILE_AT_ANNOTATION: &str = "recmesh.dev/reconcile-at";
 /// Annotation of a Recommender: the revision to promote if `promotion` is Manual.
 pub const PROMOTE_ANNOTATION: &str = "recmesh.dev/promote";
 /// Annotation of a Recommender that requests a refresh of the catalogue; each new value requests

@@ -62,7 +62,7 @@ async fn name_conflict_is_reported_and_the_object_is_unchanged() -> Result<()> {
     let service = namespace.get("service", "movies")?;
     ensure!(service["spec"]["ports"][0]["port"] == 1234, "the Service of another owner was changed: {service}");
     namespace.kubectl(&["delete", "service", "movies"])?;
-    // The operator would reconcile at its next resync; an annotation triggers it now.
-    namespace.kubectl(&["annotate", "recommender", "movies", "example.com/touch=1"])?;
+    // The operator would reconcile at its next resync; the annotation triggers it now.
+    namespace.kubectl(&["annotate", "recommender", "movies", "recmesh.dev/reconcile-at=1"])?;
     namespace.wait_ready("movies").await
 }

@@ -25,9 +25,9 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use crate::wait;
 
-/// Annotation of a Recommender that [`Proxy::wait_reconciled`] changes to trigger a reconcile. The
-/// operator ignores it.
-const TOUCH_ANNOTATION: &str = "example.com/touch";
+/// Annotation of a Recommender that [`Proxy::wait_reconciled`] changes to trigger a reconcile. It has
+/// no other effect.
+const TOUCH_ANNOTATION: &str = "recmesh.dev/reconcile-at";
 
 /// Function that runs right after the chosen write, before its response is forwarded.
 pub type FaultHook = Box<dyn Fn() + Send + Sync>;
