@@ -38,7 +38,7 @@ use crate::{
 const DURATION_BUCKETS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
 /// Label value `code` of a request whose client left before the response, as proxies log it. It is not
 /// sent, and does not count as an error of the server.
-const ABANDONED_CODE: &str = "499";
+pub const ABANDONED_CODE: &str = "499";
 /// Label value of responses without a model.
 const NO_REVISION: &str = "none";
 /// Label value of responses from a revision that was swapped out and removed while they were

@@ -10,14 +10,14 @@ use store_client::{RUN_RESULT_BYTES_MAX, Store, StoreError};
 use tokio::sync::Mutex;
 
 use crate::{
-    cache::{KnownResults, Readable, Remembered},
+    cache::{Cache, KnownResults, Readable, Remembered},
     context::Context,
     error::chain,
     names::Component,
     observed::{Ended, JobState, PodFacts, TaskFacts},
     store_access::{READ_DEADLINE, RESPONSE_BYTES_MAX, with_store},
     store_gate::StoreProblem,
-    store_scope::StoreScope,
+    store_scope::{StoreKey, StoreScope},
 };
 
 /// Seconds after which results are read again although no Job has ended. Only someone who changes
@@ -80,13 +80,10 @@ where
     if let Some(known) = usable.as_ref().filter(|known| now.saturating_sub(known.read_at) < REREAD_SECONDS) {
         return Results { ended: Ok(known.ended.clone()), retry_after: None };
     }
-    let mut known = cached.map(|known| known.ended.newest).unwrap_or_default();
-    let cached = known.len();
-    known.extend(context.cache.take_unfinished(&uid, &store));
-    // Outlives the read, which the deadline may cut.
-    let known = Mutex::new(known);
+    let cached = cached.map(|known| known.ended.newest).unwrap_or_default();
+    let continued = Continued::begin(&context.cache, &uid, &store, cached);
     let read = with_store(context, scope, READ_DEADLINE, |store| {
-        let known = &known;
+        let known = &continued.known;
         async move { read_from(&store, known).await }
     });
     match read.await {
@@ -97,9 +94,31 @@ where
             Results { ended: Ok(ended), retry_after: None }
         }
         Err(StoreProblem { message, retry_after }) => {
-            context.cache.keep_unfinished(&uid, store, known.into_inner().split_off(cached));
+            continued.keep(&context.cache, &uid, store);
             Results { ended: usable.map(|known| known.ended).ok_or(message), retry_after: Some(retry_after) }
         }
+    }
+}
+
+/// The results that a read need not read. It outlives the read, which the deadline may cut.
+pub(super) struct Continued<R> {
+    /// Those of the cache, then those of this read and of earlier ones that were cut.
+    pub known: Mutex<Vec<R>>,
+    /// Number of those of the cache.
+    cached: usize,
+}
+
+impl<R: Readable> Continued<R> {
+    /// With the results of the cache, and those of an earlier read of this store that was cut.
+    pub fn begin(cache: &Cache, uid: &str, store: &StoreKey, mut results: Vec<R>) -> Self {
+        let cached = results.len();
+        results.extend(cache.take_unfinished(uid, store));
+        Self { known: Mutex::new(results), cached }
+    }
+
+    /// Keeps what was read for the next read.
+    pub fn keep(self, cache: &Cache, uid: &str, store: StoreKey) {
+        cache.keep_unfinished(uid, store, self.known.into_inner().split_off(self.cached));
     }
 }
 

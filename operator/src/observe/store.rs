@@ -9,7 +9,7 @@ use sidecar_contract::{Digest, RunId, RunResult};
 use store_client::{Store, StoreError};
 use tokio::sync::Mutex;
 
-use super::results::{REREAD_SECONDS, read_newest};
+use super::results::{Continued, REREAD_SECONDS, read_newest};
 use crate::{
     cache::KnownRuns,
     context::Context,
@@ -73,19 +73,16 @@ fn is_awaited(jobs: &[JobFacts], pods: &[PodFacts], results: &[RunResult]) -> bo
 async fn read(context: &Context, recommender: &Recommender, now: i64) -> Result<Vec<RunResult>, StoreProblem> {
     let (scope, uid) = (StoreScope::of(recommender), recommender.uid().unwrap_or_default());
     let store = scope.key();
-    let mut known = context.cache.runs(&uid, &store).map(|known| known.results).unwrap_or_default();
-    let cached = known.len();
-    known.extend(context.cache.take_unfinished(&uid, &store));
-    // Outlives the read, which the deadline may cut.
-    let known = Mutex::new(known);
+    let cached = context.cache.runs(&uid, &store).map(|known| known.results).unwrap_or_default();
+    let continued = Continued::begin(&context.cache, &uid, &store, cached);
     let read = with_store(context, scope, READ_DEADLINE, |store| {
-        let known = &known;
+        let known = &continued.known;
         async move { read_from(&store, known).await }
     });
     let read = read.await;
     match &read {
         Ok(results) => context.cache.record_runs(&uid, KnownRuns { store, results: results.clone(), read_at: now }),
-        Err(_) => context.cache.keep_unfinished(&uid, store, known.into_inner().split_off(cached)),
+        Err(_) => continued.keep(&context.cache, &uid, store),
     }
     read
 }

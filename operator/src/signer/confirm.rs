@@ -16,7 +16,7 @@ use sidecar_contract::{AnchorsReport, paths};
 
 use super::Signer;
 use crate::{
-    api_client::OBJECTS_PER_PAGE,
+    api_client::for_each_object,
     error::Error,
     identity::{
         authority::Authority,
@@ -82,15 +82,12 @@ async fn list(client: &Client, namespaces: &[String], selector: &str) -> Result<
     };
     let mut pods = Vec::new();
     for api in apis {
-        let mut params = ListParams::default().labels(selector).limit(OBJECTS_PER_PAGE);
-        loop {
-            let page = api.list(&params).await.map_err(Error::api("cannot list the pods with certificates"))?;
-            pods.extend(page.items);
-            match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => params = params.continue_token(&token),
-                None => break,
-            }
-        }
+        let selected = ListParams::default().labels(selector);
+        let list = for_each_object(&api, selected, "cannot list the pods with certificates", |pod| {
+            pods.push(pod);
+            Ok(())
+        });
+        list.await?;
     }
     Ok(pods)
 }

@@ -18,16 +18,12 @@ use prometheus::{
 
 pub use self::local::LocalMetrics;
 use crate::{
-    metrics::{connections::ConnectionMetrics, identity::IdentityMetrics},
+    metrics::{ABANDONED_CODE, connections::ConnectionMetrics, identity::IdentityMetrics},
     spans,
 };
 
 /// Buckets in seconds: an answer takes about a millisecond, and at most the timeout.
 const DURATION_BUCKETS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
-
-/// Status code in metrics of a request whose client went away before there was a response, as in
-/// logs of nginx.
-const CLIENT_GONE: &str = "499";
 
 /// What answered a request of the app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +92,7 @@ impl RequestRecord<'_> {
 impl Drop for RequestRecord<'_> {
     fn drop(&mut self) {
         let Self { metrics, route, begin, response } = self;
-        let code = response.as_ref().map_or(CLIENT_GONE, |(code, _)| code.as_str());
+        let code = response.as_ref().map_or(ABANDONED_CODE, |(code, _)| code.as_str());
         let answered_by = response.map_or(AnsweredBy::None, |(_, answered_by)| answered_by);
         metrics.requests.with_label_values(&[*route, code, answered_by.as_str()]).inc();
         metrics.durations.with_label_values(&[*route]).observe(begin.elapsed().as_secs_f64());
