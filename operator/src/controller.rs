@@ -404,7 +404,7 @@ mod tests {
         other_writer.apply_watcher_event(&watcher::Event::Init);
         other_writer.apply_watcher_event(&watcher::Event::InitDone);
         assert_eq!(may_have(&scopes, &stores), [true, false, false, false]);
-        // A list that begins anew.
+        // The watch lists again.
         shop_writer.apply_watcher_event(&watcher::Event::Init);
         assert_eq!(may_have(&scopes, &stores), [true, false, false, false]);
     }

@@ -55,8 +55,8 @@ pub fn start() -> ApiServer {
     }
     api.kubectl(&["create", "-f", package().join("recommenders.yaml").to_str().unwrap()]).unwrap();
     // The resource is served, and is in the schema that kubectl reads, a moment after it is created.
-    // `kubectl wait --for=condition=Established` is no way to wait for that: it fails while the
-    // conditions of the definition are null, as they are at first (kubernetes/kubernetes#66439).
+    // `kubectl wait --for=condition=Established` would fail at once if the conditions of the
+    // definition are still null, as they are at first (kubernetes/kubernetes#66439).
     while api.kubectl(&["explain", "recommender.spec"]).is_err() || api.kubectl(&["get", "recommenders"]).is_err() {
         assert!(Instant::now() < deadline, "recommenders are not served");
         std::thread::sleep(Duration::from_millis(50));
